@@ -1,0 +1,34 @@
+# Every target makes the environment it needs; nothing but Python 3.11 to 3.13 and make has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install quickstart test test-all check format clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/corpusmill quickstart
+
+test: install
+	$(BIN)/pytest -m "not slow"
+
+test-all: install
+	$(BIN)/pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache quickstart-output

@@ -1,0 +1,156 @@
+"""Reads and writes the Parquet parts of a dataset, in bounded memory and with bytes that depend on the rows alone.
+
+A writer cuts row groups and parts by the rows' own sizes, never by how the rows happened to arrive, so that batch
+sizes, workers and retries leave no trace in the files. Memory: one row group (about 16 MiB of text) a writer, one
+batch (at most one row group) a reader.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataproc import storage
+from dataproc.errors import UserError
+
+ROW_GROUP_BYTES = 16 << 20
+ROW_GROUP_ROWS = 1 << 17
+PART_BYTES = 128 << 20
+
+
+class PartWriter:
+    """Writes rows to `<folder>/<stem>.parquet`, and on to `<stem>-001.parquet`… when a part is full.
+
+    A context manager: leaving it commits the last part, an exception leaves no file behind. At least one part is
+    written, if need be with no rows, so that parts of a stage match the parts of its input.
+
+    Args:
+        folder: where parts go.
+        stem: name without ending.
+        schema: columns, in order.
+        part_bytes: a new part is begun when one holds this many bytes (Arrow's, uncompressed).
+    """
+
+    def __init__(self, folder: str, stem: str, schema: pa.Schema, *, part_bytes: int = PART_BYTES) -> None:
+        self._folder, self._stem, self._schema, self._part_bytes = folder, stem, schema, part_bytes
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self._stack: ExitStack | None = None
+        self._writer: Any = None
+        self._open_part: dict[str, Any] = {}
+        self.parts: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self._write_group()
+            if self._stack is None and not self.parts:
+                self._begin()
+            self._end()
+        elif self._stack is not None:
+            self._stack.__exit__(kind, error, trace)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows; columns are taken by name and must be those of the schema."""
+        batch = pa.RecordBatch.from_arrays([batch.column(name) for name in self._schema.names], schema=self._schema)
+        while batch.num_rows:
+            taken = self._rows_that_fit(batch)
+            piece = batch.slice(0, taken)
+            self._pending.append(piece)
+            self._pending_rows += taken
+            self._pending_bytes += int(row_bytes(piece).sum())
+            batch = batch.slice(taken)
+            if self._pending_rows >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+                self._write_group()
+
+    def _rows_that_fit(self, batch: pa.RecordBatch) -> int:
+        """Rows until the group is full; the row that passes the limit still belongs to it."""
+        by_bytes = int(np.searchsorted(np.cumsum(row_bytes(batch)), ROW_GROUP_BYTES - self._pending_bytes)) + 1
+        return max(1, min(by_bytes, ROW_GROUP_ROWS - self._pending_rows, batch.num_rows))
+
+    def _write_group(self) -> None:
+        if not self._pending_rows:
+            return
+        if self._stack is None:
+            self._begin()
+        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._open_part["rows"] += self._pending_rows
+        self._open_part["arrow_bytes"] += self._pending_bytes
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        if self._open_part["arrow_bytes"] >= self._part_bytes:
+            self._end()
+
+    def _begin(self) -> None:
+        number = len(self.parts)
+        name = f"{self._stem}.parquet" if number == 0 else f"{self._stem}-{number:03d}.parquet"
+        self._stack = ExitStack()
+        file = self._stack.enter_context(storage.commit_file(storage.join(self._folder, name)))
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", compression_level=1)
+        self._open_part = {"path": name, "rows": 0, "arrow_bytes": 0, "file": file}
+
+    def _end(self) -> None:
+        if self._stack is None:
+            return
+        self._writer.close()
+        self._stack.close()
+        part = self._open_part
+        self.parts.append(
+            {
+                "path": part["path"],
+                "rows": part["rows"],
+                "bytes": part["file"].bytes,
+                "digest": part["file"].digest,
+                "arrow_bytes": part["arrow_bytes"],
+            }
+        )
+        self._stack = self._writer = None
+
+
+def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes of each row (int64 of shape (N,)): string lengths, or 8 for a column of fixed width."""
+    total = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type):
+            width: Any = np.int64
+        elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            width = np.int32
+        else:
+            total += 8
+            continue
+        offsets = np.frombuffer(column.buffers()[1], width)[column.offset : column.offset + batch.num_rows + 1]
+        total += np.diff(offsets).astype(np.int64)
+    return total
+
+
+def write_table(path: str, table: pa.Table) -> dict[str, Any]:
+    """One Parquet file for a table that fits in memory; gives its entry for a manifest (path as given)."""
+    with storage.commit_file(path) as file:
+        pq.write_table(table, file, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS)
+    return {"rows": table.num_rows, "bytes": file.bytes, "digest": file.digest}
+
+
+def open_part(path: str) -> pq.ParquetFile:
+    """A part of a dataset. Raises UserError for a file that is not whole Parquet."""
+    try:
+        return pq.ParquetFile(storage.open_input(path))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"not a readable Parquet file ({error})", where=path, mend="make it again") from error
+
+
+def read_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, a row group at a time or less. Raises UserError for a column that is not there."""
+    file = open_part(path)
+    with file:
+        missing = set(columns or ()) - set(file.schema_arrow.names)
+        if missing:
+            raise UserError(f"no column {', '.join(sorted(missing))}", where=path)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            yield from table.to_batches()

@@ -1,0 +1,83 @@
+"""The two-phase file shuffle: rows that share a key meet in one task, whoever made them.
+
+Each map task writes one Arrow IPC file that holds P record batches, one a partition; reduce task k maps batch k of all
+those files and reads nothing else. The files are resume state as well: a map task that has its file is done. There is
+no sort in the map phase, because the reduce task has to sort the union anyway.
+
+A partition is a range of the key's upper 32 bits. Keys here are hashes, hence uniform, so partitions are even without a
+sampling pass, and P may be any number from 1 to 65,536. `key` alone is a hash of a band or the upper half of a
+digest; a file may carry further columns (the digest's lower half), which travel with their row.
+
+Cost: partitioning is a stable radix sort of 16-bit partition numbers plus one gather a column. Memory: twice the rows
+of one map task; a reduce task holds M * (bytes a row) / P. On disk 16 bytes a row and about 300 bytes a batch.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc.errors import UserError
+from dataproc.storage import commit_file, is_url, open_input
+
+ROW_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("address", pa.uint64(), nullable=False)])
+"""What a shuffled row is: a key, and the 64-bit address of the document that has it."""
+
+MAX_PARTITIONS = 1 << 16
+
+
+def partition_order(keys: np.ndarray, partitions: int) -> tuple[np.ndarray, np.ndarray]:
+    """(order, bounds): `order[bounds[k]:bounds[k + 1]]` are the rows of partition k, in their own order.
+
+    Args:
+        keys: uint64 of shape (M,), uniform (hashes).
+        partitions: how many, 1 to 65,536.
+    """
+    if not 1 <= partitions <= MAX_PARTITIONS:
+        raise ValueError(f"partitions must be 1 to {MAX_PARTITIONS}, not {partitions}")
+    number = (((keys >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.uint16)
+    order = np.argsort(number, kind="stable")
+    bounds = np.zeros(partitions + 1, np.int64)
+    np.cumsum(np.bincount(number, minlength=partitions), out=bounds[1:])
+    return order, bounds
+
+
+def partition_rows(keys: np.ndarray, addresses: np.ndarray, partitions: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The rows (key, address) of each partition: `partitions` pairs of uint64 arrays, some of them empty."""
+    order, bounds = partition_order(keys, partitions)
+    keys, addresses = keys[order], addresses[order]
+    return [(keys[a:b], addresses[a:b]) for a, b in pairwise(bounds.tolist())]
+
+
+def row_batch(keys: np.ndarray, addresses: np.ndarray) -> pa.RecordBatch:
+    """A record batch of `ROW_SCHEMA`; the arrays are not copied."""
+    return pa.RecordBatch.from_arrays(
+        [pa.array(keys, pa.uint64()), pa.array(addresses, pa.uint64())], schema=ROW_SCHEMA
+    )
+
+
+def write_partitions(path: str, batches: list[pa.RecordBatch]) -> tuple[int, str]:
+    """Commits a file of P batches, number k for partition k. Returns (bytes, digest); equal rows give equal bytes."""
+    with commit_file(path) as file, pa.ipc.new_file(file, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return file.bytes, file.digest
+
+
+def read_partition(path: str, partition: int) -> pa.RecordBatch:
+    """Batch `partition` of a file; of a local file a view of the memory map, which costs no memory of its own.
+
+    Raises UserError when the file is missing, truncated or not one of ours.
+    """
+    source = open_input(path)
+    if not is_url(path):
+        source.close()
+        source = pa.memory_map(path)
+    try:
+        return pa.ipc.open_file(source).get_batch(partition)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise UserError(
+            f"this is not a whole shuffle file with a partition {partition} ({error})",
+            where=path,
+            mend="delete it and run the stage again",
+        ) from error

@@ -1,0 +1,99 @@
+"""Which document of a component stays: the first by a declared order of preference.
+
+A preference is `column:asc`, `column:desc` or `column:first(a|b|c)`, which puts the listed values first, in that order,
+and all others after them; for instance
+
+    ["source:first(book|web)", "quality:desc", "length:desc", "date:asc"]
+
+Later preferences break the ties of earlier ones, missing values and NaN come last in either direction, and the unique
+`id` ends every list. So the survivor is a function of the documents alone: row order, file order, hash order and worker
+count have no influence.
+
+Cost: one sort of the clustered documents (a small part of a corpus), about 1 us a row and preference. Memory: the
+table's columns named here and 40 bytes a row.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.errors import UserError
+
+DEFAULT_PREFERENCES = ("length:desc",)
+
+_PREFERENCE = re.compile(r"([^:]+):(?:(asc|desc)|first\(([^()]*)\))")
+
+
+class Preference(NamedTuple):
+    """One criterion: a column, its direction, and for `first(…)` the values that come first (then `asc` by rank)."""
+
+    column: str
+    descending: bool
+    first: tuple[str, ...] | None = None
+
+
+def parse_preferences(preferences: Sequence[str], columns: Sequence[str]) -> list[Preference]:
+    """Reads and checks a list of preferences, and ends it with `id:asc` unless it names the id itself.
+
+    Raises UserError for an unreadable preference and for a column that is not among `columns`.
+    """
+    parsed = []
+    for text in preferences:
+        match = _PREFERENCE.fullmatch(text.strip())
+        if match is None:
+            raise UserError(
+                f"'{text}' is not a preference", "survivors", "write column:asc, column:desc or column:first(a|b|c)"
+            )
+        column, direction, listed = match.groups()
+        if column not in columns:
+            raise UserError(
+                f"there is no column '{column}' to prefer documents by", "survivors", f"use one of {', '.join(columns)}"
+            )
+        first = tuple(value.strip() for value in listed.split("|")) if listed is not None else None
+        parsed.append(Preference(column, direction == "desc", first))
+    if all(preference.column != "id" or preference.first is not None for preference in parsed):
+        parsed.append(Preference("id", False))
+    return parsed
+
+
+def choose_survivors(documents: pa.Table, preferences: Sequence[str] = DEFAULT_PREFERENCES) -> np.ndarray:
+    """The row of the survivor of each row's cluster: int64 of shape (N,); a survivor's own row names itself.
+
+    Args:
+        documents: one row a clustered document with the columns `id` (string, unique), `cluster` (uint64, the label of
+            its component) and those that the preferences name.
+        preferences: see the module; raises UserError for one that cannot be used.
+    """
+    order_of_preference = parse_preferences(preferences, [name for name in documents.column_names if name != "cluster"])
+    rows = len(documents)
+    if pc.count_distinct(documents["id"]).as_py() != rows:
+        raise UserError(
+            "two clustered documents have the same id", "survivors", "make ids unique before de-duplication"
+        )
+    keys = {"cluster": documents["cluster"]}
+    directions = [("cluster", "ascending")]
+    for number, preference in enumerate(order_of_preference):
+        name = f"preference {number}"
+        keys[name] = _sortable(documents[preference.column], preference)
+        directions.append((name, "descending" if preference.descending else "ascending"))
+    order = pc.sort_indices(pa.table(keys), sort_keys=directions).to_numpy().astype(np.int64)
+    clusters = documents["cluster"].to_numpy()[order]
+    opens = np.ones(rows, bool)
+    opens[1:] = clusters[1:] != clusters[:-1]
+    first_of_cluster = np.maximum.accumulate(np.where(opens, np.arange(rows), 0))
+    survivors = np.empty(rows, np.int64)
+    survivors[order] = order[first_of_cluster]
+    return survivors
+
+
+def _sortable(column: pa.ChunkedArray, preference: Preference) -> pa.ChunkedArray:
+    """The column to sort by: ranks for `first(…)`, and NaN as missing, so that it comes last in either direction."""
+    if preference.first is not None:
+        return pc.index_in(pc.cast(column, pa.string()), value_set=pa.array(preference.first, pa.string()))
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column

@@ -1,0 +1,33 @@
+"""Compiles the kernels of de-duplication, FIM and packing ahead of workers, which then find them in numba's cache.
+
+Each public function is called once on a tiny input: the dtypes are those of production, because the functions
+themselves cast to them. Cold this takes some seconds of one core; when the cache has them, a fraction of one.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc import fim, packing
+from dataproc.dedup import bands, candidates, components, jaccard, minhash
+from dataproc.shards import SpecialIds
+
+
+def compile_kernels() -> None:
+    """Runs every kernel of this package, of `dataproc.fim` and of `dataproc.packing` once."""
+    texts = pa.array(["one two three four five six", "one two three four five six", ""], pa.large_string())
+    rows = np.array([0]), np.array([1])
+    signatures = minhash.signatures(texts, minhash.MinHashSettings(permutations=4))
+    minhash.similarity(signatures, signatures, *rows)
+    jaccard.true_similarity(texts, 5, *rows)
+    keys = bands.band_keys(signatures, bands=2, rows=2)
+    pairs = candidates.candidate_pairs(*bands.key_rows(keys, np.arange(3, dtype=np.uint64)))
+    components.components(*pairs)
+    components.component_labels(2, *rows)
+
+    splits = fim.draw_splits(texts, np.arange(3, dtype=np.uint64), np.ones(3, bool), 1.0, 1, 100)
+    pieces, _ = fim.piece_texts(texts, splits)
+    tokens = pa.array([[1, 2]] * len(pieces), pa.list_(pa.int32()))
+    special = SpecialIds(eos=0, pad=0, fim_begin=3, fim_hole=4, fim_end=5)
+    documents = fim.assemble(tokens, splits, special)
+    placement = packing.pack(documents.value_lengths().to_numpy(), capacity=16)
+    packing.fill(placement, documents, special.pad)

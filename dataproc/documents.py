@@ -1,0 +1,62 @@
+"""What a document is: one row with these columns, in a dataset of Parquet parts.
+
+`id` is unique and stays with the document from the raw file to a training step; where the input has none it is
+`<source>/<path>#<record>`. Inside a stage a document is addressed by 64 bits, part number above row number, valid
+against the digests of the dataset's manifest.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("url", pa.string()),
+        pa.field("meta", pa.string()),
+    ]
+)
+"""Columns that every dataset of documents has, in this order. Stages add columns and keep those they don't know."""
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("place", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.large_string()),
+    ]
+)
+"""A record that could not be processed: its id (or file), the place in the file, why, and its text where there is one."""
+
+ROW_BITS = 32
+
+
+def address(part: int, rows: np.ndarray) -> np.ndarray:
+    """64-bit addresses (uint64) of rows of a part: part number in the upper 32 bits, row in the lower."""
+    return (np.uint64(part) << np.uint64(ROW_BITS)) | rows.astype(np.uint64)
+
+
+def split_address(addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(part, row) of addresses, both int64."""
+    values = addresses.astype(np.uint64)
+    return (values >> np.uint64(ROW_BITS)).astype(np.int64), (values & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets int64 of shape (N+1,), bytes uint8) of a string array, as views where Arrow's layout allows it.
+
+    Offsets index into the byte array as they are (they need not start at 0). Nulls are not allowed.
+    """
+    if texts.null_count:
+        raise ValueError("text must not be null")
+    if not pa.types.is_large_string(texts.type) and not pa.types.is_large_binary(texts.type):
+        texts = texts.cast(pa.large_binary() if pa.types.is_binary(texts.type) else pa.large_string())
+    _, offset_buffer, data_buffer = texts.buffers()
+    if len(texts) == 0 or offset_buffer is None:
+        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
+    offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
+    return offsets, data

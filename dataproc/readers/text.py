@@ -1,0 +1,30 @@
+"""Plain text, Markdown and source files: one document a file, language by the file's ending."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from dataproc import storage
+from dataproc.language import language_of_path
+from dataproc.readers.batches import BatchBuilder, Report
+from dataproc.readers.pieces import Fields, Piece
+
+
+def read_files(pieces: list[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+    """Documents of many files, so that small files share a batch. A file that is not UTF-8 is reported."""
+    builder = BatchBuilder()
+    for piece in pieces:
+        name = f"{fields.source}/{piece.name}#0"
+        with storage.open_input(piece.path) as file:
+            data = file.read(fields.maximum_record_bytes + 1)
+        if len(data) > fields.maximum_record_bytes:
+            report(name, piece.path, f"longer than {fields.maximum_record_bytes} bytes", None)
+            continue
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            report(name, f"{piece.path}, byte {error.start}", "not UTF-8", data.decode("utf-8", "replace"))
+            continue
+        language = language_of_path(piece.path)
+        yield from builder.add(id=name, text=text, source=fields.source, kind=fields.kind, language=language)
+    yield from builder.rest()

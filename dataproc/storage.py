@@ -1,0 +1,220 @@
+"""Files by path or URL, and the one way in which an output appears: whole, or not at all.
+
+Local files are written under a temporary name of their own (`.tmp-<random>-<name>`), synced and renamed, so a reader
+never sees half a file and two attempts never write to one name. An object store has no rename; there an object
+appears by its own PUT when it is closed, and a failed write discards it. Digests (xxh3, 128 bits) are taken as bytes
+pass by, so that nothing is read twice.
+
+Local paths never touch fsspec, whose import costs 0.3 s.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import xxhash
+
+from dataproc.errors import UserError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def is_url(path: str) -> bool:
+    """Whether `path` names something that fsspec has to open (`s3://…`), rather than a local file."""
+    return "://" in path
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder, for local paths and URLs alike."""
+    return "/".join([folder.rstrip("/"), *names]) if folder != "/" else "/" + "/".join(names)
+
+
+def absolute(path: str) -> str:
+    """The path from the root, for people; a URL is that already."""
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"no file system for this URL ({error})", where=url) from error
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    if not is_url(path):
+        return os.path.exists(path)  # noqa: PTH110 - called thousands of times in a plan
+    filesystem, inner = _filesystem(path)
+    return bool(filesystem.exists(inner))
+
+
+def size(path: str) -> int:
+    """Bytes of a file. Raises FileNotFoundError."""
+    if not is_url(path):
+        return os.stat(path).st_size
+    filesystem, inner = _filesystem(path)
+    return int(filesystem.size(inner))
+
+
+def identity(path: str) -> list[int | str]:
+    """What tells that a file is the same as before: [bytes, modification time in ns], or [bytes, etag] for an object."""
+    if not is_url(path):
+        status = os.stat(path)
+        return [status.st_size, status.st_mtime_ns]
+    filesystem, inner = _filesystem(path)
+    info = filesystem.info(inner)
+    mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("created") or ""
+    return [int(info["size"]), str(mark)]
+
+
+def list_names(folder: str) -> list[str]:
+    """The sorted names directly in a folder, temporary ones left out; empty where there is no such folder."""
+    if not is_url(folder):
+        if not os.path.isdir(folder):  # noqa: PTH112
+            return []
+        names = os.listdir(folder)  # noqa: PTH208
+    else:
+        filesystem, inner = _filesystem(folder)
+        if not filesystem.exists(inner):
+            return []
+        names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
+    return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+
+
+def open_input(path: str) -> BinaryIO:
+    """Opens a file for reading bytes. Raises UserError when it is not there or may not be read."""
+    try:
+        if not is_url(path):
+            return open(path, "rb")  # noqa: PTH123 - the caller closes it
+        filesystem, inner = _filesystem(path)
+        return filesystem.open(inner, "rb")
+    except FileNotFoundError as error:
+        raise UserError("no such file", where=path) from error
+    except PermissionError as error:
+        raise UserError("this file may not be read", where=path, mend="check its permissions") from error
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole small file."""
+    with open_input(path) as file:
+        return file.read()
+
+
+class DigestedFile:
+    """A binary file being written that counts its bytes and takes their xxh3 digest. Not seekable."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._state = xxhash.xxh3_128()
+        self.bytes = 0
+        self.closed = False
+
+    @property
+    def digest(self) -> str:
+        return self._state.hexdigest()
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._file.write(view)
+        self._state.update(view)
+        self.bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Libraries that write a file close it, too; the commit is what ends it here."""
+
+
+@contextmanager
+def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
+    """Writes `path` so that it appears whole when the block ends, or not at all when the block raises.
+
+    Local: a temporary name in the same folder, fsync (unless not `durable`: it then survives the death of the process
+    but not of the machine), rename. Object store: one PUT on close. Folders are made.
+    """
+    if is_url(path):
+        filesystem, inner = _filesystem(path)
+        file = filesystem.open(inner, "wb")
+        try:
+            yield DigestedFile(file)
+        except BaseException:
+            if hasattr(file, "discard"):
+                file.discard()
+            raise
+        file.close()
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name}")
+    try:
+        with temporary.open("wb", buffering=1 << 20) as file:
+            yield DigestedFile(file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def commit_bytes(path: str, data: bytes, *, durable: bool = True) -> str:
+    """Writes a small file whole; returns its digest."""
+    with commit_file(path, durable=durable) as file:
+        file.write(data)
+    return file.digest
+
+
+def digest_file(path: str, chunk: int = 1 << 22) -> str:
+    """The xxh3-128 hex digest of a file, read in bounded chunks."""
+    state = xxhash.xxh3_128()
+    with open_input(path) as file:
+        while block := file.read(chunk):
+            state.update(block)
+    return state.hexdigest()
+
+
+def remove(path: str) -> None:
+    """Removes a file or a whole folder; nothing happens when it is not there."""
+    if is_url(path):
+        filesystem, inner = _filesystem(path)
+        if filesystem.exists(inner):
+            filesystem.rm(inner, recursive=True)
+        return
+    target = Path(path)
+    if target.is_dir() and not target.is_symlink():
+        import shutil
+
+        shutil.rmtree(target, ignore_errors=True)
+    else:
+        target.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: str) -> int:
+    """Removes what killed attempts left in a local folder and below it; returns how many files."""
+    if is_url(folder) or not Path(folder).is_dir():
+        return 0
+    stale = [path for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)

@@ -1,0 +1,106 @@
+"""`corpusmill doctor`: what this machine has, and what is missing, one line each."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray cluster answers.
+
+Example: corpusmill doctor --address 127.0.0.1:6379"""
+
+LIBRARIES = (
+    "pyarrow", "numpy", "numba", "xxhash", "zstandard", "datasketch", "tokenizers", "pydantic", "typer", "fsspec",
+)  # fmt: skip
+EXTRAS = {
+    "ray": "ray",
+    "torch": "train",
+    "safetensors": "train",
+    "fasttext-numpy2-wheel": "fasttext",
+    "matplotlib": "report",
+}
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(help=HELP)(_doctor)
+    return app
+
+
+def _doctor(
+    address: Annotated[str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out")] = None,
+) -> None:
+    failed = False
+    for what, line, good in [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]:
+        failed |= not good
+        print(f"{'ok ' if good else 'BAD'}  {what:<14} {line}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def _machine() -> list[tuple[str, str, bool]]:
+    import psutil
+
+    from pipelines.engine.executor import available_cores
+    from pipelines.engine.stage import our_version
+
+    memory = psutil.virtual_memory()
+    free = psutil.disk_usage(".").free
+    return [
+        ("corpusmill", our_version(), True),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", True),
+        ("cores", f"{available_cores()}", True),
+        (
+            "memory",
+            f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free",
+            memory.available > 2**30,
+        ),
+        ("disk", f"{free / 2**30:.1f} GiB free here", free > 2**30),
+    ]
+
+
+def _libraries() -> list[tuple[str, str, bool]]:
+    lines = []
+    for name in (*LIBRARIES, *EXTRAS):
+        try:
+            lines.append((name, version(name), True))
+        except PackageNotFoundError:
+            extra = EXTRAS.get(name)
+            mend = f"pip install 'corpusmill[{extra}]'" if extra else "pip install corpusmill again"
+            lines.append((name, f"not installed: {mend}", extra is not None))
+    return lines
+
+
+def _kernels() -> list[tuple[str, str, bool]]:
+    from pipelines import kernels
+
+    state = "compiled" if kernels.is_compiled() else "not compiled yet (the first stage that needs them does it)"
+    return [("kernel cache", f"{state}; {os.environ['NUMBA_CACHE_DIR']}", True)]
+
+
+def _gpu() -> list[tuple[str, str, bool]]:
+    try:
+        import torch
+    except ImportError:
+        return [("gpu", "unknown without torch", True)]
+    if not torch.cuda.is_available():
+        return [("gpu", "none; training runs on the CPU", True)]
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return [("gpu", ", ".join(names), True)]
+
+
+def _ray(address: str | None) -> list[tuple[str, str, bool]]:
+    target = address or os.environ.get("RAY_ADDRESS")
+    if not target:
+        return [("ray cluster", "none named; --engine ray starts one of its own", True)]
+    try:
+        import ray
+
+        ray.init(address=target, log_to_driver=False, logging_level="ERROR")
+        cpus = ray.cluster_resources().get("CPU", 0)
+        ray.shutdown()
+    except Exception as error:  # whatever Ray says is what the user needs to read
+        return [("ray cluster", f"{target}: {' '.join(str(error).split())[:200]}", False)]
+    return [("ray cluster", f"{target}: {cpus:g} CPUs", True)]

@@ -1,0 +1,128 @@
+"""Commands made from settings: each field of a stage's model is a flag, so the flags and the recipe cannot disagree.
+
+Values are taken as text and read by the model itself; a list is separated by commas, a size has a unit (64MiB).
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel, ByteSize
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from dataproc.errors import UserError
+from pipelines.settings import validate
+
+EngineOption = Annotated[str | None, typer.Option(help="local or ray; ray by itself when RAY_ADDRESS is set")]
+AddressOption = Annotated[str | None, typer.Option(help="address of a Ray cluster to attach to")]
+WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 is one for each core", min=0)]
+MemoryOption = Annotated[str, typer.Option(help="end a local worker that holds more, say 4GiB; 0 is an even share")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
+QuarantineOption = Annotated[bool, typer.Option("--allow-quarantine", help="exit 0 even if records were quarantined")]
+
+RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "engine": (EngineOption, None),
+    "address": (AddressOption, None),
+    "workers": (WorkersOption, 0),
+    "memory_per_worker": (MemoryOption, "0"),
+    "overwrite": (OverwriteOption, False),
+    "dry_run": (DryRunOption, False),
+    "allow_quarantine": (QuarantineOption, False),
+}
+"""Options that every command that runs stages has, as (annotation, default)."""
+
+
+def with_options(function: Callable[..., Any], options: Mapping[str, tuple[Any, Any]]) -> Callable[..., Any]:
+    """Gives a function that takes **values the signature that typer makes a command of."""
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=annotation,
+            default=inspect.Parameter.empty if default is ... else default,
+        )
+        for name, (annotation, default) in options.items()
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+    return function
+
+
+def model_options(model: type[BaseModel], positional: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """A flag for each field; the fields named `positional` become arguments."""
+    options: dict[str, tuple[Any, Any]] = {}
+    for name, field in model.model_fields.items():
+        kind = _plain(field.annotation)
+        text = field.description or ""
+        if (field.json_schema_extra or {}).get("recipe_only"):  # type: ignore[union-attr]
+            continue
+        if name in positional:
+            several = get_origin(kind) is tuple
+            annotation: Any = list[str] if several else str
+            options[name] = (Annotated[annotation, typer.Argument(help=text, metavar=name.upper())], ...)
+        elif kind is bool:
+            flag = name.replace("_", "-")
+            options[name] = (Annotated[bool, typer.Option(f"--{flag}/--no-{flag}", help=text)], field.default)
+        else:
+            option = typer.Option(help=_help(text, field), metavar=_metavar(kind), show_default=False)
+            required = field.is_required()
+            options[name] = (Annotated[str if required else str | None, option], ... if required else None)
+    return options
+
+
+def read_model(model: type[BaseModel], values: Mapping[str, Any], where: str = "") -> Any:
+    """Settings from flag values: None is "not given", lists are split at commas. Raises UserError, one line."""
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None or name not in model.model_fields:
+            continue
+        kind = _plain(model.model_fields[name].annotation)
+        if isinstance(value, str) and get_origin(kind) is tuple:
+            value = [each.strip() for each in value.split(",") if each.strip()]
+        elif isinstance(value, str) and get_origin(kind) is dict:
+            value = dict(_assignment(each, name) for each in value.split(",") if each.strip())
+        given[name] = value
+    return validate(model, given, where, flags=True)
+
+
+def _assignment(text: str, name: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"'{text}' is not NAME=VALUE", where=f"--{name.replace('_', '-')}")
+    return key.strip(), value.strip()
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without `None`."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [each for each in get_args(annotation) if each is not type(None)]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation
+
+
+def _metavar(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "|".join(str(each) for each in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "A,B,..."
+    if get_origin(kind) is dict:
+        return "NAME=VALUE,..."
+    names: dict[Any, str] = {int: "N", float: "X", ByteSize: "SIZE", str: "TEXT"}
+    return names.get(kind, "TEXT")
+
+
+def _help(text: str, field: FieldInfo) -> str:
+    default = field.default
+    if default is PydanticUndefined or default is None or default == () or default == {}:
+        return text
+    if isinstance(default, ByteSize):
+        shown = default.human_readable()
+    elif isinstance(default, tuple):
+        shown = ",".join(str(each) for each in default)
+    else:
+        shown = str(default)
+    return f"{text} [default: {shown}]"

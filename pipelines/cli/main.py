@@ -1,0 +1,113 @@
+"""`corpusmill`: the list of commands, and the one place where errors become lines and exit codes.
+
+Commands are imported when they are called, so that `--help` answers at once. Exit codes: 0 done; 1 failed; 2 usage or
+a user's mistake; 3 finished, but inputs were quarantined (unless `--allow-quarantine`).
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from dataproc.errors import UserError
+
+DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
+
+COMMANDS = {
+    "quickstart": ("pipelines.cli.quickstart", "Text that every machine has, all the way to a small trained model."),
+    "run": ("pipelines.cli.run", "Run a recipe: several stages from one YAML file."),
+    "ingest": ("pipelines.cli.stages", "Raw files to a dataset of documents."),
+    "filter": (
+        "pipelines.cli.stages",
+        "Measure every document once; keep by rules, with a ledger of every broken one.",
+    ),
+    "dedup": ("pipelines.cli.stages", "Remove exact and near duplicates; name the survivor of each."),
+    "tokenizer": ("pipelines.cli.tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
+    "pack": ("pipelines.cli.stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
+    "train": ("pipelines.cli.stages", "Train a DeepSeek-V3-shaped model on shards."),
+    "inspect": ("pipelines.cli.inspect", "Look into any folder that corpusmill made."),
+    "report": ("pipelines.cli.report", "One HTML page on a run."),
+    "status": ("pipelines.cli.report", "How far a run is."),
+    "doctor": ("pipelines.cli.doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Knows all commands by name and one line, and imports the module of the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        if name not in COMMANDS:
+            return None
+        module, line = COMMANDS[name]
+        if ctx.resilient_parsing or _only_listing():
+            command = get_command(_stub(line))
+        else:
+            command = get_command(import_module(module).app_for(name))
+        command.name = name
+        return command
+
+
+def _stub(line: str) -> typer.Typer:
+    """A command that is only listed."""
+    stub = typer.Typer(add_completion=False)
+    stub.command(help=line)(lambda: None)
+    return stub
+
+
+def _only_listing() -> bool:
+    """Whether the call is for the list of commands, which needs none of them."""
+    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Holds the group's help."""
+
+
+def main() -> None:
+    """The entry point: runs a command and turns what it raises into a line and an exit code."""
+    from pipelines import kernels
+
+    if not _only_listing():
+        kernels.configure()
+    from pipelines.engine.scheduler import StageFailed
+
+    try:
+        app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
+    except UserError as error:
+        _fail(str(error), USAGE)
+    except StageFailed as error:
+        if error.trace:
+            print(error.trace, file=sys.stderr)
+        _fail(str(error), FAILED)
+    except OSError as error:
+        from pipelines.engine.worker import describe
+
+        described = describe(error)
+        if described.kind == "bug":
+            raise
+        _fail(described.message, USAGE if described.kind == "user" else FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted; run again to go on from here", 130)
+
+
+def _fail(line: str, code: int) -> None:
+    print(f"corpusmill: {line}", file=sys.stderr)
+    sys.exit(code)

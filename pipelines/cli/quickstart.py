@@ -1,0 +1,46 @@
+"""`corpusmill quickstart`: the whole road on text that every machine with Python has."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataproc.errors import UserError
+from pipelines.cli.flags import RUN_OPTIONS, with_options
+
+HELP = """Text that every machine has, all the way to a small trained model, in minutes.
+
+The Python standard library and the READMEs and licences of the installed distributions become documents, clean
+documents, a tokenizer of 8,192 ids, packed shards, a DeepSeek-V3-shaped model and a report.
+
+Example: corpusmill quickstart --output /tmp/quickstart"""
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    output = Annotated[str, typer.Option(help="folder to make", metavar="DIR")]
+    options = {"output": (output, "quickstart-output")} | RUN_OPTIONS
+    app.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})(with_options(_quickstart, options))
+    return app
+
+
+def example_path(name: str) -> str:
+    """A recipe of `examples/`: packaged beside the code in a wheel, in the repository in an editable installation."""
+    packaged = Path(str(files("pipelines"))) / "examples" / name
+    in_repository = Path(str(files("pipelines"))).parent / "examples" / name
+    for path in (packaged, in_repository):
+        if path.exists():
+            return str(path)
+    raise UserError("this example is not installed", where=name, mend="install corpusmill again")
+
+
+def _quickstart(**values: Any) -> None:
+    from pipelines.recipe import load_recipe
+    from pipelines.running import RunOptions, run_recipe
+
+    recipe = load_recipe(example_path("quickstart.yaml"), output=values["output"])
+    # The text is the machine's and not the user's: a file of it that is not UTF-8 is no reason to fail.
+    options = RunOptions.from_flags(values | {"allow_quarantine": True})
+    raise typer.Exit(run_recipe(recipe, options))

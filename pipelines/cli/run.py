@@ -1,0 +1,33 @@
+"""`corpusmill run`: the stages of a recipe, one after the other."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.flags import RUN_OPTIONS, with_options
+
+EXAMPLE = """Run the stages of a recipe, one after the other; what is done already is not done again.
+
+Example: corpusmill run examples/web-crawl.yaml --set filter.rules='[fineweb]' --workers 8"""
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    path = Annotated[str, typer.Argument(help="the recipe, a YAML file", metavar="RECIPE")]
+    changes = Annotated[
+        list[str],
+        typer.Option("--set", help="change a setting: stage.key=value (may be given again)", metavar="KEY=VALUE"),
+    ]
+    output = Annotated[str | None, typer.Option(help="output folder, instead of the recipe's own")]
+    options = {"recipe": (path, ...), "changes": (changes, []), "output": (output, None)} | RUN_OPTIONS
+    app.command(help=EXAMPLE)(with_options(_run, options))
+    return app
+
+
+def _run(**values: Any) -> None:
+    from pipelines.recipe import load_recipe
+    from pipelines.running import RunOptions, run_recipe
+
+    recipe = load_recipe(values["recipe"], changes=values["changes"], output=values["output"])
+    raise typer.Exit(run_recipe(recipe, RunOptions.from_flags(values)))

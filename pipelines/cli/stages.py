@@ -1,0 +1,98 @@
+"""One command for each stage, with the stage's settings as flags."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
+from pipelines.engine.stage import Stage
+from pipelines.stages import stage_type
+
+
+@dataclass(frozen=True)
+class StageCommand:
+    """How a stage is called: which fields are arguments, what its output is called, and an example."""
+
+    positional: tuple[str, ...]
+    output: str
+    example: str
+    line: str
+
+
+COMMANDS = {
+    "ingest": StageCommand(
+        ("inputs",),
+        "DATASET",
+        "corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
+        "Raw files (JSONL plain, .gz or .zst; Parquet; text trees) to a dataset of documents.",
+    ),
+    "filter": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill filter documents --output clean --rules gopher-quality,gopher-repetition,fineweb,code",
+        "Measure every document once and keep it by rules; every broken rule goes into the ledger.",
+    ),
+    "dedup": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill dedup clean --output unique --method exact,minhash --threshold 0.8",
+        "Remove exact and near duplicates; each removed document names its survivor.",
+    ),
+    "pack": StageCommand(
+        ("datasets",),
+        "SHARDS",
+        "corpusmill pack unique --tokenizer tokenizer --output shards --sequence-length 4096 --fim-rate 0.1",
+        "Tokens, fill-in-the-middle and best-fit packing into Arrow shards.",
+    ),
+    "train": StageCommand(
+        ("shards",),
+        "RUN",
+        "corpusmill train shards --output run --preset laptop --steps 300",
+        "Train a DeepSeek-V3-shaped model on shards; resumes from its last checkpoint.",
+    ),
+    "tokenizer": StageCommand(
+        ("datasets",),
+        "TOKENIZER",
+        "corpusmill tokenizer train unique --output tokenizer --vocab-size 128000",
+        "Count pretokens and learn a byte-level BPE from the counts.",
+    ),
+}
+
+
+def stage_command(name: str) -> tuple[Callable[..., Any], str]:
+    """(the function that typer makes a command of, its help)."""
+    described, made_of = COMMANDS[name], stage_type(name)
+
+    def command(**values: Any) -> None:
+        _run(made_of, values)
+
+    output = Annotated[str, typer.Option(help=f"the {described.output} folder to make", metavar=described.output)]
+    seed = Annotated[int, typer.Option(help="seed of every draw", min=0)]
+    options = model_options(made_of.Settings, described.positional)
+    required = {key: value for key, value in options.items() if value[1] is ...}
+    optional = {key: value for key, value in options.items() if value[1] is not ...}
+    with_options(command, required | {"output": (output, ...)} | optional | {"seed": (seed, 0)} | RUN_OPTIONS)
+    return command, f"{described.line}\n\nExample: {described.example}"
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of a stage's command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    function, text = stage_command(name)
+    app.command(help=text, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return app
+
+
+def _run(made_of: type[Stage], values: dict[str, Any]) -> None:
+    from pipelines.recipe import NamedStage, Recipe
+    from pipelines.running import RunOptions, run_recipe
+
+    settings = read_model(made_of.Settings, values)
+    stage = made_of(settings, seed=values["seed"])
+    output = values["output"]
+    named = NamedStage(name=made_of.name, folder=output, stage=stage)
+    recipe = Recipe(name=made_of.name, output=output, seed=values["seed"], stages=(named,))
+    options = RunOptions.from_flags(values)
+    raise typer.Exit(run_recipe(recipe, options))

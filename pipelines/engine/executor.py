@@ -1,0 +1,73 @@
+"""The executor interface: send a call to a worker, and hear how calls ended. Nothing else differs between engines.
+
+Retries, quarantine, markers and progress live above it (`scheduler.py`), so `local` and `ray` survive the same things
+in the same way.
+"""
+
+import os
+from typing import Protocol
+
+from dataproc.errors import UserError
+from pipelines.engine.task import Call, Ended
+
+
+class Executor(Protocol):
+    """A pool of workers.
+
+    Attributes:
+        slots: how many calls may be in flight; the scheduler sends no more.
+        is_driver: calls run inside the driver itself, so a call that kills its worker kills the driver.
+        description: for people ("2 local processes").
+    """
+
+    slots: int
+    is_driver: bool
+    description: str
+
+    def submit(self, call: Call) -> None:
+        """Sends a call; never blocks for its end."""
+
+    def wait(self, timeout: float) -> list[Ended]:
+        """The calls that ended, after at most `timeout` seconds; empty when none did."""
+
+    def close(self) -> None:
+        """Ends the workers; calls in flight are abandoned."""
+
+
+def choose_engine(engine: str | None, address: str | None) -> str:
+    """The engine by flag, else `ray` when an address is given or RAY_ADDRESS is set (inside a submitted job)."""
+    if engine not in (None, "local", "ray"):
+        raise UserError(f"no engine '{engine}'", where="--engine", mend="use local or ray")
+    if engine == "local" and address:
+        raise UserError("an address is given for the local engine", where="--address", mend="use --engine ray")
+    return engine or ("ray" if address or os.environ.get("RAY_ADDRESS") else "local")
+
+
+def make_executor(
+    engine: str | None, *, workers: int = 0, address: str | None = None, memory_per_worker: int = 0
+) -> Executor:
+    """The chosen executor, started.
+
+    Args:
+        engine: "local", "ray" or None for the rule of `choose_engine`.
+        workers: processes (local) or CPUs of an embedded Ray; 0 means one for each core.
+        address: of a Ray cluster to attach to.
+        memory_per_worker: bytes; a local worker that holds more is ended. 0 means an even share of the machine.
+    """
+    count = workers or available_cores()
+    if choose_engine(engine, address) == "ray":
+        from pipelines.engine.ray import RayExecutor
+
+        return RayExecutor(address=address, workers=count)
+    if count == 1:
+        from pipelines.engine.local import InProcessExecutor
+
+        return InProcessExecutor()
+    from pipelines.engine.local import ProcessExecutor
+
+    return ProcessExecutor(workers=count, memory_per_worker=memory_per_worker)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -1,0 +1,109 @@
+"""Keeps one bad document from taking its neighbours, its file or its stage with it.
+
+Work on a batch is first tried on the whole batch, which is what makes it fast. When that raises, the batch is done
+again a document at a time, and the documents that raise are quarantined with the reason; but when most of a batch
+raises, the fault is not the documents', and the task fails with the traceback.
+
+When a document kills the whole process (a segfault in a parser, memory without end) nothing can be caught: the engine
+then starts a careful attempt, which notes the document it is about to touch; after three deaths of the task, two of
+them on the same document, that one is skipped by name.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc import storage
+from dataproc.documents import QUARANTINE_SCHEMA
+from dataproc.errors import UserError
+
+T = TypeVar("T")
+REASON_CHARACTERS = 300
+MOST_BAD_SHARE = 0.5
+FEW_DOCUMENTS = 4
+"""So many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
+
+
+class Guard:
+    """Runs per-document work for one task and collects what had to be left out.
+
+    Args:
+        skip: document ids (or file names) to leave out, with the reason.
+        careful: work on one document at a time and note its id at `breadcrumb` first.
+    """
+
+    def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str) -> None:
+        self._skip = dict(skip)
+        self._careful = careful
+        self._breadcrumb = breadcrumb
+        self._quarantined: list[dict[str, str | None]] = []
+
+    @property
+    def quarantined(self) -> int:
+        return len(self._quarantined)
+
+    def quarantine(self, document: str, place: str, reason: str, text: str | None = None) -> None:
+        """Records a document or record that is left out."""
+        short = " ".join(reason.split())[:REASON_CHARACTERS]
+        self._quarantined.append({"id": document, "place": place, "reason": short, "text": text})
+
+    def quarantine_table(self) -> pa.Table:
+        return pa.Table.from_pylist(self._quarantined, schema=QUARANTINE_SCHEMA)
+
+    def enter(self, name: str, place: str) -> bool:
+        """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined)."""
+        if name in self._skip:
+            self.quarantine(name, place, self._skip[name])
+            return False
+        if self._careful:
+            self._note(name)
+        return True
+
+    def each(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
+        """Yields `work(part)` for parts that cover the batch in order, without the documents that cannot be done.
+
+        `work` must treat each document on its own, so that the parts' results joined are the batch's result.
+        """
+        if self._skip:
+            batch = self._without_skipped(batch, place)
+        if batch.num_rows == 0:
+            return
+        if self._careful:
+            for row, name in enumerate(batch.column("id").to_pylist()):
+                self._note(name)
+                yield from self._one(batch.slice(row, 1), work, place)
+            return
+        try:
+            result = work(batch)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception:
+            before = self.quarantined
+            for row in range(batch.num_rows):
+                yield from self._one(batch.slice(row, 1), work, place)
+                if self.quarantined - before > max(MOST_BAD_SHARE * batch.num_rows, FEW_DOCUMENTS):
+                    raise
+            return
+        yield result
+
+    def _one(self, document: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
+        try:
+            result = work(document)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            name, text = document.column("id")[0].as_py(), document.column("text")[0].as_py()
+            self.quarantine(name, place, f"{type(error).__name__}: {error}", text)
+            return
+        yield result
+
+    def _without_skipped(self, batch: pa.RecordBatch, place: str) -> pa.RecordBatch:
+        hit = pc.is_in(batch.column("id"), value_set=pa.array(list(self._skip), pa.string()))
+        for document in batch.filter(hit).select(["id", "text"]).to_pylist():
+            self.quarantine(document["id"], place, self._skip[document["id"]], document["text"])
+        return batch.filter(pc.invert(hit))
+
+    def _note(self, name: str) -> None:
+        storage.commit_bytes(self._breadcrumb, name.encode(), durable=False)

@@ -1,0 +1,175 @@
+"""The local engine: in the driver for one worker, else spawned processes that are watched one by one.
+
+Our own pool and not `concurrent.futures`, because that one breaks as a whole when a worker dies and cannot say which
+task it was on. Here each worker has a pipe and a sentinel, so a death names its task, its signal and its memory; the
+other workers go on. Workers are spawned, never forked: Arrow, numba and torch all hold threads.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import psutil
+
+from pipelines.engine.task import Call, Ended
+from pipelines.engine.worker import run_call
+
+MEMORY_POLL_SECONDS = 0.25
+MEMORY_SHARE = 0.9
+
+
+class InProcessExecutor:
+    """One worker: the driver itself. Starts at once, and a debugger works."""
+
+    slots = 1
+    description = "this process"
+    is_driver = True
+
+    def __init__(self) -> None:
+        self._waiting: list[Call] = []
+
+    def submit(self, call: Call) -> None:
+        self._waiting.append(call)
+
+    def wait(self, timeout: float) -> list[Ended]:
+        return [run_call(self._waiting.pop(0))] if self._waiting else []
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+class _Worker:
+    """A spawned process, our end of its pipe, and the call that it is on."""
+
+    def __init__(self, context: Any) -> None:
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.call: Call | None = None
+        self.killed_for: str | None = None
+
+    def resident_bytes(self) -> int:
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self.process.pid).memory_info().rss
+        return 0
+
+
+class ProcessExecutor:
+    """Spawned worker processes, one call each at a time.
+
+    A worker whose resident memory passes `memory_per_worker` is ended by us, so that the death has a cause that we can
+    tell and the machine does not swap; 0 means an even share of 90 % of the machine's memory.
+    """
+
+    def __init__(self, *, workers: int, memory_per_worker: int = 0) -> None:
+        self.slots = workers
+        self.is_driver = False
+        self.description = f"{workers} local processes"
+        self._memory_limit = memory_per_worker or int(psutil.virtual_memory().total * MEMORY_SHARE / workers)
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._ended: list[Ended] = []
+        self._next_memory_poll = 0.0
+
+    def submit(self, call: Call) -> None:
+        worker = next((worker for worker in self._workers if worker.call is None), None)
+        if worker is None:
+            worker = _Worker(self._context)
+            self._workers.append(worker)
+        worker.call = call
+        try:
+            worker.connection.send(call)
+        except (BrokenPipeError, ConnectionResetError):
+            self._bury(worker)
+
+    def wait(self, timeout: float) -> list[Ended]:
+        deadline = time.monotonic() + timeout
+        while not self._ended and (busy := [worker for worker in self._workers if worker.call is not None]):
+            patience = min(MEMORY_POLL_SECONDS, max(deadline - time.monotonic(), 0))
+            ready = set(wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)], patience))
+            for worker in busy:
+                if worker.connection in ready or worker.process.sentinel in ready:
+                    self._receive(worker)
+            self._watch_memory()
+            if time.monotonic() >= deadline:
+                break
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+        self._workers.clear()
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            if worker.connection.poll():
+                self._ended.append(worker.connection.recv())
+                worker.call = None
+                return
+        except (EOFError, ConnectionResetError):
+            pass
+        if not worker.process.is_alive():
+            self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        worker.process.join(5)
+        self._workers.remove(worker)
+        if worker.call is not None:
+            cause = worker.killed_for or describe_exit(worker.process.exitcode)
+            self._ended.append(Ended(ticket=worker.call.ticket, death=cause))
+
+    def _watch_memory(self) -> None:
+        if time.monotonic() < self._next_memory_poll:
+            return
+        self._next_memory_poll = time.monotonic() + MEMORY_POLL_SECONDS
+        for worker in self._workers:
+            used = worker.resident_bytes()
+            if worker.call is not None and used > self._memory_limit:
+                worker.killed_for = (
+                    f"out of memory: the worker held more than its {self._memory_limit / 2**20:,.0f} MiB"
+                )
+                worker.process.kill()
+
+
+def describe_exit(code: int | None) -> str:
+    """The cause of a process's death in words."""
+    if code is None:
+        return "ended without an exit code"
+    if code == -signal.SIGKILL:
+        return "killed by SIGKILL (by the kernel for want of memory, or by somebody)"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exited with code {code}"
+
+
+def _serve(connection: Connection, driver: int) -> None:
+    """A worker's life: calls in, ends out, until the driver is gone."""
+    die_with_parent(driver)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    while True:
+        try:
+            call = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(run_call(call))
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks Linux to end this process when its parent dies, so that a killed driver leaves no orphans computing."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)

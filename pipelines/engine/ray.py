@@ -1,0 +1,110 @@
+"""The Ray engine: each call is one Ray core task; Ray Data and Ray's own retries stay out of the way.
+
+Ray Data drops whole blocks on one bad row and names files at random, and Ray's retries of workers killed for want of
+memory have no end by default; so tasks are submitted with `max_retries=0` (which also turns those off) and the
+scheduler above counts attempts, for both engines alike. Attaches to RAY_ADDRESS or `--address`; else starts a Ray of
+its own with a small object store, since only small dicts pass through it. On a cluster, inputs and outputs must be on
+storage that every node sees.
+"""
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+from dataproc.errors import UserError, require_extra
+from pipelines.engine.task import Call, Ended
+from pipelines.engine.worker import run_call
+
+OBJECT_STORE_BYTES = 256 << 20
+
+
+class RayExecutor:
+    """Ray core tasks on an existing cluster, or on an embedded one of `workers` CPUs."""
+
+    def __init__(self, *, address: str | None, workers: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_task_oom_retries", "1")  # for a Ray that we start; a cluster has its own setting
+        try:
+            import ray
+        except ImportError as error:
+            raise require_extra("ray", "ray") from error
+        self._ray = ray
+        self.is_driver = False
+        target = address or os.environ.get("RAY_ADDRESS")
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            self._start(target, workers)
+        cpus = int(ray.cluster_resources().get("CPU", 1))
+        self.slots = 2 * cpus if target else cpus
+        self.description = f"Ray at {target}, {cpus} CPUs" if target else f"an embedded Ray of {cpus} CPUs"
+        self._remote = ray.remote(max_retries=0, num_cpus=1)(_run_on_ray)
+        self._pending: dict[Any, Call] = {}
+
+    def _start(self, target: str | None, workers: int) -> None:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
+        if target:
+            options["address"] = target
+        else:
+            options |= {
+                "address": "local",  # a plain init would attach to any cluster that happens to run here
+                "num_cpus": workers,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+            }
+        try:
+            self._ray.init(**options)
+        except ConnectionError as error:
+            raise UserError(
+                f"no Ray cluster answers ({error})", where=str(target), mend="see `corpusmill doctor`"
+            ) from error
+
+    def submit(self, call: Call) -> None:
+        options: dict[str, Any] = {"name": f"{call.phase}/{call.task}"}
+        if call.whole_machine:
+            options["num_cpus"] = max(node["Resources"].get("CPU", 1) for node in self._ray.nodes() if node["Alive"])
+        self._pending[self._remote.options(**options).remote(call)] = call
+
+    def wait(self, timeout: float) -> list[Ended]:
+        if not self._pending:
+            return []
+        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=timeout)
+        return [self._end(reference, self._pending.pop(reference)) for reference in ready]
+
+    def _end(self, reference: Any, call: Call) -> Ended:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError:
+            raise  # run_call never raises: this is a bug of ours
+        except self._ray.exceptions.RayError as error:
+            return Ended(ticket=call.ticket, death=describe_ray_error(error))
+
+    def close(self) -> None:
+        for reference in self._pending:
+            with contextlib.suppress(Exception):
+                self._ray.cancel(reference, force=True)
+        self._pending.clear()
+        if self._ours:
+            self._ray.shutdown()
+
+
+def describe_ray_error(error: Exception) -> str:
+    """The cause of a Ray worker's death in one line, with what Ray says of it."""
+    kind = type(error).__name__
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    cause = {
+        "OutOfMemoryError": "out of memory: Ray ended the worker because its node ran short",
+        "WorkerCrashedError": "the worker process died (a signal, or the kernel for want of memory)",
+        "NodeDiedError": "the node was lost",
+    }.get(kind, kind)
+    return f"{cause}: {first[:200]}" if first else cause
+
+
+def _run_on_ray(call: Call) -> Ended:
+    """The body of the Ray task."""
+    from pipelines import kernels
+
+    kernels.configure()
+    if call.kernels:
+        kernels.compile_if_needed(lambda line: print(line, file=sys.stderr))  # noqa: T201 - the worker's own log
+    return run_call(call)

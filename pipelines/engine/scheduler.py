@@ -1,0 +1,219 @@
+"""Carries a phase's tasks to their markers: bounded in flight, with retries for what may pass and none for what won't.
+
+    a user's mistake, a bug    no retry; tasks in flight are let to finish, then the stage fails
+    no space left              the same, with a line that says that a re-run goes on from here
+    a transient error          up to TRANSIENT_ATTEMPTS, with growing pauses
+    a worker's death           another attempt in careful mode; a document named by two of three deaths is quarantined
+                               by its id, and a task that dies MAX_DEATHS times on nothing in particular fails
+
+Memory: one `Task` and one small result for each task of the phase.
+"""
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine import state
+from pipelines.engine.executor import Executor
+from pipelines.engine.task import Call, Ended, Task, TaskError
+
+TRANSIENT_ATTEMPTS = 4
+FIRST_PAUSE_SECONDS = 0.5
+DEATHS_TO_QUARANTINE = 3
+MAX_DEATHS = 4
+POLL_SECONDS = 0.5
+
+
+class StageFailed(Exception):
+    """A stage that could not finish: printed as it is, exit code 1. `trace` is a bug's traceback, else empty."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
+@dataclass
+class _Attempts:
+    """What happened to a task so far; the deaths are kept on disk, so that they count across drivers."""
+
+    made: int = 0
+    transient: int = 0
+    deaths: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def skip(self) -> dict[str, str]:
+        return {death["quarantined"]: death["reason"] for death in self.deaths if death.get("quarantined")}
+
+    @property
+    def since_quarantine(self) -> list[dict[str, Any]]:
+        last = max((i for i, death in enumerate(self.deaths) if death.get("quarantined")), default=-1)
+        return self.deaths[last + 1 :]
+
+
+class Scheduler:
+    """Runs one phase of one stage.
+
+    Args:
+        executor: where calls go.
+        folder: the stage's output folder.
+        phase: names the folder of markers.
+        kernels: the tasks call compiled kernels.
+        on_end: called with each task and its result as it is done.
+        on_tick: called about twice a second while waiting.
+        say: takes a line for people: retries, deaths and their causes.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        folder: str,
+        phase: str,
+        kernels: bool,
+        on_end: Callable[[Task, dict[str, Any]], None],
+        on_tick: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._executor = executor
+        self._folder = folder
+        self._phase = phase
+        self._kernels = kernels
+        self._on_end = on_end
+        self._on_tick = on_tick
+        self._say = say
+        self._queue: deque[Task] = deque()
+        self._later: list[tuple[float, int, Task]] = []
+        self._in_flight: dict[int, Task] = {}
+        self._attempts: dict[str, _Attempts] = {}
+        self._failure: Exception | None = None
+        self._ticket = 0
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Runs all tasks. Raises UserError or StageFailed for the first that cannot be done."""
+        self._queue.extend(tasks)
+        for task in tasks:
+            self._attempts[task.id] = self._recall(task)
+        while self._in_flight or (not self._failure and (self._queue or self._later)):
+            self._submit_what_fits()
+            pause = POLL_SECONDS
+            if not self._in_flight and self._later:
+                time.sleep(min(POLL_SECONDS, max(self._later[0][0] - time.monotonic(), 0)))
+            for ended in self._executor.wait(pause):
+                self._handle(self._in_flight.pop(ended.ticket), ended)
+            self._on_tick()
+        if self._failure:
+            raise self._failure
+
+    def _submit_what_fits(self) -> None:
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._queue.append(heapq.heappop(self._later)[2])
+        while self._queue and not self._failure and len(self._in_flight) < self._executor.slots:
+            task = self._queue.popleft()
+            attempts = self._attempts[task.id]
+            self._ticket += 1
+            attempts.made += 1
+            self._in_flight[self._ticket] = task
+            if self._executor.is_driver:
+                self._remember(task, attempts, pending=True)
+            self._executor.submit(
+                Call(
+                    ticket=self._ticket,
+                    function=task.function,
+                    arguments=task.arguments,
+                    folder=self._folder,
+                    phase=self._phase,
+                    task=task.id,
+                    attempt=attempts.made,
+                    careful=bool(attempts.since_quarantine),
+                    skip=attempts.skip,
+                    whole_machine=task.whole_machine,
+                    kernels=self._kernels,
+                )
+            )
+
+    def _handle(self, task: Task, ended: Ended) -> None:
+        attempts = self._attempts[task.id]
+        if self._executor.is_driver:
+            self._remember(task, attempts)
+        if ended.result is not None:
+            self._on_end(task, ended.result)
+        elif ended.death is not None:
+            self._handle_death(task, attempts, ended.death)
+        elif ended.error is not None and ended.error.kind == "memory":
+            self._handle_death(task, attempts, f"out of memory: {ended.error.message}")
+        elif ended.error is not None:
+            self._handle_error(task, attempts, ended.error)
+
+    def _handle_error(self, task: Task, attempts: _Attempts, error: TaskError) -> None:
+        name = f"{self._phase}/{task.id}"
+        if error.kind == "transient" and attempts.transient + 1 < TRANSIENT_ATTEMPTS:
+            pause = FIRST_PAUSE_SECONDS * 2**attempts.transient
+            attempts.transient += 1
+            self._say(f"{name}: {error.message}; attempt {attempts.made + 1} in {pause:g} s")
+            heapq.heappush(self._later, (time.monotonic() + pause, self._ticket, task))
+            return
+        if error.kind == "user":
+            failure: Exception = UserError(error.message)
+        elif error.kind == "full":
+            failure = StageFailed(f"{error.message} ({name}); make space and run again: finished tasks are kept")
+        elif error.kind == "transient":
+            failure = StageFailed(f"{name}: {error.message}, {attempts.made} times; run again to go on from here")
+        else:
+            failure = StageFailed(f"{name}: {error.message}", error.traceback)
+        self._failure = self._failure or failure
+
+    def _handle_death(self, task: Task, attempts: _Attempts, cause: str) -> None:
+        self._count_death(task, attempts, cause)
+        self._queue.append(task)
+
+    def _count_death(self, task: Task, attempts: _Attempts, cause: str) -> None:
+        name = f"{self._phase}/{task.id}"
+        document = self._read_breadcrumb(task) if attempts.since_quarantine else None
+        attempts.deaths.append({"cause": cause, "document": document})
+        since = attempts.since_quarantine
+        on_same = sum(1 for death in since if document is not None and death["document"] == document)
+        if len(since) >= DEATHS_TO_QUARANTINE and on_same >= DEATHS_TO_QUARANTINE - 1:
+            reason = f"ended its worker {len(since)} times ({cause})"
+            attempts.deaths[-1] |= {"quarantined": document, "reason": reason}
+            self._say(f"{name}: quarantined {document!r}: it {reason}")
+        elif len(since) >= MAX_DEATHS:
+            self._failure = self._failure or StageFailed(
+                f"{name}: its worker died {len(since)} times; the last cause: {cause}; "
+                "try smaller parts, fewer workers or more memory, then run again"
+            )
+        else:
+            where = f" on {document!r}" if document else ""
+            self._say(f"{name}: worker died{where}: {cause}; trying again a document at a time")
+        self._remember(task, attempts)
+
+    def _read_breadcrumb(self, task: Task) -> str | None:
+        path = state.breadcrumb_path(self._folder, self._phase, task.id)
+        if not storage.exists(path):
+            return None
+        document = storage.read_bytes(path).decode()
+        storage.remove(path)
+        return document
+
+    def _remember(self, task: Task, attempts: _Attempts, pending: bool = False) -> None:
+        """Keeps deaths on disk. `pending` marks an attempt inside the driver: if it kills the driver, that is seen."""
+        path = state.deaths_path(self._folder, self._phase, task.id)
+        if attempts.deaths or pending:
+            record = {"deaths": attempts.deaths, "pending": pending}
+            storage.commit_bytes(path, state.to_json(record), durable=False)
+        elif storage.exists(path):
+            storage.remove(path)
+
+    def _recall(self, task: Task) -> _Attempts:
+        path = state.deaths_path(self._folder, self._phase, task.id)
+        if not storage.exists(path):
+            return _Attempts()
+        record = state.read_json(path)
+        attempts = _Attempts(deaths=record["deaths"])
+        if record.get("pending"):
+            self._count_death(task, attempts, "the driver died while it worked on this task")
+        return attempts

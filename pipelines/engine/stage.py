@@ -1,0 +1,341 @@
+"""A stage from plan to manifest: refuse what changed, run what is missing, check that nothing was lost, write it down.
+
+The order is the design's: the plan (settings, input identities) is written first; each task commits its outputs and
+then its marker; the manifest comes last, after the conservation law held. A stage whose manifest matches its plan is
+done, and neither the engine nor any heavy library is started for it.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine import state
+from pipelines.engine.executor import Executor
+from pipelines.engine.lock import FolderLock
+from pipelines.engine.progress import Progress, make_progress
+from pipelines.engine.scheduler import Scheduler
+from pipelines.engine.task import Task
+
+FATES = ("kept", "rejected", "duplicates", "quarantined")
+"""What can become of a document that came in; their counts add up to `documents_in` at every stage's end."""
+
+
+class StageSettings(BaseModel):
+    """Base of every stage's settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(kw_only=True)
+class Summary:
+    """What a stage says when its tasks are done.
+
+    Attributes:
+        counts: whole numbers; for stages over documents, `documents_in` and the `FATES`.
+        parts: the dataset's parts, in order: path below the folder, rows, bytes, digest.
+        files: other outputs, the same way.
+        facts: anything else that is a pure function of the inputs and settings, JSON-able.
+    """
+
+    counts: dict[str, int]
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePlan:
+    """One phase as `--dry-run` shows it."""
+
+    name: str
+    tasks: int
+    bytes: int
+
+
+class Stage(ABC):
+    """A kind of stage with its settings. Subclasses must not import heavy libraries at module level.
+
+    Attributes:
+        name: what it is called in recipes and on the command line.
+        version: raised whenever the same settings give other bytes.
+        settings: a frozen model; the command line's flags and the recipe's keys are made from it.
+        resolve: turns a path as written in the settings into one that can be opened.
+        over_documents: its documents are accounted for by their fates.
+        uses_kernels: its tasks call numba kernels, which are compiled before the first one starts.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    Settings: ClassVar[type[StageSettings]]
+    over_documents: ClassVar[bool] = True
+    uses_kernels: ClassVar[bool] = True
+
+    def __init__(self, settings: Any, *, seed: int = 0, resolve: Callable[[str], str] = str) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.resolve = resolve
+
+    @abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """Identities of all inputs, by name; a change in any of them makes the stage's outputs stale."""
+
+    @abstractmethod
+    def phases(self) -> list[PhasePlan]:
+        """The plan for `--dry-run`, from what is on disk now; bytes are of the input."""
+
+    @abstractmethod
+    def run(self, run: "StageRun") -> Summary:
+        """Does the work, phase by phase, through `run.map`."""
+
+    def check(self) -> None:  # noqa: B027 - most stages have nothing more to check
+        """Raises UserError for settings that no model can see to be wrong; called for all stages before any runs."""
+
+    def plan(self) -> dict[str, Any]:
+        """Everything that the outputs depend on, as written to `plan.json`."""
+        return {
+            "stage": self.name,
+            "stage_version": self.version,
+            "seed": self.seed,
+            "settings": self.settings.model_dump(mode="json"),
+            "inputs": self.inputs(),
+        }
+
+
+@dataclass(kw_only=True)
+class Session:
+    """What the stages of one command share: the engine (started when a task needs it), progress and run options."""
+
+    make_executor: Callable[[], Executor]
+    progress: Progress = field(default_factory=make_progress)
+    overwrite: bool = False
+    _executor: Executor | None = None
+
+    def executor(self, *, kernels: bool) -> Executor:
+        """The engine, started on first use; with `kernels`, they are compiled first if they never were."""
+        if kernels:
+            from pipelines.kernels import compile_if_needed
+
+            compile_if_needed(self.progress.say)
+        if self._executor is None:
+            self._executor = self.make_executor()
+        return self._executor
+
+    def close(self) -> None:
+        if self._executor is not None:
+            self._executor.close()
+            self._executor = None
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.progress.stop()
+        self.close()
+
+
+class StageRun:
+    """One run of a stage: its folder, and `map`, which carries a phase's tasks to their markers."""
+
+    def __init__(self, stage: Stage, folder: str, session: Session) -> None:
+        self.stage = stage
+        self.folder = folder
+        self.session = session
+        self.tasks_run = 0
+
+    def path(self, *names: str) -> str:
+        return storage.join(self.folder, *names)
+
+    def map(self, phase: str, tasks: Sequence[Task], *, watch: Callable[[], str] | None = None) -> list[dict[str, Any]]:
+        """Runs the tasks that have no marker yet; gives all results, in the order of the tasks.
+
+        Args:
+            phase: names the folder of markers.
+            tasks: the whole phase.
+            watch: gives a line on how far a long task is, asked about twice a second.
+        """
+        if len({task.id for task in tasks}) != len(tasks):
+            raise ValueError(f"task ids of phase {phase} are not unique")
+        finished = state.finished_tasks(self.folder, phase)
+        missing = [task for task in tasks if task.id not in finished]
+        if missing:
+            self._run(phase, tasks, missing, watch)
+        return [state.read_marker(self.folder, phase, task.id)["result"] for task in tasks]
+
+    def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
+        executor, progress = self.session.executor(kernels=self.stage.uses_kernels), self.session.progress
+        total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
+        progress.start(f"{self.stage.name}: {phase}", total, len(tasks), total - left)
+
+        def on_end(task: Task, result: dict[str, Any]) -> None:
+            self.tasks_run += 1
+            progress.advance(count=task.bytes, documents=int(result.get("documents_in", 0)))
+
+        scheduler = Scheduler(
+            executor,
+            folder=self.folder,
+            phase=phase,
+            kernels=self.stage.uses_kernels,
+            on_end=on_end,
+            on_tick=lambda: progress.tick(watch() if watch else ""),
+            say=progress.say,
+        )
+        try:
+            scheduler.run(missing)
+        finally:
+            progress.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A finished stage: its manifest, the seconds that this run took, and whether there was anything to do."""
+
+    folder: str
+    manifest: Mapping[str, Any]
+    seconds: float
+    was_done: bool
+
+
+def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
+    """Brings a stage to its manifest.
+
+    Raises:
+        UserError: settings or inputs changed, the folder is not ours, another driver is at work, bad input.
+        StageFailed: a task could not be done.
+    """
+    started = time.monotonic()
+    plan = stage.plan()
+    if not session.overwrite and (manifest := done_manifest(plan, folder)) is not None:
+        return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
+    with FolderLock(_checked_folder(folder)):
+        if session.overwrite:
+            _clear(folder)
+        elif (manifest := done_manifest(plan, folder)) is not None:  # another driver ended between look and lock
+            return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
+        storage.remove_temporaries(folder)
+        _write_plan(plan, folder)
+        run = StageRun(stage, folder, session)
+        summary = stage.run(run)
+        manifest = _manifest(stage, plan, summary)
+        storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
+        storage.remove(storage.join(folder, state.WORK))
+    seconds = time.monotonic() - started
+    _record_time(folder, seconds, session)
+    return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False)
+
+
+def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
+    """The manifest when the stage is done with this very plan and its outputs are all there; None when work is left.
+
+    Raises UserError, naming what differs, when the folder was made from other settings or inputs.
+    """
+    plan_path = storage.join(folder, state.STATE, "plan.json")
+    if not storage.exists(plan_path):
+        return None
+    changed = state.differences(state.read_json(plan_path), plan)
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UserError(
+            f"made before with other settings or inputs: {'; '.join(changed[:3])}{more}",
+            where=folder,
+            mend="use another output, or --overwrite to make it again",
+        )
+    manifest = state.read_manifest(folder)
+    if manifest is None:
+        return None
+    for entry in [*manifest["parts"], *manifest["files"]]:
+        path = storage.join(folder, entry["path"])
+        with suppress(FileNotFoundError):
+            if storage.size(path) == entry["bytes"]:
+                continue
+        raise UserError("this output is gone or not as it was written", where=path, mend="make it again by --overwrite")
+    return manifest
+
+
+def _checked_folder(folder: str) -> str:
+    """Refuses a folder with things in it that are not ours: nothing of a user's is ever mixed with, or removed."""
+    names = storage.list_names(folder)
+    if names and state.STATE not in names and state.MANIFEST not in names:
+        raise UserError("this folder holds other things", where=folder, mend="use a new folder for the output")
+    return folder
+
+
+def _clear(folder: str) -> None:
+    """Empties a folder of ours: manifest, then markers, then outputs, and the plan last.
+
+    Killed in between, what is left is an unfinished stage of the old plan, never markers without their outputs.
+    """
+    storage.remove(storage.join(folder, state.MANIFEST))
+    for name in storage.list_names(storage.join(folder, state.STATE)):
+        if name not in ("driver.lock", "plan.json"):
+            storage.remove(storage.join(folder, state.STATE, name))
+    for name in storage.list_names(folder):
+        if name != state.STATE:
+            storage.remove(storage.join(folder, name))
+    storage.remove(storage.join(folder, state.STATE, "plan.json"))
+
+
+def _write_plan(plan: Mapping[str, Any], folder: str) -> None:
+    path = storage.join(folder, state.STATE, "plan.json")
+    if not storage.exists(path):
+        storage.commit_bytes(path, state.to_json(plan))
+
+
+def _manifest(stage: Stage, plan: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
+    counts = summary.counts
+    if stage.over_documents:
+        accounted = sum(counts.get(fate, 0) for fate in FATES)
+        if accounted != counts["documents_in"]:
+            raise RuntimeError(f"documents in ({counts['documents_in']}) are not all accounted for: {counts}")
+    return {
+        "schema": state.SCHEMA_VERSION,
+        "corpusmill": our_version(),
+        "stage": stage.name,
+        "stage_version": stage.version,
+        "seed": stage.seed,
+        "settings": plan["settings"],
+        "inputs": without_times(plan["inputs"]),
+        "counts": counts,
+        "parts": summary.parts,
+        "files": summary.files,
+        "facts": summary.facts,
+    }
+
+
+def without_times(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for the manifest: of a file's identity, [bytes, time or etag], only the bytes."""
+    return {
+        name: {key: value[0] if isinstance(value, list) else value for key, value in entry.items()}
+        for name, entry in inputs.items()
+    }
+
+
+def our_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("corpusmill")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _record_time(folder: str, seconds: float, session: Session) -> None:
+    path = storage.join(folder, state.STATE, "seconds.json")
+    before = state.read_json(path)["seconds"] if storage.exists(path) else 0.0
+    engine = session._executor.description if session._executor else "nothing to run"
+    storage.commit_bytes(path, state.to_json({"seconds": round(before + seconds, 3), "engine": engine}))
+
+
+def add_counts(results: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, int]:
+    """Sums of the named counts over task results."""
+    totals = dict.fromkeys(names, 0)
+    for result in results:
+        for name in names:
+            totals[name] += int(result.get(name, 0))
+    return totals

@@ -1,0 +1,113 @@
+"""What a stage remembers on disk: its plan, a marker for each finished task, the deaths of workers, and its manifest.
+
+Everything outside `_state/` is a pure function of inputs, settings and seed, and is the same bytes on every run.
+What is not (times, attempts, hosts, modification times of inputs) lives below `_state/`:
+
+    <stage>/_manifest.json                  written last: what is here, from what, and the counts
+    <stage>/_state/plan.json                settings and input identities; a run that differs is refused
+    <stage>/_state/<phase>/<task>.json      marker of a finished task, written after its outputs
+    <stage>/_state/<phase>/<task>.at        the document that a careful attempt is working on
+    <stage>/_state/<phase>/<task>.deaths    causes of death of earlier attempts, and the documents they died on
+    <stage>/_work/                          intermediate files, removed when the manifest is there
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+
+MANIFEST = "_manifest.json"
+STATE = "_state"
+WORK = "_work"
+SCHEMA_VERSION = 1
+
+
+def to_json(value: Any) -> bytes:
+    """The one JSON spelling that we write: sorted keys, so equal values are equal bytes."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: str) -> Any:
+    """A JSON file of ours. Raises UserError naming the file when it is not JSON."""
+    try:
+        return json.loads(storage.read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"not a JSON file ({error})", where=path, mend="remove it and run again") from error
+
+
+def marker_path(folder: str, phase: str, task: str) -> str:
+    return storage.join(folder, STATE, phase, f"{task}.json")
+
+
+def breadcrumb_path(folder: str, phase: str, task: str) -> str:
+    return storage.join(folder, STATE, phase, f"{task}.at")
+
+
+def deaths_path(folder: str, phase: str, task: str) -> str:
+    return storage.join(folder, STATE, phase, f"{task}.deaths")
+
+
+def finished_tasks(folder: str, phase: str) -> set[str]:
+    """Ids of the phase's tasks that have a marker: one listing, no file is opened."""
+    names = storage.list_names(storage.join(folder, STATE, phase))
+    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+
+
+def read_marker(folder: str, phase: str, task: str) -> dict[str, Any]:
+    return read_json(marker_path(folder, phase, task))
+
+
+def read_manifest(folder: str) -> dict[str, Any] | None:
+    """The manifest of a finished stage, or None. Raises UserError for one of a newer schema."""
+    path = storage.join(folder, MANIFEST)
+    if not storage.exists(path):
+        return None
+    manifest = read_json(path)
+    if manifest.get("schema") != SCHEMA_VERSION:
+        raise UserError(
+            f"this manifest has schema {manifest.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}",
+            where=path,
+            mend="use the version that wrote it, or make the folder again",
+        )
+    return manifest
+
+
+def require_manifest(folder: str) -> dict[str, Any]:
+    """The manifest of an input folder. Raises UserError saying what is missing."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        what = (
+            "no such folder"
+            if not storage.exists(folder)
+            else "not finished, or not made by corpusmill (no _manifest.json)"
+        )
+        raise UserError(what, where=folder, mend="run the stage that makes it first")
+    return manifest
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Readable differences between two plans: `key: old -> new`, nested keys joined by dots, files by their names."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{name}.")
+        elif key not in old:
+            lines.append(f"{name} is new")
+        elif key not in new:
+            lines.append(f"{name} is gone")
+        elif prefix.startswith("inputs."):
+            lines.append(f"{key} changed since")
+        else:
+            lines.append(f"{name}: {_short(before)} -> {_short(after)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,70 @@
+"""What a task is, and what a worker needs to run one.
+
+A task is one shard of a stage's work: an importable function and JSON arguments, so that it can be sent to a spawned
+process or to another machine as it is, and written into the plan. It reads files, writes files and returns small
+numbers; documents never travel through the engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One unit of work, of a second or more.
+
+    Attributes:
+        id: stable and unique in its phase; also a file name.
+        function: "package.module:function", called with a `TaskContext`, giving a JSON-able dict.
+        arguments: JSON-able; everything that the output depends on.
+        bytes: input bytes, for progress and estimates.
+        whole_machine: the task uses every core itself (training), so nothing else runs beside it.
+    """
+
+    id: str
+    function: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+    whole_machine: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, and whether
+    it calls compiled kernels (which a node that never ran one compiles first)."""
+
+    ticket: int
+    function: str
+    arguments: Mapping[str, Any]
+    folder: str
+    phase: str
+    task: str
+    attempt: int = 0
+    careful: bool = False
+    skip: Mapping[str, str] = field(default_factory=dict)
+    whole_machine: bool = False
+    kernels: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a call ended: with a result, with an error that was caught in the worker, or with the worker's death."""
+
+    ticket: int
+    result: dict[str, Any] | None = None
+    error: "TaskError | None" = None
+    death: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskError:
+    """An exception of a task, as text, so that it crosses processes and engines alike.
+
+    `kind` is "user" (the user can mend it), "full" (no space left), "transient" (worth another attempt),
+    "memory" (a MemoryError) or "bug" (keeps its traceback).
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""

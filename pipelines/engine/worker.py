@@ -1,0 +1,100 @@
+"""The worker's side of a task: run it, write its marker last, and say in plain text how it ended.
+
+The same function runs in the driver (one local worker), in a spawned process and as a Ray task, which is why outputs
+cannot depend on the engine.
+"""
+
+import errno
+import importlib
+import os
+import platform
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine import state
+from pipelines.engine.guard import Guard
+from pipelines.engine.task import Call, Ended, TaskError
+
+TRANSIENT_ERRNO = {
+    errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET,
+    errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE, errno.EREMOTEIO,
+}  # fmt: skip
+FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class TaskContext:
+    """What a task function is given.
+
+    Attributes:
+        arguments: the task's arguments.
+        folder: the stage's output folder; outputs go below it, by relative names.
+        id: the task's id, which names its outputs.
+        guard: runs per-document work (`guard.each`) and collects the quarantined.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.arguments: Mapping[str, Any] = call.arguments
+        self.folder = call.folder
+        self.id = call.task
+        self.phase = call.phase
+        self.guard = Guard(
+            skip=call.skip,
+            careful=call.careful,
+            breadcrumb=state.breadcrumb_path(call.folder, call.phase, call.task),
+        )
+
+    def path(self, *names: str) -> str:
+        """A path below the stage's folder."""
+        return storage.join(self.folder, *names)
+
+    def work_path(self, *names: str) -> str:
+        """A path for an intermediate file of the stage."""
+        return storage.join(self.folder, state.WORK, *names)
+
+
+def run_call(call: Call) -> Ended:
+    """Runs a task to its marker. Never raises: an exception comes back as a `TaskError`."""
+    started = time.monotonic()
+    try:
+        module, _, name = call.function.partition(":")
+        context = TaskContext(call)
+        result = getattr(importlib.import_module(module), name)(context)
+        marker = {
+            "task": call.task,
+            "result": result,
+            "seconds": round(time.monotonic() - started, 3),
+            "finished": time.time(),
+            "attempt": call.attempt,
+            "worker": f"{platform.node()}:{os.getpid()}",
+        }
+        storage.commit_bytes(state.marker_path(call.folder, call.phase, call.task), state.to_json(marker))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        return Ended(ticket=call.ticket, error=describe(error))
+    return Ended(ticket=call.ticket, result=result)
+
+
+def describe(error: BaseException) -> TaskError:
+    """Sorts an exception into what the engine does about it."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, UserError):
+        return TaskError(kind="user", message=str(error))
+    if isinstance(error, MemoryError):
+        return TaskError(kind="memory", message=str(error) or "a MemoryError", traceback=trace)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        if error.errno in FULL_ERRNO or "No space left on device" in str(error):
+            return TaskError(kind="full", message=f"{place}no space left on the device")
+        message = f"{place}{error.strerror or error}"
+        transient = error.errno in TRANSIENT_ERRNO or isinstance(error, ConnectionError | TimeoutError)
+        # Remote file systems raise OSErrors of their own without a number: worth another attempt, too.
+        if transient or error.errno is None:
+            return TaskError(kind="transient", message=message, traceback=trace)
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+            return TaskError(kind="user", message=message)
+    return TaskError(kind="bug", message=f"{type(error).__name__}: {error}", traceback=trace)

@@ -1,0 +1,176 @@
+"""`--dry-run`: the plan with estimates of time, memory and disk, from rates measured on real text.
+
+The rates are those of `benchmarks/stage_rates.py` on one core (docs/performance.md has the run that they come from). A
+stage whose input is not there yet is estimated from the stage before it, by the measured ratio of output to input.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.datasets import list_parts
+from pipelines.engine.executor import available_cores, choose_engine
+from pipelines.engine.stage import Stage, done_manifest
+from pipelines.engine.state import MANIFEST, require_manifest
+from pipelines.recipe import NamedStage, Recipe
+from pipelines.running import RunOptions
+from pipelines.stages.train import TOKEN_BYTES, TrainStage
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a stage costs for each byte of text that it takes in.
+
+    Attributes:
+        megabytes_per_second: of input text, one core (of tokens at 4 bytes for training, on all cores of two).
+        text_out: bytes of text (or of shards) that come out for each byte in.
+        disk: bytes on disk for each byte in, intermediate files included.
+        worker_megabytes: most resident memory of one worker at the default part size.
+    """
+
+    megabytes_per_second: float
+    text_out: float
+    disk: float
+    worker_megabytes: int
+
+
+RATES: Mapping[str, Rates] = {
+    "ingest": Rates(40.0, 1.0, 0.35, 500),
+    "filter": Rates(12.0, 0.8, 0.40, 700),
+    "dedup": Rates(12.0, 0.8, 0.45, 800),
+    "tokenizer": Rates(15.0, 1.0, 0.02, 700),
+    "pack": Rates(12.0, 1.1, 1.1, 2500),
+    "train": Rates(0.03, 1.0, 0.5, 1500),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEstimate:
+    """A line of the plan."""
+
+    name: str
+    phases: str
+    tasks: int
+    bytes: int
+    seconds: float
+    megabytes: int
+    disk: int
+    state: str
+
+
+def estimate(recipe: Recipe, options: RunOptions) -> list[StageEstimate]:
+    """The plan of each stage. Raises UserError as the run itself would: missing inputs, changed settings."""
+    workers = options.workers or available_cores()
+    text: dict[str, int] = {}
+    lines = []
+    for named in recipe.stages:
+        named.stage.check()
+        lines.append(_estimate_stage(named, recipe, text, workers))
+    return lines
+
+
+def _estimate_stage(named: NamedStage, recipe: Recipe, text: dict[str, int], workers: int) -> StageEstimate:
+    stage, rates = named.stage, RATES[named.stage.name]
+    waits_for = [name for name in taken_folders(stage) if name in text and not _is_there(stage, name)]
+    if waits_for:
+        phases, tasks, state = f"after {', '.join(waits_for)}", 0, "waits"
+    else:
+        planned = stage.phases()
+        phases = ", ".join(f"{phase.name} {phase.tasks}" for phase in planned)
+        tasks = sum(phase.tasks for phase in planned)
+        state = "done" if done_manifest(stage.plan(), named.folder) else "to do"
+    taken = _bytes_taken(stage, recipe, text)
+    text[named.name] = int(taken * rates.text_out)
+    cores = 1 if isinstance(stage, TrainStage) else workers
+    return StageEstimate(
+        name=named.name,
+        phases=phases,
+        tasks=tasks,
+        bytes=taken,
+        seconds=0.0 if state == "done" else taken / (rates.megabytes_per_second * 1e6 * cores),
+        megabytes=rates.worker_megabytes * cores,
+        disk=0 if state == "done" else int(taken * rates.disk),
+        state=state,
+    )
+
+
+def taken_folders(stage: Stage) -> list[str]:
+    """The folders that a stage takes in, as written in its settings; text first."""
+    settings = stage.settings
+    single = [getattr(settings, name) for name in ("shards", "tokenizer") if hasattr(settings, name)]
+    return [*getattr(settings, "datasets", ()), *single]
+
+
+def _bytes_taken(stage: Stage, recipe: Recipe, text: Mapping[str, int]) -> int:
+    """Bytes of text (of tokens, for training) that go in: from what is there, else from the stages before."""
+    if isinstance(stage, TrainStage):
+        return stage.tokens(_sequence_length(stage, recipe)) * TOKEN_BYTES
+    datasets = getattr(stage.settings, "datasets", ())
+    if not datasets:
+        return sum(phase.bytes for phase in stage.phases())
+    there = [name for name in datasets if _is_there(stage, name)]
+    return sum(part.arrow_bytes for part in list_parts(there, stage.resolve)) + sum(
+        text[name] for name in datasets if name not in there
+    )
+
+
+def _sequence_length(stage: TrainStage, recipe: Recipe) -> int:
+    for named in recipe.stages:
+        if named.name == stage.settings.shards:
+            return int(named.stage.settings.sequence_length)
+    return int(require_manifest(stage.resolve(stage.settings.shards))["settings"]["sequence_length"])
+
+
+def _is_there(stage: Stage, name: str) -> bool:
+    return storage.exists(storage.join(stage.resolve(name), MANIFEST))
+
+
+def print_plan(recipe: Recipe, options: RunOptions) -> None:
+    """Prints the plan; runs nothing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.engine.progress import clock
+
+    engine = choose_engine(options.engine, options.address)
+    workers = options.workers or available_cores()
+    lines = estimate(recipe, options)
+    table = Table(title=f"{recipe.name}: plan for {workers} workers, engine {engine}")
+    for column in ("stage", "phases and tasks", "input", "time", "memory", "disk", "state"):
+        table.add_column(column, justify="right" if column in ("input", "time", "memory", "disk") else "left")
+    for line in lines:
+        table.add_row(
+            line.name,
+            line.phases,
+            f"{line.bytes / 1e6:,.1f} MB",
+            clock(line.seconds),
+            f"{line.megabytes:,} MB",
+            f"{line.disk / 1e6:,.1f} MB",
+            line.state,
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    total = sum(line.seconds for line in lines)
+    disk = sum(line.disk for line in lines)
+    most = max(line.megabytes for line in lines)
+    console.print(f"In all about {clock(total)}, at most {most:,} MB of memory, {disk / 1e6:,.1f} MB of disk.")
+    console.print("Estimates from rates measured on one core of a small machine: docs/performance.md.")
+    _warn_of_disk(recipe.output, disk)
+
+
+def _warn_of_disk(output: str, needed: int) -> None:
+    if storage.is_url(output):
+        return
+    import psutil
+
+    folder = storage.absolute(output)
+    while not storage.exists(folder):
+        folder = folder.rsplit("/", 1)[0] or "/"
+    free = psutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{free / 1e6:,.0f} MB are free and about {needed / 1e6:,.0f} MB are needed",
+            where=folder,
+            mend="make space",
+        )

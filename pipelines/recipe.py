@@ -1,0 +1,135 @@
+"""Recipes: YAML that names stages and their settings, checked by the very models that make the flags.
+
+    name: quickstart
+    output: quickstart-output
+    seed: 1
+    stages:
+      documents:              # the folder below the output, and the name by which later stages take it as input
+        stage: ingest         # the kind of stage; may be left out where the name says it
+        inputs: [...]
+
+A value that is the name of an earlier stage means that stage's folder; other relative paths are taken from where the
+command runs. `${stdlib}` and `${site-packages}` stand for the running Python's own library folders.
+"""
+
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine.stage import Stage
+from pipelines.settings import validate
+from pipelines.stages import STAGES, stage_type
+
+
+class RecipeFile(BaseModel):
+    """The top level of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="for people")
+    description: str = Field(default="", description="for people")
+    output: str = Field(description="folder that the stages' folders are made in")
+    seed: int = Field(default=0, description="seed of every draw in the run", ge=0)
+    stages: dict[str, dict[str, Any]] = Field(description="stages in order, by name", min_length=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedStage:
+    """A stage of a recipe and the folder it fills."""
+
+    name: str
+    folder: str
+    stage: Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A recipe that was read and checked."""
+
+    name: str
+    output: str
+    seed: int
+    stages: tuple[NamedStage, ...]
+
+
+def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = None) -> Recipe:
+    """Reads a recipe file.
+
+    Args:
+        path: the YAML file.
+        changes: `stage.key=value` (or `seed=value`), the value in YAML.
+        output: instead of the recipe's own.
+
+    Raises UserError for anything that is not as it must be, naming the key.
+    """
+    raw = _read_yaml(path)
+    for change in changes:
+        _apply(raw, change)
+    if output:
+        raw["output"] = output
+    file: RecipeFile = validate(RecipeFile, raw, path)
+    folders = {name: storage.join(file.output, name) for name in file.stages}
+    stages: list[NamedStage] = []
+    for name, values in file.stages.items():
+        known = {each.name: folders[each.name] for each in stages}
+        stages.append(_build(name, values, folders[name], file.seed, path, known))
+    return Recipe(name=file.name, output=file.output, seed=file.seed, stages=tuple(stages))
+
+
+def _build(
+    name: str, values: Mapping[str, Any], folder: str, seed: int, path: str, known: Mapping[str, str]
+) -> NamedStage:
+    kind = values.get("stage", name)
+    if kind not in STAGES:
+        mend = f"give one by 'stage:'; the stages are {', '.join(STAGES)}"
+        raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", mend=mend)
+    made_of = stage_type(kind)
+    settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")
+    return NamedStage(name=name, folder=folder, stage=made_of(settings, seed=seed, resolve=_resolver(known)))
+
+
+def _resolver(known: Mapping[str, str]) -> Callable[[str], str]:
+    variables = {
+        "${stdlib}": sysconfig.get_paths()["stdlib"],
+        "${site-packages}": sysconfig.get_paths()["purelib"],
+    }
+
+    def resolve(written: str) -> str:
+        if written in known:
+            return known[written]
+        for variable, value in variables.items():
+            written = written.replace(variable, value)
+        return written
+
+    return resolve
+
+
+def _read_yaml(path: str) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(storage.read_bytes(path))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"not YAML ({' '.join(str(error).split())})", where=path) from error
+    if not isinstance(raw, dict):
+        raise UserError("a recipe is a mapping with name, output and stages", where=path)
+    return raw
+
+
+def _apply(raw: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise UserError(f"'{change}' is not KEY=VALUE", where="--set")
+    names = key.split(".")
+    target: Any = raw if names[0] in RecipeFile.model_fields else raw.get("stages", {})
+    for name in names[:-1]:
+        if not isinstance(target, dict) or name not in target:
+            raise UserError(f"no stage or key '{name}' in this recipe", where=f"--set {key}")
+        target = target[name]
+    if not isinstance(target, dict):
+        raise UserError("this is not a mapping", where=f"--set {key}")
+    target[names[-1]] = yaml.safe_load(text)

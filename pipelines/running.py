@@ -1,0 +1,87 @@
+"""Runs a recipe's stages in order in one session, and says at the end what came out of them."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine.executor import make_executor
+from pipelines.engine.stage import Finished, Session, run_stage
+from pipelines.engine.state import MANIFEST
+from pipelines.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, as against what to make: none of these changes a byte of the outputs."""
+
+    engine: str | None = None
+    address: str | None = None
+    workers: int = 0
+    memory_per_worker: int = 0
+    overwrite: bool = False
+    dry_run: bool = False
+    allow_quarantine: bool = False
+
+    @classmethod
+    def from_flags(cls, values: Mapping[str, Any]) -> "RunOptions":
+        """From the values of the common flags."""
+        picked = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        text = picked.get("memory_per_worker", "0")
+        try:
+            picked["memory_per_worker"] = int(TypeAdapter(ByteSize).validate_python(text))
+        except ValidationError as error:
+            mend = "write a number and a unit, as in 4GiB"
+            raise UserError(f"'{text}' is not a size", where="--memory-per-worker", mend=mend) from error
+        return cls(**picked)
+
+
+def run_recipe(recipe: Recipe, options: RunOptions) -> int:
+    """Runs (or with `dry_run` only plans) a recipe; prints the table; gives the exit code."""
+    if options.dry_run:
+        from pipelines.planning import print_plan
+
+        print_plan(recipe, options)
+        return 0
+    started = time.monotonic()
+    make = partial(
+        make_executor,
+        options.engine,
+        workers=options.workers,
+        address=options.address,
+        memory_per_worker=options.memory_per_worker,
+    )
+    finished: list[tuple[str, Finished]] = []
+    for named in recipe.stages:
+        if options.overwrite or not storage.exists(storage.join(named.folder, MANIFEST)):
+            named.stage.check()
+    with Session(make_executor=make, overwrite=options.overwrite) as session:
+        for named in recipe.stages:
+            done = run_stage(named.stage, named.folder, session)
+            finished.append((named.name, done))
+            took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
+            session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
+    from pipelines.summary import print_summary
+
+    print_summary(recipe, finished, time.monotonic() - started)
+    return exit_code(finished, options)
+
+
+def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:
+    """0, or 3 when inputs were quarantined and that was not allowed."""
+    names = [(name, done.manifest["counts"].get("quarantined", 0)) for name, done in finished]
+    bad = [f"{count:,} in {name}" for name, count in names if count]
+    if not bad or options.allow_quarantine:
+        return 0
+    print(f"corpusmill: quarantined: {', '.join(bad)}; see the quarantine/ folders", file=sys.stderr)  # noqa: T201
+    return 3
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items() if value)

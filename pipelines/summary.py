@@ -1,0 +1,99 @@
+"""The table at the end of a run: what came in, what became of it, where everything lies; from manifests alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataproc import storage
+from pipelines.engine.progress import clock
+from pipelines.engine.stage import Finished
+from pipelines.recipe import Recipe
+
+Rows = list[tuple[str, str]]
+
+
+def summary_rows(manifests: Sequence[tuple[str, Mapping[str, Any]]]) -> Rows:
+    """(what, value) of each stage's manifest, in order."""
+    rows: Rows = []
+    for name, manifest in manifests:
+        describe = DESCRIBE.get(manifest["stage"])
+        if describe:
+            rows += [(f"{name}: {what}", value) for what, value in describe(manifest["counts"], manifest["facts"])]
+    return rows
+
+
+def _of_documents(counts: Mapping[str, int]) -> Rows:
+    return [(key.replace("_", " "), f"{value:,}") for key, value in counts.items() if value or key == "documents_in"]
+
+
+def _ingest(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return _of_documents(counts)
+
+
+def _filter(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
+    return [*_of_documents(counts), *((f"  broke {rule}", f"{count:,}") for rule, count in broken if count)]
+
+
+def _dedup(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    by_method = [(f"  by {method}", f"{count:,}") for method, count in facts["duplicates_by_method"].items()]
+    return [*_of_documents(counts), *by_method]
+
+
+def _tokenizer(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [("ids", f"{facts['ids']:,}"), ("unique pretokens", f"{counts['unique_pretokens']:,}")]
+
+
+def _pack(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [
+        ("tokens", f"{counts['tokens']:,}"),
+        ("bytes per token", f"{facts['bytes_per_token']:.2f}"),
+        ("sequences", f"{counts['sequences']:,}"),
+        ("fill", f"{facts['fill']:.2%}"),
+        ("documents with FIM", f"{counts['fim_documents']:,}"),
+        ("documents held back", f"{counts['validation_documents']:,}"),
+    ]
+
+
+def _train(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    rows = [
+        ("parameters", f"{facts['parameters']['total']:,}"),
+        ("steps", f"{counts['steps']:,}"),
+        ("training loss", f"{facts['train_loss']:.3f} nats/token"),
+    ]
+    if facts.get("validation_loss") is not None:
+        rows.append(("held-back loss", f"{facts['validation_loss']:.3f} nats/token"))
+        rows.append(("unigram entropy there", f"{facts['unigram_loss']:.3f} nats/token"))
+    if facts.get("validation_bits_per_byte") is not None:
+        rows.append(("held-back bits per byte", f"{facts['validation_bits_per_byte']:.3f}"))
+    return rows
+
+
+DESCRIBE = {
+    "ingest": _ingest,
+    "filter": _filter,
+    "dedup": _dedup,
+    "tokenizer": _tokenizer,
+    "pack": _pack,
+    "train": _train,
+}
+
+
+def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], seconds: float) -> None:
+    """Prints the table to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=recipe.name, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    manifests = [(name, done.manifest) for name, done in finished]
+    for what, value in summary_rows(manifests):
+        table.add_row(what, value)
+    console.print(table)
+    for name, done in finished:
+        console.print(f"  {name:<12} {storage.absolute(done.folder)}", soft_wrap=True, markup=False)
+    if all(done.was_done for _, done in finished):
+        console.print("All stages were done before; nothing was run.")
+    else:
+        console.print(f"Done in {clock(seconds)}.")

@@ -1,0 +1,41 @@
+"""The worker's side of training: the trainer in this process, with all cores."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataproc import storage
+from dataproc.errors import UserError, require_extra
+from pipelines.engine.state import STATE
+from pipelines.engine.worker import TaskContext
+
+OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl")
+
+
+def train_model(task: TaskContext) -> dict[str, Any]:
+    """Trains to the end, from the last checkpoint where there is one."""
+    try:
+        from training.settings import TrainSettings
+        from training.trainer import train
+    except ImportError as error:
+        raise require_extra(error.name or "torch", "train") from error
+    if storage.is_url(task.folder) or storage.is_url(task.arguments["shards"]):
+        raise UserError(
+            "training reads and writes local folders only", where=task.folder, mend="copy the shards to a local disk"
+        )
+    settings = TrainSettings(**task.arguments)
+    summary = train(settings, task.path(STATE), token_bytes=_token_bytes(settings.shards))
+    files = [
+        {"path": name, "bytes": storage.size(task.path(name)), "digest": storage.digest_file(task.path(name))}
+        for name in OUTPUTS
+    ]
+    return {"summary": summary, "files": files}
+
+
+def _token_bytes(shards: str) -> np.ndarray:
+    """Bytes of text that each id stands for; special tokens stand for none."""
+    with storage.open_input(storage.join(shards, "vocabulary.parquet")) as file:
+        table = pq.read_table(file)
+    return pc.if_else(table["special"], 0, pc.binary_length(table["bytes"])).to_numpy().astype(np.int64)

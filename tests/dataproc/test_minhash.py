@@ -1,0 +1,162 @@
+"""Signatures equal datasketch's, slot by slot, over shingles made in Python; estimates follow the true Jaccard."""
+
+import functools
+import random
+import re
+import statistics
+import string
+from pathlib import Path
+
+import datasketch
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataproc.dedup import bands
+from dataproc.dedup.jaccard import true_similarity
+from dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures, similarity, to_lean_minhash
+from dataproc.errors import UserError
+from dataproc.text.unicode_tables import load_tables
+from dataproc.text.words import word_hashes
+
+SETTINGS = MinHashSettings(permutations=64, ngram=5, seed=7)
+MASK = (1 << 64) - 1
+
+
+def mix(value: int) -> int:
+    for _ in range(2):
+        value ^= value >> 32
+        value = value * 0xD6E8FEB86659FD93 & MASK
+    return value ^ (value >> 32)
+
+
+def shingles(text: str, ngram: int) -> list[int]:
+    """64-bit shingle hashes by the definition; words from the shared kernel, whose own tests say what a word is."""
+    data, tables = np.frombuffer(text.encode(), np.uint8), load_tables()
+    out = np.empty(len(data) + 1, np.uint64)
+    words = out[: word_hashes(data, 0, len(data), tables.classes, tables.lower, out)].tolist()
+    width = min(ngram, len(words))
+    grams = [words[i : i + width] for i in range(len(words) - width + 1)] if words else []
+    return [mix(functools.reduce(lambda h, word: (h * 0x9E3779B97F4A7C15 + word) & MASK, gram)) for gram in grams]
+
+
+def expected_signature(text: str, choice: MinHashSettings) -> np.ndarray:
+    peer = datasketch.MinHash(
+        num_perm=choice.permutations, seed=choice.seed, hashfunc=lambda h: h >> 32, scheme="affine32"
+    )
+    peer.update_batch(shingles(text, choice.ngram))
+    return peer.hashvalues
+
+
+def real_texts(count: int) -> list[str]:
+    return [path.read_text("utf-8") for path in sorted(Path(string.__file__).parent.glob("[a-d]*.py"))[:count]]
+
+
+MIXED = [
+    "",
+    "one",
+    "Two words",
+    "a b c d e",
+    "a b c d e f",
+    "天地玄黃宇宙洪荒",
+    "日本語のテキスト abc 五",
+    "...",
+    "é " * 9,
+    "x" * 500,
+]
+
+
+def test_signatures_equal_datasketch_on_mixed_and_real_text():
+    texts = MIXED + [text[:3000] for text in real_texts(8)]
+    for choice in (
+        SETTINGS,
+        MinHashSettings(permutations=13, ngram=1, seed=0),
+        MinHashSettings(permutations=8, ngram=3),
+    ):
+        got = signatures(pa.array(texts, pa.large_string()), choice)
+        assert np.array_equal(got, np.array([expected_signature(text, choice) for text in texts]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(alphabet="ab é漢_\n🙂", max_size=40), min_size=1, max_size=6), st.integers(1, 5))
+def test_a_signature_depends_on_its_own_text_alone(texts, batch):
+    whole = signatures(pa.array(texts, pa.large_string()), SETTINGS)
+    array = pa.array(texts, pa.string())
+    parts = [signatures(array.slice(row, batch), SETTINGS) for row in range(0, len(texts), batch)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert np.array_equal(whole[0], expected_signature(texts[0], SETTINGS))
+
+
+def test_case_and_punctuation_do_not_count_but_order_does():
+    rows = signatures(pa.array(["The cat sat, on a mat!", "the CAT sat on: a mat", "mat a on sat cat the"]), SETTINGS)
+    assert np.array_equal(rows[0], rows[1])
+    assert not np.array_equal(rows[0], rows[2])
+
+
+def test_short_documents_have_one_shingle_and_wordless_ones_none():
+    rows = signatures(pa.array(["alpha beta", "alpha beta", "alpha", "?!", ""]), SETTINGS)
+    assert np.array_equal(rows[0], rows[1]) and not np.array_equal(rows[0], rows[2])
+    assert (rows[3:] == EMPTY).all()
+    a, b = np.array([0, 0, 3, 3]), np.array([1, 2, 4, 3])
+    assert similarity(rows, rows, a, b).tolist() == [1.0, 0.0, 0.0, 0.0]
+    keys = bands.band_keys(rows, 4, 16)
+    assert (keys[3:] == bands.NO_KEY).all() and (keys[:3] != bands.NO_KEY).all()
+
+
+def near_duplicates(seed: int, words: int, changes: int) -> tuple[str, str]:
+    draw = random.Random(seed)
+    original = [f"w{draw.randrange(5000)}" for _ in range(words)]
+    copy = list(original)
+    for place in draw.sample(range(words), changes):
+        copy[place] = f"x{draw.randrange(5000)}"
+    return " ".join(original), " ".join(copy)
+
+
+def true_jaccard(a: str, b: str, ngram: int = 5) -> float:
+    def grams(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"\w+", text)
+        return {tuple(words[i : i + ngram]) for i in range(len(words) - ngram + 1)}
+
+    left, right = grams(a), grams(b)
+    return len(left & right) / len(left | right)
+
+
+def test_estimates_follow_the_true_jaccard_with_the_deviation_of_theory():
+    choice = MinHashSettings(permutations=256)
+    pairs = [near_duplicates(seed, 300, 1 + seed % 40) for seed in range(120)]
+    flat = pa.array([text for pair in pairs for text in pair])
+    rows = signatures(flat, choice)
+    a, b = np.arange(0, 240, 2), np.arange(1, 240, 2)
+    truth = np.array([true_jaccard(*pair) for pair in pairs])
+    error = similarity(rows, rows, a, b) - truth
+    scaled = error / np.sqrt(truth * (1 - truth) / 256)
+    assert abs(statistics.fmean(scaled)) < 0.4 and 0.75 < statistics.pstdev(scaled) < 1.25
+    assert np.allclose(true_similarity(flat, 5, a, b), truth, atol=0)
+
+
+def test_true_similarity_of_short_and_wordless_documents():
+    texts = pa.array(["a b", "A, b", "a b c", "", "?"]).slice(0)
+    got = true_similarity(texts, 5, np.array([0, 0, 3, 3]), np.array([1, 2, 4, 0]))
+    assert got.tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_lean_minhash_answers_as_similarity_does():
+    texts = pa.array(list(near_duplicates(3, 200, 8)))
+    rows = signatures(texts, SETTINGS)
+    a, b = (to_lean_minhash(row, SETTINGS) for row in rows)
+    assert a.jaccard(b) == similarity(rows, rows, np.array([0]), np.array([1]))[0]
+    peer = datasketch.MinHash(num_perm=64, seed=7, hashfunc=lambda h: h >> 32, scheme="affine32")
+    peer.update_batch(shingles(texts[0].as_py(), 5))
+    assert a.jaccard(datasketch.LeanMinHash(peer)) == 1.0
+
+
+def test_settings_are_checked():
+    with pytest.raises(UserError, match="seed"):
+        MinHashSettings(seed=-1)
+    with pytest.raises(UserError, match="permutations"):
+        MinHashSettings(permutations=0)
+    assert (
+        signatures(pa.array(["a b c"]), SETTINGS) != signatures(pa.array(["a b c"]), MinHashSettings(64, 5, 8))
+    ).any()

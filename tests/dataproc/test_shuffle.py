@@ -1,0 +1,78 @@
+"""The file shuffle: every row arrives once, in the partition of its key."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataproc.dedup.shuffle import (
+    ROW_SCHEMA,
+    partition_order,
+    partition_rows,
+    read_partition,
+    row_batch,
+    write_partitions,
+)
+from dataproc.errors import UserError
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.integers(1, 9))
+def test_partitions_are_ranges_of_the_key_in_stable_order(keys, partitions):
+    rows = partition_rows(np.array(keys, np.uint64), np.arange(len(keys), dtype=np.uint64), partitions)
+    assert len(rows) == partitions
+    expected = [[] for _ in range(partitions)]
+    for address, key in enumerate(keys):
+        expected[((key >> 32) * partitions) >> 32].append((key, address))
+    assert [list(zip(k.tolist(), a.tolist(), strict=True)) for k, a in rows] == expected
+
+
+def test_most_and_too_many_partitions():
+    order, bounds = partition_order(np.array([2**64 - 1, 0], np.uint64), 1 << 16)
+    assert order.tolist() == [1, 0] and bounds[-2:].tolist() == [1, 2]
+    for partitions in (0, (1 << 16) + 1):
+        with pytest.raises(ValueError, match="partitions"):
+            partition_order(np.zeros(1, np.uint64), partitions)
+
+
+def test_reduce_task_reads_its_rows_of_all_files(tmp_path):
+    draw = np.random.default_rng(0)
+    everything = []
+    for number in range(3):
+        keys, addresses = (
+            draw.integers(0, 2**64, 1000, dtype=np.uint64),
+            np.arange(1000, dtype=np.uint64) + number * 1000,
+        )
+        batches = [row_batch(*rows) for rows in partition_rows(keys, addresses, 5)]
+        size, digest = write_partitions(str(tmp_path / f"map-{number}.arrow"), batches)
+        assert size == (tmp_path / f"map-{number}.arrow").stat().st_size
+        assert write_partitions(str(tmp_path / "again.arrow"), batches) == (size, digest)
+        everything += list(zip(keys.tolist(), addresses.tolist(), strict=True))
+    seen = []
+    for partition in range(5):
+        for number in range(3):
+            batch = read_partition(str(tmp_path / f"map-{number}.arrow"), partition)
+            assert batch.schema == ROW_SCHEMA
+            seen += list(zip(batch["key"].to_pylist(), batch["address"].to_pylist(), strict=True))
+    assert sorted(seen) == sorted(everything)
+
+
+def test_further_columns_travel_with_their_row(tmp_path):
+    batch = pa.record_batch({"key": pa.array([1 << 63, 5], pa.uint64()), "low": pa.array([8, 9], pa.uint64())})
+    order, bounds = partition_order(batch["key"].to_numpy(), 2)
+    parts = [batch.take(pa.array(order[bounds[k] : bounds[k + 1]])) for k in range(2)]
+    write_partitions(str(tmp_path / "f.arrow"), parts)
+    assert read_partition(str(tmp_path / "f.arrow"), 1)["low"].to_pylist() == [8]
+
+
+def test_truncated_missing_and_short_files_are_named(tmp_path):
+    path = tmp_path / "f.arrow"
+    write_partitions(str(path), [row_batch(np.arange(9, dtype=np.uint64), np.arange(9, dtype=np.uint64))])
+    with pytest.raises(UserError, match="partition 1"):
+        read_partition(str(path), 1)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"f\.arrow"):
+        read_partition(str(path), 0)
+    with pytest.raises(UserError, match="no such file"):
+        read_partition(str(tmp_path / "none.arrow"), 0)

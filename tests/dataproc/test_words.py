@@ -1,0 +1,124 @@
+"""The word kernel against a regular-expression oracle, and the UTF-8 decoder against Python's."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataproc.text.unicode_tables import ALONE, load_tables
+from dataproc.text.words import decode, word_hashes
+
+GUARD = 64
+
+
+def split_words(text: str) -> list[str]:
+    """The definition: runs of letters, marks and numbers; Han and kana, with their marks, alone."""
+    words: list[str] = []
+    previous = "other"
+    for character in text:
+        category = unicodedata.category(character)[0]
+        kind = "other" if category not in "LMN" else "mark" if category == "M" else "run"
+        if load_tables().classes[ord(character)] & ALONE:
+            kind = "alone"
+        joins = (kind == "mark" and previous != "other") or (kind == "run" and previous == "run")
+        if kind != "other":
+            words[-1:] = [words[-1] + character] if joins else [*words[-1:], character]
+        if kind != "mark" or previous == "other":
+            previous = "run" if kind == "mark" else kind
+    return words
+
+
+def hashes(data: bytes, start: int = 0, stop: int | None = None) -> list[int]:
+    stop = len(data) if stop is None else stop
+    array = np.frombuffer(data, np.uint8)
+    tables = load_tables()
+    out = np.zeros(stop - start + GUARD, np.uint64)
+    count = word_hashes(array, start, stop, tables.classes, tables.lower, out)
+    assert count <= (stop - start + 1) // 2
+    assert not out[count:].any()
+    return out[:count].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't stop", ["Don", "t", "stop"]),
+        ("snake_case-2", ["snake", "case", "2"]),
+        ("3个苹果", ["3", "个", "苹", "果"]),
+        ("カタカナ", ["カ", "タ", "カ", "ナ"]),
+        ("か\u3099x", ["か\u3099", "x"]),
+        ("한국어 문서", ["한국어", "문서"]),
+        ("नमस्ते", ["नमस्ते"]),
+        ("ภาษาไทย", ["ภาษาไทย"]),
+        ("e\u0301a", ["e\u0301a"]),
+        ("😀a…", ["a"]),
+        ("", []),
+    ],
+)
+def test_words(text, words):
+    assert split_words(text) == words
+    assert hashes(text.encode()) == [each for word in words for each in hashes(word.encode())]
+    assert len(hashes(text.encode())) == len(words)
+
+
+CHARACTERS = st.one_of(st.sampled_from("aB é\u0301漢か\u3099カ1٣_ .\nกّ한😀İ"), st.characters(exclude_categories=["Cs"]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(CHARACTERS, max_size=40))
+def test_hashes_are_those_of_the_words_in_lower_case(text):
+    lower = load_tables().lower
+    words = ["".join(chr(lower[ord(c)]) for c in word) for word in split_words(text)]
+    found = hashes(text.encode())
+    assert len(found) == len(words)
+    assert len(set(found)) == len(set(words))
+    assert found == [hashes(word.encode())[0] for word in words]
+
+
+def test_case_does_not_matter():
+    assert hashes("ÉCOLE Straße ЖУК".encode()) == hashes("école straße жук".encode())
+
+
+def test_hashes_stay_the_same_between_versions():
+    """Signatures on disk hang on these: they may change only with a new format version."""
+    assert hashes(b"the") == [0xEBF2FB1D5A9C70E5]
+
+
+def test_only_the_bytes_asked_for_are_read():
+    data = "abc déf ghi".encode()
+    assert hashes(data, 4, 8) == hashes("déf".encode())
+    assert hashes(data, 4, 6) != hashes("dé".encode())  # cut within é: a replacement character, which is no letter
+    assert hashes(data, 4, 6) == hashes(b"d")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60))
+def test_malformed_bytes_are_decoded_within_bounds(data):
+    array = np.frombuffer(data + b"\xbf" * GUARD, np.uint8)
+    position, codes = 0, []
+    while position < len(data):
+        code, length = decode(array, position, len(data))
+        assert 0 <= code < 0x110000
+        assert 1 <= length <= len(data) - position
+        codes.append(code)
+        position += length
+    assert position == len(data)
+    try:
+        assert codes == [ord(character) for character in data.decode()]
+    except UnicodeDecodeError:
+        assert 0xFFFD in codes or any(0xD800 <= code < 0xE000 or code < 0x10000 for code in codes)
+    hashes(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+def test_valid_text_is_decoded_as_python_does(text):
+    data = np.frombuffer(text.encode(), np.uint8)
+    position, decoded = 0, ""
+    while position < len(data):
+        code, length = decode(data, position, len(data))
+        decoded += chr(code)
+        position += length
+    assert decoded == text

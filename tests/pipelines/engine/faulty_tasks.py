@@ -1,0 +1,115 @@
+"""Task functions with real faults, and the stage that runs them; imported by name in worker processes."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.task import Task
+from pipelines.engine.worker import TaskContext
+
+HERE = "tests.pipelines.engine.faulty_tasks"
+
+
+def _times(task: TaskContext, what: str) -> int:
+    """How often this task came here, counted on disk so that it survives the process."""
+    path = Path(task.arguments["scratch"], f"{task.id}.{what}")
+    count = int(path.read_text()) + 1 if path.exists() else 1
+    path.write_text(str(count))
+    return count
+
+
+def copy_documents(task: TaskContext) -> dict[str, Any]:
+    """Upper-cases ten documents into a file, with the fault that its arguments name."""
+    fault = task.arguments.get("fault", "")
+    attempt = _times(task, "attempts")
+    if fault == "transient" and attempt < 3:
+        raise ConnectionResetError(104, "the store went away")
+    if fault == "user":
+        raise UserError("the text is upside down", where="book.txt", mend="turn it")
+    if fault == "bug":
+        raise ZeroDivisionError("a bug of ours")
+    if fault == "full":
+        raise OSError(28, "No space left on device", "/somewhere/part")
+    if fault == "dies once" and attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "dies always":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault == "memory":
+        held = [bytearray(1 << 20) for _ in range(600)]
+        time.sleep(20)
+        raise AssertionError(f"still alive with {len(held)} MiB")
+    if fault == "memory error":
+        raise MemoryError("cannot allocate")
+    if fault == "slow":
+        time.sleep(0.3)
+    ids = [f"{task.id}/{row}" for row in range(10)]
+    batch = pa.RecordBatch.from_pydict({"id": ids, "text": [f"text {name}" for name in ids]})
+
+    def upper(documents: pa.RecordBatch) -> list[str]:
+        names = documents.column("id").to_pylist()
+        if fault == "poison" and f"{task.id}/7" in names:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "raises" and f"{task.id}/3" in names:
+            raise ValueError("cannot read this")
+        return [text.upper() for text in documents.column("text").to_pylist()]
+
+    texts = [text for part in task.guard.each(batch, upper, "memory") for text in part]
+    path = f"{task.id}.txt"
+    with storage.commit_file(task.path(path)) as file:
+        file.write("\n".join(texts).encode())
+    bad = task.guard.quarantine_table().select(["id", "reason"]).to_pylist()
+    return {
+        "documents_in": 10,
+        "kept": len(texts),
+        "quarantined": len(bad),
+        "bad": bad,
+        "files": [{"path": path, "bytes": file.bytes, "digest": file.digest}],
+    }
+
+
+class FaultySettings(StageSettings):
+    """A fault for some of the tasks, by number."""
+
+    scratch: str = Field(description="folder that counts attempts")
+    tasks: int = 4
+    faults: dict[int, str] = Field(default={})
+
+
+class FaultyStage(Stage):
+    """A few tasks, some of which fail as told."""
+
+    name = "faulty"
+    Settings = FaultySettings
+    uses_kernels = False
+    settings: FaultySettings
+
+    def inputs(self) -> dict[str, Any]:
+        return {}
+
+    def phases(self) -> list[PhasePlan]:
+        return [PhasePlan(name="copy", tasks=self.settings.tasks, bytes=0)]
+
+    def run(self, run: StageRun) -> Summary:
+        tasks = [
+            Task(
+                id=f"task-{number}",
+                function=f"{HERE}:copy_documents",
+                arguments={"scratch": self.settings.scratch, "fault": self.settings.faults.get(number, "")},
+                bytes=100,
+            )
+            for number in range(self.settings.tasks)
+        ]
+        results = run.map("copy", tasks)
+        return Summary(
+            counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
+            files=[entry for result in results for entry in result["files"]],
+            facts={"bad": [bad for result in results for bad in result["bad"]]},
+        )
