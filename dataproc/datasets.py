@@ -6,7 +6,7 @@ batch (at most one row group) a reader.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,9 @@ PART_BYTES = 128 << 20
 class PartWriter:
     """Writes rows to `<folder>/<stem>.parquet`, and on to `<stem>-001.parquet`… when a part is full.
 
-    A context manager: leaving it commits the last part, an exception leaves no file behind. At least one part is
-    written, if need be with no rows, so that parts of a stage match the parts of its input.
+    A context manager: leaving it commits the last part, an exception leaves no half-written file behind. (Parts that
+    were full by then stay; the next attempt writes the same ones.) At least one part is written, if need be with no
+    rows, so that parts of a stage match the parts of its input.
 
     Args:
         folder: where parts go.
@@ -49,12 +50,16 @@ class PartWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if error is None:
-            self._write_group()
-            if self._stack is None and not self.parts:
-                self._begin()
-            self._end()
-        elif self._stack is not None:
-            self._stack.__exit__(kind, error, trace)
+            try:
+                self._write_group()
+                if self._stack is None and not self.parts:
+                    self._begin()
+                self._end()
+            except BaseException as failure:
+                self._discard(failure)
+                raise
+        else:
+            self._discard(error)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows; columns are taken by name and must be those of the schema."""
@@ -112,6 +117,15 @@ class PartWriter:
         )
         self._stack = self._writer = None
 
+    def _discard(self, error: BaseException) -> None:
+        """Ends the open part without its file appearing."""
+        if self._stack is None:
+            return
+        with suppress(Exception):  # whatever fails now, the error that came before it is the one to show
+            self._writer.close()
+        self._stack.__exit__(type(error), error, error.__traceback__)
+        self._stack = self._writer = None
+
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
     """Bytes of each row (int64 of shape (N,)): string lengths, or 8 for a column of fixed width."""
@@ -138,9 +152,13 @@ def write_table(path: str, table: pa.Table) -> dict[str, Any]:
 
 def open_part(path: str) -> pq.ParquetFile:
     """A part of a dataset. Raises UserError for a file that is not whole Parquet."""
+    file = storage.open_input(path)
     try:
-        return pq.ParquetFile(storage.open_input(path))
-    except (pa.ArrowInvalid, OSError) as error:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        file.close()
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the storage failed, not the file
         raise UserError(f"not a readable Parquet file ({error})", where=path, mend="make it again") from error
 
 

@@ -5,6 +5,8 @@
 against the digests of the dataset's manifest.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -29,7 +31,7 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("text", pa.large_string()),
     ]
 )
-"""A record that could not be processed: its id (or file), the place in the file, why, and its text where there is one."""
+"""A record that could not be processed: its id (or file), the place in the file, why, and its text if it has one."""
 
 ROW_BITS = 32
 
@@ -45,8 +47,19 @@ def split_address(addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (values >> np.uint64(ROW_BITS)).astype(np.int64), (values & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
+def read_only(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """A contiguous unwritable view, or a copy where that takes one, with elements of `dtype`.
+
+    Arrow's buffers are writable or not as they came to be, and numba compiles a kernel for each of the two: what goes
+    into a kernel and is not written there goes through here.
+    """
+    view = np.ascontiguousarray(array, dtype).view(np.ndarray)[:]
+    view.flags.writeable = False
+    return view
+
+
 def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets int64 of shape (N+1,), bytes uint8) of a string array, as views where Arrow's layout allows it.
+    """(offsets int64 of shape (N+1,), bytes uint8) of a string array, read-only, as views where Arrow's layout allows.
 
     Offsets index into the byte array as they are (they need not start at 0). Nulls are not allowed.
     """
@@ -56,7 +69,7 @@ def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         texts = texts.cast(pa.large_binary() if pa.types.is_binary(texts.type) else pa.large_string())
     _, offset_buffer, data_buffer = texts.buffers()
     if len(texts) == 0 or offset_buffer is None:
-        return np.zeros(1, np.int64), np.zeros(0, np.uint8)
+        return read_only(np.zeros(1), np.int64), read_only(np.zeros(0), np.uint8)
     offsets = np.frombuffer(offset_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-    return offsets, data
+    return read_only(offsets, np.int64), read_only(data, np.uint8)

@@ -21,9 +21,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import text_buffers
+from dataproc.documents import read_only, text_buffers
 from dataproc.errors import UserError
-from dataproc.packing import read_only, token_buffers
+from dataproc.packing import token_buffers
 from dataproc.randomness import random_uniform
 from dataproc.shards import SpecialIds
 

@@ -14,12 +14,13 @@ Cost: about 0.4 us a document, and 100 million tokens/s and more for `fill`. Mem
 bytes times L, and for `fill` 4 bytes a token of the sequences.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import pyarrow as pa
 
+from dataproc.documents import read_only
 from dataproc.errors import UserError
 
 POLICIES = ("best-fit", "concat", "none")
@@ -188,13 +189,6 @@ def _best_fit_sequences(length: np.ndarray, capacity: int) -> np.ndarray:
     number = np.empty(count, np.int64)
     number[np.argsort(first)] = np.arange(count)
     return number[bins]
-
-
-def read_only(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """A contiguous read-only view, as Arrow's and mapped memory is: a kernel is compiled for each kind of array."""
-    view = np.ascontiguousarray(array, dtype).view(np.ndarray)[:]
-    view.flags.writeable = False
-    return view
 
 
 def token_buffers(tokens: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ stop words and "lorem ipsum". Han and kana characters are words by themselves. T
 only at spaces and signs, so a word there is a phrase. `mean_word_length` leaves out the words of all these scripts,
 and `unspaced_fraction` tells how much of the text they are: one such character weighs as much as one word.
 
-Cost: 50 to 70 MB/s on one core of a busy machine (prose, docs, code), half that for documents whose words outgrow its
+Cost: 40 to 60 MB/s of CPU time on one core (prose, docs, code), half that for documents whose words outgrow its
 cache. Memory beside the batch: 60 bytes a byte of the batch's longest document are set aside, of which only those for
 units that are there are touched: about 15 in prose.
 """
@@ -208,7 +208,7 @@ def _column(statistic: Statistic, counts: np.ndarray) -> pa.Array:
 @numba.njit(cache=True, nogil=True)
 def _count_documents(data, offsets, classes, counts):
     """Fills counts[document] for each document data[offsets[document] : offsets[document + 1]]."""
-    longest = 0
+    longest = np.int64(0)
     for document in range(counts.shape[0]):
         longest = max(longest, offsets[document + 1] - offsets[document])
     units = make_units(longest)

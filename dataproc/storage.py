@@ -2,8 +2,8 @@
 
 Local files are written under a temporary name of their own (`.tmp-<random>-<name>`), synced and renamed, so a reader
 never sees half a file and two attempts never write to one name. An object store has no rename; there an object
-appears by its own PUT when it is closed, and a failed write discards it. Digests (xxh3, 128 bits) are taken as bytes
-pass by, so that nothing is read twice.
+appears by its own PUT when it is closed, and a failed write discards it. (`file://` is written as a local path is.)
+Digests (xxh3, 128 bits) are taken as bytes pass by, so that nothing is read twice.
 
 Local paths never touch fsspec, whose import costs 0.3 s.
 """
@@ -11,7 +11,7 @@ Local paths never touch fsspec, whose import costs 0.3 s.
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,15 +57,15 @@ def exists(path: str) -> bool:
 def size(path: str) -> int:
     """Bytes of a file. Raises FileNotFoundError."""
     if not is_url(path):
-        return os.stat(path).st_size
+        return os.stat(path).st_size  # noqa: PTH116
     filesystem, inner = _filesystem(path)
     return int(filesystem.size(inner))
 
 
 def identity(path: str) -> list[int | str]:
-    """What tells that a file is the same as before: [bytes, modification time in ns], or [bytes, etag] for an object."""
+    """What tells that a file is the same as before: [bytes, modification time in ns]; of an object [bytes, etag]."""
     if not is_url(path):
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116
         return [status.st_size, status.st_mtime_ns]
     filesystem, inner = _filesystem(path)
     info = filesystem.info(inner)
@@ -154,15 +154,10 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     """
     if is_url(path):
         filesystem, inner = _filesystem(path)
-        file = filesystem.open(inner, "wb")
-        try:
-            yield DigestedFile(file)
-        except BaseException:
-            if hasattr(file, "discard"):
-                file.discard()
-            raise
-        file.close()
-        return
+        if filesystem.protocol != ("file", "local"):
+            yield from _commit_object(filesystem, inner)
+            return
+        path = inner
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name}")
@@ -175,6 +170,20 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
+    file = filesystem.open(inner, "wb")
+    try:
+        yield DigestedFile(file)
+        file.close()
+    except BaseException:
+        with suppress(AttributeError):
+            file.discard()
+            file.closed = True  # else its finaliser would upload what there is
+        if filesystem.protocol == "memory":  # shows a file from its opening on
+            filesystem.rm(inner)
         raise
 
 

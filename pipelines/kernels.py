@@ -1,7 +1,7 @@
 """The cache of compiled kernels: one for each user, shared by all worker processes, filled once and said aloud.
 
 numba checks a cached kernel against the file that holds it, but not against the files that it calls into; so the
-folder's name carries a digest of all our kernel sources, and a change anywhere starts a fresh one.
+folder's name carries a digest of the packages that hold kernels, and a change anywhere in them starts a fresh one.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ PARALLEL_COMPILES = 2
 
 @cache
 def cache_folder() -> Path:
-    """`<user cache>/numba-<digest of our kernel sources and of the compiler>`."""
+    """`<user cache>/numba-<digest of our kernels' packages and of the compiler>`."""
     state = xxhash.xxh3_64(f"{platform.machine()} {platform.python_version()}".encode())
     for name in ("numba", "llvmlite", "numpy"):
         from importlib.metadata import version
@@ -37,9 +37,7 @@ def cache_folder() -> Path:
         spec = importlib.util.find_spec(package)
         root = Path(str(spec.origin)).parent if spec else Path()
         for path in sorted(root.rglob("*.py")):
-            source = path.read_bytes()
-            if b"njit" in source:
-                state.update(path.name.encode() + source)
+            state.update(path.name.encode() + path.read_bytes())
     return user_cache_folder() / f"numba-{state.hexdigest()}"
 
 

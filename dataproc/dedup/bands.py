@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.dedup.minhash import EMPTY, read_only
+from dataproc.dedup.minhash import EMPTY
+from dataproc.documents import read_only
 from dataproc.errors import UserError
 from dataproc.text.words import mix
 

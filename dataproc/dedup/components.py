@@ -13,7 +13,7 @@ Time: about 1 us an edge at 10 million nodes, of which looking up its ends takes
 import numba
 import numpy as np
 
-from dataproc.dedup.minhash import read_only
+from dataproc.documents import read_only
 
 EDGE_BLOCK = 1 << 20
 """Edges whose ends are turned into node numbers at a time."""

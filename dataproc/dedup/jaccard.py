@@ -15,8 +15,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.minhash import read_only, shingle_hashes
-from dataproc.documents import text_buffers
+from dataproc.dedup.minhash import shingle_hashes
+from dataproc.documents import read_only, text_buffers
 from dataproc.text.unicode_tables import load_tables
 from dataproc.text.words import word_hashes
 

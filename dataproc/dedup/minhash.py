@@ -24,7 +24,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import text_buffers
+from dataproc.documents import read_only, text_buffers
 from dataproc.errors import UserError
 from dataproc.text.unicode_tables import load_tables
 from dataproc.text.words import mix, word_hashes
@@ -66,13 +66,6 @@ def permutation_parameters(settings: MinHashSettings) -> tuple[np.ndarray, np.nd
     generator = np.random.RandomState(settings.seed)
     odd = generator.randint(0, 1 << 31, settings.permutations, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     return odd, generator.randint(0, 1 << 32, settings.permutations, dtype=np.uint32)
-
-
-def read_only(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """A contiguous read-only view, as Arrow's and mapped memory is: a kernel is compiled for each kind of array."""
-    view = np.ascontiguousarray(array, dtype).view(np.ndarray)[:]
-    view.flags.writeable = False
-    return view
 
 
 @numba.njit(cache=True, nogil=True)

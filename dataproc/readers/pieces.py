@@ -10,17 +10,26 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 
 from dataproc import storage
 from dataproc.errors import UserError
 
 FORMATS = {
-    "jsonl": (".jsonl", ".ndjson", ".jsonl.gz", ".json.gz", ".jsonl.zst", ".jsonl.zstd", ".json.zst", ".ndjson.gz"),
+    "jsonl": (
+        ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".ndjson.zstd",
+        ".json.gz", ".json.zst", ".json.zstd",
+    ),
     "parquet": (".parquet",),
     "python-metadata": ("/METADATA", "/PKG-INFO"),
-}
+    "warc": (
+        ".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz",
+        ".arc", ".arc.gz",  # not read yet: reported, rather than taken for text
+    ),
+}  # fmt: skip
 """Endings by which a format is recognised; anything else is `text`, one document a file."""
 
+WILDCARD = re.compile(r"[*?\[]")
 COMPRESSED = (".gz", ".zst", ".zstd")
 
 
@@ -52,30 +61,49 @@ class Piece:
 def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
-    Raises UserError when nothing matches.
+    Hidden files (a name on the way begins with a dot) are left out, but for one that is named itself. Raises UserError
+    when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
     """
     root = fixed_root(pattern)
     paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern)
-    named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(paths))
+    _check_names(paths)
+    if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
+        root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
+    named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(set(paths)))
     found = [(path, name) for path, name in named if not any(fnmatch(name, each) for each in exclude)]
     if not found:
         raise UserError("no file matches", where=pattern, mend="check the path (and exclude)")
     return found
 
 
+def _check_names(paths: Sequence[str]) -> None:
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            shown = path.encode("utf-8", "backslashreplace").decode()
+            raise UserError("the name of this file is not UTF-8", where=shown, mend="rename it") from error
+
+
 def fixed_root(pattern: str) -> str:
     """The folder part before the first wildcard; for a plain file its folder, for a plain folder itself."""
-    wild = re.search(r"[*?\[]", pattern)
-    if wild:
-        return pattern[: wild.start()].rsplit("/", 1)[0] + "/" if "/" in pattern[: wild.start()] else ""
     if not storage.is_url(pattern) and os.path.isdir(pattern):  # noqa: PTH112
         return pattern.rstrip("/") + "/"
-    return pattern.rsplit("/", 1)[0] + "/" if "/" in pattern else ""
+    wild = None if _is_file(pattern) else WILDCARD.search(pattern)
+    fixed = pattern[: wild.start()] if wild else pattern
+    return fixed.rsplit("/", 1)[0] + "/" if "/" in fixed else ""
+
+
+def _is_file(path: str) -> bool:
+    """Whether this is a local file, whatever wildcards its name may seem to hold."""
+    return not storage.is_url(path) and os.path.isfile(path)  # noqa: PTH113
 
 
 def _list_local(pattern: str) -> list[str]:
+    if _is_file(pattern):
+        return [pattern]
     if os.path.isdir(pattern):  # noqa: PTH112
-        pattern = f"{pattern.rstrip('/')}/**"
+        pattern = f"{glob.escape(pattern.rstrip('/'))}/**"
     matches = glob.iglob(pattern, recursive=True, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
     return [path for path in matches if os.path.isfile(path)]  # noqa: PTH113
 
@@ -87,9 +115,16 @@ def _list_urls(pattern: str) -> list[str]:
         filesystem, inner = fsspec.core.url_to_fs(pattern)
     except (ImportError, ValueError) as error:
         raise UserError(f"no file system for this URL ({error})", where=pattern) from error
-    matches = filesystem.glob(inner) if re.search(r"[*?\[]", inner) else filesystem.find(inner)
-    protocol = pattern.split("://", 1)[0]
-    return [f"{protocol}://{str(path).lstrip('/') if protocol == 'memory' else path}" for path in matches]
+    if not WILDCARD.search(inner) and filesystem.isfile(inner):
+        return [pattern]
+    matches = (filesystem.glob if WILDCARD.search(inner) else filesystem.find)(inner, detail=True)
+    files = [str(path) for path, entry in matches.items() if entry["type"] == "file"]
+    protocol, rest = pattern.split("://", 1)
+    if protocol == "memory" and not rest.startswith("/"):
+        files = [path.lstrip("/") for path in files]  # it lists all with a slash in front
+    urls = [path if storage.is_url(path) else f"{protocol}://{path}" for path in files]
+    root = fixed_root(pattern)
+    return [url for url in urls if not any(name.startswith(".") for name in url[len(root) :].split("/"))]
 
 
 def recognise(path: str) -> str:
@@ -107,7 +142,7 @@ def split_file(path: str, name: str, format: str, size: int, target: int) -> Ite
     elif format == "jsonl" and not path.endswith(COMPRESSED) and size > 2 * target:
         count = size // target
         edges = [size * i // count for i in range(count)] + [size]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield Piece(path=path, name=name, format=format, bytes=stop - start, start=start, stop=stop)
     else:
         yield Piece(path=path, name=name, format=format, bytes=size)
@@ -119,7 +154,12 @@ def _split_parquet(path: str, name: str, size: int, target: int) -> Iterator[Pie
         return
     from dataproc.datasets import open_part
 
-    with open_part(path) as file:
+    try:
+        opened = open_part(path)
+    except UserError:  # one piece then, whose reader will report it
+        yield Piece(path=path, name=name, format="parquet", bytes=size)
+        return
+    with opened as file:
         metadata = file.metadata
         start = held = 0
         for group in range(metadata.num_row_groups):

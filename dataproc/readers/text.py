@@ -1,6 +1,6 @@
 """Plain text, Markdown and source files: one document a file, language by the file's ending."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -10,21 +10,31 @@ from dataproc.readers.batches import BatchBuilder, Report
 from dataproc.readers.pieces import Fields, Piece
 
 
-def read_files(pieces: list[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+def read_files(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
     """Documents of many files, so that small files share a batch. A file that is not UTF-8 is reported."""
     builder = BatchBuilder()
     for piece in pieces:
+        text = read_text(piece, fields, report)
+        if text is None:
+            continue
         name = f"{fields.source}/{piece.name}#0"
-        with storage.open_input(piece.path) as file:
-            data = file.read(fields.maximum_record_bytes + 1)
-        if len(data) > fields.maximum_record_bytes:
-            report(name, piece.path, f"longer than {fields.maximum_record_bytes} bytes", None)
-            continue
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            report(name, f"{piece.path}, byte {error.start}", "not UTF-8", data.decode("utf-8", "replace"))
-            continue
         language = language_of_path(piece.path)
-        yield from builder.add(id=name, text=text, source=fields.source, kind=fields.kind, language=language)
-    yield from builder.rest()
+        builder.add(id=name, text=text, source=fields.source, kind=fields.kind, language=language)
+        if builder.full:
+            yield builder.take()
+    yield builder.take()
+
+
+def read_text(piece: Piece, fields: Fields, report: Report) -> str | None:
+    """A whole file of UTF-8; None when it is not, or too long, which is reported."""
+    name = f"{fields.source}/{piece.name}#0"
+    with storage.open_input(piece.path) as file:
+        data = file.read(fields.maximum_record_bytes + 1)
+    if len(data) > fields.maximum_record_bytes:
+        report(name, piece.path, f"longer than {fields.maximum_record_bytes} bytes", None)
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        report(name, f"{piece.path}, byte {error.start}", "not UTF-8", data.decode("utf-8", "replace"))
+        return None

@@ -117,7 +117,7 @@ def count_ngrams(word_keys, word_ends, words, scratch, row):
     for n in range(2, min(LARGEST_TOP, words) + 1):
         row[Count.JOINED_TOP_2 + n - 2] = word_ends[n] + n - 1
     number_keys(word_keys, words, scratch)
-    kept = 0
+    kept = np.int64(0)
     for position in range(words):
         if scratch.copies[scratch.numbers[position]] > 1:
             scratch.positions[kept] = position
@@ -125,7 +125,7 @@ def count_ngrams(word_keys, word_ends, words, scratch, row):
             kept += 1
     for n in range(2, LARGEST_NGRAM + 1):
         # Candidates: neighbours that both repeat as (n-1)-grams.
-        count = 0
+        count = np.int64(0)
         for index in range(kept - 1):
             if scratch.positions[index + 1] == scratch.positions[index] + 1:
                 left, right = np.uint64(scratch.numbers[index]), np.uint64(scratch.numbers[index + 1])
@@ -135,7 +135,7 @@ def count_ngrams(word_keys, word_ends, words, scratch, row):
         if count < 2:
             return
         distinct = number_keys(scratch.keys, count, scratch)
-        kept = 0
+        kept = np.int64(0)
         for index in range(count):
             if scratch.copies[scratch.numbers[index]] > 1:
                 scratch.positions[kept] = scratch.positions[index]

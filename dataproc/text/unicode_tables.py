@@ -20,6 +20,7 @@ All other code points (controls, format characters, surrogates, unassigned) have
 the flags as constants, so a change here asks for a fresh kernel cache.
 """
 
+import contextlib
 import functools
 import secrets
 import sys
@@ -150,4 +151,5 @@ def _write(path: Path, table: np.ndarray) -> None:
             np.save(file, table, allow_pickle=False)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

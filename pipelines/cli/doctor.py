@@ -98,6 +98,9 @@ def _ray(address: str | None) -> list[tuple[str, str, bool]]:
     try:
         import ray
 
+        from pipelines.engine.ray import check_reachable
+
+        check_reachable(target)
         ray.init(address=target, log_to_driver=False, logging_level="ERROR")
         cpus = ray.cluster_resources().get("CPU", 0)
         ray.shutdown()

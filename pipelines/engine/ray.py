@@ -9,6 +9,7 @@ storage that every node sees.
 
 import contextlib
 import os
+import socket
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipelines.engine.task import Call, Ended
 from pipelines.engine.worker import run_call
 
 OBJECT_STORE_BYTES = 256 << 20
+CONNECT_SECONDS = 5.0
 
 
 class RayExecutor:
@@ -42,6 +44,8 @@ class RayExecutor:
         self._pending: dict[Any, Call] = {}
 
     def _start(self, target: str | None, workers: int) -> None:
+        if target:
+            check_reachable(target)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         if target:
             options["address"] = target
@@ -86,6 +90,19 @@ class RayExecutor:
         self._pending.clear()
         if self._ours:
             self._ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """Raises UserError when nothing listens at `host:port`: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # "auto" and "local" are Ray's to find
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"no Ray cluster answers ({error.strerror or error})", where=address, mend="see `ray status` there"
+        ) from error
 
 
 def describe_ray_error(error: Exception) -> str:

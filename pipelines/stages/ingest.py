@@ -5,15 +5,18 @@ cannot be a document is quarantined with its file and offset, and the rest of it
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from dataproc import storage
+from dataproc.errors import UserError
 from dataproc.readers.pieces import Piece, find_files, recognise, split_file
 from pipelines.datasets import listed
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.task import Task
+
+Format = Literal["jsonl", "parquet", "text", "python-metadata", "warc"]
 
 
 class Input(BaseModel):
@@ -24,7 +27,7 @@ class Input(BaseModel):
     path: str = Field(description="a file, folder, glob or URL")
     source: str | None = Field(default=None, description="name of the source, if not the stage's")
     kind: str | None = Field(default=None, description="web, book, docs, code, math, ...")
-    format: str | None = Field(default=None, description="jsonl, parquet, text or python-metadata; else by the ending")
+    format: Format | None = Field(default=None, description="format of the files; by each one's ending if left out")
     exclude: tuple[str, ...] = Field(default=(), description="patterns of names to leave out")
 
 
@@ -34,9 +37,7 @@ class IngestSettings(StageSettings):
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
     source: str = Field(default="corpus", description="name of the source, the first word of each new id", min_length=1)
     kind: str = Field(default="web", description="kind of text: web, book, docs, code, math, ...")
-    format: str | None = Field(
-        default=None, description="jsonl, parquet, text or python-metadata; by each file's ending if left out"
-    )
+    format: Format | None = Field(default=None, description="format of the files; by each one's ending if left out")
     exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     text_field: str = Field(default="text", description="field or column that holds the text")
     id_field: str = Field(default="id", description="field or column that holds the id, where there is one")
@@ -57,16 +58,30 @@ class IngestStage(Stage):
     settings: IngestSettings
 
     def _sources(self) -> list[tuple[Input, list[tuple[str, str]]]]:
-        """Each input with the (path, name) of its files."""
+        """Each input with the (path, name) of its files. Raises UserError where ids would not be unique."""
         sources = []
+        taken: set[str] = set()
+        by_name: dict[tuple[str, str], str] = {}
         for each in self.settings.inputs:
             given = Input(path=each) if isinstance(each, str) else each
             files = find_files(self.resolve(given.path), [*self.settings.exclude, *given.exclude])
+            for path, name in files:
+                if storage.absolute(path) in taken:
+                    raise UserError("this file is in two inputs", where=path, mend="give it once, or use exclude")
+                taken.add(storage.absolute(path))
+                other = by_name.setdefault((given.source or self.settings.source, name), path)
+                if other != path:
+                    what = f"its records would have the ids of those of {other}"
+                    mend = "give both as one input, by a folder or a quoted glob, or each a source of its own"
+                    raise UserError(what, where=path, mend=mend)
             sources.append((given, files))
         return sources
 
     def inputs(self) -> dict[str, Any]:
-        return {given.path: {path: storage.identity(path) for path, _ in files} for given, files in self._sources()}
+        found: dict[str, Any] = {}
+        for given, files in self._sources():
+            found.setdefault(given.path, {}).update({path: storage.identity(path) for path, _ in files})
+        return found
 
     def _tasks(self) -> list[Task]:
         """Whole small files are put together, large ones split; a task reads one input's files only."""

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from dataproc.datasets import PartWriter
 from dataproc.documents import SCHEMA
-from dataproc.errors import UserError
 from dataproc.readers.jsonl import read_jsonl
 from dataproc.readers.parquet import read_parquet
 from dataproc.readers.pieces import Fields, Piece
@@ -41,18 +40,16 @@ def ingest_pieces(task: TaskContext) -> dict[str, Any]:
 
 
 def _read(task: TaskContext, pieces: list[Piece], fields: Fields) -> Iterator[tuple[pa.RecordBatch, str]]:
-    format = task.arguments["format"]
-    pieces = [piece for piece in pieces if task.guard.enter(piece.path, piece.path)]
+    format, guard = task.arguments["format"], task.guard
+    entered = (piece for piece in pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
     if format in BY_GROUP:
-        for batch in BY_GROUP[format](pieces, fields, task.guard.quarantine):
+        for batch in BY_GROUP[format](entered, fields, guard.quarantine):
             yield batch, "a group of files"
-    elif format in BY_PIECE:
-        for piece in pieces:
-            for batch in BY_PIECE[format](piece, fields, task.guard.quarantine):
-                yield batch, piece.path
-    else:
-        known = ", ".join([*BY_PIECE, *BY_GROUP])
-        raise UserError(f"no reader for the format '{format}'", where="format", mend=f"the formats are {known}")
+        return
+    for piece in entered:
+        for batch in BY_PIECE[format](piece, fields, guard.quarantine):
+            yield batch, piece.path
+            guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is then put down to
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

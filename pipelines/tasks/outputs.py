@@ -16,6 +16,12 @@ def write_quarantine(task: TaskContext) -> list[dict[str, Any]]:
     return [{"path": name} | write_table(task.path(name), task.guard.quarantine_table())]
 
 
+def file_entry(task: TaskContext, name: str) -> dict[str, Any]:
+    """The entry of a file that is there already."""
+    path = task.path(name)
+    return {"path": name, "bytes": storage.size(path), "digest": storage.digest_file(path)}
+
+
 def below(folder: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Entries of parts that were written to a folder below the stage's."""
     return [part | {"path": storage.join(folder, part["path"])} for part in parts]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizer.boundary import BoundarySplitter
+from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
 
 from dataproc.datasets import read_batches, write_table
 from dataproc.fim import assemble, draw_splits, piece_texts
@@ -34,10 +34,10 @@ class Encoded:
 
 
 @cache
-def _tokenizer(folder: str) -> tuple[Tokenizer, BoundarySplitter]:
+def _tokenizer(folder: str) -> tuple[Tokenizer, BoundaryTable]:
     """One tokenizer for each worker process: its pretoken cache stays warm from task to task."""
     tokenizer = Tokenizer.load(folder)
-    return tokenizer, BoundarySplitter(tokenizer)
+    return tokenizer, boundary_table(tokenizer)
 
 
 def write_vocabulary(task: TaskContext) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def pack_shard(task: TaskContext) -> dict[str, Any]:
 
 def encode_documents(batch: pa.RecordBatch, settings: Mapping[str, Any]) -> Encoded:
     """Tokens of a batch of documents, each a function of its own text, id and the settings."""
-    tokenizer, splitter = _tokenizer(settings["tokenizer"])
+    tokenizer, joined = _tokenizer(settings["tokenizer"])
     ids, text, seed = batch.column("id"), batch.column("text"), settings["seed"]
     eligible = np.ones(batch.num_rows, bool)
     if settings["fim_kinds"]:
@@ -108,7 +108,7 @@ def encode_documents(batch: pa.RecordBatch, settings: Mapping[str, Any]) -> Enco
         first = np.searchsorted(document, document)
         number = (np.arange(len(document)) - first).astype(np.uint64)
         keys = random_keys(seed, "boundary", ids)[document] + number
-        tokens, touched = splitter.split(tokens, keys, settings["boundary_split"])
+        tokens, touched = split_joined(tokens, keys, settings["boundary_split"], joined)
     whole = assemble(tokens, splits, special_ids(tokenizer), settings["fim_mode"], bos=settings["bos"])
     held_back = uniforms(random_keys(seed, VALIDATION, ids)) < settings["validation_share"]
     table = batch.select(["id", "source", "kind", "language"])

@@ -5,19 +5,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizer.files import write_tokenizer
-from tokenizer.special import special_tokens
+from tokenizer.special import layout_named
 
 from dataproc import storage
 from dataproc.datasets import open_part, read_batches, write_table
 from dataproc.dedup.shuffle import read_partition, write_partitions
 from dataproc.errors import UserError
 from pipelines.engine.worker import TaskContext
-from pipelines.tasks.outputs import write_quarantine
+from pipelines.tasks.outputs import file_entry, write_quarantine
 from tokenizer.bpe import train_merges
 from tokenizer.counts import Counter, PretokenCounts, count_pretokens, gather, merge, partition
 from tokenizer.encoder import Tokenizer
 
 SAMPLE_DOCUMENTS = 200
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.tiktoken", "training.json")
 
 
 def count_part(task: TaskContext) -> dict[str, Any]:
@@ -60,16 +61,16 @@ def learn_merges(task: TaskContext) -> dict[str, Any]:
     settings = task.arguments["settings"]
     paths = [task.path("counts", f"partition-{number:04d}.parquet") for number in range(task.arguments["partitions"])]
     counts = gather(PretokenCounts.from_table(pq.read_table(storage.open_input(path))) for path in paths)
-    special = special_tokens(settings["special"], settings["vocab_size"])
+    layout = layout_named(settings["special"])
     vocabulary = train_merges(
         counts,
-        special.bpe_size,
-        special.first,
+        layout.model_size(settings["vocab_size"]),
+        list(layout.first),
         min_frequency=settings["min_frequency"],
         max_token_length=settings["max_token_length"],
     )
     training = {"settings": settings, "counts": counts.digest(), "corpus": task.arguments["corpus"]}
-    files = write_tokenizer(task.folder, vocabulary, special, settings["pattern"], training, counts)
+    write_tokenizer(task.folder, vocabulary, layout.name, settings["pattern"], training)
     tokenizer = Tokenizer.load(task.folder)
     tokens, text_bytes = _check_against_reference(task, tokenizer)
     return {
@@ -78,7 +79,7 @@ def learn_merges(task: TaskContext) -> dict[str, Any]:
         "merges": len(vocabulary.merges),
         "fingerprint": tokenizer.fingerprint,
         "bytes_per_token": round(text_bytes / tokens, 4) if tokens else 0.0,
-        "files": files,
+        "files": [file_entry(task, name) for name in TOKENIZER_FILES],
     }
 
 

@@ -10,6 +10,7 @@ from dataproc import storage
 from dataproc.errors import UserError, require_extra
 from pipelines.engine.state import STATE
 from pipelines.engine.worker import TaskContext
+from pipelines.tasks.outputs import file_entry
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl")
 
@@ -27,11 +28,7 @@ def train_model(task: TaskContext) -> dict[str, Any]:
         )
     settings = TrainSettings(**task.arguments)
     summary = train(settings, task.path(STATE), token_bytes=_token_bytes(settings.shards))
-    files = [
-        {"path": name, "bytes": storage.size(task.path(name)), "digest": storage.digest_file(task.path(name))}
-        for name in OUTPUTS
-    ]
-    return {"summary": summary, "files": files}
+    return {"summary": summary, "files": [file_entry(task, name) for name in OUTPUTS]}
 
 
 def _token_bytes(shards: str) -> np.ndarray:

@@ -11,13 +11,13 @@ from dataproc.errors import UserError
 from dataproc.language import LanguageIdentifier, language_of_path
 
 WORDS = {
-    "en": "the of and house water green river mountain with from where always never people window".split(),
-    "de": "der die das und Haus Wasser grün Fluss Berg mit von wo immer niemals Leute Fenster".split(),
+    "en": "the of and house water green river mountain with from where always never people window",
+    "de": "der die das und Haus Wasser grün Fluss Berg mit von wo immer niemals Leute Fenster",
 }
 
 
 def sentence(language: str, generator: random.Random) -> str:
-    return " ".join(generator.choices(WORDS[language], k=12))
+    return " ".join(generator.choices(WORDS[language].split(), k=12))
 
 
 @pytest.fixture(scope="module")

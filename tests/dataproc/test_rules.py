@@ -17,6 +17,7 @@ GOOD_PROSE = (
     "The history of the town begins with a bridge that was built by the monks of the abbey in the year of the flood.\n"
     "Merchants came to it from both sides of the valley, and some of them stayed to open inns for those who followed.\n"
     "After a hundred years there were walls, four gates, a market and a quarrel about who was to pay for all of it.\n"
+    "Nobody remembers how it ended. The bridge is still there, and so is the market, on every Thursday but the last.\n"
 )
 GOOD_CODE = 'def greet(name):\n    """Says hello."""\n    return f"Hello, {name}!"\n'
 
@@ -104,7 +105,9 @@ def test_words_between_spaces_are_not_asked_of_chinese():
     assert judge([chinese], ["web"], ["gopher-quality", "gopher-repetition"]).kept[0]
     repeated = "今天天气很好我们一起去公园玩" * 20
     broken = judge([repeated], ["web"], ["gopher-repetition"]).ledger.column("rule").to_pylist()
-    assert broken == ["gopher-repetition/duplicate-10grams-unspaced"]
+    assert broken == [
+        f"gopher-repetition/{name}" for name in ("top-3grams", "top-4grams", "duplicate-10grams-unspaced")
+    ]
 
 
 def test_what_was_not_measured_does_not_pass():

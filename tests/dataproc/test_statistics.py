@@ -195,7 +195,27 @@ def assert_as_oracle(texts: list[str]) -> None:
 
 WORDS = ["the ", "of", "Have ", "be", "lorem ", "Ipsum ", "word ", "a", "b ", "c ", "1", "٣", "e\u0301", "İ", "ß "]
 UNSPACED_WORDS = ["漢", "字 ", "かな", "か\u3099", "ภาษาไทย ", "ກ"]
-MARKS = ["...", "…", ". . .", ".", "?", "!\n", "。", "」", '"', ")", "#", "{", "<?xml version=", "- ", "* ", "• ", "😀"]
+MARKS = [
+    "..",
+    "..\n",
+    "...",
+    "…",
+    ". . .",
+    ".",
+    "?",
+    "!\n",
+    "。",
+    "」",
+    '"',
+    ")",
+    "#",
+    "{",
+    "<?xml version=",
+    "- ",
+    "* ",
+    "• ",
+    "😀",
+]
 SPACES = ["\n", "\n\n", " \n", "\r\n", "\u3000", "\x85", "\x0b", "\t", "\u200d", "\ue000", "_", "-"]
 REPEATS = ["a b c d e f g h i j\n", "x y x y x y ", "A line that is longer than thirty characters.\n"]
 PIECES = st.sampled_from([*WORDS, *UNSPACED_WORDS, *MARKS, *SPACES, *REPEATS])
@@ -210,6 +230,33 @@ def test_every_statistic_is_as_defined(texts):
 
 def test_real_source_code():
     assert_as_oracle([inspect.getsource(module) for module in (functools, textwrap)])
+
+
+@pytest.mark.parametrize(
+    ("text", "statistic", "value"),
+    [
+        ("one..\ntwo...\nthree…\nfour... \n. . .", "ellipsis_line_fraction", 3 / 5),
+        ("a...... b.... c…", "ellipsis_word_ratio", 4 / 3),
+        ("- a\n* b\n• c\n-d\nx - y\n\n", "bullet_line_fraction", 4 / 5),
+        ('He said "no." She left (quickly!) at 3.14. 你好。再见！', "sentence_count", 5),
+        ("x" * 30 + "\n" + "x" * 31, "short_line_fraction", 0.5),
+        ("The THE theory of", "stop_word_count", 3),
+        ("The THE theory of", "distinct_stop_word_count", 2),
+        ("Lorem, ipsum lorem dolor ipsum", "lorem_ipsum_count", 1),
+        ("a\r\nbb\n", "longest_line", 2),
+        ("a\n\nb\n \nc\nd", "paragraph_count", 3),
+        ("ab abcd 漢字", "mean_word_length", 3.0),
+        ("漢字 word", "unspaced_fraction", 2 / 3),
+        ("a b a b a b", "top_2gram_character_fraction_dclm", 1.0),
+        ("a b c", "top_2gram_character_fraction_dclm", 0.0),
+        ("a b c", "top_2gram_character_fraction_datatrove", 3 / 5),
+        (" " * 86 + "<?xml version=", "xml_header_count", 1),
+        (" " * 87 + "<?xml version=", "xml_header_count", 0),
+    ],
+)
+def test_by_example(text, statistic, value):
+    assert measure_all([text])[0][statistic] == value
+    assert_as_oracle([text])
 
 
 def test_an_empty_document_is_zero_throughout():

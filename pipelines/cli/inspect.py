@@ -1,0 +1,236 @@
+"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify`.
+
+Whatever comes out of documents is shown with its control characters spelled out, and never as markup.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from dataproc.errors import UserError
+from pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
+from pipelines.inspect.overview import overview
+from pipelines.inspect.places import recognise
+from pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
+from pipelines.inspect.verify import verify
+from pipelines.inspect.visible import excerpt, one_line, visible
+from pipelines.inspect.why import explain
+
+HELP = """Look into any folder or file that corpusmill made.
+
+A PATH by itself shows what is there: settings, counts, parts. A folder that is named like one of the commands below
+is written ./show.
+
+Example: corpusmill inspect quickstart-output/clean"""
+
+DEFAULT = "overview"
+CELL = 160
+PIPE_COLUMNS = 1000
+SAMPLE_CHARACTERS = 400
+
+Path = Annotated[str, typer.Argument(help="a run, a stage's folder, a part or a shard", metavar="PATH")]
+
+
+class PathOrCommand(TyperGroup):
+    """`inspect PATH` is `inspect overview PATH`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the commands."""
+    app = typer.Typer(
+        cls=PathOrCommand,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help=HELP,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(DEFAULT, hidden=True, help=HELP)(_overview)
+    app.command("show")(_show)
+    app.command("sample")(_sample)
+    app.command("why")(_why)
+    app.command("verify")(_verify)
+    return app
+
+
+def _overview(
+    paths: Annotated[list[str], typer.Argument(help="runs, stages' folders, parts or shards", metavar="PATH...")],
+) -> None:
+    console = _console()
+    for path in paths:
+        place = recognise(path)
+        for number, (title, rows) in enumerate(overview(place)):
+            table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+            heading = f"{place.path}: {title}" if number == 0 else title
+            console.print(Text(one_line(heading), style="bold"))
+            for row in rows:
+                cells = [Text(one_line(cell, CELL), overflow="fold") for cell in row]
+                table.add_row(*cells)
+            console.print(table)
+
+
+def _show(
+    path: Path,
+    row: Annotated[int | None, typer.Option(help="number of the document or sequence; 0 if left out", min=0)] = None,
+    document: Annotated[str | None, typer.Option("--id", help="id of a document", metavar="ID")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="of a sequence: each token with its id")] = False,
+) -> None:
+    """Show one document, or one sequence of token shards with its segments and markers.
+
+    Example: corpusmill inspect show quickstart-output/shards --row 3 --tokens
+    """
+    if row is not None and document is not None:
+        raise UserError("a row and an id were both given", where="--id", mend="give one of them")
+    place = recognise(path)
+    if place.what in ("shards", "shard"):
+        shards = shards_of(place)
+        _print_sequence(_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
+        return
+    rows = rows_of(place)
+    if tokens:
+        raise UserError("documents have no tokens yet", where="--tokens", mend="name shards or a shard")
+    _print_row(_console(), rows.row(row or 0) if document is None else _find(rows, document))
+
+
+def _sample(
+    path: Path,
+    count: Annotated[int, typer.Option("--number", "-n", help="how many", min=1, max=1000)] = 5,
+    seed: Annotated[int, typer.Option(help="seed of the draw", min=0)] = 0,
+    characters: Annotated[int, typer.Option(help="characters of each", min=1)] = SAMPLE_CHARACTERS,
+) -> None:
+    """Show the beginnings of a few documents or sequences, drawn at random: the same ones for the same seed.
+
+    Example: corpusmill inspect sample quickstart-output/clean/rejected -n 5 --seed 1
+    """
+    place = recognise(path)
+    console = _console()
+    if place.what in ("shards", "shard"):
+        shards = shards_of(place)
+        for number in draw_rows(len(shards), count, seed):
+            _print_sequence(console, shards.sequence(number), tokens=False, most=characters)
+        return
+    rows = rows_of(place)
+    for number in draw_rows(len(rows), count, seed):
+        _print_row(console, rows.row(number), most=characters)
+
+
+def _why(
+    path: Annotated[str, typer.Argument(help="a stage's folder", metavar="DATASET")],
+    document: Annotated[str, typer.Argument(help="id of a document", metavar="ID")],
+) -> None:
+    """Say what a stage did with a document and why: broken rules, the survivor, the reason of a quarantine.
+
+    Example: corpusmill inspect why quickstart-output/clean 'python-stdlib/this.py#0'
+    """
+    reason = explain(recognise(path), document)
+    console = _console()
+    console.print(Text(f"{one_line(document)}: {reason.fate}", style="bold"), soft_wrap=True)
+    for line in reason.lines:
+        console.print(Text(f"  {one_line(line)}"), soft_wrap=True)
+
+
+def _verify(path: Path) -> None:
+    """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
+
+    Exits with 1 and a line for each problem.
+
+    Example: corpusmill inspect verify quickstart-output
+    """
+    console = _console()
+    failed = False
+    for done in verify(recognise(path)):
+        for where, what in done.problems:
+            console.print(Text(f"BAD  {one_line(where)}: {one_line(what)}"), soft_wrap=True)
+        failed |= bool(done.problems)
+        if not done.problems:
+            checked = f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows"
+            console.print(Text(f"ok   {one_line(done.name)}: {checked}"), soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a pipe, so wide that no line is folded."""
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def _find(rows: Rows, document: str) -> Found:
+    found = rows.find(document)
+    if found is None:
+        raise UserError("no document with this id", where=f"{rows.where}: {document}", mend="inspect why may know it")
+    return found
+
+
+def _sequence_number(shards: Shards, row: int | None, document: str | None) -> int:
+    if document is None:
+        return row or 0
+    for number, _ in shards.places_of(document):
+        return number
+    raise UserError("no sequence has this document", where=f"{shards.where}: {document}")
+
+
+def _print_row(console: Console, found: Found, most: int = 0) -> None:
+    where = f"row {found.number}: {found.path} row {found.row}"
+    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    for name, value in found.values.items():
+        if name != "text" and value is not None:
+            line = Text(f"  {one_line(name)}: ", style="cyan").append(one_line(str(value)), style="none")
+            console.print(line, soft_wrap=True)
+    text = found.values.get("text")
+    if text is not None:
+        console.print(Text(excerpt(text, most) if most else visible(text)), soft_wrap=True)
+    if most:
+        console.print()
+
+
+def _print_sequence(console: Console, sequence: PackedSequence, tokens: bool, most: int = 0) -> None:
+    where = f"sequence {sequence.number}: {sequence.path} row {sequence.row}"
+    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    for number, segment in enumerate(sequence.segments):
+        console.print(Text(_heading(number, segment), style="cyan"), soft_wrap=True)
+        line = Text()
+        for piece in segment.pieces:
+            line.append_text(_tokens(piece) if tokens else _plain(piece))
+        if most and len(line) > most:
+            line = line[:most].append("…")
+        if segment.pieces:
+            console.print(line, soft_wrap=True)
+    if most:
+        console.print()
+
+
+def _heading(number: int, segment: Segment) -> str:
+    if segment.document is None:
+        return f"── padding, {segment.length} tokens"
+    end = segment.start + segment.length
+    fim = ", fill in the middle" if segment.fim else ""
+    document, source = one_line(segment.document), one_line(segment.source)
+    return f"── segment {number}: {document} ({source}), its tokens {segment.start} to {end}{fim}"
+
+
+def _plain(piece: Piece) -> Text:
+    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them, with or without colours."""
+    if piece.special:
+        return Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
+    return Text(visible(piece.text))
+
+
+def _tokens(piece: Piece) -> Text:
+    line = Text()
+    for number, spelled in zip(piece.ids, piece.spelled, strict=True):
+        shown = one_line(spelled.decode(errors="backslashreplace"))
+        line.append(f"{number:>8}  ", style="dim")
+        line.append(
+            f"⟦{shown}⟧\n" if piece.special else f"'{shown}'\n", style="bold magenta" if piece.special else "none"
+        )
+    return line

@@ -1,0 +1,69 @@
+"""`corpusmill report RUN` and `corpusmill status RUN`: what a run made, and how far it is."""
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.inspect.visible import one_line
+
+PIPE_COLUMNS = 1000
+
+REPORT = """One HTML page on a run: what came in, what was removed and why, tokens, packing, training.
+
+The page is <RUN>/report/index.html unless --output says otherwise, and loads nothing from anywhere.
+
+Example: corpusmill report quickstart-output --output report.html"""
+
+STATUS = """How far a run is, while it goes on and after it: a line for each stage.
+
+A stage is done, at work (a process holds its lock) or stopped; running its command again goes on from there.
+
+Example: corpusmill status quickstart-output"""
+
+Run = Annotated[str, typer.Argument(help="the output folder of a recipe, or one stage's folder", metavar="RUN")]
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of `report` or `status`."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    function, text = {"report": (_report, REPORT), "status": (_status, STATUS)}[name]
+    app.command(help=text, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return app
+
+
+def _report(
+    run: Run,
+    output: Annotated[str | None, typer.Option(help="the page to write", metavar="FILE")] = None,
+) -> None:
+    from dataproc import storage
+    from pipelines.inspect.places import folder_name, run_stages
+    from pipelines.report import write_report
+
+    path = write_report(run, folder_name(run), run_stages(run), output)
+    print(storage.absolute(path))
+
+
+def _status(run: Run) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from pipelines.engine.progress import clock
+    from pipelines.inspect.status import run_status
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("stage", "state", "tasks", "counts", "time"):
+        table.add_column(column, justify="right" if column == "time" else "left", overflow="fold")
+    for line in run_status(run):
+        state = f"{line.state} ({line.holder})" if line.holder else line.state
+        tasks = ", ".join(f"{phase} {done}/{'?' if known is None else known}" for phase, done, known in line.phases)
+        counts = line.note or _in_words(line.counts)
+        time = "" if line.seconds is None else clock(line.seconds)
+        table.add_row(*(Text(one_line(cell)) for cell in (line.name, state, tasks, counts, time)))
+    Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+
+
+def _in_words(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in list(counts.items())[:5] if count)

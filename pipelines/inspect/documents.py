@@ -1,0 +1,130 @@
+"""Rows of Parquet files, by number and by id: a dataset's documents, or what stands beside them (`rejected/`, …).
+
+Finding a row by number reads one row group; finding one by id reads the id columns and then one row group. Memory: a
+row group (about 16 MiB of text).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc import storage
+from dataproc.datasets import open_part, read_batches
+from dataproc.errors import UserError
+from pipelines.inspect.places import PARQUET, Place
+
+SAMPLE_PURPOSE = "inspect sample"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row, and where it stands: `number` counts over all files, `row` in its own."""
+
+    number: int
+    path: str
+    row: int
+    values: dict[str, Any]
+
+
+class Rows:
+    """The rows of several Parquet files, numbered through in order."""
+
+    def __init__(self, where: str, files: Sequence[tuple[str, int]]) -> None:
+        """`files`: (path, rows) of each."""
+        self.where = where
+        self.files = list(files)
+        self._ends = np.cumsum([rows for _, rows in files], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def row(self, number: int) -> Found:
+        """The row of a number. Raises UserError past the end."""
+        if not 0 <= number < len(self):
+            mend = f"rows are 0 to {len(self) - 1}" if len(self) else "it has no rows"
+            raise UserError(f"no row {number}", where=self.where, mend=mend)
+        file = int(np.searchsorted(self._ends, number, side="right"))
+        path, rows = self.files[file]
+        row = number - (int(self._ends[file]) - rows)
+        return Found(number, path, row, _read_row(path, row))
+
+    def find(self, document: str) -> Found | None:
+        """The first row with this id."""
+        before = 0
+        for path, rows in self.files:
+            row = _row_of(path, document)
+            if row is not None:
+                return Found(before + row, path, row, _read_row(path, row))
+            before += rows
+        return None
+
+
+def rows_of(place: Place) -> Rows:
+    """The rows of a place that has any. Raises UserError for one that has none."""
+    if place.what == "parquet file":
+        return Rows(place.path, [(place.path, _count(place.path))])
+    if place.what == "parquet files":
+        names = [name for name in storage.list_names(place.path) if name.endswith(PARQUET)]
+        paths = [storage.join(place.path, name) for name in names]
+        return Rows(place.path, [(path, _count(path)) for path in paths])
+    if place.what == "dataset":
+        entries = place.manifest["parts"]
+        return Rows(place.path, [(storage.join(place.path, entry["path"]), entry["rows"]) for entry in entries])
+    if place.what == "run":
+        stages = ", ".join(name for name, _ in place.stages)
+        raise UserError("this is a whole run", where=place.path, mend=f"name one of its stages: {stages}")
+    what = "this stage is not finished" if place.what == "unfinished" else f"a {place.what} has no documents"
+    raise UserError(what, where=place.path, mend="name a dataset, a part, shards or a shard")
+
+
+def draw_rows(total: int, count: int, seed: int) -> list[int]:
+    """`count` different row numbers below `total` (all of them if there are no more), drawn by the seed, in order."""
+    from dataproc.randomness import random_key
+
+    if count >= total:
+        return list(range(total))
+    drawn: set[int] = set()
+    draw = 0
+    while len(drawn) < count:
+        drawn.add(random_key(seed, SAMPLE_PURPOSE, str(draw)) % total)
+        draw += 1
+    return sorted(drawn)
+
+
+def matching(paths: Sequence[str], column: str, value: str) -> Iterator[dict[str, Any]]:
+    """All rows of the files in which a column has this value, a row group in memory at a time."""
+    for path in paths:
+        for batch in read_batches(path):
+            if column not in batch.schema.names:
+                raise UserError(f"no column {column}", where=path)
+            yield from batch.filter(pc.fill_null(pc.equal(batch.column(column), value), False)).to_pylist()
+
+
+def _count(path: str) -> int:
+    with open_part(path) as file:
+        return file.metadata.num_rows
+
+
+def _row_of(path: str, document: str) -> int | None:
+    first = 0
+    for batch in read_batches(path, ["id"]):
+        at = pc.index(batch.column("id"), pa.scalar(document, batch.schema.field("id").type)).as_py()
+        if at >= 0:
+            return first + int(at)
+        first += batch.num_rows
+    return None
+
+
+def _read_row(path: str, row: int) -> dict[str, Any]:
+    with open_part(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if row < first + rows:
+                return file.read_row_group(group, use_threads=False).slice(row - first, 1).to_pylist()[0]
+            first += rows
+    raise UserError(f"no row {row}: the file has {first}", where=path, mend="see corpusmill inspect verify")

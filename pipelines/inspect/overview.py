@@ -1,0 +1,136 @@
+"""What there is to say about a path at first sight: (title, rows) sections, from manifests, footers and headers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataproc import storage
+from dataproc.datasets import open_part
+from dataproc.shards import open_shard
+from pipelines.engine import state
+from pipelines.inspect.documents import rows_of
+from pipelines.inspect.places import Place, recognise
+
+Lines = list[tuple[str, ...]]
+Section = tuple[str, Lines]
+SHOWN = 12
+"""Parts, inputs or facts that are listed before the rest is only counted."""
+
+
+def overview(place: Place) -> list[Section]:
+    """The sections to show for a place; the first title says what it is."""
+    if place.what == "run":
+        return [(f"run of {len(place.stages)} stages", [_stage_line(*each) for each in place.stages])]
+    if place.what == "shard":
+        return _shard(place)
+    if place.what == "parquet file":
+        return _parquet(place)
+    if place.what == "parquet files":
+        rows = rows_of(place)
+        return [(f"folder of {len(rows.files)} Parquet files, {len(rows):,} rows", _limited(_listed(rows.files)))]
+    if place.what == "tokenizer" and not place.manifest:
+        return [("tokenizer", _flat(state.read_json(storage.join(place.path, "training.json"))))]
+    return _stage(place)
+
+
+def _stage(place: Place) -> list[Section]:
+    described = place.manifest or place.plan
+    title = f"{place.what} made by {described['stage']}"
+    if not place.manifest:
+        title = f"unfinished {described['stage']} (see corpusmill status)"
+    sections: list[Section] = [
+        (title, [("made by", f"corpusmill {described.get('corpusmill', '?')}"), ("seed", str(described["seed"]))]),
+        ("settings", _flat(described["settings"])),
+        ("inputs", _limited([(name, _input(identity)) for name, identity in described["inputs"].items()])),
+    ]
+    if place.manifest:
+        sections += [
+            ("counts", [(name.replace("_", " "), f"{count:,}") for name, count in place.manifest["counts"].items()]),
+            ("facts", _limited(_flat(place.manifest["facts"]), 3 * SHOWN)),
+            (f"{len(place.manifest['parts'])} parts", _limited([_entry(part) for part in place.manifest["parts"]])),
+            ("beside them", _beside(place.manifest["files"])),
+        ]
+    return [(name, rows) for name, rows in sections if rows]
+
+
+def _stage_line(name: str, folder: str) -> tuple[str, ...]:
+    place = recognise(folder)
+    if not place.manifest:
+        return name, place.plan.get("stage", "?"), "not finished", ""
+    counts = place.manifest["counts"]
+    said = ", ".join(f"{count:,} {key.replace('_', ' ')}" for key, count in list(counts.items())[:4] if count)
+    size = sum(entry["bytes"] for entry in [*place.manifest["parts"], *place.manifest["files"]])
+    return name, place.manifest["stage"], said, _megabytes(size)
+
+
+def _input(identity: Mapping[str, Any]) -> str:
+    return f"manifest {identity['manifest']}" if "manifest" in identity else f"{len(identity):,} files"
+
+
+def _entry(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    rows = f"{entry['rows']:,} rows" if "rows" in entry else ""
+    return entry["path"], rows, _megabytes(entry["bytes"])
+
+
+def _beside(files: Sequence[Mapping[str, Any]]) -> Lines:
+    """Files by the folder they are in; those at the top one by one."""
+    folders: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in files:
+        top, slash, _ = entry["path"].partition("/")
+        folders.setdefault(top + slash, []).append(entry)
+    lines: Lines = []
+    for name, entries in folders.items():
+        rows = sum(entry.get("rows", 0) for entry in entries)
+        several = f"{len(entries):,} files" if name.endswith("/") else ""
+        size = _megabytes(sum(entry["bytes"] for entry in entries))
+        lines.append((name, several, f"{rows:,} rows" if rows or several else "", size))
+    return lines
+
+
+def _parquet(place: Place) -> list[Section]:
+    with open_part(place.path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    about: Lines = [
+        ("rows", f"{metadata.num_rows:,}"),
+        ("row groups", f"{metadata.num_row_groups:,}"),
+        ("size", _megabytes(storage.size(place.path))),
+        ("written by", metadata.created_by or "unknown"),
+    ]
+    columns: Lines = [(field.name, str(field.type)) for field in schema]
+    return [("Parquet file", about), ("columns", columns)]
+
+
+def _shard(place: Place) -> list[Section]:
+    header, table = open_shard(place.path)
+    segments = sum(int(chunk.offsets[-1].as_py() - chunk.offsets[0].as_py()) for chunk in table["segments"].chunks)
+    about: Lines = [
+        ("sequences", f"{table.num_rows:,} of {header.sequence_length:,} tokens"),
+        ("segments", f"{segments:,}"),
+        ("size", _megabytes(storage.size(place.path))),
+    ]
+    return [("token shard", about), ("header", _flat(json.loads(header.to_json())))]
+
+
+def _listed(files: Sequence[tuple[str, int]]) -> Lines:
+    return [(path.rsplit("/", 1)[-1], f"{rows:,} rows") for path, rows in files]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Lines:
+    """Nested settings as rows, keys joined by dots."""
+    rows: Lines = []
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return rows
+
+
+def _limited(rows: Lines, most: int = SHOWN) -> Lines:
+    if len(rows) <= most:
+        return rows
+    return [*rows[:most], (f"and {len(rows) - most:,} more",)]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"

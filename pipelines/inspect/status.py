@@ -1,0 +1,163 @@
+"""How far a run is, from its folders alone: while it goes on, after it ended, and after it was killed.
+
+A stage is at work when a process holds its lock. The lock is tried without changing the file and given back at once;
+a driver that starts in that very instant would be told that another is at work, and can be started again.
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.engine import state
+from pipelines.engine.stage import Stage
+from pipelines.inspect.places import read_plan, run_stages
+from pipelines.settings import validate
+from pipelines.stages import STAGES, stage_type
+
+TAIL_BYTES = 4096
+MOST_MARKERS = 20_000
+"""Markers that are opened to add up an unfinished stage's documents; a listing is enough for its tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStatus:
+    """A line of the table.
+
+    Attributes:
+        state: done, at work or stopped.
+        holder: who is at work.
+        phases: (phase, tasks finished, tasks known; None where the plan cannot tell).
+        counts: of a finished stage, its manifest's; of another, what its markers add up to.
+        seconds: of all runs of a finished stage, of the present run of one at work.
+        note: how far a training run is.
+    """
+
+    name: str
+    folder: str
+    stage: str
+    state: str
+    holder: str
+    phases: Sequence[tuple[str, int, int | None]]
+    counts: Mapping[str, int]
+    seconds: float | None
+    note: str
+
+
+def run_status(run: str) -> list[StageStatus]:
+    """The status of each stage of a run. Raises UserError for a folder that is no run."""
+    stages = run_stages(run)
+    folders = dict(stages)
+    return [_stage_status(name, folder, folders) for name, folder in stages]
+
+
+def lock_holder(folder: str) -> str | None:
+    """Who holds the folder's lock ("process 12 on host"); None when nobody does, or where there are no locks."""
+    path = Path(folder, state.STATE, "driver.lock")
+    if storage.is_url(folder) or not path.exists():
+        return None
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read(100).decode(errors="replace").strip() or "a process"
+    return None
+
+
+def _stage_status(name: str, folder: str, folders: Mapping[str, str]) -> StageStatus:
+    holder = lock_holder(folder)
+    manifest = state.read_manifest(folder)
+    plan = read_plan(folder) or (manifest or {})
+    finished = {phase: len(state.finished_tasks(folder, phase)) for phase in _phases(folder)}
+    if manifest is not None:
+        phases: list[tuple[str, int, int | None]] = [(phase, done, done) for phase, done in finished.items()]
+    else:
+        phases = _against_plan(finished, _planned(plan, folders))
+    known = "done" if manifest is not None else "at work" if holder else "stopped"
+    return StageStatus(
+        name=name,
+        folder=folder,
+        stage=plan.get("stage", "?"),
+        state=known,
+        holder=holder or "",
+        phases=phases,
+        counts=manifest["counts"] if manifest is not None else _counted(folder, finished),
+        seconds=_seconds(folder, known),
+        note=_training_note(folder, plan) if known != "done" and plan.get("stage") == "train" else "",
+    )
+
+
+def _phases(folder: str) -> list[str]:
+    """Phases that were begun, in the order in which they last wrote a marker (by name on an object store)."""
+    path = storage.join(folder, state.STATE)
+    names = [name for name in storage.list_names(path) if storage.list_names(storage.join(path, name))]
+    return names if storage.is_url(folder) else sorted(names, key=lambda name: Path(path, name).stat().st_mtime_ns)
+
+
+def _against_plan(finished: Mapping[str, int], planned: Mapping[str, int] | None) -> list[tuple[str, int, int | None]]:
+    """The phases begun, then those that the plan says are to come."""
+    if planned is None:
+        return [(phase, done, None) for phase, done in finished.items()]
+    begun = [(phase, done, max(done, planned.get(phase, 0))) for phase, done in finished.items()]
+    return [*begun, *((phase, 0, total) for phase, total in planned.items() if phase not in finished)]
+
+
+def _planned(plan: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, int] | None:
+    """Tasks of each phase, from the settings and inputs as they are now; None where an input cannot be found."""
+    if plan.get("stage") not in STAGES:
+        return None
+    try:
+        made_of = stage_type(plan["stage"])
+        settings = validate(made_of.Settings, plan["settings"])
+        stage: Stage = made_of(settings, seed=plan["seed"], resolve=_resolver(folders))
+        return {phase.name: phase.tasks for phase in stage.phases()}
+    except (UserError, OSError):
+        return None
+
+
+def _resolver(folders: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda written: folders.get(written, written)
+
+
+def _counted(folder: str, finished: Mapping[str, int]) -> dict[str, int]:
+    """Documents that came in, by the markers of the phase that is furthest on; nothing where there are too many."""
+    best: dict[str, int] = {}
+    for phase, tasks in finished.items():
+        if tasks > MOST_MARKERS:
+            continue
+        total = 0
+        for task in sorted(state.finished_tasks(folder, phase)):
+            total += int(state.read_marker(folder, phase, task)["result"].get("documents_in", 0))
+        if total > best.get("documents_in", 0):
+            best = {"documents_in": total}
+    return best
+
+
+def _seconds(folder: str, known: str) -> float | None:
+    path = storage.join(folder, state.STATE, "seconds.json")
+    if known == "done":
+        return state.read_json(path)["seconds"] if storage.exists(path) else None
+    if known == "at work":  # the lock is written anew by each driver when it takes it
+        return max(0.0, time.time() - Path(folder, state.STATE, "driver.lock").stat().st_mtime)
+    return None
+
+
+def _training_note(folder: str, plan: Mapping[str, Any]) -> str:
+    """How many steps are done, by the last whole line of the metrics."""
+    path = storage.join(folder, "metrics.jsonl")
+    if not storage.exists(path):
+        return ""
+    with storage.open_input(path) as file:
+        file.seek(max(0, storage.size(path) - TAIL_BYTES))
+        lines = file.read().split(b"\n")[:-1]
+    try:
+        last = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return ""
+    steps = plan["settings"].get("steps")
+    return f"step {last['step']}{f' of {steps}' if steps else ''}, loss {last['loss']:.3f}" if last else ""

@@ -1,0 +1,168 @@
+"""Whether a folder is what its manifest says: every byte by its digest, row counts, shards, and the conservation law.
+
+Everything is read once, at the speed of the disk. A line for each problem; none for a folder that is whole.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from dataproc import storage
+from dataproc.datasets import open_part
+from dataproc.errors import UserError
+from dataproc.shards import open_shard, verify_shard
+from pipelines.engine import state
+from pipelines.engine.stage import FATES
+from pipelines.inspect.places import PARQUET, SHARD, Place, recognise
+
+SIDES = {"rejected": "rejected", "duplicates": "duplicates", "quarantined": "quarantine"}
+"""The folder in which the documents of a fate stand."""
+
+BESIDE = ("rejected", "ledger", "statistics", "duplicates", "quarantine", "validation")
+
+
+@dataclass
+class Verified:
+    """What was looked at, and what is wrong: (path, what) each."""
+
+    name: str
+    path: str
+    files: int = 0
+    bytes: int = 0
+    rows: int = 0
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def verify(place: Place) -> list[Verified]:
+    """Verifies a run (a result for each of its stages), a stage's folder, or one file. Raises UserError for others."""
+    if place.what == "run":
+        return [_verify_named(name, folder) for name, folder in place.stages]
+    if place.manifest:
+        return [_verify_folder(place.path, place.path, place.manifest)]
+    if place.what in ("parquet file", "shard"):
+        return [_verify_file(place.path)]
+    if place.what == "parquet files":
+        raise UserError(
+            "a folder beside the parts has no manifest", where=place.path, mend="verify the folder above it"
+        )
+    raise UserError("nothing to verify by: there is no manifest", where=place.path, mend="finish the stage first")
+
+
+def _verify_named(name: str, folder: str) -> Verified:
+    manifest = recognise(folder).manifest
+    if not manifest:
+        return Verified(name, folder, problems=[(folder, "not finished: there is no manifest")])
+    return _verify_folder(name, folder, manifest)
+
+
+def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verified:
+    done = Verified(name, folder)
+    for entry in [*manifest["parts"], *manifest["files"]]:
+        _verify_entry(done, storage.join(folder, entry["path"]), entry)
+    for path in _strangers(folder, manifest):
+        done.problems.append((path, "not in the manifest"))
+    done.problems += [(folder, line) for line in _broken_laws(manifest)]
+    done.problems += [(folder, line) for line in _changed_inputs(folder, manifest)]
+    return done
+
+
+def _verify_file(path: str) -> Verified:
+    """One file: by the manifest of the folder that it is in, if there is one; else only that it can be read."""
+    done = Verified(path, path)
+    entry = _entry_of(path)
+    if entry is None:
+        entry = {"bytes": storage.size(path), "digest": storage.digest_file(path)}
+    _verify_entry(done, path, entry)
+    return done
+
+
+def _entry_of(path: str) -> dict[str, Any] | None:
+    names = storage.absolute(path).split("/")
+    for depth in (1, 2):
+        manifest = state.read_manifest("/".join(names[:-depth]))
+        for entry in [*manifest["parts"], *manifest["files"]] if manifest else ():
+            if entry["path"] == "/".join(names[-depth:]):
+                return entry
+    return None
+
+
+def _verify_entry(done: Verified, path: str, entry: Mapping[str, Any]) -> None:
+    done.files += 1
+    try:
+        found = storage.size(path)
+    except FileNotFoundError:
+        done.problems.append((path, "not there"))
+        return
+    done.bytes += found
+    if found != entry["bytes"]:
+        done.problems.append((path, f"{found:,} bytes, and the manifest says {entry['bytes']:,}"))
+        return
+    if storage.digest_file(path) != entry["digest"]:
+        done.problems.append((path, "not the bytes that were written (the digest differs)"))
+        return
+    try:
+        done.problems += [(path, line) for line in _content_problems(done, path, entry)]
+    except (UserError, pa.ArrowInvalid, OSError) as error:
+        done.problems.append((path, error.what if isinstance(error, UserError) else str(error)))
+
+
+def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    if path.endswith(PARQUET):
+        with open_part(path) as file:
+            rows = file.metadata.num_rows
+    elif path.endswith(SHARD):
+        rows = open_shard(path)[1].num_rows
+        yield from verify_shard(path)
+    else:
+        return
+    done.rows += rows
+    if rows != entry.get("rows", rows):
+        yield f"{rows:,} rows, and the manifest says {entry['rows']:,}"
+
+
+def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
+    """Data files that the manifest does not know: readers that list a folder would take them for part of the data."""
+    known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
+    found = []
+    for below in ("", *BESIDE):
+        for name in storage.list_names(storage.join(folder, below) if below else folder):
+            path = f"{below}/{name}" if below else name
+            if name.endswith((PARQUET, SHARD)) and path not in known:
+                found.append(storage.join(folder, path))
+    return found
+
+
+def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Documents in = kept + rejected + duplicates + quarantined, and each of them as many rows as counted."""
+    counts = manifest["counts"]
+    if manifest["stage"] not in ("ingest", "filter", "dedup", "pack"):
+        return
+    accounted = sum(counts.get(fate, 0) for fate in FATES)
+    if accounted != counts["documents_in"]:
+        yield f"{counts['documents_in']:,} documents came in and {accounted:,} are accounted for"
+    if manifest["stage"] == "pack":
+        return
+    kept = sum(part["rows"] for part in manifest["parts"])
+    if kept != counts["kept"]:
+        yield f"{counts['kept']:,} documents were kept and the parts have {kept:,} rows"
+    for fate, folder in SIDES.items():
+        rows = sum(file.get("rows", 0) for file in manifest["files"] if file["path"].startswith(f"{folder}/"))
+        if fate in counts and rows != counts[fate]:
+            yield f"{counts[fate]:,} documents were {fate} and {folder}/ has {rows:,} rows"
+
+
+def _changed_inputs(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Inputs that stand beside the folder (or at the path as written) and are no longer those that were read."""
+    for name, identity in manifest["inputs"].items():
+        if "manifest" not in identity:
+            continue
+        above = storage.absolute(folder).rsplit("/", 1)[0]
+        for candidate in (storage.join(above, name), name):
+            path = storage.join(candidate, state.MANIFEST)
+            if storage.exists(path):
+                if xxhash.xxh3_128_hexdigest(storage.read_bytes(path)) != identity["manifest"]:
+                    yield f"its input {name} was made again since"
+                break

@@ -1,0 +1,96 @@
+"""Why a document is where it is, or is not: the ledger, the survivors and the quarantine of one stage, asked by id.
+
+The id columns of the stage's side files are read, and only where these don't know it those of the parts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.inspect.documents import matching, rows_of
+from pipelines.inspect.places import Place
+from pipelines.inspect.sequences import shards_of
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What became of a document.
+
+    Attributes:
+        fate: kept, rejected, duplicate or quarantined.
+        lines: why, one thing a line; text of documents in them is as it is.
+    """
+
+    fate: str
+    lines: list[str]
+
+
+def explain(place: Place, document: str) -> Reason:
+    """What a stage did with a document. Raises UserError when the document never came there."""
+    stage = place.manifest.get("stage")
+    if place.what == "run" or stage is None:
+        rows_of(place)  # says what to name instead
+        raise UserError("a file by itself does not know", where=place.path, mend="name the stage's folder")
+    if stage not in ("ingest", "filter", "dedup", "pack"):
+        raise UserError(f"documents have no fate in the stage {stage}", where=place.path)
+    for bad in _beside(place, "quarantine", document):
+        return Reason("quarantined", [f"{bad['place']}: {bad['reason']}"])
+    if stage == "filter":
+        broken = _beside(place, "ledger", document)
+        if broken:
+            return Reason("rejected", [_broken(row) for row in broken])
+    if stage == "dedup":
+        for row in _beside(place, "duplicates", document):
+            return Reason("duplicate", [_survivor(row)])
+    kept = _kept_in_shards(place, document) if stage == "pack" else _kept(place, document)
+    if kept is None:
+        raise UserError(
+            "no such document came in here", where=f"{place.path}: {document}", mend="look where it came from"
+        )
+    return Reason("kept", kept)
+
+
+def _beside(place: Place, folder: str, document: str) -> list[dict[str, Any]]:
+    """The rows of this id in a folder beside the parts."""
+    names = [file["path"] for file in place.manifest["files"] if file["path"].startswith(f"{folder}/")]
+    return list(matching([storage.join(place.path, name) for name in names], "id", document))
+
+
+def _broken(row: dict[str, Any]) -> str:
+    relation = "below" if row["value"] < row["threshold"] else "above"
+    if row["rule"] == "language":
+        return f"language: not one of the languages to keep (score {row['value']:.4g})"
+    return f"{row['rule']}: {row['value']:.6g} is {relation} {row['threshold']:.6g}"
+
+
+def _survivor(row: dict[str, Any]) -> str:
+    how = "the same text" if row["method"] == "exact" else f"similarity {row['similarity']:.3f}"
+    return f"{row['method']} duplicate of {row['survivor']} ({how}, cluster {row['cluster']})"
+
+
+def _kept(place: Place, document: str) -> list[str] | None:
+    found = rows_of(place).find(document)
+    if found is None:
+        return None
+    lines = [f"row {found.number}: {found.path} row {found.row}"]
+    if place.manifest["stage"] == "filter":
+        lines.append("it broke no rule")
+    if place.manifest["stage"] == "dedup":
+        names = [file["path"] for file in place.manifest["files"] if file["path"].startswith("duplicates/")]
+        removed = list(matching([storage.join(place.path, name) for name in names], "survivor", document))
+        lines.append(f"survivor of {len(removed):,} duplicates" if removed else "it has no duplicates")
+        lines += [f"  {row['id']} ({row['method']}, similarity {row['similarity']:.3f})" for row in removed[:SHOWN]]
+        lines += [f"  and {len(removed) - SHOWN:,} more"] if len(removed) > SHOWN else []
+    return lines
+
+
+def _kept_in_shards(place: Place, document: str) -> list[str] | None:
+    lines = [
+        f"sequence {number}: tokens {segment['start']:,} to {segment['start'] + segment['length']:,}"
+        + (", rearranged to fill in the middle" if segment["fim"] else "")
+        for number, segment in shards_of(place).places_of(document)
+    ]
+    return lines or None

@@ -1,0 +1,47 @@
+"""How long documents are: a histogram on a logarithmic scale, from the filter's statistics and ledger."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.datasets import read_batches
+from pipelines.report.stages import StageOutput
+
+COLUMN = "character_count"
+LARGEST_POWER = 32
+BINS_PER_DOUBLING = 2
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Counts by bin. `edges`: logarithms to base 2, one more than there are bins; bins at both ends are not empty."""
+
+    edges: np.ndarray
+    kept: np.ndarray
+    rejected: np.ndarray
+
+
+def length_histogram(stage: StageOutput) -> Lengths | None:
+    """Lengths in characters of the documents that came in; None where there are no documents."""
+    edges = np.arange(LARGEST_POWER * BINS_PER_DOUBLING + 1) / BINS_PER_DOUBLING
+    counts = np.zeros((2, len(edges) - 1), np.int64)
+    ledgers = set(stage.side_names("ledger"))
+    for name in stage.side_names("statistics"):
+        broken = _broken_ids(stage.path(f"ledger/{name}")) if name in ledgers else pa.array([], pa.string())
+        for batch in read_batches(stage.path(f"statistics/{name}"), ["id", COLUMN]):
+            rejected = pc.is_in(batch.column("id"), value_set=broken).to_numpy(zero_copy_only=False)
+            length = np.log2(np.maximum(batch.column(COLUMN).to_numpy(), 1))
+            for row, mask in enumerate((~rejected, rejected)):
+                counts[row] += np.histogram(length[mask], edges)[0]
+    used = np.flatnonzero(counts.sum(axis=0))
+    if not len(used):
+        return None
+    first, last = used[0], used[-1] + 1
+    return Lengths(edges[first : last + 1], *counts[:, first:last])
+
+
+def _broken_ids(path: str) -> pa.Array:
+    batches = [batch.column("id") for batch in read_batches(path, ["id"])]
+    return pc.unique(pa.chunked_array(batches, pa.string()))

@@ -1,0 +1,107 @@
+"""The command line as a user meets it: help that answers at once, examples, one-line errors, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.main import COMMANDS
+
+CLI = [sys.executable, "-m", "pipelines"]
+
+
+def corpusmill(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    path = tmp_path / "text.jsonl"
+    lines = [json.dumps({"text": f"Document number {number} says little.", "id": f"d{number}"}) for number in range(20)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_the_list_of_commands_imports_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['corpusmill', '--help']\ntry:\n import pipelines.cli.main as m; m.main()\n"
+    code += "except SystemExit: pass\nheavy = {'pyarrow', 'numpy', 'numba', 'torch', 'ray', 'pydantic', 'fsspec', 'yaml'}"
+    code += "\nassert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "tokenizer train", "tokenizer encode", "tokenizer decode"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = corpusmill(*command.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Example: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ingest", "nowhere.txt", "--output", "out"], "corpusmill: nowhere.txt: no file matches"),
+        (["filter", "nowhere", "--output", "out"], "corpusmill: nowhere: no such folder"),
+        (["ingest", "x", "--output", "out", "--part-bytes", "7bits"], "corpusmill: --part-bytes: '7bits' is not a size"),
+        (["dedup", "x", "--output", "out", "--threshold", "2"], "corpusmill: --threshold: Input should be less than 1"),
+        (["run", "nowhere.yaml"], "corpusmill: nowhere.yaml: no such file"),
+        (["ingest", "x", "--output", "out", "--engine", "spark"], "corpusmill: --engine: no engine 'spark'"),
+        (["ingest", "x", "--output", "out", "--memory-per-worker", "much"], "corpusmill: --memory-per-worker: 'much'"),
+        (["train", "x", "--output", "out", "--preset", "enormous"], "corpusmill:"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    (tmp_path / "x").write_text("text")
+    done = corpusmill(*arguments, cwd=tmp_path, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_usage_errors_have_exit_code_2() -> None:
+    assert corpusmill("ingest").returncode == 2
+    assert corpusmill("no-such-command").returncode == 2
+
+
+def test_a_run_is_done_once_and_quarantine_has_its_exit_code(documents: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    first = corpusmill("ingest", documents, "--output", output, "--workers", "1")
+    assert first.returncode == 0, first.stderr
+    again = corpusmill("ingest", documents, "--output", output, "--workers", "1")
+    assert again.returncode == 0
+    assert "nothing was run" in again.stdout
+    documents.write_text(documents.read_text() + "\nnot json\n")
+    changed = corpusmill("ingest", documents, "--output", output, "--workers", "1")
+    assert changed.returncode == 2
+    assert f"{documents} changed since" in changed.stderr, "inputs that changed are refused by name"
+    bad = corpusmill("ingest", documents, "--output", output, "--workers", "1", "--overwrite")
+    assert bad.returncode == 3
+    assert "quarantined: 1 in ingest" in bad.stderr
+    allowed = corpusmill("ingest", documents, "--output", output, "--workers", "1", "--allow-quarantine")
+    assert allowed.returncode == 0
+
+
+def test_a_dry_run_prints_the_plan_and_makes_nothing(documents: Path, tmp_path: Path) -> None:
+    done = corpusmill("ingest", documents, "--output", tmp_path / "out", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "read 1" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_doctor_tells_the_machine() -> None:
+    done = corpusmill("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("cores", "memory", "disk", "gpu", "kernel cache", "ray", "torch"):
+        assert word in done.stdout
+
+
+def test_doctor_says_that_no_ray_answers() -> None:
+    done = corpusmill("doctor", "--address", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert "BAD  ray cluster" in done.stdout

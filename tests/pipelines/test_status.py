@@ -1,0 +1,101 @@
+"""`corpusmill status`: done, at work or stopped, without touching what it looks at."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataproc.errors import UserError
+from pipelines.cli.main import main
+from pipelines.engine import state
+from pipelines.engine.lock import FolderLock
+from pipelines.inspect.status import lock_holder, run_status
+from tests.pipelines.small_run import GOOD, make_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("status"))
+
+
+@pytest.fixture
+def stopped(made: Path, tmp_path: Path) -> Path:
+    """The run as if dedup had been killed after its first phase."""
+    run = tmp_path / "run"
+    shutil.copytree(made, run)
+    (run / "unique/_manifest.json").unlink()
+    (run / "unique/_state/seconds.json").unlink()
+    for phase in ("pairs", "clusters", "apply"):
+        shutil.rmtree(run / "unique/_state" / phase)
+    return run
+
+
+def test_a_finished_run_is_done(made: Path) -> None:
+    lines = run_status(str(made))
+    assert [(line.name, line.state) for line in lines] == [("documents", "done"), ("clean", "done"), ("unique", "done")]
+    assert lines[1].phases == [("measure", 1, 1)]
+    assert [phase for phase, _, _ in lines[2].phases] == ["signatures", "pairs", "clusters", "apply"]
+    assert lines[1].counts["rejected"] == 1
+    assert all(line.seconds is not None for line in lines)
+
+
+def test_a_killed_stage_is_stopped_and_says_what_is_left(stopped: Path) -> None:
+    unique = run_status(str(stopped))[2]
+    assert unique.state == "stopped"
+    assert unique.phases == [("signatures", 1, 1), ("pairs", 0, 1), ("clusters", 0, 1), ("apply", 0, 1)]
+    assert unique.counts == {"documents_in": GOOD + 2}
+    assert unique.seconds is None
+
+
+def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> None:
+    folder = stopped / "unique"
+    with FolderLock(str(folder)):
+        before = (folder / "_state/driver.lock").stat()
+        line = run_status(str(stopped))[2]
+        assert line.state == "at work"
+        assert line.holder.startswith("process ")
+        assert line.seconds is not None and line.seconds < 60
+        after = (folder / "_state/driver.lock").stat()
+        assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+        with pytest.raises(UserError, match="another driver"), FolderLock(str(folder)):
+            pass
+    assert lock_holder(str(folder)) is None
+    with FolderLock(str(folder)):
+        pass
+
+
+def test_a_plan_whose_inputs_are_gone_has_unknown_totals(stopped: Path) -> None:
+    shutil.rmtree(stopped / "clean")
+    unique = run_status(str(stopped))[1]
+    assert unique.phases == [("signatures", 1, None)]
+
+
+def test_a_training_run_says_its_step(stopped: Path) -> None:
+    folder = stopped / "model"
+    (folder / "_state").mkdir(parents=True)
+    plan = {"stage": "train", "stage_version": 1, "seed": 0, "settings": {"steps": 9}, "inputs": {"unique": {}}}
+    (folder / "_state/plan.json").write_bytes(state.to_json(plan))
+    line = json.dumps({"step": 4, "loss": 5.25})
+    (folder / "metrics.jsonl").write_text(f'{line}\n{{"step": 5, "lo')
+    model = run_status(str(stopped))[-1]
+    assert (model.name, model.state, model.note) == ("model", "stopped", "step 4 of 9, loss 5.250")
+
+
+def test_the_command_prints_a_line_for_each_stage(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["corpusmill", "status", str(stopped)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["stage", "state", "tasks", "counts", "time"]
+    assert [line.split()[:2] for line in lines] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
+    assert "signatures 1/1, pairs 0/1" in lines[2]
+
+
+def test_a_folder_that_is_no_run_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not made by corpusmill"):
+        run_status(str(tmp_path))

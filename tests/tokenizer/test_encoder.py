@@ -1,0 +1,159 @@
+"""Ids are Hugging Face's, bytes come back, and text never becomes a special token."""
+
+import json
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataproc.errors import UserError
+from tokenizer import Tokenizer, encoder
+from tokenizer.bpe import train_merges
+from tokenizer.counts import count_pretokens
+from tokenizer.special import layout_named
+
+TELLING = "aZé中ー・゛ぁ１5٣'.,_-$€。、！ \t\r\n\u00a0\u3000\u200b\u0301\x00\U0001f600\U00020000한"
+PIECES = st.sampled_from(["<｜end▁of▁sentence｜>", "<|EOT|>", "<｜User｜>", " the", "import ", "    ", ".\n", "12345"])
+TEXTS = st.lists(st.one_of(st.text(TELLING, max_size=12), st.text(max_size=12), PIECES), max_size=8).map("".join)
+
+
+@pytest.fixture(scope="module")
+def ours(folder: str) -> Tokenizer:
+    return Tokenizer.load(folder)
+
+
+@pytest.fixture(scope="module")
+def peer(folder: str) -> tokenizers.Tokenizer:
+    """Hugging Face's encoder of the same model, told of no special tokens, so that it reads text as text."""
+    with open(folder + "/tokenizer.json") as file:  # noqa: PTH123
+        content = json.load(file)
+    content["added_tokens"] = []
+    return tokenizers.Tokenizer.from_str(json.dumps(content))
+
+
+def encoded(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    rows = tokenizer.encode(pa.array(texts, pa.large_string()))
+    rows.validate(full=True)
+    assert rows.type == pa.large_list(pa.int32())
+    return rows.to_pylist()
+
+
+def test_equals_hugging_face_on_sources(ours: Tokenizer, peer: tokenizers.Tokenizer, source_texts: list[str]) -> None:
+    some = source_texts[:100]
+    expected = [encoding.ids for encoding in peer.encode_batch(some)]
+    assert encoded(ours, some) == expected
+    assert encoded(ours, some) == expected  # from the cache
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(TEXTS, max_size=4))
+def test_equals_hugging_face_on_any_text(ours: Tokenizer, peer: tokenizers.Tokenizer, texts: list[str]) -> None:
+    rows = encoded(ours, texts)
+    assert rows == [peer.encode(text).ids for text in texts]
+    for text, row in zip(texts, rows, strict=True):
+        assert ours.decode(np.array(row, np.int32)) == text.encode()
+        assert not set(row) & set(ours.special.ids.values())
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 3000, "=" * 3000, " " * 3000, "漢字" * 700, "abcde" * 600, "the" * 1000, "\n" * 999]
+)
+def test_long_pretokens_equal_hugging_face(ours: Tokenizer, peer: tokenizers.Tokenizer, text: str) -> None:
+    for length in (47, 48, 49, 255, 256, len(text)):
+        assert encoded(ours, [text[:length]]) == [peer.encode(text[:length]).ids]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text("ab", min_size=49, max_size=400))
+def test_the_heap_merges_as_a_plain_scan_does(ours: Tokenizer, text: str) -> None:
+    left = ours.vocabulary.byte_ids()[np.frombuffer(text.encode(), np.uint8)].tolist()
+    ranks = {(a, b): (rank, new) for rank, (a, b, new) in enumerate(ours.vocabulary.merges.tolist())}
+    while found := min(
+        ((*ranks[pair], place) for place, pair in enumerate(pairwise(left)) if pair in ranks),
+        key=lambda item: (item[0], item[2]),
+        default=None,
+    ):
+        left[found[2] : found[2] + 2] = [found[1]]
+    assert ours.encode_pieces(pa.array([text])).to_pylist() == [left]
+
+
+@pytest.mark.parametrize("unit", ["a", "漢", " ", "ab1_"])
+def test_a_megabyte_of_one_letter_takes_no_minutes(ours: Tokenizer, unit: str) -> None:
+    text = unit * (1_000_000 // len(unit.encode()))
+    started = time.process_time()
+    (row,) = ours.encode(pa.array([text], pa.large_string())).to_pylist()
+    assert time.process_time() - started < 10
+    assert ours.decode(np.array(row)) == text.encode()
+
+
+def test_a_full_cache_starts_anew(
+    ours: Tokenizer, folder: str, source_texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = encoded(ours, source_texts[:40])
+    for slots, arena in ((1 << 8, 1 << 16), (1 << 14, 1 << 10)):
+        monkeypatch.setattr(encoder, "SLOTS", slots)
+        monkeypatch.setattr(encoder, "ARENA", arena)
+        small = Tokenizer.load(folder)
+        assert encoded(small, source_texts[:40]) == expected
+        assert encoded(small, source_texts[:40]) == expected
+
+
+def test_rows_are_independent_of_the_batch(ours: Tokenizer, source_texts: list[str]) -> None:
+    texts = ["", *source_texts[:5], "", "", *source_texts[5:8], ""]
+    whole = encoded(ours, texts)
+    assert whole == [encoded(ours, [text])[0] for text in texts]
+    array = pa.array(texts, pa.string())
+    assert ours.encode(array.slice(2, 5)).to_pylist() == whole[2:7]
+    assert encoded(ours, []) == [] and encoded(ours, ["", ""]) == [[], []]
+    with pytest.raises(ValueError, match="null"):
+        ours.encode(pa.array(["a", None], pa.large_string()))
+
+
+def test_threads_do_not_disturb_each_other(ours: Tokenizer, source_texts: list[str]) -> None:
+    texts = source_texts[:60]
+    expected = encoded(ours, texts)
+    results: list[list[list[int]]] = []
+    threads = [threading.Thread(target=lambda: results.append(encoded(ours, texts))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def test_the_spelling_of_a_special_token_is_text(ours: Tokenizer) -> None:
+    spellings = [token.text for token in ours.special.tokens]
+    for spelling, row in zip(spellings, encoded(ours, spellings), strict=True):
+        assert len(row) > 1 and not set(row) & set(ours.special.ids.values())
+        assert ours.decode(np.array(row)) == spelling.encode()
+
+
+def test_decoding(ours: Tokenizer) -> None:
+    assert ours.decode(np.array([], np.int32)) == b""
+    assert ours.token_bytes(ours.special.eos) == "<｜end▁of▁sentence｜>".encode()
+    assert ours.token_bytes(3) == b"!"
+    assert ours.token_bytes(ours.vocab_size - 1) == "<｜tool▁sep｜>".encode()
+    assert sorted(ours.decode(np.arange(3, 259))) == list(range(256))
+    for wrong in (-1, ours.vocab_size):
+        with pytest.raises(UserError, match="token ids"):
+            ours.decode(np.array([5, wrong]))
+
+
+def test_what_a_model_needs_to_know(ours: Tokenizer) -> None:
+    assert (ours.vocab_size, ours.model_rows, ours.special.fim_begin) == (3815, 3840, 3801)
+    assert len(ours.fingerprint) == 32
+
+
+def test_a_vocabulary_of_bytes_alone() -> None:
+    layout = layout_named("compact")
+    vocabulary = train_merges(count_pretokens(pa.array(["a"])), layout.model_size(500), list(layout.first))
+    tokenizer = Tokenizer(vocabulary, layout.tokens(len(vocabulary)), "deepseek-v3", fingerprint="")
+    (row,) = encoded(tokenizer, ["hé 中"])
+    assert len(row) == len("hé 中".encode()) and tokenizer.decode(np.array(row)) == "hé 中".encode()
+    assert tokenizer.vocab_size == 259 + 15

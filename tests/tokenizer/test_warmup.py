@@ -1,0 +1,40 @@
+"""After the warm-up, no kernel is compiled for other types."""
+
+import importlib
+
+import pyarrow as pa
+from numba.core.dispatcher import Dispatcher
+
+from dataproc.randomness import random_keys
+from tokenizer import Tokenizer
+from tokenizer.boundary import boundary_table, split_joined
+from tokenizer.bpe import train_merges
+from tokenizer.counts import count_pretokens, merge, partition
+from tokenizer.warmup import compile_kernels
+
+MODULES = ("keys", "pretokens", "counts", "pairs", "merges", "ranks", "encoder", "boundary")
+
+
+def signatures() -> dict[str, int]:
+    kernels = {}
+    for module in MODULES:
+        for name, value in vars(importlib.import_module(f"tokenizer.{module}")).items():
+            called_from_python = isinstance(value, Dispatcher) and "no_cpython_wrapper" not in value.targetoptions
+            if called_from_python and value.__module__.startswith("tokenizer"):
+                kernels[name] = len(value.signatures)
+    return kernels
+
+
+def test_every_kernel_is_compiled_and_none_again(source_texts: list[str], folder: str) -> None:
+    compile_kernels()
+    before = signatures()
+    texts = pa.array(source_texts[:20], pa.large_string())
+    table = merge(partition(count_pretokens(texts), 3))
+    train_merges(table, 2000, ["<｜x｜>"])
+    tokenizer = Tokenizer.load(folder)
+    rows = tokenizer.encode(pa.array(source_texts[:3])[1:])
+    keys = random_keys(1, "boundary", pa.array(["a", "b"]))
+    split, _ = split_joined(rows, keys, 0.1, boundary_table(tokenizer))
+    tokenizer.decode(split.values.to_numpy())
+    assert signatures() == before
+    assert len(before) == 12 and set(before.values()) == {1}, before
