@@ -91,10 +91,11 @@ def _build(
         raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", mend=mend)
     made_of = stage_type(kind)
     settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")
-    return NamedStage(name=name, folder=folder, stage=made_of(settings, seed=seed, resolve=_resolver(known)))
+    return NamedStage(name=name, folder=folder, stage=made_of(settings, seed=seed, resolve=path_resolver(known)))
 
 
-def _resolver(known: Mapping[str, str]) -> Callable[[str], str]:
+def path_resolver(known: Mapping[str, str]) -> Callable[[str], str]:
+    """Turns a path as written into one to open: names of stages into their folders, variables into this Python's."""
     variables = {
         "${stdlib}": sysconfig.get_paths()["stdlib"],
         "${site-packages}": sysconfig.get_paths()["purelib"],

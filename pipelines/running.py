@@ -67,10 +67,25 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
             finished.append((named.name, done))
             took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
             session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
+    report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
     from pipelines.summary import print_summary
 
-    print_summary(recipe, finished, time.monotonic() - started)
+    print_summary(recipe, finished, report, time.monotonic() - started)
     return exit_code(finished, options)
+
+
+def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) -> str:
+    """The report page of a run, written anew when anything was run; gives its path, or the line that says why not."""
+    page = storage.join(recipe.output, "report", "index.html")
+    if all(done.was_done for _, done in finished) and storage.exists(page):
+        return storage.absolute(page)
+    from pipelines.report import write_report
+
+    try:
+        folders = [(named.name, named.folder) for named in recipe.stages]
+        return storage.absolute(write_report(recipe.output, recipe.name, folders))
+    except UserError as error:  # the run is done without a page; its absence is said, with the mend
+        return f"not written: {error}"
 
 
 def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:

@@ -9,16 +9,12 @@ from pipelines.engine.stage import Finished
 from pipelines.recipe import Recipe
 
 Rows = list[tuple[str, str]]
+RULES_SHOWN = 6
 
 
-def summary_rows(manifests: Sequence[tuple[str, Mapping[str, Any]]]) -> Rows:
-    """(what, value) of each stage's manifest, in order."""
-    rows: Rows = []
-    for name, manifest in manifests:
-        describe = DESCRIBE.get(manifest["stage"])
-        if describe:
-            rows += [(f"{name}: {what}", value) for what, value in describe(manifest["counts"], manifest["facts"])]
-    return rows
+def summary_rows(manifest: Mapping[str, Any]) -> Rows:
+    """(what, value) of a stage, from its manifest."""
+    return DESCRIBE[manifest["stage"]](manifest["counts"], manifest["facts"]) if manifest["stage"] in DESCRIBE else []
 
 
 def _of_documents(counts: Mapping[str, int]) -> Rows:
@@ -31,7 +27,9 @@ def _ingest(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
 
 def _filter(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
-    return [*_of_documents(counts), *((f"  broke {rule}", f"{count:,}") for rule, count in broken if count)]
+    fired = [(f"  broke {rule}", f"{count:,}") for rule, count in broken if count]
+    more = [(f"  and {len(fired) - RULES_SHOWN} more rules", "")] if len(fired) > RULES_SHOWN else []
+    return [*_of_documents(counts), *fired[:RULES_SHOWN], *more]
 
 
 def _dedup(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
@@ -78,21 +76,25 @@ DESCRIBE = {
 }
 
 
-def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], seconds: float) -> None:
-    """Prints the table to stdout."""
+def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], report: str | None, seconds: float) -> None:
+    """Prints the table and the paths of everything to stdout."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
     table = Table(title=recipe.name, show_header=False)
-    table.add_column(justify="left")
-    table.add_column(justify="right")
-    manifests = [(name, done.manifest) for name, done in finished]
-    for what, value in summary_rows(manifests):
-        table.add_row(what, value)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    for name, done in finished:
+        for number, (what, value) in enumerate(summary_rows(done.manifest)):
+            table.add_row("" if number else name, what, value)
+        table.add_section()
     console.print(table)
     for name, done in finished:
         console.print(f"  {name:<12} {storage.absolute(done.folder)}", soft_wrap=True, markup=False)
+    if report:
+        console.print(f"  {'report':<12} {report}", soft_wrap=True, markup=False)
     if all(done.was_done for _, done in finished):
         console.print("All stages were done before; nothing was run.")
     else:

@@ -4,7 +4,8 @@ A plain file may be read by byte range: a range owns the lines that begin in it.
 the byte offset at which their line begins (in the uncompressed stream), which needs no pass over the lines before.
 Memory: one chunk and one line of at most `maximum_record_bytes`; a longer line is reported and skipped, so neither a
 line without end nor a decompression bomb can fill the memory. (A zstd stream takes its window besides, at most 2 GiB.)
-A compressed stream that breaks gives all that comes before the break.
+A compressed stream that breaks gives all that comes before the break; where only the check sum at its end tells, that
+includes the damaged lines, and the report is the sign that the file is to be fetched again.
 """
 
 import zlib

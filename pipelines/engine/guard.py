@@ -21,6 +21,9 @@ from dataproc.errors import UserError
 
 T = TypeVar("T")
 REASON_CHARACTERS = 300
+TEXT_CHARACTERS = 1 << 16
+TASK_TEXT_CHARACTERS = 1 << 24
+"""Bounds on the text kept of a quarantined record and of all of a task's: a file of junk must not fill the memory."""
 MOST_BAD_SHARE = 0.5
 FEW_DOCUMENTS = 4
 """So many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
@@ -39,15 +42,18 @@ class Guard:
         self._careful = careful
         self._breadcrumb = breadcrumb
         self._quarantined: list[dict[str, str | None]] = []
+        self._text_left = TASK_TEXT_CHARACTERS
 
     @property
     def quarantined(self) -> int:
         return len(self._quarantined)
 
     def quarantine(self, document: str, place: str, reason: str, text: str | None = None) -> None:
-        """Records a document or record that is left out."""
+        """Records a document or record that is left out, with the beginning of its text as far as the bounds allow."""
         short = " ".join(reason.split())[:REASON_CHARACTERS]
-        self._quarantined.append({"id": document, "place": place, "reason": short, "text": text})
+        excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
+        self._text_left -= len(excerpt or "")
+        self._quarantined.append({"id": document, "place": place, "reason": short, "text": excerpt})
 
     def quarantine_table(self) -> pa.Table:
         return pa.Table.from_pylist(self._quarantined, schema=QUARANTINE_SCHEMA)

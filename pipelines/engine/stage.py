@@ -24,6 +24,7 @@ from pipelines.engine.progress import Progress, make_progress
 from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.task import Task
 
+DATA_ENDINGS = (".parquet", ".arrow")
 FATES = ("kept", "rejected", "duplicates", "quarantined")
 """What can become of a document that came in; their counts add up to `documents_in` at every stage's end."""
 
@@ -224,6 +225,7 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         run = StageRun(stage, folder, session)
         summary = stage.run(run)
         manifest = _manifest(stage, plan, summary)
+        _remove_orphans(folder, manifest)
         storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
         storage.remove(storage.join(folder, state.WORK))
     seconds = time.monotonic() - started
@@ -323,6 +325,16 @@ def our_version() -> str:
         return version("corpusmill")
     except PackageNotFoundError:
         return "not installed"
+
+
+def _remove_orphans(folder: str, manifest: Mapping[str, Any]) -> None:
+    """Removes data files that no finished task speaks of: whole parts of an attempt that failed further on."""
+    entries = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
+    for below in sorted({path.rpartition("/")[0] for path in entries}):
+        for name in storage.list_names(storage.join(folder, below) if below else folder):
+            path = f"{below}/{name}" if below else name
+            if name.endswith(DATA_ENDINGS) and path not in entries:
+                storage.remove(storage.join(folder, path))
 
 
 def _record_time(folder: str, seconds: float, session: Session) -> None:

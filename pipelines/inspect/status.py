@@ -7,7 +7,7 @@ a driver that starts in that very instant would be told that another is at work,
 import fcntl
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.stage import Stage
 from pipelines.inspect.places import read_plan, run_stages
+from pipelines.recipe import path_resolver
 from pipelines.settings import validate
 from pipelines.stages import STAGES, stage_type
 
@@ -114,14 +115,10 @@ def _planned(plan: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, i
     try:
         made_of = stage_type(plan["stage"])
         settings = validate(made_of.Settings, plan["settings"])
-        stage: Stage = made_of(settings, seed=plan["seed"], resolve=_resolver(folders))
+        stage: Stage = made_of(settings, seed=plan["seed"], resolve=path_resolver(folders))
         return {phase.name: phase.tasks for phase in stage.phases()}
     except (UserError, OSError):
         return None
-
-
-def _resolver(folders: Mapping[str, str]) -> Callable[[str], str]:
-    return lambda written: folders.get(written, written)
 
 
 def _counted(folder: str, finished: Mapping[str, int]) -> dict[str, int]:

@@ -102,10 +102,10 @@ def _tiles(stages: Sequence[StageOutput]) -> Rows:
 
 
 def _summary(stage: StageOutput) -> Rows:
-    """The rows of the summary table, without the stage's name (a heading here) and the rules (a chart here)."""
-    rows = summary_rows([(stage.name, stage.manifest)])
-    named = [(what.removeprefix(f"{stage.name}: "), value) for what, value in rows]
-    return [(one_line(what), value) for what, value in named if not what.lstrip().startswith("broke ")]
+    """The rows of the summary table without the rules, which are a chart here."""
+    rows = summary_rows(stage.manifest)
+    rules = ("  broke ", "  and ")
+    return [(one_line(what), value) for what, value in rows if not what.startswith(rules)]
 
 
 def _section(stage: StageOutput, only: Mapping[str, SoleRules]) -> dict[str, Any] | None:

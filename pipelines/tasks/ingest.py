@@ -12,10 +12,11 @@ from dataproc.readers.parquet import read_parquet
 from dataproc.readers.pieces import Fields, Piece
 from dataproc.readers.python_metadata import read_metadata
 from dataproc.readers.text import read_files
+from dataproc.readers.warc import read_warc
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import write_quarantine
 
-BY_PIECE = {"jsonl": read_jsonl, "parquet": read_parquet}
+BY_PIECE = {"jsonl": read_jsonl, "parquet": read_parquet, "warc": read_warc}
 BY_GROUP = {"text": read_files, "python-metadata": read_metadata}
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
 
 from dataproc.datasets import read_batches, write_table
 from dataproc.fim import assemble, draw_splits, piece_texts
@@ -18,6 +17,7 @@ from dataproc.randomness import random_keys, uniforms
 from dataproc.shards import ShardHeader, SpecialIds, segment_column, write_shard
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import write_quarantine
+from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
 from tokenizer.encoder import Tokenizer
 
 VALIDATION = "validation"
@@ -176,7 +176,7 @@ def _tokens_by(table: pa.Table, tokens: pa.LargeListArray) -> dict[str, dict[str
     found = {}
     for column in ("source", "kind", "language"):
         sums = counted.group_by(column).aggregate([("tokens", "sum")])
-        found[column] = {str(row[column]): int(row["tokens_sum"]) for row in sums.to_pylist()}
+        found[column] = {row[column] or "unknown": int(row["tokens_sum"]) for row in sums.to_pylist()}
     return found
 
 

@@ -4,8 +4,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tokenizer.files import write_tokenizer
-from tokenizer.special import layout_named
 
 from dataproc import storage
 from dataproc.datasets import open_part, read_batches, write_table
@@ -16,6 +14,8 @@ from pipelines.tasks.outputs import file_entry, write_quarantine
 from tokenizer.bpe import train_merges
 from tokenizer.counts import Counter, PretokenCounts, count_pretokens, gather, merge, partition
 from tokenizer.encoder import Tokenizer
+from tokenizer.files import write_tokenizer
+from tokenizer.special import layout_named
 
 SAMPLE_DOCUMENTS = 200
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.tiktoken", "training.json")

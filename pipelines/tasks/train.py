@@ -1,5 +1,6 @@
 """The worker's side of training: the trainer in this process, with all cores."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl")
 
 def train_model(task: TaskContext) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one."""
+    # Threads that wait by spinning take the cores from each other on a busy machine: a step of 0.4 s became one of
+    # 10 s. OpenMP reads this when torch is first imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         from training.settings import TrainSettings
         from training.trainer import train

@@ -1,6 +1,7 @@
 """The bytes of parts depend on the rows alone, and a writer that fails leaves no half of a file."""
 
 import errno
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def test_parts_are_the_same_bytes_for_any_batches(
     whole = batch_of(rows)
     one, many = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("many")
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
-    slices = [whole.slice(a, b - a) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    slices = [whole.slice(a, b - a) for a, b in itertools.pairwise(edges)]
     parts = write(one, [whole])
     assert write(many, slices) == parts
     assert sorted(os.listdir(one)) == sorted(os.listdir(many))  # noqa: PTH208

@@ -65,7 +65,9 @@ def command(recipe: Path, output: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "pipelines", "run", str(recipe), "--output", str(output), *options]
 
 
-def run(recipe: Path, output: Path, *options: str, timeout: float = 300, **more: str) -> subprocess.CompletedProcess[str]:
+def run(
+    recipe: Path, output: Path, *options: str, timeout: float = 300, **more: str
+) -> subprocess.CompletedProcess[str]:
     """Runs the recipe to its end."""
     return subprocess.run(
         command(recipe, output, *options), capture_output=True, text=True, env=environment(**more), timeout=timeout

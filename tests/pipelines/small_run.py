@@ -37,7 +37,7 @@ def _word(draw: random.Random) -> str:
 def make_run(folder: Path) -> Path:
     """Runs ingest, filter and dedup on a few documents: one hostile, one exact and one near copy, one broken record."""
     records = [{"id": f"good-{number}", "text": prose(number)} for number in range(GOOD)]
-    records.append({"id": "copy", "text": prose(0)})
+    records.append({"id": "twin", "text": prose(0)})
     records.append({"id": "near", "text": prose(1) + "\nOne more line."})
     records.append({"id": "hostile<b>", "text": HOSTILE})
     lines = [json.dumps(record) for record in records]
@@ -84,7 +84,7 @@ def add_shards(run: Path) -> Path:
     )
     vocabulary = {"path": "vocabulary.parquet"} | write_table(str(folder / "vocabulary.parquet"), table)
     tokens = len(plain) + 1 + len(second) + len(third)
-    counts = {name: 0 for name in ("quarantined", "validation_documents", "validation_sequences", "cut")}
+    counts = dict.fromkeys(("quarantined", "validation_documents", "validation_sequences", "cut"), 0)
     counts |= {"cut_needlessly": 0, "boundary_splits": 0, "documents_in": 3, "kept": 3, "fim_documents": 1}
     counts |= {"tokens": tokens, "sequences": 2, "padding": 2 * LENGTH - tokens, "text_bytes": tokens}
     write_manifest(

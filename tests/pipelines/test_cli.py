@@ -14,7 +14,7 @@ CLI = [sys.executable, "-m", "pipelines"]
 
 
 def corpusmill(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, **{"timeout": 120} | options)
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def documents(tmp_path: Path) -> Path:
 
 def test_the_list_of_commands_imports_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['corpusmill', '--help']\ntry:\n import pipelines.cli.main as m; m.main()\n"
-    code += "except SystemExit: pass\nheavy = {'pyarrow', 'numpy', 'numba', 'torch', 'ray', 'pydantic', 'fsspec', 'yaml'}"
+    code += (
+        "except SystemExit: pass\nheavy = {'pyarrow', 'numpy', 'numba', 'torch', 'ray', 'pydantic', 'fsspec', 'yaml'}"
+    )
     code += "\nassert not heavy & set(sys.modules), heavy & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -46,7 +48,10 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     [
         (["ingest", "nowhere.txt", "--output", "out"], "corpusmill: nowhere.txt: no file matches"),
         (["filter", "nowhere", "--output", "out"], "corpusmill: nowhere: no such folder"),
-        (["ingest", "x", "--output", "out", "--part-bytes", "7bits"], "corpusmill: --part-bytes: '7bits' is not a size"),
+        (
+            ["ingest", "x", "--output", "out", "--part-bytes", "7bits"],
+            "corpusmill: --part-bytes: '7bits' is not a size",
+        ),
         (["dedup", "x", "--output", "out", "--threshold", "2"], "corpusmill: --threshold: Input should be less than 1"),
         (["run", "nowhere.yaml"], "corpusmill: nowhere.yaml: no such file"),
         (["ingest", "x", "--output", "out", "--engine", "spark"], "corpusmill: --engine: no engine 'spark'"),

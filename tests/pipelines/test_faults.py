@@ -1,4 +1,4 @@
-"""Faults from outside a run: a document that kills its worker, a disk that fills up, inputs that change, two drivers."""
+"""Faults from outside a run: a document that kills its worker, a full disk, inputs that change, two drivers."""
 
 import json
 import signal
@@ -146,9 +146,10 @@ def test_a_second_driver_is_refused_while_the_first_is_at_work(recipe: Path, tmp
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while not (output / "documents/_state/driver.lock").exists() or not (
-        output / "documents/_state/driver.lock"
-    ).read_text():
+    while (
+        not (output / "documents/_state/driver.lock").exists()
+        or not (output / "documents/_state/driver.lock").read_text()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     first.send_signal(signal.SIGSTOP)  # at work for as long as we like

@@ -1,6 +1,7 @@
 """JSONL: each line is read once whatever the ranges and the compression, and one bad line costs itself alone."""
 
 import gzip
+import itertools
 import json
 import random
 import resource
@@ -71,10 +72,7 @@ def test_any_ranges_give_the_same_records_once_each(
     fields = Fields(source="s", maximum_record_bytes=1500)
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
     with patch.object(jsonl, "CHUNK_BYTES", chunk):
-        parts = [
-            read(folder / "ranges.jsonl", start, stop, fields)
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        parts = [read(folder / "ranges.jsonl", start, stop, fields) for start, stop in itertools.pairwise(edges)]
     assert read(folder / "ranges.jsonl", fields=fields) == (
         [row for rows, _ in parts for row in rows],
         [entry for _, reported in parts for entry in reported],
@@ -113,9 +111,7 @@ PACKED = {"a.jsonl.gz": pack_gzip, "a.jsonl.zst": pack_zstd}
 
 @settings(max_examples=40)
 @given(st.lists(st.text(max_size=200), max_size=30), st.integers(0, 3000), st.sampled_from(sorted(PACKED)))
-def test_compressed_streams_of_many_members_give_the_same(
-    folder: Path, held: list[str], cut: int, name: str
-) -> None:
+def test_compressed_streams_of_many_members_give_the_same(folder: Path, held: list[str], cut: int, name: str) -> None:
     data = documents(*held)
     plain, _ = read_bytes(folder, data)
     with patch.object(jsonl, "CHUNK_BYTES", 100), patch.object(jsonl, "ZSTD_SLICE_BYTES", 7):
@@ -149,8 +145,7 @@ def test_a_flipped_bit_loses_nothing_before_it(tmp_path: Path, name: str) -> Non
     data[len(data) * 3 // 4] ^= 0x10
     rows, reported = read_bytes(tmp_path, bytes(data), name)
     assert texts(rows)[:2000] == held[:2000]
-    assert len(rows) < len(held)
-    assert len(reported) == 1 or name.endswith(".gz")  # gzip finds out by its check sum alone, after wrong lines
+    assert texts(rows) != held  # lines may come out wrong: the check sum that tells stands at the stream's end
     assert f"broken {'gzip' if name.endswith('.gz') else 'zstd'} stream" in reported[-1][2]
 
 
@@ -224,7 +219,16 @@ def test_a_bad_line_costs_itself_alone(tmp_path: Path, reason: str, bad: bytes) 
 
 
 def test_columns(tmp_path: Path) -> None:
-    record = {"text": "t", "id": 7, "url": "u", "language": "en", "source": "other", "kind": "code", "b": [1], "a": None}
+    record = {
+        "text": "t",
+        "id": 7,
+        "url": "u",
+        "language": "en",
+        "source": "other",
+        "kind": "code",
+        "b": [1],
+        "a": None,
+    }
     (row,), _ = read_bytes(tmp_path, orjson.dumps(record))
     assert row == {
         "id": "7", "text": "t", "source": "other", "kind": "code", "language": "en", "url": "u",

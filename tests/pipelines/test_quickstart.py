@@ -1,0 +1,36 @@
+"""The main job: text that every machine has, to a model that has learned something and a report on it all."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.inspect.places import recognise, run_stages
+from pipelines.inspect.verify import verify
+from tests.pipelines.test_cli import corpusmill
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_quickstart_learns_and_accounts_for_every_document(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    done = corpusmill("quickstart", "--output", output, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+    manifests = {name: json.loads((Path(folder) / "_manifest.json").read_text()) for name, folder in run_stages(output)}
+    assert list(manifests) == ["documents", "clean", "unique", "tokenizer", "shards", "model"]
+    for before, after in (("documents", "clean"), ("clean", "unique"), ("unique", "shards")):
+        assert manifests[before]["counts"]["kept"] == manifests[after]["counts"]["documents_in"]
+    assert manifests["tokenizer"]["counts"]["ids"] == 8192
+    assert manifests["shards"]["facts"]["fill"] > 0.99
+    assert manifests["shards"]["counts"]["fim_documents"] > 0
+    learned = manifests["model"]["facts"]
+    assert learned["validation_loss"] < learned["unigram_loss"] - 0.5
+
+    problems = [problem for checked in verify(recognise(output)) for problem in checked.problems]
+    assert problems == []
+    assert "<html" in (output / "report/index.html").read_text()[:200]
+
+    again = corpusmill("quickstart", "--output", output)
+    assert again.returncode == 0
+    assert "All stages were done before; nothing was run." in again.stdout

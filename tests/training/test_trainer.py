@@ -1,0 +1,188 @@
+import json
+import math
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataproc.errors import UserError
+from tests.training.shardmaker import patterned_rows, write_shard
+from training.data import ShardLoader, ShardSet, held_back
+from training.evaluation import evaluate, unigram_counts, unigram_loss
+from training.metrics import cut_after, read_metrics
+from training.model import Transformer
+from training.settings import TrainSettings, settings_for
+from training.trainer import model_config, train
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _settings(shards: Path, output: Path, **chosen) -> TrainSettings:
+    told = {
+        "preset": "tiny",
+        "steps": 20,
+        "batch_sequences": 8,
+        "micro_batch": 4,
+        "learning_rate": 1e-2,
+        "warmup_steps": 4,
+        "checkpoint_every": 5,
+        "evaluate_every": 10,
+        "threads": 1,
+    }
+    return TrainSettings(shards=str(shards), output=str(output), **{**told, **chosen})
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """All files of a run but what may differ from run to run."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and "_state" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
+
+
+KILLED = """
+import json, os, signal, sys
+from training.settings import TrainSettings
+from training.trainer import train
+
+def on_step(metrics):
+    if metrics["step"] == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+settings = TrainSettings(**json.loads(sys.argv[1]))
+train(settings, settings.output + "/_state", on_step)
+"""
+
+
+def test_twenty_steps_equal_ten_a_kill_and_ten_more_bit_for_bit(shard_folder: Path, tmp_path: Path):
+    from dataclasses import asdict
+
+    straight = _settings(shard_folder, tmp_path / "straight")
+    seen: list[dict] = []
+    train(straight, tmp_path / "straight" / "_state", seen.append)
+
+    killed = _settings(shard_folder, tmp_path / "killed")
+    arguments = json.dumps({**asdict(killed), "model": {}})
+    died = subprocess.run([sys.executable, "-c", KILLED, arguments], cwd=ROOT, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert (tmp_path / "killed/checkpoints/latest").read_text() == "step-000010"
+    assert len(read_metrics(tmp_path / "killed/metrics.jsonl")) == 13
+    resumed: list[dict] = []
+    train(killed, tmp_path / "killed" / "_state", resumed.append)
+
+    assert [line["step"] for line in resumed] == list(range(11, 21))
+    assert _files(tmp_path / "straight") == _files(tmp_path / "killed")
+    timing = read_metrics(tmp_path / "killed/_state/timing.jsonl")
+    assert [line["step"] for line in timing] == list(range(1, 21))
+    assert len(seen) == 20 and all(line["tokens_per_second"] > 0 for line in seen)
+    assert "validation_loss" in seen[9] and "validation_loss" not in seen[8]
+
+    before = _files(tmp_path / "straight")
+    train(straight, tmp_path / "straight" / "_state", lambda _: pytest.fail("a finished run took a step"))
+    assert _files(tmp_path / "straight") == before
+
+
+def test_a_run_learns_and_says_so(shard_folder: Path, tmp_path: Path):
+    settings = _settings(shard_folder, tmp_path / "run", steps=60, checkpoint_every=60)
+    summary = train(settings, tmp_path / "state", token_bytes=np.full(256, 2))
+    assert summary == json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["validation_loss"] < summary["unigram_loss"] - 0.3
+    assert summary["validation_bits_per_byte"] == pytest.approx(summary["validation_loss"] / math.log(2) / 2)
+    metrics = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert metrics[0]["loss"] == pytest.approx(math.log(256), abs=0.5)
+    assert not any("seconds" in line for line in metrics)
+    assert metrics[-1]["tokens"] == summary["tokens"] <= 60 * 8 * 32
+    assert metrics[-1]["learning_rate"] < metrics[30]["learning_rate"] == 1e-2
+    assert len(metrics[0]["expert_violations"]) == 2
+
+    from safetensors.torch import load_file
+
+    model = Transformer(model_config(settings, ShardSet(shard_folder)))
+    model.load_state_dict(load_file(str(tmp_path / "run/model.safetensors")))
+    validation = held_back(shard_folder)
+    assert validation is not None
+    assert evaluate(model, validation, 64, 4).loss == pytest.approx(summary["validation_loss"], rel=1e-5)
+
+
+def test_tiny_memorises_a_handful_of_sequences(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [[rng.integers(8, 256, 32).tolist()] for _ in range(8)]
+    write_shard(tmp_path / "shards" / "shard-00000.arrow", rows, 32)
+    settings = _settings(
+        tmp_path / "shards", tmp_path / "run", steps=200, micro_batch=8, checkpoint_every=1000, weight_decay=0.0
+    )
+    summary = train(settings, tmp_path / "state")
+    assert summary["train_loss"] < 0.1
+    assert summary["validation_loss"] is None and summary["unigram_loss"] is None
+
+
+def test_training_leaves_torch_as_it_found_it(shard_folder: Path, tmp_path: Path):
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.random.get_rng_state()
+    train(_settings(shard_folder, tmp_path / "run", steps=1, document_mask=True, threads=2), tmp_path / "state")
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before[:2]
+    assert torch.equal(torch.random.get_rng_state(), before[2])
+
+
+def test_the_document_mask_changes_what_is_learned(shard_folder: Path, tmp_path: Path):
+    found = [
+        train(_settings(shard_folder, tmp_path / str(masked), steps=2, document_mask=masked), tmp_path / "state")
+        for masked in (False, True)
+    ]
+    assert found[0]["validation_loss"] != found[1]["validation_loss"]
+
+
+def test_other_settings_do_not_continue_a_run(shard_folder: Path, tmp_path: Path):
+    settings = _settings(shard_folder, tmp_path / "run", steps=2)
+    train(settings, tmp_path / "state")
+    with pytest.raises(UserError, match="seed was 0 and is 1"):
+        train(replace(settings, seed=1), tmp_path / "state")
+    write_shard(shard_folder / "shard-00003.arrow", patterned_rows(5, 32, 7), 32)
+    with pytest.raises(UserError, match="sequences"):
+        train(settings, tmp_path / "state")
+
+
+def test_mistakes_are_named_before_any_work(shard_folder: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="fewer than a batch of 48"):
+        train(_settings(shard_folder, tmp_path / "run", batch_sequences=48), tmp_path / "state")
+    with pytest.raises(UserError, match="vocabulary rows"):
+        train(_settings(shard_folder, tmp_path / "run", model={"vocab_size": 100}), tmp_path / "state")
+    with pytest.raises(UserError, match="micro_batch"):
+        _settings(shard_folder, tmp_path / "run", micro_batch=3)
+    with pytest.raises(UserError, match="steps"):
+        _settings(shard_folder, tmp_path / "run", steps=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverging_run_stops(shard_folder: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="finite"):
+        train(_settings(shard_folder, tmp_path / "run", learning_rate=1e30, warmup_steps=0), tmp_path / "state")
+
+
+def test_recipes_are_defaults_that_a_caller_overrides():
+    assert settings_for("quickstart", "s", "o", steps=7).steps == 7
+
+
+def test_unigram_loss_equals_the_plain_count(shard_folder: Path):
+    validation = held_back(shard_folder)
+    assert validation is not None
+    counts = unigram_counts(ShardLoader(shard_folder, 1), 1000, 256)
+    seen = [token for row in patterned_rows(40, 32, 0) for part in row for token in part]
+    assert counts.tolist() == [seen.count(token) for token in range(256)]
+    rows = patterned_rows(9, 32, 1)[:4]
+    predicted = [token for row in rows for token in [token for part in row for token in part][1:]]
+    expected = [-math.log((seen.count(token) + 1) / (len(seen) + 256)) for token in predicted]
+    assert unigram_loss(counts, validation, 4) == pytest.approx(sum(expected) / len(expected))
+
+
+def test_logs_are_cut_to_whole_lines_of_earlier_steps(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    cut_after(path, 5)
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3]
+    cut_after(path, 2)
+    assert [line["step"] for line in read_metrics(path)] == [1, 2]
+    cut_after(tmp_path / "none", 2)
+    assert not (tmp_path / "none").exists()

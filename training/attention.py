@@ -1,0 +1,81 @@
+"""Multi-head latent attention (MLA, section 2.1.1): queries, keys and values out of narrow latents.
+
+Keys and values of all heads are expanded from one latent of width d_c, which is all that decoding would have to keep
+of a token, along with one RoPE key shared by the heads. Position lives only in that key and in a part of the query
+("decoupled" RoPE), because RoPE between latent and head would forbid merging the two projections when decoding.
+Training uses the expanded form below; the merged one only pays when one token is decoded at a time.
+
+Cost a layer: the projections, and 2 T H (d_qk + d_v) operations a token for the attention itself (half, causal).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.config import ModelConfig
+from training.feedforward import linear
+from training.rope import rotate
+
+
+def document_mask(segments: Tensor) -> Tensor:
+    """Who sees whom where documents share a sequence: [B, 1, T, T], true for earlier tokens of the same document.
+
+    V3's pre-training does without (section 4.1); its fine-tuning hides packed samples from each other.
+
+    Args:
+        segments: [B, T], the number of the document that each token belongs to; padding is -1 and sees padding.
+    """
+    same = segments[:, :, None] == segments[:, None, :]
+    return same.tril().unsqueeze(1)
+
+
+class MLA(nn.Module):
+    """Causal multi-head latent attention, eq 1 to 11. Legend: B sequences, T tokens, H heads."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        if c.q_lora_rank:
+            self.wq_a = linear(c.dim, c.q_lora_rank)
+            self.q_norm = nn.RMSNorm(c.q_lora_rank, c.norm_eps)
+        self.wq_b = linear(c.q_lora_rank or c.dim, c.n_heads * c.qk_head_dim)
+        # One matrix makes the latent and the shared RoPE key (W_DKV, W_KR), one both halves of a head (W_UK, W_UV).
+        self.wkv_a = linear(c.dim, c.kv_lora_rank + c.qk_rope_head_dim)
+        self.kv_norm = nn.RMSNorm(c.kv_lora_rank, c.norm_eps)
+        self.wkv_b = linear(c.kv_lora_rank, c.n_heads * (c.qk_nope_head_dim + c.v_head_dim))
+        self.wo = linear(c.n_heads * c.v_head_dim, c.dim)
+
+    def forward(self, x: Tensor, rope: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, T, D] to [B, T, D].
+
+        Args:
+            x: the normalised stream.
+            rope: table of `rope_table` for these T positions.
+            mask: true where a token may look, broadcastable to [B, H, T, T]; none means causal.
+        """
+        c = self.config
+        query = self.wq_b(self.q_norm(self.wq_a(x)) if c.q_lora_rank else x).unflatten(-1, (c.n_heads, -1))
+        q_nope, q_rope = query.split([c.qk_nope_head_dim, c.qk_rope_head_dim], -1)
+        q = torch.cat([q_nope, rotate(q_rope, rope)], -1)
+
+        latent, k_rope = self.wkv_a(x).split([c.kv_lora_rank, c.qk_rope_head_dim], -1)
+        k_rope = rotate(k_rope.unsqueeze(2), rope).expand(-1, -1, c.n_heads, -1)
+        expanded = self.wkv_b(self.kv_norm(latent)).unflatten(-1, (c.n_heads, -1))
+        k_nope, v = expanded.split([c.qk_nope_head_dim, c.v_head_dim], -1)
+        k = torch.cat([k_nope, k_rope], -1)
+        return self.wo(attend(q, k, v, mask).flatten(2))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q k / sqrt(d_qk)) v over [B, T, H, d] tensors: [B, T, H, d_v].
+
+    Values narrower than keys are padded with zeros, which changes no output: the fused CPU kernel wants one width,
+    and without it the whole T x T matrix of each head is written to memory.
+    """
+    missing = q.shape[-1] - v.shape[-1]
+    padded = F.pad(v, (0, missing)) if missing > 0 else v
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), padded.transpose(1, 2), attn_mask=mask, is_causal=mask is None
+    )
+    return out.transpose(1, 2)[..., : v.shape[-1]]
