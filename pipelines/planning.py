@@ -1,7 +1,8 @@
 """`--dry-run`: the plan with estimates of time, memory and disk, from rates measured on real text.
 
-The rates are those of `benchmarks/stage_rates.py` on one core (docs/performance.md has the run that they come from). A
-stage whose input is not there yet is estimated from the stage before it, by the measured ratio of output to input.
+The rates are those of `benchmarks/stage_rates.py` on one core (docs/performance.md has the run that they come from);
+training is reckoned from the floating-point operations of its preset. A stage whose input is not there yet is estimated
+from the stage before it, by the measured ratio of output to input.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ class Rates:
     """What a stage costs for each byte of text that it takes in.
 
     Attributes:
-        megabytes_per_second: of input text, one core (of tokens at 4 bytes for training, on all cores of two).
+        megabytes_per_second: of input text, one core.
         text_out: bytes of text (or of shards) that come out for each byte in.
         disk: bytes on disk for each byte in, intermediate files included.
         worker_megabytes: most resident memory of one worker at the default part size.
@@ -36,13 +37,19 @@ class Rates:
 
 
 RATES: Mapping[str, Rates] = {
-    "ingest": Rates(40.0, 1.0, 0.35, 500),
-    "filter": Rates(12.0, 0.8, 0.40, 700),
-    "dedup": Rates(12.0, 0.8, 0.45, 800),
-    "tokenizer": Rates(15.0, 1.0, 0.02, 700),
-    "pack": Rates(12.0, 1.1, 1.1, 2500),
-    "train": Rates(0.03, 1.0, 0.5, 1500),
+    "ingest": Rates(60.0, 1.0, 0.27, 430),
+    "filter": Rates(40.0, 0.8, 0.32, 540),
+    "dedup": Rates(50.0, 0.9, 0.24, 530),
+    "tokenizer": Rates(18.0, 0.0, 0.07, 730),
+    "pack": Rates(20.0, 1.0, 1.03, 1110),
 }
+TRAIN_GIGAFLOPS = 37.0
+"""Of one core in FP32; the same for the presets `quickstart` and `laptop`."""
+
+TRAIN_BYTES_A_PARAMETER = 28
+"""On disk: the weights, and two checkpoints of weights and moments."""
+
+TRAIN_MEGABYTES = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ def estimate(recipe: Recipe, options: RunOptions) -> list[StageEstimate]:
 
 
 def _estimate_stage(named: NamedStage, recipe: Recipe, text: dict[str, int], workers: int) -> StageEstimate:
-    stage, rates = named.stage, RATES[named.stage.name]
+    stage = named.stage
     waits_for = [name for name in taken_folders(stage) if name in text and not _is_there(stage, name)]
     if waits_for:
         phases, tasks, state = f"after {', '.join(waits_for)}", 0, "waits"
@@ -81,17 +88,32 @@ def _estimate_stage(named: NamedStage, recipe: Recipe, text: dict[str, int], wor
         tasks = sum(phase.tasks for phase in planned)
         state = "done" if done_manifest(stage.plan(), named.folder) else "to do"
     taken = _bytes_taken(stage, recipe, text)
-    text[named.name] = int(taken * rates.text_out)
-    cores = 1 if isinstance(stage, TrainStage) else workers
+    disk, seconds, megabytes = _costs(stage, recipe, taken, workers)
+    text[named.name] = 0 if isinstance(stage, TrainStage) else int(taken * RATES[stage.name].text_out)
+    done = state == "done"
     return StageEstimate(
         name=named.name,
         phases=phases,
         tasks=tasks,
         bytes=taken,
-        seconds=0.0 if state == "done" else taken / (rates.megabytes_per_second * 1e6 * cores),
-        megabytes=rates.worker_megabytes * cores,
-        disk=0 if state == "done" else int(taken * rates.disk),
+        seconds=0.0 if done else seconds,
+        megabytes=megabytes,
+        disk=0 if done else disk,
         state=state,
+    )
+
+
+def _costs(stage: Stage, recipe: Recipe, taken: int, workers: int) -> tuple[int, float, int]:
+    """(bytes on disk, seconds, MB of memory) of a stage that takes so many bytes in."""
+    if isinstance(stage, TrainStage):
+        parameters, gigaflops = stage.size(_sequence_length(stage, recipe))
+        seconds = taken / TOKEN_BYTES * gigaflops / (TRAIN_GIGAFLOPS * available_cores())
+        return parameters * TRAIN_BYTES_A_PARAMETER, seconds, TRAIN_MEGABYTES + 16 * parameters // 2**20
+    rates = RATES[stage.name]
+    return (
+        int(taken * rates.disk),
+        taken / (rates.megabytes_per_second * 1e6 * workers),
+        rates.worker_megabytes * workers,
     )
 
 

@@ -62,11 +62,15 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
         if options.overwrite or not storage.exists(storage.join(named.folder, MANIFEST)):
             named.stage.check()
     with Session(make_executor=make, overwrite=options.overwrite) as session:
-        for named in recipe.stages:
-            done = run_stage(named.stage, named.folder, session)
-            finished.append((named.name, done))
-            took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
-            session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
+        try:
+            for named in recipe.stages:
+                done = run_stage(named.stage, named.folder, session)
+                finished.append((named.name, done))
+                took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
+                session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
+        except KeyboardInterrupt:
+            session.progress.say("corpusmill: interrupted; run again to go on from here")
+            raise
     report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
     from pipelines.summary import print_summary
 

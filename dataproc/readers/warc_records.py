@@ -157,9 +157,9 @@ class _Stream:
 
     def find(self, sought: bytes, limit: int) -> int:
         """Where it is in the next `limit` bytes; -1 when it is not."""
-        while (found := self.data.find(sought)) < 0 and len(self.data) <= limit and self._fill():
+        while (found := self.data.find(sought, 0, limit)) < 0 and len(self.data) <= limit and self._fill():
             pass
-        return found if found <= limit else -1
+        return found
 
     def copy(self, begin: int, end: int) -> bytes:
         with memoryview(self.data) as view:

@@ -104,8 +104,6 @@ def main() -> None:
         if described.kind == "bug":
             raise
         _fail(described.message, USAGE if described.kind == "user" else FAILED)
-    except KeyboardInterrupt:
-        _fail("interrupted; run again to go on from here", 130)
 
 
 def _fail(line: str, code: int) -> None:

@@ -74,6 +74,14 @@ class TrainStage(Stage):
         told = self._trainer_settings("shards", "output")
         return told["steps"] * told["batch_sequences"] * sequence_length
 
+    def size(self, sequence_length: int) -> tuple[int, float]:
+        """(parameters, GFLOPs a token in training) of the model."""
+        from training.config import flops_per_token, parameters, preset
+
+        config = preset(self.settings.preset, self._trainer_settings("shards", "output")["model"])
+        flops = flops_per_token(config, sequence_length, mtp=config.mtp_depth > 0)
+        return parameters(config).total, flops / 1e9
+
     def phases(self) -> list[PhasePlan]:
         manifest = state.require_manifest(self.resolve(self.settings.shards))
         tokens = self.tokens(manifest["settings"]["sequence_length"])

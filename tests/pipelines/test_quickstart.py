@@ -17,7 +17,9 @@ def test_the_quickstart_learns_and_accounts_for_every_document(tmp_path: Path) -
     done = corpusmill("quickstart", "--output", output, timeout=600)
     assert done.returncode == 0, done.stderr
 
-    manifests = {name: json.loads((Path(folder) / "_manifest.json").read_text()) for name, folder in run_stages(output)}
+    manifests = {
+        name: json.loads((Path(folder) / "_manifest.json").read_text()) for name, folder in run_stages(str(output))
+    }
     assert list(manifests) == ["documents", "clean", "unique", "tokenizer", "shards", "model"]
     for before, after in (("documents", "clean"), ("clean", "unique"), ("unique", "shards")):
         assert manifests[before]["counts"]["kept"] == manifests[after]["counts"]["documents_in"]
@@ -27,7 +29,7 @@ def test_the_quickstart_learns_and_accounts_for_every_document(tmp_path: Path) -
     learned = manifests["model"]["facts"]
     assert learned["validation_loss"] < learned["unigram_loss"] - 0.5
 
-    problems = [problem for checked in verify(recognise(output)) for problem in checked.problems]
+    problems = [problem for checked in verify(recognise(str(output))) for problem in checked.problems]
     assert problems == []
     assert "<html" in (output / "report/index.html").read_text()[:200]
 

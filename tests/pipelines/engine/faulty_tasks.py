@@ -42,8 +42,8 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "dies always":
         os.kill(os.getpid(), signal.SIGSEGV)
-    if fault == "memory":
-        held = [bytearray(1 << 20) for _ in range(600)]
+    if fault in ("memory", "much memory"):
+        held = [bytearray(1 << 20) for _ in range(600 if fault == "memory" else 4000)]
         time.sleep(20)
         raise AssertionError(f"still alive with {len(held)} MiB")
     if fault == "memory error":
