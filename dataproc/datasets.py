@@ -22,7 +22,7 @@ PART_BYTES = 128 << 20
 
 
 class PartWriter:
-    """Writes rows to `<folder>/<stem>.parquet`, and on to `<stem>-001.parquet`… when a part is full.
+    """Writes rows to `<folder>/<stem>.parquet`, and on to `<stem>_001.parquet`… when a part is full.
 
     A context manager: leaving it commits the last part, an exception leaves no half-written file behind. (Parts that
     were full by then stay; the next attempt writes the same ones.) At least one part is written, if need be with no
@@ -94,7 +94,7 @@ class PartWriter:
 
     def _begin(self) -> None:
         number = len(self.parts)
-        name = f"{self._stem}.parquet" if number == 0 else f"{self._stem}-{number:03d}.parquet"
+        name = f"{self._stem}.parquet" if number == 0 else f"{self._stem}_{number:03d}.parquet"
         self._stack = ExitStack()
         file = self._stack.enter_context(storage.commit_file(storage.join(self._folder, name)))
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", compression_level=1)

@@ -168,6 +168,8 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(target)
+        if durable:
+            _sync_folder(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -185,6 +187,15 @@ def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
         if filesystem.protocol == "memory":  # shows a file from its opening on
             filesystem.rm(inner)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename in the folder survive a loss of power, so that no marker outlives what it speaks of."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def commit_bytes(path: str, data: bytes, *, durable: bool = True) -> str:

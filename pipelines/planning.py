@@ -37,11 +37,11 @@ class Rates:
 
 
 RATES: Mapping[str, Rates] = {
-    "ingest": Rates(60.0, 1.0, 0.27, 430),
+    "ingest": Rates(65.0, 1.0, 0.27, 430),
     "filter": Rates(40.0, 0.8, 0.32, 540),
-    "dedup": Rates(50.0, 0.9, 0.24, 530),
-    "tokenizer": Rates(18.0, 0.0, 0.07, 730),
-    "pack": Rates(20.0, 1.0, 1.03, 1110),
+    "dedup": Rates(42.0, 0.9, 0.24, 550),
+    "tokenizer": Rates(17.0, 0.0, 0.07, 730),
+    "pack": Rates(19.0, 1.0, 1.03, 1320),
 }
 TRAIN_GIGAFLOPS = 37.0
 """Of one core in FP32; the same for the presets `quickstart` and `laptop`."""

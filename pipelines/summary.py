@@ -1,5 +1,6 @@
 """The table at the end of a run: what came in, what became of it, where everything lies; from manifests alone."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipelines.recipe import Recipe
 
 Rows = list[tuple[str, str]]
 RULES_SHOWN = 6
+LOG_WIDTH = 100
 
 
 def summary_rows(manifest: Mapping[str, Any]) -> Rows:
@@ -81,7 +83,8 @@ def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], repo
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # A log has no width of its own: wide enough there for the longest rule.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     table = Table(title=recipe.name, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

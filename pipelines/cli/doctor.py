@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.apps import command_app
+
 HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray cluster answers.
 
 Example: corpusmill doctor --address 127.0.0.1:6379"""
@@ -15,6 +17,9 @@ LIBRARIES = (
     "pyarrow", "numpy", "numba", "xxhash", "zstandard", "datasketch", "tokenizers", "pydantic", "typer", "fsspec",
 )  # fmt: skip
 EXTRAS = {
+    "jinja2": "report",
+    "fastwarc": "web",
+    "resiliparse": "web",
     "ray": "ray",
     "torch": "train",
     "safetensors": "train",
@@ -25,9 +30,7 @@ EXTRAS = {
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=HELP)(_doctor)
-    return app
+    return command_app(_doctor, HELP)
 
 
 def _doctor(

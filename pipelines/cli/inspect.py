@@ -13,6 +13,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from dataproc.errors import UserError
+from pipelines.cli.apps import group_app
 from pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
 from pipelines.inspect.overview import overview
 from pipelines.inspect.places import recognise
@@ -47,15 +48,7 @@ class PathOrCommand(TyperGroup):
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
-    app = typer.Typer(
-        cls=PathOrCommand,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        no_args_is_help=True,
-        help=HELP,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = group_app(HELP, PathOrCommand)
     app.command(DEFAULT, hidden=True, help=HELP)(_overview)
     app.command("show")(_show)
     app.command("sample")(_sample)

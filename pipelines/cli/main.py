@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from dataproc.errors import UserError
+from pipelines.cli.apps import command_app, group_app
 
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
@@ -55,9 +56,7 @@ class LazyGroup(TyperGroup):
 
 def _stub(line: str) -> typer.Typer:
     """A command that is only listed."""
-    stub = typer.Typer(add_completion=False)
-    stub.command(help=line)(lambda: None)
-    return stub
+    return command_app(lambda: None, line)
 
 
 def _only_listing() -> bool:
@@ -65,14 +64,8 @@ def _only_listing() -> bool:
     return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")
 
 
-app = typer.Typer(
-    cls=LazyGroup,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart",
+app = group_app(
+    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart", LazyGroup
 )
 
 

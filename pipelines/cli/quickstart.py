@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dataproc.errors import UserError
+from pipelines.cli.apps import command_app
 from pipelines.cli.flags import RUN_OPTIONS, with_options
 
 HELP = """Text that every machine has, all the way to a small trained model, in minutes.
@@ -19,11 +20,9 @@ Example: corpusmill quickstart --output /tmp/quickstart"""
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     output = Annotated[str, typer.Option(help="folder to make", metavar="DIR")]
     options = {"output": (output, "quickstart-output")} | RUN_OPTIONS
-    app.command(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})(with_options(_quickstart, options))
-    return app
+    return command_app(with_options(_quickstart, options), HELP)
 
 
 def example_path(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.cli.apps import command_app
 from pipelines.inspect.visible import one_line
 
 PIPE_COLUMNS = 1000
@@ -27,10 +28,8 @@ Run = Annotated[str, typer.Argument(help="the output folder of a recipe, or one 
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of `report` or `status`."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     function, text = {"report": (_report, REPORT), "status": (_status, STATUS)}[name]
-    app.command(help=text, context_settings={"help_option_names": ["-h", "--help"]})(function)
-    return app
+    return command_app(function, text)
 
 
 def _report(

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.cli.apps import command_app
 from pipelines.cli.flags import RUN_OPTIONS, with_options
 
 EXAMPLE = """Run the stages of a recipe, one after the other; what is done already is not done again.
@@ -13,7 +14,6 @@ Example: corpusmill run examples/web-crawl.yaml --set filter.rules='[fineweb]' -
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     path = Annotated[str, typer.Argument(help="the recipe, a YAML file", metavar="RECIPE")]
     changes = Annotated[
         list[str],
@@ -21,8 +21,7 @@ def app_for(name: str) -> typer.Typer:
     ]
     output = Annotated[str | None, typer.Option(help="output folder, instead of the recipe's own")]
     options = {"recipe": (path, ...), "changes": (changes, []), "output": (output, None)} | RUN_OPTIONS
-    app.command(help=EXAMPLE)(with_options(_run, options))
-    return app
+    return command_app(with_options(_run, options), EXAMPLE)
 
 
 def _run(**values: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.cli.apps import command_app
 from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
 from pipelines.engine.stage import Stage
 from pipelines.stages import stage_type
@@ -26,7 +27,7 @@ COMMANDS = {
         ("inputs",),
         "DATASET",
         "corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
-        "Raw files (JSONL plain, .gz or .zst; Parquet; text trees) to a dataset of documents.",
+        "Raw files (JSONL plain, .gz or .zst; Parquet; WARC and WET; text trees) to a dataset of documents.",
     ),
     "filter": StageCommand(
         ("datasets",),
@@ -79,10 +80,7 @@ def stage_command(name: str) -> tuple[Callable[..., Any], str]:
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of a stage's command."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    function, text = stage_command(name)
-    app.command(help=text, context_settings={"help_option_names": ["-h", "--help"]})(function)
-    return app
+    return command_app(*stage_command(name))
 
 
 def _run(made_of: type[Stage], values: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataproc.errors import UserError
+from pipelines.cli.apps import group_app
 from pipelines.cli.stages import stage_command
 
 HELP = """Train a byte-level BPE tokenizer; encode, decode and report.
@@ -19,15 +20,7 @@ Folder = Annotated[str, typer.Argument(help="a tokenizer folder", metavar="TOKEN
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
-    names = {"help_option_names": ["-h", "--help"]}
-    app = typer.Typer(
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        no_args_is_help=True,
-        help=HELP,
-        context_settings=names,
-    )
+    app = group_app(HELP)
     train, text = stage_command("tokenizer")
     app.command("train", help=text)(train)
     app.command("encode", help=_encode.__doc__)(_encode)

@@ -21,7 +21,7 @@ from pipelines.engine.task import Call, Ended, TaskError
 
 TRANSIENT_ERRNO = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET,
-    errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE, errno.EREMOTEIO,
+    errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE,
 }  # fmt: skip
 FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -5,7 +5,7 @@
 3. clusters     all pairs → components, a survivor for each by declared preference, removals by part
 4. apply        part → the part without its removals; `duplicates/` names the survivor of each
 
-Memory: phases 1, 2 and 4 by part and partition; phase 3 holds the verified pairs (26 bytes each) and the clustered
+Memory: phases 1, 2 and 4 by part and partition; phase 3 holds the verified pairs (35 bytes each) and the clustered
 documents' ids and preference columns.
 """
 
@@ -57,6 +57,15 @@ class DedupStage(Stage):
         if "minhash" in self.settings.method:
             choose_bands(self.settings.threshold, self.settings.permutations, self.settings.recall)
 
+    def _check_preferences(self, parts: list[PartReference]) -> None:
+        """Raises UserError for a preference by a column that the documents do not have, before any work."""
+        from dataproc.datasets import open_part
+        from dataproc.dedup.survivors import parse_preferences
+
+        if parts:
+            with open_part(parts[0].path) as file:
+                parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
+
     def _partitions(self, parts: list[PartReference], bands: int) -> int:
         """Partitions of about 64 MiB of keys; a function of the input's size alone, so that it is the same anywhere."""
         keys = sum(part.rows for part in parts) * (bands + 1)
@@ -78,6 +87,7 @@ class DedupStage(Stage):
 
         settings = self.settings
         parts = list_parts(settings.datasets, self.resolve)
+        self._check_preferences(parts)
         banding = choose_bands(settings.threshold, settings.permutations, settings.recall)
         partitions = self._partitions(parts, banding.bands)
         shared: dict[str, Any] = {

@@ -111,7 +111,7 @@ class TrainStage(Stage):
         return Summary(
             counts={"steps": summary["steps"], "tokens": summary["tokens"], "sequences": summary["sequences"]},
             files=result["files"],
-            facts=summary,
+            facts=summary | {"threads": told["threads"]},
         )
 
 

@@ -204,10 +204,10 @@ def cluster_pairs(task: TaskContext) -> dict[str, Any]:
             "cluster": labels[removed],
         }
     )
-    part, row = split_address(addresses[removed])
+    part, row = split_address(addresses[removed])  # rising, since addresses are
     for number in task.arguments["parts"]:
-        mine = np.flatnonzero(part == number)
-        removals = table.take(pa.array(mine)).append_column("row", pa.array(row[mine]))
+        start, stop = np.searchsorted(part, (number, number + 1))
+        removals = table.slice(start, stop - start).append_column("row", pa.array(row[start:stop]))
         _write_ipc(task.work_path("removals", f"{_name(number)}.arrow"), removals)
     sizes = np.unique(labels, return_counts=True)[1]
     return {"clusters": len(sizes), "largest": int(sizes.max(initial=0))}
@@ -224,17 +224,19 @@ def _label(known: np.ndarray, labels: np.ndarray, addresses: np.ndarray) -> np.n
 def _clustered_documents(task: TaskContext, addresses: np.ndarray) -> pa.Table:
     """Columns of the clustered documents that preferences may name, in the order of the addresses."""
     part, row = split_address(addresses)
+    named = {preference.split(":")[0].strip() for preference in task.arguments["prefer"]} | {"id"}
     tables = []
     for number in np.unique(part).tolist():
-        rows, first = row[part == number], 0
+        start, stop = np.searchsorted(part, (number, number + 1))
+        rows, first = row[start:stop], 0
         for batch in read_batches(task.arguments["paths"][str(number)]):
             inside = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
             first += batch.num_rows
             if len(inside):
                 taken = batch.take(pa.array(inside))
                 length = pc.utf8_length(taken.column("text")).cast(pa.int64())
-                text = taken.schema.get_field_index("text")
-                tables.append(pa.Table.from_batches([taken]).remove_column(text).append_column("length", length))
+                wanted = [name for name in taken.schema.names if name in named and name != "length"]
+                tables.append(pa.Table.from_batches([taken]).select(wanted).append_column("length", length))
     if not tables:
         return pa.table({"id": pa.array([], pa.string()), "length": pa.array([], pa.int64())})
     return pa.concat_tables(tables, promote_options="default")

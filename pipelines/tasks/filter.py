@@ -131,8 +131,9 @@ def _joined(rows: np.ndarray, rules: pa.Array, rejected: np.ndarray) -> pa.Array
 
 def _judge_language(batch: pa.RecordBatch, settings: Settings) -> tuple[pa.RecordBatch, pa.RecordBatch, np.ndarray]:
     """Fills empty languages by the model; gives the batch, ledger rows and the mask of documents in other languages."""
-    language, scores = batch.column("language"), np.ones(batch.num_rows)
+    language = batch.column("language")
     unknown = pc.is_null(language).to_numpy(zero_copy_only=False)
+    scores = np.where(unknown, np.nan, 1.0)  # the input's own word is taken as certain
     if settings.language_model and unknown.any():
         codes, found = _identifier(settings.language_model).identify(batch.column("text").filter(pa.array(unknown)))
         scores[unknown] = found

@@ -65,7 +65,7 @@ def test_parts_are_the_same_bytes_for_any_batches(
 
 def test_a_full_part_begins_another(tmp_path: Path) -> None:
     parts = write(tmp_path, [batch_of(["x" * 390] * 9)])
-    assert [part["path"] for part in parts] == ["part.parquet", "part-001.parquet", "part-002.parquet"]
+    assert [part["path"] for part in parts] == ["part.parquet", "part_001.parquet", "part_002.parquet"]
     assert [part["rows"] for part in parts] == [3, 3, 3]
     assert pq.read_metadata(tmp_path / "part.parquet").num_row_groups == 3
 

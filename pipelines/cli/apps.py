@@ -1,0 +1,22 @@
+"""Typer applications the way this command line wants them: plain text help, no completion, `-h` as well as `--help`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+_PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+def group_app(text: str, cls: Any = None) -> typer.Typer:
+    """An application with commands of its own; called without one, it prints its help."""
+    more = {"cls": cls} if cls else {}
+    return typer.Typer(**_PLAIN, **more, no_args_is_help=True, help=text, context_settings=_NAMES)
+
+
+def command_app(function: Callable[..., Any], text: str) -> typer.Typer:
+    """An application that is one command."""
+    app = typer.Typer(**_PLAIN)
+    app.command(help=text, context_settings=_NAMES)(function)
+    return app
