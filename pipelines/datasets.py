@@ -7,7 +7,11 @@ from typing import Any
 import xxhash
 
 from dataproc import storage
+from dataproc.errors import UserError
 from pipelines.engine import state
+
+NOT_DOCUMENTS = {"tokenizer": "a tokenizer", "pack": "token shards", "train": "a model"}
+"""What the stages make that is no dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +30,22 @@ class PartReference:
 
 
 def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[PartReference]:
-    """The parts of datasets, numbered through. Raises UserError for a folder that is not a finished dataset."""
+    """The parts of datasets, numbered through.
+
+    Raises UserError for a folder that is not a finished dataset, or is given twice (each id would be there twice).
+    """
     parts: list[PartReference] = []
+    taken: set[str] = set()
     for folder in folders:
         opened = resolve(folder)
-        for entry in state.require_manifest(opened)["parts"]:
+        manifest = state.require_manifest(opened)
+        if manifest["stage"] in NOT_DOCUMENTS:
+            what = f"this folder holds {NOT_DOCUMENTS[manifest['stage']]}, not documents"
+            raise UserError(what, where=opened, mend="give a dataset, as ingest, filter and dedup make them")
+        if storage.absolute(opened) in taken:
+            raise UserError("this dataset is given twice", where=opened, mend="give it once")
+        taken.add(storage.absolute(opened))
+        for entry in manifest["parts"]:
             parts.append(
                 PartReference(
                     number=len(parts),

@@ -18,6 +18,7 @@ from pathlib import Path
 import xxhash
 
 from dataproc.cache import user_cache_folder
+from dataproc.errors import UserError
 
 WARMUPS = ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup")
 """Modules with a `compile_kernels()`; each is run in a child process of its own, two at a time."""
@@ -61,7 +62,11 @@ def compile_if_needed(say: Callable[[str], None]) -> float:
         return 0.0
     configure()
     marker = _done_marker()
-    marker.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        mend = "name another folder by CORPUSMILL_CACHE"
+        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(marker.parent), mend) from error
     started = time.monotonic()
     with (marker.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,14 +2,19 @@
 
 The rates are those of `benchmarks/stage_rates.py` on one core (docs/performance.md has the run that they come from);
 training is reckoned from the floating-point operations of its preset. A stage whose input is not there yet is estimated
-from the stage before it, by the measured ratio of output to input.
+from the stage before it, by the measured ratio of output to input. Compressed JSON lines count as what they unpack to,
+by the beginnings of a few files of each input.
 """
 
+import sys
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from gzip import GzipFile
 
 from dataproc import storage
 from dataproc.errors import UserError
+from dataproc.readers.pieces import COMPRESSED, recognise
 from pipelines.datasets import list_parts
 from pipelines.engine.executor import available_cores, choose_engine
 from pipelines.engine.stage import Stage, done_manifest
@@ -43,13 +48,15 @@ RATES: Mapping[str, Rates] = {
     "tokenizer": Rates(17.0, 0.0, 0.07, 730),
     "pack": Rates(19.0, 1.0, 1.03, 1320),
 }
-TRAIN_GIGAFLOPS = 37.0
-"""Of one core in FP32; the same for the presets `quickstart` and `laptop`."""
+TRAIN_GIGAFLOPS = 25.0
+"""Of one core in FP32, validation and checkpoints included; about the same for `quickstart` and `laptop`."""
 
 TRAIN_BYTES_A_PARAMETER = 28
 """On disk: the weights, and two checkpoints of weights and moments."""
 
 TRAIN_MEGABYTES = 1500
+PROBED_FILES, PROBE_BYTES = 8, 4 << 20
+LOG_WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +137,36 @@ def _bytes_taken(stage: Stage, recipe: Recipe, text: Mapping[str, int]) -> int:
         return stage.tokens(_sequence_length(stage, recipe)) * TOKEN_BYTES
     datasets = getattr(stage.settings, "datasets", ())
     if not datasets:
-        return sum(phase.bytes for phase in stage.phases())
+        return sum(phase.bytes for phase in stage.phases()) + _packed_away(stage)
     there = [name for name in datasets if _is_there(stage, name)]
     return sum(part.arrow_bytes for part in list_parts(there, stage.resolve)) + sum(
         text[name] for name in datasets if name not in there
     )
+
+
+def _packed_away(stage: Stage) -> int:
+    """Bytes by which the compressed JSON lines among the inputs are larger than their files."""
+    more = 0.0
+    for files in stage.inputs().values():
+        packed = [path for path in files if recognise(path) == "jsonl" and path.endswith(COMPRESSED)]
+        if packed:
+            probes = [_unpack(path) for path in packed[:: -(-len(packed) // PROBED_FILES)]]
+            ratio = sum(text for text, _ in probes) / sum(taken for _, taken in probes)
+            more += sum(files[path][0] for path in packed) * (max(1.0, ratio) - 1)
+    return int(more)
+
+
+def _unpack(path: str) -> tuple[int, int]:
+    """(bytes that come out, bytes taken in) of a compressed file's beginning; alike where it cannot be unpacked."""
+    import zstandard
+
+    with storage.open_input(path) as file:
+        unzstd = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        packed = GzipFile(fileobj=file) if path.endswith(".gz") else unzstd.stream_reader(file, read_across_frames=True)
+        try:
+            return len(packed.read(PROBE_BYTES)), max(1, file.tell())
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError):  # the run will quarantine it and say where
+            return 1, 1
 
 
 def _sequence_length(stage: TrainStage, recipe: Recipe) -> int:
@@ -171,13 +203,16 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
             f"{line.disk / 1e6:,.1f} MB",
             line.state,
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     console.print(table)
     total = sum(line.seconds for line in lines)
     disk = sum(line.disk for line in lines)
     most = max(line.megabytes for line in lines)
-    console.print(f"In all about {clock(total)}, at most {most:,} MB of memory, {disk / 1e6:,.1f} MB of disk.")
-    console.print("Estimates from rates measured on one core of a small machine: docs/performance.md.")
+    for said in (
+        f"In all about {clock(total)}, at most {most:,} MB of memory, {disk / 1e6:,.1f} MB of disk.",
+        "Estimates from rates measured on one core of a small machine (docs/performance.md), without start-up.",
+    ):
+        console.print(said, soft_wrap=True)
     _warn_of_disk(recipe.output, disk)
 
 

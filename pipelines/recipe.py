@@ -34,7 +34,7 @@ class RecipeFile(BaseModel):
 
     name: str = Field(description="for people")
     description: str = Field(default="", description="for people")
-    output: str = Field(description="folder that the stages' folders are made in")
+    output: str = Field(description="folder that the stages' folders are made in", min_length=1)
     seed: int = Field(default=0, description="seed of every draw in the run", ge=0)
     stages: dict[str, dict[str, Any]] = Field(description="stages in order, by name", min_length=1)
 
@@ -85,8 +85,11 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
 def _build(
     name: str, values: Mapping[str, Any], folder: str, seed: int, path: str, known: Mapping[str, str]
 ) -> NamedStage:
+    if "/" in name or name.startswith((".", "_")) or name in ("", "report"):
+        mend = "use another; it becomes a folder beside report/"
+        raise UserError("this cannot be a stage's name", where=f"{path}: stages.{name}", mend=mend)
     kind = values.get("stage", name)
-    if kind not in STAGES:
+    if not isinstance(kind, str) or kind not in STAGES:
         mend = f"give one by 'stage:'; the stages are {', '.join(STAGES)}"
         raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", mend=mend)
     made_of = stage_type(kind)
@@ -133,4 +136,7 @@ def _apply(raw: dict[str, Any], change: str) -> None:
         target = target[name]
     if not isinstance(target, dict):
         raise UserError("this is not a mapping", where=f"--set {key}")
-    target[names[-1]] = yaml.safe_load(text)
+    try:
+        target[names[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"'{text}' is not YAML ({' '.join(str(error).split())})", where=f"--set {key}") from error

@@ -94,11 +94,14 @@ def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) ->
 
 def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:
     """0, or 3 when inputs were quarantined and that was not allowed."""
-    names = [(name, done.manifest["counts"].get("quarantined", 0)) for name, done in finished]
-    bad = [f"{count:,} in {name}" for name, count in names if count]
+    bad = [(name, done, done.manifest["counts"].get("quarantined", 0)) for name, done in finished]
+    bad = [(name, done, count) for name, done, count in bad if count]
     if not bad or options.allow_quarantine:
         return 0
-    print(f"corpusmill: quarantined: {', '.join(bad)}; see the quarantine/ folders", file=sys.stderr)  # noqa: T201
+    counted = ", ".join(f"{count:,} in {name}" for name, _, count in bad)
+    folder = storage.join(bad[0][1].folder, "quarantine")
+    look = f"look by `corpusmill inspect sample {folder}`, or pass --allow-quarantine"
+    print(f"corpusmill: quarantined: {counted}; {look}", file=sys.stderr)  # noqa: T201
     return 3
 
 

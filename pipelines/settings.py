@@ -23,6 +23,8 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "",
             what = "this setting is needed"
         elif first["type"] in ("byte_size", "byte_size_unit"):
             what, mend = f"{first['input']!r} is not a size", "write a number and a unit, as in 64MiB"
+        elif first["type"] == "tuple_type":
+            what, mend = f"{first['input']!r} is not a list", "write a list, as in [a, b]"
         else:
             what = f"{what} (got {first['input']!r})"
         raise UserError(what, where=place, mend=mend) from error

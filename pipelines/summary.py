@@ -35,7 +35,7 @@ def _filter(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
 
 
 def _dedup(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
-    by_method = [(f"  by {method}", f"{count:,}") for method, count in facts["duplicates_by_method"].items()]
+    by_method = [(f"  by {method}", f"{count:,}") for method, count in facts["duplicates_by_method"].items() if count]
     return [*_of_documents(counts), *by_method]
 
 

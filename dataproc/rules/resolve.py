@@ -13,6 +13,8 @@ from dataproc.rules.presets import PRESETS
 from dataproc.rules.rule import Rule
 from dataproc.statistics import STATISTICS
 
+MOST_LISTED = 8
+
 
 def resolve_rules(
     names: Sequence[str],
@@ -95,7 +97,7 @@ def _target(key: str, rules: Mapping[str, Rule]) -> tuple[str, str]:
     if name in rules and field in ("minimum", "maximum"):
         return name, field
     if key not in rules:
-        raise UserError(f"override of '{key}', which is not among the rules", "overrides", _suggest(key, list(rules)))
+        raise UserError(f"'{key}' is not among the rules in force", "thresholds", _suggest(key, list(rules)))
     has = [field for field in ("minimum", "maximum") if getattr(rules[key], field) is not None]
     if len(has) != 1:
         raise UserError("this rule has two thresholds", key, f"write '{key}.minimum' or '{key}.maximum'")
@@ -135,4 +137,5 @@ def _flag(value: Any, where: str) -> bool | None:
 
 def _suggest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else "known are " + ", ".join(known)
+    listed = ", ".join(known[:MOST_LISTED]) + (", ..." if len(known) > MOST_LISTED else "")
+    return f"did you mean '{close[0]}'?" if close else f"known are {listed}"

@@ -1,5 +1,6 @@
 """Typer applications the way this command line wants them: plain text help, no completion, `-h` as well as `--help`."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,19 @@ _PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": F
 _NAMES = {"help_option_names": ["-h", "--help"]}
 
 
+def help_text(text: str) -> str:
+    """A help text whose example stays on one line, so that it can be copied at any width of the terminal."""
+    return inspect.cleandoc(text).replace("\n\nExample: ", "\n\n\b\nExample: ")
+
+
 def group_app(text: str, cls: Any = None) -> typer.Typer:
     """An application with commands of its own; called without one, it prints its help."""
     more = {"cls": cls} if cls else {}
-    return typer.Typer(**_PLAIN, **more, no_args_is_help=True, help=text, context_settings=_NAMES)
+    return typer.Typer(**_PLAIN, **more, no_args_is_help=True, help=help_text(text), context_settings=_NAMES)
 
 
 def command_app(function: Callable[..., Any], text: str) -> typer.Typer:
     """An application that is one command."""
     app = typer.Typer(**_PLAIN)
-    app.command(help=text, context_settings=_NAMES)(function)
+    app.command(help=help_text(text), context_settings=_NAMES)(function)
     return app

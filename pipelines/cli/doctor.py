@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,7 +35,9 @@ def app_for(name: str) -> typer.Typer:
 
 
 def _doctor(
-    address: Annotated[str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out", metavar="HOST:PORT")
+    ] = None,
 ) -> None:
     failed = False
     for what, line, good in [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]:
@@ -79,8 +82,13 @@ def _libraries() -> list[tuple[str, str, bool]]:
 def _kernels() -> list[tuple[str, str, bool]]:
     from pipelines import kernels
 
-    state = "compiled" if kernels.is_compiled() else "not compiled yet (the first stage that needs them does it)"
-    return [("kernel cache", f"{state}; {os.environ['NUMBA_CACHE_DIR']}", True)]
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    if kernels.is_compiled():
+        return [("kernel cache", f"compiled; {folder}", True)]
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        return [("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", False)]
+    return [("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", True)]
 
 
 def _gpu() -> list[tuple[str, str, bool]]:

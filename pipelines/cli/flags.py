@@ -16,10 +16,14 @@ from pydantic_core import PydanticUndefined
 from dataproc.errors import UserError
 from pipelines.settings import validate
 
-EngineOption = Annotated[str | None, typer.Option(help="local or ray; ray by itself when RAY_ADDRESS is set")]
-AddressOption = Annotated[str | None, typer.Option(help="address of a Ray cluster to attach to")]
-WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 is one for each core", min=0)]
-MemoryOption = Annotated[str, typer.Option(help="end a local worker that holds more, say 4GiB; 0 is an even share")]
+EngineOption = Annotated[
+    str | None, typer.Option(help="local or ray; ray by itself when RAY_ADDRESS is set", metavar="NAME")
+]
+AddressOption = Annotated[str | None, typer.Option(help="address of a Ray cluster to attach to", metavar="HOST:PORT")]
+WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 is one for each core", min=0, metavar="N")]
+MemoryOption = Annotated[
+    str, typer.Option(help="end a local worker that holds more, say 4GiB; 0 is an even share", metavar="SIZE")
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
 QuarantineOption = Annotated[bool, typer.Option("--allow-quarantine", help="exit 0 even if records were quarantined")]

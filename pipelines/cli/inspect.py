@@ -13,7 +13,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from dataproc.errors import UserError
-from pipelines.cli.apps import group_app
+from pipelines.cli.apps import group_app, help_text
 from pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
 from pipelines.inspect.overview import overview
 from pipelines.inspect.places import recognise
@@ -49,11 +49,9 @@ class PathOrCommand(TyperGroup):
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP, PathOrCommand)
-    app.command(DEFAULT, hidden=True, help=HELP)(_overview)
-    app.command("show")(_show)
-    app.command("sample")(_sample)
-    app.command("why")(_why)
-    app.command("verify")(_verify)
+    app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
+    for function in (_show, _sample, _why, _verify):
+        app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     return app
 
 
@@ -75,7 +73,9 @@ def _overview(
 
 def _show(
     path: Path,
-    row: Annotated[int | None, typer.Option(help="number of the document or sequence; 0 if left out", min=0)] = None,
+    row: Annotated[
+        int | None, typer.Option(help="number of the document or sequence; 0 if left out", min=0, metavar="N")
+    ] = None,
     document: Annotated[str | None, typer.Option("--id", help="id of a document", metavar="ID")] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="of a sequence: each token with its id")] = False,
 ) -> None:
@@ -98,9 +98,9 @@ def _show(
 
 def _sample(
     path: Path,
-    count: Annotated[int, typer.Option("--number", "-n", help="how many", min=1, max=1000)] = 5,
-    seed: Annotated[int, typer.Option(help="seed of the draw", min=0)] = 0,
-    characters: Annotated[int, typer.Option(help="characters of each", min=1)] = SAMPLE_CHARACTERS,
+    count: Annotated[int, typer.Option("--number", "-n", help="how many", min=1, max=1000, metavar="N")] = 5,
+    seed: Annotated[int, typer.Option(help="seed of the draw", min=0, metavar="N")] = 0,
+    characters: Annotated[int, typer.Option(help="characters of each", min=1, metavar="N")] = SAMPLE_CHARACTERS,
 ) -> None:
     """Show the beginnings of a few documents or sequences, drawn at random: the same ones for the same seed.
 

@@ -6,6 +6,7 @@ a user's mistake; 3 finished, but inputs were quarantined (unless `--allow-quara
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -78,6 +79,8 @@ def main() -> None:
     """The entry point: runs a command and turns what it raises into a line and an exit code."""
     from pipelines import kernels
 
+    if isinstance(sys.stdout, TextIOWrapper):  # text of any script, also where the terminal's encoding has not got it
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not _only_listing():
         kernels.configure()
     from pipelines.engine.scheduler import StageFailed

@@ -37,9 +37,12 @@ def _report(
     output: Annotated[str | None, typer.Option(help="the page to write", metavar="FILE")] = None,
 ) -> None:
     from dataproc import storage
+    from dataproc.errors import UserError
     from pipelines.inspect.places import folder_name, run_stages
     from pipelines.report import write_report
 
+    if output and storage.list_names(output):
+        raise UserError("this is a folder", where=output, mend="name the page to write, as in report.html")
     path = write_report(run, folder_name(run), run_stages(run), output)
     print(storage.absolute(path))
 

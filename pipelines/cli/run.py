@@ -19,7 +19,7 @@ def app_for(name: str) -> typer.Typer:
         list[str],
         typer.Option("--set", help="change a setting: stage.key=value (may be given again)", metavar="KEY=VALUE"),
     ]
-    output = Annotated[str | None, typer.Option(help="output folder, instead of the recipe's own")]
+    output = Annotated[str | None, typer.Option(help="output folder, instead of the recipe's own", metavar="DIR")]
     options = {"recipe": (path, ...), "changes": (changes, []), "output": (output, None)} | RUN_OPTIONS
     return command_app(with_options(_run, options), EXAMPLE)
 

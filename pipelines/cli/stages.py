@@ -70,7 +70,7 @@ def stage_command(name: str) -> tuple[Callable[..., Any], str]:
         _run(made_of, values)
 
     output = Annotated[str, typer.Option(help=f"the {described.output} folder to make", metavar=described.output)]
-    seed = Annotated[int, typer.Option(help="seed of every draw", min=0)]
+    seed = Annotated[int, typer.Option(help="seed of every draw", min=0, metavar="N")]
     options = model_options(made_of.Settings, described.positional)
     required = {key: value for key, value in options.items() if value[1] is ...}
     optional = {key: value for key, value in options.items() if value[1] is not ...}

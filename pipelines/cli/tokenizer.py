@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dataproc.errors import UserError
-from pipelines.cli.apps import group_app
+from pipelines.cli.apps import group_app, help_text
 from pipelines.cli.stages import stage_command
 
 HELP = """Train a byte-level BPE tokenizer; encode, decode and report.
@@ -22,10 +22,9 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP)
     train, text = stage_command("tokenizer")
-    app.command("train", help=text)(train)
-    app.command("encode", help=_encode.__doc__)(_encode)
-    app.command("decode", help=_decode.__doc__)(_decode)
-    app.command("report", help=_report.__doc__)(_report)
+    app.command("train", help=help_text(text))(train)
+    for function in (_encode, _decode, _report):
+        app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     return app
 
 

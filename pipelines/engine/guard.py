@@ -43,6 +43,7 @@ class Guard:
         self._breadcrumb = breadcrumb
         self._quarantined: list[dict[str, str | None]] = []
         self._text_left = TASK_TEXT_CHARACTERS
+        self._last_error: Exception | None = None
 
     @property
     def quarantined(self) -> int:
@@ -76,23 +77,23 @@ class Guard:
             batch = self._without_skipped(batch, place)
         if batch.num_rows == 0:
             return
-        if self._careful:
-            for row, name in enumerate(batch.column("id").to_pylist()):
-                self._note(name)
-                yield from self._one(batch.slice(row, 1), work, place)
-            return
-        try:
-            result = work(batch)
-        except (UserError, OSError, MemoryError):
-            raise
-        except Exception:
-            before = self.quarantined
-            for row in range(batch.num_rows):
-                yield from self._one(batch.slice(row, 1), work, place)
-                if self.quarantined - before > max(MOST_BAD_SHARE * batch.num_rows, FEW_DOCUMENTS):
-                    raise
-            return
-        yield result
+        if not self._careful:
+            try:
+                result = work(batch)
+            except (UserError, OSError, MemoryError):
+                raise
+            except Exception:
+                pass
+            else:
+                yield result
+                return
+        before = self.quarantined
+        for row in range(batch.num_rows):
+            if self._careful:
+                self._note(batch.column("id")[row].as_py())
+            yield from self._one(batch.slice(row, 1), work, place)
+            if self._last_error and self.quarantined - before > max(MOST_BAD_SHARE * batch.num_rows, FEW_DOCUMENTS):
+                raise self._last_error
 
     def _one(self, document: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
         try:
@@ -102,6 +103,7 @@ class Guard:
         except Exception as error:
             name, text = document.column("id")[0].as_py(), document.column("text")[0].as_py()
             self.quarantine(name, place, f"{type(error).__name__}: {error}", text)
+            self._last_error = error
             return
         yield result
 

@@ -55,6 +55,10 @@ class _Worker:
         self.call: Call | None = None
         self.killed_for: str | None = None
 
+    def is_fit(self) -> bool:
+        """Whether it may be sent a call: one that died idle must not cost the next task an attempt."""
+        return self.process.is_alive() and self.killed_for is None
+
     def resident_bytes(self) -> int:
         with contextlib.suppress(psutil.Error):
             return psutil.Process(self.process.pid).memory_info().rss
@@ -79,6 +83,7 @@ class ProcessExecutor:
         self._next_memory_poll = 0.0
 
     def submit(self, call: Call) -> None:
+        self._workers = [worker for worker in self._workers if worker.call is not None or worker.is_fit()]
         worker = next((worker for worker in self._workers if worker.call is None), None)
         if worker is None:
             worker = _Worker(self._context)
@@ -118,7 +123,7 @@ class ProcessExecutor:
                 self._ended.append(worker.connection.recv())
                 worker.call = None
                 return
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it died in the middle of sending
             pass
         if not worker.process.is_alive():
             self._bury(worker)

@@ -103,11 +103,20 @@ class Scheduler:
             pause = POLL_SECONDS
             if not self._in_flight and self._later:
                 time.sleep(min(POLL_SECONDS, max(self._later[0][0] - time.monotonic(), 0)))
-            for ended in self._executor.wait(pause):
+            for ended in self._wait(pause):
                 self._handle(self._in_flight.pop(ended.ticket), ended)
             self._on_tick()
         if self._failure:
             raise self._failure
+
+    def _wait(self, pause: float) -> list[Ended]:
+        try:
+            return self._executor.wait(pause)
+        except KeyboardInterrupt:
+            if self._executor.is_driver:  # Ctrl-C is no death of the task's
+                for task in self._in_flight.values():
+                    self._remember(task, self._attempts[task.id])
+            raise
 
     def _submit_what_fits(self) -> None:
         while self._later and self._later[0][0] <= time.monotonic():
@@ -171,7 +180,7 @@ class Scheduler:
         self._count_death(task, attempts, cause)
         self._queue.append(task)
 
-    def _count_death(self, task: Task, attempts: _Attempts, cause: str) -> None:
+    def _count_death(self, task: Task, attempts: _Attempts, cause: str, *, by_driver: bool = False) -> None:
         name = f"{self._phase}/{task.id}"
         document = self._read_breadcrumb(task) if attempts.since_quarantine else None
         attempts.deaths.append({"cause": cause, "document": document})
@@ -181,7 +190,7 @@ class Scheduler:
             reason = f"ended its worker {len(since)} times ({cause})"
             attempts.deaths[-1] |= {"quarantined": document, "reason": reason}
             self._say(f"{name}: quarantined {document!r}: it {reason}")
-        elif len(since) >= MAX_DEATHS:
+        elif len(since) >= MAX_DEATHS and not by_driver:  # a driver may be killed often for no fault of the task's
             self._failure = self._failure or StageFailed(
                 f"{name}: its worker died {len(since)} times; the last cause: {cause}; "
                 "try smaller parts, fewer workers or more memory, then run again"
@@ -215,5 +224,5 @@ class Scheduler:
         record = state.read_json(path)
         attempts = _Attempts(deaths=record["deaths"])
         if record.get("pending"):
-            self._count_death(task, attempts, "the driver died while it worked on this task")
+            self._count_death(task, attempts, "the driver died while it worked on this task", by_driver=True)
         return attempts

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -99,6 +100,9 @@ class Stage(ABC):
     def check(self) -> None:  # noqa: B027 - most stages have nothing more to check
         """Raises UserError for settings that no model can see to be wrong; called for all stages before any runs."""
 
+    def check_inputs(self, folder: str) -> None:  # noqa: B027 - most stages have nothing more to check
+        """Raises UserError for settings that do not go with the inputs or the output folder; nothing is written yet."""
+
     def plan(self) -> dict[str, Any]:
         """Everything that the outputs depend on, as written to `plan.json`."""
         return {
@@ -172,6 +176,8 @@ class StageRun:
 
     def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
         executor, progress = self.session.executor(kernels=self.stage.uses_kernels), self.session.progress
+        if self.folder.startswith("memory://") and not executor.is_driver:
+            raise UserError("memory:// is seen by one process alone", where=self.folder, mend="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
         progress.start(f"{self.stage.name}: {phase}", total, len(tasks), total - left)
 
@@ -212,9 +218,16 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         StageFailed: a task could not be done.
     """
     started = time.monotonic()
+    if not folder:
+        raise UserError("an output needs a name", mend="use a new folder for the output")
     plan = stage.plan()
     if not session.overwrite and (manifest := done_manifest(plan, folder)) is not None:
         return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
+    planned = storage.exists(storage.join(folder, state.STATE, "plan.json"))
+    if not session.overwrite and not planned and state.read_manifest(folder) is not None:
+        mend = "use another output, or --overwrite to make it again"
+        raise UserError("this is finished, and its plan is gone (copied without _state?)", where=folder, mend=mend)
+    stage.check_inputs(folder)
     with FolderLock(_checked_folder(folder)):
         if session.overwrite:
             _clear(folder)
@@ -224,10 +237,12 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         _write_plan(plan, folder)
         run = StageRun(stage, folder, session)
         summary = stage.run(run)
+        _check_unchanged(stage, plan, folder)
         manifest = _manifest(stage, plan, summary)
         _remove_orphans(folder, manifest)
-        storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
+        # All markers are there, so nothing needs these again; after the manifest, a kill would leave them for good.
         storage.remove(storage.join(folder, state.WORK))
+        storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
     seconds = time.monotonic() - started
     _record_time(folder, seconds, session)
     return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False)
@@ -266,6 +281,11 @@ def _checked_folder(folder: str) -> str:
     names = storage.list_names(folder)
     if names and state.STATE not in names and state.MANIFEST not in names:
         raise UserError("this folder holds other things", where=folder, mend="use a new folder for the output")
+    if not storage.is_url(folder):
+        for parent in Path(storage.absolute(folder)).parents:
+            if (parent / state.STATE).is_dir() or (parent / state.MANIFEST).exists():
+                what = f"this folder lies in the output of another stage, {parent}"
+                raise UserError(what, where=folder, mend="use a folder beside it")
     return folder
 
 
@@ -288,6 +308,17 @@ def _write_plan(plan: Mapping[str, Any], folder: str) -> None:
     path = storage.join(folder, state.STATE, "plan.json")
     if not storage.exists(path):
         storage.commit_bytes(path, state.to_json(plan))
+
+
+def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None:
+    """Refuses to write a manifest that names inputs which are no longer those that were read."""
+    changed = state.differences(plan["inputs"], stage.inputs(), "inputs.")
+    if changed:
+        raise UserError(
+            f"inputs changed while this was made: {'; '.join(changed[:3])}",
+            where=folder,
+            mend="run again with --overwrite when nothing writes to them",
+        )
 
 
 def _manifest(stage: Stage, plan: Mapping[str, Any], summary: Summary) -> dict[str, Any]:

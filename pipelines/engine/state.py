@@ -8,7 +8,7 @@ What is not (times, attempts, hosts, modification times of inputs) lives below `
     <stage>/_state/<phase>/<task>.json      marker of a finished task, written after its outputs
     <stage>/_state/<phase>/<task>.at        the document that a careful attempt is working on
     <stage>/_state/<phase>/<task>.deaths    causes of death of earlier attempts, and the documents they died on
-    <stage>/_work/                          intermediate files, removed when the manifest is there
+    <stage>/_work/                          intermediate files, removed just before the manifest is written
 """
 
 import json

@@ -27,7 +27,7 @@ class DedupSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     method: tuple[Literal["exact", "minhash"], ...] = Field(
-        default=("exact", "minhash"), description="what to look for"
+        default=("exact", "minhash"), description="what to look for", min_length=1
     )
     threshold: float = Field(default=0.8, description="least Jaccard similarity of near duplicates", gt=0, lt=1)
     recall: float = Field(
@@ -57,12 +57,12 @@ class DedupStage(Stage):
         if "minhash" in self.settings.method:
             choose_bands(self.settings.threshold, self.settings.permutations, self.settings.recall)
 
-    def _check_preferences(self, parts: list[PartReference]) -> None:
-        """Raises UserError for a preference by a column that the documents do not have, before any work."""
+    def check_inputs(self, folder: str) -> None:
+        """Raises UserError for a preference by a column that the documents do not have."""
         from dataproc.datasets import open_part
         from dataproc.dedup.survivors import parse_preferences
 
-        if parts:
+        if parts := list_parts(self.settings.datasets, self.resolve):
             with open_part(parts[0].path) as file:
                 parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
 
@@ -87,17 +87,19 @@ class DedupStage(Stage):
 
         settings = self.settings
         parts = list_parts(settings.datasets, self.resolve)
-        self._check_preferences(parts)
-        banding = choose_bands(settings.threshold, settings.permutations, settings.recall)
-        partitions = self._partitions(parts, banding.bands)
+        bands = rows = 0
+        if "minhash" in settings.method:
+            banding = choose_bands(settings.threshold, settings.permutations, settings.recall)
+            bands, rows = banding.bands, banding.rows
+        partitions = self._partitions(parts, bands)
         shared: dict[str, Any] = {
             "method": list(settings.method),
             "threshold": settings.threshold,
             "permutations": settings.permutations,
             "ngram": settings.ngram,
             "seed": self.seed,
-            "bands": banding.bands,
-            "rows": banding.rows,
+            "bands": bands,
+            "rows": rows,
             "partitions": partitions,
             "parts": [part.number for part in parts],
         }
@@ -133,8 +135,8 @@ class DedupStage(Stage):
             parts=listed(applied, "parts"),
             files=listed(applied, "files"),
             facts={
-                "bands": banding.bands,
-                "rows": banding.rows,
+                "bands": bands,
+                "rows": rows,
                 "duplicates_by_method": _by_method(applied),
                 "candidate_pairs": sum(result["candidates"] for result in pairs),
                 "verified_pairs": sum(result["verified"] for result in pairs),

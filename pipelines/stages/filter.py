@@ -49,6 +49,9 @@ class FilterStage(Stage):
     Settings = FilterSettings
     settings: FilterSettings
 
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+
     def inputs(self) -> dict[str, Any]:
         identities = folder_identities(self.settings.datasets, self.resolve)
         if self.settings.language_model:

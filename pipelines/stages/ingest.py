@@ -77,6 +77,14 @@ class IngestStage(Stage):
             sources.append((given, files))
         return sources
 
+    def check_inputs(self, folder: str) -> None:
+        output = storage.absolute(folder) + "/"
+        for each in self.settings.inputs:
+            given = storage.absolute(self.resolve(each if isinstance(each, str) else each.path))
+            if output.startswith(given.rstrip("/") + "/"):
+                what = f"the output lies in the input {given}, and would be read as text itself"
+                raise UserError(what, where=folder, mend="use an output outside of it")
+
     def inputs(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for given, files in self._sources():

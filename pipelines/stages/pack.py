@@ -43,6 +43,9 @@ class PackStage(Stage):
     Settings = PackSettings
     settings: PackSettings
 
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+
     def inputs(self) -> dict[str, Any]:
         return folder_identities([*self.settings.datasets, self.settings.tokenizer], self.resolve)
 
@@ -91,13 +94,14 @@ class PackStage(Stage):
             for column, tokens in result["tokens_by"].items():
                 for value, count in tokens.items():
                     by.setdefault(column, {})[value] = by.setdefault(column, {}).get(value, 0) + count
+        encoded = sum(by.get("kind", {}).values())  # those of held-back documents, whose text is counted, too
         return Summary(
             counts=counts,
             parts=listed(results, "parts"),
             files=listed([vocabulary, *results], "files"),
             facts={
                 "fill": round(counts["tokens"] / space, 6) if space else 0.0,
-                "bytes_per_token": round(counts["text_bytes"] / counts["tokens"], 4) if counts["tokens"] else 0.0,
+                "bytes_per_token": round(counts["text_bytes"] / encoded, 4) if encoded else 0.0,
                 "tokens_by": by,
                 "tokenizer": vocabulary["fingerprint"],
             },

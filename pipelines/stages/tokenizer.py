@@ -42,6 +42,9 @@ class TokenizerStage(Stage):
     over_documents = False
     settings: TokenizerSettings
 
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+
     def inputs(self) -> dict[str, Any]:
         return folder_identities(self.settings.datasets, self.resolve)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from dataproc import storage
+from dataproc.errors import UserError
 from pipelines.datasets import folder_identities
 from pipelines.engine import state
 from pipelines.engine.executor import available_cores
@@ -24,7 +25,7 @@ class TrainStageSettings(StageSettings):
     """Settings of `corpusmill train`; what is left out follows the preset."""
 
     shards: str = Field(description="a folder of token shards")
-    preset: str = Field(default="laptop", description="model shape: see `training/config.py`")
+    preset: str = Field(default="laptop", description="model shape: v3-671b, laptop, quickstart or tiny")
     model: dict[str, float] = Field(default={}, description="other values for fields of the preset")
     steps: int | None = Field(default=None, description="optimiser steps", ge=1)
     batch_sequences: int | None = Field(default=None, description="sequences of a step", ge=1)
@@ -82,8 +83,20 @@ class TrainStage(Stage):
         flops = flops_per_token(config, sequence_length, mtp=config.mtp_depth > 0)
         return parameters(config).total, flops / 1e9
 
+    def check_inputs(self, folder: str) -> None:
+        self._shards()
+
+    def _shards(self) -> dict[str, Any]:
+        """The manifest of the shards. Raises UserError for a folder of anything else."""
+        shards = self.resolve(self.settings.shards)
+        manifest = state.require_manifest(shards)
+        if manifest["stage"] != "pack":
+            what = f"no token shards here: '{manifest['stage']}' made this folder"
+            raise UserError(what, where=shards, mend="make them with 'corpusmill pack'")
+        return manifest
+
     def phases(self) -> list[PhasePlan]:
-        manifest = state.require_manifest(self.resolve(self.settings.shards))
+        manifest = self._shards()
         tokens = self.tokens(manifest["settings"]["sequence_length"])
         return [PhasePlan(name="steps", tasks=1, bytes=tokens * TOKEN_BYTES)]
 

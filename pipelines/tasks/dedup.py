@@ -59,7 +59,9 @@ def sign_part(task: TaskContext) -> dict[str, Any]:
     for batch in read_batches(path, ["id", "text"]):
         numbered = batch.append_column("row", pa.array(np.arange(first, first + batch.num_rows)))
         first += batch.num_rows
-        for piece in task.guard.each(numbered, partial(_sign, settings=_minhash(task)), path):
+        for piece in task.guard.each(
+            numbered, partial(_sign, settings=_minhash(task), near=MINHASH in arguments["method"]), path
+        ):
             digests.append(piece[0])
             signed.append(piece[1])
             rows.append(piece[2])
@@ -89,10 +91,12 @@ def _write_ipc(path: str, table: pa.Table) -> int:
     return out.bytes
 
 
-def _sign(batch: pa.RecordBatch, settings: MinHashSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(digests, signatures, rows) of a batch."""
+def _sign(batch: pa.RecordBatch, settings: MinHashSettings, near: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(digests, signatures, rows) of a batch; the signatures are empty unless near duplicates are looked for."""
     text = batch.column("text")
-    return text_digests(text), signatures(text, settings), batch.column("row").to_numpy()
+    empty = np.full((len(text), settings.permutations), 0xFFFFFFFF, np.uint32)
+    signed = signatures(text, settings) if near else empty
+    return text_digests(text), signed, batch.column("row").to_numpy()
 
 
 def _write_digests(task: TaskContext, digests: np.ndarray, addresses: np.ndarray) -> int:
@@ -188,7 +192,8 @@ def cluster_pairs(task: TaskContext) -> dict[str, Any]:
     left, right = unique_pairs(pairs["left"].to_numpy(), pairs["right"].to_numpy())
     addresses, labels = components(left, right)
     documents = _clustered_documents(task, addresses).append_column("cluster", pa.array(labels, pa.uint64()))
-    survivor = choose_survivors(documents, task.arguments["prefer"])
+    none = np.zeros(0, np.int64)  # the preferred columns are read with the documents: without any there are none
+    survivor = choose_survivors(documents, task.arguments["prefer"]) if len(addresses) else none
     removed = np.flatnonzero(survivor != np.arange(len(survivor)))
     kept = survivor[removed]
     exact = pairs.filter(pc.equal(pairs["method"], EXACT))

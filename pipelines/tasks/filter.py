@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.datasets import PartWriter, open_part, read_batches
+from dataproc.errors import UserError
 from dataproc.language import LanguageIdentifier
 from dataproc.rules import Rule, decide, rule_from_dict
 from dataproc.statistics import measure
@@ -58,6 +59,8 @@ def filter_part(task: TaskContext) -> dict[str, Any]:
         minimum_language_score=arguments["minimum_language_score"],
     )
     path = arguments["path"]
+    if settings.languages and not settings.language_model:
+        _require_languages(path)
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
     counts, rejected_by = Counter[str](), Counter[str]()
@@ -81,6 +84,19 @@ def filter_part(task: TaskContext) -> dict[str, Any]:
         "parts": writers["kept"].parts,
         "files": files + write_quarantine(task),
     }
+
+
+def _require_languages(path: str) -> None:
+    """Raises UserError when languages are asked for and no document of a part has one: all would be rejected."""
+    prose, named = 0, 0
+    for batch in read_batches(path, ["kind", "language"]):
+        is_prose = pc.not_equal(batch.column("kind"), "code")
+        prose += pc.sum(is_prose).as_py() or 0
+        named += pc.sum(pc.and_(is_prose, pc.is_valid(batch.column("language")))).as_py() or 0
+    if prose and not named:
+        raise UserError(
+            "languages are asked for, and no document here has one", path, "give --language-model, or no --languages"
+        )
 
 
 def _writers(task: TaskContext, schema: pa.Schema) -> dict[str, PartWriter]:

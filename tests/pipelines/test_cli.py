@@ -1,5 +1,6 @@
 """The command line as a user meets it: help that answers at once, examples, one-line errors, exit codes."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from pipelines.cli.main import COMMANDS
 
@@ -110,3 +112,37 @@ def test_doctor_says_that_no_ray_answers() -> None:
     done = corpusmill("doctor", "--address", "127.0.0.1:1")
     assert done.returncode == 1
     assert "BAD  ray cluster" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["filter", "pack", "inspect why", "tokenizer decode"])
+def test_an_example_in_the_help_can_be_copied_at_any_width(command: str) -> None:
+    done = corpusmill(*command.split(), "--help", env={**os.environ, "COLUMNS": "60"})
+    example = next(line for line in done.stdout.splitlines() if "Example: " in line)
+    assert example.rstrip().endswith(("code", "--fim-rate 0.1", "'python-stdlib/this.py#0'", "decode tokenizer"))
+
+
+def test_text_that_the_encoding_of_the_output_has_not_got_is_spelled_out(tmp_path: Path) -> None:
+    (tmp_path / "text.jsonl").write_text(json.dumps({"text": "snow ☃"}))
+    corpusmill("ingest", tmp_path / "text.jsonl", "--output", tmp_path / "out", "--workers", "1")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = corpusmill("inspect", "show", tmp_path / "out", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert r"snow \u2603" in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_dry_run_counts_compressed_lines_as_what_they_unpack_to(ending: str, documents: Path) -> None:
+    lines = documents.read_bytes() * 500
+    packed = documents.with_name(f"packed.jsonl.{ending}")
+    packed.write_bytes(gzip.compress(lines) if ending == "gz" else zstandard.compress(lines))
+    done = corpusmill("ingest", packed, "--output", documents.with_name("out"), "--dry-run")
+    assert f"{len(lines) / 1e6:.1f} MB" in done.stdout
+
+
+def test_doctor_says_that_the_kernel_cache_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "CORPUSMILL_CACHE": str(tmp_path / "file" / "cache")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = corpusmill("doctor", env=environment)
+    assert done.returncode == 1
+    assert "name another cache by CORPUSMILL_CACHE" in done.stdout

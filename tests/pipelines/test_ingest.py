@@ -198,6 +198,15 @@ def test_a_file_given_twice_is_refused(ingest: Ingest, tmp_path: Path) -> None:
             ingest([tmp_path / "raw", f"{tmp_path}/{again}"])
 
 
+def test_an_output_inside_an_input_is_refused(ingest: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.jsonl").write_bytes(documents("a"))
+    with pytest.raises(UserError, match="the output lies in the input"):
+        ingest([tmp_path / "raw"], name="raw/out")
+    assert not (tmp_path / "raw/out").exists()
+    assert ingest([tmp_path / "raw"], name="raw-out").texts == ["a"]
+
+
 def test_names_that_would_give_the_same_ids_are_refused(ingest: Ingest, tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / "raw" / folder).mkdir(parents=True)

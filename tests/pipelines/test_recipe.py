@@ -65,6 +65,10 @@ def test_changes_are_checked_like_the_file(write) -> None:
         ("documents", "--set: 'documents' is not KEY=VALUE"),
         ("filter.minimum_language_score=2", "filter.minimum_language_score: Input should be less than or equal to 1"),
         ("filter.stage=sieve", "no stage 'sieve'; give one by 'stage:'; the stages are ingest, filter"),
+        ("filter.stage=[filter]", "no stage '['filter']'"),
+        ("documents.inputs=[", "--set documents.inputs: '[' is not YAML"),
+        ("output=", "output: Input should be a valid string"),
+        ("output=''", "output: String should have at least 1 character"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(write, change: str, said: str) -> None:
@@ -85,3 +89,9 @@ def test_yaml_makes_no_objects(write, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not YAML"):
         load_recipe(write(f"name: !!python/object/apply:os.mkdir ['{tmp_path}/made']\noutput: x\nstages: {{}}"))
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "_state", "report", '""'])
+def test_a_stage_is_named_like_a_folder_of_its_own(write, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a stage's name"):
+        load_recipe(write(GOOD.replace("documents:", f"{name}:", 1)))

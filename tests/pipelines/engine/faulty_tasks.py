@@ -38,6 +38,8 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         raise ZeroDivisionError("a bug of ours")
     if fault == "full":
         raise OSError(28, "No space left on device", "/somewhere/part")
+    if fault == "interrupted once" and attempt == 1:
+        raise KeyboardInterrupt
     if fault == "dies once" and attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "dies always":

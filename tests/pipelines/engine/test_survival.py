@@ -1,17 +1,25 @@
 """What the engine survives, and how it says what it cannot survive. The faults are real: signals, memory, errors."""
 
+import multiprocessing
+import os
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from dataproc import storage
 from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.executor import make_executor
+from pipelines.engine.guard import Guard
+from pipelines.engine.local import ProcessExecutor, _Worker
 from pipelines.engine.lock import FolderLock
 from pipelines.engine.scheduler import StageFailed
 from pipelines.engine.stage import Finished, Session, run_stage
+from pipelines.engine.task import Call
 from tests.pipelines.engine.faulty_tasks import FaultySettings, FaultyStage
 
 
@@ -194,6 +202,118 @@ def test_temporaries_of_killed_attempts_are_removed(run: Runner, tmp_path: Path)
     with pytest.raises(UserError):
         run({1: "user"}, workers=1)
     assert not (tmp_path / "out/.tmp-abc-task-1.txt").exists()
+
+
+def test_ctrl_c_is_no_death_of_the_task(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run({1: "interrupted once"}, workers=1)
+    done, said = run({1: "interrupted once"}, workers=1)
+    assert done.manifest["counts"]["kept"] == 40
+    assert said == []
+
+
+def test_a_driver_that_is_killed_often_goes_on(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run({1: "interrupted once"}, workers=1)
+    deaths = [{"cause": "the driver died", "document": None}] * 5
+    Path(state.deaths_path(str(tmp_path / "out"), "copy", "task-1")).write_bytes(
+        state.to_json({"deaths": deaths, "pending": True})
+    )
+    done, _ = run({1: "interrupted once"}, workers=1)
+    assert done.manifest["counts"]["kept"] == 40
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_when_most_documents_raise_the_fault_is_ours_in_every_attempt(tmp_path: Path, careful: bool) -> None:
+    def broken(documents: pa.RecordBatch) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    guard = Guard(skip={}, careful=careful, breadcrumb=str(tmp_path / "task.at"))
+    batch = pa.RecordBatch.from_pydict({"id": [str(row) for row in range(10)], "text": ["text"] * 10})
+    with pytest.raises(ZeroDivisionError):
+        list(guard.each(batch, broken, "memory"))
+
+
+def test_inputs_that_change_during_the_run_leave_no_manifest(tmp_path: Path) -> None:
+    class Changing(FaultyStage):
+        looks = 0
+
+        def inputs(self) -> dict[str, object]:
+            self.looks += 1
+            return {"raw": {"a.jsonl": [self.looks, 0]}}
+
+    (tmp_path / "scratch").mkdir()
+    stage = Changing(FaultySettings(scratch=str(tmp_path / "scratch")))
+    make = partial(make_executor, "local", workers=1)
+    with (
+        Session(make_executor=make, progress=Lines()) as session,
+        pytest.raises(UserError, match=r"inputs changed while this was made: a\.jsonl changed since"),
+    ):
+        run_stage(stage, str(tmp_path / "out"), session)
+    assert state.read_manifest(str(tmp_path / "out")) is None
+
+
+def test_a_worker_that_died_idle_costs_no_attempt(tmp_path: Path) -> None:
+    executor = ProcessExecutor(workers=1)
+    settings = {"folder": str(tmp_path), "phase": "copy", "function": "os:getpid", "arguments": {}}
+    try:
+        for ticket in (1, 2):
+            executor.submit(Call(ticket=ticket, task=f"task-{ticket}", **settings))
+            (ended,) = executor.wait(20)
+            assert ended.death is None
+            (worker,) = executor._workers
+            worker.process.kill()
+            worker.process.join()
+    finally:
+        executor.close()
+
+
+def test_a_worker_that_died_while_it_answered_is_a_death() -> None:
+    executor = ProcessExecutor(workers=1)
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=os.getpid)
+    process.start()
+    process.join()
+    worker = object.__new__(_Worker)
+    worker.connection, worker.process, worker.killed_for = ours, process, None
+    worker.call = Call(ticket=1, function="", arguments={}, folder="", phase="", task="")
+    executor._workers.append(worker)
+    os.write(theirs.fileno(), struct.pack("!i", 1000) + b"the beginning of an answer")
+    theirs.close()
+    (ended,) = executor.wait(5)
+    assert (ended.ticket, ended.death) == (1, "exited with code 0")
+
+
+def test_a_kill_before_the_manifest_leaves_no_intermediate_files(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out/_state").mkdir(parents=True)
+    (tmp_path / "out/_work").mkdir()
+    removed = storage.remove
+
+    def killed(path: str) -> None:
+        if path.endswith("_work"):
+            assert state.read_manifest(str(tmp_path / "out")) is None
+        removed(path)
+
+    monkeypatch.setattr(storage, "remove", killed)
+    run({}, workers=1)
+    assert not (tmp_path / "out/_work").exists()
+
+
+def test_a_finished_folder_without_its_plan_is_not_written_over(run: Runner, tmp_path: Path) -> None:
+    done, _ = run({}, workers=1)
+    storage.remove(str(tmp_path / "out/_state"))
+    with pytest.raises(UserError, match="its plan is gone"):
+        run({}, tasks=2, workers=1)
+    assert state.read_manifest(str(tmp_path / "out")) == done.manifest
+    assert run({}, tasks=2, workers=1, overwrite=True)[0].manifest["counts"]["kept"] == 20
+
+
+def test_an_output_needs_a_name(run: Runner, tmp_path: Path) -> None:
+    stage = FaultyStage(FaultySettings(scratch=str(tmp_path / "scratch")))
+    with Session(make_executor=make_executor, progress=Lines()) as session, pytest.raises(UserError, match="a name"):
+        run_stage(stage, "", session)
 
 
 @pytest.fixture(scope="module")
