@@ -72,7 +72,9 @@ def choose_survivors(documents: pa.Table, preferences: Sequence[str] = DEFAULT_P
     rows = len(documents)
     if pc.count_distinct(documents["id"]).as_py() != rows:
         raise UserError(
-            "two clustered documents have the same id", "survivors", "make ids unique before de-duplication"
+            "two clustered documents have the same id",
+            "survivors",
+            "ingest again with an --id-field that is unique, or is not there, so that records are numbered",
         )
     keys = {"cluster": documents["cluster"]}
     directions = [("cluster", "ascending")]
