@@ -169,7 +169,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
                 os.fsync(file.fileno())
         temporary.replace(target)
         if durable:
-            _sync_folder(target.parent)
+            sync_path(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -189,9 +189,9 @@ def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder survive a loss of power, so that no marker outlives what it speaks of."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Makes a file, or the renames in a folder, survive a loss of power: no marker may outlive what it speaks of."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -13,7 +13,6 @@ Cost: three times the model in FP32 on disk for each checkpoint kept, and one mo
 """
 
 import json
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -23,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dataproc.errors import UserError
-from dataproc.storage import TEMPORARY_PREFIX, commit_bytes
+from dataproc.storage import TEMPORARY_PREFIX, commit_bytes, sync_path
 from training.optimizer import optimizer_tensors, restore_optimizer
 
 MODEL_FILE = "model.safetensors"
@@ -56,17 +55,17 @@ def save_checkpoint(
         save_tensors(temporary / OPTIMIZER_FILE, optimizer_tensors(model, optimizer))
         (temporary / STATE_FILE).write_bytes(json_bytes(state))
         for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
+            sync_path(path)
+        sync_path(temporary)
         # A run killed between the two renames below leaves this folder, which `latest` does not name.
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(folder)
+    sync_path(folder)
     commit_bytes(str(folder / LATEST), target.name.encode())
-    _sync(folder)
+    sync_path(folder)
     _remove_old(folder, target, keep)
     return target
 
@@ -74,14 +73,6 @@ def save_checkpoint(
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """A safetensors file of these tensors."""
     save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, str(path))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_old(folder: Path, newest: Path, keep: int) -> None:

@@ -83,7 +83,7 @@ class Guard:
             except (UserError, OSError, MemoryError):
                 raise
             except Exception:
-                pass
+                pass  # some document of it: which one, and why, comes out below
             else:
                 yield result
                 return

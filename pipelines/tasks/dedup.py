@@ -80,6 +80,8 @@ def sign_part(task: TaskContext) -> dict[str, Any]:
     whole[row] = signature
     with storage.commit_file(task.work_path("signatures", f"{task.id}.bin")) as out:
         out.write(np.ascontiguousarray(whole))
+    left_out = pa.table({"row": np.setdiff1d(np.arange(documents), row)})
+    _write_ipc(task.work_path("left_out", f"{task.id}.arrow"), left_out)
     _write_ipc(task.work_path("quarantine", f"{task.id}.arrow"), task.guard.quarantine_table())
     return {"documents_in": documents, "key_bytes": key_bytes}
 
@@ -255,7 +257,8 @@ def apply_part(task: TaskContext) -> dict[str, Any]:
     with storage.open_input(task.work_path("quarantine", f"{task.id}.arrow")) as file:
         for bad in pa.ipc.open_file(file).read_all().to_pylist():
             task.guard.quarantine(bad["id"], bad["place"], bad["reason"], bad["text"])
-    left_out = task.guard.quarantine_table()["id"].combine_chunks()
+    with storage.open_input(task.work_path("left_out", f"{task.id}.arrow")) as file:
+        left_out = pa.ipc.open_file(file).read_all()["row"].to_numpy()
     removed = removals["row"].to_numpy()
     with open_part(path) as opened:
         schema = opened.schema_arrow.remove_metadata()
@@ -275,7 +278,7 @@ def apply_part(task: TaskContext) -> dict[str, Any]:
             duplicates.write(pa.RecordBatch.from_arrays([ids, *columns], schema=DUPLICATES_SCHEMA))
             keep = np.ones(batch.num_rows, bool)
             keep[rows] = False
-            keep &= ~pc.is_in(batch.column("id"), value_set=left_out).to_numpy(zero_copy_only=False)
+            keep[left_out[(left_out >= first) & (left_out < first + batch.num_rows)] - first] = False
             kept = batch.filter(pa.array(keep))
             writer.write(kept)
             counts.update(documents_in=batch.num_rows, kept=kept.num_rows, duplicates=len(rows))

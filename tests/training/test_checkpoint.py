@@ -61,7 +61,7 @@ def test_the_last_n_are_kept(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "step-000025"]
 
 
-CALLS = ["save_tensors", "_sync", "commit_bytes", "_remove_old"]
+CALLS = ["save_tensors", "sync_path", "commit_bytes", "_remove_old"]
 
 
 @pytest.mark.parametrize("call", CALLS)
