@@ -10,7 +10,7 @@ Local paths never touch fsspec, whose import costs 0.3 s.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -145,6 +145,27 @@ class DigestedFile:
         """Libraries that write a file close it, too; the commit is what ends it here."""
 
 
+_may_commit: Callable[[], None] | None = None
+
+
+@contextmanager
+def commits_only_while(check: Callable[[], None]) -> Iterator[None]:
+    """Calls `check` before and after anything is written in the block, in every thread of this process; a check that
+    raises stops the commit. An engine says by it that a worker still works for somebody."""
+    global _may_commit
+    before, _may_commit = _may_commit, check
+    try:
+        yield
+    finally:
+        _may_commit = before
+
+
+def require_commit() -> None:
+    """Raises when what this process works for is over (`commits_only_while`); called at both ends of a commit."""
+    if _may_commit is not None:
+        _may_commit()
+
+
 @contextmanager
 def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     """Writes `path` so that it appears whole when the block ends, or not at all when the block raises.
@@ -152,6 +173,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     Local: a temporary name in the same folder, fsync (unless not `durable`: it then survives the death of the process
     but not of the machine), rename. Object store: one PUT on close. Folders are made.
     """
+    require_commit()
     if is_url(path):
         filesystem, inner = _filesystem(path)
         if filesystem.protocol != ("file", "local"):
@@ -167,6 +189,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
             file.flush()
             if durable:
                 os.fsync(file.fileno())
+        require_commit()
         temporary.replace(target)
         if durable:
             sync_path(target.parent)
@@ -179,6 +202,7 @@ def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
     file = filesystem.open(inner, "wb")
     try:
         yield DigestedFile(file)
+        require_commit()
         file.close()
     except BaseException:
         with suppress(AttributeError):
@@ -231,10 +255,10 @@ def remove(path: str) -> None:
 
 
 def remove_temporaries(folder: str) -> int:
-    """Removes what killed attempts left in a local folder and below it; returns how many files."""
+    """Removes what killed attempts left in a local folder and below it; returns how many files and folders."""
     if is_url(folder) or not Path(folder).is_dir():
         return 0
-    stale = [path for path in Path(folder).rglob(f"{TEMPORARY_PREFIX}*") if path.is_file()]
+    stale = list(Path(folder).rglob(f"{TEMPORARY_PREFIX}*"))
     for path in stale:
-        path.unlink(missing_ok=True)
+        remove(str(path))
     return len(stale)

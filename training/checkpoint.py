@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dataproc.errors import UserError
-from dataproc.storage import TEMPORARY_PREFIX, commit_bytes, sync_path
+from dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
 from training.optimizer import optimizer_tensors, restore_optimizer
 
 MODEL_FILE = "model.safetensors"
@@ -48,6 +48,7 @@ def save_checkpoint(
     target = folder / checkpoint_name(state["step"])
     if latest_checkpoint(folder) == target:
         return target
+    require_commit()
     temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name}"
     temporary.mkdir(parents=True)
     try:
@@ -57,6 +58,7 @@ def save_checkpoint(
         for path in temporary.iterdir():
             sync_path(path)
         sync_path(temporary)
+        require_commit()
         # A run killed between the two renames below leaves this folder, which `latest` does not name.
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)

@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from dataproc.errors import UserError, require_extra
+from pipelines.engine.lease import ends_with_lease
 from pipelines.engine.task import Call, Ended
 from pipelines.engine.worker import run_call
 
@@ -124,4 +125,5 @@ def _run_on_ray(call: Call) -> Ended:
     kernels.configure()
     if call.kernels:
         kernels.compile_if_needed(lambda line: print(line, file=sys.stderr))  # noqa: T201 - the worker's own log
-    return run_call(call)
+    with ends_with_lease(call.folder, call.lease):
+        return run_call(call)

@@ -63,6 +63,7 @@ class Scheduler:
         folder: the stage's output folder.
         phase: names the folder of markers.
         kernels: the tasks call compiled kernels.
+        lease: this driver's token (`lease.py`).
         on_end: called with each task and its result as it is done.
         on_tick: called about twice a second while waiting.
         say: takes a line for people: retries, deaths and their causes.
@@ -75,6 +76,7 @@ class Scheduler:
         folder: str,
         phase: str,
         kernels: bool,
+        lease: str,
         on_end: Callable[[Task, dict[str, Any]], None],
         on_tick: Callable[[], None],
         say: Callable[[str], None],
@@ -83,6 +85,7 @@ class Scheduler:
         self._folder = folder
         self._phase = phase
         self._kernels = kernels
+        self._lease = lease
         self._on_end = on_end
         self._on_tick = on_tick
         self._say = say
@@ -142,6 +145,7 @@ class Scheduler:
                     skip=attempts.skip,
                     whole_machine=task.whole_machine,
                     kernels=self._kernels,
+                    lease=self._lease,
                 )
             )
 

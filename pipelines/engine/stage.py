@@ -20,6 +20,7 @@ from dataproc import storage
 from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.executor import Executor
+from pipelines.engine.lease import LEASE, require_lease, take_lease
 from pipelines.engine.lock import FolderLock
 from pipelines.engine.progress import Progress, make_progress
 from pipelines.engine.scheduler import Scheduler
@@ -149,10 +150,11 @@ class Session:
 class StageRun:
     """One run of a stage: its folder, and `map`, which carries a phase's tasks to their markers."""
 
-    def __init__(self, stage: Stage, folder: str, session: Session) -> None:
+    def __init__(self, stage: Stage, folder: str, session: Session, lease: str) -> None:
         self.stage = stage
         self.folder = folder
         self.session = session
+        self.lease = lease
         self.tasks_run = 0
 
     def path(self, *names: str) -> str:
@@ -190,6 +192,7 @@ class StageRun:
             folder=self.folder,
             phase=phase,
             kernels=self.stage.uses_kernels,
+            lease=self.lease,
             on_end=on_end,
             on_tick=lambda: progress.tick(watch() if watch else ""),
             say=progress.say,
@@ -229,19 +232,22 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         raise UserError("this is finished, and its plan is gone (copied without _state?)", where=folder, mend=mend)
     stage.check_inputs(folder)
     with FolderLock(_checked_folder(folder)):
+        lease = take_lease(folder)
         if session.overwrite:
             _clear(folder)
         elif (manifest := done_manifest(plan, folder)) is not None:  # another driver ended between look and lock
             return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
         storage.remove_temporaries(folder)
         _write_plan(plan, folder)
-        run = StageRun(stage, folder, session)
+        run = StageRun(stage, folder, session, lease)
         summary = stage.run(run)
         _check_unchanged(stage, plan, folder)
         manifest = _manifest(stage, plan, summary)
         _remove_orphans(folder, manifest)
         # All markers are there, so nothing needs these again; after the manifest, a kill would leave them for good.
         storage.remove(storage.join(folder, state.WORK))
+        storage.remove_temporaries(folder)  # workers of a killed driver may have ended in the middle of writing
+        require_lease(folder, lease)
         storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
     seconds = time.monotonic() - started
     _record_time(folder, seconds, session)
@@ -296,7 +302,7 @@ def _clear(folder: str) -> None:
     """
     storage.remove(storage.join(folder, state.MANIFEST))
     for name in storage.list_names(storage.join(folder, state.STATE)):
-        if name not in ("driver.lock", "plan.json"):
+        if name not in ("driver.lock", LEASE, "plan.json"):
             storage.remove(storage.join(folder, state.STATE, name))
     for name in storage.list_names(folder):
         if name != state.STATE:

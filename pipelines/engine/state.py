@@ -4,6 +4,7 @@ Everything outside `_state/` is a pure function of inputs, settings and seed, an
 What is not (times, attempts, hosts, modification times of inputs) lives below `_state/`:
 
     <stage>/_manifest.json                  written last: what is here, from what, and the counts
+    <stage>/_state/driver.lease             the token of the driver that workers may write for (`lease.py`)
     <stage>/_state/plan.json                settings and input identities; a run that differs is refused
     <stage>/_state/<phase>/<task>.json      marker of a finished task, written after its outputs
     <stage>/_state/<phase>/<task>.at        the document that a careful attempt is working on

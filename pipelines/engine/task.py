@@ -31,8 +31,8 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, and whether
-    it calls compiled kernels (which a node that never ran one compiles first)."""
+    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, whether it calls
+    compiled kernels (which a node that never ran one compiles first), and the token of the driver that it is for."""
 
     ticket: int
     function: str
@@ -45,6 +45,7 @@ class Call:
     skip: Mapping[str, str] = field(default_factory=dict)
     whole_machine: bool = False
     kernels: bool = False
+    lease: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

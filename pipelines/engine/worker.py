@@ -11,12 +11,14 @@ import platform
 import time
 import traceback
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from dataproc import storage
 from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.guard import Guard
+from pipelines.engine.lease import require_lease
 from pipelines.engine.task import Call, Ended, TaskError
 
 TRANSIENT_ERRNO = {
@@ -60,18 +62,18 @@ def run_call(call: Call) -> Ended:
     """Runs a task to its marker. Never raises: an exception comes back as a `TaskError`."""
     started = time.monotonic()
     try:
-        module, _, name = call.function.partition(":")
-        context = TaskContext(call)
-        result = getattr(importlib.import_module(module), name)(context)
-        marker = {
-            "task": call.task,
-            "result": result,
-            "seconds": round(time.monotonic() - started, 3),
-            "finished": time.time(),
-            "attempt": call.attempt,
-            "worker": f"{platform.node()}:{os.getpid()}",
-        }
-        storage.commit_bytes(state.marker_path(call.folder, call.phase, call.task), state.to_json(marker))
+        with storage.commits_only_while(partial(require_lease, call.folder, call.lease)):
+            module, _, name = call.function.partition(":")
+            result = getattr(importlib.import_module(module), name)(TaskContext(call))
+            marker = {
+                "task": call.task,
+                "result": result,
+                "seconds": round(time.monotonic() - started, 3),
+                "finished": time.time(),
+                "attempt": call.attempt,
+                "worker": f"{platform.node()}:{os.getpid()}",
+            }
+            storage.commit_bytes(state.marker_path(call.folder, call.phase, call.task), state.to_json(marker))
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise

@@ -91,13 +91,34 @@ def test_an_object_that_failed_is_not_uploaded_by_its_finaliser(monkeypatch: pyt
     assert puts == [b"whole"]
 
 
+def test_a_commit_whose_reason_is_gone_is_stopped_at_either_end(folder: str) -> None:
+    path, gone = storage.join(folder, "name"), False
+
+    def check() -> None:
+        if gone:
+            raise UserError("it is gone")
+
+    with storage.commits_only_while(check):
+        with pytest.raises(UserError), storage.commit_file(path) as file:
+            file.write(b"text")
+            gone = True
+        with pytest.raises(UserError), storage.commit_file(path):
+            pytest.fail("a commit began")
+    assert storage.list_names(folder) == []
+    storage.commit_bytes(path, b"text")
+    assert storage.read_bytes(path) == b"text"
+
+
 def test_temporaries_are_not_listed_and_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / ".tmp-abc-part").write_bytes(b"x")
     (tmp_path / "below" / ".tmp-def-part").write_bytes(b"x")
     (tmp_path / "part").write_bytes(b"x")
+    (tmp_path / "below" / ".tmp-123-checkpoint").mkdir()
+    (tmp_path / "below" / ".tmp-123-checkpoint" / "weights").write_bytes(b"x")
     assert storage.list_names(str(tmp_path)) == ["below", "part"]
-    assert storage.remove_temporaries(str(tmp_path)) == 2
+    assert storage.remove_temporaries(str(tmp_path)) == 3
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["below", "part"]
     assert storage.remove_temporaries(str(tmp_path / "nowhere")) == 0
 
 

@@ -7,6 +7,7 @@ import torch
 
 import training.checkpoint as checkpoint
 from dataproc.errors import UserError
+from dataproc.storage import commits_only_while
 from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.config import preset
 from training.loss import losses
@@ -106,6 +107,15 @@ def _no_rmtree_in_a_dead_process(dead):
             real(path, ignore_errors=ignore_errors)
 
     return rmtree
+
+
+def test_a_trainer_whose_driver_is_gone_writes_no_checkpoint(tmp_path: Path):
+    def check() -> None:
+        raise UserError("another driver has taken this output over")
+
+    with commits_only_while(check), pytest.raises(UserError):
+        _save(tmp_path, 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_checkpoint_yet(tmp_path: Path):
