@@ -21,13 +21,10 @@ def random_key(seed: int, purpose: str, name: str) -> int:
 
 def random_keys(seed: int, purpose: str, names: pa.Array) -> np.ndarray:
     """Keys of many things at once: uint64 of shape (N,). Equals `random_key` item by item."""
-    prefix = xxhash.xxh3_64(f"{seed}\0{purpose}\0".encode())
-    keys = np.empty(len(names), np.uint64)
-    for row, name in enumerate(names.to_pylist()):  # ids are short: the digest call is the whole cost (0.4 us)
-        state = prefix.copy()
-        state.update(name.encode("utf-8", "surrogatepass"))
-        keys[row] = state.intdigest()
-    return keys
+    prefix, digest = f"{seed}\0{purpose}\0".encode(), xxhash.xxh3_64_intdigest
+    spelled = names.cast(pa.large_binary()).to_pylist()
+    # Ids are short: 0.25 us each, nearly all of it the calls
+    return np.fromiter((digest(prefix + name) for name in spelled), np.uint64, len(spelled))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

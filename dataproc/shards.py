@@ -2,12 +2,19 @@
 
 A shard `shard-00000.arrow` has one row a sequence: `tokens`, L of them (a fixed-size list, so a sequence is a slice of
 one flat int32 buffer), and `segments`, which says in order which document each stretch of tokens comes from, from which
-of its tokens on, and whether it was rearranged to fill in the middle. Padding comes after the last segment. Buffers
-are not compressed, so reading a sequence is a page fault and no decoding. The schema's metadata hold the `ShardHeader`
-as JSON under the key `corpusmill`: whoever has the file knows its tokenizer, special ids, packing, FIM and seed.
+of its tokens on, and whether it was rearranged to fill in the middle. Padding comes after the last segment. The
+schema's metadata hold the `ShardHeader` as JSON under the key `corpusmill`: whoever has the file knows its tokenizer,
+special ids, packing, FIM and seed.
 
-Cost: 4 bytes a token and about 60 a segment; writing runs at the disk's speed. Memory: the arrays of one shard when it
-is written; when it is read, what the pages in use take. This module imports no kernels: `training` reads shards, too.
+Tokens are stored in one of three ways (`STORAGES`), which differ in bytes and in what a reader does:
+
+    plain    4 bytes a token; reading a sequence is a page fault and no decoding
+    packed   3 bytes a token, ids up to 2**24 - 1; a reader widens the sequences that it takes
+    zstd     about 2 bytes a token of text; a reader decodes the record batch (4 MiB) that a sequence is in
+
+What each costs in speed is in docs/performance.md. Segments take about 60 bytes each, less under zstd. Memory: the
+arrays of one shard when it is written; when it is read, what the pages in use take, and a table of a `zstd` shard as
+much as it is plain. This module imports no kernels: `training` reads shards, too.
 """
 
 import json
@@ -19,10 +26,12 @@ import numpy as np
 import pyarrow as pa
 
 from dataproc.errors import UserError
-from dataproc.storage import commit_file, is_url, join, list_names, open_input
+from dataproc.storage import commit_file, exists, is_url, join, list_names, open_input, read_bytes, size
 
-VERSION = 1
+VERSION = 2
 METADATA_KEY = b"corpusmill"
+STORAGES = ("plain", "packed", "zstd")
+PACKED_BYTES = 3
 
 BATCH_TOKENS = 1 << 20
 """Tokens of a record batch (4 MiB), rounded down to whole sequences; all batches but the last have as many rows."""
@@ -36,7 +45,8 @@ SEGMENT_FIELDS = [
 ]
 SEGMENT_TYPE = pa.list_(pa.field("item", pa.struct(SEGMENT_FIELDS), nullable=False))
 
-_NAME = re.compile(r"shard-(\d{5,})\.arrow")
+_NAME = re.compile(r"shard-(\d{5,})(?:_(\d{3,}))?\.arrow")
+_MANIFEST = "_manifest.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class ShardHeader:
         model_rows: rows of the model's embedding, at least `vocab_size`.
         seed: of everything drawn at random (FIM, boundary splits).
         packing, fim: the settings of those steps, as plain JSON values.
+        group: what all documents of this shard have in common ("code", "web:0-4096"), "" where they are mixed.
+        storage: one of `STORAGES`.
     """
 
     tokenizer: str
@@ -73,6 +85,8 @@ class ShardHeader:
     seed: int
     packing: dict[str, Any] = field(default_factory=dict)
     fim: dict[str, Any] = field(default_factory=dict)
+    group: str = ""
+    storage: str = "plain"
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -92,6 +106,8 @@ class ShardHeader:
             whole = all(type(number) is int for number in numbers) and header.sequence_length > 0
             if not whole or not isinstance(header.packing, dict) or not isinstance(header.fim, dict):
                 raise TypeError("a field has a value of the wrong kind")
+            if not isinstance(header.group, str) or header.storage not in STORAGES:
+                raise TypeError(f"group {header.group!r} or storage {header.storage!r} is unknown")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"this shard's header cannot be read ({error})", where, "pack again") from error
         return header
@@ -99,7 +115,9 @@ class ShardHeader:
 
 def shard_schema(header: ShardHeader) -> pa.Schema:
     """The Arrow schema of a shard, header included."""
-    tokens = pa.list_(pa.field("item", pa.int32(), nullable=False), header.sequence_length)
+    length = header.sequence_length
+    plain = pa.list_(pa.field("item", pa.int32(), nullable=False), length)
+    tokens = pa.binary(PACKED_BYTES * length) if header.storage == "packed" else plain
     columns = [pa.field("tokens", tokens, nullable=False), pa.field("segments", SEGMENT_TYPE, nullable=False)]
     return pa.schema(columns, metadata={METADATA_KEY: header.to_json().encode()})
 
@@ -132,6 +150,8 @@ def write_shard(path: str, header: ShardHeader, tokens: np.ndarray, segments: pa
     Args:
         tokens: int32 of shape (S, L), C order.
         segments: one list a sequence, as from `segment_column`.
+
+    Raises UserError when an id does not fit the storage.
     """
     sequences, length = tokens.shape
     if length != header.sequence_length or len(segments) != sequences:
@@ -139,15 +159,50 @@ def write_shard(path: str, header: ShardHeader, tokens: np.ndarray, segments: pa
             f"tokens {tokens.shape} and {len(segments)} segment lists do not fit L={header.sequence_length}"
         )
     schema = shard_schema(header)
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if header.storage == "zstd" else None)
     rows = rows_per_batch(length)
-    with commit_file(path) as file, pa.ipc.new_file(file, schema) as writer:
+    with commit_file(path) as file, pa.ipc.new_file(file, schema, options=options) as writer:
         for first in range(0, sequences, rows):
-            flat = pa.array(np.ascontiguousarray(tokens[first : first + rows], np.int32).reshape(-1))
-            column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("tokens").type)
+            column = _token_column(header, np.ascontiguousarray(tokens[first : first + rows], np.int32), schema)
             # `take` makes fresh buffers: those of a slice would carry their history into the file
             part = segments.take(pa.array(np.arange(first, first + len(column))))
             writer.write_batch(pa.RecordBatch.from_arrays([column, part], schema=schema))
     return file.bytes, file.digest
+
+
+def _token_column(header: ShardHeader, tokens: np.ndarray, schema: pa.Schema) -> pa.Array:
+    """The `tokens` column of one record batch, from int32 (rows, L)."""
+    kind = schema.field("tokens").type
+    if header.storage != "packed":
+        return pa.FixedSizeListArray.from_arrays(pa.array(tokens.reshape(-1)), type=kind)
+    if header.vocab_size > 1 << (8 * PACKED_BYTES):
+        raise UserError(f"{header.vocab_size:,} ids do not fit 3 bytes", mend="use storage plain or zstd")
+    narrow = np.ascontiguousarray(tokens.astype("<i4", copy=False).view(np.uint8).reshape(-1, 4)[:, :PACKED_BYTES])
+    return pa.Array.from_buffers(kind, len(tokens), [None, pa.py_buffer(narrow)])
+
+
+def unpack_rows(packed: np.ndarray) -> np.ndarray:
+    """int32 (rows, L) from uint8 (rows, 3 L) of the storage `packed`."""
+    rows, length = len(packed), packed.shape[1] // PACKED_BYTES
+    wide = np.zeros((rows, length, 4), np.uint8)
+    wide[:, :, :PACKED_BYTES] = packed.reshape(rows, length, PACKED_BYTES)
+    return wide.view("<i4").reshape(rows, length)
+
+
+def token_rows(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
+    """The `tokens` column as it lies in the file, a view: int32 (rows, L), or uint8 (rows, 3 L) where it is packed."""
+    column = batch.column("tokens")
+    if header.storage != "packed":
+        return column.flatten().to_numpy().reshape(-1, header.sequence_length)
+    width = PACKED_BYTES * header.sequence_length
+    flat = np.frombuffer(column.buffers()[1], np.uint8)
+    return flat[column.offset * width : (column.offset + len(column)) * width].reshape(len(column), width)
+
+
+def batch_tokens(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
+    """The tokens of a record batch: int32 (rows, L); a view of the mapped file but for the storage `packed`."""
+    rows = token_rows(header, batch)
+    return unpack_rows(rows) if header.storage == "packed" else rows
 
 
 def rows_per_batch(sequence_length: int) -> int:
@@ -155,9 +210,9 @@ def rows_per_batch(sequence_length: int) -> int:
     return max(1, BATCH_TOKENS // sequence_length)
 
 
-def open_shard(path: str) -> tuple[ShardHeader, pa.Table]:
-    """(header, table) of a shard. A local file is memory-mapped, so the table takes no memory until it is looked at; a
-    remote one is read whole.
+def open_reader(path: str) -> tuple[ShardHeader, pa.ipc.RecordBatchFileReader]:
+    """(header, reader) of a shard: `reader.get_batch(i)` gives one record batch, of a local file as views of its map
+    (decoded first where the storage is `zstd`); a remote file is read whole.
 
     Raises UserError for a file that is missing, truncated, or no shard of ours.
     """
@@ -167,38 +222,99 @@ def open_shard(path: str) -> tuple[ShardHeader, pa.Table]:
             mapped = pa.memory_map(path)
         else:
             mapped = pa.BufferReader(source.read())
-        table = pa.ipc.open_file(mapped).read_all()
-        table.validate()
+        reader = pa.ipc.open_file(mapped)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"this is not a whole Arrow file ({error})", path, "it may be truncated: fetch it or pack it again"
-        ) from error
+        raise _truncated(path, error) from error
     finally:
         source.close()
-    metadata = table.schema.metadata or {}
+    metadata = reader.schema.metadata or {}
     if METADATA_KEY not in metadata:
         raise UserError("this Arrow file is no corpusmill shard: it has no header", path, "name a folder of shards")
     header = ShardHeader.from_json(metadata[METADATA_KEY], path)
-    if not table.schema.equals(shard_schema(header)):
+    if not reader.schema.equals(shard_schema(header)):
         raise UserError("this shard's columns are not those of its version", path, "pack again")
+    return header, reader
+
+
+def open_shard(path: str) -> tuple[ShardHeader, pa.Table]:
+    """(header, table) of a whole shard. A local file is memory-mapped, so the table takes no memory until it is looked
+    at (but one of the storage `zstd` is decoded here).
+
+    Raises UserError as `open_reader` does, and for a file that is damaged further on.
+    """
+    header, reader = open_reader(path)
+    try:
+        table = reader.read_all()
+        table.validate()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _truncated(path, error) from error
     return header, table
 
 
-def token_batches(table: pa.Table) -> list[np.ndarray]:
-    """The tokens of each record batch: int32 of shape (rows, L), views of the mapped file."""
-    length = table.schema.field("tokens").type.list_size
-    return [chunk.flatten().to_numpy().reshape(-1, length) for chunk in table["tokens"].chunks]
+def _truncated(path: str, error: Exception) -> UserError:
+    return UserError(
+        f"this is not a whole Arrow file ({error})", path, "it may be truncated: fetch it or pack it again"
+    )
 
 
-def shard_name(number: int) -> str:
-    """The file name of shard `number`."""
-    return f"shard-{number:05d}.arrow"
+def shard_name(number: int, part: int = 0) -> str:
+    """The file name of a shard: `number` is that of the task that wrote it, `part` counts its shards."""
+    return f"shard-{number:05d}.arrow" if part == 0 else f"shard-{number:05d}_{part:03d}.arrow"
 
 
 def list_shards(folder: str) -> list[str]:
-    """Paths of the shards directly in a folder, by number."""
-    found = [(int(match[1]), name) for name in list_names(folder) if (match := _NAME.fullmatch(name))]
-    return [join(folder, name) for _, name in sorted(found)]
+    """Paths of the shards directly in a folder, by number and part."""
+    found = [
+        (int(match[1]), int(match[2] or 0), name) for name in list_names(folder) if (match := _NAME.fullmatch(name))
+    ]
+    return [join(folder, name) for _, _, name in sorted(found)]
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """A shard of a set as it is known without opening it.
+
+    Attributes:
+        path: of the file.
+        rows: sequences.
+        group: as in its header.
+        bytes, digest: of the file; the digest (xxh3-128) is "" where no manifest tells it.
+        tokens: without padding; 0 where no manifest tells.
+    """
+
+    path: str
+    rows: int
+    group: str
+    bytes: int
+    digest: str
+    tokens: int
+
+
+def shard_entries(folder: str) -> list[ShardEntry]:
+    """The shards of a folder in order, by its manifest, so that a loader of 100,000 shards opens none of them first.
+
+    The held-back shards of `validation/` stand in the manifest above it. Where there is no manifest every shard is
+    opened. Raises UserError when a shard of the manifest is not there (local folders), or a file is no shard.
+    """
+    paths = list_shards(folder)
+    above, _, name = folder.rstrip("/").rpartition("/")
+    for base, prefix in ((folder, ""), (above or "/", f"{name}/")):
+        if not exists(manifest := join(base, _MANIFEST)):
+            continue
+        told = json.loads(read_bytes(manifest))
+        listed = [entry for entry in [*told["parts"], *told["files"]] if "group" in entry]
+        here = {join(base, each["path"]): each for each in listed if each["path"].rpartition("/")[0] == prefix[:-1]}
+        if not here:
+            continue
+        if missing := sorted(here.keys() - set(paths)):
+            raise UserError("a shard of the manifest is not here", where=missing[0], mend="fetch it or pack again")
+        wanted = ("rows", "group", "bytes", "digest", "tokens")
+        return [ShardEntry(path, *(here[path][key] for key in wanted)) for path in paths if path in here]
+    entries = []
+    for path in paths:
+        header, table = open_shard(path)
+        entries.append(ShardEntry(path, table.num_rows, header.group, size(path), "", 0))
+    return entries
 
 
 def verify_shard(path: str, examples: int = 3) -> list[str]:
@@ -216,8 +332,9 @@ def verify_shard(path: str, examples: int = 3) -> list[str]:
         return [f"damaged columns: {error}"]
     found: dict[str, list[str]] = {}
     row = 0
-    for tokens, segments in zip(token_batches(table), table["segments"].chunks, strict=True):
-        for kind, rows in _batch_problems(header, tokens, segments):
+    for batch in table.to_batches():
+        tokens = batch_tokens(header, batch)
+        for kind, rows in _batch_problems(header, tokens, batch.column("segments")):
             found.setdefault(kind, []).extend(str(row + int(r)) for r in rows)
         row += len(tokens)
     return [

@@ -49,6 +49,8 @@ def _pack(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("bytes per token", f"{facts['bytes_per_token']:.2f}"),
         ("sequences", f"{counts['sequences']:,}"),
         ("fill", f"{facts['fill']:.2%}"),
+        ("documents cut", f"{counts['cut']:,}"),
+        *([("  by cutting a stream", f"{facts['packing']['concat']['cut']:,}")] if "packing" in facts else []),
         ("documents with FIM", f"{counts['fim_documents']:,}"),
         ("documents held back", f"{counts['validation_documents']:,}"),
     ]

@@ -193,6 +193,7 @@ class Tokenizer:
         fingerprint: digest of `tokenizer.json`.
         vocab_size: ids in all, special ones included.
         model_rows: rows that a model's embedding should have: `vocab_size`, padded.
+        spellings: large_binary (vocab_size,), the bytes of each id; of a special one, its name.
     """
 
     def __init__(self, vocabulary: Vocabulary, special: SpecialTokens, pattern: str, fingerprint: str) -> None:
@@ -203,7 +204,7 @@ class Tokenizer:
         self.vocab_size = special.vocab_size
         self.model_rows = special.model_rows
         added = [token.text.encode() for token in special.tokens[vocabulary.specials :]]
-        self._token_bytes = pa.concat_arrays([vocabulary.tokens, pa.array(added, pa.large_binary())])
+        self.spellings = pa.concat_arrays([vocabulary.tokens, pa.array(added, pa.large_binary())])
         pairs = np.zeros((1 << (4 * len(vocabulary.merges)).bit_length(), 2), np.uint64)
         enter_merges(read_only(vocabulary.merges.astype(np.int32)), pairs)
         self._merges = Merges(pairs, read_only(vocabulary.byte_ids()))
@@ -267,7 +268,7 @@ class Tokenizer:
         ids = np.asarray(ids)
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
             raise UserError(f"there are {self.vocab_size:,} token ids; {ids.min()} to {ids.max()} were to be decoded")
-        offsets, data = read_text(self._token_bytes.take(pa.array(ids.astype(np.int64))))
+        offsets, data = read_text(self.spellings.take(pa.array(ids.astype(np.int64))))
         return data[offsets[0] : offsets[-1]].tobytes()
 
     def token_bytes(self, token: int) -> bytes:

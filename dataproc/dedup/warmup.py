@@ -4,6 +4,8 @@ Each public function is called once on a tiny input: the dtypes are those of pro
 themselves cast to them. Cold this takes some seconds of one core; when the cache has them, a fraction of one.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -24,10 +26,13 @@ def compile_kernels() -> None:
     components.components(*pairs)
     components.component_labels(2, *rows)
 
-    splits = fim.draw_splits(texts, np.arange(3, dtype=np.uint64), np.ones(3, bool), 1.0, 1, 100)
-    pieces, _ = fim.piece_texts(texts, splits)
-    tokens = pa.array([[1, 2]] * len(pieces), pa.list_(pa.int32()))
+    tokens = pa.array([[1, 2, 3], [1, 2, 3], []], pa.list_(pa.int32()))
+    draws: dict[str, Any] = {"keys": np.arange(3, dtype=np.uint64), "rates": np.ones(3), "minimum": 1, "maximum": 100}
+    tables: dict[str, Any] = {"token_lengths": np.full(4, 9), "starts_character": np.ones(4, bool)}
+    fim.draw_splits(texts, **draws)
+    splits = fim.draw_token_splits(tokens, texts, **draws, **tables)
+    pieces, _ = fim.cut_tokens(tokens, splits)
     special = SpecialIds(eos=0, pad=0, fim_begin=3, fim_hole=4, fim_end=5)
-    documents = fim.assemble(tokens, splits, special)
+    documents = fim.assemble(pieces, splits, special)
     placement = packing.pack(documents.value_lengths().to_numpy(), capacity=16)
     packing.fill(placement, documents, special.pad)

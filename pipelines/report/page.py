@@ -172,12 +172,25 @@ def _pack(stage: StageOutput) -> dict[str, Any]:
         ("padding", f"{counts['padding']:,} tokens"),
         ("documents cut", f"{counts['cut']:,} ({counts['cut'] / packed:.1%})"),
         ("cut though they would fit", f"{counts['cut_needlessly']:,}"),
+        *_against_concat(facts.get("packing"), packed),
         ("rearranged to fill in the middle", f"{counts['fim_documents']:,} ({counts['fim_documents'] / kept:.1%})"),
         ("tokens split at boundaries", f"{counts['boundary_splits']:,}"),
         ("bytes per token", f"{facts['bytes_per_token']:.3f}"),
         ("held back", f"{counts['validation_documents']:,} documents, {counts['validation_sequences']:,} sequences"),
     ]
     return {"facts": rows, "tables": _token_tables(facts["tokens_by"])}
+
+
+def _against_concat(packing: Mapping[str, Any] | None, documents: int) -> list[tuple[str, str]]:
+    """What packing saved: tokens without their context, and what cutting a stream every L tokens would have done."""
+    if packing is None:  # a set of before version 2
+        return []
+    plain = packing["concat"]
+    return [
+        ("tokens that lost context", f"{packing['lost_context']:.1%}, in a cut stream {plain['lost_context']:.1%}"),
+        ("documents a cut stream would cut", f"{plain['cut']:,} ({plain['cut'] / documents:.1%})"),
+        ("of them would fit", f"{plain['cut_needlessly']:,}"),
+    ]
 
 
 def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:

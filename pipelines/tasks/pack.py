@@ -1,9 +1,16 @@
-"""The workers' side of packing: parts of documents to one shard, in one pass over the text."""
+"""The workers' side of packing: parts of documents to sequences, in one pass over the text, and those into shards.
+
+A task packs its documents, group by group, and writes as many full shards as they give. What is left of each group
+(less than a shard) is its tail, an intermediate file; a second phase joins the tails of all tasks into full shards, so
+that all shards of a group hold the same number of sequences but its last one. Only tails are written twice.
+
+Tokens are never joined into one array: sequences are filled from the batches as they were encoded, a shard at a time.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,186 +18,182 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.datasets import read_batches, write_table
-from dataproc.fim import assemble, draw_splits, piece_texts
-from dataproc.packing import fill, pack, report
-from dataproc.randomness import random_keys, uniforms
-from dataproc.shards import ShardHeader, SpecialIds, segment_column, write_shard
+from dataproc.packing import Placement, fill, pack, report
+from dataproc.shards import ShardHeader, batch_tokens, open_shard, segment_column, shard_name, write_shard
 from pipelines.engine.worker import TaskContext
+from pipelines.tasks.encoding import COLUMNS, Encoded, encode_documents, load_encoder, shard_header
 from pipelines.tasks.outputs import write_quarantine
-from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
-from tokenizer.encoder import Tokenizer
 
 VALIDATION = "validation"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Documents as tokens: columns of N documents, and what was done to them."""
+class Documents:
+    """The encoded documents of a task: columns of N documents, their tokens in batches, and their lengths."""
 
-    table: pa.RecordBatch  # id, source, kind, language, fim, held_back
-    tokens: pa.LargeListArray
-    boundary_splits: int
-    text_bytes: int
+    table: pa.Table
+    tokens: list[pa.LargeListArray]
+    lengths: np.ndarray
 
-
-@cache
-def _tokenizer(folder: str) -> tuple[Tokenizer, BoundaryTable]:
-    """One tokenizer for each worker process: its pretoken cache stays warm from task to task."""
-    tokenizer = Tokenizer.load(folder)
-    return tokenizer, boundary_table(tokenizer)
+    @classmethod
+    def join(cls, encoded: Sequence[Encoded]) -> "Documents":
+        """All batches of a task, numbered through."""
+        tokens = [each.tokens for each in encoded]
+        lengths = np.concatenate([pc.list_value_length(chunk).to_numpy() for chunk in tokens])
+        return cls(pa.Table.from_batches([each.table for each in encoded]).combine_chunks(), tokens, lengths)
 
 
 def write_vocabulary(task: TaskContext) -> dict[str, Any]:
     """`vocabulary.parquet`: the bytes of every id, so that shards can be read without the tokenizer."""
-    tokenizer, _ = _tokenizer(task.arguments["tokenizer"])
-    spelled = [tokenizer.token_bytes(number) for number in range(tokenizer.vocab_size)]
-    special = set(tokenizer.special.ids.values())
-    table = pa.table(
-        {
-            "id": pa.array(range(len(spelled)), pa.int32()),
-            "bytes": pa.array(spelled, pa.binary()),
-            "special": pa.array([number in special for number in range(len(spelled))]),
-        }
-    )
+    tokenizer = load_encoder(task.arguments["tokenizer"]).tokenizer
+    numbers = np.arange(tokenizer.vocab_size, dtype=np.int32)
+    special = np.isin(numbers, list(tokenizer.special.ids.values()))
+    spelled = tokenizer.spellings.cast(pa.binary())
+    table = pa.table({"id": pa.array(numbers), "bytes": spelled, "special": pa.array(special)})
     entry = {"path": "vocabulary.parquet"} | write_table(task.path("vocabulary.parquet"), table)
     return {"files": [entry], "fingerprint": tokenizer.fingerprint}
 
 
-def pack_shard(task: TaskContext) -> dict[str, Any]:
-    """Encodes, splits, rearranges and packs a group of parts into `shard-NNNNN.arrow` (and one of held-back ones)."""
-    arguments = task.arguments
-    tokenizer, _ = _tokenizer(arguments["tokenizer"])
-    work = partial(encode_documents, settings=arguments)
+def pack_documents(task: TaskContext) -> dict[str, Any]:
+    """Encodes and packs a group of parts into full shards, and a tail of each group of documents."""
+    settings = task.arguments
+    work = partial(encode_documents, settings=settings)
     encoded = [
         piece
-        for path in arguments["paths"]
-        for batch in read_batches(path, ["id", "text", "source", "kind", "language"])
+        for path in settings["paths"]
+        for batch in read_batches(path, list(COLUMNS))
         for piece in task.guard.each(batch, work, path)
     ]
-    header = shard_header(tokenizer, arguments)
-    table = pa.Table.from_batches([each.table for each in encoded]) if encoded else None
-    if table is None:
-        return _result(task, [], [], encoded, 0)
-    table = table.combine_chunks()
-    tokens = pa.concat_arrays([each.tokens for each in encoded])
-    held_back = table["held_back"].combine_chunks()
-    parts: list[dict[str, Any]] = []
-    files: list[dict[str, Any]] = []
-    totals: Counter[str] = Counter()
-    for folder, mask in (("", pc.invert(held_back)), (VALIDATION, held_back)):
-        entry, counts = _write(task, header, folder, table.filter(mask), tokens.filter(mask))
-        (files if folder else parts).extend(entry)
-        totals.update(counts)
-    return _result(task, parts, files, encoded, table.num_rows) | totals | {"tokens_by": _tokens_by(table, tokens)}
-
-
-def encode_documents(batch: pa.RecordBatch, settings: Mapping[str, Any]) -> Encoded:
-    """Tokens of a batch of documents, each a function of its own text, id and the settings."""
-    tokenizer, joined = _tokenizer(settings["tokenizer"])
-    ids, text, seed = batch.column("id"), batch.column("text"), settings["seed"]
-    eligible = np.ones(batch.num_rows, bool)
-    if settings["fim_kinds"]:
-        named = pc.is_in(batch.column("kind"), value_set=pa.array(settings["fim_kinds"], pa.string()))
-        eligible = named.to_numpy(zero_copy_only=False)
-    splits = draw_splits(
-        text,
-        random_keys(seed, "fim", ids),
-        eligible,
-        settings["fim_rate"],
-        settings["fim_minimum"],
-        settings["fim_maximum"],
-    )
-    pieces, document = piece_texts(text, splits)
-    tokens = tokenizer.encode(pieces)
-    touched = 0
-    if settings["boundary_split"]:
-        # Pieces of one document draw from different streams: the key is moved on by the piece's number.
-        first = np.searchsorted(document, document)
-        number = (np.arange(len(document)) - first).astype(np.uint64)
-        keys = random_keys(seed, "boundary", ids)[document] + number
-        tokens, touched = split_joined(tokens, keys, settings["boundary_split"], joined)
-    whole = assemble(tokens, splits, special_ids(tokenizer), settings["fim_mode"], bos=settings["bos"])
-    held_back = uniforms(random_keys(seed, VALIDATION, ids)) < settings["validation_share"]
-    table = batch.select(["id", "source", "kind", "language"])
-    table = table.append_column("fim", pa.array(splits.fim)).append_column("held_back", pa.array(held_back))
-    text_bytes = int(pc.sum(pc.binary_length(text)).as_py() or 0)
-    return Encoded(table=table, tokens=whole, boundary_splits=touched, text_bytes=text_bytes)
-
-
-def special_ids(tokenizer: Tokenizer) -> SpecialIds:
-    """The ids that shards name."""
-    special = tokenizer.special
-    return SpecialIds(
-        eos=special.eos,
-        pad=special.pad,
-        bos=special.bos,
-        fim_begin=special.fim_begin,
-        fim_hole=special.fim_hole,
-        fim_end=special.fim_end,
-    )
-
-
-def shard_header(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> ShardHeader:
-    """The header of every shard of the set."""
-    return ShardHeader(
-        tokenizer=tokenizer.fingerprint,
-        sequence_length=settings["sequence_length"],
-        special=special_ids(tokenizer),
-        vocab_size=tokenizer.vocab_size,
-        model_rows=tokenizer.model_rows,
-        seed=settings["seed"],
-        packing={"policy": settings["packing"], "boundary_split": settings["boundary_split"]},
-        fim={name.removeprefix("fim_"): settings[name] for name in settings if name.startswith("fim_")},
-    )
-
-
-def _write(
-    task: TaskContext, header: ShardHeader, folder: str, table: pa.Table, tokens: pa.LargeListArray
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Packs and writes documents to one shard; nothing is written where there are none."""
-    prefix = f"{folder}_" if folder else ""
-    if not table.num_rows:
-        return [], {f"{prefix}sequences": 0}
-    placement = pack(pc.list_value_length(tokens).to_numpy(), header.sequence_length, header.packing["policy"])
-    rows = pa.array(placement.document)
-    segments = segment_column(
-        placement.bounds,
-        table["id"].combine_chunks().take(rows),
-        table["source"].combine_chunks().take(rows),
-        placement.start,
-        placement.length,
-        table["fim"].combine_chunks().take(rows).to_numpy(zero_copy_only=False),
-    )
-    name = "/".join(part for part in (folder, f"{task.id}.arrow") if part)
-    size, digest = write_shard(task.path(name), header, fill(placement, tokens, header.special.pad), segments)
-    measured = report(placement)
-    entry = {"path": name, "rows": measured.sequences, "bytes": size, "digest": digest, "tokens": measured.tokens}
-    if folder:
-        return [entry], {f"{prefix}sequences": measured.sequences, f"{prefix}documents": table.num_rows}
-    wanted = ("sequences", "tokens", "padding", "cut", "cut_needlessly")
-    return [entry], {key: int(getattr(measured, key)) for key in wanted}
-
-
-def _tokens_by(table: pa.Table, tokens: pa.LargeListArray) -> dict[str, dict[str, int]]:
-    counted = table.append_column("tokens", pc.list_value_length(tokens))
-    found = {}
-    for column in ("source", "kind", "language"):
-        sums = counted.group_by(column).aggregate([("tokens", "sum")])
-        found[column] = {row[column] or "unknown": int(row["tokens_sum"]) for row in sums.to_pylist()}
-    return found
-
-
-def _result(
-    task: TaskContext, parts: list[Any], files: list[Any], encoded: Sequence[Encoded], documents: int
-) -> dict[str, Any]:
-    return {
-        "documents_in": documents + task.guard.quarantined,
-        "kept": documents,
+    result: dict[str, Any] = {
+        "documents_in": sum(each.table.num_rows for each in encoded) + task.guard.quarantined,
+        "kept": sum(each.table.num_rows for each in encoded),
         "quarantined": task.guard.quarantined,
         "fim_documents": sum(int(pc.sum(each.table.column("fim")).as_py() or 0) for each in encoded),
         "boundary_splits": sum(each.boundary_splits for each in encoded),
         "text_bytes": sum(each.text_bytes for each in encoded),
-        "tokens_by": {},
-        "parts": parts,
-        "files": files + write_quarantine(task),
+        "parts": [],
+        "tails": [],
+        "files": write_quarantine(task),
     }
+    if not encoded:
+        return result
+    documents = Documents.join(encoded)
+    counts: Counter[str] = Counter()
+    for group, held_back, rows in _groups(documents, settings):
+        placement = pack(documents.lengths, settings["sequence_length"], settings["packing"], rows)
+        _write_group(task, documents, placement, group, held_back, result)
+        counts.update(_counted(placement, held_back))
+        if not held_back:
+            plain = report(pack(documents.lengths, settings["sequence_length"], "concat", rows))
+            counts.update({f"concat_{name}": getattr(plain, name) for name in ("cut", "cut_needlessly", "tokens_past_a_cut")})
+    return result | counts | {"tokens_by": _tokens_by(documents)}
+
+
+def _groups(documents: Documents, settings: Mapping[str, Any]) -> Iterator[tuple[str, bool, np.ndarray]]:
+    """(name, whether held back, rows) of every group that has documents; held-back documents are one group."""
+    held_back = documents.table["held_back"].to_numpy()
+    names = group_names(documents.table, documents.lengths, settings["group_by"], settings["length_buckets"])
+    rows = np.flatnonzero(~held_back)
+    found = names.take(pa.array(rows)).dictionary_encode()
+    code = found.indices.to_numpy()
+    for number in np.argsort(np.array(found.dictionary.to_pylist(), object)):
+        yield found.dictionary[int(number)].as_py(), False, rows[code == number]
+    if held_back.any():
+        yield "", True, np.flatnonzero(held_back)
+
+
+def group_names(table: pa.Table, lengths: np.ndarray, group_by: str, buckets: Sequence[int]) -> pa.Array:
+    """The group of each document, string (N,): "" where all are one, "web", "0-4096", or "web:4097-32768".
+
+    Args:
+        table: documents with the column that `group_by` names, if it is not "none".
+        lengths: tokens of each document, int64 (N,).
+        buckets: rising bounds of length in tokens; a document belongs to the first that it does not exceed.
+    """
+    if group_by == "none":
+        names = pa.array([""] * table.num_rows, pa.string())
+    else:
+        names = pc.fill_null(table[group_by].combine_chunks().cast(pa.string()), UNKNOWN)
+    if not buckets:
+        return names
+    lows = [0, *(bound + 1 for bound in buckets)]
+    labels = [f"{low}-{high}" for low, high in zip(lows, [*buckets, ""], strict=True)]
+    bucket = pa.array(labels).take(pa.array(np.searchsorted(np.array(buckets), lengths, side="left")))
+    return bucket if group_by == "none" else pc.binary_join_element_wise(names, bucket, ":")
+
+
+def _write_group(
+    task: TaskContext, documents: Documents, placement: Placement, group: str, held_back: bool, result: dict[str, Any]
+) -> None:
+    """Writes full shards and the tail of a group, and notes them in the result."""
+    header = shard_header(task.arguments, group)
+    full = 0 if held_back else placement.sequences // task.arguments["shard_sequences"]
+    for number in range(full):
+        first = number * task.arguments["shard_sequences"]
+        name = shard_name(task.arguments["number"], len(result["parts"]))
+        last = first + task.arguments["shard_sequences"]
+        result["parts"].append(_write(task.path(name), name, header, documents, placement, first, last))
+    if (first := full * task.arguments["shard_sequences"]) < placement.sequences:
+        name = f"{task.id}-{len(result['tails']):03d}.arrow"
+        plain = replace(header, storage="plain")
+        entry = _write(task.work_path("tails", name), name, plain, documents, placement, first, placement.sequences)
+        result["tails"].append({"path": name, "rows": entry["rows"], "group": group, "held_back": held_back})
+
+
+def _write(
+    path: str, name: str, header: ShardHeader, documents: Documents, placement: Placement, first: int, last: int
+) -> dict[str, Any]:
+    """Writes the sequences from `first` up to `last` as one shard; gives its entry."""
+    bounds = placement.bounds[first : last + 1]
+    chosen = slice(bounds[0], bounds[-1])
+    rows = pa.array(placement.document[chosen])
+    segments = segment_column(
+        bounds - bounds[0],
+        documents.table["id"].combine_chunks().take(rows),
+        documents.table["source"].combine_chunks().take(rows),
+        placement.start[chosen],
+        placement.length[chosen],
+        documents.table["fim"].combine_chunks().take(rows).to_numpy(zero_copy_only=False),
+    )
+    tokens = fill(placement, documents.tokens, header.special.pad, first, last)
+    size, digest = write_shard(path, header, tokens, segments)
+    used = int(placement.length[chosen].sum(dtype=np.int64))
+    entry = {"path": name, "rows": last - first, "bytes": size, "digest": digest}
+    return entry | {"tokens": used, "group": header.group}
+
+
+def gather_shard(task: TaskContext) -> dict[str, Any]:
+    """Joins rows of tails into one shard. Memory: the shard."""
+    settings = task.arguments
+    header = shard_header(settings, settings["group"])
+    tokens, segments = [], []
+    for piece in settings["pieces"]:
+        found, table = open_shard(task.work_path("tails", piece["path"]))
+        for batch in table.slice(piece["first"], piece["last"] - piece["first"]).to_batches():
+            tokens.append(batch_tokens(found, batch))
+            segments.append(batch.column("segments"))
+    joined = pa.concat_arrays(segments)
+    name = shard_name(settings["number"])
+    name = f"{VALIDATION}/{name}" if settings["held_back"] else name
+    size, digest = write_shard(task.path(name), header, np.concatenate(tokens), joined)
+    entry = {"path": name, "rows": len(joined), "bytes": size, "digest": digest}
+    used = int(pc.sum(joined.flatten().field("length")).as_py())
+    return {"entry": entry | {"tokens": used, "group": header.group}}
+
+
+def _counted(placement: Placement, held_back: bool) -> dict[str, int]:
+    measured = report(placement)
+    if held_back:
+        return {"validation_sequences": measured.sequences, "validation_documents": measured.documents}
+    wanted = ("sequences", "tokens", "padding", "cut", "cut_needlessly", "tokens_past_a_cut")
+    return {key: int(getattr(measured, key)) for key in wanted}
+
+
+def _tokens_by(documents: Documents) -> dict[str, dict[str, int]]:
+    counted = documents.table.append_column("tokens", pa.array(documents.lengths))
+    found = {}
+    for column in ("source", "kind", "language"):
+        sums = counted.group_by(column).aggregate([("tokens", "sum")])
+        found[column] = {row[column] or UNKNOWN: int(row["tokens_sum"]) for row in sums.to_pylist()}
+    return found

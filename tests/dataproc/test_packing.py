@@ -82,7 +82,7 @@ def test_policy_none_and_the_report():
     assert as_sequences(pack(lengths, 5, "concat")) == [[(0, 0, 5)], [(2, 0, 5)], [(2, 5, 5)], [(2, 10, 2), (3, 0, 3)]]
     got = report(pack(np.array([4, 4, 12], np.int64), 5, "concat"))
     assert (got.sequences, got.tokens, got.padding, got.cut, got.cut_needlessly) == (4, 20, 0, 2, 1)
-    assert got.lost_context == (3 + 5 + 5) / 20
+    assert got.lost_context == got.tokens_past_a_cut / 20 == (3 + 5 + 5) / 20
     empty = report(pack(np.empty(0, np.int64), 5))
     assert (empty.sequences, empty.fill, empty.lost_context) == (0, 0.0, 0.0)
 
@@ -98,10 +98,28 @@ def test_large_and_sliced_lists_and_wrong_lengths():
     tokens = pa.array([[9, 9], [1], [2, 3], [9]], pa.large_list(pa.int32())).slice(1, 2)
     placement = pack(np.array([1, 2], np.int64), 4)
     assert fill(placement, tokens, 0).tolist() == [[1, 2, 3, 0]]
-    with pytest.raises(ValueError, match="lengths"):
-        fill(placement, tokens.slice(0, 1), 0)
+    for other in (tokens.slice(0, 1), pa.array([[1], [2]], pa.list_(pa.int32())), []):
+        with pytest.raises(ValueError, match="lengths"):
+            fill(placement, other, 0)
     with pytest.raises(ValueError, match="negative"):
         pack(np.array([-1]), 4)
     for arguments in ((4, "worst-fit"), (0, "none")):
         with pytest.raises(UserError):
             pack(np.array([1]), *arguments)
+
+
+@settings(deadline=None)
+@given(LENGTHS, CAPACITY, st.data())
+def test_some_of_the_documents_and_some_of_the_sequences(lengths, capacity, data):
+    tokens = pa.array([[100 * d + t for t in range(n)] for d, n in enumerate(lengths)], pa.list_(pa.int32()))
+    rows = np.array(sorted(data.draw(st.sets(st.sampled_from(range(len(lengths)))))) if lengths else [], np.int64)
+    placement = pack(np.array(lengths, np.int64), capacity, rows=rows)
+    alone = pack(np.array(lengths, np.int64)[rows], capacity)
+    assert set(placement.document.tolist()) <= set(rows.tolist())
+    whole = fill(placement, tokens, -1)
+    assert np.array_equal(whole, fill(alone, tokens.take(pa.array(rows)), -1))
+    at = data.draw(st.integers(0, len(lengths)))
+    chunks = [tokens.slice(0, at), tokens.slice(at), tokens.slice(len(tokens))]
+    first = data.draw(st.integers(0, placement.sequences))
+    last = data.draw(st.integers(first, placement.sequences))
+    assert np.array_equal(fill(placement, chunks, -1, first, last), whole[first:last])

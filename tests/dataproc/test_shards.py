@@ -10,13 +10,17 @@ import pytest
 from dataproc import shards
 from dataproc.errors import UserError
 from dataproc.shards import (
+    STORAGES,
+    ShardEntry,
     ShardHeader,
     SpecialIds,
+    batch_tokens,
     list_shards,
     open_shard,
     segment_column,
+    shard_entries,
     shard_name,
-    token_batches,
+    unpack_rows,
     verify_shard,
     write_shard,
 )
@@ -63,16 +67,22 @@ def write(path, tokens=TOKENS, segments=SEGMENTS, header=HEADER):
     return write_shard(str(path), header, tokens, column(segments))
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 16, 1 << 20])
-def test_what_is_written_is_read_back(tmp_path, monkeypatch, batch_tokens):
-    monkeypatch.setattr(shards, "BATCH_TOKENS", batch_tokens)
+def stored_tokens(path) -> list[np.ndarray]:
+    header, table = open_shard(str(path))
+    return [batch_tokens(header, batch) for batch in table.to_batches()]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("tokens_a_batch", [1, 16, 1 << 20])
+def test_what_is_written_is_read_back(tmp_path, monkeypatch, tokens_a_batch, storage):
+    monkeypatch.setattr(shards, "BATCH_TOKENS", tokens_a_batch)
     path = tmp_path / shard_name(0)
-    size, _ = write(path)
+    size, _ = write(path, header=replace(HEADER, storage=storage))
     assert size == path.stat().st_size
     header, table = open_shard(str(path))
-    assert header == HEADER
-    batches = token_batches(table)
-    assert [len(batch) for batch in batches] == {1: [1] * 4, 16: [2, 2], 1 << 20: [4]}[batch_tokens]
+    assert header == replace(HEADER, storage=storage)
+    batches = stored_tokens(path)
+    assert [len(batch) for batch in batches] == {1: [1] * 4, 16: [2, 2], 1 << 20: [4]}[tokens_a_batch]
     assert np.array_equal(np.concatenate(batches), TOKENS)
     assert table["segments"].to_pylist()[0][1] == {
         "document": "b",
@@ -87,9 +97,31 @@ def test_what_is_written_is_read_back(tmp_path, monkeypatch, batch_tokens):
 def test_tokens_are_views_of_the_file_and_not_copies(tmp_path):
     write(tmp_path / "s.arrow", np.tile(TOKENS, (5000, 1)), SEGMENTS * 5000)
     before = pa.total_allocated_bytes()
-    _, table = open_shard(str(tmp_path / "s.arrow"))
-    assert sum(batch.sum() for batch in token_batches(table)) > 0
+    assert sum(batch.sum() for batch in stored_tokens(tmp_path / "s.arrow")) > 0
     assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_packed_tokens_are_three_little_endian_bytes_each(tmp_path):
+    wide = np.array([[0, 1, 255, 256, 65_535, 65_536, 128_814, (1 << 24) - 1]], np.int32)
+    header = replace(HEADER, storage="packed", vocab_size=1 << 24)
+    segments = [[("a", 0, 8, False)]]
+    write(tmp_path / "s.arrow", wide, segments, header)
+    column = open_shard(str(tmp_path / "s.arrow"))[1]["tokens"]
+    assert column.type == pa.binary(24)
+    assert column[0].as_py() == b"".join(int(token).to_bytes(3, "little") for token in wide[0])
+    assert np.array_equal(stored_tokens(tmp_path / "s.arrow")[0], wide)
+    assert np.array_equal(unpack_rows(np.zeros((0, 24), np.uint8)), np.zeros((0, 8), np.int32))
+    with pytest.raises(UserError, match="do not fit 3 bytes"):
+        write(tmp_path / "t.arrow", wide, segments, replace(header, vocab_size=(1 << 24) + 1))
+
+
+def test_other_storages_take_less_room(tmp_path):
+    text = np.random.default_rng(0).zipf(1.3, (2000, 8)) % 90
+    sizes = {}
+    for storage in STORAGES:
+        header = replace(HEADER, storage=storage)
+        sizes[storage], _ = write(tmp_path / storage, text.astype(np.int32), SEGMENTS * 500, header)
+    assert sizes["zstd"] < sizes["packed"] < sizes["plain"]
 
 
 def test_the_contract_on_disk(tmp_path):
@@ -98,7 +130,7 @@ def test_the_contract_on_disk(tmp_path):
     assert table.schema.field("tokens").type.equals(pa.list_(pa.field("item", pa.int32(), nullable=False), 8))
     assert table.column_names == ["tokens", "segments"]
     assert json.loads(table.schema.metadata[b"corpusmill"]) == {
-        "version": 1,
+        "version": 2,
         "tokenizer": "f1",
         "sequence_length": 8,
         "special": {"bos": None, "eos": EOS, "pad": PAD, "fim_begin": BEGIN, "fim_hole": HOLE, "fim_end": END},
@@ -107,6 +139,8 @@ def test_the_contract_on_disk(tmp_path):
         "seed": 3,
         "packing": {"policy": "best-fit"},
         "fim": {"rate": 0.1},
+        "group": "",
+        "storage": "plain",
     }
 
 
@@ -188,7 +222,17 @@ def test_truncated_foreign_and_missing_files_are_users_mistakes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 2}, {"seed": "x"}, {"unknown": 1}, {"special": {"eos": 1}}, {"special": 4}, {"packing": 3}]
+    "change",
+    [
+        {"version": 1},
+        {"storage": "zip"},
+        {"group": 1},
+        {"seed": "x"},
+        {"unknown": 1},
+        {"special": {"eos": 1}},
+        {"special": 4},
+        {"packing": 3},
+    ],
 )
 def test_a_header_that_is_not_ours_is_a_users_mistake(change):
     assert ShardHeader.from_json(HEADER.to_json()) == HEADER
@@ -203,6 +247,9 @@ def test_shards_of_a_folder_by_number(tmp_path):
         shard_name(100000),
         shard_name(99999),
         shard_name(2),
+        shard_name(2, 10),
+        shard_name(2, 1),
+        shard_name(2, 1000),
         "shard-1.arrow",
         ".tmp-1-shard-00003.arrow",
         "x",
@@ -210,6 +257,9 @@ def test_shards_of_a_folder_by_number(tmp_path):
         (tmp_path / name).touch()
     assert [path.rsplit("/", 1)[1] for path in list_shards(str(tmp_path))] == [
         "shard-00002.arrow",
+        "shard-00002_001.arrow",
+        "shard-00002_010.arrow",
+        "shard-00002_1000.arrow",
         "shard-99999.arrow",
         "shard-100000.arrow",
     ]
@@ -221,3 +271,30 @@ def test_an_empty_shard_is_sound(tmp_path):
     assert verify_shard(str(tmp_path / "s.arrow")) == []
     with pytest.raises(ValueError, match="do not fit"):
         write(tmp_path / "t.arrow", TOKENS[:, :4])
+
+
+def entry_of(path, name, group="") -> dict:
+    size, digest = write(path / name, header=replace(HEADER, group=group))
+    return {"path": name, "rows": 4, "bytes": size, "digest": digest, "tokens": 24, "group": group}
+
+
+def test_a_manifest_tells_the_shards_without_opening_one(tmp_path, monkeypatch):
+    parts = [entry_of(tmp_path, shard_name(number), group) for number, group in ((0, "web"), (1, "code"))]
+    held_back = entry_of(tmp_path, f"validation/{shard_name(2)}")
+    files = [{"path": "vocabulary.parquet", "bytes": 1, "digest": "d"}, held_back]
+    opened = shard_entries(str(tmp_path))
+    assert [(entry.rows, entry.group, entry.digest, entry.tokens) for entry in opened] == [
+        (4, "web", "", 0),
+        (4, "code", "", 0),
+    ]
+    (tmp_path / "_manifest.json").write_text(json.dumps({"parts": parts, "files": files}))
+    monkeypatch.setattr(shards, "open_shard", lambda path: pytest.fail(f"{path} was opened"))
+    for folder in (str(tmp_path), f"{tmp_path}/"):
+        found = shard_entries(folder)
+        assert [entry.path.rsplit("/", 1)[1] for entry in found] == [part["path"] for part in parts]
+        assert [entry.digest for entry in found] == [part["digest"] for part in parts]
+    (apart,) = shard_entries(str(tmp_path / "validation"))
+    assert apart == ShardEntry(f"{tmp_path}/{held_back['path']}", 4, "", held_back["bytes"], held_back["digest"], 24)
+    (tmp_path / shard_name(1)).unlink()
+    with pytest.raises(UserError, match="shard-00001"):
+        shard_entries(str(tmp_path))

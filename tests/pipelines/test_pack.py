@@ -1,0 +1,259 @@
+"""The pack stage: every token of every document exactly once, in shards of equal size, group by group."""
+
+import json
+import sysconfig
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataproc.fim import restore
+from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard, verify_shard
+from pipelines.engine.stage import Finished
+from pipelines.stages.pack import cut_rows
+from pipelines.tasks.encoding import file_starts, fim_rates
+from pipelines.tasks.pack import group_names
+from tests.pipelines.test_stage_inputs import run
+from tokenizer.encoder import Tokenizer
+
+Packer = Callable[..., Finished]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of two kinds and three sources in several parts, one of them a repository; and a tokenizer."""
+    folder = tmp_path_factory.mktemp("made")
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    lines = []
+    for number, path in enumerate(sorted([*stdlib.glob("[a-f]*.py"), *stdlib.glob("email/*.py")])):
+        text = path.read_text("utf-8", errors="replace")
+        lines.append({"id": f"d{number}", "text": text[: 300 + 997 * number % 9000]})
+    files = ["# a.py\nimport b\n", "# b.py\nBÉ = 1\n", "# c.py\nimport a, b\nprint(b.BÉ)\n"]
+    starts = [len("".join(files[:number]).encode()) for number in range(3)]
+    lines.append({"id": "repository", "text": "".join(files), "file_starts": starts})
+    lines.append({"id": "spelled", "text": "It says <｜fim▁hole｜> and <｜end▁of▁sentence｜> here.\n" * 3})
+    third = len(lines) // 3
+    inputs = []
+    for name, kind, part in (("algo", "code", lines[:third]), ("lib", "code", lines[third : 2 * third])):
+        inputs.append({"path": str(folder / f"{name}.jsonl"), "source": name, "kind": kind})
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)))
+    inputs.append({"path": str(folder / "web.jsonl"), "source": "web", "kind": "web"})
+    (folder / "web.jsonl").write_text("\n".join(map(json.dumps, lines[2 * third :])))
+    run("ingest", folder / "documents", inputs=inputs, part_bytes="64KiB")
+    run("tokenizer", folder / "tokenizer", datasets=[str(folder / "documents")], vocab_size=1000, special="compact")
+    return folder
+
+
+@pytest.fixture
+def pack(made: Path, tmp_path: Path) -> Packer:
+    def go(name: str = "shards", **settings: Any) -> Finished:
+        defaults = {"sequence_length": 128, "shard_tokens": 128 * 50, "task_bytes": 64 << 10, "fim_minimum": 1}
+        chosen = {"datasets": [str(made / "documents")], "tokenizer": str(made / "tokenizer"), **defaults, **settings}
+        return run("pack", tmp_path / name, **chosen)
+
+    return go
+
+
+def rows_of(folder: str) -> list[tuple[ShardHeader, np.ndarray, list[dict[str, Any]]]]:
+    """(header, tokens, segments) of every sequence of a folder of shards."""
+    found = []
+    for path in list_shards(folder):
+        header, table = open_shard(path)
+        for batch in table.to_batches():
+            tokens = batch_tokens(header, batch)
+            found += [(header, *row) for row in zip(tokens, batch["segments"].to_pylist(), strict=True)]
+    return found
+
+
+def documents_of(folder: str) -> dict[str, tuple[bool, list[int]]]:
+    """{id: (rearranged, tokens)} from the segments, which must join without gap or overlap."""
+    pieces: dict[str, list[tuple[int, list[int], bool]]] = defaultdict(list)
+    for header, tokens, segments in rows_of(folder):
+        at = 0
+        for each in segments:
+            part = tokens[at : at + each["length"]].tolist()
+            pieces[each["document"]].append((each["start"], part, each["fim"]))
+            at += each["length"]
+        assert set(tokens[at:].tolist()) <= {header.special.pad}
+    joined = {}
+    for name, found in pieces.items():
+        whole: list[int] = []
+        for start, part, _ in sorted(found):
+            assert start == len(whole), f"{name} has a gap or an overlap"
+            whole += part
+        joined[name] = (found[0][2], whole)
+    return joined
+
+
+def texts(made: Path) -> dict[str, str]:
+    found = {}
+    for path in (made / "documents").glob("part-*.parquet"):
+        table = pq.read_table(path)
+        found |= dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return found
+
+
+@pytest.mark.parametrize("split", ["character", "line", "token"])
+@pytest.mark.parametrize("mode", ["psm", "spm"])
+def test_every_document_comes_back_from_its_shards(pack: Packer, made: Path, split: str, mode: str) -> None:
+    done = pack(fim_split=split, fim_mode=mode, fim_rate=0.5, boundary_split=0.3, validation_share=0.1)
+    tokenizer = Tokenizer.load(str(made / "tokenizer"))
+    trained, apart = documents_of(done.folder), documents_of(f"{done.folder}/validation")
+    assert not trained.keys() & apart.keys()
+    assert len(apart) == done.manifest["counts"]["validation_documents"] > 0
+    header = rows_of(done.folder)[0][0]
+    found = {}
+    for name, (fim, tokens) in (trained | apart).items():
+        assert tokens.count(header.special.eos) == 1 and tokens[-1] == header.special.eos
+        assert (tokens[0] == header.special.fim_begin) == fim
+        found[name] = tokenizer.decode(restore(np.array(tokens), header.special, mode)).decode()
+    assert found == texts(made)
+    rearranged = sum(fim for fim, _ in (trained | apart).values())
+    assert rearranged == done.manifest["counts"]["fim_documents"] > len(found) / 4
+    assert [verify_shard(path) for path in list_shards(done.folder)] == [[]] * len(list_shards(done.folder))
+
+
+def test_shards_are_equal_but_the_last(pack: Packer) -> None:
+    done = pack(validation_share=0.1)
+    for folder in (done.folder, f"{done.folder}/validation"):
+        rows = [open_shard(path)[1].num_rows for path in list_shards(folder)]
+        assert set(rows[:-1]) <= {50} and 0 < rows[-1] <= 50
+    assert len(list_shards(done.folder)) > 3
+    assert len(done.manifest["parts"]) == len(list_shards(done.folder))
+    assert sum(part["rows"] for part in done.manifest["parts"]) == done.manifest["counts"]["sequences"]
+    assert sum(part["tokens"] for part in done.manifest["parts"]) == done.manifest["counts"]["tokens"]
+    assert not Path(done.folder, "_work").exists()
+
+
+def test_groups_are_packed_apart_by_source_and_length(pack: Packer, made: Path) -> None:
+    done = pack(group_by="source", length_buckets=[128, 512], fim_rate=0)
+    lengths = {name: len(tokens) for name, (_, tokens) in documents_of(done.folder).items()}
+    assert lengths.keys() == texts(made).keys()
+    seen = set()
+    for header, _, segments in rows_of(done.folder):
+        source, _, bucket = header.group.partition(":")
+        low, high = bucket.split("-")
+        for each in segments:
+            assert each["source"] == source
+            assert int(low) <= lengths[each["document"]] <= int(high or 10**9)
+        seen.add(header.group)
+    assert seen == done.manifest["facts"]["groups"].keys()
+    assert {"lib:0-128", "lib:129-512", "lib:513-"} & seen and "web:513-" in seen
+    for group in seen:
+        rows = [part["rows"] for part in done.manifest["parts"] if part["group"] == group]
+        assert set(rows[:-1]) <= {50}
+        assert sum(rows) == done.manifest["facts"]["groups"][group]["sequences"]
+
+
+@pytest.mark.parametrize("storage", ["packed", "zstd"])
+def test_storage_changes_the_bytes_and_not_the_tokens(pack: Packer, storage: str) -> None:
+    plain, other = pack("plain"), pack(storage, storage=storage)
+    assert documents_of(plain.folder) == documents_of(other.folder)
+    assert {header.storage for header, _, _ in rows_of(other.folder)} == {storage}
+    room = [sum(part["bytes"] for part in done.manifest["parts"]) for done in (plain, other)]
+    assert room[1] < 0.9 * room[0]
+
+
+def test_the_manifest_compares_with_cutting_a_stream(pack: Packer) -> None:
+    best, stream = pack("best"), pack("stream", packing="concat", task_bytes=1 << 30)
+    told = best.manifest["facts"]["packing"]
+    assert told["cut_needlessly"] == 0 < told["concat"]["cut_needlessly"] < told["concat"]["cut"]
+    assert told["lost_context"] < told["concat"]["lost_context"]
+    assert stream.manifest["counts"]["cut"] == stream.manifest["facts"]["packing"]["concat"]["cut"]
+    assert sum(told["concat"].values()) > 0
+
+
+def test_rates_of_fim_by_kind_and_source(pack: Packer) -> None:
+    done = pack(fim_rate=0, fim_rates={"code": 1.0, "source:algo": 0.0})
+    for _, _, segments in rows_of(done.folder):
+        for each in segments:
+            assert each["fim"] == (each["source"] == "lib")
+
+
+@pytest.mark.parametrize("split", ["character", "line", "token"])
+def test_a_repository_is_split_within_one_of_its_files(made: Path, tmp_path: Path, split: str) -> None:
+    files = ["# a.py\nimport b\n\n", "# b.py\nBÉ = 1\nC = 2\n", "# c.py\nimport a, b\nprint(b.BÉ)\n"]
+    starts = [len("".join(files[:number]).encode()) for number in range(4)]
+    rows = [{"id": f"r{number}", "text": "".join(files), "file_starts": starts[:3]} for number in range(60)]
+    (tmp_path / "raw.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run("ingest", tmp_path / "documents", inputs=[str(tmp_path / "raw.jsonl")])
+    done = run(
+        "pack", tmp_path / "shards", datasets=[str(tmp_path / "documents")], tokenizer=str(made / "tokenizer"),
+        sequence_length=128, fim_rate=1.0, fim_split=split,
+    )  # fmt: skip
+    tokenizer = Tokenizer.load(str(made / "tokenizer"))
+    special = rows_of(done.folder)[0][0].special
+    cut = set()
+    for _, tokens in documents_of(done.folder).values():
+        hole, end = tokens.index(special.fim_hole), tokens.index(special.fim_end)
+        first = len(tokenizer.decode(np.array(tokens[1:hole], np.int64)))
+        last = first + len(tokenizer.decode(np.array(tokens[end + 1 : -1], np.int64)))
+        within = [number for number in range(3) if starts[number] <= first and last <= starts[number + 1]]
+        assert within, "the middle reaches over two files"
+        cut |= set(within) if first < last else set()
+    assert cut == {0, 1, 2}
+    assert len(documents_of(done.folder)) == 60
+
+
+def test_a_documents_own_mistake_quarantines_it_alone(made: Path, tmp_path: Path) -> None:
+    rows = [{"id": f"n{number}", "text": f"line {number}\n" * 9} for number in range(20)]
+    rows[3]["file_starts"] = [0, 9999]
+    rows[5]["file_starts"] = "all"
+    (tmp_path / "raw.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run("ingest", tmp_path / "documents", inputs=[str(tmp_path / "raw.jsonl")])
+    done = run(
+        "pack", tmp_path / "shards", datasets=[str(tmp_path / "documents")], tokenizer=str(made / "tokenizer"),
+        sequence_length=64, fim_rate=1.0,
+    )  # fmt: skip
+    assert done.manifest["counts"]["quarantined"] == 2 and done.manifest["counts"]["kept"] == 18
+    reasons = pq.read_table(Path(done.folder, "quarantine"))
+    assert sorted(reasons["id"].to_pylist()) == ["n3", "n5"]
+    assert all("file" in reason for reason in reasons["reason"].to_pylist())
+
+
+def test_no_documents_give_no_shards(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_text("")
+    run("ingest", tmp_path / "documents", inputs=[str(tmp_path / "raw.jsonl")])
+    done = run("pack", tmp_path / "shards", datasets=[str(tmp_path / "documents")], tokenizer=str(made / "tokenizer"))
+    assert (done.manifest["parts"], done.manifest["counts"]["sequences"]) == ([], 0)
+
+
+def test_names_of_groups() -> None:
+    table = pa.table({"source": ["web", None, "web", "code"]})
+    lengths = np.array([5, 10, 11, 100])
+    assert group_names(table, lengths, "none", []).to_pylist() == [""] * 4
+    assert group_names(table, lengths, "source", []).to_pylist() == ["web", "unknown", "web", "code"]
+    assert group_names(table, lengths, "none", [10]).to_pylist() == ["0-10", "0-10", "11-", "11-"]
+    assert group_names(table, lengths, "source", [5, 10]).to_pylist() == [
+        "web:0-5", "unknown:6-10", "web:11-", "code:11-"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 100])
+def test_rows_are_cut_in_order_and_none_is_lost(rows: int) -> None:
+    files = [{"path": name, "rows": count} for name, count in (("a", 4), ("b", 0), ("c", 9), ("d", 1))]
+    pieces = list(cut_rows(files, rows))
+    flat = [(each["path"], row) for piece in pieces for each in piece for row in range(each["first"], each["last"])]
+    assert flat == [(file["path"], row) for file in files for row in range(file["rows"])]
+    sizes = [sum(each["last"] - each["first"] for each in piece) for piece in pieces]
+    assert set(sizes[:-1]) <= {rows} and 0 < sizes[-1] <= rows
+
+
+def test_a_source_goes_before_a_kind() -> None:
+    batch = pa.RecordBatch.from_pydict({"kind": ["code", "code", "web", None], "source": ["a", "b", "b", "c"]})
+    rates = fim_rates(batch, 0.1, {"code": 0.5, "source:b": 0.0, "source:z": 1.0})
+    assert rates.tolist() == [0.5, 0.0, 0.0, 0.1]
+
+
+def test_files_of_a_repository_are_read_from_meta() -> None:
+    meta = pa.array([None, "{}", '{"file_starts": [0, 7]}', '{"note": "a \\"file_starts\\" inside"}'])
+    assert file_starts(meta.slice(0, 2)) is None
+    assert file_starts(meta).to_pylist() == [None, None, [0, 7], None]
+    for wrong in ('{"file_starts": "x"}', '{"file_starts": [0, 1.5]}', '{"file_starts": [true]}'):
+        with pytest.raises(ValueError, match="whole numbers"):
+            file_starts(pa.array([wrong]))
