@@ -57,8 +57,8 @@ class Placement(NamedTuple):
 
 class PackingReport(NamedTuple):
     """What a placement costs. `cut` documents have several segments, `cut_needlessly` those of them that would fit one
-    sequence; a token has lost context when its sequence lacks earlier tokens of its document (`tokens_past_a_cut`, and their
-    share `lost_context`)."""
+    sequence; a token has lost its context when its sequence lacks earlier tokens of its document
+    (`tokens_past_a_cut`, and their share `lost_context`)."""
 
     policy: str
     sequences: int
