@@ -1,9 +1,8 @@
-"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify`.
+"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify|trace`.
 
 Whatever comes out of documents is shown with its control characters spelled out, and never as markup.
 """
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from typer.core import TyperGroup
 
 from dataproc.errors import UserError
 from pipelines.cli.apps import group_app, help_text
+from pipelines.cli.trace import inspect_console, trace_command
 from pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
 from pipelines.inspect.overview import overview
 from pipelines.inspect.places import recognise
@@ -31,7 +31,6 @@ Example: corpusmill inspect quickstart-output/clean"""
 
 DEFAULT = "overview"
 CELL = 160
-PIPE_COLUMNS = 1000
 SAMPLE_CHARACTERS = 400
 
 Path = Annotated[str, typer.Argument(help="a run, a stage's folder, a part or a shard", metavar="PATH")]
@@ -52,13 +51,14 @@ def app_for(name: str) -> typer.Typer:
     app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
     for function in (_show, _sample, _why, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
+    app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
 
 
 def _overview(
     paths: Annotated[list[str], typer.Argument(help="runs, stages' folders, parts or shards", metavar="PATH...")],
 ) -> None:
-    console = _console()
+    console = inspect_console()
     for path in paths:
         place = recognise(path)
         for number, (title, rows) in enumerate(overview(place)):
@@ -88,12 +88,12 @@ def _show(
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
-        _print_sequence(_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
+        _print_sequence(inspect_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
         return
     rows = rows_of(place)
     if tokens:
         raise UserError("documents have no tokens yet", where="--tokens", mend="name shards or a shard")
-    _print_row(_console(), rows.row(row or 0) if document is None else _find(rows, document))
+    _print_row(inspect_console(), rows.row(row or 0) if document is None else _find(rows, document))
 
 
 def _sample(
@@ -107,7 +107,7 @@ def _sample(
     Example: corpusmill inspect sample quickstart-output/clean/rejected -n 5 --seed 1
     """
     place = recognise(path)
-    console = _console()
+    console = inspect_console()
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
         for number in draw_rows(len(shards), count, seed):
@@ -127,7 +127,7 @@ def _why(
     Example: corpusmill inspect why quickstart-output/clean 'python-stdlib/this.py#0'
     """
     reason = explain(recognise(path), document)
-    console = _console()
+    console = inspect_console()
     console.print(Text(f"{one_line(document)}: {reason.fate}", style="bold"), soft_wrap=True)
     for line in reason.lines:
         console.print(Text(f"  {one_line(line)}"), soft_wrap=True)
@@ -136,11 +136,14 @@ def _why(
 def _verify(path: Path) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
 
+    A shard set is also looked at as a whole: its segments cover every document once, and none is both held back and
+    trained on.
+
     Exits with 1 and a line for each problem.
 
     Example: corpusmill inspect verify quickstart-output
     """
-    console = _console()
+    console = inspect_console()
     failed = False
     for done in verify(recognise(path)):
         for where, what in done.problems:
@@ -150,11 +153,6 @@ def _verify(path: Path) -> None:
             checked = f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows"
             console.print(Text(f"ok   {one_line(done.name)}: {checked}"), soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
-
-
-def _console() -> Console:
-    """As wide as the terminal; in a pipe, so wide that no line is folded."""
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
 def _find(rows: Rows, document: str) -> Found:
@@ -187,7 +185,8 @@ def _print_row(console: Console, found: Found, most: int = 0) -> None:
 
 
 def _print_sequence(console: Console, sequence: PackedSequence, tokens: bool, most: int = 0) -> None:
-    where = f"sequence {sequence.number}: {sequence.path} row {sequence.row}"
+    group = f", group {sequence.group}" if sequence.group else ""
+    where = f"sequence {sequence.number}: {sequence.path} row {sequence.row}{group}"
     console.print(Text(one_line(where), style="bold"), soft_wrap=True)
     for number, segment in enumerate(sequence.segments):
         console.print(Text(_heading(number, segment), style="cyan"), soft_wrap=True)

@@ -10,11 +10,20 @@ from dataproc.shards import open_shard
 from pipelines.engine import state
 from pipelines.inspect.documents import rows_of
 from pipelines.inspect.places import Place, recognise
+from pipelines.inspect.sequences import VALIDATION
 
 Lines = list[tuple[str, ...]]
 Section = tuple[str, Lines]
 SHOWN = 12
 """Parts, inputs or facts that are listed before the rest is only counted."""
+
+COSTS = {
+    "cut": "documents cut",
+    "cut_needlessly": "of them needlessly",
+    "lost_context": "tokens that lost context",
+}
+"""What packing can cost: documents in several segments, those of them that fit one sequence, and the share of tokens
+whose sequence lacks earlier tokens of their document."""
 
 
 def overview(place: Place) -> list[Section]:
@@ -44,13 +53,55 @@ def _stage(place: Place) -> list[Section]:
         ("inputs", _limited([(name, _input(identity)) for name, identity in described["inputs"].items()])),
     ]
     if place.manifest:
+        facts = dict(place.manifest["facts"])
+        if place.what == "shards":
+            sections += [
+                ("packing", _packing(place.manifest)),
+                ("groups", _limited(_groups(place.manifest), 3 * SHOWN)),
+            ]
+            facts = {name: fact for name, fact in facts.items() if name not in ("packing", "groups", "fill")}
         sections += [
             ("counts", [(name.replace("_", " "), f"{count:,}") for name, count in place.manifest["counts"].items()]),
-            ("facts", _limited(_flat(place.manifest["facts"]), 3 * SHOWN)),
+            ("facts", _limited(_flat(facts), 3 * SHOWN)),
             (f"{len(place.manifest['parts'])} parts", _limited([_entry(part) for part in place.manifest["parts"]])),
             ("beside them", _beside(place.manifest["files"])),
         ]
     return [(name, rows) for name, rows in sections if rows]
+
+
+def _packing(manifest: Mapping[str, Any]) -> Lines:
+    """How sequences are filled, what that cost, and what cutting one stream of the same documents would have."""
+    settings, counts, facts = manifest["settings"], manifest["counts"], manifest["facts"]
+    measured = {"fill": facts.get("fill")} | {name: counts.get(name) for name in ("padding", *COSTS)}
+    measured |= facts.get("packing", {})
+    lines: Lines = [
+        ("policy", f"{settings.get('packing', '?')}, {settings.get('sequence_length', '?'):,} tokens a sequence"),
+        ("storage", settings.get("storage", "plain")),
+    ]
+    if measured["fill"] is not None:
+        lines.append(("fill", f"{measured['fill']:.4%}, {measured['padding'] or 0:,} tokens of padding"))
+    stream = measured.get("concat", {})
+    for name, said in COSTS.items():
+        if measured.get(name) is not None:
+            against = f"concat: {_cost(name, stream[name])}" if name in stream else ""
+            lines.append((said, _cost(name, measured[name]), against))
+    return lines
+
+
+def _cost(name: str, value: float) -> str:
+    return f"{value:.3%}" if name == "lost_context" else f"{value:,}"
+
+
+def _groups(manifest: Mapping[str, Any]) -> Lines:
+    """Sequences and tokens of each group of documents that was packed apart, and of what is held back."""
+    held_back = [file for file in manifest["files"] if file["path"].startswith(f"{VALIDATION}/")]
+    named = [(part.get("group") or "all", part) for part in manifest["parts"]] + [("held back", f) for f in held_back]
+    lines: Lines = []
+    for name in dict.fromkeys(name for name, _ in named):
+        here = [entry for other, entry in named if other == name]
+        sequences, tokens = (sum(entry.get(key, 0) for entry in here) for key in ("rows", "tokens"))
+        lines.append((name, f"{sequences:,} sequences", f"{tokens:,} tokens", f"{len(here):,} shards"))
+    return lines
 
 
 def _stage_line(name: str, folder: str) -> tuple[str, ...]:
@@ -69,7 +120,7 @@ def _input(identity: Mapping[str, Any]) -> str:
 
 def _entry(entry: Mapping[str, Any]) -> tuple[str, ...]:
     rows = f"{entry['rows']:,} rows" if "rows" in entry else ""
-    return entry["path"], rows, _megabytes(entry["bytes"])
+    return entry["path"], rows, _megabytes(entry["bytes"]), entry.get("group", "")
 
 
 def _beside(files: Sequence[Mapping[str, Any]]) -> Lines:

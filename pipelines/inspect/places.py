@@ -1,11 +1,15 @@
 """What a path is: a run, the folder of one stage, a loose folder of Parquet files, one part, one shard, a tokenizer.
 
+And what it was made of: each manifest names its inputs, so that a model leads back to what was ingested (`chain`).
 Only small files are read here: manifests, plans and listings.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import xxhash
 
 from dataproc import storage
 from dataproc.errors import UserError
@@ -18,11 +22,15 @@ MAKES = {
     "dedup": "dataset",
     "tokenizer": "tokenizer",
     "pack": "shards",
+    "import": "shards",
+    "export": "export",
     "train": "model",
 }
 """What each stage's folder is called when people speak of it."""
 
 PARQUET, SHARD = ".parquet", ".arrow"
+
+_PART = re.compile(r"part-(\d+)(?:_\d+)?\.parquet$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +39,7 @@ class Place:
 
     Attributes:
         path: as given.
-        what: run, dataset, tokenizer, shards, model, unfinished, parquet files, parquet file or shard.
+        what: run, dataset, tokenizer, shards, model, export, unfinished, parquet files, parquet file or shard.
         manifest: of a finished stage's folder.
         plan: of a stage's folder, finished or not.
         stages: (name, folder) of a run's stages, each after those that it takes in.
@@ -88,6 +96,116 @@ def read_plan(folder: str) -> dict[str, Any]:
     """The plan of a stage's folder; empty where there is none."""
     path = storage.join(folder, state.STATE, "plan.json")
     return state.read_json(path) if storage.exists(path) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """The folder of an input as it is now; `changed` says that it was made again since it was read."""
+
+    path: str
+    changed: bool
+
+
+def find_input(folder: str, name: str, digest: str) -> Input | None:
+    """The input of a stage's folder: beside it (a run may have been moved as a whole), or at the path as written.
+
+    Args:
+        folder: of the stage that took it in.
+        name: as its manifest or plan writes it.
+        digest: that the input's manifest had; a folder that still has it is preferred.
+    """
+    candidates = [name]
+    if not name.startswith("/") and not storage.is_url(name):
+        candidates.insert(0, storage.join(storage.absolute(folder).rsplit("/", 1)[0], name))
+    changed = None
+    for candidate in candidates:
+        path = storage.join(candidate, state.MANIFEST)
+        if storage.exists(path):
+            if xxhash.xxh3_128_hexdigest(storage.read_bytes(path)) == digest:
+                return Input(path=candidate, changed=False)
+            changed = changed or Input(path=candidate, changed=True)
+    return changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A stage's folder on the way back to raw files.
+
+    Attributes:
+        name: of the folder, as the stage that took it in writes it.
+        place: what is there; None where it was moved or removed.
+        note: what to know of it ("" if nothing): that it is not there, or was made again since.
+        inputs: names of those that it was made of in turn, each of them a link of the chain: keys of it.
+    """
+
+    name: str
+    place: Place | None
+    note: str = ""
+    inputs: Sequence[str] = ()
+
+    @property
+    def stage(self) -> str:
+        return str(self.described.get("stage", ""))
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """The manifest, or the plan of a stage that is not finished."""
+        return (self.place.manifest or self.place.plan) if self.place else {}
+
+
+def chain(place: Place) -> dict[str, Link]:
+    """The stages from a model, shards or a dataset back to what was ingested, by their paths, each before its inputs.
+
+    A folder that is not there stands in it by its name, with a note; the way goes on with a dataset beside it that
+    nothing else on the way was made of, if there is one: what was left of a run by somebody who needed the space.
+    """
+    links: dict[str, Link] = {}
+    begun: set[str] = set()
+
+    def visit(name: str, path: str, here: Place, note: str) -> str:
+        begun.add(path)
+        described = Link(name=name, place=here).described
+        inputs = []
+        for taken in _taken_in(described):
+            found = find_input(path, taken, described["inputs"].get(taken, {}).get("manifest", ""))
+            if not found:
+                inputs.append(missing(path, taken))
+            elif (below := storage.absolute(found.path)) not in begun:
+                changed = "made again since it was read" if found.changed else ""
+                inputs.append(visit(taken, below, recognise(below), changed))
+            else:
+                inputs.append(below)
+        links[path] = Link(name=name, place=here, note=note, inputs=inputs)
+        return path
+
+    def missing(taker: str, name: str) -> str:
+        if name in begun:
+            return name
+        begun.add(name)
+        above = taker.rsplit("/", 1)[0]
+        beside = [recognise(folder) for _, folder in _stages_below(above) if folder not in begun]
+        datasets = [each for each in beside if each.what == "dataset"]
+        nearest = datasets[-1:]  # stages below a folder are listed after those that they take in
+        inputs = [visit(folder_name(each.path), each.path, each, "") for each in nearest]
+        instead = f"; {links[inputs[0]].name} beside it is looked at instead" if inputs else ""
+        links[name] = Link(name=name, place=None, note=f"not there: moved or removed{instead}", inputs=inputs)
+        return name
+
+    visit(folder_name(place.path), storage.absolute(place.path), place, "")
+    return dict(reversed(links.items()))
+
+
+def _taken_in(described: Mapping[str, Any]) -> list[str]:
+    """The folders of shards or documents that a stage took in, as written; none for ingest, which takes raw files."""
+    settings = described.get("settings", {})
+    named = settings.get("shards" if described.get("stage") == "train" else "datasets", ())
+    return [named] if isinstance(named, str) else list(named)
+
+
+def part_number(path: str) -> int:
+    """The number of a part: that of the task that wrote it, which in filter and dedup is that of the part it read."""
+    match = _PART.search(path)
+    return int(match[1]) if match else 1 << 62
 
 
 def _stages_below(path: str) -> list[tuple[str, str]]:

@@ -1,9 +1,12 @@
 """Sequences of token shards, read back into text by the shard set's own `vocabulary.parquet`.
 
-A shard is memory-mapped, so one sequence costs one sequence. The vocabulary (a few MB) is read once.
+A shard is memory-mapped and asked for one record batch (4 MiB of tokens at the most), so one sequence costs one batch
+whichever way tokens are stored. The vocabulary (a few MB) is read once. Which sequences a run read at a step is told by
+its metrics and its order, without any shard.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,11 +18,12 @@ import pyarrow.parquet as pq
 
 from dataproc import storage
 from dataproc.errors import UserError
-from dataproc.shards import ShardHeader, open_shard
+from dataproc.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
 from pipelines.inspect.places import Place
 
 VOCABULARY = "vocabulary.parquet"
 VALIDATION = "validation"
+ORDER, METRICS = "plan.json", "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -50,29 +54,43 @@ class Segment:
 
 @dataclass(frozen=True)
 class PackedSequence:
-    """A sequence and where it stands: `number` counts over all shards, `row` in its own."""
+    """A sequence and where it stands: `number` counts over all shards, `row` in its own, which is of a `group`."""
 
     number: int
     path: str
     row: int
+    group: str
     segments: list[Segment]
 
 
 class Shards:
     """The sequences of several shards, numbered through in order."""
 
-    def __init__(self, where: str, paths: Sequence[str], vocabulary: str) -> None:
-        """`vocabulary`: path of `vocabulary.parquet`."""
+    def __init__(self, where: str, paths: Sequence[str], vocabulary: str, rows: Sequence[int] | None = None) -> None:
+        """`vocabulary`: path of `vocabulary.parquet`; `rows`: sequences of each shard, looked up where not given."""
         self.where = where
         self.paths = list(paths)
         self._vocabulary = vocabulary
+        self._rows = rows
+        self._last: tuple[str, ShardHeader, pa.ipc.RecordBatchFileReader] | None = None
+
+    def _open(self, path: str) -> tuple[ShardHeader, pa.ipc.RecordBatchFileReader]:
+        """A shard, the last one of which is kept open."""
+        if self._last is None or self._last[0] != path:
+            self._last = (path, *open_reader(path))
+        return self._last[1:]
 
     @cached_property
-    def _opened(self) -> list[tuple[str, ShardHeader, pa.Table]]:
-        return [(path, *open_shard(path)) for path in self.paths]
+    def _ends(self) -> np.ndarray:
+        """int64: the number after the last sequence of each shard."""
+        rows = self._rows
+        if rows is None:
+            readers = [self._open(path)[1] for path in self.paths]
+            rows = [sum(r.get_batch(i).num_rows for i in range(r.num_record_batches)) for r in readers]
+        return np.cumsum(rows, dtype=np.int64)
 
     def __len__(self) -> int:
-        return sum(table.num_rows for _, _, table in self._opened)
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     @cached_property
     def _spelled(self) -> tuple[list[bytes], np.ndarray]:
@@ -85,36 +103,42 @@ class Shards:
 
     def sequence(self, number: int) -> PackedSequence:
         """The sequence of a number. Raises UserError past the end."""
-        row = number
-        for path, header, table in self._opened if number >= 0 else ():
-            if row < table.num_rows:
-                return PackedSequence(number, path, row, self._segments(header, table, row))
-            row -= table.num_rows
-        mend = f"sequences are 0 to {len(self) - 1}" if len(self) else "there are none"
-        raise UserError(f"no sequence {number}", where=self.where, mend=mend)
+        if not 0 <= number < len(self):
+            mend = f"sequences are 0 to {len(self) - 1}" if len(self) else "there are none"
+            raise UserError(f"no sequence {number}", where=self.where, mend=mend)
+        shard = int(np.searchsorted(self._ends, number, side="right"))
+        row = number - (int(self._ends[shard - 1]) if shard else 0)
+        header, reader = self._open(self.paths[shard])
+        at, inside = divmod(row, rows_per_batch(header.sequence_length))
+        if at >= reader.num_record_batches or inside >= (batch := reader.get_batch(at)).num_rows:
+            raise UserError(
+                f"no row {row} in this shard", where=self.paths[shard], mend="see corpusmill inspect verify"
+            )
+        segments = self._segments(header, batch.slice(inside, 1), number)
+        return PackedSequence(number, self.paths[shard], row, header.group, segments)
 
     def places_of(self, document: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """(number of the sequence, segment) wherever a document stands."""
         before = 0
-        for _, _, table in self._opened:
-            for chunk in table["segments"].chunks:
-                flat = chunk.values.slice(
-                    chunk.offsets[0].as_py(), chunk.offsets[-1].as_py() - chunk.offsets[0].as_py()
-                )
-                bounds = chunk.offsets.to_numpy() - chunk.offsets[0].as_py()
+        for path in self.paths:
+            _, reader = self._open(path)
+            for number in range(reader.num_record_batches):
+                column = reader.get_batch(number).column("segments")
+                flat, bounds = column.flatten(), column.offsets.to_numpy() - column.offsets[0].as_py()
                 for at in np.flatnonzero(pc.equal(flat.field("document"), document).to_numpy(zero_copy_only=False)):
                     yield before + int(np.searchsorted(bounds, at, side="right")) - 1, flat[int(at)].as_py()
-                before += len(chunk)
+                before += len(column)
 
-    def _segments(self, header: ShardHeader, table: pa.Table, row: int) -> list[Segment]:
+    def _segments(self, header: ShardHeader, batch: pa.RecordBatch, number: int) -> list[Segment]:
+        """The segments of the one sequence of a batch."""
         spelled, special = self._spelled
-        tokens = table["tokens"][row].values.to_numpy()
+        tokens = batch_tokens(header, batch)[0]
         if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(spelled):
             raise UserError(
-                f"sequence {row} has ids outside the vocabulary", where=self.where, mend="verify the shards"
+                f"sequence {number} has ids outside the vocabulary", where=self.where, mend="verify the shards"
             )
         segments, at = [], 0
-        for each in table["segments"][row].as_py():
+        for each in batch.column("segments")[0].as_py():
             ids = tokens[at : at + each["length"]]
             pieces = _pieces(ids, spelled, special)
             segments.append(Segment(each["document"], each["source"], each["start"], len(ids), each["fim"], pieces))
@@ -127,14 +151,55 @@ class Shards:
 def shards_of(place: Place) -> Shards:
     """The sequences of a folder of shards (held-back ones after the others) or of one shard."""
     if place.what == "shard":
-        folder = storage.absolute(place.path).rsplit("/", 1)[0]
-        if folder.endswith(f"/{VALIDATION}"):
-            folder = folder.rsplit("/", 1)[0]
-        return Shards(place.path, [place.path], storage.join(folder, VOCABULARY))
+        return Shards(place.path, [place.path], storage.join(set_folder(place.path), VOCABULARY))
     manifest = place.manifest
-    held_back = [file["path"] for file in manifest["files"] if file["path"].startswith(f"{VALIDATION}/")]
-    names = [part["path"] for part in manifest["parts"]] + held_back
-    return Shards(place.path, [storage.join(place.path, name) for name in names], storage.join(place.path, VOCABULARY))
+    held_back = [file for file in manifest["files"] if file["path"].startswith(f"{VALIDATION}/")]
+    entries = [*manifest["parts"], *held_back]
+    paths = [storage.join(place.path, entry["path"]) for entry in entries]
+    rows = [entry["rows"] for entry in entries]
+    return Shards(place.path, paths, storage.join(place.path, VOCABULARY), rows)
+
+
+def step_positions(run: str, step: int) -> range:
+    """The positions in a training run's order that one of its steps read, by its metrics.
+
+    A run that is going on can be asked, too. Raises UserError for a step that has not been.
+    """
+    path = storage.join(run, METRICS)
+    lines: dict[int, Mapping[str, Any]] = {0: {"step": 0, "sequences": 0}}
+    seen = 0
+    with storage.open_input(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):  # it is being written
+                break
+            seen = number
+            if number in (step - 1, step):
+                lines[number] = json.loads(line)
+            if number == step:
+                break
+    if step < 1 or step not in lines:
+        raise UserError(f"no step {step}", where=path, mend=f"steps are 1 to {seen}" if seen else "no step is done yet")
+    before, after = (lines[each].get("sequences") for each in (step - 1, step))
+    if before is None or after is None or lines[step]["step"] != step:
+        raise UserError("these metrics do not say which sequences were read", where=path, mend="use --sequence")
+    return range(before, after)
+
+
+def ordered_rows(run: str, positions: range) -> list[int]:
+    """The rows of the shard set at these positions of a training run's order."""
+    from training.order import SequenceOrder
+
+    path = storage.join(run, ORDER)
+    if not storage.exists(path):
+        raise UserError("this run left no order of its sequences", where=path, mend="use --sequence")
+    order = SequenceOrder.from_json(storage.read_bytes(path), path)
+    return [int(row) for row in order.rows(positions.start, len(positions))]
+
+
+def set_folder(shard: str) -> str:
+    """The folder of the shard set that a shard belongs to, held back or not."""
+    folder = storage.absolute(shard).rsplit("/", 1)[0]
+    return folder.rsplit("/", 1)[0] if folder.endswith(f"/{VALIDATION}") else folder
 
 
 def _pieces(ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray) -> list[Piece]:

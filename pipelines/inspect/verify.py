@@ -1,6 +1,8 @@
 """Whether a folder is what its manifest says: every byte by its digest, row counts, shards, and the conservation law.
 
-Everything is read once, at the speed of the disk. A line for each problem; none for a folder that is whole.
+A shard set, once each of its shards is the one that was written, is also looked at as a whole: every document once
+(`coverage`). Everything is read once, at the speed of the disk (shards a second and third time, from memory where it
+holds them). A line for each problem; none for a folder that is whole.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,15 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import xxhash
 
 from dataproc import storage
 from dataproc.datasets import open_part
 from dataproc.errors import UserError
-from dataproc.shards import open_shard, verify_shard
+from dataproc.shard_checks import verify_shard
+from dataproc.shards import open_reader
 from pipelines.engine import state
 from pipelines.engine.stage import FATES
-from pipelines.inspect.places import PARQUET, SHARD, Place, recognise
+from pipelines.inspect.coverage import coverage_problems
+from pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, recognise
 
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "quarantined": "quarantine"}
 """The folder in which the documents of a fate stand."""
@@ -26,13 +29,14 @@ BESIDE = ("rejected", "ledger", "statistics", "duplicates", "quarantine", "valid
 
 @dataclass
 class Verified:
-    """What was looked at, and what is wrong: (path, what) each."""
+    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be looked into."""
 
     name: str
     path: str
     files: int = 0
     bytes: int = 0
     rows: int = 0
+    unread: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -64,6 +68,8 @@ def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verif
         _verify_entry(done, storage.join(folder, entry["path"]), entry)
     for path in _strangers(folder, manifest):
         done.problems.append((path, "not in the manifest"))
+    if MAKES.get(manifest["stage"]) == "shards" and not done.unread:
+        done.problems += coverage_problems(folder, manifest)
     done.problems += [(folder, line) for line in _broken_laws(manifest)]
     done.problems += [(folder, line) for line in _changed_inputs(folder, manifest)]
     return done
@@ -91,22 +97,30 @@ def _entry_of(path: str) -> dict[str, Any] | None:
 
 def _verify_entry(done: Verified, path: str, entry: Mapping[str, Any]) -> None:
     done.files += 1
+    problem = _byte_problem(done, path, entry)
+    if problem:
+        done.problems.append((path, problem))
+    else:
+        try:
+            done.problems += [(path, line) for line in _content_problems(done, path, entry)]
+            return
+        except (UserError, pa.ArrowInvalid, OSError) as error:
+            done.problems.append((path, error.what if isinstance(error, UserError) else str(error)))
+    done.unread += 1
+
+
+def _byte_problem(done: Verified, path: str, entry: Mapping[str, Any]) -> str:
+    """Why a file's bytes are not those that were written; "" when they are."""
     try:
         found = storage.size(path)
     except FileNotFoundError:
-        done.problems.append((path, "not there"))
-        return
+        return "not there"
     done.bytes += found
     if found != entry["bytes"]:
-        done.problems.append((path, f"{found:,} bytes, and the manifest says {entry['bytes']:,}"))
-        return
+        return f"{found:,} bytes, and the manifest says {entry['bytes']:,}"
     if storage.digest_file(path) != entry["digest"]:
-        done.problems.append((path, "not the bytes that were written (the digest differs)"))
-        return
-    try:
-        done.problems += [(path, line) for line in _content_problems(done, path, entry)]
-    except (UserError, pa.ArrowInvalid, OSError) as error:
-        done.problems.append((path, error.what if isinstance(error, UserError) else str(error)))
+        return "not the bytes that were written (the digest differs)"
+    return ""
 
 
 def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -114,8 +128,11 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
         with open_part(path) as file:
             rows = file.metadata.num_rows
     elif path.endswith(SHARD):
-        rows = open_shard(path)[1].num_rows
-        yield from verify_shard(path)
+        _, reader = open_reader(path)
+        rows = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
+        for line in verify_shard(path):
+            done.unread += line.startswith("damaged columns")
+            yield line
     else:
         return
     done.rows += rows
@@ -137,13 +154,13 @@ def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
 
 def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Documents in = kept + rejected + duplicates + quarantined, and each of them as many rows as counted."""
-    counts = manifest["counts"]
-    if manifest["stage"] not in ("ingest", "filter", "dedup", "pack"):
+    counts, made = manifest["counts"], MAKES.get(manifest["stage"])
+    if made not in ("dataset", "shards"):
         return
     accounted = sum(counts.get(fate, 0) for fate in FATES)
     if accounted != counts["documents_in"]:
         yield f"{counts['documents_in']:,} documents came in and {accounted:,} are accounted for"
-    if manifest["stage"] == "pack":
+    if made == "shards":
         return
     kept = sum(part["rows"] for part in manifest["parts"])
     if kept != counts["kept"]:
@@ -157,12 +174,6 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _changed_inputs(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Inputs that stand beside the folder (or at the path as written) and are no longer those that were read."""
     for name, identity in manifest["inputs"].items():
-        if "manifest" not in identity:
-            continue
-        above = storage.absolute(folder).rsplit("/", 1)[0]
-        for candidate in (storage.join(above, name), name):
-            path = storage.join(candidate, state.MANIFEST)
-            if storage.exists(path):
-                if xxhash.xxh3_128_hexdigest(storage.read_bytes(path)) != identity["manifest"]:
-                    yield f"its input {name} was made again since"
-                break
+        found = find_input(folder, name, identity["manifest"]) if "manifest" in identity else None
+        if found and found.changed:
+            yield f"its input {name} was made again since"

@@ -91,7 +91,7 @@ class IngestStage(Stage):
             found.setdefault(given.path, {}).update({path: storage.identity(path) for path, _ in files})
         return found
 
-    def _tasks(self) -> list[Task]:
+    def tasks(self) -> list[Task]:
         """Whole small files are put together, large ones split; a task reads one input's files only."""
         target = int(self.settings.part_bytes)
         groups: list[tuple[Input, str, list[Piece]]] = []
@@ -129,11 +129,11 @@ class IngestStage(Stage):
         )
 
     def phases(self) -> list[PhasePlan]:
-        tasks = self._tasks()
+        tasks = self.tasks()
         return [PhasePlan(name="read", tasks=len(tasks), bytes=sum(task.bytes for task in tasks))]
 
     def run(self, run: StageRun) -> Summary:
-        results = run.map("read", self._tasks())
+        results = run.map("read", self.tasks())
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
             parts=listed(results, "parts"),

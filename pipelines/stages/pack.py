@@ -154,7 +154,8 @@ class PackStage(Stage):
 
 COUNTS = (
     "documents_in", "kept", "quarantined", "tokens", "sequences", "padding", "validation_documents",
-    "validation_sequences", "fim_documents", "boundary_splits", "text_bytes", "cut", "cut_needlessly", "tokens_past_a_cut",
+    "validation_sequences", "fim_documents", "boundary_splits", "text_bytes", "cut", "cut_needlessly",
+    "tokens_past_a_cut",
 )  # fmt: skip
 
 

@@ -132,8 +132,8 @@ def _cut_tokens(
     keys, share = boundary
     if share:
         tokens, touched = split_joined(tokens, keys, share, encoder.joined)
-    tables = {"token_lengths": encoder.token_lengths, "starts_character": encoder.starts_character}
-    splits = draw_token_splits(tokens, text, **tables, **fim)
+    lengths, starts = encoder.token_lengths, encoder.starts_character
+    splits = draw_token_splits(tokens, text, token_lengths=lengths, starts_character=starts, **fim)
     pieces, _ = cut_tokens(tokens, splits)
     return pieces, splits, touched
 

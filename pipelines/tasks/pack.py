@@ -26,6 +26,7 @@ from pipelines.tasks.outputs import write_quarantine
 
 VALIDATION = "validation"
 UNKNOWN = "unknown"
+COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def pack_documents(task: TaskContext) -> dict[str, Any]:
         counts.update(_counted(placement, held_back))
         if not held_back:
             plain = report(pack(documents.lengths, settings["sequence_length"], "concat", rows))
-            counts.update({f"concat_{name}": getattr(plain, name) for name in ("cut", "cut_needlessly", "tokens_past_a_cut")})
+            counts.update({f"concat_{name}": getattr(plain, name) for name in COSTS})
     return result | counts | {"tokens_by": _tokens_by(documents)}
 
 
@@ -186,8 +187,7 @@ def _counted(placement: Placement, held_back: bool) -> dict[str, int]:
     measured = report(placement)
     if held_back:
         return {"validation_sequences": measured.sequences, "validation_documents": measured.documents}
-    wanted = ("sequences", "tokens", "padding", "cut", "cut_needlessly", "tokens_past_a_cut")
-    return {key: int(getattr(measured, key)) for key in wanted}
+    return {key: int(getattr(measured, key)) for key in ("sequences", "tokens", "padding", *COSTS)}
 
 
 def _tokens_by(documents: Documents) -> dict[str, dict[str, int]]:

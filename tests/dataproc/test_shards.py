@@ -9,6 +9,7 @@ import pytest
 
 from dataproc import shards
 from dataproc.errors import UserError
+from dataproc.shard_checks import verify_shard
 from dataproc.shards import (
     STORAGES,
     ShardEntry,
@@ -21,7 +22,6 @@ from dataproc.shards import (
     shard_entries,
     shard_name,
     unpack_rows,
-    verify_shard,
     write_shard,
 )
 

@@ -2,20 +2,30 @@
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataproc.packing import pack
+from dataproc.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
 from pipelines.cli.main import main
 from pipelines.engine import state
+from pipelines.inspect import coverage
+from pipelines.inspect.coverage import coverage_problems
 from pipelines.inspect.documents import draw_rows
 from pipelines.inspect.places import recognise, run_stages
 from pipelines.inspect.visible import one_line, visible
-from tests.pipelines.small_run import GOOD, add_shards, make_run, prose
+from tests.pipelines.small_run import GOOD, add_shards, make_run, prose, write_manifest
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -81,6 +91,24 @@ def test_the_overview_has_settings_counts_and_parts(made: Path, inspect: Command
     assert {f"documents in {GOOD + 3}", "rejected 1"} <= lines
 
 
+def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspect: Command) -> None:
+    _, plain, _ = inspect(copied / "shards")
+    lines = {" ".join(line.split()) for line in plain.splitlines()}
+    assert {"policy best-fit, 24 tokens a sequence", "storage plain", "documents cut 0"} <= lines
+    assert "all 2 sequences 41 tokens 1 shards" in lines
+    path = copied / "shards/_manifest.json"
+    manifest = state.read_json(str(path))
+    stream = {"cut": 7, "cut_needlessly": 5, "lost_context": 0.25}
+    manifest["facts"]["packing"] = {"fill": 0.9, "padding": 5, "cut": 2, "cut_needlessly": 0, "concat": stream}
+    manifest["settings"]["storage"] = "packed"
+    manifest["parts"][0]["group"] = "tests:0-24"
+    path.write_bytes(state.to_json(manifest))
+    _, grouped, _ = inspect(copied / "shards")
+    lines = {" ".join(line.split()) for line in grouped.splitlines()}
+    assert {"storage packed", "documents cut 2 concat: 7", "of them needlessly 0 concat: 5"} <= lines
+    assert {"fill 90.0000%, 5 tokens of padding", "tests:0-24 2 sequences 41 tokens 1 shards"} <= lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -107,7 +135,7 @@ def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str
 
 
 def test_every_command_has_help_with_an_example(inspect: Command) -> None:
-    for command in ([], ["show"], ["sample"], ["why"], ["verify"]):
+    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"]):
         code, out, _ = inspect(*command, "--help")
         assert code == 0
         assert "Example: corpusmill inspect" in out
@@ -256,3 +284,263 @@ def _without_manifest(run: Path, shard: Path) -> Path:
     moved.mkdir(parents=True)
     shutil.copy(shard, moved)
     return moved / shard.name
+
+
+# A shard set as plain lists, to be damaged and looked at as a whole.
+
+EOS, PAD, BEGIN, HOLE, END, PLAIN = 90, 91, 92, 93, 94, 7
+HEADER = ShardHeader(
+    "f" * 32, 16, SpecialIds(eos=EOS, pad=PAD, fim_begin=BEGIN, fim_hole=HOLE, fim_end=END), 95, 128, seed=0
+)
+
+
+@dataclass
+class Stretch:
+    """A segment with its tokens."""
+
+    document: str
+    start: int
+    tokens: list[int]
+    fim: bool = False
+    source: str = "web"
+
+
+@dataclass
+class PlainSet:
+    """Rows of segments, by side: for training, held back. `cuts` are the rows at which shards begin."""
+
+    kept: int
+    rows: tuple[list[list[Stretch]], list[list[Stretch]]]
+    cuts: tuple[int, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    header: ShardHeader = HEADER
+
+    def write(self, folder: Path) -> Path:
+        parts, files = [], []
+        for side, entries in enumerate((parts, files)):
+            rows = self.rows[side]
+            edges = [0, *(cut for cut in self.cuts if 0 < cut < len(rows)), len(rows)] if rows else []
+            for number, (first, last) in enumerate(pairwise(edges)):
+                name = ("validation/" if side else "") + shard_name(number)
+                entries.append(self._write_shard(folder, name, rows[first:last]))
+        counts = {"documents_in": self.kept, "kept": self.kept}
+        write_manifest(
+            folder, "pack", inputs={}, settings=self.settings, counts=counts, parts=parts, files=files, facts={}
+        )
+        return folder
+
+    def _write_shard(self, folder: Path, name: str, rows: list[list[Stretch]]) -> dict[str, Any]:
+        flat = [each for row in rows for each in row]
+        segments = segment_column(
+            np.cumsum([0, *map(len, rows)]),
+            pa.array([each.document for each in flat], pa.string()),
+            pa.array([each.source for each in flat], pa.string()),
+            np.array([each.start for each in flat], np.int64),
+            np.array([len(each.tokens) for each in flat], np.int32),
+            np.array([each.fim for each in flat], bool),
+        )
+        tokens = np.full((len(rows), 16), PAD, np.int32)
+        for place, row in enumerate(rows):
+            held = [token for each in row for token in each.tokens]
+            tokens[place, : len(held)] = held
+        size, digest = write_shard(str(folder / name), self.header, tokens, segments)
+        used = sum(len(each.tokens) for each in flat)
+        entry = {"path": name, "rows": len(rows), "bytes": size, "digest": digest, "tokens": used}
+        return entry | {"group": self.header.group}
+
+    def problems(self) -> dict[str, int]:
+        """Documents by kind of problem, as `coverage` finds them."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.write(Path(folder))
+            lines = coverage_problems(folder, state.read_json(f"{folder}/_manifest.json"))
+        kinds = [line.partition(": ") for _, line in lines if ": " in line]
+        return {kind: int(rest.partition(" ")[0].replace(",", "")) for kind, _, rest in kinds}
+
+
+def packed_set(lengths: list[int], held_back: list[bool], policy: str, storage: str = "plain") -> PlainSet:
+    """Documents packed by the real packer; every third that is long enough is rearranged."""
+    rows: tuple[list[list[Stretch]], list[list[Stretch]]] = ([], [])
+    for side in (0, 1):
+        chosen = np.flatnonzero(np.array(held_back, bool) == bool(side))
+        placed = pack(np.array(lengths, np.int64), 16, policy, chosen)
+        rows[side].extend([] for _ in range(placed.sequences))
+        for sequence, document, start, length in zip(*placed[:1], *placed[2:5], strict=True):
+            size = lengths[document]
+            fim = document % 3 == 0 and size >= 8
+            tokens = [PLAIN] * (size - 1) + [EOS]
+            if fim:
+                tokens[0], tokens[2], tokens[size - 3] = BEGIN, HOLE, END
+            stretch = Stretch(f"d{document}", int(start), tokens[start : start + length], bool(fim))
+            rows[side][sequence].append(stretch)
+    return PlainSet(len(lengths), rows, header=replace(HEADER, storage=storage))
+
+
+def expected_problems(damaged: PlainSet) -> dict[str, int]:
+    """The same by a look at each document on its own."""
+    found: dict[str, list[tuple[int, Stretch]]] = {}
+    for side in (0, 1):
+        for row in damaged.rows[side]:
+            for stretch in row:
+                found.setdefault(stretch.document, []).append((side, stretch))
+    kinds: dict[str, int] = {}
+    for pieces in found.values():
+        kind = _kind(sorted({side for side, _ in pieces}), [each for _, each in pieces])
+        if kind:
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return kinds
+
+
+def _kind(sides: list[int], pieces: list[Stretch]) -> str:
+    pieces = sorted(pieces, key=lambda each: each.start)
+    pairs = list(pairwise(pieces))
+    ends = [each.tokens[-1] == EOS for each in pieces]
+    if len(sides) > 1:
+        return coverage.BOTH_SIDES
+    if any(one.start == two.start for one, two in pairs):
+        return "documents with tokens that stand there twice"
+    if pieces[0].start:
+        return "documents without their beginning"
+    if any(two.start > one.start + len(one.tokens) for one, two in pairs):
+        return "documents with a gap"
+    if any(two.start < one.start + len(one.tokens) for one, two in pairs):
+        return "documents with segments that overlap"
+    if not ends[-1]:
+        return "documents without their end"
+    if any(ends[:-1]):
+        return "documents that go on after their end"
+    # Inside a segment `verify_shard` looks at how often and in which order they stand.
+    markers = [token for each in pieces for token in sorted({BEGIN, HOLE, END} & set(each.tokens))]
+    fim = {each.fim for each in pieces}
+    balanced = fim == {False} or (fim == {True} and markers == [BEGIN, HOLE, END])
+    return "" if balanced or len(pieces) == 1 else "documents with unbalanced FIM tokens"
+
+
+SETS = st.builds(
+    lambda documents, *how: packed_set([each for each, _ in documents], [side for _, side in documents], *how),
+    st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12),
+    st.sampled_from(["best-fit", "concat", "none"]),
+    st.sampled_from(["plain", "packed", "zstd"]),
+)
+
+
+@given(SETS)
+def test_a_packed_set_has_every_document_once(packed: PlainSet) -> None:
+    assert packed.problems() == {}
+
+
+@given(SETS, st.data())
+def test_damage_is_found_as_a_look_at_each_document_finds_it(packed: PlainSet, data: st.DataObject) -> None:
+    for _ in range(data.draw(st.integers(1, 3))):
+        side = data.draw(st.sampled_from([side for side in (0, 1) if packed.rows[side]]))
+        rows = packed.rows[side]
+        row = data.draw(st.integers(0, len(rows) - 1))
+        damage = data.draw(st.sampled_from(["shift", "copy", "move", "token", "flag"]))
+        stretch = data.draw(st.sampled_from(rows[row]))
+        if damage == "shift":
+            stretch.start = max(0, stretch.start + data.draw(st.integers(-3, 3)))
+        elif damage == "copy":
+            rows.append([replace(each, tokens=list(each.tokens)) for each in rows[row]])
+        elif damage == "move" and len(rows) > 1:
+            packed.rows[1 - side].append(rows.pop(row))
+        elif damage == "token":
+            at = data.draw(st.sampled_from([0, len(stretch.tokens) - 1]))
+            stretch.tokens[at] = data.draw(st.sampled_from([PLAIN, EOS, HOLE]))
+        elif damage == "flag":
+            stretch.fim = not stretch.fim
+    whole, most = packed.problems(), coverage.MOST_SEGMENTS
+    assert whole == expected_problems(packed)
+    try:
+        coverage.MOST_SEGMENTS = 3
+        assert packed.problems() == whole, "in several passes as in one"
+    finally:
+        coverage.MOST_SEGMENTS = most
+
+
+def fixed_set() -> PlainSet:
+    """Three documents; the second one is cut: 16 tokens of it in one row and 4 in another."""
+    text = [PLAIN] * 19 + [EOS]
+    first = [Stretch("a", 0, [PLAIN, EOS]), Stretch("b", 16, text[16:])]
+    return PlainSet(3, ([[Stretch("b", 0, text[:16])], first], [[Stretch("c", 0, [PLAIN, EOS])]]))
+
+
+def _shifted(packed: PlainSet) -> None:
+    packed.rows[0][1][1].start = 15
+
+
+def _twice(packed: PlainSet) -> None:
+    packed.rows[0][1].append(Stretch("a", 0, [PLAIN, EOS]))
+
+
+def _missing(packed: PlainSet) -> None:
+    del packed.rows[0][1][0]
+
+
+def _on_both_sides(packed: PlainSet) -> None:
+    packed.rows[1][0].append(packed.rows[0][1].pop())
+
+
+def _cut_off(packed: PlainSet) -> None:
+    packed.rows[0][1][0].tokens[1] = PLAIN
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (_shifted, "documents with segments that overlap: 1 (b in shard-00000.arrow row 0)"),
+        (_twice, "documents with tokens that stand there twice: 1 (a in shard-00000.arrow row 1)"),
+        (_missing, "3 documents were kept and 2 stand in the shards"),
+        (_on_both_sides, f"{coverage.BOTH_SIDES}: 1 (b in shard-00000.arrow row 0)"),
+        (_cut_off, "documents without their end: 1 (a in shard-00000.arrow row 1)"),
+    ],
+)
+def test_what_is_wrong_with_a_set_is_named(
+    tmp_path: Path, inspect: Command, damage: Callable[[PlainSet], None], line: str
+) -> None:
+    packed = fixed_set()
+    assert inspect("verify", packed.write(tmp_path / "whole"))[0] == 0
+    damage(packed)
+    folder = packed.write(tmp_path / "damaged")
+    code, out, _ = inspect("verify", folder)
+    assert (code, out) == (1, f"BAD  {folder}: {line}\n")
+
+
+def test_documents_packed_without_their_ends_lack_none_and_may_be_empty(tmp_path: Path) -> None:
+    rows = [[Stretch("a", 0, [PLAIN])]]
+    assert PlainSet(1, (rows, [])).problems() == {"documents without their end": 1}
+    for settings in ({"eos": False}, {"append_eos": False}):
+        folder = PlainSet(2, (rows, []), settings=settings).write(tmp_path / str(settings))
+        assert coverage_problems(str(folder), state.read_json(str(folder / "_manifest.json"))) == []
+
+
+def test_many_bad_documents_are_counted_and_a_few_are_named(tmp_path: Path) -> None:
+    rows = [[Stretch(f"d{number}", 1, [PLAIN, EOS])] for number in range(5)]
+    folder = PlainSet(5, (rows, []), cuts=(2, 4)).write(tmp_path)
+    ((_, line),) = coverage_problems(str(folder), state.read_json(str(folder / "_manifest.json")))
+    named = "d0 in shard-00000.arrow row 0, d1 in shard-00000.arrow row 1, d2 in shard-00001.arrow row 0, …"
+    assert line == f"documents without their beginning: 5 ({named})"
+
+
+def test_shards_are_held_against_their_group_their_tokens_and_each_other(tmp_path: Path) -> None:
+    grouped = replace(HEADER, group="web:0-16")
+    settings = {"group_by": "source", "length_buckets": [16]}
+    rows = [[Stretch(f"d{number}", 0, [EOS])] for number in range(6)]
+    rows[3][0].source = "code"
+    folder = PlainSet(6, (rows, []), (2, 5), settings, grouped).write(tmp_path)
+    manifest = state.read_json(str(folder / "_manifest.json"))
+    manifest["parts"][0] |= {"tokens": 3, "group": "web:17-"}
+    assert coverage_problems(str(folder), manifest) == [
+        (f"{folder}/shard-00000.arrow", "its segments have 2 tokens, and the manifest says 3"),
+        (f"{folder}/shard-00000.arrow", "it is of group 'web:0-16', and the manifest says 'web:17-'"),
+        (f"{folder}/shard-00001.arrow", "segments of other sources than its group's web: 1 (d3, …)"),
+    ]
+
+
+def test_only_the_last_shard_of_a_group_may_be_smaller(tmp_path: Path) -> None:
+    def lines(*cuts: int) -> list[str]:
+        rows = [[Stretch(f"d{number}", 0, [EOS])] for number in range(9)]
+        folder = PlainSet(9, (rows, []), cuts).write(tmp_path / str(cuts))
+        return [line for _, line in coverage_problems(str(folder), state.read_json(str(folder / "_manifest.json")))]
+
+    assert lines(4, 8) == lines(3, 6) == lines() == []
+    assert lines(2, 5) == ["shards of different sizes: 2, 3 sequences"]
+    assert lines(4) == ["shard-00001.arrow has 5 sequences, and the shards before it 4"]

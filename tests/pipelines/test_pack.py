@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataproc.fim import restore
-from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard, verify_shard
+from dataproc.shard_checks import verify_shard
+from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard
 from pipelines.engine.stage import Finished
 from pipelines.stages.pack import cut_rows
 from pipelines.tasks.encoding import file_starts, fim_rates

@@ -1,0 +1,139 @@
+"""`corpusmill inspect trace`: from a step of training to raw files, as readable text or as JSON."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.inspect.places import recognise
+from pipelines.inspect.raw import Raw
+from pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
+from pipelines.inspect.visible import one_line
+
+PIPE_COLUMNS = 1000
+NAMED = 5
+
+
+def inspect_console() -> Console:
+    """As wide as the terminal; in a pipe, so wide that no line is folded."""
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def trace_command(
+    path: Annotated[str, typer.Argument(help="a run, a model, shards or a shard", metavar="RUN_OR_SHARDS")],
+    step: Annotated[int | None, typer.Option(help="a step of training, from 1", min=1, metavar="N")] = None,
+    sequence: Annotated[
+        int | None, typer.Option(help="number of a sequence in the shard set", min=0, metavar="I")
+    ] = None,
+    position: Annotated[
+        int | None, typer.Option(help="place of a sequence in the order of training", min=0, metavar="P")
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--number", "-n", help="sequences; 3 of a step, else 1", min=1, max=1000, metavar="N")
+    ] = None,
+    segments: Annotated[int, typer.Option(help="segments of each sequence", min=1, metavar="N")] = 8,
+    characters: Annotated[int, typer.Option(help="characters of each segment", min=1, metavar="N")] = 160,
+    again: Annotated[
+        bool, typer.Option("--read-again", help="read raw files again for records whose ids do not name their place")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Go from a step of training, or from a sequence, to its documents, their raw files and the rules they passed.
+
+    Example: corpusmill inspect trace quickstart-output --step 100
+    """
+    question = Question(
+        step=step,
+        sequence=sequence,
+        position=position,
+        number=number,
+        segments=segments,
+        characters=characters,
+        again=again,
+    )
+    found = trace(recognise(path), question)
+    if as_json:
+        # ASCII and DEL spelled out, so that no document can steer a terminal by it
+        print(json.dumps(plain_values(found), indent=1).replace("\x7f", "\\u007f"))
+    else:
+        _print_trace(inspect_console(), found)
+
+
+def _print_trace(console: Console, found: Trace) -> None:
+    for link in found.links:
+        where = one_line(link.place.path) if link.place else "?"
+        note = f"  ({one_line(link.note)})" if link.note else ""
+        console.print(Text(f"{link.stage or 'gone':<9}  {where}{note}", style="dim"), soft_wrap=True)
+    for line in found.missing:
+        console.print(Text(f"missing: {one_line(line)}", style="yellow"), soft_wrap=True)
+    if found.positions is not None and found.step is not None:
+        first, last = found.positions.start, found.positions.stop
+        left = len(found.positions) - len(found.sequences)
+        shown = f", the first {len(found.sequences)} of them here" if left else ""
+        read = f"step {found.step} read {len(found.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
+        console.print(Text(read, style="bold"), soft_wrap=True)
+    told: set[str] = set()
+    for sequence in found.sequences:
+        _print_traced(console, sequence, found.documents, told)
+
+
+def _print_traced(console: Console, sequence: TracedSequence, documents: dict[str, Document], told: set[str]) -> None:
+    """A sequence with what is known of its documents, each of which is told once."""
+    position = f"position {sequence.position:,} = " if sequence.position is not None else ""
+    group = f", group {sequence.group}" if sequence.group else ""
+    where = f"{position}sequence {sequence.number}: {sequence.path} row {sequence.row}{group}"
+    console.print()
+    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    for number, segment in enumerate(sequence.segments):
+        fim = ", fill in the middle" if segment.fim else ""
+        end = segment.start + segment.length
+        heading = f"── segment {number}: {one_line(segment.document)}, its tokens {segment.start} to {end}{fim}"
+        console.print(Text(heading, style="cyan"), soft_wrap=True)
+        console.print(Text(f"   “{one_line(segment.text)}”", style="italic"), soft_wrap=True)
+        lines = ["told above"] if segment.document in told else _told(documents[segment.document])
+        told.add(segment.document)
+        for line in lines:
+            console.print(Text(f"   {one_line(line)}"), soft_wrap=True)
+    if sequence.segments_left_out:
+        console.print(Text(f"── and {sequence.segments_left_out:,} more segments", style="cyan"), soft_wrap=True)
+    if sequence.padding:
+        console.print(Text(f"── padding, {sequence.padding:,} tokens", style="cyan"), soft_wrap=True)
+
+
+def _told(document: Document) -> list[str]:
+    """A document's record, one thing a line."""
+    language = f", language {document.language}" if document.language else ""
+    lines = [f"source {document.source}" + (f", kind {document.kind}{language}" if document.kind else "")]
+    lines += [f"url: {document.url}"] if document.url else []
+    lines += [f"meta: {document.meta}"] if document.meta else []
+    lines += [_raw(document.raw)] if document.raw else []
+    lines += [f"stood in {each.path} row {each.row}" for each in document.stood]
+    if document.survivor_of:
+        more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
+        lines.append(f"stayed for its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")
+    presets: dict[tuple[str, str], list[Passed]] = {}
+    for rule in document.passed:
+        presets.setdefault((rule.stage, rule.rule.rpartition("/")[0]), []).append(rule)
+    for (stage, preset), rules in presets.items():
+        name = f" of {preset}" if preset else ""
+        said = "; ".join(_rule(rule, preset) for rule in rules)
+        lines.append(f"{stage}: passed {len(rules)} rule{'s' if len(rules) > 1 else ''}{name}: {said}")
+    return lines
+
+
+def _raw(raw: Raw) -> str:
+    note = f" ({raw.note})" if raw.note else ""
+    return f"raw: {', '.join(raw.files)}: {raw.record}{note}"
+
+
+def _rule(rule: Passed, preset: str) -> str:
+    """As `words 150 (50 to 100,000)`."""
+    name = rule.rule.removeprefix(f"{preset}/")
+    if isinstance(rule.value, str):
+        return f"{name} {rule.value}"
+    low, high = (None if each is None else f"{each:,.6g}" for each in (rule.minimum, rule.maximum))
+    limits = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+    return f"{name} {rule.value:,.6g} ({limits})"

@@ -1,0 +1,129 @@
+"""Which raw file, and which record of it, a document came from: by its id, or by the task that wrote its part.
+
+Where the input gave no id, a document's own is `<source>/<path>#<record>`, which is the answer. Where it gave one, the
+part says which task wrote the document and the plan which pieces of which files the task read; reading those once more
+finds the record.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc import storage
+from dataproc.errors import UserError
+from dataproc.readers.pieces import fixed_root
+from dataproc.readers.pieces import recognise as format_of
+from pipelines.inspect.places import Link
+
+RECORDS = {"jsonl": "byte", "parquet": "row", "warc": "byte"}
+"""What the number after an id's `#` counts, by format; a file of another format is one record."""
+
+FILES_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raw file and the record that a document is.
+
+    Attributes:
+        files: the file; several where no manifest tells which of them.
+        record: which record of it.
+        note: that the file is gone or another one by now ("" if it is as it was read, as far as its size tells).
+        by_own_id: the record had an id of its own, so that its place in the file is not known.
+    """
+
+    files: list[str]
+    record: str
+    note: str = ""
+    by_own_id: bool = False
+
+
+class RawFiles:
+    """The raw files of an ingest, by its manifest: which of them a document came from."""
+
+    def __init__(self, link: Link) -> None:
+        from pipelines.recipe import path_resolver
+
+        self._link = link
+        described = link.described
+        self._settings = described["settings"]
+        self._sizes: dict[str, Any] = {
+            path: size if isinstance(size, int) else size[0]
+            for files in described["inputs"].values()
+            for path, size in files.items()
+        }
+        self._named: dict[str, tuple[str, str]] = {}
+        """(path, format) by what an id without its record is where the input gave none."""
+        for each in self._settings["inputs"]:
+            given = {"path": each} if isinstance(each, str) else each
+            source = given.get("source") or self._settings["source"]
+            for path in described["inputs"].get(given["path"], ()):
+                format = given.get("format") or self._settings.get("format") or format_of(path)
+                opened = path_resolver({})(given["path"])
+                for root in {fixed_root(opened), opened.rstrip("/") + "/", path.rsplit("/", 1)[0] + "/"}:
+                    if path.startswith(root):
+                        self._named[f"{source}/{path[len(root) :].lstrip('/')}"] = (path, format)
+        self._tasks: list[Mapping[str, Any]] | None = None
+
+    def of(self, document: str, task: int) -> Raw:
+        """The raw file and record of a document, by its id or else by the task that wrote its part."""
+        name, _, record = document.rpartition("#")
+        if name in self._named and re.fullmatch(r"\d+(\+\d+)?", record):
+            path, format = self._named[name]
+            counted = f"{RECORDS[format]} {record}" if format in RECORDS else "the whole file"
+            return Raw([path], counted, self._note([path]))
+        files = sorted({piece["path"] for piece in self._pieces(task)}) or list(self._sizes)
+        record = f"the record whose {self._settings['id_field']} is this id"
+        return Raw(files[:FILES_NAMED], record, self._note(files), by_own_id=True)
+
+    def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
+        """The records of documents that had ids of their own, found by reading the files of their task once more."""
+        from dataproc.readers.pieces import Fields, Piece
+        from pipelines.tasks.ingest import BY_PIECE
+
+        ids, found = pa.array(document_ids, pa.string()), {}
+        for values in self._pieces(task):
+            piece, before = Piece(**values), 0
+            fields = Fields(**self._planned()[task]["fields"])
+            since = f" of those from {RECORDS.get(piece.format)} {piece.start:,} on" if piece.start else ""
+            for batch in BY_PIECE[piece.format](piece, fields, lambda *_: None) if piece.format in BY_PIECE else ():
+                for row in pc.indices_nonzero(pc.is_in(batch.column("id"), value_set=ids)).to_pylist():
+                    record = f"document {before + row:,}{since}, counted from 0"
+                    found[batch.column("id")[row].as_py()] = Raw([piece.path], record)
+                before += batch.num_rows
+        return found
+
+    def _note(self, files: Sequence[str]) -> str:
+        if len(files) > 1:
+            return f"one of {len(files):,} files"
+        path = files[0]
+        if not storage.exists(path):
+            return "this file is no longer there"
+        return "" if storage.size(path) == self._sizes[path] else "this file has another size by now"
+
+    def _pieces(self, task: int) -> list[dict[str, Any]]:
+        planned = self._planned()
+        return list(planned[task]["pieces"]) if task < len(planned) else []
+
+    def _planned(self) -> list[Mapping[str, Any]]:
+        """The arguments of ingest's tasks as they were, for as long as the raw files are those that were read."""
+        if self._tasks is None:
+            from pipelines.settings import validate
+            from pipelines.stages.ingest import IngestStage
+
+            self._tasks = []
+            try:
+                from pipelines.recipe import path_resolver
+
+                settings = validate(IngestStage.Settings, self._settings)
+                stage = IngestStage(settings, seed=self._link.described["seed"], resolve=path_resolver({}))
+                now = {path: kept[0] for files in stage.inputs().values() for path, kept in files.items()}
+                if now == self._sizes:
+                    self._tasks = [each.arguments for each in stage.tasks()]
+            except (UserError, OSError):
+                pass
+        return self._tasks

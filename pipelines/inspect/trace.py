@@ -1,0 +1,370 @@
+"""From a step of training, or a sequence, back to where its text came from, and why it was let through.
+
+The way back is written down at every stage: a run's `plan.json` says which rows of the shard set a step read, a shard
+which documents its segments are of, each manifest what the stage took in (`places.chain`), the parts of every stage
+where a document stood, the statistics beside them every number that the filter's rules looked at, and ingest's manifest
+which raw files there were. An id that the input did not give is the raw file and the record itself; for one that it
+gave, the part says which task read it, and so which files (`again` reads these once more, to find the record). Where a
+folder on the way is gone, the trace says so and goes on with what is there.
+
+Cost: the id columns of the dataset that was packed, once, whatever the number of documents (row groups whose range of
+ids has none of them are passed over); in the stages before it, those of the parts that the documents went through,
+since parts keep their numbers. No text is read: the excerpts are a segment's own tokens, spelled out.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc import storage
+from dataproc.datasets import read_batches
+from dataproc.errors import UserError
+from pipelines.inspect.lookup import Row, look_up
+from pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
+from pipelines.inspect.raw import Raw, RawFiles
+from pipelines.inspect.sequences import PackedSequence, Shards, ordered_rows, set_folder, shards_of, step_positions
+
+SEQUENCES_OF_A_STEP = 3
+
+
+@dataclass(frozen=True)
+class Stood:
+    """Where a document stands in a stage's dataset."""
+
+    stage: str
+    path: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A rule that a filter applied to a document, the document's value, and the thresholds that it kept to.
+
+    A document of a language to keep has the language for its value.
+    """
+
+    stage: str
+    rule: str
+    statistic: str
+    value: float | str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass
+class Document:
+    """All that the folders on the way know of a document."""
+
+    id: str
+    source: str
+    kind: str | None = None
+    language: str | None = None
+    url: str | None = None
+    meta: str | None = None
+    raw: Raw | None = None
+    stood: list[Stood] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
+    survivor_of: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TracedSegment:
+    """A stretch of a sequence: tokens `start` to `start + length` of a document, and how its text begins."""
+
+    document: str
+    source: str
+    start: int
+    length: int
+    fim: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class TracedSequence:
+    """A sequence: `position` in the order of training (None if not asked by it), `number` in the shard set."""
+
+    position: int | None
+    number: int
+    path: str
+    row: int
+    group: str
+    segments: list[TracedSegment]
+    segments_left_out: int
+    padding: int
+
+
+@dataclass
+class Trace:
+    """What a trace found.
+
+    Attributes:
+        step: of training, if one was asked about.
+        positions: in the order of training that the question is about: all of a step's; None for a sequence by number.
+        links: the folders on the way, each before those that it was made of.
+        documents: by id, those of the sequences' segments.
+        missing: what could not be found, a line each.
+    """
+
+    step: int | None
+    positions: range | None
+    links: list[Link]
+    sequences: list[TracedSequence]
+    documents: dict[str, Document]
+    missing: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What to trace: one of step, sequence and position.
+
+    Attributes:
+        step: a step of training, from 1.
+        sequence: number of a sequence in the shard set.
+        position: number of a sequence in the order of training, from 0.
+        number: sequences to look at, from the step's first or the one named; None: 3 of a step, else 1.
+        segments: segments of each sequence to look at.
+        characters: of the excerpt of each.
+        again: whether to read raw files again where the ids do not name the record.
+    """
+
+    step: int | None = None
+    sequence: int | None = None
+    position: int | None = None
+    number: int | None = None
+    segments: int = 8
+    characters: int = 160
+    again: bool = False
+
+
+def trace(place: Place, question: Question) -> Trace:
+    """Traces a run, a model or shards. Raises UserError for a question that the place cannot answer."""
+    asked = [each for each in (question.step, question.sequence, question.position) if each is not None]
+    if len(asked) != 1:
+        what = "nothing to trace was named" if not asked else "several things to trace were named"
+        raise UserError(what, where=place.path, mend="give one of --step, --sequence and --position")
+    start = _start(place, "shards" if question.sequence is not None else "model")
+    links = chain(recognise(set_folder(start.path)) if start.what == "shard" else start)
+    shards = _shards(start, links)
+    asked_about = _asked_about(start, question, len(shards))
+    chosen = asked_about[: question.number or (SEQUENCES_OF_A_STEP if question.step is not None else 1)]
+    by_position = question.sequence is None
+    numbers = ordered_rows(start.path, chosen) if by_position else list(chosen)
+    sequences = [
+        _traced(shards.sequence(number), position if by_position else None, question)
+        for position, number in zip(chosen, numbers, strict=True)
+    ]
+    segments = [segment for sequence in sequences for segment in sequence.segments]
+    documents = {segment.document: Document(segment.document, segment.source) for segment in segments}
+    missing = [f"{link.name}: {link.note}" for link in links.values() if link.note]
+    missing += _Way(links, documents, question.again).follow()
+    positions = asked_about if by_position else None
+    return Trace(question.step, positions, list(links.values()), sequences, documents, missing)
+
+
+def _start(place: Place, made: str) -> Place:
+    """The stage's folder to start from, shards or a model; of a run its only one. A model does for shards, too."""
+    if place.what != "run":
+        if _makes(place) == "model" or (made == "shards" and place.what in ("shards", "shard")):
+            return place
+        if place.what in ("shards", "shard"):
+            what = "shards by themselves know no steps"
+            raise UserError(what, where=place.path, mend="name the run or the model, or use --sequence")
+        raise UserError("there are no sequences here", where=place.path, mend="name a run, a model or shards")
+    here = [recognise(folder) for _, folder in place.stages]
+    fitting = [each for each in here if _makes(each) == made]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise UserError(f"this run has no {made}", where=place.path, mend="name a folder that has, or another run")
+    names = ", ".join(each.path for each in fitting)
+    raise UserError(f"this run has several folders of {made}", where=place.path, mend=f"name one of {names}")
+
+
+def _makes(place: Place) -> str | None:
+    """What a stage's folder is called, finished or not."""
+    return MAKES.get((place.manifest or place.plan).get("stage", ""))
+
+
+def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
+    if start.what in ("shards", "shard"):
+        return shards_of(start)
+    for link in links.values():
+        if link.place and link.place.what == "shards":
+            return shards_of(link.place)
+    raise UserError("the shards of this run are not there", where=start.path, mend="put them beside its folder again")
+
+
+def _asked_about(start: Place, question: Question, sequences: int) -> range:
+    """The positions of a step or from a position on, or the sequences from a number on, up to the last of all."""
+    if question.step is not None:
+        return step_positions(start.path, question.step)
+    if question.position is not None:
+        return range(question.position, question.position + (question.number or 1))
+    first = question.sequence or 0
+    return range(first, max(first + 1, min(first + (question.number or 1), sequences)))
+
+
+def _traced(sequence: PackedSequence, position: int | None, question: Question) -> TracedSequence:
+    real = [segment for segment in sequence.segments if segment.document is not None]
+    shown = []
+    for segment in real[: question.segments]:
+        text = "".join(piece.text for piece in segment.pieces if not piece.special)
+        excerpt = text if len(text) <= question.characters else text[: question.characters] + "…"
+        name = str(segment.document)
+        shown.append(TracedSegment(name, segment.source, segment.start, segment.length, segment.fim, excerpt))
+    padding = sum(segment.length for segment in sequence.segments if segment.document is None)
+    return TracedSequence(
+        position,
+        sequence.number,
+        sequence.path,
+        sequence.row,
+        sequence.group,
+        shown,
+        len(real) - len(shown),
+        padding,
+    )
+
+
+class _Way:
+    """Follows documents through the datasets of a chain, and writes down what each knows of them."""
+
+    def __init__(self, links: Mapping[str, Link], documents: dict[str, Document], again: bool) -> None:
+        self._links, self._documents, self._again = links, documents, again
+        self._found: dict[str, dict[str, Row]] = {}
+        """By path of the dataset, then by id."""
+        self._missing: list[str] = []
+
+    def follow(self) -> list[str]:
+        """Fills the documents; gives what could not be found."""
+        for path, link in self._links.items():
+            if link.stage in ("ingest", "filter", "dedup") and link.place:
+                self._note(path, link)
+            self._look_in_inputs(path, link)
+        lost = [each for each in self._documents.values() if not each.stood]
+        if lost and self._found:
+            self._missing.append(f"{len(lost)} documents are in none of the datasets ({lost[0].id}, …)")
+        for document in self._documents.values():
+            document.stood.reverse()  # from the raw file on
+        return self._missing
+
+    def _look_in_inputs(self, path: str, link: Link) -> None:
+        """Finds the link's documents in the datasets that it took in, by part where parts keep their numbers."""
+        inputs = [each for each in link.inputs if self._links[each].place]
+        if not inputs or link.stage == "train":
+            return
+        owner = {part: each for each in inputs for part in _parts(self._links[each])}
+        here = self._found.get(path, {})
+        keeps_documents = link.stage in ("filter", "dedup")
+        wanted = set(here) if keeps_documents else set(self._documents)
+        likely: list[str] = []
+        if keeps_documents and len(inputs) == len(link.inputs):
+            numbered, read = list(owner), {part_number(row.path) for row in here.values()}
+            likely = [numbered[number] for number in sorted(read) if number < len(numbered)]
+        rest = [part for part in owner if part not in set(likely)]
+        for part, row in look_up([*likely, *rest], wanted):
+            self._found.setdefault(owner[part], {})[row.values["id"]] = row
+
+    def _note(self, path: str, link: Link) -> None:
+        rows = self._found.get(path, {})
+        for name, row in rows.items():
+            document = self._documents[name]
+            document.stood.append(Stood(link.name, row.path, row.row))
+            for column in ("kind", "language", "url", "meta"):  # the dataset nearest to the shards has the last word
+                if getattr(document, column) is None:
+                    setattr(document, column, row.values.get(column))
+        if not rows:
+            return
+        if link.stage == "filter":
+            passed, missing = _passed(link, rows)
+            self._missing += missing
+            for each in passed:
+                self._documents[each[0]].passed.append(each[1])
+        elif link.stage == "dedup":
+            for removed, survivor in _removed(link, rows):
+                self._documents[survivor].survivor_of.append(removed)
+        else:
+            self._find_raw(RawFiles(link), rows)
+
+    def _find_raw(self, raw: RawFiles, rows: Mapping[str, Row]) -> None:
+        tasks: dict[int, list[str]] = {}
+        for name, row in rows.items():
+            document = self._documents[name]
+            document.raw = raw.of(name, part_number(row.path))
+            if document.raw.by_own_id:
+                tasks.setdefault(part_number(row.path), []).append(name)
+        for task, names in tasks.items() if self._again else ():
+            for name, found in raw.read_again(names, task).items():
+                self._documents[name].raw = found
+
+
+def _parts(link: Link) -> list[str]:
+    """Paths of a dataset's parts, in order."""
+    assert link.place is not None
+    return [storage.join(link.place.path, entry["path"]) for entry in link.described.get("parts", ())]
+
+
+def _beside(link: Link, folder: str) -> list[str]:
+    """Paths of the files in a folder beside a dataset's parts."""
+    assert link.place is not None
+    names = [file["path"] for file in link.described.get("files", ()) if file["path"].startswith(f"{folder}/")]
+    return [storage.join(link.place.path, name) for name in names]
+
+
+def _passed(link: Link, rows: Mapping[str, Row]) -> tuple[list[tuple[str, Passed]], list[str]]:
+    """(id, rule) for every rule that a filter applied to documents that it kept; and what is missing for it.
+
+    Which rules apply to a document (its kind, its script) is for `decide` to say: a rule that asks for more than any
+    number is broken by just the documents that it applies to.
+    """
+    from dataproc.rules import decide, resolve_rules
+
+    settings = link.described["settings"]
+    try:
+        rules = resolve_rules(settings["rules"], settings.get("thresholds"), settings.get("custom_rules", ()))
+    except UserError as error:
+        return [], [f"{link.name}: its rules are no longer known here ({error.what})"]
+    numbers = {part_number(row.path) for row in rows.values()}
+    beside = _beside(link, "statistics")
+    likely = [path for path in beside if part_number(path) in numbers]
+    found = [row.values for _, row in look_up([*likely, *(set(beside) - set(likely))], set(rows))]
+    passed: list[tuple[str, Passed]] = []
+    if found:
+        statistics = pa.RecordBatch.from_pylist(found)
+        kinds = pa.array([rows[each["id"]].values["kind"] for each in found], pa.string())
+        impossible = [replace(rule, minimum=math.inf, maximum=None) for rule in rules]
+        by_name = {rule.name: rule for rule in rules}
+        for broken in decide(statistics, kinds, impossible).ledger.to_pylist():
+            rule = by_name[broken["rule"]]
+            told = Passed(link.name, rule.name, rule.statistic, broken["value"], rule.minimum, rule.maximum)
+            passed.append((found[broken["row"]]["id"], told))
+    if settings.get("languages"):
+        for name, row in rows.items():
+            if row.values["kind"] != "code":
+                passed.append((name, Passed(link.name, "language", "language", row.values["language"] or "unknown")))
+    lost = len(rows) - len(found)
+    return passed, [f"{link.name}: no statistics of {lost} documents, so their rules are not known"] if lost else []
+
+
+def _removed(link: Link, rows: Mapping[str, Row]) -> Iterable[tuple[str, str]]:
+    """(duplicate, survivor) for the documents that stayed for others."""
+    for path in _beside(link, "duplicates"):
+        if storage.exists(path):
+            for batch in read_batches(path, ["id", "survivor"]):
+                kind = batch.schema.field("survivor").type
+                chosen = batch.filter(pc.is_in(batch.column("survivor"), value_set=pa.array(sorted(rows), kind)))
+                yield from zip(*(chosen.column(name).to_pylist() for name in ("id", "survivor")), strict=True)
+
+
+def plain_values(found: Trace) -> dict[str, Any]:
+    """The trace as JSON values, for machines."""
+    values = asdict(replace(found, links=[], positions=None))
+    values["positions"] = [found.positions.start, found.positions.stop] if found.positions is not None else None
+    values["links"] = [
+        {"name": link.name, "stage": link.stage, "path": link.place.path if link.place else None, "note": link.note}
+        for link in found.links
+    ]
+    return values
