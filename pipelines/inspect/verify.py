@@ -161,6 +161,7 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     if accounted != counts["documents_in"]:
         yield f"{counts['documents_in']:,} documents came in and {accounted:,} are accounted for"
     if made == "shards":
+        yield from _unequal_shards(manifest)
         return
     kept = sum(part["rows"] for part in manifest["parts"])
     if kept != counts["kept"]:
@@ -169,6 +170,21 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
         rows = sum(file.get("rows", 0) for file in manifest["files"] if file["path"].startswith(f"{folder}/"))
         if fate in counts and rows != counts[fate]:
             yield f"{counts[fate]:,} documents were {fate} and {folder}/ has {rows:,} rows"
+
+
+def _unequal_shards(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """All shards of a group hold the same number of sequences but its last, which holds no more."""
+    settings = manifest["settings"]
+    if "shard_tokens" not in settings:  # packed before shards were of equal size
+        return
+    full = max(1, settings["shard_tokens"] // settings["sequence_length"])
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for part in manifest["parts"]:
+        groups.setdefault(part["group"], []).append(part)
+    for parts in groups.values():
+        for part in parts:
+            if part["rows"] > full or (part["rows"] < full and part is not parts[-1]):
+                yield f"{part['path']} has {part['rows']:,} sequences, where a full shard has {full:,}"
 
 
 def _changed_inputs(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:

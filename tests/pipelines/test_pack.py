@@ -16,6 +16,8 @@ from dataproc.fim import restore
 from dataproc.shard_checks import verify_shard
 from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard
 from pipelines.engine.stage import Finished
+from pipelines.inspect.places import recognise
+from pipelines.inspect.verify import verify
 from pipelines.stages.pack import cut_rows
 from pipelines.tasks.encoding import file_starts, fim_rates
 from pipelines.tasks.pack import group_names
@@ -129,6 +131,18 @@ def test_shards_are_equal_but_the_last(pack: Packer) -> None:
     assert sum(part["rows"] for part in done.manifest["parts"]) == done.manifest["counts"]["sequences"]
     assert sum(part["tokens"] for part in done.manifest["parts"]) == done.manifest["counts"]["tokens"]
     assert not Path(done.folder, "_work").exists()
+
+
+def test_verify_finds_a_sound_set_sound_and_unequal_shards_wrong(pack: Packer) -> None:
+    done = pack(validation_share=0.1, group_by="source", storage="packed")
+    (sound,) = verify(recognise(done.folder))
+    assert sound.problems == []
+    path = Path(done.folder, "_manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["settings"]["shard_tokens"] *= 2
+    path.write_text(json.dumps(manifest))
+    (wrong,) = verify(recognise(done.folder))
+    assert wrong.problems and all("where a full shard has 100" in line for _, line in wrong.problems)
 
 
 def test_groups_are_packed_apart_by_source_and_length(pack: Packer, made: Path) -> None:
