@@ -10,7 +10,13 @@ from dataproc import storage
 from dataproc.errors import UserError
 from pipelines.engine import state
 
-NOT_DOCUMENTS = {"tokenizer": "a tokenizer", "pack": "token shards", "train": "a model"}
+NOT_DOCUMENTS = {
+    "tokenizer": "a tokenizer",
+    "pack": "token shards",
+    "import": "token shards",
+    "export": "tokens in another format",
+    "train": "a model",
+}
 """What the stages make that is no dataset."""
 
 

@@ -46,7 +46,9 @@ RATES: Mapping[str, Rates] = {
     "filter": Rates(40.0, 0.8, 0.32, 540),
     "dedup": Rates(42.0, 0.9, 0.24, 550),
     "tokenizer": Rates(17.0, 0.0, 0.07, 730),
-    "pack": Rates(19.0, 1.0, 1.03, 1320),
+    "pack": Rates(45.0, 1.0, 1.05, 650),
+    "import": Rates(90.0, 1.0, 1.05, 800),
+    "export": Rates(200.0, 1.0, 1.0, 610),
 }
 TRAIN_GIGAFLOPS = 25.0
 """Of one core in FP32, validation and checkpoints included; about the same for `quickstart` and `laptop`."""

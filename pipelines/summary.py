@@ -56,6 +56,31 @@ def _pack(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     ]
 
 
+def _export(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    rows = [
+        ("items", f"{counts['items']:,}"),
+        ("tokens", f"{counts['tokens']:,}"),
+        ("bytes per token", f"{facts['bytes_per_token']:.2f}"),
+        ("padding, marked", f"{counts['padding']:,}"),
+        ("held-back items", f"{counts['validation_items']:,}"),
+    ]
+    if counts["incomplete_documents"]:
+        rows.append(("documents that lack a piece", f"{counts['incomplete_documents']:,}"))
+    return rows
+
+
+def _import(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [
+        ("documents", f"{counts['kept']:,}"),
+        ("tokens", f"{counts['tokens']:,}"),
+        ("sequences", f"{counts['sequences']:,}"),
+        ("fill", f"{facts['fill']:.2%}"),
+        ("padding left out", f"{counts['padding_left_out']:,}"),
+        ("end tokens added", f"{counts['ends_added']:,}"),
+        ("documents held back", f"{counts['validation_documents']:,}"),
+    ]
+
+
 def _train(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     rows = [
         ("parameters", f"{facts['parameters']['total']:,}"),
@@ -76,6 +101,8 @@ DESCRIBE = {
     "dedup": _dedup,
     "tokenizer": _tokenizer,
     "pack": _pack,
+    "export": _export,
+    "import": _import,
     "train": _train,
 }
 

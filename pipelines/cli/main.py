@@ -29,6 +29,8 @@ COMMANDS = {
     "dedup": ("pipelines.cli.stages", "Remove exact and near duplicates; name the survivor of each."),
     "tokenizer": ("pipelines.cli.tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
     "pack": ("pipelines.cli.stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
+    "export": ("pipelines.cli.stages", "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files."),
+    "import": ("pipelines.cli.stages", "Tokenised documents of those formats to token shards."),
     "train": ("pipelines.cli.stages", "Train a DeepSeek-V3-shaped model on shards."),
     "inspect": ("pipelines.cli.inspect", "Look into any folder that corpusmill made."),
     "report": ("pipelines.cli.report", "One HTML page on a run."),

@@ -47,6 +47,18 @@ COMMANDS = {
         "corpusmill pack unique --tokenizer tokenizer --output shards --sequence-length 4096 --fim-rate 0.1",
         "Tokens, fill-in-the-middle and best-fit packing into Arrow shards.",
     ),
+    "export": StageCommand(
+        ("shards",),
+        "FOLDER",
+        "corpusmill export shards --to megatron --output for-megatron --unit document",
+        "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files.",
+    ),
+    "import": StageCommand(
+        ("paths",),
+        "SHARDS",
+        "corpusmill import tokens/ --format megatron --tokenizer tokenizer --output shards --sequence-length 4096",
+        "Tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files to token shards.",
+    ),
     "train": StageCommand(
         ("shards",),
         "RUN",

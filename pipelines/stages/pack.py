@@ -6,7 +6,7 @@ held back, rearranged and split by draws of its own id. Memory: about 10 bytes f
 shards.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
@@ -14,6 +14,7 @@ from pydantic import ByteSize, Field, field_validator
 from pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.task import Task
+from pipelines.stages.gathering import gather_tasks
 
 
 class PackSettings(StageSettings):
@@ -110,7 +111,7 @@ class PackStage(Stage):
         settings |= {"tokenizer": self.resolve(self.settings.tokenizer), "shard_sequences": self.shard_sequences}
         vocabulary = run.map(
             "vocabulary",
-            [Task(id="vocabulary", function="pipelines.tasks.pack:write_vocabulary", arguments=settings)],
+            [Task(id="vocabulary", function="pipelines.tasks.shard_writing:write_vocabulary", arguments=settings)],
         )[0]
         windows = self.windows()
         results = run.map(
@@ -125,7 +126,7 @@ class PackStage(Stage):
                 for number, window in enumerate(windows)
             ],
         )
-        gathered = run.map("gather", list(self._gatherings(settings, listed(results, "tails"), len(windows))))
+        gathered = run.map("gather", gather_tasks(settings, listed(results, "tails"), len(windows)))
         entries = [result["entry"] for result in gathered]
         apart = [entry for entry in entries if "/" in entry["path"]]
         parts = [*listed(results, "parts"), *(entry for entry in entries if "/" not in entry["path"])]
@@ -136,45 +137,12 @@ class PackStage(Stage):
             facts=_facts(results, parts) | {"tokenizer": vocabulary["fingerprint"]},
         )
 
-    def _gatherings(self, settings: dict[str, Any], tails: Sequence[dict[str, Any]], number: int) -> Iterator[Task]:
-        """Tasks that join the tails of a group into shards; their numbers go on after those of the windows."""
-        groups: dict[tuple[bool, str], list[dict[str, Any]]] = {}
-        for tail in tails:
-            groups.setdefault((tail["held_back"], tail["group"]), []).append(tail)
-        for (held_back, group), members in sorted(groups.items()):
-            for pieces in cut_rows(members, self.shard_sequences):
-                yield Task(
-                    id=f"shard-{number:05d}",
-                    function="pipelines.tasks.pack:gather_shard",
-                    arguments=settings | {"pieces": pieces, "group": group, "number": number, "held_back": held_back},
-                    bytes=sum(piece["last"] - piece["first"] for piece in pieces) * 4 * settings["sequence_length"],
-                )
-                number += 1
-
 
 COUNTS = (
     "documents_in", "kept", "quarantined", "tokens", "sequences", "padding", "validation_documents",
     "validation_sequences", "fim_documents", "boundary_splits", "text_bytes", "cut", "cut_needlessly",
     "tokens_past_a_cut",
 )  # fmt: skip
-
-
-def cut_rows(files: Sequence[dict[str, Any]], rows: int) -> Iterator[list[dict[str, Any]]]:
-    """Files of rows, one after the other, cut every so many: [{"path", "first", "last"}, …] of each piece."""
-    piece: list[dict[str, Any]] = []
-    room = rows
-    for file in files:
-        first = 0
-        while first < file["rows"]:
-            last = min(first + room, file["rows"])
-            piece.append({"path": file["path"], "first": first, "last": last})
-            room -= last - first
-            first = last
-            if not room:
-                yield piece
-                piece, room = [], rows
-    if piece:
-        yield piece
 
 
 def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:

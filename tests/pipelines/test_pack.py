@@ -18,7 +18,7 @@ from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard
 from pipelines.engine.stage import Finished
 from pipelines.inspect.places import recognise
 from pipelines.inspect.verify import verify
-from pipelines.stages.pack import cut_rows
+from pipelines.stages.gathering import cut_rows
 from pipelines.tasks.encoding import file_starts, fim_rates
 from pipelines.tasks.pack import group_names
 from tests.pipelines.test_stage_inputs import run
