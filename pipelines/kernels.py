@@ -20,7 +20,7 @@ import xxhash
 from dataproc.cache import user_cache_folder
 from dataproc.errors import UserError
 
-WARMUPS = ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup")
+WARMUPS = ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup", "training.warmup")
 """Modules with a `compile_kernels()`; each is run in a child process of its own, two at a time."""
 
 PARALLEL_COMPILES = 2
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
         from importlib.metadata import version
 
         state.update(f"{name} {version(name)}".encode())
-    for package in ("dataproc", "tokenizer"):
+    for package in ("dataproc", "tokenizer"):  # those of training call none but dataproc's
         spec = importlib.util.find_spec(package)
         root = Path(str(spec.origin)).parent if spec else Path()
         for path in sorted(root.rglob("*.py")):

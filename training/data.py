@@ -1,131 +1,73 @@
-"""Token shards to training batches: memory-mapped, globally shuffled, and resumable from one integer.
+"""Token shards to training batches: memory-mapped, in a seeded global order, and resumable from one integer.
 
-A `ShardSet` reads any rows of a folder of shards; the operating system brings in the pages that are touched and
-nothing else is kept, so memory is the batch's (8 bytes a token) plus one view a record batch. `ShardLoader` walks a
-seeded permutation of all rows, a new one each epoch, and counts the sequences that all ranks together have consumed.
-That count is its whole state: position p of the global order is the same sequence for any number of ranks, so a run may
-be resumed on another number of machines and see exactly what it would have seen.
+`ShardLoader` walks the global order (`training/order.py`) over the sequences of a folder (`training/shard_set.py`) and
+counts those that all ranks together have consumed. That count is its whole state: position p of the order is the same
+sequence for any number of ranks, so a run may be resumed on another number of machines and see exactly what it would
+have seen.
 
-Cost: one open file a shard and one footer read each at the start.
+Cost: the batch, 8 bytes a token, and one pass over its tokens; the order is computed 4,096 sequences at a time.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from dataproc.errors import UserError
-from dataproc.randomness import random_key
-from dataproc.shards import ShardHeader, list_shards, open_shard
-from training.permutation import permute
+from dataproc.shards import list_shards
+from dataproc.storage import join
+from training.batch import Batch
+from training.order import SequenceOrder
+from training.plan import Plan
+from training.prefetch import Prefetcher
+from training.shard_cache import ShardCache
+from training.shard_set import ShardSet
+
+_ORDER_AHEAD = 4096
+"""Positions of the order that are computed at a time: one by one they would cost more than reading the sequences."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Sequences for one forward pass. Legend: B sequences, T tokens each."""
-
-    tokens: torch.Tensor
-    """[B, T] int64 ids."""
-    segments: torch.Tensor
-    """[B, T] int32: which segment of its sequence a token belongs to, from 0; padding is -1."""
-    segment_lengths: list[np.ndarray]
-    """For each sequence the lengths of its segments, int32."""
-    rows: np.ndarray
-    """[B] int64: the sequences' numbers in the shard set, for tracing a step to its documents."""
-
-    @property
-    def valid(self) -> torch.Tensor:
-        """[B, T] bool: not padding."""
-        return self.segments >= 0
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One record batch of a shard, as views into the mapped file."""
-
-    tokens: np.ndarray
-    segment_bounds: np.ndarray
-    segment_lengths: np.ndarray
-
-
-class ShardSet:
-    """The sequences of a folder of shards, in the order of its files.
-
-    Raises UserError when the folder holds no shard, when a file is not a token shard, or when shards disagree about
-    sequence length, tokenizer or vocabulary.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        paths = list_shards(str(folder))
-        if not paths:
-            raise UserError("no token shards here", where=str(folder), mend="make them with 'corpusmill pack'")
-        opened = [open_shard(path) for path in paths]
-        self.header = opened[0][0]
-        """What all sequences have in common: length, tokenizer, special ids, how they were packed."""
-        self._parts: list[_Part] = []
-        for path, (header, table) in zip(paths, opened, strict=True):
-            _require_same(self.header, header, path)
-            self._parts += [_views(batch) for batch in table.to_batches()]
-        self._starts = np.cumsum([0, *(len(part.tokens) for part in self._parts)])
-        if not len(self):
-            raise UserError("the shards hold no sequence", where=str(folder), mend="pack more documents")
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    @property
-    def sequence_length(self) -> int:
-        """Tokens a sequence, padding included."""
-        return self.header.sequence_length
-
-    def token_rows(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each row number: its tokens (int32 view of the mapped file) and its segments' lengths (int32)."""
-        parts = np.searchsorted(self._starts, rows, side="right") - 1
-        for number, row in zip(parts, rows - self._starts[parts], strict=True):
-            part = self._parts[number]
-            yield part.tokens[row], part.segment_lengths[part.segment_bounds[row] : part.segment_bounds[row + 1]]
-
-    def read(self, rows: np.ndarray) -> Batch:
-        """A batch of the sequences with these numbers (int64 [B], each below `len`)."""
-        tokens = np.empty((len(rows), self.sequence_length), np.int64)
-        segments = np.full(tokens.shape, -1, np.int32)
-        lengths = []
-        for place, (ids, row_lengths) in enumerate(self.token_rows(rows)):
-            tokens[place] = ids
-            segments[place, : row_lengths.sum()] = np.repeat(np.arange(len(row_lengths), dtype=np.int32), row_lengths)
-            lengths.append(row_lengths)
-        return Batch(torch.from_numpy(tokens), torch.from_numpy(segments), lengths, rows)
-
-
-def _require_same(first: ShardHeader, other: ShardHeader, path: str) -> None:
-    for field in ("sequence_length", "tokenizer", "model_rows"):
-        if getattr(first, field) != getattr(other, field):
-            raise UserError(f"this shard has another {field} than the first", where=path, mend="pack them together")
-
-
-def _views(batch: pa.RecordBatch) -> _Part:
-    """The columns of a record batch as arrays, without copying."""
-    tokens, segments = batch.column("tokens"), batch.column("segments")
-    ids = tokens.flatten().to_numpy(zero_copy_only=True).reshape(-1, tokens.type.list_size)
-    lengths = segments.values.field("length").to_numpy(zero_copy_only=True)
-    return _Part(ids, segments.offsets.to_numpy(zero_copy_only=True), lengths)
-
-
-def held_back(folder: str | Path) -> ShardSet | None:
+def held_back(folder: str | Path, cache: ShardCache | None = None) -> ShardSet | None:
     """The sequences of held-back documents that lie beside the shards, in `validation/`; None where there are none."""
-    inner = Path(folder) / "validation"
-    return ShardSet(inner) if list_shards(str(inner)) else None
+    inner = join(str(folder), "validation")
+    return ShardSet(inner, cache) if list_shards(inner) else None
+
+
+class _Feed:
+    """The batches of one rank: a function of the sequences that all ranks have consumed before."""
+
+    def __init__(
+        self, shards: ShardSet, order: SequenceOrder, micro_batch: int, rank: int, world_size: int, pin: bool
+    ) -> None:
+        self._shards, self._order, self._pin = shards, order, pin
+        self._first, self._count, self.stride = rank * micro_batch, micro_batch, world_size * micro_batch
+        self._known_from, self._known = 0, np.empty((0, micro_batch), np.int64)
+
+    def batch(self, consumed: int) -> Batch | None:
+        """None when the plan has not enough sequences left for every rank."""
+        step, between = divmod(consumed - self._known_from, self.stride)
+        if between or not 0 <= step < len(self._known):
+            self._compute(consumed)
+            step = 0
+        return self._shards.read(self._known[step], self._pin) if len(self._known) else None
+
+    def _compute(self, consumed: int) -> None:
+        steps = max(1, _ORDER_AHEAD // self._count)
+        if self._order.sequences is not None:
+            steps = max(0, min(steps, (self._order.sequences - consumed) // self.stride))
+        starts = consumed + self._first + np.arange(steps, dtype=np.int64) * self.stride
+        positions = (starts[:, None] + np.arange(self._count)).reshape(-1)
+        self._known_from, self._known = consumed, self._order.at(positions).reshape(steps, self._count)
 
 
 class ShardLoader:
-    """An endless iterator of micro-batches in a seeded global order.
+    """An iterator of micro-batches in a seeded global order, endless unless the plan has an end.
 
     Each step of the iteration hands the next `world_size * micro_batch` sequences of the global order to the ranks,
-    `micro_batch` to each in the order of ranks. Epochs are shuffled differently and follow each other without a gap.
+    `micro_batch` to each in the order of ranks. Epochs are shuffled differently and follow each other without a gap. A
+    plan that ends leaves out what is too little for all ranks.
 
     Args:
         folder: shards, or a `ShardSet` that is already open.
@@ -133,39 +75,92 @@ class ShardLoader:
         rank: which rank this is, below `world_size`.
         world_size: data-parallel ranks.
         seed: chooses the order.
+        plan: mixture and phases; None: all sequences, shuffled as one.
+        prefetch: batches that a background thread makes ahead; 0: each is made when it is asked for.
+        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; nothing without CUDA.
 
-    Raises UserError when there are fewer sequences than the ranks take at a time.
+    Raises UserError when there are fewer sequences than the ranks take at a time, or the plan doesn't fit the shards.
     """
 
     def __init__(
-        self, folder: str | Path | ShardSet, micro_batch: int, rank: int = 0, world_size: int = 1, seed: int = 0
+        self,
+        folder: str | Path | ShardSet,
+        micro_batch: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        plan: Plan | None = None,
+        *,
+        prefetch: int = 0,
+        pin: bool = False,
     ) -> None:
         self.shards = folder if isinstance(folder, ShardSet) else ShardSet(folder)
         self.micro_batch, self.rank, self.world_size, self.seed = micro_batch, rank, world_size, seed
-        self.sequences_consumed = 0
-        """Sequences that all ranks together have consumed: set it to resume."""
         if len(self.shards) < micro_batch * world_size:
             raise UserError(
                 f"{len(self.shards)} sequences are fewer than a batch of {micro_batch * world_size}",
-                where=str(self.shards.folder),
+                where=self.shards.folder,
                 mend="pack more text, or train with a smaller batch",
             )
+        self.sequence_order = SequenceOrder.of_entries(self.shards.entries, self.shards.sequence_length, seed, plan)
+        """What gives a row for every position."""
+        pinned = pin and torch.cuda.is_available()
+        self._feed = _Feed(self.shards, self.sequence_order, micro_batch, rank, world_size, pinned)
+        self._prefetch = prefetch
+        self._ahead: Prefetcher[Batch] | None = None
+        self._consumed = 0
+
+    @property
+    def sequences_consumed(self) -> int:
+        """Sequences that all ranks together have been handed; set it to resume."""
+        return self._consumed
+
+    @sequences_consumed.setter
+    def sequences_consumed(self, consumed: int) -> None:
+        self.close()
+        self._consumed = consumed
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs: the sequences consumed, and a fingerprint of the order that they are counted in."""
+        return {"sequences_consumed": self._consumed, "plan": self.sequence_order.fingerprint}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state, of any number of ranks. Raises UserError when it was counted in another order."""
+        here = self.sequence_order.fingerprint
+        if state["plan"] != here:
+            raise UserError(
+                f"the state is of the order {state['plan']}, and this loader has {here}",
+                where=self.shards.folder,
+                mend="use the shards, seed and plan of before",
+            )
+        self.sequences_consumed = state["sequences_consumed"]
 
     def order(self, start: int, count: int) -> np.ndarray:
-        """Row numbers (int64 [count]) at the positions from `start` on of the endless global order."""
-        size = len(self.shards)
-        epochs, places = np.divmod(np.arange(start, start + count, dtype=np.int64), size)
-        rows = np.empty(count, np.int64)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            rows[here] = permute(places[here], size, random_key(self.seed, "order", f"epoch {epoch}"))
-        return rows
+        """Row numbers (int64 [count]) at the positions from `start` on of the global order."""
+        return self.sequence_order.rows(start, count)
 
     def __iter__(self) -> "ShardLoader":
         return self
 
     def __next__(self) -> Batch:
-        rows = self.order(self.sequences_consumed + self.rank * self.micro_batch, self.micro_batch)
-        batch = self.shards.read(rows)
-        self.sequences_consumed += self.world_size * self.micro_batch
+        batch = self._next_ahead() if self._prefetch else self._feed.batch(self._consumed)
+        if batch is None:
+            self.close()
+            raise StopIteration
+        self._consumed += self._feed.stride
         return batch
+
+    def _next_ahead(self) -> Batch | None:
+        if self._ahead is None:
+            self._ahead = Prefetcher(self._feed.batch, self._consumed, self._feed.stride, self._prefetch)
+        try:
+            return self._ahead.next()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the background thread, if there is one; the loader may still be used, and starts another."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None

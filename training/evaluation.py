@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from training.attention import document_mask
-from training.data import ShardLoader, ShardSet
+from training.data import ShardLoader
 from training.loss import cross_entropy, targets_ahead
 from training.model import Transformer
+from training.shard_set import ShardSet
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def evaluate(
 def unigram_counts(loader: ShardLoader, sequences: int, vocab_size: int) -> np.ndarray:
     """How often each id occurs in the first `sequences` of a loader's order (at most one epoch): int64 [V]."""
     counts = np.zeros(vocab_size, np.int64)
-    for ids, lengths in loader.shards.token_rows(loader.order(0, min(sequences, len(loader.shards)))):
+    planned = loader.sequence_order.sequences
+    count = min(sequences, len(loader.shards), len(loader.shards) if planned is None else planned)
+    for ids, lengths in loader.shards.token_rows(loader.order(0, count)):
         np.add.at(counts, ids[: lengths.sum()], 1)
     return counts
 

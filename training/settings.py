@@ -4,11 +4,12 @@ Does not import torch, so the command line can offer these settings as options w
 equal settings over equal shards, on one machine, leave equal bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataproc.errors import UserError
+from training.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class TrainSettings:
     """Step by which router biases move after each optimiser step."""
     document_mask: bool = False
     """Whether documents packed into one sequence are hidden from each other; V3's pre-training does not."""
+    mixture: Mapping[str, float] = field(default_factory=dict)
+    """Weights by group of the shards, in sequences; groups that are not named are left out. Empty: all shuffled as one,
+    or in phases every group by its number of sequences."""
+    phases: Sequence[Mapping[str, Any]] = ()
+    """Stretches of the run with a mixture each, as {"tokens": …, "mixture": …}: without a mixture it is the run's, and
+    the last may be without tokens. Tokens are places of sequences, padding included."""
     seed: int = 0
     """Of initial weights and of the order of sequences."""
     threads: int = 2
@@ -79,6 +86,12 @@ class TrainSettings:
         require(0 <= self.constant_fraction <= 1, "constant_fraction is not a fraction", "give 0 to 1")
         even = self.batch_sequences % self.micro_batch == 0
         require(even, "micro_batch does not divide batch_sequences", "choose a divisor")
+        Plan.of(self.mixture, self.phases)  # raises for what is none
+
+    @property
+    def plan(self) -> Plan | None:
+        """What mixture and phases ask for; None when they ask for nothing."""
+        return Plan.of(self.mixture, self.phases)
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -1,5 +1,6 @@
 """The training loop: shards to weights, in one process, exact to the bit in repetition and in resumption.
 
+    <output>/plan.json          the order of sequences: which rows of the shards a step read (`training/order.py`)
     <output>/metrics.jsonl      one line a step, deterministic
     <output>/checkpoints/       what a killed run goes on from
     <output>/model.safetensors  final weights, config.json, summary.json
@@ -29,9 +30,10 @@ import torch
 from dataproc.errors import UserError
 from dataproc.storage import commit_bytes, commit_file
 from training.attention import document_mask
+from training.batch import Batch
 from training.checkpoint import MODEL_FILE, json_bytes, latest_checkpoint, load_checkpoint, read_state, save_checkpoint
 from training.config import ModelConfig, as_dictionary, flops_per_token, parameters, preset
-from training.data import Batch, ShardLoader, ShardSet, held_back
+from training.data import ShardLoader, held_back
 from training.evaluation import evaluate, unigram_counts, unigram_loss
 from training.loss import losses
 from training.metrics import METRICS_FILE, MetricsLog, read_metrics
@@ -40,6 +42,7 @@ from training.moe import update_biases
 from training.optimizer import clip_gradients, make_optimizer, set_learning_rate
 from training.schedule import Schedule, schedule
 from training.settings import TrainSettings
+from training.shard_set import ShardSet
 
 _FREE_TO_CHANGE = {
     "shards",
@@ -50,7 +53,9 @@ _FREE_TO_CHANGE = {
     "evaluate_every",
     "evaluation_sequences",
 }
+_TOLD_BY_THE_PLAN = {"mixture", "phases"}
 _UNIGRAM_SEQUENCES = 65_536
+PLAN_FILE = "plan.json"
 _FINAL_STEPS = 10
 
 
@@ -103,8 +108,11 @@ class Run:
                 where=settings.shards,
                 mend="pack more text, or train with a smaller batch",
             )
+        if settings.plan is not None:
+            wanted = settings.steps * settings.batch_sequences
+            settings.plan.check(self.shards.groups, self.shards.sequence_length, wanted)
         self.config = model_config(settings, self.shards)
-        self.loader = ShardLoader(self.shards, settings.micro_batch, seed=settings.seed)
+        self.loader = ShardLoader(self.shards, settings.micro_batch, seed=settings.seed, plan=settings.plan)
         self.model = build_model(self.config)
         self.optimizer = make_optimizer(self.model, settings.weight_decay)
         planned = settings.steps * settings.batch_sequences * self.shards.sequence_length
@@ -127,9 +135,11 @@ class Run:
             self._resume(newest)
 
     def _identity(self) -> dict[str, Any]:
-        """What decides the numbers of a run: settings, dimensions, and which shards."""
-        told = {key: value for key, value in asdict(self.settings).items() if key not in _FREE_TO_CHANGE}
+        """What decides the numbers of a run: settings, dimensions, the plan, and which shards."""
+        apart = _FREE_TO_CHANGE | _TOLD_BY_THE_PLAN
+        told = {key: value for key, value in asdict(self.settings).items() if key not in apart}
         told["model"] = as_dictionary(self.config)
+        told["plan"] = self.settings.plan.to_values() if self.settings.plan else None
         return {**told, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
 
     def _resume(self, checkpoint: Path) -> None:
@@ -144,14 +154,14 @@ class Run:
             )
         state = load_checkpoint(checkpoint, self.model, self.optimizer)
         self.steps_done, self.tokens = state["step"], state["tokens"]
-        self.loader.sequences_consumed = state["sequences_consumed"]
+        self.loader.load_state(state["loader"])
 
     def save(self) -> None:
         """Writes a checkpoint."""
         state = {
             "step": self.steps_done,
             "tokens": self.tokens,
-            "sequences_consumed": self.loader.sequences_consumed,
+            "loader": self.loader.state(),
             "run": self._identity(),
         }
         save_checkpoint(self.checkpoints, self.model, self.optimizer, state, self.settings.keep_checkpoints)
@@ -180,6 +190,7 @@ class Run:
         return {
             "step": self.steps_done,
             "tokens": self.tokens,
+            "sequences": self.loader.sequences_consumed,
             **sums,
             "gradient_norm": norm,
             "learning_rate": now.learning_rate,
@@ -227,6 +238,7 @@ def train(
     output = Path(settings.output)
     with reproducible(settings.threads):
         run = Run(settings)
+        commit_bytes(str(output / PLAN_FILE), run.loader.sequence_order.to_json().encode())
         validation = held_back(settings.shards)
         log = MetricsLog(output, Path(state_folder), run.steps_done)
         try:
@@ -281,6 +293,7 @@ def _finish(run: Run, validation: ShardSet | None, output: Path) -> dict[str, An
         "tokens": run.tokens,
         "sequences": run.loader.sequences_consumed,
         "epochs": run.loader.sequences_consumed / len(run.shards),
+        "mixture": _mixture(run) if settings.plan is not None else None,
         "train_loss": sum(line["loss"] for line in final) / len(final),
         "train_loss_steps": len(final),
         "validation_loss": final[-1].get("validation_loss"),
@@ -302,3 +315,8 @@ def _finish(run: Run, validation: ShardSet | None, output: Path) -> dict[str, An
     commit_bytes(str(output / "config.json"), json_bytes(described))
     commit_bytes(str(output / "summary.json"), json_bytes(summary))
     return summary
+
+
+def _mixture(run: Run) -> list[dict[str, Any]]:
+    """What the run has read of each group, by phase."""
+    return [asdict(use) for use in run.loader.sequence_order.describe(run.loader.sequences_consumed)]

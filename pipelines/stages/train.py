@@ -16,9 +16,18 @@ from pipelines.engine.executor import available_cores
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
 from pipelines.engine.task import Task
 
+MAKERS = ("pack", "import")
+"""The stages that make shards."""
 METRICS = "metrics.jsonl"
 TAIL_BYTES = 4096
 TOKEN_BYTES = 4
+
+
+class PhaseSettings(StageSettings):
+    """A stretch of the run with a mixture of its own."""
+
+    tokens: int | None = Field(default=None, description="its length, padding included; the last may have none", ge=1)
+    mixture: dict[str, float] = Field(default={}, description="weights by group; the run's mixture if left out")
 
 
 class TrainStageSettings(StageSettings):
@@ -30,6 +39,13 @@ class TrainStageSettings(StageSettings):
     steps: int | None = Field(default=None, description="optimiser steps", ge=1)
     batch_sequences: int | None = Field(default=None, description="sequences of a step", ge=1)
     micro_batch: int | None = Field(default=None, description="sequences of a forward pass", ge=1)
+    mixture: dict[str, float] = Field(
+        default={},
+        description="weights, in sequences, of the groups that 'pack --group-by' made; all as one if left out",
+    )
+    phases: tuple[PhaseSettings, ...] = Field(
+        default=(), description="stretches with a mixture each", json_schema_extra={"recipe_only": True}
+    )
     learning_rate: float | None = Field(default=None, description="peak learning rate", gt=0)
     final_learning_rate: float | None = Field(default=None, description="learning rate at the end", ge=0)
     warmup_steps: int | None = Field(default=None, description="steps of linear warm-up", ge=0)
@@ -84,13 +100,22 @@ class TrainStage(Stage):
         return parameters(config).total, flops / 1e9
 
     def check_inputs(self, folder: str) -> None:
-        self._shards()
+        """Also that the mixture names groups that the shards have, and the phases are as long as the run."""
+        from dataproc.shards import shard_entries
+        from training.layout import Layout
+        from training.plan import Plan
+
+        manifest = self._shards()
+        told = self._trainer_settings("shards", "output")
+        if (plan := Plan.of(told["mixture"], told["phases"])) is not None:
+            groups = Layout.of_entries(shard_entries(self.resolve(self.settings.shards))).sizes
+            plan.check(groups, manifest["settings"]["sequence_length"], told["steps"] * told["batch_sequences"])
 
     def _shards(self) -> dict[str, Any]:
         """The manifest of the shards. Raises UserError for a folder of anything else."""
         shards = self.resolve(self.settings.shards)
         manifest = state.require_manifest(shards)
-        if manifest["stage"] != "pack":
+        if manifest["stage"] not in MAKERS:
             what = f"no token shards here: '{manifest['stage']}' made this folder"
             raise UserError(what, where=shards, mend="make them with 'corpusmill pack'")
         return manifest

@@ -13,7 +13,7 @@ from pipelines.engine.state import STATE
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import file_entry
 
-OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl")
+OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
 
 
 def train_model(task: TaskContext) -> dict[str, Any]:

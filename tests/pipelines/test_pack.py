@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataproc.errors import UserError
 from dataproc.fim import restore
 from dataproc.shard_checks import verify_shard
 from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard
@@ -23,6 +24,7 @@ from pipelines.tasks.encoding import file_starts, fim_rates
 from pipelines.tasks.pack import group_names
 from tests.pipelines.test_stage_inputs import run
 from tokenizer.encoder import Tokenizer
+from training.order import SequenceOrder
 
 Packer = Callable[..., Finished]
 
@@ -272,3 +274,28 @@ def test_files_of_a_repository_are_read_from_meta() -> None:
     for wrong in ('{"file_starts": "x"}', '{"file_starts": [0, 1.5]}', '{"file_starts": [true]}'):
         with pytest.raises(ValueError, match="whole numbers"):
             file_starts(pa.array([wrong]))
+
+
+def test_training_refuses_a_mixture_of_groups_that_are_not_there(pack: Packer, tmp_path: Path) -> None:
+    shards = pack(group_by="source", validation_share=0.1).folder
+    short = {"shards": shards, "preset": "tiny", "steps": 2, "batch_sequences": 2, "micro_batch": 2}
+    for mixture in ({"nope": 1.0}, {"web": 0.0}):
+        with pytest.raises(UserError, match="no group is called 'nope'; the groups are algo, lib, web|weights are 0"):
+            run("train", tmp_path / "model", mixture=mixture, **short)
+    with pytest.raises(UserError, match="the phases end after 2 sequences, and the run is of 4"):
+        run("train", tmp_path / "model", phases=[{"tokens": 256, "mixture": {"web": 1}}], **short)
+    assert not (tmp_path / "model").exists()
+
+
+def test_training_by_a_mixture_says_what_it_read(pack: Packer, tmp_path: Path) -> None:
+    shards = pack(group_by="source", validation_share=0.1).folder
+    phases = [{"tokens": 4 * 128, "mixture": {"web": 1}}, {"mixture": {"lib": 0.5, "algo": 0.5}}]
+    done = run(
+        "train", tmp_path / "model", shards=shards, preset="tiny", steps=4, batch_sequences=2, micro_batch=1,
+        phases=phases, evaluate_every=4, evaluation_sequences=2,
+    )  # fmt: skip
+    order = SequenceOrder.from_json(Path(done.folder, "plan.json").read_text())
+    headers = [header.group for header, _, _ in rows_of(shards)]
+    read = [headers[row] for row in order.rows(0, 8)]
+    assert read[:4] == ["web"] * 4 and sorted(read[4:]) == ["algo", "algo", "lib", "lib"]
+    assert recognise(done.folder).manifest["facts"]["mixture"]

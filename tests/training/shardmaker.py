@@ -1,20 +1,38 @@
 """A tiny maker of token shards, in record batches of a few rows, for the tests of `training`."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from dataproc.shards import ShardHeader, SpecialIds, shard_schema
 
 PAD = 2
 
+Rows = list[list[list[int]]]
+"""Sequences, each a list of segments, each a list of ids."""
 
-def write_shard(path: Path, rows: list[list[list[int]]], length: int, vocab_size: int = 256, batch: int = 7) -> None:
-    """One shard whose sequences are given as lists of segments (lists of ids), padded to `length`."""
-    header = ShardHeader("test", length, SpecialIds(eos=1, pad=PAD, bos=0), vocab_size, vocab_size, seed=0)
+
+def write_shard(
+    path: Path,
+    rows: Rows,
+    length: int,
+    vocab_size: int = 256,
+    batch: int = 7,
+    group: str = "",
+    storage: str = "plain",
+) -> None:
+    """One shard of these sequences, padded to `length`."""
+    header = ShardHeader(
+        "test", length, SpecialIds(eos=1, pad=PAD, bos=0), vocab_size, vocab_size, seed=0, group=group, storage=storage
+    )
     schema = shard_schema(header)
     tokens = [(flat := [token for part in row for token in part]) + [PAD] * (length - len(flat)) for row in rows]
+    if storage == "packed":
+        tokens = [b"".join(token.to_bytes(3, "little") for token in row) for row in tokens]
     segments = [
         [
             {
@@ -29,7 +47,8 @@ def write_shard(path: Path, rows: list[list[list[int]]], length: int, vocab_size
         for number, row in enumerate(rows)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if storage == "zstd" else None)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
         for start in range(0, len(rows), batch):
             columns = [
                 pa.array(tokens[start : start + batch], schema.field(0).type),
@@ -38,7 +57,7 @@ def write_shard(path: Path, rows: list[list[list[int]]], length: int, vocab_size
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) -> list[list[list[int]]]:
+def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) -> Rows:
     """Sequences with something to learn: each next token is a fixed function of the last, with some noise."""
     rng = np.random.default_rng(seed)
     table = np.random.default_rng(99).permutation(np.arange(8, vocab_size))
@@ -54,10 +73,47 @@ def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) ->
     return rows
 
 
-def write_shard_set(folder: Path, sequences: int = 40, length: int = 32, seed: int = 0, shards: int = 3) -> Path:
+def write_shard_set(
+    folder: Path, sequences: int = 40, length: int = 32, seed: int = 0, shards: int = 3, storage: str = "plain"
+) -> Path:
     """A folder of shards with patterned sequences, and a `validation/` beside them."""
     rows = patterned_rows(sequences, length, seed)
     for number in range(shards):
-        write_shard(folder / f"shard-{number:05d}.arrow", rows[number::shards], length)
-    write_shard(folder / "validation" / "shard-00000.arrow", patterned_rows(9, length, seed + 1), length)
+        write_shard(folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage)
+    write_shard(
+        folder / "validation" / "shard-00000.arrow", patterned_rows(9, length, seed + 1), length, storage=storage
+    )
     return folder
+
+
+def write_grouped_set(folder: Path, groups: Mapping[str, int], length: int = 32, rows_per_shard: int = 8) -> Path:
+    """A folder of shards with so many sequences of each group, and its manifest."""
+    for number, (group, count) in enumerate(groups.items()):
+        rows = patterned_rows(count, length, number)
+        for part, start in enumerate(range(0, count, rows_per_shard)):
+            name = f"shard-{number:05d}_{part:03d}.arrow" if part else f"shard-{number:05d}.arrow"
+            write_shard(folder / name, rows[start : start + rows_per_shard], length, group=group)
+    write_manifest(folder)
+    return folder
+
+
+def write_manifest(folder: Path) -> None:
+    """What the stage `pack` says about the shards of a folder, as far as a loader reads it."""
+    listed = []
+    for path in sorted(folder.rglob("*.arrow")):
+        with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+            header = ShardHeader.from_json(reader.schema.metadata[b"corpusmill"])
+            rows = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
+        listed.append(
+            {
+                "path": str(path.relative_to(folder)),
+                "rows": rows,
+                "group": header.group,
+                "bytes": path.stat().st_size,
+                "digest": xxhash.xxh3_128_hexdigest(path.read_bytes()),
+                "tokens": 0,
+            }
+        )
+    parts = [entry for entry in listed if "/" not in entry["path"]]
+    files = [entry for entry in listed if "/" in entry["path"]]
+    (folder / "_manifest.json").write_text(json.dumps({"stage": "pack", "parts": parts, "files": files}))

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from dataproc.errors import UserError
-from tests.training.shardmaker import patterned_rows, write_shard
-from training.data import ShardLoader, ShardSet, held_back
+from tests.training.shardmaker import patterned_rows, write_grouped_set, write_shard
+from training.data import ShardLoader, held_back
 from training.evaluation import evaluate, unigram_counts, unigram_loss
 from training.metrics import cut_after, read_metrics
 from training.model import Transformer
+from training.order import SequenceOrder
 from training.settings import TrainSettings, settings_for
+from training.shard_set import ShardSet
 from training.trainer import model_config, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +155,58 @@ def test_mistakes_are_named_before_any_work(shard_folder: Path, tmp_path: Path):
         _settings(shard_folder, tmp_path / "run", micro_batch=3)
     with pytest.raises(UserError, match="steps"):
         _settings(shard_folder, tmp_path / "run", steps=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mixture_decides_what_a_run_reads_and_its_plan_tells(tmp_path: Path):
+    shards = write_grouped_set(tmp_path / "shards", {"web": 30, "code": 11, "books": 20})
+    phases = [{"tokens": 10 * 8 * 32, "mixture": {"web": 0.75, "code": 0.25}}, {}]
+    settings = _settings(shards, tmp_path / "run", mixture={"books": 1}, phases=phases)
+    summary = train(settings, tmp_path / "state")
+    order = SequenceOrder.from_json((tmp_path / "run/plan.json").read_bytes())
+    assert order.fingerprint == ShardLoader(shards, 4, seed=0, plan=settings.plan).sequence_order.fingerprint
+    metrics = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert [line["sequences"] for line in metrics] == list(range(8, 161, 8))
+    fourth = order.rows(metrics[2]["sequences"], 8)
+    assert np.bincount(np.searchsorted([30, 41, 61], fourth, side="right"), minlength=3).tolist() == [6, 2, 0]
+    told = {(use["phase"], use["group"]): use["sequences"] for use in summary["mixture"]}
+    assert told == {
+        (1, "web"): 60,
+        (1, "code"): 20,
+        (1, "books"): 0,
+        (2, "web"): 0,
+        (2, "code"): 0,
+        (2, "books"): 80,
+    }
+    with pytest.raises(UserError, match=r"plan was .* and is"):
+        train(replace(settings, mixture={"code": 1}), tmp_path / "state")
+
+
+def test_a_run_with_a_mixture_resumes_bit_for_bit(tmp_path: Path):
+    shards = write_grouped_set(tmp_path / "shards", {"web": 30, "code": 11})
+    phases = ({"tokens": 2000, "mixture": {"web": 0.9, "code": 0.1}}, {"mixture": {"code": 1}})
+    straight = _settings(shards, tmp_path / "straight", phases=phases)
+    train(straight, tmp_path / "straight" / "_state")
+    killed = replace(straight, output=str(tmp_path / "killed"))
+
+    def die(line: dict) -> None:
+        if line["step"] == 13:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, tmp_path / "killed" / "_state", die)
+    train(killed, tmp_path / "killed" / "_state")
+    assert _files(tmp_path / "straight") == _files(tmp_path / "killed")
+
+
+def test_a_plan_that_does_not_fit_is_named_before_any_work(tmp_path: Path):
+    shards = write_grouped_set(tmp_path / "shards", {"web": 30, "code": 11})
+    with pytest.raises(UserError, match="no group is called 'wiki'; the groups are code, web"):
+        train(_settings(shards, tmp_path / "run", mixture={"wiki": 1}), tmp_path / "state")
+    with pytest.raises(UserError, match="end after 100 sequences, and the run is of 160"):
+        train(_settings(shards, tmp_path / "run", phases=[{"tokens": 3200}]), tmp_path / "state")
+    with pytest.raises(UserError, match="weight of 'web'"):
+        _settings(shards, tmp_path / "run", mixture={"web": -1})
     assert not (tmp_path / "run").exists()
 
 
