@@ -30,15 +30,17 @@ class BoundaryTable:
         starts: int64 (vocab_size + 1,): token t becomes `ids[starts[t] : starts[t + 1]]`; nothing there: it stays.
         ids: int32, first those of the punctuation part, then those of the line-break part.
         breaks: int64 (vocab_size,): where in `ids` the line-break part begins.
+        joined: bool (vocab_size,): whether token t takes part; small enough to stay in the processor's cache.
     """
 
     starts: np.ndarray
     ids: np.ndarray
     breaks: np.ndarray
+    joined: np.ndarray
 
     def __len__(self) -> int:
         """How many tokens take part."""
-        return int(np.count_nonzero(np.diff(self.starts)))
+        return int(np.count_nonzero(self.joined))
 
     def parts(self, token: int) -> tuple[list[int], list[int]]:
         """(punctuation part, line-break part) of a token; both empty when it does not take part."""
@@ -73,7 +75,18 @@ def boundary_table(tokenizer: Tokenizer) -> BoundaryTable:
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     breaks = starts[:-1].copy()
     breaks[taking_part] = ends[1::2]
-    return BoundaryTable(read_only(starts), read_only(encoded.values.to_numpy().astype(np.int32)), read_only(breaks))
+    parts = encoded.values.to_numpy().astype(np.int32)
+    return BoundaryTable(read_only(starts), read_only(parts), read_only(breaks), read_only(lengths > 0))
+
+
+@kernel
+def most_growth(ids: np.ndarray, joined: np.ndarray, starts: np.ndarray) -> int:
+    """How many more ids there would be if each that takes part were split."""
+    growth = 0
+    for token in ids:
+        if joined[token]:
+            growth += starts[token + 1] - starts[token] - 1
+    return growth
 
 
 @kernel
@@ -82,6 +95,7 @@ def split_rows(
     offsets: np.ndarray,
     keys: np.ndarray,
     probability: float,
+    joined: np.ndarray,
     starts: np.ndarray,
     parts: np.ndarray,
     out: np.ndarray,
@@ -97,11 +111,9 @@ def split_rows(
     for row in range(offsets.shape[0] - 1):
         for place in range(offsets[row], offsets[row + 1]):
             token = ids[place]
-            first = starts[token]
-            last = starts[token + 1]
-            if last > first and random_uniform(keys[row], np.uint64(place - offsets[row])) < probability:
+            if joined[token] and random_uniform(keys[row], np.uint64(place - offsets[row])) < probability:
                 touched += 1
-                for part in range(first, last):
+                for part in range(starts[token], starts[token + 1]):
                     out[filled] = parts[part]
                     filled += 1
             else:
@@ -131,12 +143,11 @@ def split_joined(
     offsets = read_only(rows.offsets.to_numpy())
     ids = read_only(rows.values.to_numpy())
     used = ids[offsets[0] : offsets[-1]]
-    grown = np.maximum(np.diff(table.starts).astype(np.int32) - 1, 0)
-    out = np.empty(len(used) + int(grown[used].sum(dtype=np.int64)), np.int32)
+    out = np.empty(len(used) + most_growth(used, table.joined, table.starts), np.int32)
     lists = np.empty(len(offsets), np.int64)
     keys = read_only(np.asarray(keys, np.uint64))
     filled, touched = split_rows(
-        *(ids, offsets, keys, float(probability), table.starts, table.ids, out, lists),
+        *(ids, offsets, keys, float(probability), table.joined, table.starts, table.ids, out, lists),
     )
     values = pa.Array.from_buffers(pa.int32(), filled, [None, pa.py_buffer(out[:filled])])
     return pa.LargeListArray.from_arrays(pa.array(lists), values), touched
