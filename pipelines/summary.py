@@ -92,6 +92,11 @@ def _train(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         rows.append(("unigram entropy there", f"{facts['unigram_loss']:.3f} nats/token"))
     if facts.get("validation_bits_per_byte") is not None:
         rows.append(("held-back bits per byte", f"{facts['validation_bits_per_byte']:.3f}"))
+    for use in facts.get("mixture") or ():
+        if use["sequences"]:
+            epochs = (use["repeated"] + use["rows"] - use["unseen"]) / use["rows"]
+            read = f"{use['share']:.1%}, {use['sequences']:,} sequences, {epochs:.2f} epochs so far"
+            rows.append((f"  phase {use['phase']}: {use['group'] or 'all'}", read))
     return rows
 
 
