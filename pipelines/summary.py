@@ -100,10 +100,22 @@ def _train(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def _spans(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    whole = max(facts["bytes_in"], 1)
+    return [
+        *_of_documents(counts),
+        ("bytes repeated", f"{facts['bytes_repeated']:,} ({facts['bytes_repeated'] / whole:.2%})"),
+        ("bytes cut out", f"{facts['bytes_cut']:,}"),
+        ("spans", f"{facts['spans']:,}"),
+        ("documents with repeats", f"{facts['documents_with_repeats']:,}"),
+    ]
+
+
 DESCRIBE = {
     "ingest": _ingest,
     "filter": _filter,
     "dedup": _dedup,
+    "spans": _spans,
     "tokenizer": _tokenizer,
     "pack": _pack,
     "export": _export,

@@ -40,6 +40,55 @@ def s_curve(bands: int, rows: int, jaccards: np.ndarray) -> np.ndarray:
     return 1.0 - (1.0 - np.asarray(jaccards, np.float64) ** rows) ** bands
 
 
+CURVE_POINTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+
+
+def describe_curve(banding: Banding, permutations: int) -> list[tuple[float, float]]:
+    """(Jaccard similarity, probability to become a candidate) at the points that show the curve, rising.
+
+    Args:
+        banding: bands and rows.
+        permutations: slots of a signature, to check that they are enough.
+    """
+    if banding.bands * banding.rows > permutations:
+        raise ValueError(f"{banding.bands} bands of {banding.rows} rows need more than {permutations} slots")
+    points = np.array(CURVE_POINTS)
+    return list(zip(CURVE_POINTS, s_curve(*banding, points).tolist(), strict=True))
+
+
+def false_candidate_rate(banding: Banding, threshold: float) -> float:
+    """Share of pairs below the threshold that become candidates, if their similarities were spread evenly below it.
+
+    Of a real corpus nearly all pairs lie near 0, where the curve is flat: its own share is far lower. It is a measure
+    of the curve, to compare bandings by.
+    """
+    middles = (np.arange(1000) + 0.5) * (threshold / 1000)
+    return float(s_curve(*banding, middles).mean())
+
+
+def curve_in_words(banding: Banding, permutations: int, threshold: float) -> str:
+    """The S-curve as one paragraph of text, for people: recall at the threshold and above it, and false candidates."""
+    curve = describe_curve(banding, permutations)
+    recall = s_curve(*banding, np.array([threshold]))[0]
+    points = ", ".join(f"{jaccard:g}: {_percent(probability)}" for jaccard, probability in curve if jaccard < 1.0)
+    return (
+        f"{banding.bands} bands of {banding.rows} rows ({banding.bands * banding.rows} of {permutations} slots): "
+        f"a pair with Jaccard similarity {threshold:g} becomes a candidate with probability {_percent(recall)}, "
+        f"of pairs spread evenly below it {_percent(false_candidate_rate(banding, threshold))} do, "
+        f"which are compared and left alone. By similarity: {points}."
+    )
+
+
+def _percent(share: float) -> str:
+    """A share as a percentage, with as many places as keep it apart from 0 and from 100 %, but no more than two."""
+    percent = 100 * share
+    if 0.0 < percent < 0.01:
+        return "under 0.01 %"
+    if 99.99 < percent < 100.0:
+        return "over 99.99 %"
+    return f"{percent:.{1 if 0.1 <= percent <= 99.9 else 2}f} %"
+
+
 def choose_bands(threshold: float, permutations: int, recall: float = 0.995) -> Banding:
     """The most rows, and for them the fewest bands, with at least this recall of pairs at the threshold.
 

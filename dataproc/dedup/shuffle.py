@@ -56,6 +56,39 @@ def row_batch(keys: np.ndarray, addresses: np.ndarray) -> pa.RecordBatch:
     )
 
 
+def partition_slices(table: pa.Table, keys: np.ndarray, partitions: int) -> list[pa.RecordBatch]:
+    """The rows of a table as a record batch for each partition of their keys, in their order; some are empty.
+
+    Args:
+        table: M rows.
+        keys, partitions: as for `partition_order`.
+    """
+    return _slices(table, *partition_order(keys, partitions))
+
+
+def slices_by_number(table: pa.Table, numbers: np.ndarray, count: int) -> list[pa.RecordBatch]:
+    """The rows of a table as a record batch for each number from 0 to `count` - 1; rows keep their order.
+
+    Args:
+        table: M rows.
+        numbers: int64 of shape (M,), each below `count`.
+    """
+    order = np.argsort(numbers, kind="stable")
+    return _slices(table, order, np.searchsorted(numbers[order], np.arange(count + 1)))
+
+
+def _slices(table: pa.Table, order: np.ndarray, bounds: np.ndarray) -> list[pa.RecordBatch]:
+    taken = table.take(pa.array(order)).combine_chunks()
+    columns = [column.combine_chunks() for column in taken]
+    whole = pa.RecordBatch.from_arrays(columns, schema=table.schema)
+    return [whole.slice(start, stop - start) for start, stop in pairwise(bounds.tolist())]
+
+
+def spread(addresses: np.ndarray) -> np.ndarray:
+    """Keys to partition by for numbers that are no hashes, such as labels: uint64, a bijection of them."""
+    return addresses.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+
+
 def write_partitions(path: str, batches: list[pa.RecordBatch]) -> tuple[int, str]:
     """Commits a file of P batches, number k for partition k. Returns (bytes, digest); equal rows give equal bytes."""
     with commit_file(path) as file, pa.ipc.new_file(file, batches[0].schema) as writer:

@@ -60,24 +60,34 @@ def parse_preferences(preferences: Sequence[str], columns: Sequence[str]) -> lis
     return parsed
 
 
-def choose_survivors(documents: pa.Table, preferences: Sequence[str] = DEFAULT_PREFERENCES) -> np.ndarray:
+def named_columns(preferences: Sequence[str]) -> list[str]:
+    """The columns that preferences name, without judging them."""
+    return sorted({preference.split(":")[0].strip() for preference in preferences})
+
+
+def choose_survivors(
+    documents: pa.Table, preferences: Sequence[str] = DEFAULT_PREFERENCES, protected: np.ndarray | None = None
+) -> np.ndarray:
     """The row of the survivor of each row's cluster: int64 of shape (N,); a survivor's own row names itself.
 
     Args:
-        documents: one row a clustered document with the columns `id` (string, unique), `cluster` (uint64, the label of
-            its component) and those that the preferences name.
+        documents: one row a clustered document with the columns `id` (string, unique among those that are not
+            protected), `cluster` (uint64, the label of its component) and those that the preferences name.
         preferences: see the module; raises UserError for one that cannot be used.
+        protected: bool of shape (N,), documents that go before all others, whatever the preferences.
     """
     order_of_preference = parse_preferences(preferences, [name for name in documents.column_names if name != "cluster"])
     rows = len(documents)
-    if pc.count_distinct(documents["id"]).as_py() != rows:
+    protected = np.zeros(rows, bool) if protected is None else protected
+    own = documents["id"].filter(pa.array(~protected))
+    if pc.count_distinct(own).as_py() != len(own):
         raise UserError(
             "two clustered documents have the same id",
             "survivors",
             "ingest again with an --id-field that is unique, or is not there, so that records are numbered",
         )
-    keys = {"cluster": documents["cluster"]}
-    directions = [("cluster", "ascending")]
+    keys = {"cluster": documents["cluster"], "protected": pa.array(protected)}
+    directions = [("cluster", "ascending"), ("protected", "descending")]
     for number, preference in enumerate(order_of_preference):
         name = f"preference {number}"
         keys[name] = _sortable(documents[preference.column], preference)

@@ -27,6 +27,8 @@ COMMANDS = {
         "Measure every document once; keep by rules, with a ledger of every broken one.",
     ),
     "dedup": ("pipelines.cli.stages", "Remove exact and near duplicates; name the survivor of each."),
+    "index": ("pipelines.cli.index", "Keep what a corpus holds, to de-duplicate what comes later against it."),
+    "spans": ("pipelines.cli.stages", "Find repeated substrings, paragraphs or lines; report, cut or remove."),
     "tokenizer": ("pipelines.cli.tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
     "pack": ("pipelines.cli.stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
     "export": ("pipelines.cli.stages", "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files."),

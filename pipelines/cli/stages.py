@@ -41,6 +41,12 @@ COMMANDS = {
         "corpusmill dedup clean --output unique --method exact,minhash --threshold 0.8",
         "Remove exact and near duplicates; each removed document names its survivor.",
     ),
+    "spans": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill spans unique --output trimmed --unit substring --length 200 --action cut",
+        "Find repeated substrings, paragraphs or lines; report them, cut them out, or remove documents full of them.",
+    ),
     "pack": StageCommand(
         ("datasets",),
         "SHARDS",

@@ -20,6 +20,7 @@ MAKES = {
     "ingest": "dataset",
     "filter": "dataset",
     "dedup": "dataset",
+    "spans": "dataset",
     "tokenizer": "tokenizer",
     "pack": "shards",
     "import": "shards",

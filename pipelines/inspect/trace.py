@@ -241,7 +241,7 @@ class _Way:
     def follow(self) -> list[str]:
         """Fills the documents; gives what could not be found."""
         for path, link in self._links.items():
-            if link.stage in ("ingest", "filter", "dedup") and link.place:
+            if MAKES.get(link.stage) == "dataset" and link.place:
                 self._note(path, link)
             self._look_in_inputs(path, link)
         lost = [each for each in self._documents.values() if not each.stood]
@@ -258,7 +258,7 @@ class _Way:
             return
         owner = {part: each for each in inputs for part in _parts(self._links[each])}
         here = self._found.get(path, {})
-        keeps_documents = link.stage in ("filter", "dedup")
+        keeps_documents = link.stage in ("filter", "dedup", "spans")
         wanted = set(here) if keeps_documents else set(self._documents)
         likely: list[str] = []
         if keeps_documents and len(inputs) == len(link.inputs):
@@ -286,7 +286,7 @@ class _Way:
         elif link.stage == "dedup":
             for removed, survivor in _removed(link, rows):
                 self._documents[survivor].survivor_of.append(removed)
-        else:
+        elif link.stage == "ingest":
             self._find_raw(RawFiles(link), rows)
 
     def _find_raw(self, raw: RawFiles, rows: Mapping[str, Row]) -> None:

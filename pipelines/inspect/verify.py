@@ -24,7 +24,7 @@ from pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, r
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "quarantined": "quarantine"}
 """The folder in which the documents of a fate stand."""
 
-BESIDE = ("rejected", "ledger", "statistics", "duplicates", "quarantine", "validation")
+BESIDE = ("rejected", "ledger", "spans", "statistics", "duplicates", "quarantine", "validation")
 
 
 @dataclass

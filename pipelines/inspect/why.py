@@ -9,7 +9,7 @@ from typing import Any
 from dataproc import storage
 from dataproc.errors import UserError
 from pipelines.inspect.documents import matching, rows_of
-from pipelines.inspect.places import Place
+from pipelines.inspect.places import MAKES, Place
 from pipelines.inspect.sequences import shards_of
 
 SHOWN = 20
@@ -34,18 +34,19 @@ def explain(place: Place, document: str) -> Reason:
     if place.what == "run" or stage is None:
         rows_of(place)  # says what to name instead
         raise UserError("a file by itself does not know", where=place.path, mend="name the stage's folder")
-    if stage not in ("ingest", "filter", "dedup", "pack"):
+    made = MAKES.get(stage)
+    if made not in ("dataset", "shards"):
         raise UserError(f"documents have no fate in the stage {stage}", where=place.path)
     for bad in _beside(place, "quarantine", document):
         return Reason("quarantined", [f"{bad['place']}: {bad['reason']}"])
-    if stage == "filter":
+    if stage in ("filter", "spans"):
         broken = _beside(place, "ledger", document)
         if broken:
             return Reason("rejected", [_broken(row) for row in broken])
     if stage == "dedup":
         for row in _beside(place, "duplicates", document):
             return Reason("duplicate", [_survivor(row)])
-    kept = _kept_in_shards(place, document) if stage == "pack" else _kept(place, document)
+    kept = _kept_in_shards(place, document) if made == "shards" else _kept(place, document)
     if kept is None:
         raise UserError(
             "no such document came in here", where=f"{place.path}: {document}", mend="look where it came from"

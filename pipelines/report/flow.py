@@ -10,6 +10,9 @@ from pipelines.report.stages import StageOutput
 SINGLE_RULES = 6
 """Rules that get a bar of their own for the documents that broke no other."""
 
+OVER_DOCUMENTS = ("ingest", "filter", "dedup", "spans")
+"""The stages through which documents flow."""
+
 METHODS = {"exact": "duplicates (exact)", "minhash": "near duplicates (minhash)"}
 
 
@@ -28,7 +31,7 @@ class Bar:
 
 def waterfall(stages: Sequence[StageOutput], only: Mapping[str, SoleRules]) -> list[Bar]:
     """Bars of kind in, loss and kept; the losses of a stage begin where what is left ends."""
-    over_documents = [each for each in stages if each.stage in ("ingest", "filter", "dedup")]
+    over_documents = [each for each in stages if each.stage in OVER_DOCUMENTS]
     whole = max((each.counts["documents_in"] for each in over_documents), default=0)
     bars: list[Bar] = []
     before: int | None = None
@@ -53,6 +56,8 @@ def losses(stage: StageOutput, only: SoleRules) -> list[tuple[str, int]]:
     if stage.stage == "dedup":
         by_method: Mapping[str, int] = stage.facts["duplicates_by_method"]
         causes += [(METHODS.get(method, method), count) for method, count in by_method.items()]
+    if stage.stage == "spans":
+        causes.append(("too little left, or too much repeated", stage.counts["rejected"]))
     return [(one_line(label), count) for label, count in causes if count]
 
 

@@ -17,13 +17,14 @@ from pipelines.engine.stage import our_version
 from pipelines.inspect.visible import one_line
 from pipelines.report.charts import length_chart, line_chart, loss_chart
 from pipelines.report.curves import read_curves
-from pipelines.report.flow import waterfall
+from pipelines.report.flow import OVER_DOCUMENTS, waterfall
 from pipelines.report.lengths import length_histogram
 from pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
 from pipelines.report.stages import StageOutput
 from pipelines.summary import summary_rows
 
 PAGE = "report/index.html"
+SOURCES_SHOWN = 20
 Rows = list[tuple[str, str]]
 
 
@@ -85,7 +86,7 @@ def _chart(svg: str) -> Any:
 def _tiles(stages: Sequence[StageOutput]) -> Rows:
     """The few numbers that say what the run made."""
     tiles: Rows = []
-    over_documents = [each for each in stages if each.stage in ("ingest", "filter", "dedup")]
+    over_documents = [each for each in stages if each.stage in OVER_DOCUMENTS]
     if over_documents:
         tiles.append(("documents in", f"{over_documents[0].counts['documents_in']:,}"))
         tiles.append(("documents kept", f"{over_documents[-1].counts['kept']:,}"))
@@ -142,7 +143,21 @@ def _dedup(stage: StageOutput) -> dict[str, Any]:
         ("documents in the largest", f"{facts['largest_cluster']:,}"),
         ("bands × rows", f"{facts['bands']} × {facts['rows']}"),
     ]
-    return {"facts": rows, "clusters": largest_clusters(stage), "read": stage.share_read("duplicates")}
+    sizes = [
+        (f"{int(size):,} to {2 * int(size) - 1:,}", count) for size, count in facts.get("cluster_sizes", {}).items()
+    ]
+    between = [
+        (one_line(removed, 80), one_line(kept, 80), count)
+        for removed, row in facts.get("duplicate_sources", {}).items()
+        for kept, count in row.items()
+    ]
+    return {
+        "facts": rows,
+        "clusters": largest_clusters(stage),
+        "read": stage.share_read("duplicates"),
+        "sizes": sizes,
+        "sources": sorted(between, key=lambda row: (-row[2], row))[:SOURCES_SHOWN],
+    }
 
 
 def _tokenizer(stage: StageOutput) -> dict[str, Any]:

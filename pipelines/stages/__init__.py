@@ -12,6 +12,7 @@ STAGES = {
     "dedup": "pipelines.stages.dedup:DedupStage",
     "tokenizer": "pipelines.stages.tokenizer:TokenizerStage",
     "pack": "pipelines.stages.pack:PackStage",
+    "spans": "pipelines.stages.spans:SpansStage",
     "export": "pipelines.stages.export:ExportStage",
     "import": "pipelines.stages.import_tokens:ImportStage",
     "train": "pipelines.stages.train:TrainStage",

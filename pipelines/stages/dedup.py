@@ -1,25 +1,43 @@
-"""De-duplication: exact and near duplicates, in four phases that each leave files to go on from.
+"""De-duplication: exact and near duplicates, in phases that each leave files to go on from.
 
-1. signatures   part → its documents' digests and band keys, partitioned; its signatures
-2. pairs        partition → candidate pairs that passed verification
-3. clusters     all pairs → components, a survivor for each by declared preference, removals by part
-4. apply        part → the part without its removals; `duplicates/` names the survivor of each
+    layout       which parts there are, and which of them make a block (a task's work)
+    sign         block → digests and band keys, partitioned by key; signatures, read by address later
+    pairs        partition of keys → pairs that are equal, or alike by their signatures
+    cluster      all pairs → components; the label of each clustered document, by block
+    shingles, route, compare, recluster     with `verify: exact`: pairs compared by their texts, components of the rest
+    members      block → its clustered documents, partitioned by component
+    survivors    partition of components → who stays, by declared preference; removals, by block
+    apply        block → its parts without removals; `duplicates/` names the survivor of each
 
-Memory: phases 1, 2 and 4 by part and partition; phase 3 holds the verified pairs (35 bytes each) and the clustered
-documents' ids and preference columns.
+Work is linear in the documents: a block is a 64th of them or a million, whichever is less, and a partition about
+64 MiB, so files grow with the corpus and the reads between two phases with blocks times partitions. Memory: a block's
+keys and signatures, a partition; for `cluster`, `cluster_bytes`.
 """
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 
+from dataproc.errors import UserError
 from pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.state import WORK
 from pipelines.engine.task import Task
 
 PARTITION_BYTES = 64 << 20
 KEY_BYTES = 24
+MEMBER_BYTES = 200
+SHINGLE_BYTES = 8 * 400
 MAX_PARTITIONS = 4096
+BLOCK_ROWS = 1 << 20
+LEAST_BLOCKS = 64
+CORE_BYTES = 60
+"""Memory of a pair when components are computed in core: 16, and 24 for each of its documents at most."""
+PART_SHIFT = 32
+"""An address is a part's number above so many bits of a row's (`dataproc.documents.address`)."""
+TASKS = "pipelines.tasks.dedup"
 
 
 class DedupSettings(StageSettings):
@@ -29,12 +47,27 @@ class DedupSettings(StageSettings):
     method: tuple[Literal["exact", "minhash"], ...] = Field(
         default=("exact", "minhash"), description="what to look for", min_length=1
     )
+    normalise: tuple[Literal["case", "space", "punctuation"], ...] = Field(
+        default=(), description="what exact duplicates may differ in"
+    )
     threshold: float = Field(default=0.8, description="least Jaccard similarity of near duplicates", gt=0, lt=1)
     recall: float = Field(
         default=0.995, description="share of pairs at the threshold that must become candidates", gt=0, lt=1
     )
     permutations: int = Field(default=128, description="slots of a MinHash signature", ge=16, le=1024)
-    ngram: int = Field(default=5, description="words of a shingle", ge=1, le=20)
+    shingle: Literal["word", "character"] = Field(default="word", description="what shingles are n-grams of")
+    ngram: int = Field(default=5, description="words or characters of a shingle", ge=1, le=64)
+    verify: Literal["signatures", "exact"] = Field(
+        default="signatures", description="how candidates are compared: by signatures, or then by all their shingles"
+    )
+    cluster_bytes: ByteSize = Field(
+        default=ByteSize(2 << 30),
+        description="memory for clusters: more pairs than fit are joined by way of files",
+        ge=1 << 20,
+    )
+    protect: tuple[str, ...] = Field(
+        default=(), description="datasets of which nothing is removed: what is like them goes from the others"
+    )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
         description="which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id",
@@ -45,91 +78,85 @@ class DedupStage(Stage):
     """Documents to unique documents, with the survivor of every duplicate named."""
 
     name = "dedup"
+    version = 2
     Settings = DedupSettings
     settings: DedupSettings
 
     def inputs(self) -> dict[str, Any]:
-        return folder_identities(self.settings.datasets, self.resolve)
+        return folder_identities([*self.settings.datasets, *self.settings.protect], self.resolve)
 
     def check(self) -> None:
+        self._banding()
+
+    def _banding(self) -> tuple[int, int]:
+        """(bands, rows); zeros without MinHash."""
         from dataproc.dedup.bands import choose_bands
 
-        if "minhash" in self.settings.method:
-            choose_bands(self.settings.threshold, self.settings.permutations, self.settings.recall)
+        if "minhash" not in self.settings.method:
+            return 0, 0
+        chosen = choose_bands(self.settings.threshold, self.settings.permutations, self.settings.recall)
+        return chosen.bands, chosen.rows
 
     def check_inputs(self, folder: str) -> None:
         """Raises UserError for a preference by a column that the documents do not have."""
         from dataproc.datasets import open_part
         from dataproc.dedup.survivors import parse_preferences
 
-        if parts := list_parts(self.settings.datasets, self.resolve):
+        if self.settings.verify == "exact" and "minhash" not in self.settings.method:
+            raise UserError("nothing is left to verify without MinHash", where="verify", mend="leave it out")
+        parts, _ = self._parts()
+        if parts:
             with open_part(parts[0].path) as file:
                 parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
 
-    def _partitions(self, parts: list[PartReference], bands: int) -> int:
-        """Partitions of about 64 MiB of keys; a function of the input's size alone, so that it is the same anywhere."""
-        keys = sum(part.rows for part in parts) * (bands + 1)
-        return min(MAX_PARTITIONS, 1 + keys * KEY_BYTES // PARTITION_BYTES)
+    def _parts(self) -> tuple[list[PartReference], int]:
+        """All parts, those of protected datasets last, and how many are not protected."""
+        parts = list_parts([*self.settings.datasets, *self.settings.protect], self.resolve)
+        return parts, len(list_parts(self.settings.datasets, self.resolve))
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
+        parts, own = self._parts()
+        blocks = block_numbers([part.rows for part in parts], own)
         total = sum(part.arrow_bytes for part in parts)
-        keys = sum(part.rows for part in parts) * KEY_BYTES
+        rows = sum(part.rows for part in parts)
+        partitions = partitions_of(rows * (self._banding()[0] + 1) * KEY_BYTES)
         return [
-            PhasePlan(name="signatures", tasks=len(parts), bytes=total),
-            PhasePlan(name="pairs", tasks=self._partitions(parts, 16), bytes=keys),
-            PhasePlan(name="clusters", tasks=1, bytes=keys),
-            PhasePlan(name="apply", tasks=len(parts), bytes=total),
+            PhasePlan(name="sign", tasks=len(set(blocks)), bytes=total),
+            PhasePlan(name="pairs", tasks=partitions, bytes=rows * KEY_BYTES),
+            PhasePlan(name="cluster", tasks=1, bytes=rows * KEY_BYTES),
+            PhasePlan(name="apply", tasks=len(set(blocks[:own])), bytes=total),
         ]
 
     def run(self, run: StageRun) -> Summary:
-        from dataproc.dedup.bands import choose_bands
-
-        settings = self.settings
-        parts = list_parts(settings.datasets, self.resolve)
-        bands = rows = 0
-        if "minhash" in settings.method:
-            banding = choose_bands(settings.threshold, settings.permutations, settings.recall)
-            bands, rows = banding.bands, banding.rows
-        partitions = self._partitions(parts, bands)
-        shared: dict[str, Any] = {
-            "method": list(settings.method),
-            "threshold": settings.threshold,
-            "permutations": settings.permutations,
-            "ngram": settings.ngram,
-            "seed": self.seed,
-            "bands": bands,
-            "rows": rows,
-            "partitions": partitions,
-            "parts": [part.number for part in parts],
-        }
-        signed = run.map("signatures", [_part_task(part, "sign_part", shared) for part in parts])
-        key_bytes = sum(result["key_bytes"] for result in signed)
-        pairs = run.map(
-            "pairs",
-            [
-                Task(
-                    id=f"partition-{number:04d}",
-                    function="pipelines.tasks.dedup:pair_partition",
-                    arguments=shared | {"partition": number},
-                    bytes=key_bytes // partitions,
-                )
-                for number in range(partitions)
-            ],
+        parts, own = self._parts()
+        bands, rows = self._banding()
+        documents = sum(part.rows for part in parts)
+        shared: dict[str, Any] = self.settings.model_dump(
+            mode="json", exclude={"datasets", "protect", "recall", "cluster_bytes"}
         )
-        clusters = run.map(
-            "clusters",
-            [
-                Task(
-                    id="clusters",
-                    function="pipelines.tasks.dedup:cluster_pairs",
-                    arguments=shared
-                    | {"paths": {str(part.number): part.path for part in parts}, "prefer": list(settings.prefer)},
-                    bytes=sum(result["bytes"] for result in pairs),
-                )
-            ],
-        )[0]
-        applied = run.map("apply", [_part_task(part, "apply_part", shared) for part in parts])
+        shared |= {"seed": self.seed, "bands": bands, "rows": rows}
+        shared["partitions"] = partitions_of(documents * (bands + 1) * KEY_BYTES)
+        if bands:
+            run.session.progress.say(f"dedup: {curve_in_words(bands, rows, self.settings.threshold)}")
+        work = _Work(run, parts, own)
+        signed = work.by_block("sign", "signing:sign_block", shared)
+        pairs = work.by_partition("pairs", "pairing:pair_partition", shared, "partitions", signed)
+        clustered = self._cluster(work, "cluster", shared, "pairs", pairs)
+        candidates = sum(result["candidates"] for result in pairs)
+        if self.settings.verify == "exact":
+            shared |= {"labels": "cluster", "pair_files": len(pairs)}
+            shared["compared"] = partitions_of(clustered * SHINGLE_BYTES)
+            work.by_block("shingles", "verifying:shingle_block", shared)
+            work.by_partition("route", "verifying:route_pairs", shared, "partitions", pairs)
+            pairs = work.by_partition("compare", "verifying:compare_partition", shared, "compared", pairs)
+            clustered = self._cluster(work, "recluster", shared, "compare", pairs)
+        shared |= {
+            "labels": "cluster" if self.settings.verify == "signatures" else "recluster",
+            "chosen": partitions_of(clustered * MEMBER_BYTES),
+        }
+        members = work.by_block("members", "surviving:member_block", shared)
+        chosen = work.by_partition("survivors", "surviving:choose_partition", shared, "chosen", members)
+        applied = work.by_block("apply", "applying:apply_block", shared, own_only=True)
         return Summary(
             counts=add_counts(applied, ["documents_in", "kept", "duplicates", "quarantined"]),
             parts=listed(applied, "parts"),
@@ -137,27 +164,158 @@ class DedupStage(Stage):
             facts={
                 "bands": bands,
                 "rows": rows,
-                "duplicates_by_method": _by_method(applied),
-                "candidate_pairs": sum(result["candidates"] for result in pairs),
-                "verified_pairs": sum(result["verified"] for result in pairs),
-                "clusters": clusters["clusters"],
-                "largest_cluster": clusters["largest"],
+                "duplicates_by_method": {"exact": 0, "minhash": 0} | _added(applied, "by_method"),
+                "candidate_pairs": candidates,
+                "verified_pairs": sum(result["pairs"] for result in pairs),
+                "clusters": sum(result["clusters"] for result in chosen),
+                "largest_cluster": max((result["largest"] for result in chosen), default=0),
+                "cluster_sizes": _added(chosen, "sizes"),
+                "duplicate_sources": _matrix(chosen),
             },
         )
 
+    def _cluster(
+        self, work: "_Work", phase: str, shared: Mapping[str, Any], folder: str, found: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """Components of the pairs that a phase found, their labels in a folder of this phase's name, by block; gives
+        how many documents have one. In memory where that holds them, else by files, to the same labels."""
+        pairs = sum(result["pairs"] for result in found)
+        arguments = {**shared, "pairs": folder, "pair_files": len(found), "labels": phase}
+        if pairs * CORE_BYTES <= self.settings.cluster_bytes:
+            task = Task(id=phase, function=f"{TASKS}.clustering:cluster_pairs", arguments=arguments)
+            return int(work.run.map(phase, [task])[0]["clustered"])
+        from pipelines.stages.stars import run_stars
 
-def _part_task(part: PartReference, function: str, shared: dict[str, Any]) -> Task:
-    return Task(
-        id=part.task_id,
-        function=f"pipelines.tasks.dedup:{function}",
-        arguments=shared | {"path": part.path, "number": part.number},
-        bytes=part.arrow_bytes,
-    )
+        names = [f"partition-{number:04d}.arrow" for number in range(len(found))]
+        paths = [work.run.path(WORK, folder, name) for name in names]
+        labelled = run_stars(
+            work.run, paths, edges=pairs, memory_bytes=self.settings.cluster_bytes, name=f"{phase}-stars"
+        )
+        ranges = [[entry["path"], entry["first"], entry["last"]] for entry in labelled.files if entry["rows"]]
+        done = work.by_block(phase, "clustering:label_block", arguments, ranges=ranges)
+        return sum(result["clustered"] for result in done)
 
 
-def _by_method(results: list[dict[str, Any]]) -> dict[str, int]:
-    totals = {"exact": 0, "minhash": 0}
+class _Work:
+    """Carries phases over the blocks of parts, and over partitions."""
+
+    def __init__(self, run: StageRun, parts: Sequence[PartReference], own: int) -> None:
+        self.run = run
+        blocks = block_numbers([part.rows for part in parts], own)
+        self._bytes: list[int] = [0] * (blocks[-1] + 1 if blocks else 0)
+        self._first_part = [blocks.index(block) for block in range(len(self._bytes))] + [len(blocks)]
+        for part, block in zip(parts, blocks, strict=True):
+            self._bytes[block] += part.arrow_bytes
+        self._own = len(set(blocks[:own]))
+        layout = {
+            "path": [part.path for part in parts],
+            "rows": [part.rows for part in parts],
+            "block": blocks,
+            "protected": [number >= own for number in range(len(parts))],
+        }
+        task = Task(id="layout", function=f"{TASKS}.layout:write_layout", arguments={"layout": layout})
+        run.map("layout", [task])
+
+    def by_block(
+        self,
+        phase: str,
+        function: str,
+        shared: Mapping[str, Any],
+        *,
+        own_only: bool = False,
+        ranges: Sequence[Sequence[Any]] = (),
+    ) -> list[dict[str, Any]]:
+        """Runs a task for each block; with `own_only`, for those that are not of protected datasets. Of `ranges`, each
+        a path with its first and last address, a task is given those that its block's addresses lie in."""
+        sizes = self._bytes[: self._own] if own_only else self._bytes
+        tasks = [
+            Task(
+                id=f"block-{block:05d}",
+                function=f"{TASKS}.{function}",
+                arguments={**shared, "block": block} | ({"ranges": self._overlapping(block, ranges)} if ranges else {}),
+                bytes=size,
+            )
+            for block, size in enumerate(sizes)
+        ]
+        return self.run.map(phase, tasks)
+
+    def _overlapping(self, block: int, ranges: Sequence[Sequence[Any]]) -> list[str]:
+        first, stop = (self._first_part[number] << PART_SHIFT for number in (block, block + 1))
+        return [path for path, low, high in ranges if low < stop and high >= first]
+
+    def by_partition(
+        self,
+        phase: str,
+        function: str,
+        shared: Mapping[str, Any],
+        partitions: str,
+        before: Sequence[Mapping[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """Runs a task for each of `shared[partitions]` partitions of what the results of a phase before told to have
+        written."""
+        count = shared[partitions]
+        size = sum(result["bytes"] for result in before) // count
+        tasks = [
+            Task(
+                id=f"partition-{number:04d}",
+                function=f"{TASKS}.{function}",
+                arguments={**shared, "partition": number},
+                bytes=size,
+            )
+            for number in range(count)
+        ]
+        return self.run.map(phase, tasks)
+
+
+def block_numbers(rows: Sequence[int], own: int) -> list[int]:
+    """The block of each part: consecutive parts of up to a million rows or a 64th of all, none of both kinds.
+
+    Args:
+        rows: of each part.
+        own: parts that are not protected; they come first.
+    """
+    most = min(BLOCK_ROWS, sum(rows) // LEAST_BLOCKS)
+    blocks: list[int] = []
+    block = held = 0
+    for number, count in enumerate(rows):
+        if number and (held + count > most or number == own):
+            block += 1
+            held = 0
+        blocks.append(block)
+        held += count
+    return blocks
+
+
+def partitions_of(size: int) -> int:
+    """Partitions of about 64 MiB; a function of the input alone, so that it is the same anywhere."""
+    return min(MAX_PARTITIONS, 1 + size // PARTITION_BYTES)
+
+
+def curve_in_words(bands: int, rows: int, threshold: float) -> str:
+    """The S-curve of a banding, as it is told before the run."""
+    import numpy as np
+
+    from dataproc.dedup.bands import s_curve
+
+    points = sorted({0.5, 0.6, 0.7, 0.8, 0.9, threshold})
+    chances = s_curve(bands, rows, np.array(points)).tolist()
+    told = ", ".join(f"{chance:.3f} at {point:g}" for point, chance in zip(points, chances, strict=True))
+    return f"{bands} bands of {rows} rows; a pair becomes a candidate with probability {told}"
+
+
+def _added(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
+    """Sums of what results tell by name, in the order of the names (numbers by their size)."""
+    total: Counter[str] = Counter()
     for result in results:
-        for method, count in result["by_method"].items():
-            totals[method] += count
-    return totals
+        total.update(result[name])
+    return dict(sorted(total.items(), key=lambda item: (len(item[0]), item[0]) if item[0].isdigit() else (0, item[0])))
+
+
+def _matrix(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Which source duplicates which: {source of the removed: {source of the survivor: documents}}."""
+    found: dict[str, dict[str, int]] = {}
+    for result in results:
+        for removed, kept, count in result["between"]:
+            row = found.setdefault(removed, {})
+            row[kept] = row.get(kept, 0) + count
+    return {removed: dict(sorted(row.items())) for removed, row in sorted(found.items())}

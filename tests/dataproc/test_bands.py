@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.bands import NO_KEY, band_keys, choose_bands, estimate_floor, key_rows, s_curve
+from dataproc.dedup.bands import (
+    NO_KEY,
+    Banding,
+    band_keys,
+    choose_bands,
+    curve_in_words,
+    describe_curve,
+    estimate_floor,
+    false_candidate_rate,
+    key_rows,
+    s_curve,
+)
 from dataproc.dedup.candidates import candidate_pairs, unique_pairs
 from dataproc.errors import UserError
 
@@ -41,6 +52,25 @@ def test_s_curve_is_the_formula_and_matches_drawn_signatures():
     right = np.where(draw.random(left.shape) < 0.7, left, ~left)
     met = (band_keys(left, 4, 6) == band_keys(right, 4, 6)).any(axis=1).mean()
     assert met == pytest.approx(s_curve(4, 6, np.array([0.7]))[0], abs=0.015)
+
+
+def test_a_curve_is_described_by_points_and_in_words():
+    banding = choose_bands(0.8, 128)
+    curve = describe_curve(banding, 128)
+    assert curve[0][0] == 0.1 and curve[-1] == (1.0, 1.0) and curve == sorted(curve)
+    assert dict(curve)[0.8] == 1 - (1 - 0.8**banding.rows) ** banding.bands >= 0.995
+    text = curve_in_words(banding, 128, 0.8)
+    assert "\n" not in text
+    for said in ("18 bands of 6 rows (108 of 128 slots)", "0.8: 99.6 %", "0.1: under 0.01 %", "0.9: over 99.99 %"):
+        assert said in text
+    with pytest.raises(ValueError, match="slots"):
+        describe_curve(banding, 100)
+
+
+def test_false_candidates_are_the_area_under_the_curve_below_the_threshold():
+    assert false_candidate_rate(Banding(1, 1), 0.8) == pytest.approx(0.4)
+    assert false_candidate_rate(Banding(1, 3), 0.5) == pytest.approx(0.5**3 / 4, rel=1e-5)
+    assert false_candidate_rate(Banding(14, 8), 0.8) < false_candidate_rate(Banding(18, 6), 0.8)
 
 
 def test_keys_are_equal_exactly_when_the_band_is_and_bands_do_not_mix():

@@ -10,8 +10,11 @@ from dataproc.dedup.shuffle import (
     ROW_SCHEMA,
     partition_order,
     partition_rows,
+    partition_slices,
     read_partition,
     row_batch,
+    slices_by_number,
+    spread,
     write_partitions,
 )
 from dataproc.errors import UserError
@@ -26,6 +29,38 @@ def test_partitions_are_ranges_of_the_key_in_stable_order(keys, partitions):
     for address, key in enumerate(keys):
         expected[((key >> 32) * partitions) >> 32].append((key, address))
     assert [list(zip(k.tolist(), a.tolist(), strict=True)) for k, a in rows] == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.integers(1, 9))
+def test_slices_of_a_table_hold_the_rows_of_their_partition_in_order(keys, partitions):
+    keys = np.array(keys, np.uint64)
+    table = pa.table({"key": keys, "name": [f"row {number}" for number in range(len(keys))]})
+    whole = pa.chunked_array([table["name"].combine_chunks().slice(0, 1), table["name"].combine_chunks().slice(1)])
+    table = table.set_column(1, "name", whole)  # chunks as a batch of several parts has them
+    slices = partition_slices(table, keys, partitions)
+    order, bounds = partition_order(keys, partitions)
+    assert [part["name"].to_pylist() for part in slices] == [
+        table["name"].take(pa.array(order[bounds[k] : bounds[k + 1]])).to_pylist() for k in range(partitions)
+    ]
+    assert all(part.schema == table.schema for part in slices)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=50))
+def test_slices_by_number_hold_the_rows_of_their_number_in_order(numbers):
+    table = pa.table({"row": np.arange(len(numbers))})
+    slices = slices_by_number(table, np.array(numbers, np.int64), 7)
+    expected = [[row for row, number in enumerate(numbers) if number == wanted] for wanted in range(7)]
+    assert [part["row"].to_pylist() for part in slices] == expected
+
+
+def test_spread_numbers_are_different_and_fill_partitions_evenly():
+    labels = (np.arange(3000, dtype=np.uint64) // np.uint64(100) << np.uint64(32)) + np.arange(3000, dtype=np.uint64)
+    keys = spread(labels)
+    assert len(set(keys.tolist())) == 3000
+    _, bounds = partition_order(keys, 10)
+    assert np.abs(np.diff(bounds) - 300).max() < 60
 
 
 def test_most_and_too_many_partitions():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.survivors import choose_survivors
+from dataproc.dedup.survivors import choose_survivors, named_columns
 from dataproc.errors import UserError
 
 
@@ -76,3 +76,19 @@ def test_a_preference_that_cannot_be_used_is_a_users_mistake(preference):
 def test_equal_ids_are_refused():
     with pytest.raises(UserError, match="same id"):
         choose_survivors(table([{"id": "a", "cluster": 1}, {"id": "a", "cluster": 2}]))
+
+
+def test_protected_documents_go_before_all_others():
+    rows = [{"id": f"d{number}", "cluster": number % 2, "length": 9 - number} for number in range(6)]
+    protected = np.array([False, False, False, False, True, False])
+    survivors = choose_survivors(table(rows), ["length:desc"], protected)
+    assert survivors.tolist() == [4, 1, 4, 1, 4, 1]
+
+
+def test_a_protected_document_may_have_the_id_of_another():
+    rows = [{"id": "a", "cluster": 1, "length": 5}, {"id": "a", "cluster": 1, "length": 1}]
+    assert choose_survivors(table(rows), ["length:desc"], np.array([False, True])).tolist() == [1, 1]
+
+
+def test_columns_that_preferences_name():
+    assert named_columns(["source:first(a|b)", "quality:desc", " source :asc"]) == ["quality", "source"]

@@ -1,13 +1,220 @@
-"""De-duplication as a stage: every row is accounted for, also where ids are not unique."""
+"""De-duplication as a stage: every row is accounted for, whatever the blocks, partitions, workers and file order."""
 
 import json
+import random
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.tasks import dedup
+from dataproc.errors import UserError
+from pipelines.engine.executor import make_executor
+from pipelines.engine.stage import Session, run_stage
+from pipelines.settings import validate
+from pipelines.stages import dedup as stage
+from pipelines.stages import stage_type
+from pipelines.stages.dedup import block_numbers, curve_in_words
+from pipelines.tasks.dedup import signing
 from tests.pipelines.test_stage_inputs import run
+
+WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]
+
+
+def sentence(seed: int, words: int = 60) -> list[str]:
+    return random.Random(seed).choices(WORDS, k=words)
+
+
+def changed(words: list[str], count: int, seed: int = 0) -> str:
+    """The words with some of them replaced, evenly spread: `count` of 60 leave a Jaccard similarity of 5-word
+    shingles near (56 - 5 count) / (56 + 5 count)."""
+    words = list(words)
+    for number in range(count):
+        words[(int((number + 0.5) * len(words) / count) + 11 * seed) % len(words)] = f"changed{seed}x{number}"
+    return " ".join(words)
+
+
+def corpus() -> list[dict[str, Any]]:
+    """Clusters of near copies, exact copies, copies that differ in case only, and lone documents; in two sources."""
+    rows = []
+    for cluster in range(12):
+        words = sentence(cluster)
+        rows.append({"id": f"c{cluster}-original", "text": " ".join(words), "source": "book"})
+        rows.append({"id": f"c{cluster}-near", "text": changed(words, 1), "source": "web"})
+        if cluster % 3 == 0:
+            rows.append({"id": f"c{cluster}-copy", "text": " ".join(words), "source": "web"})
+        if cluster % 4 == 0:
+            rows.append({"id": f"c{cluster}-case", "text": " ".join(words).upper() + " !", "source": "web"})
+        if cluster % 5 == 0:
+            rows.append({"id": f"c{cluster}-far", "text": changed(words, 8, cluster), "source": "web"})
+    rows += [
+        {"id": f"lone-{number}", "text": " ".join(sentence(1000 + number)), "source": "web"} for number in range(30)
+    ]
+    return rows
+
+
+def dataset(folder: Path, rows: list[dict[str, Any]], files: int = 4) -> str:
+    """Ingests rows from several files, a part each."""
+    inputs = []
+    for number in range(files):
+        path = folder / f"raw-{number}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        by_source: dict[str, list[str]] = {}
+        for row in rows[number::files]:
+            by_source.setdefault(row.get("source", "web"), []).append(json.dumps(row))
+        for source, lines in sorted(by_source.items()):
+            named = path.with_name(f"raw-{number}-{source}.jsonl")
+            named.write_text("\n".join(lines))
+            inputs.append({"path": str(named), "source": source})
+    run("ingest", folder / "documents", inputs=inputs, part_bytes="64KiB")
+    return str(folder / "documents")
+
+
+def ids(folder: str) -> set[str]:
+    paths = sorted(Path(folder).glob("*.parquet"))
+    return {name for path in paths for name in pq.read_table(path)["id"].to_pylist()}
+
+
+def removed(folder: str) -> dict[str, dict[str, Any]]:
+    paths = sorted(Path(folder, "duplicates").glob("*.parquet"))
+    return {row["id"]: row for path in paths for row in pq.read_table(path).to_pylist()}
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return dataset(tmp_path_factory.mktemp("corpus"), corpus())
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks and many partitions from a small corpus."""
+    monkeypatch.setattr(stage, "LEAST_BLOCKS", 1000)
+    monkeypatch.setattr(stage, "PARTITION_BYTES", 512)
+
+
+def test_copies_and_near_copies_go_and_name_their_survivor(documents: str, tmp_path: Path) -> None:
+    done = run("dedup", tmp_path / "unique", datasets=[documents])
+    gone = removed(done.folder)
+    assert ids(done.folder) | gone.keys() == ids(documents) and not ids(done.folder) & gone.keys()
+    for cluster in range(12):
+        survivors = [name for name in ids(done.folder) if name.startswith(f"c{cluster}-") and "far" not in name]
+        assert len(survivors) == 1
+    assert {row["method"] for name, row in gone.items() if name.endswith("-copy")} <= {"exact", "minhash"}
+    assert all(row["similarity"] > 0.7 for row in gone.values())
+    facts = done.manifest["facts"]
+    assert sum(facts["duplicates_by_method"].values()) == len(gone) == done.manifest["counts"]["duplicates"]
+    assert sum(sum(row.values()) for row in facts["duplicate_sources"].values()) == len(gone)
+    assert facts["clusters"] == 12 == sum(facts["cluster_sizes"].values())
+    assert not Path(done.folder, "_work").exists()
+
+
+@pytest.mark.parametrize("verify", ["signatures", "exact"])
+def test_blocks_partitions_and_workers_leave_no_trace(
+    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: str
+) -> None:
+    def files(folder: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet")}
+
+    plain = run("dedup", tmp_path / "plain", datasets=[documents], verify=verify)
+    monkeypatch.setattr(stage, "LEAST_BLOCKS", 1000)
+    monkeypatch.setattr(stage, "PARTITION_BYTES", 512)
+    made_of = stage_type("dedup")
+    settings = validate(made_of.Settings, {"datasets": [documents], "verify": verify}, "test")
+    with Session(make_executor=lambda: make_executor("local", workers=2)) as session:
+        many = run_stage(made_of(settings), str(tmp_path / "many"), session)
+    assert len(list(Path(many.folder, "_state/sign").glob("*.json"))) > 3
+    assert len(list(Path(many.folder, "_state/survivors").glob("*.json"))) > 3
+    assert files(plain.folder) == files(many.folder)
+    for done in (plain, many):  # a pair may be found in several partitions, and is counted in each
+        done.manifest["facts"].pop("candidate_pairs"), done.manifest["facts"].pop("verified_pairs")
+    assert plain.manifest["facts"] == many.manifest["facts"]
+
+
+def test_the_order_of_rows_and_files_has_no_influence(tmp_path: Path, small_files: None) -> None:
+    kept = []
+    for number in range(3):
+        rows = corpus()
+        random.Random(number).shuffle(rows)
+        done = run(
+            "dedup", tmp_path / f"unique-{number}", datasets=[dataset(tmp_path / f"in-{number}", rows, 2 + number)],
+            prefer=["source:first(book)", "length:desc"],
+        )  # fmt: skip
+        kept.append(ids(done.folder))
+    assert kept[0] == kept[1] == kept[2]
+    assert {f"c{cluster}-original" for cluster in range(12)} <= kept[0]
+
+
+def test_one_duplicate_more_removes_nobody_else(documents: str, tmp_path: Path) -> None:
+    before = ids(run("dedup", tmp_path / "before", datasets=[documents]).folder)
+    more = [*corpus(), {"id": "zz", "text": " ".join(sentence(1004)), "source": "web"}]
+    after = ids(run("dedup", tmp_path / "after", datasets=[dataset(tmp_path / "in", more)]).folder)
+    assert after == before
+
+
+def test_exact_verification_keeps_whoever_has_no_partner_at_the_threshold(tmp_path: Path) -> None:
+    rows = []
+    for cluster in range(24):  # pairs at 0.60, and pairs at 0.44
+        for count in (2, 1 if cluster % 2 else 4):
+            rows.append({"id": f"{cluster}-{count}", "text": changed(sentence(cluster), count, count)})
+    shingles = {
+        row["id"]: {tuple(row["text"].split()[at : at + 5]) for at in range(len(row["text"].split()) - 4)}
+        for row in rows
+    }
+
+    def alike(one: str, other: str) -> float:
+        a, b = shingles[one], shingles[other]
+        return len(a & b) / len(a | b)
+
+    documents = dataset(tmp_path / "in", rows)
+    done = run("dedup", tmp_path / "unique", datasets=[documents], verify="exact", threshold=0.5, recall=0.9999)
+    apart = [cluster for cluster in range(24) if alike(f"{cluster}-2", f"{cluster}-{1 if cluster % 2 else 4}") < 0.5]
+    assert 0 < len(apart) < 24
+    assert len(removed(done.folder)) == 24 - len(apart)
+    for name in removed(done.folder):
+        assert max(alike(name, other) for other in shingles if other != name) >= 0.5
+    estimated = run("dedup", tmp_path / "estimated", datasets=[documents], threshold=0.5, recall=0.9999)
+    loose = [name for name in removed(estimated.folder) if max(alike(name, o) for o in shingles if o != name) < 0.5]
+    assert loose, "the estimates let none pass that is below the threshold: nothing was shown"
+
+
+def test_normalised_copies_are_exact_copies(documents: str, tmp_path: Path) -> None:
+    prefer = ["source:first(book)"]
+    plain = run("dedup", tmp_path / "plain", datasets=[documents], method=["exact"], prefer=prefer)
+    assert {name.split("-")[1] for name in removed(plain.folder)} == {"copy"}
+    done = run(
+        "dedup", tmp_path / "done", datasets=[documents], method=["exact"], normalise=["case", "space", "punctuation"],
+        prefer=prefer,
+    )  # fmt: skip
+    assert {name.split("-")[1] for name in removed(done.folder)} == {"copy", "case"}
+
+
+def test_protected_documents_stay_and_what_is_like_them_goes(tmp_path: Path, small_files: None) -> None:
+    held = [row for row in corpus() if row["id"].startswith(("c0-", "c1-")) and row["id"].endswith("near")]
+    held += [{"id": "lone-3", "text": " ".join(sentence(1003)), "source": "eval"}]  # the id of a document of the other
+    held += [{"id": "twin", "text": " ".join(sentence(1003)), "source": "eval"}]
+    protected, own = dataset(tmp_path / "b", held, 2), dataset(tmp_path / "a", corpus())
+    before = {path: path.read_bytes() for path in Path(protected).rglob("*") if path.is_file()}
+    done = run("dedup", tmp_path / "unique", datasets=[own], protect=[protected])
+    gone = removed(done.folder)
+    assert done.manifest["counts"]["documents_in"] == len(corpus())
+    assert {"c0-original", "c0-copy", "c0-near", "c1-original", "c1-near", "lone-3"} <= gone.keys()
+    assert gone["c0-original"]["survivor"] == "c0-near" and gone["lone-3"]["survivor"] in ("lone-3", "twin")
+    assert "c2-original" in gone.keys() | ids(done.folder)
+    assert sum(name.startswith("c2-") for name in ids(done.folder)) == 1, "its own duplicates go as well"
+    assert before == {path: path.read_bytes() for path in Path(protected).rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="given twice"):
+        run("dedup", tmp_path / "other", datasets=[own], protect=[own])
+
+
+def test_character_shingles_find_what_word_shingles_do_not(tmp_path: Path) -> None:
+    word = "".join(random.Random(1).choices("abcdefghij", k=400))
+    rows = [{"id": "one", "text": word}, {"id": "two", "text": f"{word[:200]}x{word[200:]}"}]
+    documents = dataset(tmp_path / "in", rows, 1)
+    by_word = run("dedup", tmp_path / "word", datasets=[documents])
+    by_character = run("dedup", tmp_path / "character", datasets=[documents], shingle="character", ngram=8)
+    assert (len(removed(by_word.folder)), len(removed(by_character.folder))) == (0, 1)
 
 
 def test_a_quarantined_row_does_not_take_its_namesake_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,14 +222,60 @@ def test_a_quarantined_row_does_not_take_its_namesake_with_it(tmp_path: Path, mo
     rows = [{"id": "same" if number < 2 else str(number), "text": text} for number, text in enumerate(texts)]
     (tmp_path / "raw.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     run("ingest", tmp_path / "documents", inputs=[str(tmp_path / "raw.jsonl")])
-    real = dedup.text_digests
+    real = signing.text_digests
 
-    def fails_on_bad_texts(batch):
+    def fails_on_bad_texts(batch: pa.Array, normalise: tuple[str, ...]) -> Any:
         if any("bad" in text for text in batch.to_pylist()):
             raise ValueError("cannot read this")
-        return real(batch)
+        return real(batch, normalise)
 
-    monkeypatch.setattr(dedup, "text_digests", fails_on_bad_texts)
+    monkeypatch.setattr(signing, "text_digests", fails_on_bad_texts)
     done = run("dedup", tmp_path / "unique", datasets=[str(tmp_path / "documents")])
     assert done.manifest["counts"] == {"documents_in": 10, "kept": 9, "duplicates": 0, "quarantined": 1}
     assert "A good text of the same name." in pq.read_table(tmp_path / "unique/part-00000.parquet")["text"].to_pylist()
+
+
+def test_unreadable_documents_are_nobodys_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": f"{number}", "text": "bad" if number < 2 else f"text {number}"} for number in range(12)]
+    documents = dataset(tmp_path / "in", rows, 1)
+    real = signing.text_digests
+
+    def fails(batch: pa.Array, normalise: tuple[str, ...]) -> Any:
+        if "bad" in batch.to_pylist():
+            raise ValueError("cannot read this")
+        return real(batch, normalise)
+
+    monkeypatch.setattr(signing, "text_digests", fails)
+    done = run("dedup", tmp_path / "unique", datasets=[documents], method=["exact"])
+    assert done.manifest["counts"] == {"documents_in": 12, "kept": 10, "duplicates": 0, "quarantined": 2}
+
+
+def test_blocks_are_consecutive_parts_and_never_of_both_kinds() -> None:
+    rows = [5, 0, 300, 1, 1, 1, 400, 9, 9]
+    blocks = block_numbers(rows, own=7)
+    assert blocks[0] == 0 and all(after - before in (0, 1) for before, after in pairwise(blocks))
+    assert blocks[6] != blocks[7]
+    assert block_numbers([], 0) == []
+    many = block_numbers([10_000] * 5_000, 5_000)
+    assert max(many.count(block) for block in set(many[:300])) == 78  # a 64th of 50 million rows
+
+
+def test_the_curve_is_told_with_its_threshold() -> None:
+    assert curve_in_words(18, 6, 0.8).endswith("0.895 at 0.7, 0.996 at 0.8, 1.000 at 0.9")
+    assert "0.985 at 0.75" not in curve_in_words(18, 6, 0.8)
+    assert " at 0.75" in curve_in_words(18, 6, 0.75)
+
+
+@pytest.mark.parametrize("verify", ["signatures", "exact"])
+def test_clusters_by_way_of_files_are_those_in_memory(
+    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_files: None, verify: str
+) -> None:
+    def files(folder: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet")}
+
+    in_memory = run("dedup", tmp_path / "memory", datasets=[documents], verify=verify)
+    monkeypatch.setattr(stage, "CORE_BYTES", 1 << 40)
+    by_files = run("dedup", tmp_path / "files", datasets=[documents], verify=verify)
+    assert list(Path(by_files.folder, "_state").glob("cluster-stars-*"))
+    assert files(in_memory.folder) == files(by_files.folder)
+    assert in_memory.manifest["facts"] == by_files.manifest["facts"]

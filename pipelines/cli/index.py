@@ -1,0 +1,180 @@
+"""`corpusmill index add|query|retract|show`: a de-duplication index that outlives its datasets."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.cli.apps import group_app, help_text
+from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
+from pipelines.inspect.visible import one_line
+from pipelines.stages.index import QuerySettings, QueryStage, SegmentSettings
+
+HELP = """Keep what a corpus holds, so that a new crawl is de-duplicated against it at the cost of the new crawl.
+
+Example: corpusmill index add seen unique"""
+
+ADD_HELP = """Add datasets to an index, which is made if it is not there. A killed add goes on when it is called again.
+
+The settings are those of the index; give them when it is made, or not at all.
+
+Example: corpusmill index add seen unique --threshold 0.8"""
+
+QUERY_HELP = """Look for the documents of datasets that an index holds already, exactly or nearly.
+
+The output is Parquet, a row for each document found: id, match_id, match_dataset, similarity, method.
+
+Example: corpusmill index query seen crawl-2 --output matches"""
+
+Folder = Annotated[str, typer.Argument(help="an index", metavar="INDEX")]
+Datasets = Annotated[list[str], typer.Argument(help="datasets of documents", metavar="DATASET...")]
+PIPE_COLUMNS = 1000
+NOT_FOR_ADD = ("overwrite", "dry_run")
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the commands."""
+    app = group_app(HELP)
+    app.command("add", help=help_text(ADD_HELP))(_add_command())
+    app.command("query", help=help_text(QUERY_HELP))(_query_command())
+    app.command("retract", help=help_text(_retract.__doc__ or ""))(_retract)
+    app.command("show", help=help_text(_show.__doc__ or ""))(_show)
+    return app
+
+
+def _add_command() -> Any:
+    def command(**values: Any) -> None:
+        _add(values)
+
+    flags = {name: value for name, value in model_options(SegmentSettings).items() if name != "dataset"}
+    seed = Annotated[int | None, typer.Option(help="seed of the permutations [default: 0]", min=0, metavar="N")]
+    options = {name: value for name, value in RUN_OPTIONS.items() if name not in NOT_FOR_ADD}
+    return with_options(
+        command, {"index": (Folder, ...), "datasets": (Datasets, ...)} | flags | {"seed": (seed, None)} | options
+    )
+
+
+def _query_command() -> Any:
+    def command(**values: Any) -> None:
+        _query(values)
+
+    output = Annotated[str, typer.Option(help="the folder of matches to make", metavar="MATCHES")]
+    flags = model_options(QuerySettings, ("index", "datasets"))
+    required = {name: flags.pop(name) for name in ("index", "datasets")}
+    options = {name: value for name, value in RUN_OPTIONS.items() if name != "dry_run"}
+    return with_options(command, required | {"output": (output, ...)} | flags | options)
+
+
+def _add(values: dict[str, Any]) -> None:
+    from pipelines.engine.executor import make_executor
+    from pipelines.engine.stage import Session
+    from pipelines.running import RunOptions, exit_code
+    from pipelines.stages.index_changes import add_dataset
+
+    index, options = values["index"], RunOptions.from_flags(values)
+    settings = read_model(SegmentSettings, values | {"dataset": "-"})
+    given = {name: getattr(settings, name) for name in settings.model_fields_set - {"dataset"}}
+    make = partial(
+        make_executor,
+        options.engine,
+        workers=options.workers,
+        address=options.address,
+        memory_per_worker=options.memory_per_worker,
+    )
+    finished = []
+    with Session(make_executor=make) as session:
+        for dataset in values["datasets"]:
+            added = add_dataset(index, dataset, session, given, values["seed"])
+            entry = added.entry
+            if added.finished is None:
+                print(f"{entry.dataset}: in the index already, number {entry.number}")
+                continue
+            finished.append((dataset, added.finished))
+            took = f"{entry.documents:,} documents, {entry.bytes / 2**20:,.1f} MiB, {added.finished.seconds:.1f} s"
+            print(f"{entry.dataset}: added as number {entry.number}; {took}")
+    raise typer.Exit(exit_code(finished, options))
+
+
+def _query(values: dict[str, Any]) -> None:
+    from pipelines.recipe import NamedStage, Recipe
+    from pipelines.running import RunOptions, run_recipe
+
+    stage = QueryStage(read_model(QuerySettings, values))
+    named = NamedStage(name="query", folder=values["output"], stage=stage)
+    recipe = Recipe(name="query", output=values["output"], seed=0, stages=(named,))
+    raise typer.Exit(run_recipe(recipe, RunOptions.from_flags(values)))
+
+
+def _retract(
+    index: Folder,
+    dataset: Annotated[
+        str | None, typer.Argument(help="where the dataset lies, or lay when it was added", metavar="DATASET")
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="a file of ids, one a line: only these documents", metavar="FILE")
+    ] = None,
+) -> None:
+    """Take a dataset, or single documents, out of an index: they are never matched again.
+
+    Example: corpusmill index retract seen crawl-2
+    """
+    from pipelines.stages.index_changes import retract_dataset, retract_ids
+
+    if ids is not None:
+        retracted, missing = retract_ids(index, _lines(ids), dataset)
+        print(f"{retracted:,} documents retracted; {missing:,} ids are not in the index")
+    elif dataset is None:
+        raise UserError("nothing to retract is named", where=index, mend="give a dataset, or --ids FILE")
+    elif (entry := retract_dataset(index, dataset)) is None:
+        print(f"{storage.absolute(dataset)}: its unfinished add was removed; it was not in the index")
+    else:
+        print(f"{entry.dataset}: number {entry.number} retracted, {entry.documents:,} documents")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return [line for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
+    except FileNotFoundError as error:
+        raise UserError("no such file", where=path) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 at byte {error.start}", where=path) from error
+
+
+def _show(index: Folder) -> None:
+    """Print what an index was made by and which datasets it holds.
+
+    Example: corpusmill index show seen
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from dataproc.dedup.index_files import read_generation, require_generation
+    from pipelines.stages.index_changes import unfinished_segments
+
+    unfinished = unfinished_segments(index, read_generation(index))
+    generation = require_generation(index)
+    table = Table(title=Text(one_line(f"{storage.absolute(index)}, change {generation.number}")))
+    table.add_column("number", justify="right")
+    table.add_column("dataset", overflow="fold")
+    for name in ("documents", "retracted", "MiB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for entry in generation.segments:
+        counts = f"{entry.documents:,}", f"{entry.retracted:,}", f"{entry.bytes / 2**20:,.1f}"
+        table.add_row(str(entry.number), Text(one_line(entry.dataset)), *counts)
+    for entry in generation.retracted:
+        table.add_row(str(entry.number), Text(one_line(entry.dataset)), f"{entry.documents:,}", "all", "")
+    for _, dataset in unfinished:
+        table.add_row("", Text(one_line(dataset or "unknown")), "not finished", "", "")
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    console.print(table)
+    named = ", ".join(f"{name} {_spelled(value)}" for name, value in generation.settings.items())
+    console.print(named, soft_wrap=True, markup=False)
+
+
+def _spelled(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)

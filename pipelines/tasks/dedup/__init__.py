@@ -1,0 +1,1 @@
+"""The workers' side of de-duplication, a module for each of its phases: see `pipelines/stages/dedup.py`."""
