@@ -6,13 +6,15 @@ The first folder holds docs.parquet, whose column `id` says which documents of t
 there are. `--peers-python` is a Python with datatrove 0.10 (its English words are spaCy's), rensa, datasketch, xxhash
 and pyarrow. Every contestant is a process of its own on one core, with its text in memory; imports, compilation and
 loading of word splitters come before its time. They take turns, `--repeats` rounds, and the fastest round of each
-counts; datatrove, which takes minutes, has one round. All take all documents, because long ones cost some of them
-more a byte; `--every 8` gives datatrove every eighth, for a quick look.
+counts; datatrove and `update`, which take minutes, have one round. All take all documents, because long ones cost some
+of them more a byte; `--every 8` gives those two every eighth, for a quick look.
 
     corpusmill   text to signatures of 128 slots and to the keys of their bands
     datatrove    MinhashDedupSignature by its defaults (14 x 8 hashes): text to its sorted signature files
     rensa        RMinHash, 128 slots
-    datasketch   MinHash.generator, 128 slots of affine32, with xxh32 in the place of SHA-1: its fastest documented way
+    datasketch   MinHash.generator, 128 slots of affine32, with xxh32 in the place of SHA-1: its fastest documented way;
+                 over our words also `sha1`, the same by its own hash, and `update`, as its README begins: a call for
+                 each shingle
 
 rensa and datasketch take shingles that are made in Python, 5-grams of words joined by a space, which is much of their
 time. So each runs twice: `split` takes str.split for words, the fastest there is, which finds other and fewer shingles
@@ -123,6 +125,18 @@ def run_datasketch(texts: list[str], way: str) -> Iterator[None]:
 
     shingles = python_shingles(way)
     yield
+    if way == "update":
+        for text in texts:
+            sketch = MinHash(num_perm=PERMUTATIONS)
+            for shingle in shingles(text):
+                sketch.update(shingle.encode())
+            sketch.digest()
+        return
+    if way == "sha1":
+        encoded = ([shingle.encode() for shingle in shingles(text)] for text in texts)
+        for sketch in MinHash.generator(encoded, num_perm=PERMUTATIONS):
+            sketch.digest()
+        return
     for sketch in MinHash.generator(map(shingles, texts), num_perm=PERMUTATIONS, hashfunc=xxh32_intdigest):
         sketch.digest()
 
@@ -203,7 +217,7 @@ def main() -> None:
     parser.add_argument("corpus", help="folder of *.jsonl.zst")
     parser.add_argument("--peers-python", help="a Python with datatrove, rensa, datasketch")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--every", type=int, default=1, help="datatrove takes every so many-th document")
+    parser.add_argument("--every", type=int, default=1, help="the slowest two take every so many-th document")
     parser.add_argument("--profile", action="store_true", help="what bounds ours")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -216,7 +230,8 @@ def main() -> None:
         profile(table)
     if not arguments.peers_python:
         return
-    names = ["datatrove", "rensa split", "rensa words", "datasketch split", "datasketch words"]
+    names = ["datatrove", "rensa split", "rensa words", "datasketch split", "datasketch words", "datasketch sha1"]
+    names.append("datasketch update")
     rates: dict[str, list[float]] = {name: [] for name in ("corpusmill", *names)}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "documents.parquet")
@@ -224,7 +239,7 @@ def main() -> None:
         for turn in range(arguments.repeats):
             rates["corpusmill"].append(one_round(sys.executable, "corpusmill", path, 1))
             for name in names:
-                slow = name == "datatrove"
+                slow = name in ("datatrove", "datasketch update")
                 if turn == 0 or not slow:
                     every = arguments.every if slow else 1
                     rates[name].append(one_round(arguments.peers_python, name, path, every))

@@ -14,6 +14,8 @@ NOT_DOCUMENTS = {
     "tokenizer": "a tokenizer",
     "pack": "token shards",
     "import": "token shards",
+    "index": "a segment of an index",
+    "query": "matches",
     "export": "tokens in another format",
     "train": "a model",
 }

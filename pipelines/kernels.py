@@ -20,7 +20,13 @@ import xxhash
 from dataproc.cache import user_cache_folder
 from dataproc.errors import UserError
 
-WARMUPS = ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup", "training.warmup")
+WARMUPS = (
+    "tokenizer.warmup",
+    "dataproc.text.warmup",
+    "dataproc.dedup.warmup",
+    "dataproc.dedup.warmup_spans",
+    "training.warmup",
+)
 """Modules with a `compile_kernels()`; each is run in a child process of its own, two at a time."""
 
 PARALLEL_COMPILES = 2

@@ -115,6 +115,7 @@ DESCRIBE = {
     "ingest": _ingest,
     "filter": _filter,
     "dedup": _dedup,
+    "query": _dedup,
     "spans": _spans,
     "tokenizer": _tokenizer,
     "pack": _pack,

@@ -17,7 +17,7 @@ labelled from the labels of later rounds; a node without a label there is a root
 Each step is a reduce over a partition of nodes by hash, and reads the files of the step before (`routed`). It passes
 over its rows twice, once for a table of each node's smallest neighbour and once to rewrite the rows. So its memory is
 by node and never by edge: a node with a hundred million neighbours is one entry of the table and a long stream.
-Such a node costs time, in the one task that reads its stream, and in the first two rounds only: by then its leaves have left.
+Such a node costs time in the one task that reads its stream, in the first two rounds; by then its leaves have left.
 
 Memory of a task (`Bounds`): 72 bytes a node of its partition while the table grows, and 160 a row of a chunk. With
 512 MiB a task has 3.1 million nodes and batches of 470,000 rows over all partitions; beyond some ten billion edges a

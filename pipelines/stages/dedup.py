@@ -2,6 +2,7 @@
 
     layout       which parts there are, and which of them make a block (a task's work)
     sign         block → digests and band keys, partitioned by key; signatures, read by address later
+    against      with an index: partition of keys → documents that it holds the like of, by block
     pairs        partition of keys → pairs that are equal, or alike by their signatures
     cluster      all pairs → components; the label of each clustered document, by block
     shingles, route, compare, recluster     with `verify: exact`: pairs compared by their texts, components of the rest
@@ -16,7 +17,7 @@ keys and signatures, a partition; for `cluster`, `cluster_bytes`.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ByteSize, Field
 
@@ -25,6 +26,9 @@ from pipelines.datasets import PartReference, folder_identities, list_parts, lis
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.state import WORK
 from pipelines.engine.task import Task
+
+if TYPE_CHECKING:
+    from pipelines.stages.index import IndexView
 
 PARTITION_BYTES = 64 << 20
 KEY_BYTES = 24
@@ -37,6 +41,7 @@ CORE_BYTES = 60
 """Memory of a pair when components are computed in core: 16, and 24 for each of its documents at most."""
 PART_SHIFT = 32
 """An address is a part's number above so many bits of a row's (`dataproc.documents.address`)."""
+NOT_FOR_TASKS = {"datasets", "protect", "against", "recall", "cluster_bytes"}
 TASKS = "pipelines.tasks.dedup"
 
 
@@ -68,6 +73,9 @@ class DedupSettings(StageSettings):
     protect: tuple[str, ...] = Field(
         default=(), description="datasets of which nothing is removed: what is like them goes from the others"
     )
+    against: str | None = Field(
+        default=None, description="an index (`corpusmill index`): what is like a document that it holds goes"
+    )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
         description="which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id",
@@ -82,8 +90,22 @@ class DedupStage(Stage):
     Settings = DedupSettings
     settings: DedupSettings
 
+    def __init__(self, settings: Any, **more: Any) -> None:
+        super().__init__(settings, **more)
+        self._index: IndexView | None = None
+
+    def index(self) -> "IndexView | None":
+        """The index as it was when it was first looked at, whoever adds to it meanwhile."""
+        if self.settings.against is not None and self._index is None:
+            from pipelines.stages.index import IndexView
+
+            self._index = IndexView(self.settings.against, self.resolve(self.settings.against))
+        return self._index
+
     def inputs(self) -> dict[str, Any]:
-        return folder_identities([*self.settings.datasets, *self.settings.protect], self.resolve)
+        index = self.index()
+        datasets = folder_identities([*self.settings.datasets, *self.settings.protect], self.resolve)
+        return (index.identity() if index else {}) | datasets
 
     def check(self) -> None:
         self._banding()
@@ -98,10 +120,12 @@ class DedupStage(Stage):
         return chosen.bands, chosen.rows
 
     def check_inputs(self, folder: str) -> None:
-        """Raises UserError for a preference by a column that the documents do not have."""
+        """Raises UserError for a preference by a column that is not there, or an index of other settings."""
         from dataproc.datasets import open_part
         from dataproc.dedup.survivors import parse_preferences
 
+        if index := self.index():
+            index.arguments(self.settings.model_dump(mode="json") | {"seed": self.seed})
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
             raise UserError("nothing is left to verify without MinHash", where="verify", mend="leave it out")
         parts, _ = self._parts()
@@ -131,15 +155,18 @@ class DedupStage(Stage):
         parts, own = self._parts()
         bands, rows = self._banding()
         documents = sum(part.rows for part in parts)
-        shared: dict[str, Any] = self.settings.model_dump(
-            mode="json", exclude={"datasets", "protect", "recall", "cluster_bytes"}
-        )
+        shared: dict[str, Any] = self.settings.model_dump(mode="json", exclude=NOT_FOR_TASKS)
         shared |= {"seed": self.seed, "bands": bands, "rows": rows}
         shared["partitions"] = partitions_of(documents * (bands + 1) * KEY_BYTES)
         if bands:
             run.session.progress.say(f"dedup: {curve_in_words(bands, rows, self.settings.threshold)}")
-        work = _Work(run, parts, own)
+        work = BlockWork(run, parts, own)
         signed = work.by_block("sign", "signing:sign_block", shared)
+        if index := self.index():
+            from pipelines.stages.index import partition_tasks
+
+            shared |= index.arguments(self.settings.model_dump(mode="json") | {"seed": self.seed})
+            run.map("against", partition_tasks("match_partition", documents, shared))
         pairs = work.by_partition("pairs", "pairing:pair_partition", shared, "partitions", signed)
         clustered = self._cluster(work, "cluster", shared, "pairs", pairs)
         candidates = sum(result["candidates"] for result in pairs)
@@ -175,7 +202,7 @@ class DedupStage(Stage):
         )
 
     def _cluster(
-        self, work: "_Work", phase: str, shared: Mapping[str, Any], folder: str, found: Sequence[Mapping[str, Any]]
+        self, work: "BlockWork", phase: str, shared: Mapping[str, Any], folder: str, found: Sequence[Mapping[str, Any]]
     ) -> int:
         """Components of the pairs that a phase found, their labels in a folder of this phase's name, by block; gives
         how many documents have one. In memory where that holds them, else by files, to the same labels."""
@@ -196,7 +223,7 @@ class DedupStage(Stage):
         return sum(result["clustered"] for result in done)
 
 
-class _Work:
+class BlockWork:
     """Carries phases over the blocks of parts, and over partitions."""
 
     def __init__(self, run: StageRun, parts: Sequence[PartReference], own: int) -> None:

@@ -24,7 +24,7 @@ from dataproc.dedup.index_files import Generation
 from pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.task import Task
-from pipelines.stages.dedup import KEY_BYTES, _Work, block_numbers, partitions_of
+from pipelines.stages.dedup import KEY_BYTES, BlockWork, block_numbers, partitions_of
 
 TASKS = "pipelines.tasks.index"
 
@@ -103,23 +103,37 @@ def match_arguments(index: str, generation: Generation, threshold: float | None 
     return {"index": storage.absolute(index), "generation": generation.number, "match_threshold": threshold}
 
 
-def against_arguments(index: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`match_arguments` for a run that signs its documents itself, such as de-duplication.
+class IndexView:
+    """An index as de-duplication sees it: one generation, whoever adds meanwhile.
 
     Args:
-        index: folder or URL.
-        settings: those of `dataproc.dedup.index.index_settings` by name, with `seed`; others are passed over.
-
-    Raises UserError where there is no index, or one that the run's documents cannot be compared with.
+        name: as the settings write it.
+        folder: or URL.
     """
-    from dataproc.dedup.index import index_settings
 
-    generation = index_files.require_generation(index)
-    wanted = index_settings(
-        **{name: settings[name] for name in SegmentSettings.model_fields if name != "dataset"}, seed=settings["seed"]
-    )
-    index_files.require_comparable(index, generation.settings, wanted)
-    return match_arguments(index, generation)
+    def __init__(self, name: str, folder: str) -> None:
+        self._name, self._folder = name, folder
+        self._generation = index_files.require_generation(folder)
+
+    def identity(self) -> dict[str, Any]:
+        """What the plan says of it, as of an input."""
+        digest = xxhash.xxh3_128_hexdigest(self._generation.to_json())
+        return {self._name: {"generation": self._generation.number, "digest": digest}}
+
+    def arguments(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`match_arguments` for a run that signs its documents itself.
+
+        Args:
+            settings: those of `dataproc.dedup.index.index_settings` by name, with `seed`; others are passed over.
+
+        Raises UserError for an index that the run's documents cannot be compared with.
+        """
+        from dataproc.dedup.index import index_settings
+
+        chosen = {name: settings[name] for name in SegmentSettings.model_fields if name != "dataset"}
+        wanted = index_settings(**chosen, seed=settings["seed"])
+        index_files.require_comparable(self._folder, self._generation.settings, wanted)
+        return match_arguments(self._folder, self._generation)
 
 
 def _signing(settings: Mapping[str, Any], documents: int) -> dict[str, Any]:
@@ -164,7 +178,7 @@ class SegmentStage(Stage):
         parts = list_parts([self.settings.dataset], self.resolve)
         documents = sum(part.rows for part in parts)
         shared = _signing(self.index_settings(), documents)
-        _Work(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
+        BlockWork(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
         kept = run.map("keep", block_tasks("keep_block", parts, len(parts), shared))
         ordered = run.map("sort", partition_tasks("sort_partition", documents, shared))
         name = write_segment(
@@ -228,7 +242,7 @@ class QueryStage(Stage):
         parts = list_parts(self.settings.datasets, self.resolve)
         documents = sum(part.rows for part in parts)
         shared = _signing(self.generation().settings, documents)
-        _Work(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
+        BlockWork(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
         shared |= match_arguments(self.resolve(self.settings.index), self.generation(), self.settings.threshold)
         run.map("matches", partition_tasks("match_partition", documents, shared))
         gathered = run.map("gather", block_tasks("gather_block", parts, len(parts), shared))

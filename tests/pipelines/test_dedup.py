@@ -17,6 +17,7 @@ from pipelines.settings import validate
 from pipelines.stages import dedup as stage
 from pipelines.stages import stage_type
 from pipelines.stages.dedup import block_numbers, curve_in_words
+from pipelines.stages.index_changes import add_dataset
 from pipelines.tasks.dedup import signing
 from tests.pipelines.test_stage_inputs import run
 
@@ -279,3 +280,26 @@ def test_clusters_by_way_of_files_are_those_in_memory(
     assert list(Path(by_files.folder, "_state").glob("cluster-stars-*"))
     assert files(in_memory.folder) == files(by_files.folder)
     assert in_memory.manifest["facts"] == by_files.manifest["facts"]
+
+
+def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, small_files: None) -> None:
+    old = [row for row in corpus() if row["id"] in ("c0-near", "c1-near", "lone-3")]
+    held, own = dataset(tmp_path / "old", old, 2), dataset(tmp_path / "new", corpus())
+    index = str(tmp_path / "index")
+    with Session(make_executor=lambda: make_executor("local", workers=1)) as session:
+        add_dataset(index, held, session)
+    done = run("dedup", tmp_path / "unique", datasets=[own], against=index)
+    gone = removed(done.folder)
+    assert {"c0-original", "c0-copy", "c0-near", "c1-original", "c1-near", "lone-3"} <= gone.keys()
+    assert {gone[name]["survivor"] for name in ("c0-original", "c0-near", "c0-copy")} == {"c0-near"}
+    assert gone["lone-3"] | {"cluster": 0} == {
+        "id": "lone-3", "survivor": "lone-3", "similarity": 1.0, "method": "exact", "cluster": 0
+    }  # fmt: skip
+    assert sum(name.startswith("c2-") for name in ids(done.folder)) == 1, "its own duplicates go as well"
+    matrix = done.manifest["facts"]["duplicate_sources"]
+    assert matrix["web"]["(index)"] >= 3
+    assert sum(sum(row.values()) for row in matrix.values()) == len(gone)
+    protected = run("dedup", tmp_path / "protected", datasets=[own], protect=[held])
+    assert ids(protected.folder) == ids(done.folder)
+    with pytest.raises(UserError, match="ngram"):
+        run("dedup", tmp_path / "other", datasets=[own], against=index, ngram=4)

@@ -26,7 +26,7 @@ from pipelines.engine.scheduler import StageFailed
 from pipelines.engine.stage import Session, run_stage
 from pipelines.settings import validate
 from pipelines.stages.dedup import DedupSettings
-from pipelines.stages.index import QuerySettings, QueryStage, against_arguments
+from pipelines.stages.index import IndexView, QuerySettings, QueryStage
 from pipelines.stages.index_changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
 from pipelines.tasks.dedup import signing
 from tests.pipelines.test_stage_inputs import run
@@ -270,9 +270,11 @@ def test_de_duplication_can_be_matched_against_an_index_of_its_settings(datasets
     add_dataset(index, datasets["first"], session)
     settings = DedupSettings(datasets=(datasets["new"],)).model_dump(mode="json") | {"seed": 0}
     wanted = {"index": index, "generation": 0, "match_threshold": None}
-    assert against_arguments(index, settings) == against_arguments(index, settings | {"method": ["exact"]}) == wanted
+    view = IndexView("seen", index)
+    assert view.arguments(settings) == view.arguments(settings | {"method": ["exact"]}) == wanted
+    assert list(view.identity()) == ["seen"]
     with pytest.raises(UserError, match="made with ngram 5, not 4"):
-        against_arguments(index, settings | {"ngram": 4})
+        view.arguments(settings | {"ngram": 4})
 
 
 def test_a_dataset_that_changed_has_to_be_retracted_first(tmp_path, session) -> None:

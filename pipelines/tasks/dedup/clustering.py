@@ -5,22 +5,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.components import components
+from dataproc.dedup.components import components_of_files
 from dataproc.documents import ROW_BITS
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.dedup.layout import Layout, block_name, partition_name, read_ipc, write_ipc
 
 
 def cluster_pairs(task: TaskContext) -> dict[str, Any]:
-    """Components of all pairs of a folder, in memory. Memory: 16 bytes a pair and 24 a clustered document."""
+    """Components of all pairs of a folder, in memory. Memory: blocks of pairs, and 24 bytes a clustered document."""
     arguments, layout = task.arguments, Layout(task)
-    tables = [
-        read_ipc(task.work_path(arguments["pairs"], f"{partition_name(number)}.arrow"))
-        for number in range(arguments["pair_files"])
-    ]
-    left = np.concatenate([np.zeros(0, np.uint64), *(table["left"].to_numpy() for table in tables)])
-    right = np.concatenate([np.zeros(0, np.uint64), *(table["right"].to_numpy() for table in tables)])
-    addresses, labels = components(left, right)
+    names = [f"{partition_name(number)}.arrow" for number in range(arguments["pair_files"])]
+    addresses, labels = components_of_files([task.work_path(arguments["pairs"], name) for name in names])
     block, _ = layout.place(addresses)
     for number in range(layout.blocks):
         start, stop = np.searchsorted(block, (number, number + 1))

@@ -1,7 +1,8 @@
 """Phases `members` and `survivors`: clustered documents meet by component, and of each component one stays.
 
-Protected documents always stay, and whoever shares a component with one goes. Removals are written partitioned by
-block, so that each block finds its own.
+Protected documents always stay, and whoever shares a component with one goes; so does whoever shares one with a
+document that the index holds the like of, that document included. Removals are written partitioned by block, so that
+each block finds its own.
 """
 
 from collections import Counter
@@ -18,14 +19,24 @@ from dataproc.documents import address
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.dedup.clustering import Labels
 from pipelines.tasks.dedup.layout import Layout, block_name, digest_rows, partition_name, signature_rows
+from pipelines.tasks.dedup.matching import Held, held_documents
 from pipelines.tasks.dedup.pairing import estimated
 from pipelines.tasks.dedup.signing import EXACT, MINHASH
+
+INDEX = "(index)"
+"""What stands for the source of a survivor that is in the index."""
+MATCH_COLUMNS = ["match", "match_similarity", "match_exact"]
 
 
 def member_block(task: TaskContext) -> dict[str, Any]:
     """Writes of a block's clustered documents what a choice between them needs, partitioned by component."""
     arguments, layout = task.arguments, Layout(task)
     addresses, labels = Labels(task, layout).of_block(arguments["block"])
+    held = held_documents(task, arguments["block"])
+    lone = np.setdiff1d(held.addresses, addresses)  # clusters of their own
+    order = np.argsort(np.concatenate([addresses, lone]))
+    labels = np.concatenate([labels, lone])[order]
+    addresses = np.concatenate([addresses, lone])[order]
     tables = []
     for part in layout.parts_of(arguments["block"]):
         with open_part(layout.path[part]) as file:
@@ -41,12 +52,22 @@ def member_block(task: TaskContext) -> dict[str, Any]:
             table = pa.Table.from_batches([taken]).select(columns)
             table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
             table = table.append_column("address", pa.array(addresses[start:stop]))
-            tables.append(table.append_column("cluster", pa.array(labels[start:stop])))
+            table = table.append_column("cluster", pa.array(labels[start:stop]))
+            tables.append(_with_matches(table, held))
             first += batch.num_rows
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
     batches = partition_slices(table, spread(table["cluster"].to_numpy()), arguments["chosen"])
     name = f"{block_name(arguments['block'])}.arrow"
     return {"bytes": write_partitions(task.work_path("members", name), batches)[0]}
+
+
+def _with_matches(table: pa.Table, held: Held) -> pa.Table:
+    """Adds what of the index each document matches, null for most."""
+    place = pc.index_in(table["address"].combine_chunks(), value_set=pa.array(held.addresses))
+    matches = (held.ids, pa.array(held.similarity), pa.array(held.exact))
+    for name, values in zip(MATCH_COLUMNS, matches, strict=True):
+        table = table.append_column(name, values.take(place))
+    return table
 
 
 def choose_partition(task: TaskContext) -> dict[str, Any]:
@@ -57,25 +78,31 @@ def choose_partition(task: TaskContext) -> dict[str, Any]:
     members = pa.concat_tables(read, promote_options="default").combine_chunks()
     addresses = members["address"].to_numpy()
     protected = layout.is_protected(addresses)
-    survivor = choose_survivors(members, arguments["prefer"], protected)
-    removed = np.flatnonzero((survivor != np.arange(len(survivor))) & ~protected)
+    matched = pc.is_valid(members["match"]).to_numpy()
+    survivor = choose_survivors(members.drop_columns(MATCH_COLUMNS), arguments["prefer"], protected, matched)
+    removed = np.flatnonzero((matched | matched[survivor] | (survivor != np.arange(len(survivor)))) & ~protected)
     kept = survivor[removed]
     alike, equal = _likeness(task, layout, addresses[removed], addresses[kept])
+    own = matched[removed]  # a document that the index holds the like of is told with that one
+    gone = members.take(pa.array(removed))
+    others = members.take(pa.array(kept))
+    alike = np.where(own, gone["match_similarity"].to_numpy(), alike)
+    equal = np.where(own, pc.fill_null(gone["match_exact"], False).to_numpy(), equal)
     table = pa.table(
         {
             "address": addresses[removed],
-            "survivor": members["id"].take(pa.array(kept)),
+            "survivor": pc.coalesce(gone["match"], others["match"], others["id"]),
             "similarity": alike,
             "method": pc.if_else(pa.array(equal), EXACT, MINHASH),
-            "cluster": members["cluster"].take(pa.array(removed)),
+            "cluster": gone["cluster"],
         }
     )
     block, _ = layout.place(addresses[removed])
     batches = slices_by_number(table, block, layout.blocks)
     write_partitions(task.work_path("removals", f"{partition_name(arguments['partition'])}.arrow"), batches)
     sizes = np.unique(members["cluster"].to_numpy(), return_counts=True)[1]
-    sources = members["source"].combine_chunks()
-    between = zip(sources.take(pa.array(removed)).to_pylist(), sources.take(pa.array(kept)).to_pylist(), strict=True)
+    stayed = pc.if_else(pa.array(own | matched[kept]), INDEX, others["source"])
+    between = zip(gone["source"].to_pylist(), stayed.to_pylist(), strict=True)
     return {
         "clusters": len(sizes),
         "largest": int(sizes.max(initial=0)),
