@@ -62,7 +62,7 @@ def _runs_of_document(data, start, stop, length, short, power, ring, keys, start
     hashes_of_window = length - short + 1
     value = np.uint64(0)
     smallest, at = np.uint64(0xFFFFFFFFFFFFFFFF), 0
-    begun = False
+    begun, current = False, smallest
     for byte in range(short):
         value = value * BASE + np.uint64(data[start + byte])
     for place in range(stop - start - short + 1):
@@ -80,13 +80,15 @@ def _runs_of_document(data, start, stop, length, short, power, ring, keys, start
                 if ring[earlier & mask] < smallest:
                     smallest, at = ring[earlier & mask], earlier
         if window >= 0:
-            if begun and keys[row] == smallest:
+            if begun and smallest == current:
                 counts[row] += 1
                 continue
+            current = smallest
             row += begun
             if row == keys.shape[0]:
                 return -1
-            keys[row], starts[row], counts[row] = smallest, start + window, 1
+            # The smallest of many hashes is small, and partitions are ranges: spread once more, keys are even.
+            keys[row], starts[row], counts[row] = spread(smallest), start + window, 1
             begun = True
     return row + begun
 

@@ -197,6 +197,8 @@ def test_rows_of_keys_are_few_on_text_without_repeats():
     assert runs.counts.sum() == 400_000 - 199
     assert 45 < runs.counts.mean() < 57  # (N - K + 2) / 2 is 51
     assert len(shared_keys([twice_at_most(runs.keys)])[0]) == 0
+    order, bounds = partition_order(runs.keys, 8)
+    assert np.diff(bounds).min() > len(order) / 16, "partitions are even"
 
 
 def test_a_document_longer_than_the_first_guess_of_room_is_done_again():
