@@ -29,4 +29,4 @@ def compile_kernels() -> None:
     spans.cut(texts, spans.to_characters(texts, told))
     nodes = np.array([1, 2, 3], np.uint64)
     by_hash(2)(nodes)
-    stars.SmallestNeighbours([(nodes, nodes[::-1].copy())]).smallest(nodes)
+    stars.SmallestNeighbours([(nodes, nodes[::-1].copy())], slots=2).smallest(nodes)

@@ -55,7 +55,7 @@ class Labels:
         """The labels of clustered documents at these addresses, uint64."""
         block, _ = self._layout.place(addresses)
         labels = np.empty(len(addresses), np.uint64)
-        for number in np.unique(block).tolist():
+        for number in np.flatnonzero(np.bincount(block)).tolist():
             here = np.flatnonzero(block == number)
             known, label = self.of_block(number)
             labels[here] = label[np.searchsorted(known, addresses[here])]

@@ -116,7 +116,7 @@ class BlockRows:
         """The rows at these addresses: (N, width); one read for each block that has some of them."""
         block, row = self._layout.place(addresses)
         taken = np.empty((len(addresses), self._width), self._dtype)
-        for number in np.unique(block).tolist():
+        for number in np.flatnonzero(np.bincount(block)).tolist():
             here = np.flatnonzero(block == number)
             path = self.path(number)
             if storage.is_url(path):
