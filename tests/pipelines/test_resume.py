@@ -39,7 +39,7 @@ def test_the_road_makes_every_stage(straight: Path) -> None:
     files = final_bytes(straight)
     assert all(f"{stage}/_manifest.json" in files for stage in STAGES)
     assert "model/model.safetensors" in files
-    assert "shards/shard-00000.arrow" in files
+    assert any(name.startswith("shards/shard-") for name in files)
 
 
 def test_one_worker_gives_the_same_bytes(recipe: Path, straight: Path, tmp_path: Path) -> None:
