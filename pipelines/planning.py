@@ -46,7 +46,7 @@ RATES: Mapping[str, Rates] = {
     "filter": Rates(40.0, 0.8, 0.32, 540),
     "dedup": Rates(55.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
-    "spans": Rates(25.0, 1.0, 1.5, 900),
+    "spans": Rates(21.0, 1.0, 1.1, 700),
     "tokenizer": Rates(17.0, 0.0, 0.07, 730),
     "pack": Rates(45.0, 1.0, 1.05, 650),
     "import": Rates(90.0, 1.0, 1.05, 800),

@@ -7,8 +7,9 @@ repeated when it lies in a repeated window. So every repeat of N bytes or more i
 and a run of one character keeps its first N bytes. This is what a suffix array gives (Lee et al. 2022, neighbours
 whose longest common prefix is N or more); tests hold the two equal.
 
-Why not by suffix array: sorting suffixes takes 5 to 9 bytes of memory a byte, 50 to 100 ns a byte, and merging the
-arrays of partitions compares every pair of them. Here a window is instead sent to where its equals are:
+Why not by suffix array: array and common prefixes of 32 MB took 20 bytes of memory and 150 ns a byte (pydivsufsort,
+benchmarks/substring.py), and merging the arrays of partitions compares every pair of them. Here a window is instead
+sent to where its equals are:
 
 1. *Key of a window*: the smallest hash among the N - K + 1 substrings of K = N / 2 bytes in it (a minimiser; Schleimer,
    Wilkerson and Aiken 2003, Roberts et al. 2004). It depends on the window's bytes alone, so equal windows have equal
@@ -22,11 +23,15 @@ arrays of partitions compares every pair of them. Here a window is instead sent 
    with the bytes of the earlier window (one byte where the window before was a hit next to it), so hashes only
    decide speed: nothing is reported that is not the same bytes.
 
-Cost: linear. Keys at 330 MB/s a core; on disk 8 bytes for each N / 4 of text, then the text under shared keys about
-five times, compressed. On 151 MB of documentation and code, N = 200: 5 % of the text in keys; 32 % of it under shared
-keys. A run of few different characters, which would make each of its bytes a key of its own in a sampling scheme, is
-one row. Memory: 11 bytes a byte of a block's text / 54 for keys; a resolver holds 20 to 32 bytes a distinct window of
-its partition (so partitions are made as many as a bound asks for), and nothing for a window's further copies.
+Cost: linear. Keys at 330 MB/s a core, contexts and resolver at 50 together; on disk 8 bytes for each N / 4 of text,
+then the text under shared keys about five times, compressed. On 151 MB of raw documentation and code, N = 200: 32 % of
+the text lies under shared keys, 20 % is repeated. A run of few different characters, which would make each of its bytes
+a key of its own in a sampling scheme, is one row. Memory: 8 bytes a key for a block (0.16 bytes a byte); a resolver
+holds 20 to 32 bytes a distinct window of its partition (so partitions are made as many as a bound asks for), and
+nothing for a window's further copies, however many.
+
+After all spans of repeated windows are cut, no N bytes that lay together and still do are there twice, but where the
+two overlap: the later one would have been repeated. What a cut brings together is new text and may repeat something.
 """
 
 import numba

@@ -18,7 +18,8 @@ After `cut` no N bytes that lie together in the input, and are kept together, st
 something there.
 
 A block is parts of 512 MiB of text together, or a 64th of the input, or one part. Memory: a block's keys or digests (84
-or 360 MB); a partition, `partition_bytes`; two row groups. Disk for intermediate files: docs say what was measured.
+or 360 MB); a partition, `partition_bytes`; two row groups. Disk for intermediate files, measured on 151 MB of raw
+documentation and code: 0.7 to 0.85 bytes a byte of text by substrings of 200 bytes.
 """
 
 from collections import Counter
