@@ -145,9 +145,12 @@ class DedupStage(Stage):
         rows = sum(part.rows for part in parts)
         partitions = partitions_of(rows * (self._banding()[0] + 1) * KEY_BYTES)
         return [
+            PhasePlan(name="layout", tasks=1, bytes=0),
             PhasePlan(name="sign", tasks=len(set(blocks)), bytes=total),
             PhasePlan(name="pairs", tasks=partitions, bytes=rows * KEY_BYTES),
             PhasePlan(name="cluster", tasks=1, bytes=rows * KEY_BYTES),
+            PhasePlan(name="members", tasks=len(set(blocks)), bytes=total // 10),
+            PhasePlan(name="survivors", tasks=partitions_of(rows // 10 * MEMBER_BYTES), bytes=total // 10),
             PhasePlan(name="apply", tasks=len(set(blocks[:own])), bytes=total),
         ]
 

@@ -14,6 +14,8 @@ from pipelines.engine.lock import FolderLock
 from pipelines.inspect.status import lock_holder, run_status
 from tests.pipelines.small_run import GOOD, make_run
 
+DEDUP = ["layout", "sign", "pairs", "cluster", "members", "survivors", "apply"]
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -22,12 +24,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stopped(made: Path, tmp_path: Path) -> Path:
-    """The run as if dedup had been killed after its first phase."""
+    """The run as if dedup had been killed after it had signed its documents."""
     run = tmp_path / "run"
     shutil.copytree(made, run)
     (run / "unique/_manifest.json").unlink()
     (run / "unique/_state/seconds.json").unlink()
-    for phase in ("pairs", "clusters", "apply"):
+    for phase in DEDUP[2:]:
         shutil.rmtree(run / "unique/_state" / phase)
     return run
 
@@ -36,7 +38,7 @@ def test_a_finished_run_is_done(made: Path) -> None:
     lines = run_status(str(made))
     assert [(line.name, line.state) for line in lines] == [("documents", "done"), ("clean", "done"), ("unique", "done")]
     assert lines[1].phases == [("measure", 1, 1)]
-    assert [phase for phase, _, _ in lines[2].phases] == ["signatures", "pairs", "clusters", "apply"]
+    assert [phase for phase, _, _ in lines[2].phases] == DEDUP
     assert lines[1].counts["rejected"] == 1
     assert all(line.seconds is not None for line in lines)
 
@@ -44,7 +46,7 @@ def test_a_finished_run_is_done(made: Path) -> None:
 def test_a_killed_stage_is_stopped_and_says_what_is_left(stopped: Path) -> None:
     unique = run_status(str(stopped))[2]
     assert unique.state == "stopped"
-    assert unique.phases == [("signatures", 1, 1), ("pairs", 0, 1), ("clusters", 0, 1), ("apply", 0, 1)]
+    assert unique.phases == [(phase, int(number < 2), 1) for number, phase in enumerate(DEDUP)]
     assert unique.counts == {"documents_in": GOOD + 2}
     assert unique.seconds is None
 
@@ -69,7 +71,7 @@ def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> 
 def test_a_plan_whose_inputs_are_gone_has_unknown_totals(stopped: Path) -> None:
     shutil.rmtree(stopped / "clean")
     unique = run_status(str(stopped))[1]
-    assert unique.phases == [("signatures", 1, None)]
+    assert unique.phases == [("layout", 1, None), ("sign", 1, None)]
 
 
 def test_a_training_run_says_its_step(stopped: Path) -> None:
@@ -93,7 +95,7 @@ def test_the_command_prints_a_line_for_each_stage(
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["stage", "state", "tasks", "counts", "time"]
     assert [line.split()[:2] for line in lines] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
-    assert "signatures 1/1, pairs 0/1" in lines[2]
+    assert "sign 1/1, pairs 0/1" in lines[2]
 
 
 def test_a_folder_that_is_no_run_is_a_users_mistake(tmp_path: Path) -> None:

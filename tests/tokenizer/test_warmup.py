@@ -37,4 +37,4 @@ def test_every_kernel_is_compiled_and_none_again(source_texts: list[str], folder
     split, _ = split_joined(rows, keys, 0.1, boundary_table(tokenizer))
     tokenizer.decode(split.values.to_numpy())
     assert signatures() == before
-    assert len(before) == 12 and set(before.values()) == {1}, before
+    assert len(before) == 13 and set(before.values()) == {1}, before

@@ -43,4 +43,5 @@ def test_a_task_that_ray_ends_for_memory_is_tried_a_bounded_number_of_times(tmp_
         cwd=Path(__file__).parents[3],
     )
     assert "died 4 times; the last cause: out of memory: Ray ended the worker" in done.stdout, done.stdout + done.stderr
-    assert (tmp_path / "scratch/task-0.attempts").read_text() == "4"
+    # On a machine whose other processes grow meanwhile, Ray may end a worker before its task has counted itself.
+    assert 1 < int((tmp_path / "scratch/task-0.attempts").read_text()) <= 4
