@@ -7,7 +7,13 @@ White space, punctuation, symbols, emoji and format characters only separate wor
 UTF-8 is decoded in the kernel. Arrow text is valid UTF-8, yet nothing here relies on it: a byte that starts no whole
 sequence inside the document counts as one U+FFFD, so no read goes past `stop` and no table index past U+10FFFF.
 
-Cost: about 150 MB/s a core for `word_hashes`. Two different words have the same 64-bit hash with probability 2^-64.
+ASCII takes a way of its own, without branches that depend on the text: at each byte the hash so far is written where
+the next word's would go, and the number of words grows by one when a word ends there. What bounds this is the chain of
+one multiplication a byte, so stretches of 512 ASCII bytes are hashed in two lanes, the second one from the first
+separator after their middle.
+
+Cost: about 1 GB/s a core for `word_hashes` on real text of which 10 % of the bytes are not ASCII, 1.4 GB/s on ASCII,
+0.4 on text that is mostly not. Two different words have the same 64-bit hash with probability 2^-64.
 """
 
 import numba
@@ -21,6 +27,11 @@ WORD = LETTER | MARK | NUMBER
 _SEED = 0xCBF29CE484222325
 _STEP = 0x9E3779B97F4A7C15
 _MIX = 0xD6E8FEB86659FD93
+_LANE = 256
+"""Bytes of a lane, about: long enough for what a stretch costs at its ends, short enough to find most text in one."""
+
+_ASCII = np.array([ord(chr(code).lower()) if chr(code).isalnum() else 0 for code in range(128)], np.uint64)
+"""The lower case of each ASCII character of a word, 0 for one that separates words."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -56,6 +67,30 @@ def mix(value):
 
 
 @numba.njit(cache=True, nogil=True)
+def _step(byte, code_hash, in_word, count, out):
+    """(hash, in_word, count) after one more ASCII byte; writes where the next word goes, whether one ends or not."""
+    lower = _ASCII[np.uint64(byte)]
+    is_word = np.int64(lower != 0)
+    out[np.uint64(count)] = code_hash
+    count += in_word & (is_word ^ 1)
+    code_hash = (code_hash ^ lower) * np.uint64(_STEP) if is_word else np.uint64(_SEED)
+    return code_hash, is_word, count
+
+
+@numba.njit(cache=True, nogil=True)
+def _second_lane(data, position):
+    """Where the second lane of the 2 * _LANE bytes at `position` begins, after a separator; 0 if there can be none."""
+    high = np.uint8(0)
+    for place in range(position, position + 2 * _LANE):
+        high |= data[np.uint64(place)]
+    if high < 0x80:
+        for place in range(position + _LANE, position + _LANE + _LANE // 4):
+            if _ASCII[np.uint64(data[np.uint64(place)])] == 0:
+                return place + 1
+    return np.int64(0)
+
+
+@numba.njit(cache=True, nogil=True)
 def word_hashes(data, start, stop, classes, lower, out):
     """Hashes the lower-cased words of data[start:stop] in order into `out`; returns how many there are.
 
@@ -63,33 +98,61 @@ def word_hashes(data, start, stop, classes, lower, out):
         data: UTF-8 bytes, uint8.
         start, stop: the document's bytes, int64.
         classes, lower: of `unicode_tables.load_tables()`.
-        out: uint64 with room for stop - start entries; half of that (rounded up) is what can be needed.
+        out: uint64 with room for (stop - start + 1) // 2 entries; those past the words are left with scratch.
     """
-    count = 0
-    in_word = False
+    count = np.int64(0)
+    in_word = np.int64(0)
     alone = False  # the open word began with a Han or kana character: only marks may extend it
-    code_hash = np.uint64(0)
+    code_hash = np.uint64(_SEED)  # of the open word, the seed where none is open
     position = start
     while position < stop:
+        if data[np.uint64(position)] < 0x80:
+            if alone and in_word:
+                out[count] = code_hash
+                count += 1
+                in_word = np.int64(0)
+                code_hash = np.uint64(_SEED)
+            alone = False
+            while position + 2 * _LANE + 8 <= stop:  # so many more bytes leave room in `out` between the lanes
+                second = _second_lane(data, position)
+                if second == 0:
+                    break
+                first_bytes = second - position
+                second_bytes = 2 * _LANE - first_bytes
+                base = count + (first_bytes + 1) // 2 + 1  # past all words that the first lane can have
+                second_count, second_hash, second_in_word = base, np.uint64(_SEED), np.int64(0)
+                for place in range(second_bytes):
+                    code_hash, in_word, count = _step(data[np.uint64(position + place)], code_hash, in_word, count, out)
+                    second_hash, second_in_word, second_count = _step(
+                        data[np.uint64(second + place)], second_hash, second_in_word, second_count, out
+                    )
+                for place in range(second_bytes, first_bytes):
+                    code_hash, in_word, count = _step(data[np.uint64(position + place)], code_hash, in_word, count, out)
+                for place in range(second_count - base):
+                    out[np.uint64(count + place)] = out[np.uint64(base + place)]
+                count += second_count - base
+                code_hash, in_word = second_hash, second_in_word
+                position += 2 * _LANE
+            while position < stop and data[np.uint64(position)] < 0x80:
+                code_hash, in_word, count = _step(data[np.uint64(position)], code_hash, in_word, count, out)
+                position += 1
+            continue
         code, length = decode(data, position, stop)
         position += length
         flags = classes[code]
-        if flags & WORD == 0:
-            if in_word:
-                out[count] = mix(code_hash)
-                count += 1
-                in_word = False
-            continue
-        if in_word and (flags & ALONE != 0 or (alone and flags & MARK == 0)):
-            out[count] = mix(code_hash)
+        if in_word and (flags & WORD == 0 or flags & ALONE != 0 or (alone and flags & MARK == 0)):
+            out[count] = code_hash
             count += 1
-            in_word = False
-        if not in_word:
-            in_word = True
-            alone = flags & ALONE != 0
+            in_word = np.int64(0)
             code_hash = np.uint64(_SEED)
-        code_hash = (code_hash ^ np.uint64(lower[code])) * np.uint64(_STEP)
+        if flags & WORD != 0:
+            if not in_word:
+                in_word = np.int64(1)
+                alone = flags & ALONE != 0
+            code_hash = (code_hash ^ np.uint64(lower[code])) * np.uint64(_STEP)
     if in_word:
-        out[count] = mix(code_hash)
+        out[count] = code_hash
         count += 1
+    for word in range(count):
+        out[word] = mix(out[word])
     return count

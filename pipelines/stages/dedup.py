@@ -162,7 +162,10 @@ class DedupStage(Stage):
         shared |= {"seed": self.seed, "bands": bands, "rows": rows}
         shared["partitions"] = partitions_of(documents * (bands + 1) * KEY_BYTES)
         if bands:
-            run.session.progress.say(f"dedup: {curve_in_words(bands, rows, self.settings.threshold)}")
+            from dataproc.dedup.bands import Banding, curve_in_words
+
+            curve = curve_in_words(Banding(bands, rows), self.settings.permutations, self.settings.threshold)
+            run.session.progress.say(f"dedup: {curve}")
         work = BlockWork(run, parts, own)
         signed = work.by_block("sign", "signing:sign_block", shared)
         if index := self.index():
@@ -319,18 +322,6 @@ def block_numbers(rows: Sequence[int], own: int) -> list[int]:
 def partitions_of(size: int) -> int:
     """Partitions of about 64 MiB; a function of the input alone, so that it is the same anywhere."""
     return min(MAX_PARTITIONS, 1 + size // PARTITION_BYTES)
-
-
-def curve_in_words(bands: int, rows: int, threshold: float) -> str:
-    """The S-curve of a banding, as it is told before the run."""
-    import numpy as np
-
-    from dataproc.dedup.bands import s_curve
-
-    points = sorted({0.5, 0.6, 0.7, 0.8, 0.9, threshold})
-    chances = s_curve(bands, rows, np.array(points)).tolist()
-    told = ", ".join(f"{chance:.3f} at {point:g}" for point, chance in zip(points, chances, strict=True))
-    return f"{bands} bands of {rows} rows; a pair becomes a candidate with probability {told}"
 
 
 def _added(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from pipelines.engine.stage import Session, run_stage
 from pipelines.settings import validate
 from pipelines.stages import dedup as stage
 from pipelines.stages import stage_type
-from pipelines.stages.dedup import block_numbers, curve_in_words
+from pipelines.stages.dedup import block_numbers
 from pipelines.stages.index_changes import add_dataset
 from pipelines.tasks.dedup import signing
 from tests.pipelines.test_stage_inputs import run
@@ -95,7 +95,9 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "PARTITION_BYTES", 512)
 
 
-def test_copies_and_near_copies_go_and_name_their_survivor(documents: str, tmp_path: Path) -> None:
+def test_copies_and_near_copies_go_and_name_their_survivor(
+    documents: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = run("dedup", tmp_path / "unique", datasets=[documents])
     gone = removed(done.folder)
     assert ids(done.folder) | gone.keys() == ids(documents) and not ids(done.folder) & gone.keys()
@@ -109,6 +111,7 @@ def test_copies_and_near_copies_go_and_name_their_survivor(documents: str, tmp_p
     assert sum(sum(row.values()) for row in facts["duplicate_sources"].values()) == len(gone)
     assert facts["clusters"] == 12 == sum(facts["cluster_sizes"].values())
     assert not Path(done.folder, "_work").exists()
+    assert "18 bands of 6 rows" in capsys.readouterr().err, "the curve is told before the run"
 
 
 @pytest.mark.parametrize("verify", ["signatures", "exact"])
@@ -259,12 +262,6 @@ def test_blocks_are_consecutive_parts_and_never_of_both_kinds() -> None:
     assert block_numbers([], 0) == []
     many = block_numbers([10_000] * 5_000, 5_000)
     assert max(many.count(block) for block in set(many[:300])) == 78  # a 64th of 50 million rows
-
-
-def test_the_curve_is_told_with_its_threshold() -> None:
-    assert curve_in_words(18, 6, 0.8).endswith("0.895 at 0.7, 0.996 at 0.8, 1.000 at 0.9")
-    assert "0.985 at 0.75" not in curve_in_words(18, 6, 0.8)
-    assert " at 0.75" in curve_in_words(18, 6, 0.75)
 
 
 @pytest.mark.parametrize("verify", ["signatures", "exact"])
