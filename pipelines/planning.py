@@ -42,13 +42,13 @@ class Rates:
 
 
 RATES: Mapping[str, Rates] = {
-    "ingest": Rates(65.0, 1.0, 0.27, 430),
-    "filter": Rates(40.0, 0.8, 0.32, 540),
-    "dedup": Rates(55.0, 0.9, 0.24, 550),
+    "ingest": Rates(80.0, 1.0, 0.27, 460),
+    "filter": Rates(64.0, 0.8, 0.32, 570),
+    "dedup": Rates(105.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
     "spans": Rates(21.0, 1.0, 1.1, 700),
-    "tokenizer": Rates(17.0, 0.0, 0.07, 730),
-    "pack": Rates(45.0, 1.0, 1.05, 650),
+    "tokenizer": Rates(25.0, 0.0, 0.07, 760),
+    "pack": Rates(39.0, 1.0, 1.03, 640),
     "import": Rates(90.0, 1.0, 1.05, 800),
     "export": Rates(200.0, 1.0, 1.0, 610),
 }
