@@ -4,7 +4,10 @@ Commands are imported when they are called, so that `--help` answers at once. Ex
 a user's mistake; 3 finished, but inputs were quarantined (unless `--allow-quarantine`).
 """
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -104,6 +107,27 @@ def main() -> None:
         if described.kind == "bug":
             raise
         _fail(described.message, USAGE if described.kind == "user" else FAILED)
+
+
+def run_process() -> None:
+    """`main` as a whole process, which then ends without tearing native libraries down.
+
+    Arrow's thread pools now and then abort the process in that, after all work is done and with exit code -6
+    (apache/arrow issues 34314 and 50482). What Python itself has to do at exit is done; a bug's traceback is Python's.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if ended.code is not None and not isinstance(ended.code, int):
+            raise
+        code = ended.code or DONE
+    else:
+        code = DONE
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed by whoever read it
+            stream.flush()
+    os._exit(code)
 
 
 def _fail(line: str, code: int) -> None:

@@ -146,3 +146,19 @@ def test_doctor_says_that_the_kernel_cache_cannot_be_written(tmp_path: Path) -> 
     done = corpusmill("doctor", env=environment)
     assert done.returncode == 1
     assert "name another cache by CORPUSMILL_CACHE" in done.stdout
+
+
+def test_a_process_ends_by_its_exit_code_with_all_output_written(tmp_path: Path) -> None:
+    body = """
+import sys, threading, time
+from pipelines.cli import main
+def fails():
+    print("x" * 100_000)
+    threading.Thread(target=time.sleep, args=(60,)).start()  # native teardown, or Python's wait for threads, would hang
+    raise SystemExit(int(sys.argv[1]))
+main.main = fails
+main.run_process()
+"""
+    for code in (0, 3):
+        done = subprocess.run([sys.executable, "-c", body, str(code)], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, len(done.stdout)) == (code, 100_001)
