@@ -300,3 +300,17 @@ def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, smal
     assert ids(protected.folder) == ids(done.folder)
     with pytest.raises(UserError, match="ngram"):
         run("dedup", tmp_path / "other", datasets=[own], against=index, ngram=4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"verify": "exact"}, {"method": ["exact"]}])
+def test_parts_and_datasets_without_documents_are_nothing_special(
+    tmp_path: Path, small_files: None, settings: dict[str, Any]
+) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    run("ingest", tmp_path / "empty", inputs=[str(tmp_path / "empty.jsonl")])
+    done = run("dedup", tmp_path / "none", datasets=[str(tmp_path / "empty")], **settings)
+    assert done.manifest["counts"] == {"documents_in": 0, "kept": 0, "duplicates": 0, "quarantined": 0}
+    both = dataset(tmp_path / "in", corpus())
+    alone = run("dedup", tmp_path / "alone", datasets=[both], **settings)
+    beside = run("dedup", tmp_path / "beside", datasets=[str(tmp_path / "empty"), both], **settings)
+    assert ids(alone.folder) == ids(beside.folder) and removed(beside.folder).keys() == removed(alone.folder).keys()

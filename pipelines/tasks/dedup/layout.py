@@ -6,6 +6,7 @@ are some ten thousand of those at the most. The layout is written once, as a fil
 for each of them.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataproc import storage
+from dataproc.datasets import open_part, read_batches
 from dataproc.documents import split_address
 from pipelines.engine.worker import TaskContext
 
@@ -90,6 +92,14 @@ def read_ipc(path: str) -> pa.Table:
     if storage.is_url(path):
         return pa.ipc.open_file(pa.BufferReader(storage.read_bytes(path))).read_all()
     return pa.ipc.open_file(pa.memory_map(path)).read_all()
+
+
+def batches_of(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, after a batch without any: a part that has no rows still tells its columns."""
+    with open_part(path) as file:
+        fields = [file.schema_arrow.field(name) for name in columns]
+    yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in fields], names=columns)
+    yield from read_batches(path, columns)
 
 
 class BlockRows:

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import open_part, read_batches
+from dataproc.datasets import open_part
 from dataproc.dedup.shuffle import partition_slices, read_partition, slices_by_number, spread, write_partitions
 from dataproc.dedup.survivors import choose_survivors, named_columns
 from dataproc.documents import address
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.dedup.clustering import Labels
-from pipelines.tasks.dedup.layout import Layout, block_name, digest_rows, partition_name, signature_rows
+from pipelines.tasks.dedup.layout import Layout, batches_of, block_name, digest_rows, partition_name, signature_rows
 from pipelines.tasks.dedup.matching import Held, held_documents
 from pipelines.tasks.dedup.pairing import estimated
 from pipelines.tasks.dedup.signing import EXACT, MINHASH
@@ -44,7 +44,7 @@ def member_block(task: TaskContext) -> dict[str, Any]:
         wanted = [name for name in named_columns(arguments["prefer"]) if name in present and name != "length"]
         columns = sorted({"id", "source", *wanted})
         first = 0
-        for batch in read_batches(layout.path[part], [*columns, "text"]):
+        for batch in batches_of(layout.path[part], [*columns, "text"]):
             low, high = (int(each) for each in address(part, np.array([first, first + batch.num_rows])))
             start, stop = np.searchsorted(addresses, np.array([low, high], np.uint64))
             rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)

@@ -18,13 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import read_batches
 from dataproc.dedup.jaccard import set_similarity, shingle_sets
 from dataproc.dedup.shuffle import partition_slices, read_partition, spread, write_partitions
 from dataproc.documents import address
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.dedup.clustering import Labels
-from pipelines.tasks.dedup.layout import Layout, block_name, partition_name, read_ipc, write_ipc
+from pipelines.tasks.dedup.layout import Layout, batches_of, block_name, partition_name, read_ipc, write_ipc
 from pipelines.tasks.dedup.pairing import PAIR_SCHEMA
 from pipelines.tasks.dedup.signing import EXACT, minhash_settings
 
@@ -36,7 +35,7 @@ def shingle_block(task: TaskContext) -> dict[str, Any]:
     tables = []
     for part in layout.parts_of(arguments["block"]):
         first = 0
-        for batch in read_batches(layout.path[part], ["text"]):
+        for batch in batches_of(layout.path[part], ["text"]):
             low, high = (int(each) for each in address(part, np.array([first, first + batch.num_rows])))
             start, stop = np.searchsorted(addresses, np.array([low, high], np.uint64))
             rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)
