@@ -19,7 +19,7 @@ import pyarrow as pa
 from dataproc.randomness import random_uniform
 from tokenizer.encoder import Tokenizer
 from tokenizer.keys import kernel, read_only
-from tokenizer.pretokens import MARKED, unicode_classes
+from tokenizer.unicode import MARKED, unicode_classes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import Sequence, Split
 
 from dataproc.errors import UserError
-from tokenizer import pretokens
+from tokenizer import pretokens, unicode
+from tokenizer.keys import read_only
 from tokenizer.patterns import DEEPSEEK_V3
 
 ORACLE = Sequence([Split(Regex(regex), "isolated") for regex in DEEPSEEK_V3.splits])
@@ -82,8 +83,8 @@ def test_blocks_go_on_inside_a_document() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.binary(max_size=24), max_size=4))
 def test_damaged_bytes_are_tiled_without_leaving_the_buffer(parts: list[bytes]) -> None:
-    data = pretokens.read_only(np.frombuffer(b"".join(parts), np.uint8))
-    offsets = pretokens.read_only(np.cumsum([0, *map(len, parts)]).astype(np.int64))
+    data = read_only(np.frombuffer(b"".join(parts), np.uint8))
+    offsets = read_only(np.cumsum([0, *map(len, parts)]).astype(np.int64))
     ends = [end for _, block in pretokens.pretoken_blocks(offsets, data) for end in block.tolist()]
     assert ends == sorted(set(ends))
     assert set(np.unique(offsets[1:])) - {0} <= set(ends)
@@ -100,10 +101,10 @@ def test_pretokens_of_a_text() -> None:
 
 def test_classes_are_cached_whole_and_remade_when_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
-    known = pretokens.unicode_classes()
+    known = unicode.unicode_classes()
     built = []
-    monkeypatch.setattr(pretokens, "build_classes", lambda: built.append(1) or known.copy())
-    load = pretokens.unicode_classes.__wrapped__
+    monkeypatch.setattr(unicode, "build_classes", lambda: built.append(1) or known.copy())
+    load = unicode.unicode_classes.__wrapped__
     assert np.array_equal(load(), known) and np.array_equal(load(), known)
     assert len(built) == 1
     (path,) = (tmp_path / "unicode").iterdir()
@@ -115,14 +116,14 @@ def test_classes_are_cached_whole_and_remade_when_damaged(tmp_path: Path, monkey
 def test_classes_without_a_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "file"))
-    known = pretokens.unicode_classes()
-    monkeypatch.setattr(pretokens, "build_classes", lambda: known.copy())
-    assert np.array_equal(pretokens.unicode_classes.__wrapped__(), known)
+    known = unicode.unicode_classes()
+    monkeypatch.setattr(unicode, "build_classes", lambda: known.copy())
+    assert np.array_equal(unicode.unicode_classes.__wrapped__(), known)
 
 
 def test_nothing_is_built_at_import() -> None:
     code = (
-        "import sys, tokenizer, tokenizer.pretokens as p; assert 'tokenizers' not in sys.modules;"
+        "import sys, tokenizer, tokenizer.pretokens, tokenizer.unicode as p; assert 'tokenizers' not in sys.modules;"
         "print(p.unicode_classes.cache_info().currsize)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
