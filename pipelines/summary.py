@@ -52,8 +52,17 @@ def _pack(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("documents cut", f"{counts['cut']:,}"),
         *([("  by cutting a stream", f"{facts['packing']['concat']['cut']:,}")] if "packing" in facts else []),
         ("documents with FIM", f"{counts['fim_documents']:,}"),
+        ("tokens split at boundaries", boundary_splits(counts, facts)),
         ("documents held back", f"{counts['validation_documents']:,}"),
     ]
+
+
+def boundary_splits(counts: Mapping[str, int], facts: Mapping[str, Any]) -> str:
+    """How many tokens that join punctuation and line breaks were split: of all tokens, and what share was asked for."""
+    told = facts.get("boundary_split")  # an older set has only the count
+    return f"{counts['boundary_splits']:,}" + (
+        f" ({told['share_of_tokens']:.2%} of tokens, p = {told['probability']:g})" if told else ""
+    )
 
 
 def _export(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:

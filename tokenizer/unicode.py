@@ -1,8 +1,12 @@
 """The Unicode classes that pretoken patterns speak of, a table over all code points, and decoding UTF-8 in kernels.
 
 The table is made by asking `tokenizers` itself which characters match `\\p{L}`, `\\p{N}` and so on, because Unicode
-versions differ between regex engines. That takes about two seconds once for each version of `tokenizers`; the result,
-2 MB, is kept in the user's cache folder, and remade in each process where that folder cannot be written.
+versions differ between regex engines. That takes about two seconds once for each version of `tokenizers`; the
+result, 2 MB, is kept in the user's cache folder, and remade in each process where that folder cannot be written.
+
+Bytes that are no UTF-8 have classes all the same, so that kernels need not look for them: a first byte alone says how
+long a character is (below 0xE0, two bytes), and the character is whatever its bits spell, a surrogate or an unassigned
+code point included. Only what the end of a document cuts off is an unassigned one, to that end.
 """
 
 import io
@@ -16,10 +20,19 @@ from dataproc.cache import user_cache_folder
 from dataproc.storage import commit_bytes
 from tokenizer.keys import Integer, kernel_part, read_only
 
-LETTER, NUMBER, MARKED, SPACE, HAN = 1, 2, 4, 8, 16
-"""Class bits: letter or mark; number; punctuation or symbol; white space; member of the second split's Han and kana."""
+LETTER, NUMBER, MARKED, SPACE, HAN, COMBINING, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
+"""Class bits: letter or mark; number; punctuation or symbol; white space; member of DeepSeek-V3's Han and kana; mark
+(which has the first bit, too); capital or title-case letter; small letter."""
 
-CLASS_REGEXES = ((r"[\p{L}\p{M}]+", LETTER), (r"\p{N}+", NUMBER), (r"[\p{P}\p{S}]+", MARKED), (r"\s+", SPACE))
+CLASS_REGEXES = (
+    (r"[\p{L}\p{M}]+", LETTER),
+    (r"\p{N}+", NUMBER),
+    (r"[\p{P}\p{S}]+", MARKED),
+    (r"\s+", SPACE),
+    (r"\p{M}+", COMBINING),
+    (r"[\p{Lu}\p{Lt}]+", UPPER),
+    (r"\p{Ll}+", LOWER),
+)
 HAN_RANGES = ((0x4E00, 0x9FA5), (0x3040, 0x309F), (0x30A0, 0x30FF))
 TABLE_SIZE = 1 << 21  # whatever a damaged 4-byte sequence decodes to stays inside the table
 
@@ -49,7 +62,7 @@ def unicode_classes() -> np.ndarray:
     """`build_classes`, from the user's cache folder where it is there; read-only."""
     import tokenizers
 
-    path = Path(user_cache_folder()) / "unicode" / f"classes-tokenizers-{tokenizers.__version__}.npy"
+    path = Path(user_cache_folder()) / "unicode" / f"classes-2-tokenizers-{tokenizers.__version__}.npy"
     try:
         classes = np.load(path, allow_pickle=False)
         if classes.shape == (TABLE_SIZE,) and classes.dtype == np.uint8:

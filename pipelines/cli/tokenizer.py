@@ -1,9 +1,10 @@
-"""`corpusmill tokenizer train|encode|decode|report`."""
+"""`corpusmill tokenizer train|encode|decode|show|report`."""
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,11 +12,14 @@ from dataproc.errors import UserError
 from pipelines.cli.apps import group_app, help_text
 from pipelines.cli.stages import stage_command
 
-HELP = """Train a byte-level BPE tokenizer; encode, decode and report.
+HELP = """Train a byte-level BPE tokenizer; encode, decode, look into it and report.
 
 Example: corpusmill tokenizer train unique --output tokenizer --vocab-size 128000"""
 
 Folder = Annotated[str, typer.Argument(help="a tokenizer folder", metavar="TOKENIZER")]
+UNITS = ("byte", "character")
+SHADES = ("on grey23", "on grey37")
+"""Backgrounds that take turns, so that pieces show where they end."""
 
 
 def app_for(name: str) -> typer.Typer:
@@ -23,7 +27,7 @@ def app_for(name: str) -> typer.Typer:
     app = group_app(HELP)
     train, text = stage_command("tokenizer")
     app.command("train", help=help_text(text))(train)
-    for function in (_encode, _decode, _report):
+    for function in (_encode, _decode, _show, _report):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     return app
 
@@ -31,53 +35,156 @@ def app_for(name: str) -> typer.Typer:
 def _encode(
     tokenizer: Folder,
     files: Annotated[list[str] | None, typer.Argument(help="text files; standard input if none")] = None,
+    offsets: Annotated[
+        str | None,
+        typer.Option(help="tell where each token lies, too, in bytes or characters", metavar="|".join(UNITS)),
+    ] = None,
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="spellings of special tokens become their ids: only for text of your own")
+    ] = False,
 ) -> None:
     """Print the ids of each file's text, a JSON list a line. Spellings of special tokens stay text.
+
+    With --offsets each line is an object: ids, and where each token starts and ends in its text.
 
     Example: echo 'def main():' | corpusmill tokenizer encode tokenizer
     """
     import pyarrow as pa
 
     from tokenizer import Tokenizer
+    from tokenizer.offsets import token_offsets
+    from tokenizer.trusted import encode_segments, segments
 
+    if offsets is not None and offsets not in UNITS:
+        raise UserError(f"unknown unit '{offsets}'", where="--offsets", mend=f"give {' or '.join(UNITS)}")
     loaded = Tokenizer.load(tokenizer)
     texts = [_text(path) for path in files] if files else [_decoded(sys.stdin.buffer.read(), "standard input")]
-    for ids in loaded.encode(pa.array(texts, pa.large_string())).to_pylist():
-        print(json.dumps(ids))
+    if trusted:
+        rows = encode_segments(loaded, segments([(text, True)] for text in texts))
+    else:
+        rows = loaded.encode(pa.array(texts, pa.large_string()))
+    if offsets is None:
+        for ids in rows.to_pylist():
+            print(json.dumps(ids))
+        return
+    found = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
+    columns = (each.to_pylist() for each in (found.ids, found.starts, found.ends))
+    for ids, starts, ends in zip(*columns, strict=True):
+        print(json.dumps({"ids": ids, "starts": starts, "ends": ends}))
 
 
 def _decode(
     tokenizer: Folder,
     ids: Annotated[list[int] | None, typer.Argument(help="ids; JSON lists from standard input if none")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="write text as soon as it is certain; a line may be one id, too")
+    ] = False,
+    hide_special: Annotated[
+        bool, typer.Option("--hide-special", help="leave special tokens out, rather than spell them")
+    ] = False,
 ) -> None:
     """Write the bytes that ids stand for to standard output.
 
+    With --stream it is text, flushed after each line of input: a character that is spread over ids waits for its last
+    one, and bytes that are no UTF-8 become U+FFFD.
+
     Example: corpusmill tokenizer encode tokenizer notes.txt | corpusmill tokenizer decode tokenizer
     """
-    import numpy as np
+    import pyarrow as pa
 
+    from tokenizer import Tokenizer
+    from tokenizer.decoding import StreamDecoder, decode_lists
+
+    loaded = Tokenizer.load(tokenizer)
+    lists = (_known(numbers, loaded.vocab_size, tokenizer) for numbers in ([ids] if ids else _lists(sys.stdin, stream)))
+    out = sys.stdout.buffer
+    if not stream:
+        for numbers in lists:
+            rows = pa.array([numbers], pa.large_list(pa.int32()))
+            out.write(decode_lists(loaded, rows, hide_special=hide_special)[0].as_py())
+        return
+    decoder = StreamDecoder(loaded, hide_special=hide_special)
+    for numbers in lists:
+        out.write(decoder.push(numbers).encode())
+        out.flush()
+    out.write(decoder.finish().encode())
+
+
+def _show(
+    tokenizer: Folder,
+    text: Annotated[str | None, typer.Option(help="a text, shown in its pieces", metavar="TEXT")] = None,
+    number: Annotated[int | None, typer.Option("--id", help="one id", min=0, metavar="N")] = None,
+) -> None:
+    """Look into a tokenizer: what it is, one id, or a text in its pieces, with ids and places in bytes.
+
+    Example: corpusmill tokenizer show tokenizer --text 'Hello, world!'
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from pipelines.inspect.tokens import describe, describe_id, token_pieces
+    from pipelines.inspect.visible import one_line
     from tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)
-    lists = [ids] if ids else [_ids(line) for line in sys.stdin if line.strip()]
-    for numbers in lists:
-        wrong = [number for number in numbers if not 0 <= number < loaded.vocab_size]
-        if wrong:
-            raise UserError(f"no id {wrong[0]}", where=tokenizer, mend=f"ids are 0 to {loaded.vocab_size - 1}")
-        sys.stdout.buffer.write(loaded.decode(np.array(numbers, np.int32)))
+    console = Console(highlight=False, markup=False, emoji=False)
+    if text is None:
+        table = Table(show_header=False)
+        for what, value in describe(loaded) if number is None else describe_id(loaded, number):
+            table.add_row(what, Text(one_line(value)))
+        console.print(table)
+        return
+    line, table = Text(), Table()
+    for column in ("id", "bytes", "token"):
+        table.add_column(column, justify="left" if column == "token" else "right")
+    for place, piece in enumerate(token_pieces(loaded, text)):
+        shown = Text(one_line(piece.text), style=SHADES[place % len(SHADES)])
+        line.append_text(shown)
+        table.add_row(str(piece.id), f"{piece.start}-{piece.end}", shown)
+    console.print(line, soft_wrap=True)
+    console.print(table)
 
 
 def _report(
-    tokenizer: Folder,
+    tokenizer: Annotated[str, typer.Argument(help="a tokenizer folder, or a tokenizer.json", metavar="TOKENIZER")],
     datasets: Annotated[list[str], typer.Argument(help="datasets of documents to measure on", metavar="DATASET...")],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="another tokenizer to compare with; may be given again", metavar="FILE_OR_FOLDER"),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(help="write a page with charts; into a folder it goes as report.html", metavar="PATH")
+    ] = None,
+    as_json: Annotated[str | None, typer.Option("--json", help="write everything as JSON", metavar="PATH")] = None,
+    workers: Annotated[int, typer.Option(help="threads; 0 is one for each core", min=0, metavar="N")] = 0,
 ) -> None:
-    """Print bytes per token by source, kind and language, and check that every text comes back.
+    """Print bytes per token, tokens per word and more by language, source and kind; check that every text comes back.
 
-    Example: corpusmill tokenizer report tokenizer unique
+    Also what the vocabulary is made of, its longest tokens, and those that no document, or hardly one, uses. Exits with
+    1 if a document does not come back from the ids of TOKENIZER; what becomes of the others is only told. Tokenizers
+    that are not ours are run by Hugging Face's library, which takes its time. Nothing is written unless asked for:
+    `--html TOKENIZER` puts report.html into the tokenizer folder.
+
+    Example: corpusmill tokenizer report tokenizer unique --against other/tokenizer.json --html tokenizer
     """
-    from pipelines.compression import print_compression
+    from dataproc import storage
+    from pipelines.engine.progress import make_progress
+    from pipelines.report.templates import require_charts
+    from pipelines.report.tokenizer_page import write_page
+    from pipelines.report.tokenizer_tables import print_tables
+    from pipelines.report.tokenizers import measure_datasets, open_tokenizer
 
-    raise typer.Exit(0 if print_compression(tokenizer, datasets) else 1)
+    if html:
+        require_charts()
+    opened = [open_tokenizer(path) for path in (tokenizer, *(against or ()))]
+    told = measure_datasets(opened, datasets, make_progress(), workers)
+    print_tables(told)
+    if as_json:
+        storage.commit_bytes(as_json, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+    if html:
+        print(write_page(told, html))
+    raise typer.Exit(1 if told["tokenizers"][0]["lost"]["documents"] else 0)
 
 
 def _text(path: str) -> str:
@@ -94,11 +201,27 @@ def _decoded(data: bytes, where: str) -> str:
         raise UserError(f"not UTF-8 at byte {error.start}", where=where) from error
 
 
-def _ids(line: str) -> list[int]:
+def _lists(lines: Iterable[str], single: bool) -> Iterator[list[int]]:
+    """The lists of ids that lines hold; with `single` a line may be an id by itself."""
+    for line in lines:
+        if line.strip():
+            yield _ids(line, single)
+
+
+def _known(numbers: list[int], vocab_size: int, where: str) -> list[int]:
+    wrong = [number for number in numbers if not 0 <= number < vocab_size]
+    if wrong:
+        raise UserError(f"no id {wrong[0]}", where=where, mend=f"ids are 0 to {vocab_size - 1}")
+    return numbers
+
+
+def _ids(line: str, single: bool) -> list[int]:
     try:
-        value = json.loads(line)
+        value: Any = json.loads(line)
     except ValueError:
         value = None
-    if not isinstance(value, list) or not all(isinstance(number, int) for number in value):
+    if single and type(value) is int:
+        value = [value]
+    if not isinstance(value, list) or not all(type(number) is int for number in value):
         raise UserError("not a JSON list of ids", where=f"standard input: {line[:40].strip()!r}")
     return value

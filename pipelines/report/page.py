@@ -6,11 +6,10 @@ value. Only the charts, which hold no such text, go in as they are.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 from dataproc import storage
-from dataproc.errors import UserError, require_extra
+from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.progress import clock
 from pipelines.engine.stage import our_version
@@ -21,7 +20,8 @@ from pipelines.report.flow import OVER_DOCUMENTS, waterfall
 from pipelines.report.lengths import length_histogram
 from pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
 from pipelines.report.stages import StageOutput
-from pipelines.summary import summary_rows
+from pipelines.report.templates import as_markup, template
+from pipelines.summary import boundary_splits, summary_rows
 
 PAGE = "report/index.html"
 SOURCES_SHOWN = 20
@@ -39,7 +39,7 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
 
     Raises UserError when jinja2 or matplotlib is missing, or when no stage is finished.
     """
-    template = _template()
+    page_template = template("page.html")
     finished, missing = [], []
     for stage_name, stage_folder in stage_folders:
         manifest = state.read_manifest(stage_folder)
@@ -50,7 +50,7 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
     if not finished:
         raise UserError("no stage is finished yet", where=folder, mend="see corpusmill status")
     only = {stage.name: sole_rules(stage) for stage in finished if stage.stage == "filter"}
-    page = template.render(
+    page = page_template.render(
         name=one_line(name),
         version=our_version(),
         missing=missing,
@@ -63,24 +63,6 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
     path = output or storage.join(folder, PAGE)
     storage.commit_bytes(path, page.encode())
     return path
-
-
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise require_extra("jinja2", "report") from error
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string((files("pipelines.report") / "page.html").read_text(encoding="utf-8"))
-
-
-def _chart(svg: str) -> Any:
-    """Our own SVG, which the template takes as it is."""
-    from markupsafe import Markup
-
-    return Markup(svg)
 
 
 def _tiles(stages: Sequence[StageOutput]) -> Rows:
@@ -129,7 +111,7 @@ def _filter(stage: StageOutput, only: SoleRules) -> dict[str, Any]:
     return {
         "rules": rules,
         "most": max((rule.broke for rule in rules), default=1),
-        "lengths": _chart(length_chart(lengths)) if lengths else None,
+        "lengths": as_markup(length_chart(lengths)) if lengths else None,
         "read": stage.share_read("statistics"),
     }
 
@@ -189,7 +171,7 @@ def _pack(stage: StageOutput) -> dict[str, Any]:
         ("cut though they would fit", f"{counts['cut_needlessly']:,}"),
         *_against_concat(facts.get("packing"), packed),
         ("rearranged to fill in the middle", f"{counts['fim_documents']:,} ({counts['fim_documents'] / kept:.1%})"),
-        ("tokens split at boundaries", f"{counts['boundary_splits']:,}"),
+        ("tokens split at boundaries", boundary_splits(counts, facts)),
         ("bytes per token", f"{facts['bytes_per_token']:.3f}"),
         ("held back", f"{counts['validation_documents']:,} documents, {counts['validation_sequences']:,} sequences"),
     ]
@@ -243,8 +225,8 @@ def _train(stage: StageOutput) -> dict[str, Any]:
         small.append(("Excess load of the busiest expert", line_chart("experts", curves, "expert_max_violation")))
     return {
         "facts": rows,
-        "loss": _chart(loss_chart(curves, facts.get("unigram_loss"))),
-        "small": [(title, _chart(svg)) for title, svg in small],
+        "loss": as_markup(loss_chart(curves, facts.get("unigram_loss"))),
+        "small": [(title, as_markup(svg)) for title, svg in small],
         "averaged": curves.steps_per_point,
     }
 

@@ -37,7 +37,10 @@ class PackSettings(StageSettings):
     fim_minimum: int = Field(default=16, description="shorter documents stay plain (characters)", ge=1)
     fim_maximum: int = Field(default=1 << 20, description="longer documents stay plain (characters)", ge=1)
     boundary_split: float = Field(
-        default=0.1, description="share of tokens joining punctuation and line breaks that are split", ge=0, le=1
+        default=0.1,
+        description="share of tokens joining punctuation and line breaks that are split; 0.1 is our choice",
+        ge=0,
+        le=1,
     )
     validation_share: float = Field(default=0.0, description="share of documents held back for validation", ge=0, lt=1)
     group_by: Literal["none", "source", "kind", "language"] = Field(
@@ -134,7 +137,7 @@ class PackStage(Stage):
             counts=add_counts(results, COUNTS),
             parts=parts,
             files=[*listed([vocabulary, *results], "files"), *apart],
-            facts=_facts(results, parts) | {"tokenizer": vocabulary["fingerprint"]},
+            facts=_facts(results, parts, self.settings.boundary_split) | {"tokenizer": vocabulary["fingerprint"]},
         )
 
 
@@ -145,9 +148,10 @@ COUNTS = (
 )  # fmt: skip
 
 
-def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the manifest tells beside the counts: fill, bytes a token, tokens by column and group, what packing cost and
-    what cutting a stream every L tokens would have."""
+def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]], boundary: float) -> dict[str, Any]:
+    """What the manifest tells beside the counts: fill, bytes a token, tokens by column and group, the share of joined
+    tokens to split (`boundary`) and of all tokens that were, what packing cost and what cutting a stream every L tokens
+    would have."""
     by: dict[str, dict[str, int]] = {}
     for result in results:
         for column, tokens in result.get("tokens_by", {}).items():
@@ -159,7 +163,8 @@ def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]]) -
         group["sequences"] += part["rows"]
         group["tokens"] += part["tokens"]
     costs = ("cut", "cut_needlessly", "tokens_past_a_cut")
-    counts = add_counts(results, ("tokens", "padding", "text_bytes", *costs, *(f"concat_{name}" for name in costs)))
+    summed = ("tokens", "padding", "text_bytes", "boundary_splits", *costs, *(f"concat_{name}" for name in costs))
+    counts = add_counts(results, summed)
     space, tokens = counts["tokens"] + counts["padding"], max(1, counts["tokens"])
     encoded = sum(by.get("kind", {}).values())  # those of held-back documents, whose text is counted, too
 
@@ -171,6 +176,10 @@ def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]]) -
     return {
         "fill": fill,
         "bytes_per_token": round(counts["text_bytes"] / encoded, 4) if encoded else 0.0,
+        "boundary_split": {
+            "probability": boundary,
+            "share_of_tokens": round(counts["boundary_splits"] / encoded, 6) if encoded else 0.0,
+        },
         "tokens_by": by,
         "groups": groups,
         "packing": {"fill": fill, "padding": counts["padding"], **cost(""), "concat": cost("concat_")},

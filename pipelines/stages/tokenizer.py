@@ -74,7 +74,7 @@ class TokenizerStage(Stage):
             [
                 Task(
                     id=part.task_id,
-                    function="pipelines.tasks.tokenizer:count_part",
+                    function="pipelines.tasks.tokenizer.counting:count_part",
                     arguments={"path": part.path, "pattern": settings.pattern, "partitions": partitions},
                     bytes=part.arrow_bytes,
                 )
@@ -87,7 +87,7 @@ class TokenizerStage(Stage):
             [
                 Task(
                     id=f"partition-{number:04d}",
-                    function="pipelines.tasks.tokenizer:merge_partition",
+                    function="pipelines.tasks.tokenizer.counting:merge_partition",
                     arguments={"partition": number, "parts": names},
                     bytes=sum(result["bytes"] for result in counted) // partitions,
                 )
@@ -99,7 +99,7 @@ class TokenizerStage(Stage):
             [
                 Task(
                     id="tokenizer",
-                    function="pipelines.tasks.tokenizer:learn_merges",
+                    function="pipelines.tasks.tokenizer.learning:learn_merges",
                     arguments={
                         "settings": settings.model_dump(mode="json"),
                         "partitions": partitions,

@@ -20,6 +20,7 @@ from pipelines.engine.stage import Finished
 from pipelines.inspect.places import recognise
 from pipelines.inspect.verify import verify
 from pipelines.stages.gathering import cut_rows
+from pipelines.summary import summary_rows
 from pipelines.tasks.encoding import file_starts, fim_rates
 from pipelines.tasks.pack import group_names
 from tests.pipelines.test_stage_inputs import run
@@ -299,3 +300,15 @@ def test_training_by_a_mixture_says_what_it_read(pack: Packer, tmp_path: Path) -
     read = [headers[row] for row in order.rows(0, 8)]
     assert read[:4] == ["web"] * 4 and sorted(read[4:]) == ["algo", "algo", "lib", "lib"]
     assert recognise(done.folder).manifest["facts"]["mixture"]
+
+
+def test_the_share_of_joined_tokens_to_split_and_what_came_of_it_are_recorded(pack: Packer) -> None:
+    done = pack(boundary_split=0.3)
+    facts, counts = done.manifest["facts"], done.manifest["counts"]
+    assert rows_of(done.folder)[0][0].packing["boundary_split"] == 0.3
+    share = counts["boundary_splits"] / sum(facts["tokens_by"]["kind"].values())
+    assert facts["boundary_split"] == {"probability": 0.3, "share_of_tokens": round(share, 6)} and 0.001 < share < 0.1
+    assert ("tokens split at boundaries", f"{counts['boundary_splits']:,} ({share:.2%} of tokens, p = 0.3)") in (
+        summary_rows(done.manifest)
+    )
+    assert pack("whole", boundary_split=0.0).manifest["facts"]["boundary_split"]["share_of_tokens"] == 0

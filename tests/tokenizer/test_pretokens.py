@@ -1,4 +1,4 @@
-"""The walker cuts exactly where `tokenizers` cuts, on every text."""
+"""Pretokens of batches of documents, and the table of Unicode classes behind them. The cuts: `test_walkers.py`."""
 
 import subprocess
 import sys
@@ -7,88 +7,38 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Regex
-from tokenizers.pre_tokenizers import Sequence, Split
 
 from dataproc.errors import UserError
 from tokenizer import pretokens, unicode
-from tokenizer.keys import read_only
-from tokenizer.patterns import DEEPSEEK_V3
-
-ORACLE = Sequence([Split(Regex(regex), "isolated") for regex in DEEPSEEK_V3.splits])
-
-# Characters near every border of the pattern, beside arbitrary ones of all planes.
-TELLING = (
-    "aZé中ー・゛゜\u3040ぁ１5٣½Ⅷ.'#,_-+$€。、！ \t\r\n\u00a0\u3000\u2028\u0085"
-    "\u200b\u0301\u0903\x00\x01\ue000\U000e0001\U0001f600\U00020000한\u0378"
+from tokenizer.patterns import (
+    CONTRACTIONS,
+    DEEPSEEK_V3,
+    EXPANDED_CONTRACTIONS,
+    PATTERNS,
+    QWEN2,
+    Pattern,
+    pattern_of_json,
+    pre_tokenizer_json,
 )
-TEXTS = st.text(st.one_of(st.sampled_from(TELLING), st.characters(exclude_categories=("Cs",))), max_size=40)
 
 
-def cut_by_walker(texts: list[str]) -> list[bytes]:
-    offsets, data = pretokens.read_text(pa.array(texts, pa.large_string()))
-    pieces = []
-    for start, ends in pretokens.pretoken_blocks(offsets, data):
-        for end in ends.tolist():
-            pieces.append(data[start:end].tobytes())
-            start = end
-    return pieces
-
-
-def cut_by_oracle(texts: list[str]) -> list[bytes]:
-    return [piece.encode() for text in texts for piece, _ in ORACLE.pre_tokenize_str(text)]
-
-
-@settings(max_examples=1500, deadline=None)
-@given(st.lists(TEXTS, max_size=4))
-def test_equals_the_regexes_on_any_text(texts: list[str]) -> None:
-    assert cut_by_walker(texts) == cut_by_oracle(texts)
-
-
-def test_equals_the_regexes_on_sources(source_texts: list[str]) -> None:
-    some = source_texts[:60]
-    assert cut_by_walker(some) == cut_by_oracle(some)
-
-
-def test_every_code_point_beside_every_kind_of_neighbour() -> None:
-    """Each character alone, and between a letter, a digit, a space, a stop, a line break and a Han character."""
-    random = np.random.default_rng(5)
-    points = np.concatenate([np.arange(0xD800), np.arange(0xE000, 0x33500), np.arange(0xE0000, 0xE0200)])
-    neighbours = np.array([ord(c) for c in "a5 .\n中é"])
-    shuffled = random.permutation(points)
-    mixed = np.stack([shuffled, random.choice(neighbours, len(points)), random.choice(neighbours, len(points))], 1)
-    text = mixed.astype("<u4").tobytes().decode("utf-32-le")
-    texts = [text[start : start + 5000] for start in range(0, len(text), 5000)]
-    assert cut_by_walker(texts) == cut_by_oracle(texts)
-
-
-def test_documents_are_texts_of_their_own() -> None:
-    assert cut_by_walker(["ab", "", "cd ", " ef", ""]) == [b"ab", b"cd", b" ", b" ef"]
-    assert cut_by_walker([]) == [] == cut_by_walker(["", ""])
+def test_a_pattern_goes_by_its_expressions_whatever_its_name() -> None:
+    assert all(pretokens.is_fast(name) for name in PATTERNS)
+    assert pretokens.is_fast(Pattern("custom", DEEPSEEK_V3.splits))
+    assert not pretokens.is_fast(Pattern("deepseek-v3", ("[a-z]+",)))
+    expanded = QWEN2.splits[0].replace(CONTRACTIONS, EXPANDED_CONTRACTIONS)
+    step = {"type": "Split", "pattern": {"Regex": expanded}, "behavior": "Removed", "invert": True}
+    steps = [step, pre_tokenizer_json(QWEN2)["pretokenizers"][-1]]
+    read = pattern_of_json({"type": "Sequence", "pretokenizers": steps}, "here")
+    assert read == Pattern("custom", (expanded,)) and pretokens.is_fast(read)
+    assert pretokens.pretokens("ab1cd", Pattern("custom", ("[a-z]+",))) == ["ab", "1", "cd"]
 
 
 def test_a_slice_is_read_where_it_lies() -> None:
-    offsets, data = pretokens.read_text(pa.array(["skipped", "one two", "skipped too"], pa.large_string())[1:2])
-    ((start, ends),) = pretokens.pretoken_blocks(offsets, data)
-    assert (start, ends.tolist()) == (7, [10, 14])
-
-
-def test_blocks_go_on_inside_a_document() -> None:
-    text = "x " * (3 * pretokens.BLOCK)
-    assert cut_by_walker([text]) == [b"x"] + [b" x"] * (3 * pretokens.BLOCK - 1) + [b" "]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.binary(max_size=24), max_size=4))
-def test_damaged_bytes_are_tiled_without_leaving_the_buffer(parts: list[bytes]) -> None:
-    data = read_only(np.frombuffer(b"".join(parts), np.uint8))
-    offsets = read_only(np.cumsum([0, *map(len, parts)]).astype(np.int64))
-    ends = [end for _, block in pretokens.pretoken_blocks(offsets, data) for end in block.tolist()]
-    assert ends == sorted(set(ends))
-    assert set(np.unique(offsets[1:])) - {0} <= set(ends)
-    assert not ends or ends[-1] == len(data)
+    for pattern in (*PATTERNS, Pattern("custom", (r" ?\w+",))):
+        offsets, data = pretokens.read_text(pa.array(["skipped", "one two", "skipped too"], pa.large_string())[1:2])
+        ((start, ends),) = pretokens.pretoken_blocks(offsets, data, pattern)
+        assert (start, ends.tolist()) == (7, [10, 14])
 
 
 def test_pretokens_of_a_text() -> None:

@@ -1,0 +1,81 @@
+"""Measures tokenizers over whole datasets, a batch at a time, with progress.
+
+Batches are read one after the other and measured by threads (the kernels release the interpreter lock); all that is
+kept is sums, so the order in which they come back does not matter. Memory: a batch (a row group, about 16 MiB of text)
+with its ids for each thread, 8 bytes for each id of each tokenizer, and the tokenizers themselves.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pyarrow as pa
+
+from dataproc import storage
+from dataproc.datasets import read_batches
+from dataproc.errors import UserError
+from pipelines.datasets import list_parts
+from pipelines.engine.progress import Progress
+from tokenizer.encoder import Tokenizer
+from tokenizer.files import TOKENIZER, TRAINING
+from tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
+from tokenizer.report import READ, Measures, measure, report
+
+
+def open_tokenizer(path: str) -> Measurable:
+    """A tokenizer folder of ours, or any folder with a `tokenizer.json`, or such a file. Raises UserError.
+
+    Its name is the path as it is given.
+    """
+    if storage.exists(storage.join(path, TRAINING)):
+        return OurTokenizer(path, Tokenizer.load(path))
+    inside = storage.join(path, TOKENIZER)
+    if storage.exists(inside):
+        return HuggingFaceTokenizer(path, inside)
+    if not storage.exists(path):
+        raise UserError("no such tokenizer", where=path, mend="give a tokenizer folder or a tokenizer file")
+    return HuggingFaceTokenizer(path, path)
+
+
+def measure_datasets(
+    tokenizers: Sequence[Measurable], datasets: Sequence[str], progress: Progress, workers: int = 0
+) -> dict[str, Any]:
+    """The report (`tokenizer.report.report`) on all documents of the datasets, by threads; 0 is one for each core.
+
+    Raises UserError when there are no documents.
+    """
+    parts = list_parts(datasets, str)
+    paths = [part.path for part in parts]
+    measured = Measures.none(tokenizers)
+    progress.start("measure", sum(part.arrow_bytes for part in parts), len(parts), 0)
+    try:
+        for batch, more in _measured(tokenizers, paths, workers or os.cpu_count() or 1):
+            measured.add(more)
+            progress.advance(count=batch.nbytes, documents=batch.num_rows)
+            progress.tick()
+    finally:
+        progress.stop()
+    if not measured.totals[0]:
+        raise UserError("there are no documents to measure on", where=", ".join(datasets))
+    return report(tokenizers, measured)
+
+
+def _measured(
+    tokenizers: Sequence[Measurable], paths: Sequence[str], workers: int
+) -> Iterator[tuple[pa.RecordBatch, Measures]]:
+    """Each batch and what it adds, in the order in which they are done; one batch waits while the threads work."""
+    going: dict[Future[Measures], pa.RecordBatch] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        for path in paths:
+            for batch in read_batches(path, list(READ)):
+                while len(going) > workers:
+                    yield from _finished(going)
+                going[pool.submit(measure, tokenizers, batch)] = batch
+        while going:
+            yield from _finished(going)
+
+
+def _finished(going: dict[Future[Measures], pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Measures]]:
+    for future in wait(going, return_when=FIRST_COMPLETED).done:
+        yield going.pop(future), future.result()
