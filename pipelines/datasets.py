@@ -1,6 +1,6 @@
 """Datasets as stages see them: their parts, in the order of their manifests, and an identity for the plan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from dataproc.errors import UserError
 from pipelines.engine import state
 
 NOT_DOCUMENTS = {
+    "count": "counts of pretokens",
     "tokenizer": "a tokenizer",
     "pack": "token shards",
     "import": "token shards",
@@ -75,6 +76,28 @@ def folder_identities(folders: Sequence[str], resolve: Callable[[str], str]) -> 
         digest = xxhash.xxh3_128_hexdigest(storage.read_bytes(storage.join(opened, state.MANIFEST)))
         identities[folder] = {"manifest": digest}
     return identities
+
+
+def tokenizer_identity(folder: str, resolve: Callable[[str], str]) -> dict[str, Any]:
+    """As `folder_identities`, of a tokenizer folder. One that no stage made (it was imported or cut to size) has the
+    digest of its `training.json`, which holds those of what counts."""
+    opened = resolve(folder)
+    record = storage.join(opened, "training.json")
+    of_a_stage = any(storage.exists(storage.join(opened, name)) for name in (state.MANIFEST, state.STATE))
+    if of_a_stage or not storage.exists(record):
+        return folder_identities([folder], resolve)
+    return {folder: {"training": xxhash.xxh3_128_hexdigest(storage.read_bytes(record))}}
+
+
+def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mapping[str, str]) -> None:
+    """Raises UserError when a tokenizer has no special token for a role; `needed` says what for, by role."""
+    from tokenizer.files import read_tokenizer
+
+    roles = read_tokenizer(resolve(folder)).special.roles
+    for role, purpose in needed.items():
+        if role not in roles:
+            what = f"the tokenizer has no special token for the role '{role}', which {purpose}"
+            raise UserError(what, where=folder, mend="make or import it with one, or set what needs it otherwise")
 
 
 def total_counts(folders: Sequence[str], resolve: Callable[[str], str]) -> int:

@@ -47,6 +47,7 @@ RATES: Mapping[str, Rates] = {
     "dedup": Rates(105.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
     "spans": Rates(21.0, 1.0, 1.1, 700),
+    "count": Rates(80.0, 0.0, 0.07, 600),
     "tokenizer": Rates(25.0, 0.0, 0.07, 760),
     "pack": Rates(39.0, 1.0, 1.03, 640),
     "import": Rates(90.0, 1.0, 1.05, 800),
@@ -131,8 +132,9 @@ def _costs(stage: Stage, recipe: Recipe, taken: int, workers: int) -> tuple[int,
 def taken_folders(stage: Stage) -> list[str]:
     """The folders that a stage takes in, as written in its settings; text first."""
     settings = stage.settings
-    single = [getattr(settings, name) for name in ("shards", "tokenizer") if hasattr(settings, name)]
-    return [*getattr(settings, "datasets", ()), *single]
+    single = [name for field in ("shards", "tokenizer", "continue_from") if (name := getattr(settings, field, None))]
+    several = [name for field in ("datasets", "counts", "extend") for name in getattr(settings, field, ())]
+    return [*several, *single]
 
 
 def _bytes_taken(stage: Stage, recipe: Recipe, text: Mapping[str, int]) -> int:
@@ -140,6 +142,8 @@ def _bytes_taken(stage: Stage, recipe: Recipe, text: Mapping[str, int]) -> int:
     if isinstance(stage, TrainStage):
         return stage.tokens(_sequence_length(stage, recipe)) * TOKEN_BYTES
     datasets = getattr(stage.settings, "datasets", ())
+    if not datasets and not all(_is_there(stage, name) for name in taken_folders(stage)):
+        return 0
     if not datasets:
         return sum(phase.bytes for phase in stage.phases()) + _packed_away(stage)
     there = [name for name in datasets if _is_there(stage, name)]

@@ -12,6 +12,7 @@ from pipelines.recipe import Recipe
 Rows = list[tuple[str, str]]
 RULES_SHOWN = 6
 LOG_WIDTH = 100
+MOST_GROUPS = 8
 
 
 def summary_rows(manifest: Mapping[str, Any]) -> Rows:
@@ -40,7 +41,33 @@ def _dedup(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
 
 
 def _tokenizer(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
-    return [("ids", f"{facts['ids']:,}"), ("unique pretokens", f"{counts['unique_pretokens']:,}")]
+    return [
+        ("ids", f"{facts['ids']:,}"),
+        ("unique pretokens", f"{counts['unique_pretokens']:,}"),
+        *_balance(facts.get("balance", {})),
+    ]
+
+
+def _balance(balance: Mapping[str, Any]) -> Rows:
+    """What groups of documents were scaled by, where they were: the largest ones."""
+    scales = balance.get("scales", {})
+    if len(set(scales.values())) <= 1:
+        return []
+    groups = sorted(scales, key=lambda name: (-balance["groups"][name]["bytes"], name))[:MOST_GROUPS]
+    return [(f"  {name or '(none)'} counts", f"{scales[name] / 2**20:.3g} times") for name in groups]
+
+
+def _count(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    table = facts["table"]
+    dropped = table["dropped"]
+    left_out = f"{dropped['unique']:,}, {dropped['share']:.2%} of the text"
+    return [
+        ("documents", f"{table['documents']:,}"),
+        ("pretokens", f"{counts['pretokens']:,}"),
+        ("unique pretokens", f"{counts['unique_pretokens']:,}"),
+        *([(f"  left out, fewer than {table['min_count']}", left_out)] if table["min_count"] > 1 else []),
+        *([("groups by " + table["group_by"], f"{len(table['groups']):,}")] if table["group_by"] != "none" else []),
+    ]
 
 
 def _pack(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
@@ -126,6 +153,7 @@ DESCRIBE = {
     "dedup": _dedup,
     "query": _dedup,
     "spans": _spans,
+    "count": _count,
     "tokenizer": _tokenizer,
     "pack": _pack,
     "export": _export,

@@ -1,7 +1,12 @@
 """Text to token ids and back: Arrow strings in, Arrow lists of int32 out, and no Python object for each document.
 
-Text is cut into pretokens (`pretokens.py`); each is looked up in a cache, and only one not met before goes through the
-merges. Ids equal Hugging Face's on every text, with one intended difference: the spelling of a special token inside
+Text is cut into pretokens (`pretokens.py`), runs of Han and kana further (`cuts.py`); each piece is looked up, and only
+one not met before goes through the merges (`ranks.py`). It is looked for in two tables (`lookup.py`): a cache of what
+this process has met, and once for each piece in the warm table of the tokenizer's folder (`warm.py`), which has the
+commonest ones. The cache comes first, since it is smaller, and dense in what this text has: the other way round, later
+passes took a fifth longer. Keys are computed, and slots asked for, some hundred pieces before they are looked at.
+
+Ids equal Hugging Face's on every text, with one intended difference: the spelling of a special token inside
 text is text. Special ids come from code that knows what it marks, never from a document.
 
 A short pretoken is merged by scanning for its best pair; one longer than 48 bytes by a heap over linked symbols, so
@@ -18,79 +23,46 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataproc.errors import UserError
+from dataproc.storage import exists, join
+from tokenizer.cuts import joined_characters, pieces_of
 from tokenizer.files import TokenizerFiles, read_tokenizer
-from tokenizer.keys import SHORT, hash_of, kernel, kernel_part, key_of, prefetch, read_only
-from tokenizer.patterns import pattern_named
+from tokenizer.keys import KEY_MASKS, hash_of, kernel, kernel_step, masked_key, prefetch
+from tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
+from tokenizer.patterns import Pattern, pattern_named
 from tokenizer.pretokens import pretoken_blocks, read_text
-from tokenizer.ranks import SCANNED, Merges, encode_pretoken, enter_merges
+from tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
 from tokenizer.special import SpecialTokens
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.warm import WARM, WarmTable, no_warm_table, read_warm_table, whole_tokens
 
 SLOTS = 1 << 20
 ARENA = 1 << 22
 AHEAD = 128
 """Keys computed before the first of them is looked up."""
+FEW_MISSED = 2
+"""When more of so many were not in the cache, the warm table's slots are asked for ahead of use, too."""
 LONGEST_CACHED = 255
+LEAST_CUT = 9
+"""Runs of Han and kana are cut from so many bytes on: shorter ones are in the tables as they are."""
+NEVER = 1 << 62
 
 
 class Cache(NamedTuple):
-    """Pretokens met before and their ids.
+    """Pretokens met before. `used`: int64 (2,), slots and words of arena taken."""
 
-    Attributes:
-        slots: uint64 (SLOTS, 4): key (two words); length * 2^32 + how many ids, 0 when free; the ids themselves, when
-            a pretoken of up to 16 bytes has one or two, else their place in `arena`.
-        arena: int32, ids; after those of a pretoken of more than 16 bytes, its bytes, one each.
-        used: int64 (2,): slots, arena.
-    """
-
-    slots: np.ndarray
-    arena: np.ndarray
+    table: PretokenTable
     used: np.ndarray
 
 
-@kernel_part
-def remember(
-    slots: np.ndarray,
-    arena: np.ndarray,
-    used: np.ndarray,
-    slot: int,
-    low: np.uint64,
-    high: np.uint64,
-    data: np.ndarray,
-    start: int,
-    length: int,
-    ids: np.ndarray,
-    count: int,
-) -> None:
-    """Enters a pretoken and its ids in a free slot, for which there is room."""
-    slots[slot, 0] = low
-    slots[slot, 1] = high
-    slots[slot, 2] = (np.uint64(length) << np.uint64(32)) | np.uint64(count)
-    used[0] += 1
-    if length <= SHORT and count <= 2:
-        slots[slot, 3] = np.uint64(ids[0]) | (np.uint64(ids[count - 1]) << np.uint64(32))
-        return
-    top = used[1]
-    slots[slot, 3] = np.uint64(top)
-    for place in range(count):
-        arena[top + place] = ids[place]
-    top += count
-    if length > SHORT:
-        for place in range(length):
-            arena[top + place] = data[start + place]
-        top += length
-    used[1] = top
-
-
-@kernel_part
-def same_in_arena(arena: np.ndarray, first: int, data: np.ndarray, start: int, length: int) -> bool:
-    """Whether the pretoken remembered at `first` has these bytes."""
-    for place in range(length):  # noqa: SIM110 - kernels have no generators
-        if arena[first + place] != data[start + place]:
-            return False
-    return True
+@kernel_step
+def begin_anew(slots: np.ndarray, used: np.ndarray) -> None:
+    """Empties a table."""
+    for row in range(slots.shape[0]):
+        slots[row, 2] = 0
+    used[0] = used[1] = 0
 
 
 @kernel
@@ -98,20 +70,25 @@ def encode_spans(
     data: np.ndarray,
     start: int,
     ends: np.ndarray,
+    ahead: np.ndarray,
+    masks: np.ndarray,
     merges: Merges,
+    warm: PretokenTable,
     cache: Cache,
-    scratch: np.ndarray,
+    room: Room,
     offsets: np.ndarray,
     document: int,
     lists: np.ndarray,
     out: np.ndarray,
     filled: int,
 ) -> tuple[int, int]:
-    """Appends the ids of a block of pretokens to `out`, which has room for as many as they have bytes, and two more.
+    """Appends the ids of a block of pieces to `out`, which has room for as many as they have bytes, and two more.
 
     Args:
-        data, start, ends: the block, as `pretoken_blocks` gives it.
-        scratch: int32, as long as the longest pretoken.
+        data, start, ends: the block, as `pieces_of` gives it.
+        ahead: uint64 (AHEAD, 3), scratch: keys and their slots.
+        masks: `KEY_MASKS`.
+        room: for the longest piece.
         offsets: where documents start; `document` is the first whose end is not yet in `lists`.
         lists: int64 (documents + 1,), where each document's ids start in `out`.
         out: int32, of which `filled` are there.
@@ -119,61 +96,58 @@ def encode_spans(
     Returns:
         (document, filled) as they are then.
     """
-    slots, arena, used = cache
-    mask = np.int64(slots.shape[0] - 1)
-    keys = np.empty((AHEAD, 2), np.uint64)
-    places = np.empty(AHEAD, np.int64)
-    ranks = np.empty(SCANNED, np.uint64)
-    low_half = np.uint64(0xFFFFFFFF)
+    warm_slots, warm_arena, warm_bytes = warm
+    (slots, arena, arena_bytes), used = cache
+    ids = room.ids
+    warm_mask = np.uint64(warm_slots.shape[0] - 1)
+    mask = np.uint64(slots.shape[0] - 1)
     end_of_document = offsets[document + 1]
+    missed = np.int64(0)
     for first in range(0, ends.shape[0], AHEAD):
         last = min(first + AHEAD, ends.shape[0])
         begin = start
+        eager = missed > FEW_MISSED
+        missed = np.int64(0)
         for span in range(first, last):
-            low, high = key_of(data, begin, ends[span] - begin)
-            slot = np.int64(hash_of(low, high, ends[span] - begin) & np.uint64(mask))
-            prefetch(slots, slot)
-            keys[span - first, 0] = low
-            keys[span - first, 1] = high
-            places[span - first] = slot
-            begin = ends[span]
+            end = ends[span]
+            low, high = masked_key(data, begin, end - begin, masks)
+            hashed = hash_of(low, high, end - begin)
+            slot = hashed & mask
+            prefetch(slots, np.int64(slot))
+            if eager:
+                prefetch(warm_slots, np.int64(hashed & warm_mask))
+            ahead[span - first, 0] = low
+            ahead[span - first, 1] = high
+            ahead[span - first, 2] = slot
+            begin = end
         for span in range(first, last):
-            length = ends[span] - start
-            low = keys[span - first, 0]
-            high = keys[span - first, 1]
-            slot = places[span - first]
-            while True:
-                known = slots[slot, 2]
-                if known == 0:
-                    count = encode_pretoken(data, start, length, merges.byte_ids, merges.pairs, scratch, ranks)
-                    for place in range(count):
-                        out[filled + place] = scratch[place]
-                    if length <= LONGEST_CACHED:
-                        if used[1] + 2 * LONGEST_CACHED > arena.shape[0] or 4 * used[0] >= 3 * slots.shape[0]:
-                            for row in range(slots.shape[0]):
-                                slots[row, 2] = 0
-                            used[0] = used[1] = 0
-                            slot = places[span - first]
-                        remember(slots, arena, used, slot, low, high, data, start, length, scratch, count)
-                    break
-                if slots[slot, 0] == low and slots[slot, 1] == high and known >> np.uint64(32) == np.uint64(length):
-                    count = np.int64(known & low_half)
-                    value = slots[slot, 3]
-                    if length <= SHORT:
-                        if count <= 2:
-                            out[filled] = np.int32(value & low_half)
-                            out[filled + 1] = np.int32(value >> np.uint64(32))
-                            break
-                        known = np.uint64(0)
-                    elif same_in_arena(arena, np.int64(value) + count, data, start, length):
-                        known = np.uint64(0)
-                    if known == 0:
-                        for place in range(count):
-                            out[filled + place] = arena[np.int64(value) + place]
-                        break
-                slot = (slot + 1) & mask
-            filled += count
-            start = ends[span]
+            end = ends[span]
+            length = end - start
+            low = ahead[span - first, 0]
+            high = ahead[span - first, 1]
+            slot = find_pretoken(slots, arena_bytes, np.int64(ahead[span - first, 2]), low, high, data, start, length)
+            if slot >= 0:
+                filled += copy_ids(slots, arena, slot, out, filled)
+            else:
+                missed += 1
+                place = np.int64(hash_of(low, high, length) & warm_mask)
+                place = find_pretoken(warm_slots, warm_bytes, place, low, high, data, start, length)
+                if place >= 0:
+                    count = copy_ids(warm_slots, warm_arena, place, out, filled)
+                else:
+                    count = encode_pretoken(data, start, length, merges, room)
+                    for token in range(count):
+                        out[filled + token] = ids[token]
+                if length <= LONGEST_CACHED:
+                    if used[1] + 2 * LONGEST_CACHED > arena.shape[0] or 4 * used[0] >= 3 * slots.shape[0]:
+                        begin_anew(slots, used)
+                        slot = ~np.int64(hash_of(low, high, length) & mask)
+                    used[0] += 1
+                    used[1] = enter_pretoken(
+                        slots, arena, arena_bytes, ~slot, used[1], low, high, data, start, length, out, filled, count
+                    )
+                filled += count
+            start = end
             if start == end_of_document:
                 while document < offsets.shape[0] - 1 and offsets[document + 1] == start:
                     document += 1
@@ -183,38 +157,62 @@ def encode_spans(
     return document, filled
 
 
+def _spellings(vocabulary: Vocabulary, special: SpecialTokens) -> pa.LargeBinaryArray:
+    """The bytes of every id: of the model's own, else of the special token there, else null."""
+    own = vocabulary.tokens
+    rest = special.vocab_size - len(own)
+    tokens = pa.concat_arrays([own, pa.nulls(rest, pa.large_binary())]) if rest > 0 else own
+    gaps = pc.is_null(tokens).to_numpy(False)
+    texts = {token.id: token.text.encode() for token in special.tokens}
+    added = pa.array([texts.get(number) for number in np.flatnonzero(gaps).tolist()], pa.large_binary())
+    return pc.replace_with_mask(tokens, pa.array(gaps), added)
+
+
 class Tokenizer:
     """A trained tokenizer, ready to encode and decode.
 
     Attributes:
         vocabulary: the BPE model: bytes of its ids, merges.
         special: the special tokens: names, ids, roles.
-        pattern: name of the pretoken pattern.
+        pattern: how text is cut into pretokens.
         fingerprint: digest of `tokenizer.json`.
         vocab_size: ids in all, special ones included.
         model_rows: rows that a model's embedding should have: `vocab_size`, padded.
-        spellings: large_binary (vocab_size,), the bytes of each id; of a special one, its name.
+        spellings: large_binary (vocab_size,), the bytes of each id; of a special one, its name; null where none is.
+        warm: the table of common pretokens that it looks in first.
+        cutting: how `pieces_of` cuts pretokens further.
     """
 
-    def __init__(self, vocabulary: Vocabulary, special: SpecialTokens, pattern: str, fingerprint: str) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        special: SpecialTokens,
+        pattern: str | Pattern,
+        fingerprint: str,
+        warm: WarmTable | None = None,
+    ) -> None:
         self.vocabulary = vocabulary
         self.special = special
-        self.pattern = pattern_named(pattern).name
+        self.pattern = pattern_named(pattern)
         self.fingerprint = fingerprint
         self.vocab_size = special.vocab_size
         self.model_rows = special.model_rows
-        added = [token.text.encode() for token in special.tokens[vocabulary.specials :]]
-        self.spellings = pa.concat_arrays([vocabulary.tokens, pa.array(added, pa.large_binary())])
-        pairs = np.zeros((1 << (4 * len(vocabulary.merges)).bit_length(), 2), np.uint64)
-        enter_merges(read_only(vocabulary.merges.astype(np.int32)), pairs)
-        self._merges = Merges(pairs, read_only(vocabulary.byte_ids()))
+        self.spellings = _spellings(vocabulary, special)
+        self.warm = warm or (whole_tokens(vocabulary) if vocabulary.whole_first else no_warm_table())
+        self._merges = merge_tables(vocabulary.merges, vocabulary.ranks, vocabulary.byte_ids())
+        self.cutting = joined_characters(vocabulary.tokens), NEVER if vocabulary.whole_first else LEAST_CUT
         self._idle_caches: list[Cache] = []
 
     @classmethod
     def load(cls, folder: str) -> "Tokenizer":
-        """The tokenizer of a folder (path or URL). Raises UserError when it is not one, or not a known kind."""
+        """The tokenizer of a folder (path or URL), with its warm table where it has one.
+
+        Raises UserError when it is not one, not a known kind, or its warm table is damaged or another tokenizer's.
+        """
         files: TokenizerFiles = read_tokenizer(folder)
-        return cls(files.vocabulary, files.special, files.pattern, files.fingerprint)
+        path = join(folder, WARM)
+        warm = read_warm_table(path, files.fingerprint) if exists(path) else None
+        return cls(files.vocabulary, files.special, files.pattern, files.fingerprint, warm)
 
     def encode(self, texts: pa.Array) -> pa.LargeListArray:
         """The ids of each text: a string array without nulls in, large_list<int32> out.
@@ -236,25 +234,24 @@ class Tokenizer:
         size = int(offsets[-1] - offsets[0])
         out = np.empty(size // 3 + 1024, np.int32)
         lists = np.zeros(len(offsets), np.int64)
-        scratch = np.empty(1 << 10, np.int32)
+        ahead = np.empty((AHEAD, 3), np.uint64)
+        room = room_for(1 << 8)
         document = int(np.searchsorted(offsets, offsets[0], side="right")) - 1  # empty ones in front have no ids
         filled = 0
         try:
             cache = self._idle_caches.pop()
         except IndexError:
-            slots = np.zeros((SLOTS, 4), np.uint64)
-            cache = Cache(slots, np.empty(ARENA, np.int32), np.zeros(2, np.int64))
-        for start, ends in blocks:
+            cache = Cache(new_table(SLOTS, ARENA), np.zeros(2, np.int64))
+        for start, ends, longest in pieces_of(data, blocks, *self.cutting):
             if filled + ends[-1] - start + 2 > len(out):
                 larger = np.empty(int(filled + ends[-1] - start) + len(out) * 3 // 2 + 2, np.int32)
                 larger[:filled] = out[:filled]
                 out = larger
-            longest = max(int(ends[0]) - start, int(np.diff(ends).max(initial=0)))
-            if longest > len(scratch):
-                scratch = np.empty(longest, np.int32)
+            if longest > len(room.ids):
+                room = room_for(longest)
             document, filled = encode_spans(
-                *(data, start, ends),
-                *(self._merges, cache, scratch, offsets, document, lists, out, filled),
+                *(data, start, ends, ahead, KEY_MASKS, self._merges, self.warm.table, cache, room),
+                *(offsets, document, lists, out, filled),
             )
         self._idle_caches.append(cache)
         values = pa.Array.from_buffers(pa.int32(), filled, [None, pa.py_buffer(out[:filled])])
@@ -268,7 +265,12 @@ class Tokenizer:
         ids = np.asarray(ids)
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
             raise UserError(f"there are {self.vocab_size:,} token ids; {ids.min()} to {ids.max()} were to be decoded")
-        offsets, data = read_text(self.spellings.take(pa.array(ids.astype(np.int64))))
+        spelled = self.spellings.take(pa.array(ids.astype(np.int64)))
+        if spelled.null_count:
+            raise UserError(
+                f"no token has the id {ids[pc.is_null(spelled).to_numpy(False)][0]}, which was to be decoded"
+            )
+        offsets, data = read_text(spelled)
         return data[offsets[0] : offsets[-1]].tobytes()
 
     def token_bytes(self, token: int) -> bytes:

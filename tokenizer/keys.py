@@ -25,6 +25,13 @@ kernel = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True)
 kernel_part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
 """For one that only kernels call: without its wrappers a third of the compiling is saved."""
 
+kernel_step = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False)
+"""For one that only kernels call for each pretoken or byte, and that makes no array.
+
+Without this option (a private one of numba's) a call counts references to every array that it is given, by atomic
+additions that take longer than looking a pretoken up.
+"""
+
 SHORT = 16
 """Longest string, in bytes, whose key is the string itself."""
 
@@ -46,13 +53,18 @@ def load64(typing_context: Any, data: Any, index: Any) -> Any:
 
 @intrinsic
 def prefetch(typing_context: Any, slots: Any, index: Any) -> Any:
-    """Asks for row `index` of a C-contiguous 2-D array to be brought into the processor's cache; changes nothing."""
+    """Asks for row `index` of a C-contiguous array, a vector or a matrix, to be brought into the processor's cache.
+
+    Changes nothing.
+    """
     signature = types.void(slots, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        columns = builder.extract_value(array.shape, 1)
-        address = builder.gep(array.data, [builder.mul(arguments[1], columns)])
+        place = arguments[1]
+        if signature.args[0].ndim == 2:
+            place = builder.mul(place, builder.extract_value(array.shape, 1))
+        address = builder.gep(array.data, [place])
         pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [pointer, number, number, number]), "llvm.prefetch.p0"
@@ -64,7 +76,7 @@ def prefetch(typing_context: Any, slots: Any, index: Any) -> Any:
     return signature, generate
 
 
-@kernel_part
+@kernel_step
 def load_partial(data: np.ndarray, start: int, length: int) -> np.uint64:
     """The 1 to 8 bytes `data[start : start + length]` as the low bytes of a uint64."""
     if start + 8 <= data.shape[0]:
@@ -75,7 +87,7 @@ def load_partial(data: np.ndarray, start: int, length: int) -> np.uint64:
     return word
 
 
-@kernel_part
+@kernel_step
 def key_of(data: np.ndarray, start: int, length: int) -> tuple[np.uint64, np.uint64]:
     """The key of `data[start : start + length]`, two uint64. Equal keys and lengths up to 16 mean equal strings."""
     if length <= 8:
@@ -97,7 +109,24 @@ def key_of(data: np.ndarray, start: int, length: int) -> tuple[np.uint64, np.uin
         place = min(place + 8, last)
 
 
-@kernel_part
+BYTES_KEPT = [[(1 << 8 * min(length, 8)) - 1, (1 << 8 * max(length - 8, 0)) - 1] for length in range(SHORT + 1)]
+
+
+@kernel_step
+def masked_key(data: np.ndarray, start: int, length: int, masks: np.ndarray) -> tuple[np.uint64, np.uint64]:
+    """Another key, which has the same properties and hardly a branch: a short string's bytes, zeros behind them.
+
+    `masks` is `KEY_MASKS`.
+    """
+    if length <= SHORT and start + SHORT <= data.shape[0]:
+        return load64(data, start) & masks[length, 0], load64(data, start + 8) & masks[length, 1]
+    if length > SHORT:
+        return key_of(data, start, length)
+    low = load_partial(data, start, min(length, 8))
+    return low, load_partial(data, start + 8, length - 8) if length > 8 else np.uint64(0)
+
+
+@kernel_step
 def hash_of(low: np.uint64, high: np.uint64, length: int) -> np.uint64:
     """64 well-mixed bits of a key and its length, which counts as 255 when it is more."""
     mixed = low ^ (high * np.uint64(0xC2B2AE3D27D4EB4F)) ^ np.uint64(min(length, 255))
@@ -106,7 +135,7 @@ def hash_of(low: np.uint64, high: np.uint64, length: int) -> np.uint64:
     return mixed ^ (mixed >> np.uint64(32))
 
 
-@kernel_part
+@kernel_step
 def same_bytes(left: np.ndarray, left_start: int, right: np.ndarray, right_start: int, length: int) -> bool:
     """Whether two stretches of bytes are equal."""
     for place in range(length):  # noqa: SIM110 - kernels have no generators
@@ -123,3 +152,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
     view = np.require(array, requirements=["C", "A"]).view()
     view.flags.writeable = False
     return view
+
+
+KEY_MASKS = read_only(np.array(BYTES_KEPT, np.uint64))
+"""(17, 2): what `masked_key` keeps of two words of text at a string of so many bytes."""

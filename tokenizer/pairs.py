@@ -1,7 +1,6 @@
 """Counting pairs of neighbouring symbols: the hash table and the heap that BPE training lives on. Kernels.
 
-A word is its symbols in one int32 array: first how many there are, then their ids; merging shortens it in place. A
-pair of symbols is a key, 1 + left * 2^32 + right, in a hash table with open addressing that holds its count. The heap
+A pair of symbols is a key, 1 + left * 2^32 + right, in a hash table with open addressing that holds its count. The heap
 has four children a node and rows of (count, key, start, length): the commonest pair first, ties by lower key; start
 and length say where the words that hold the pair are listed. A listed word may have lost the pair since.
 """
@@ -11,18 +10,24 @@ from typing import NamedTuple
 import numpy as np
 
 from tokenizer.keys import Integer, kernel, kernel_part
+from tokenizer.words import Words
 
 
-class Words(NamedTuple):
-    """The unique pretokens, in their present state.
+class Pairs(NamedTuple):
+    """The pairs whose count reaches a threshold.
 
     Attributes:
-        table: int64 (W, 2), where a word's symbols are, and how often the word occurs.
-        symbols: int32, for each word its length and then its ids.
+        keys, counts: uint64 and int64 of the same length, a power of two: the hash table, at most half full.
+        heap: int64 (P, 4), rows of count, key, and the start and length of the pair's part of `lists`.
+        lists: int32, words by pair.
+        used: int64 (3,): rows of the heap, keys of the table, and the part of `lists` that are in use.
     """
 
-    table: np.ndarray
-    symbols: np.ndarray
+    keys: np.ndarray
+    counts: np.ndarray
+    heap: np.ndarray
+    lists: np.ndarray
+    used: np.ndarray
 
 
 @kernel_part
@@ -71,7 +76,10 @@ def count_pairs(words: Words, lengths: np.ndarray, longest: int) -> tuple[np.nda
     used = 0
     for word in range(table.shape[0]):
         start = table[word, 0] + 1
-        for place in range(start, start + symbols[start - 1] - 1):
+        end = start + symbols[start - 1] - 1
+        if 2 * (used + end - start) > keys.shape[0]:
+            keys, counts, used = move_pairs(keys, counts, 4 * (used + end - start), np.int64(1))
+        for place in range(start, end):
             left = np.int64(symbols[place])
             right = np.int64(symbols[place + 1])
             size = lengths[left] + lengths[right]
@@ -80,9 +88,6 @@ def count_pairs(words: Words, lengths: np.ndarray, longest: int) -> tuple[np.nda
             key = pair_key(left, right)
             slot = find_pair(keys, key)
             if keys[slot] == 0:
-                if 2 * used >= keys.shape[0]:
-                    keys, counts, used = move_pairs(keys, counts, 2 * keys.shape[0], np.int64(1))
-                    slot = find_pair(keys, key)
                 keys[slot] = key
                 used += 1
             counts[slot] += table[word, 1]
@@ -168,3 +173,24 @@ def taller(matrix: np.ndarray, used: int, rows: int) -> np.ndarray:
         for column in range(matrix.shape[1]):
             larger[row, column] = matrix[row, column]
     return larger
+
+
+def pairs_of(words: Words, lengths: np.ndarray, longest: int, threshold: int) -> Pairs:
+    """The pairs that reach the threshold now. `lengths` and `longest` are as in `count_pairs`."""
+    keys, counts = count_pairs(words, lengths, longest)
+    kept = int(np.count_nonzero(counts >= threshold))
+    keys, counts, _ = move_pairs(keys, counts, 4 * kept, threshold)
+    slots = np.flatnonzero(keys)
+    slots = slots[np.lexsort((keys[slots], -counts[slots]))]  # rows in order are a heap
+    heap = np.zeros((kept, 4), np.int64)
+    heap[:, 0] = counts[slots]
+    heap[:, 1] = keys[slots].astype(np.int64)
+    rows = np.zeros(len(keys), np.int64)
+    rows[slots] = np.arange(kept)
+    list_words(words, keys, heap, rows, np.empty(0, np.int32))
+    ends = np.cumsum(heap[:, 3])
+    lists = np.empty(int(ends[-1]) if kept else 0, np.int32)
+    heap[:, 2] = ends - heap[:, 3]
+    heap[:, 3] = 0
+    list_words(words, keys, heap, rows, lists)
+    return Pairs(keys, counts, heap, lists, np.array([kept, kept, len(lists)], np.int64))

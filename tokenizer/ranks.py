@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_part
+from tokenizer.keys import Integer, kernel, kernel_step, read_only
 
 SCANNED = 48
 """Longest pretoken, in bytes, that is merged by scanning."""
@@ -20,13 +20,41 @@ class Merges(NamedTuple):
     Attributes:
         pairs: uint64 (2^n, 2), a hash table: 1 + left * 2^32 + right, then rank * 2^32 + new id.
         byte_ids: int32 (256,), the id of each byte.
+        byte_pairs: uint64 (65,536,), for each two bytes what `rank_and_id` says of them: where every merging begins.
     """
 
     pairs: np.ndarray
     byte_ids: np.ndarray
+    byte_pairs: np.ndarray
 
 
-@kernel_part
+class Room(NamedTuple):
+    """Memory to merge a pretoken in.
+
+    Attributes:
+        ids: int32 (longest,).
+        ranks: uint64 (SCANNED,), for scanning.
+        links: int32 (2, longest + 1), and `heap`, uint64 (3 * longest,), for what is not scanned.
+    """
+
+    ids: np.ndarray
+    ranks: np.ndarray
+    links: np.ndarray
+    heap: np.ndarray
+
+
+def room_for(longest: int) -> Room:
+    """Room for pretokens of up to so many bytes."""
+    linked = longest if longest > SCANNED else 0
+    return Room(
+        np.empty(longest, np.int32),
+        np.empty(SCANNED, np.uint64),
+        np.empty((2, linked + 1), np.int32),
+        np.empty(3 * linked, np.uint64),
+    )
+
+
+@kernel_step
 def find_merge(pairs: np.ndarray, key: np.uint64) -> Integer:
     """The row of a pair (1 + left * 2^32 + right), or the free one where it belongs."""
     mask = np.int64(pairs.shape[0] - 1)
@@ -37,7 +65,7 @@ def find_merge(pairs: np.ndarray, key: np.uint64) -> Integer:
     return row
 
 
-@kernel_part
+@kernel_step
 def rank_and_id(pairs: np.ndarray, left: int, right: int) -> np.uint64:
     """rank * 2^32 + new id of a merge, all ones if there is none; lower ranks apply first."""
     row = find_merge(pairs, ((np.uint64(left) << np.uint64(32)) | np.uint64(right)) + np.uint64(1))
@@ -45,20 +73,41 @@ def rank_and_id(pairs: np.ndarray, left: int, right: int) -> np.uint64:
 
 
 @kernel
-def enter_merges(merges: np.ndarray, pairs: np.ndarray) -> None:
-    """Fills the table; of two merges of one pair the later holds, as in the original."""
-    for rank in range(merges.shape[0]):
-        key = ((np.uint64(merges[rank, 0]) << np.uint64(32)) | np.uint64(merges[rank, 1])) + np.uint64(1)
-        row = find_merge(pairs, key)
-        pairs[row, 0] = key
-        pairs[row, 1] = (np.uint64(rank) << np.uint64(32)) | np.uint64(merges[rank, 2])
+def enter_merges(merges: np.ndarray, ranks: np.ndarray, tables: Merges) -> None:
+    """Fills `pairs` and `byte_pairs`; of two merges of one pair the later holds, as in the original.
+
+    Args:
+        merges: int32 (M, 3): left, right, new id.
+        ranks: int32 (M,), their priorities.
+        tables: with zeros in `pairs`.
+    """
+    pairs, byte_ids, byte_pairs = tables
+    for row in range(merges.shape[0]):
+        key = ((np.uint64(merges[row, 0]) << np.uint64(32)) | np.uint64(merges[row, 1])) + np.uint64(1)
+        place = find_merge(pairs, key)
+        pairs[place, 0] = key
+        pairs[place, 1] = (np.uint64(ranks[row]) << np.uint64(32)) | np.uint64(merges[row, 2])
+    for left in range(256):
+        for right in range(256):
+            byte_pairs[256 * left + right] = rank_and_id(pairs, np.int64(byte_ids[left]), np.int64(byte_ids[right]))
 
 
-@kernel_part
+def merge_tables(merges: np.ndarray, ranks: np.ndarray | None, byte_ids: np.ndarray) -> Merges:
+    """The tables of a vocabulary's merges (int32, (M, 3)), whose priorities are their rows where `ranks` is None."""
+    if ranks is None:
+        ranks = np.arange(len(merges))
+    pairs = np.zeros((1 << (2 * len(merges)).bit_length(), 2), np.uint64)
+    tables = Merges(pairs, read_only(byte_ids), np.empty(1 << 16, np.uint64))
+    enter_merges(read_only(merges.astype(np.int32)), read_only(ranks.astype(np.int32)), tables)
+    return tables
+
+
+@kernel_step
 def merge_scanning(count: int, ids: np.ndarray, ranks: np.ndarray, pairs: np.ndarray) -> int:
-    """Merges the first `count` ids in place; returns how many are left. Quadratic in `count`."""
-    for place in range(count - 1):
-        ranks[place] = rank_and_id(pairs, np.int64(ids[place]), np.int64(ids[place + 1]))
+    """Merges the first `count` ids in place; returns how many are left. Quadratic in `count`.
+
+    `ranks` has, of each pair of neighbours, what `rank_and_id` says of it.
+    """
     while count > 1:
         best = 0
         for place in range(1, count - 1):
@@ -78,7 +127,7 @@ def merge_scanning(count: int, ids: np.ndarray, ranks: np.ndarray, pairs: np.nda
     return count
 
 
-@kernel_part
+@kernel_step
 def push(heap: np.ndarray, size: int, entry: np.uint64) -> None:
     """Adds an entry to a binary heap, least first."""
     place = size
@@ -88,7 +137,7 @@ def push(heap: np.ndarray, size: int, entry: np.uint64) -> None:
     heap[place] = entry
 
 
-@kernel_part
+@kernel_step
 def drop_least(heap: np.ndarray, size: int) -> None:
     """Takes the least entry off a binary heap of `size`; the last one is the one out of place."""
     entry = heap[size - 1]
@@ -104,12 +153,11 @@ def drop_least(heap: np.ndarray, size: int) -> None:
     heap[place] = entry
 
 
-@kernel_part
-def merge_with_heap(count: int, ids: np.ndarray, pairs: np.ndarray) -> int:
+@kernel_step
+def merge_with_heap(count: int, ids: np.ndarray, links: np.ndarray, heap: np.ndarray, pairs: np.ndarray) -> int:
     """As `merge_scanning`, in time n log n. Heap entries are rank * 2^32 + place, so ties go to the left, as there."""
-    after = np.empty(count + 1, np.int32)  # the next symbol; an erased one points to itself
-    ahead = np.empty(count + 1, np.int32)  # the one before
-    heap = np.empty(3 * count, np.uint64)
+    after = links[0]  # the next symbol; an erased one points to itself
+    ahead = links[1]  # the one before
     size = 0
     high = ~np.uint64(0xFFFFFFFF)
     for place in range(count):
@@ -153,19 +201,15 @@ def merge_with_heap(count: int, ids: np.ndarray, pairs: np.ndarray) -> int:
     return kept
 
 
-@kernel_part
-def encode_pretoken(
-    data: np.ndarray,
-    start: int,
-    length: int,
-    byte_ids: np.ndarray,
-    pairs: np.ndarray,
-    ids: np.ndarray,
-    ranks: np.ndarray,
-) -> int:
-    """Writes the ids of one pretoken to the front of `ids`, which has room for `length`; returns how many."""
+@kernel_step
+def encode_pretoken(data: np.ndarray, start: int, length: int, merges: Merges, room: Room) -> int:
+    """Writes the ids of one pretoken to the front of `room.ids`; returns how many."""
+    pairs, byte_ids, byte_pairs = merges
+    ids, ranks, links, heap = room
     for place in range(length):
         ids[place] = byte_ids[data[start + place]]
-    if length <= SCANNED:
-        return merge_scanning(length, ids, ranks, pairs)
-    return merge_with_heap(length, ids, pairs)
+    if length > SCANNED:
+        return merge_with_heap(length, ids, links, heap, pairs)
+    for place in range(length - 1):
+        ranks[place] = byte_pairs[256 * np.int64(data[start + place]) + np.int64(data[start + place + 1])]
+    return merge_scanning(length, ids, ranks, pairs)

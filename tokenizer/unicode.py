@@ -18,7 +18,7 @@ import numpy as np
 
 from dataproc.cache import user_cache_folder
 from dataproc.storage import commit_bytes
-from tokenizer.keys import Integer, kernel_part, read_only
+from tokenizer.keys import Integer, kernel_step, read_only
 
 LETTER, NUMBER, MARKED, SPACE, HAN, COMBINING, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
 """Class bits: letter or mark; number; punctuation or symbol; white space; member of DeepSeek-V3's Han and kana; mark
@@ -77,7 +77,7 @@ def unicode_classes() -> np.ndarray:
     return read_only(classes)
 
 
-@kernel_part
+@kernel_step
 def decode_at(data: np.ndarray, i: int, n: int) -> tuple[Integer, Integer]:
     """(code point, bytes) of the UTF-8 character at `i`; one cut off by the end `n` counts as an unassigned one."""
     lead = np.int64(data[i])

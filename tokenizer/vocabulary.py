@@ -1,14 +1,19 @@
 """What BPE training makes and encoding uses: the bytes of each id, and the merges in their order.
 
-Ids follow Hugging Face's trainer: special tokens, then the 256 bytes, then one for each merge that spelled something
-new. The bytes are in the order of the characters that byte-level vocabularies (GPT-2's and all since) write for them.
+Ids that we train follow Hugging Face's trainer: special tokens, then the 256 bytes, then one for each merge that
+spelled something new. The bytes are in the order of the characters that byte-level vocabularies (GPT-2's and all since)
+write for them. A vocabulary from elsewhere may have its bytes anywhere, gaps among its ids, and two rules of its own: a
+piece that is a token as it stands is not merged (`whole_first`), and merges of equal or unordered priority (`ranks`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.errors import UserError
 
 PRINTABLE = frozenset((*range(33, 127), *range(161, 173), *range(174, 256)))
 """Bytes that the byte-level alphabet spells as the character of the same number."""
@@ -29,23 +34,53 @@ def alphabet() -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A trained byte-level BPE model.
+    """A byte-level BPE model.
 
     Attributes:
-        tokens: large_binary, the bytes of each id (of a special token: its spelling in UTF-8).
+        tokens: large_binary, the bytes of each id (of a special token: its spelling in UTF-8); null at ids that the
+            model does not have, such as those of special tokens that stand among the others.
         merges: int32 (M, 3): left id, right id, id of the two together; earlier merges apply first.
         specials: how many of the first ids are special tokens, which no text yields.
+        whole_first: a pretoken that is a token as it stands gets its id without merging.
+        ranks: int32 (M,), the priority of each merge where it is not its row; lower ones apply first. tiktoken's rule
+            is that any pair may merge whose bytes together are a token, at that token's id.
     """
 
     tokens: pa.LargeBinaryArray
     merges: np.ndarray
     specials: int
+    whole_first: bool = False
+    ranks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def byte_ids(self) -> np.ndarray:
-        """The id of each of the 256 bytes, int32."""
-        ids = np.empty(256, np.int32)
-        ids[list(alphabet())] = np.arange(self.specials, self.specials + 256)
+        """The id of each of the 256 bytes, int32. Raises UserError when one has none."""
+        ordinary = self.tokens[self.specials :]
+        numbers = np.flatnonzero(pc.fill_null(pc.equal(pc.binary_length(ordinary), 1), False).to_numpy(False))
+        ids = np.full(256, -1, np.int32)
+        spelled = b"".join(ordinary.take(pa.array(numbers)).to_pylist())
+        ids[np.frombuffer(spelled, np.uint8)] = numbers + self.specials
+        if len(missing := np.flatnonzero(ids < 0)):
+            raise UserError(
+                f"no token for the byte {missing[0]:#04x}", where="the vocabulary", mend="all 256 are needed"
+            )
         return ids
+
+    def prefix(self, size: int) -> "Vocabulary":
+        """The vocabulary with the first `size` ids: what training stops at when asked for so many.
+
+        Raises UserError when there are not so many, or the 256 bytes are not among them.
+        """
+        least = int(self.byte_ids().max()) + 1
+        if not least <= size <= len(self):
+            raise UserError(
+                f"a vocabulary of {len(self):,} ids has no prefix of {size:,}", mend=f"{least:,} is the least"
+            )
+        kept = np.flatnonzero((self.merges < size).all(axis=1))
+        # Training ends with the last new token: a merge that spelled an older one again came later, or not at all.
+        _, first = np.unique(self.merges[kept, 2], return_index=True)
+        kept = kept[: int(first.max(initial=-1)) + 1]
+        ranks = None if self.ranks is None else self.ranks[kept]
+        return replace(self, tokens=self.tokens[:size], merges=self.merges[kept], ranks=ranks)

@@ -5,26 +5,28 @@ fraction of a second. The command line calls this in a process of its own on fir
 tiny inputs, so that the kernels' argument types are by construction those that are used.
 """
 
+from itertools import product
+
 import numpy as np
 import pyarrow as pa
 
 from tokenizer.boundary import boundary_table, split_joined
 from tokenizer.bpe import train_merges
-from tokenizer.counts import Counter, partition
+from tokenizer.count_warmup import compile_counts
 from tokenizer.encoder import Tokenizer
 from tokenizer.special import layout_named
+from tokenizer.warm import common_pieces, table_of
 
 
 def compile_kernels() -> None:
     """Runs every kernel once. Builds the Unicode tables, too, if they are not there yet."""
-    words = [f"{letter}{number:04}x" for letter in "abcdefghijklm" for number in range(10_000)]
+    words = ["".join(letters) for letters in product("abcdefghijklmnop", repeat=4)]  # so many that tables grow
     texts = pa.array([" ".join(words), "One line.\nAnother one: 中文, " + "x" * 100 + ".\n" * 9, ""], pa.large_string())
-    counter = Counter()
-    counter.add_texts(texts)  # enough unique pretokens for the table to grow
-    table = counter.result()
-    counter.add_counts(partition(table, 2)[0])
+    table = compile_counts(texts)
     layout = layout_named("compact")
     vocabulary = train_merges(table, layout.model_size(600), list(layout.first))
     tokenizer = Tokenizer(vocabulary, layout.tokens(len(vocabulary)), "deepseek-v3", fingerprint="")
+    pieces = common_pieces(tokenizer, table, 100)
+    table_of(pieces, tokenizer.encode_pieces(pieces))
     rows = tokenizer.encode(texts)
     split_joined(rows, np.zeros(len(rows), np.uint64), 0.5, boundary_table(tokenizer))

@@ -67,7 +67,11 @@ def model_options(model: type[BaseModel], positional: Sequence[str] = ()) -> dic
         if name in positional:
             several = get_origin(kind) is tuple
             annotation: Any = list[str] if several else str
-            options[name] = (Annotated[annotation, typer.Argument(help=text, metavar=name.upper())], ...)
+            argument = typer.Argument(help=text, metavar=name.upper())
+            if field.is_required():
+                options[name] = (Annotated[annotation, argument], ...)
+            else:
+                options[name] = (Annotated[annotation | None, argument], None)
         elif kind is bool:
             flag = name.replace("_", "-")
             options[name] = (Annotated[bool, typer.Option(f"--{flag}/--no-{flag}", help=text)], field.default)

@@ -71,6 +71,12 @@ COMMANDS = {
         "corpusmill train shards --output run --preset laptop --steps 300",
         "Train a DeepSeek-V3-shaped model on shards; resumes from its last checkpoint.",
     ),
+    "count": StageCommand(
+        ("datasets",),
+        "COUNTS",
+        "corpusmill tokenizer count unique --output counts --group-by language",
+        "Count pretokens into a table that any vocabulary can be learned from, and that more text can be added to.",
+    ),
     "tokenizer": StageCommand(
         ("datasets",),
         "TOKENIZER",

@@ -1,4 +1,4 @@
-"""`corpusmill tokenizer train|encode|decode|show|report`."""
+"""`corpusmill tokenizer train|count|encode|decode|show|report|import|shrink`."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ import typer
 from dataproc.errors import UserError
 from pipelines.cli.apps import group_app, help_text
 from pipelines.cli.stages import stage_command
+from pipelines.cli.tokenizer_files import COMMANDS
 
 HELP = """Train a byte-level BPE tokenizer; encode, decode, look into it and report.
 
@@ -27,8 +28,12 @@ def app_for(name: str) -> typer.Typer:
     app = group_app(HELP)
     train, text = stage_command("tokenizer")
     app.command("train", help=help_text(text))(train)
+    count, counting = stage_command("count")
+    app.command("count", help=help_text(counting))(count)
     for function in (_encode, _decode, _show, _report):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
+    for command, function in COMMANDS.items():
+        app.command(command, help=help_text(function.__doc__ or ""))(function)
     return app
 
 
@@ -147,11 +152,17 @@ def _show(
 
 
 def _report(
-    tokenizer: Annotated[str, typer.Argument(help="a tokenizer folder, or a tokenizer.json", metavar="TOKENIZER")],
+    tokenizer: Annotated[
+        str, typer.Argument(help="a tokenizer folder, a tokenizer.json, or tiktoken's ranks", metavar="TOKENIZER")
+    ],
     datasets: Annotated[list[str], typer.Argument(help="datasets of documents to measure on", metavar="DATASET...")],
     against: Annotated[
         list[str] | None,
         typer.Option(help="another tokenizer to compare with; may be given again", metavar="FILE_OR_FOLDER"),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="how a file of tiktoken's ranks cuts text: a preset (cl100k, …)", metavar="PATTERN"),
     ] = None,
     html: Annotated[
         str | None, typer.Option(help="write a page with charts; into a folder it goes as report.html", metavar="PATH")
@@ -163,8 +174,8 @@ def _report(
 
     Also what the vocabulary is made of, its longest tokens, and those that no document, or hardly one, uses. Exits with
     1 if a document does not come back from the ids of TOKENIZER; what becomes of the others is only told. Tokenizers
-    that are not ours are run by Hugging Face's library, which takes its time. Nothing is written unless asked for:
-    `--html TOKENIZER` puts report.html into the tokenizer folder.
+    that cannot be imported are run by Hugging Face's library, which takes its time. Nothing is written unless asked
+    for: `--html TOKENIZER` puts report.html into the tokenizer folder.
 
     Example: corpusmill tokenizer report tokenizer unique --against other/tokenizer.json --html tokenizer
     """
@@ -177,7 +188,7 @@ def _report(
 
     if html:
         require_charts()
-    opened = [open_tokenizer(path) for path in (tokenizer, *(against or ()))]
+    opened = [open_tokenizer(path, pattern) for path in (tokenizer, *(against or ()))]
     told = measure_datasets(opened, datasets, make_progress(), workers)
     print_tables(told)
     if as_json:

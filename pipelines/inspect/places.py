@@ -21,6 +21,7 @@ MAKES = {
     "filter": "dataset",
     "dedup": "dataset",
     "spans": "dataset",
+    "count": "counts",
     "tokenizer": "tokenizer",
     "pack": "shards",
     "import": "shards",

@@ -18,24 +18,33 @@ from dataproc.errors import UserError
 from pipelines.datasets import list_parts
 from pipelines.engine.progress import Progress
 from tokenizer.encoder import Tokenizer
-from tokenizer.files import TOKENIZER, TRAINING
+from tokenizer.files import TRAINING, TokenizerFiles
+from tokenizer.foreign import read_bounded
+from tokenizer.importing import found_file, import_tokenizer, is_json
 from tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
+from tokenizer.patterns import Pattern
 from tokenizer.report import READ, Measures, measure, report
 
 
-def open_tokenizer(path: str) -> Measurable:
-    """A tokenizer folder of ours, or any folder with a `tokenizer.json`, or such a file. Raises UserError.
+def open_tokenizer(path: str, pattern: str | Pattern | None = None) -> Measurable:
+    """A tokenizer folder of ours, or any folder or file that holds a `tokenizer.json` or tiktoken's ranks.
 
-    Its name is the path as it is given.
+    Its name is the path as it is given. What can be imported is measured as ours are; any other `tokenizer.json` is run
+    by Hugging Face's library. `pattern` says how a file of ranks cuts text. Raises UserError.
     """
     if storage.exists(storage.join(path, TRAINING)):
         return OurTokenizer(path, Tokenizer.load(path))
-    inside = storage.join(path, TOKENIZER)
-    if storage.exists(inside):
-        return HuggingFaceTokenizer(path, inside)
-    if not storage.exists(path):
-        raise UserError("no such tokenizer", where=path, mend="give a tokenizer folder or a tokenizer file")
-    return HuggingFaceTokenizer(path, path)
+    file = found_file(path)
+    if not is_json(read_bounded(file)):
+        return OurTokenizer(path, _loaded(import_tokenizer(file, pattern)))
+    try:
+        return OurTokenizer(path, _loaded(import_tokenizer(file)))
+    except UserError:  # no byte-level BPE, or not by our rules: the library's own business
+        return HuggingFaceTokenizer(path, file)
+
+
+def _loaded(files: TokenizerFiles) -> Tokenizer:
+    return Tokenizer(files.vocabulary, files.special, files.pattern, files.fingerprint)
 
 
 def measure_datasets(

@@ -10,6 +10,7 @@ STAGES = {
     "ingest": "pipelines.stages.ingest:IngestStage",
     "filter": "pipelines.stages.filter:FilterStage",
     "dedup": "pipelines.stages.dedup:DedupStage",
+    "count": "pipelines.stages.count:CountStage",
     "tokenizer": "pipelines.stages.tokenizer:TokenizerStage",
     "pack": "pipelines.stages.pack:PackStage",
     "spans": "pipelines.stages.spans:SpansStage",

@@ -15,12 +15,13 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field
 
 from dataproc import storage
-from pipelines.datasets import folder_identities, listed
+from pipelines.datasets import check_roles_needed, listed, tokenizer_identity
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.task import Task
 from pipelines.stages.gathering import gather_tasks
 
 HELD_BACK = "validation"
+ENDS = {"eos": "ends documents", "pad": "fills sequences up"}
 _ENDING = re.compile(r"\.(bin|idx|parquet|arrow)$")
 COUNTS = (
     "documents_in", "kept", "tokens", "sequences", "padding", "validation_documents", "validation_sequences",
@@ -60,9 +61,10 @@ class ImportStage(Stage):
 
     def inputs(self) -> dict[str, Any]:
         found = {path: _identities(self.resolve(path)) for path in self.settings.paths}
-        return found | folder_identities([self.settings.tokenizer], self.resolve)
+        return found | tokenizer_identity(self.settings.tokenizer, self.resolve)
 
     def check_inputs(self, folder: str) -> None:
+        check_roles_needed(self.settings.tokenizer, self.resolve, ENDS)
         self._tasks({})
 
     def phases(self) -> list[PhasePlan]:

@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
 
-from pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from pipelines.datasets import (
+    PartReference,
+    check_roles_needed,
+    folder_identities,
+    list_parts,
+    listed,
+    tokenizer_identity,
+)
 from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from pipelines.engine.task import Task
 from pipelines.stages.gathering import gather_tasks
@@ -83,9 +90,21 @@ class PackStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         list_parts(self.settings.datasets, self.resolve)
+        check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
+
+    def roles(self) -> dict[str, str]:
+        """What special tokens the settings need, and what for."""
+        settings = self.settings
+        roles = {"eos": "ends documents", "pad": "fills sequences up"}
+        if settings.bos:
+            roles |= {"bos": "begins documents (bos)"}
+        if settings.fim_rate > 0 or any(rate > 0 for rate in settings.fim_rates.values()):
+            roles |= dict.fromkeys(("fim_begin", "fim_hole", "fim_end"), "fills in the middle (fim_rate)")
+        return roles
 
     def inputs(self) -> dict[str, Any]:
-        return folder_identities([*self.settings.datasets, self.settings.tokenizer], self.resolve)
+        datasets = folder_identities(self.settings.datasets, self.resolve)
+        return datasets | tokenizer_identity(self.settings.tokenizer, self.resolve)
 
     def windows(self) -> list[list[PartReference]]:
         """Consecutive parts that are packed together."""

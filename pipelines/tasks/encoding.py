@@ -67,15 +67,9 @@ def load_encoder(folder: str) -> Encoder:
     first_byte = pc.binary_slice(spelled, 0, 1).cast(pa.binary()).fill_null(b"")
     starts = [byte == b"" or byte[0] & 0xC0 != 0x80 for byte in first_byte.to_pylist()]
     roles = tokenizer.special
-    special = SpecialIds(
-        eos=roles.eos,
-        pad=roles.pad,
-        bos=roles.bos,
-        fim_begin=roles.fim_begin,
-        fim_hole=roles.fim_hole,
-        fim_end=roles.fim_end,
-    )
-    lengths = pc.binary_length(spelled).to_numpy().astype(np.int64)
+    others = {role: roles.roles.get(role) for role in ("bos", "fim_begin", "fim_hole", "fim_end")}
+    special = SpecialIds(eos=roles.eos, pad=roles.pad, **others)
+    lengths = pc.binary_length(spelled).fill_null(0).to_numpy().astype(np.int64)
     return Encoder(tokenizer, boundary_table(tokenizer), special, lengths, np.array(starts, bool))
 
 

@@ -46,7 +46,7 @@ def write_vocabulary(task: TaskContext) -> dict[str, Any]:
     tokenizer = load_encoder(task.arguments["tokenizer"]).tokenizer
     numbers = np.arange(tokenizer.vocab_size, dtype=np.int32)
     special = np.isin(numbers, list(tokenizer.special.ids.values()))
-    spelled = tokenizer.spellings.cast(pa.binary())
+    spelled = tokenizer.spellings.fill_null(b"").cast(pa.binary())  # an id that there is not spells nothing
     table = pa.table({"id": pa.array(numbers), "bytes": spelled, "special": pa.array(special)})
     entry = {"path": "vocabulary.parquet"} | write_table(task.path("vocabulary.parquet"), table)
     return {"files": [entry], "fingerprint": tokenizer.fingerprint}

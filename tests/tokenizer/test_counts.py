@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dataproc.errors import UserError
 from tokenizer import counts
-from tokenizer.counts import Counter, PretokenCounts, count_pretokens, gather, in_order, merge, partition
+from tokenizer.counts import PretokenCounts, count_pretokens, gather, in_order, merge, partition
 from tokenizer.pretokens import pretokens
 
 
@@ -93,22 +93,12 @@ def test_tables_round_trip_through_arrow() -> None:
     assert len(merge([])) == len(gather([])) == 0
 
 
-def test_a_counter_grows_within_its_bound() -> None:
-    counter = Counter()
-    for first in range(0, 200_000, 40_000):
-        words = np.char.add("q", np.char.mod("%d", np.arange(first, first + 40_000)))
-        letters = [word.translate(str.maketrans("0123456789", "abcdefghij")) for word in words.tolist()]
-        counter.add_texts(texts_of(["\n".join(letters)] * 2))
-    assert counter.unique == 200_001
-    assert counter.memory_bytes < 180 * counter.unique + 10 * counter.unique
-    table = counter.result()
-    assert table.counts[0] == 2 * 5 * 39_999 and set(table.counts[1:].tolist()) == {2}
-    counter.add_texts(texts_of(["qa"]))
-    assert counter.result().counts[1] == 3
-
-
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="deepseek-v3"):
-        Counter("nothing known")
+        count_pretokens(texts_of(["a"]), "nothing known")
+    most = in_order(pa.array([b"a"], pa.large_binary()), np.array([2**62], np.int64))
+    assert listed(merge([most, in_order(most.pretokens, most.counts - 1)])) == [(b"a", 2**63 - 1)]
+    with pytest.raises(UserError, match="passes 2\\^63"):
+        merge([most, most])
     with pytest.raises(ValueError):
         partition(merge([]), 0)

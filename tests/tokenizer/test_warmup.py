@@ -12,7 +12,10 @@ from tokenizer.bpe import train_merges
 from tokenizer.counts import count_pretokens, merge, partition
 from tokenizer.warmup import compile_kernels
 
-MODULES = ("keys", "pretokens", "counts", "pairs", "merges", "ranks", "encoder", "boundary")
+MODULES = (
+    *("keys", "pretokens", "count_table", "count_merge", "byte_order", "pairs", "merges"),
+    *("ranks", "cuts", "lookup", "encoder", "boundary"),
+)
 ON_FIRST_USE = {"walk_gpt2", "walk_words", "walk_cased_words"}  # the walkers of patterns that few train with
 
 
@@ -38,4 +41,5 @@ def test_every_kernel_is_compiled_and_none_again(source_texts: list[str], folder
     split, _ = split_joined(rows, keys, 0.1, boundary_table(tokenizer))
     tokenizer.decode(split.values.to_numpy())
     assert signatures() == before
-    assert len(before) == 13 and set(before.values()) == {1}, before
+    assert {"encode_spans", "fill_table", "mark_joined", "count_spans", "walk_deepseek_v3"} <= set(before), before
+    assert set(before.values()) == {1}, {name for name, number in before.items() if number != 1}

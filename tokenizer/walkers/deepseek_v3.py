@@ -4,46 +4,77 @@ The splits (`tokenizer/patterns.py`) need only a few Unicode classes, so one pas
 backtracking regex engine that manages 2 MB/s. What makes one pass enough: numbers and runs of Han and kana are hard
 borders for the third expression, which sees each stretch between them as a text of its own. So every run stops at a
 character of another region, and a space run before a border keeps its last space ("end of text").
+
+What stands before a pretoken has no part in where it ends. So wherever one starts, ASCII is cut 64 bytes at a time
+(`starts_in`), up to the last start that is certain; the rest, and all other text, goes one pretoken at a time
+(`next_end`).
 """
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_part, load64
+from tokenizer.keys import Integer, kernel, kernel_step
 from tokenizer.unicode import HAN, LETTER, MARKED, NUMBER, SPACE, decode_at
+from tokenizer.walkers.masks import WIDTH, Masks, class_masks, leading_zeros, trailing_zeros
+from tokenizer.walkers.runs import skip_ascii_letters
+
+FOLD = np.uint64(0x2020202020202020)
+"""Has `skip_ascii_letters` take capitals for small letters."""
 
 
-@kernel_part
-def skip_ascii_letters(data: np.ndarray, i: int, n: int) -> int:
-    """The first place from `i` on that holds no ASCII letter, or `n`; eight bytes at a time while they fit."""
-    high_bits = np.uint64(0x8080808080808080)
-    while i + 8 <= n:
-        word = load64(data, i)
-        lower = (word | np.uint64(0x2020202020202020)) & np.uint64(0x7F7F7F7F7F7F7F7F)
-        at_least_a = lower + np.uint64(0x1F1F1F1F1F1F1F1F)  # the high bit of a byte says: >= 'a'
-        above_z = lower + np.uint64(0x0505050505050505)
-        others = ~(at_least_a & ~above_z & ~word) & high_bits
-        if others != np.uint64(0):
-            if others & np.uint64(0xFFFFFFFF) == np.uint64(0):
-                i += 4
-                others >>= np.uint64(32)
-            if others & np.uint64(0xFFFF) == np.uint64(0):
-                i += 2
-                others >>= np.uint64(16)
-            if others & np.uint64(0xFF) == np.uint64(0):
-                i += 1
-            return i
-        i += 8
-    while i < n and np.uint8((data[i] | 0x20) - 0x61) < 26:
-        i += 1
-    return i
+@kernel_step
+def starts_in(masks: Masks, known: int, whole: bool) -> tuple[np.uint64, bool]:
+    r"""Where pretokens start in a stretch of ASCII that starts with one, as bits: those that are certain.
+
+    Each line is one part of the third expression. White space is what needs to see furthest: where a run of it goes on
+    past what is known, or has spaces between two line breaks, nothing after the run's first character is told.
+
+    Args:
+        masks: the classes of the bytes, at least one of them.
+        known: how many of the bytes count, up to the first that is neither printable nor white space.
+        whole: the text ends there.
+
+    Returns:
+        (starts, whether these are all of the whole text).
+    """
+    inside = ~np.uint64(0) >> np.uint64(WIDTH - known)
+    one = np.uint64(1)
+    letters, numbers, marks = masks.letters & inside, masks.numbers & inside, masks.marks & inside
+    spaces, breaks = masks.spaces & inside, masks.breaks & inside
+    blanks = spaces | (masks.tabs & inside)
+    after_space = spaces << one
+
+    groups = number_starts = numbers & ~(numbers << one)  # \p{N}{1,3}
+    fourth = numbers & (numbers << one) & (numbers << np.uint64(2)) & (numbers << np.uint64(3))
+    while groups != 0:
+        groups = (groups << np.uint64(3)) & fourth
+        number_starts |= groups
+    mark_starts = marks & ~(marks << one) & ~after_space  # ` ?[\p{P}\p{S}]+`
+    joined = mark_starts & ~(marks >> one) & (letters >> one)  # one mark with the letters after it
+    letter_starts = letters & ~(letters << one) & ~(blanks << one) & ~(joined << one)
+    taken = breaks & ~(breaks + (breaks & (marks << one)))  # `[\r\n]*` after marks: the sum clears the run
+    white = (blanks | breaks) & ~taken
+    white_starts = white & ~(white << one)
+    after_break = blanks & ((breaks & ~taken) << one)  # what `\s*[\r\n]+` leaves, if no other break follows
+    leading = blanks & ((letters | marks) >> one)  # `\s+(?!\S)` leaves one character to the word
+    starts = one | number_starts | mark_starts | letter_starts | white_starts | after_break | leading
+
+    between = (blanks + after_break) & breaks
+    at = np.int64(known) - 1
+    if between != 0:
+        at = trailing_zeros(between)
+    elif whole or ((blanks | breaks) >> np.uint64(at)) & one == 0:
+        return starts, whole
+    before = ~(blanks | breaks) & ~(~np.uint64(0) << np.uint64(at))
+    run = 64 - leading_zeros(before) if before != 0 else np.int64(0)
+    return starts & ~(~np.uint64(1) << np.uint64(run)), False
 
 
-@kernel_part
+@kernel_step
 def skip_letters(data: np.ndarray, i: int, n: int, classes: np.ndarray, region: int) -> int:
     """The end of a run of letters and marks of one region."""
     while i < n:
         if region == 0:
-            i = skip_ascii_letters(data, i, n)
+            i = skip_ascii_letters(data, i, n, FOLD)
             if i >= n or data[i] < 0x80:
                 return i
         point, length = decode_at(data, i, n)
@@ -53,7 +84,7 @@ def skip_letters(data: np.ndarray, i: int, n: int, classes: np.ndarray, region: 
     return i
 
 
-@kernel_part
+@kernel_step
 def skip_white_space(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> Integer:
     r"""The end of a pretoken that starts with white space: `\s*[\r\n]+`, else `\s+(?!\S)`, else `\s+`."""
     i = last = start
@@ -74,7 +105,7 @@ def skip_white_space(data: np.ndarray, start: int, n: int, classes: np.ndarray) 
     return last if last > start and not border else i
 
 
-@kernel_part
+@kernel_step
 def next_end(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> int:
     """Where the pretoken that starts at `start` ends, in a document that ends at `n`; `start < n`."""
     lead = data[start]
@@ -94,7 +125,7 @@ def next_end(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> int:
             digits += 1
         return after
     if lead < 0x80 and kind & MARKED:
-        end = skip_ascii_letters(data, after, n)
+        end = skip_ascii_letters(data, after, n, FOLD)
         if end > after:
             return end
     if not kind & MARKED and lead != 10 and lead != 13 and after < n:  # one leading character, then a word
@@ -127,6 +158,30 @@ def next_end(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> int:
     return after
 
 
+@kernel_step
+def cut_ascii(data: np.ndarray, place: int, n: int, ends: np.ndarray, found: int) -> int:
+    """Appends the certain ends in the 64 bytes from `place` on, where a pretoken starts; returns how many, perhaps 0.
+
+    `data` and `ends`, of which `found` are there, have as many places from there on.
+    """
+    masks = Masks(*class_masks(data, place))
+    plain = masks.letters | masks.numbers | masks.marks | masks.spaces | masks.tabs | masks.breaks
+    known = min(trailing_zeros(~plain) if ~plain != 0 else np.int64(WIDTH), n - place)
+    if known < 2:
+        return 0
+    starts, whole = starts_in(masks, known, known == n - place)
+    starts &= ~np.uint64(1)
+    before = found
+    while starts != 0:
+        ends[found] = place + trailing_zeros(starts)
+        starts &= starts - np.uint64(1)
+        found += 1
+    if whole:
+        ends[found] = n
+        found += 1
+    return found - before
+
+
 @kernel
 def walk_deepseek_v3(
     data: np.ndarray, offsets: np.ndarray, cursor: np.ndarray, classes: np.ndarray, ends: np.ndarray
@@ -146,6 +201,12 @@ def walk_deepseek_v3(
     while found < ends.shape[0] and document < offsets.shape[0] - 1:
         n = offsets[document + 1]
         while place < n and found < ends.shape[0]:
+            if place + WIDTH <= data.shape[0] and found + WIDTH <= ends.shape[0] and data[place] < 0x80:
+                more = cut_ascii(data, place, n, ends, found)
+                if more > 0:
+                    found += more
+                    place = ends[found - 1]
+                    continue
             place = next_end(data, place, n, classes)
             ends[found] = place
             found += 1

@@ -8,44 +8,30 @@ every character belongs to exactly one of four sets: `\p{L}`, `\p{N}`, `\s`, and
 contraction, too. No other character beyond ASCII folds into the letters of the seven contractions.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from tokenizer.keys import Integer, kernel_part, load64
+from tokenizer.keys import Integer, kernel_step, load64
 from tokenizer.unicode import COMBINING, LETTER, NUMBER, SPACE, decode_at
+from tokenizer.walkers.masks import trailing_zeros
 
 APOSTROPHE = 0x27
 LONG_S_LEAD, LONG_S_TAIL = 0xC5, 0xBF
 """The two bytes of U+017F."""
 
 
-@intrinsic
-def trailing_zeros(typing_context: Any, word: Any) -> Any:
-    """How many zero bits a uint64 that is not zero has below its lowest one, int64."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.IntType(1)(1))
-
-    return types.int64(types.uint64), generate
-
-
-@kernel_part
+@kernel_step
 def is_letter(kind: int) -> bool:
     r"""Whether class bits are those of `\p{L}`."""
     return kind & (LETTER | COMBINING) == LETTER
 
 
-@kernel_part
+@kernel_step
 def is_other(kind: int) -> bool:
     r"""Whether class bits are those of `[^\s\p{L}\p{N}]`."""
     return kind & (NUMBER | SPACE) == 0 and kind & (LETTER | COMBINING) != LETTER
 
 
-@kernel_part
+@kernel_step
 def skip_ascii_letters(data: np.ndarray, i: int, n: int, case: np.uint64) -> int:
     """The first place from `i` on that holds no ASCII letter, or `n`; eight bytes at a time while they fit.
 
@@ -67,7 +53,7 @@ def skip_ascii_letters(data: np.ndarray, i: int, n: int, case: np.uint64) -> int
     return i
 
 
-@kernel_part
+@kernel_step
 def skip_letters(data: np.ndarray, i: int, n: int, classes: np.ndarray) -> int:
     r"""The end of `\p{L}*` from `i` on."""
     while i < n:
@@ -81,7 +67,7 @@ def skip_letters(data: np.ndarray, i: int, n: int, classes: np.ndarray) -> int:
     return i
 
 
-@kernel_part
+@kernel_step
 def skip_numbers(data: np.ndarray, i: int, n: int, classes: np.ndarray, most: int) -> int:
     r"""The end of `\p{N}{0,most}` from `i` on."""
     while i < n and most > 0:
@@ -93,7 +79,7 @@ def skip_numbers(data: np.ndarray, i: int, n: int, classes: np.ndarray, most: in
     return i
 
 
-@kernel_part
+@kernel_step
 def skip_others(data: np.ndarray, i: int, n: int, classes: np.ndarray) -> int:
     r"""The end of `[^\s\p{L}\p{N}]*` from `i` on."""
     while i < n:
@@ -104,7 +90,7 @@ def skip_others(data: np.ndarray, i: int, n: int, classes: np.ndarray) -> int:
     return i
 
 
-@kernel_part
+@kernel_step
 def skip_white_space(data: np.ndarray, start: int, n: int, classes: np.ndarray, breaks: bool) -> Integer:
     r"""The end of a pretoken of white space: with `breaks` `\s*[\r\n]+`, else `\s+(?!\S)`, else `\s+`."""
     i = last = start
@@ -122,7 +108,7 @@ def skip_white_space(data: np.ndarray, start: int, n: int, classes: np.ndarray, 
     return last if last > start and i < n else i
 
 
-@kernel_part
+@kernel_step
 def contraction_end(data: np.ndarray, i: int, n: int, any_case: bool, long_s: bool) -> int:
     """The end of an English contraction ('s 't 're 've 'm 'll 'd) that starts at `i`; `i` where none does.
 

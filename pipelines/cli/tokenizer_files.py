@@ -1,0 +1,142 @@
+"""`corpusmill tokenizer import|shrink`: tokenizer folders made of other tokenizers."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from dataproc.errors import UserError
+
+Output = Annotated[str, typer.Option(help="the TOKENIZER folder to make", metavar="TOKENIZER")]
+
+
+def _import(
+    file: Annotated[
+        str, typer.Argument(help="tokenizer.json, a file of tiktoken's ranks, or a folder with one", metavar="FILE")
+    ],
+    output: Output,
+    pattern: Annotated[
+        str | None,
+        typer.Option(help="how a file of ranks cuts text: a preset (cl100k, o200k, …)", metavar="PATTERN"),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option(help="the same, as a regular expression of your own", metavar="REGEX")
+    ] = None,
+    special: Annotated[
+        list[str] | None,
+        typer.Option(help="special tokens of a file of ranks: SPELLING=ID, or a YAML or JSON file of these"),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="ROLE=SPELLING: what a special token is for; roles are guessed otherwise"),
+    ] = None,
+    drop_normalizer: Annotated[
+        bool, typer.Option("--drop-normalizer", help="leave a normaliser out: for text that is normalised already")
+    ] = False,
+) -> None:
+    """Make a tokenizer folder of a byte-level tokenizer from elsewhere; its ids stay as they are.
+
+    Ids equal the original's on every text, except that the spelling of a special token inside text is text; a file
+    that has something without a counterpart here is refused with the reason. Prints which special token does what.
+
+    Example: corpusmill tokenizer import model/tokenizer.json --output tokenizer --role 'eos=<|im_end|>'
+    """
+    from tokenizer.files import write_files
+    from tokenizer.importing import import_tokenizer
+
+    files = import_tokenizer(
+        file,
+        pattern=tokenizer_pattern(pattern, regex),
+        special=_special(special or ()),
+        roles=dict(_pair(each, "--role") for each in role or ()),
+        drop_normalizer=drop_normalizer,
+    )
+    _check_new(output)
+    told = files.training["training"]
+    written = write_files(output, files.vocabulary, files.special, files.layout, files.pattern, told)
+    _print_made(written, output)
+    if left := [name for name in ("post_processor", "normalizer") if told["imported"].get(name)]:
+        print(f"recorded, not applied: {', '.join(left)}")
+
+
+def _shrink(
+    tokenizer: Annotated[str, typer.Argument(help="a tokenizer folder", metavar="TOKENIZER")],
+    output: Output,
+    vocab_size: Annotated[int, typer.Option(help="ids that are to be left", min=256, metavar="N")],
+) -> None:
+    """Make a smaller tokenizer: the first ids of one, as if its training had stopped there.
+
+    No id moves but those of the special tokens at the end, which are laid out behind the new end.
+
+    Example: corpusmill tokenizer shrink tokenizer --vocab-size 32000 --output small
+    """
+    from tokenizer.shrinking import shrink_tokenizer
+
+    _check_new(output)
+    _print_made(shrink_tokenizer(tokenizer, vocab_size, output), output)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"import": _import, "shrink": _shrink}
+
+
+def tokenizer_pattern(pattern: str | None, regex: str | None) -> Any:
+    """The pattern that the options --pattern and --regex state; None if neither is given."""
+    from tokenizer.patterns import Pattern, pattern_named
+
+    if pattern and regex:
+        raise UserError("one of them says how text is cut", where="--pattern, --regex")
+    if regex:
+        return Pattern("custom", (regex,))
+    return pattern_named(pattern) if pattern else None
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    """What stands on either side of the first equals sign."""
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise UserError(f"'{text}' is not ROLE=SPELLING", where=option, mend="for example eos=<|endoftext|>")
+    return name, value
+
+
+def _special(given: Sequence[str]) -> dict[str, int]:
+    """Id by spelling; an entry is SPELLING=ID, or a file of such."""
+    from dataproc import storage
+    from pipelines.special_layouts import read_values
+
+    ids: dict[str, int] = {}
+    for entry in given:
+        text, _, number = entry.rpartition("=")
+        if text and number.isascii() and number.isdigit() and len(number) < 10:
+            found: Any = {text: int(number)}
+        elif storage.exists(entry):
+            found = read_values(entry)
+        else:
+            mend = "for example '<|endoftext|>=50256'"
+            raise UserError(f"'{entry}' is neither SPELLING=ID nor a file", where="--special", mend=mend)
+        if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is int for k, v in found.items()):
+            raise UserError("not a table of spelling and id", where=entry)
+        if twice := [each for each in found if each in ids]:
+            raise UserError(f"{twice[0]!r} is given twice", where="--special")
+        ids |= found
+    return ids
+
+
+def _check_new(output: str) -> None:
+    from dataproc import storage
+
+    if storage.list_names(output):
+        raise UserError("this folder is there already", where=output, mend="give another one, or remove it")
+
+
+def _print_made(files: Any, output: str) -> None:
+    """What was made: sizes, pattern, roles."""
+    from pipelines.inspect.visible import one_line
+
+    special = files.special
+    rows = f"{special.vocab_size:,} ids, {len(files.vocabulary.merges):,} merges, {special.model_rows:,} embedding rows"
+    print(one_line(f"{output}: {rows}, pattern {files.pattern.name}, {len(special.tokens):,} special tokens"))
+    texts = {token.id: token.text for token in special.tokens}
+    for role, number in special.roles.items():
+        print(one_line(f"{role} {number} {texts[number]}"))
+    if not special.roles:
+        print("no roles: name them with --role, for what is to be packed")

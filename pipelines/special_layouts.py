@@ -1,0 +1,41 @@
+"""The layout of special tokens that a setting names: a preset, or a YAML or JSON file of the user's.
+
+What a file says is in `tokenizer/special_records.py`. Only the plain values of YAML are read. The file is read where
+the command runs and travels to workers as values, so it need not lie where they see it; `training.json` keeps it whole.
+"""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from dataproc import storage
+from dataproc.errors import UserError
+from tokenizer.special import LAYOUTS, SpecialLayout
+from tokenizer.special_records import layout_from_record
+
+MOST_BYTES = 16 << 20
+
+
+def read_layout(setting: str) -> SpecialLayout:
+    """The layout of that name, or of that file (path or URL). Raises UserError with the field that is wrong."""
+    if setting in LAYOUTS:
+        return LAYOUTS[setting]
+    if not storage.exists(setting) or setting in (".", ".."):
+        mend = f"give a YAML or JSON file, or one of {', '.join(sorted(LAYOUTS))}"
+        raise UserError(f"no layout of special tokens '{setting}'", mend=mend)
+    return layout_from_record(read_values(setting), setting, PurePosixPath(setting).stem)
+
+
+def read_values(path: str) -> Any:
+    """The plain values of a YAML or JSON file (path or URL). Raises UserError when it is neither, or too large."""
+    try:
+        if storage.exists(path) and storage.size(path) > MOST_BYTES:
+            raise UserError("too large for a file of special tokens", where=path)
+        return yaml.safe_load(storage.read_bytes(path))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"not YAML ({error})", where=path) from error
+    except IsADirectoryError as error:
+        raise UserError("a folder where a file is needed", where=path) from error
+    except (ValueError, TypeError) as error:  # such as a date that there is none of, or a list as a key
+        raise UserError(f"a value that YAML does not have ({error})", where=path) from error
