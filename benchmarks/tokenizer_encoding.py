@@ -248,7 +248,7 @@ def differing(expected: Rows, found: Rows, rows: list[int], spelled: list[bool])
 
 
 def write_warm(folder: str, texts: list[str], limit: int) -> None:
-    from tokenizer.counts import count_pretokens
+    from tokenizer.counting.counts import count_pretokens
     from tokenizer.encoder import Tokenizer
     from tokenizer.warm import WARM, write_warm_table
 
@@ -265,7 +265,7 @@ def write_warm(folder: str, texts: list[str], limit: int) -> None:
 
 
 def measure_kind(kind: str, texts: list[str], arguments: argparse.Namespace, temporary: Path) -> None:
-    from tokenizer.files import read_tokenizer
+    from tokenizer.formats.files import read_tokenizer
 
     folder = arguments.tokenizer
     specials = [token.text for token in read_tokenizer(folder).special.tokens]

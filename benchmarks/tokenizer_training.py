@@ -65,9 +65,9 @@ def peak_bytes() -> int:
 
 def ours(texts: list[pa.Array], task: dict[str, Any], times: int) -> dict[str, Any]:
     """Counts the text `times` times over, and learns."""
-    from tokenizer.bpe import train_merges
-    from tokenizer.counter import Counter
-    from tokenizer.counts import count_pretokens, counts_of
+    from tokenizer.counting.counter import Counter
+    from tokenizer.counting.counts import count_pretokens, counts_of
+    from tokenizer.learning.bpe import train_merges
     from tokenizer.vocabulary import byte_characters
 
     train_merges(count_pretokens(texts[0][:100]), 1000, task["special_tokens"])  # compiles

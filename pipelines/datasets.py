@@ -91,7 +91,7 @@ def tokenizer_identity(folder: str, resolve: Callable[[str], str]) -> dict[str, 
 
 def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mapping[str, str]) -> None:
     """Raises UserError when a tokenizer has no special token for a role; `needed` says what for, by role."""
-    from tokenizer.files import read_tokenizer
+    from tokenizer.formats.files import read_tokenizer
 
     roles = read_tokenizer(resolve(folder)).special.roles
     for role, purpose in needed.items():

@@ -1,7 +1,8 @@
 """The layout of special tokens that a setting names: a preset, or a YAML or JSON file of the user's.
 
-What a file says is in `tokenizer/special_records.py`. Only the plain values of YAML are read. The file is read where
-the command runs and travels to workers as values, so it need not lie where they see it; `training.json` keeps it whole.
+What a file says is in `tokenizer/formats/special_records.py`. Only the plain values of YAML are read. The file is read
+where the command runs and travels to workers as values, so it need not lie where they see it; `training.json` keeps it
+whole.
 """
 
 from pathlib import PurePosixPath
@@ -11,8 +12,8 @@ import yaml
 
 from dataproc import storage
 from dataproc.errors import UserError
+from tokenizer.formats.special_records import layout_from_record
 from tokenizer.special import LAYOUTS, SpecialLayout
-from tokenizer.special_records import layout_from_record
 
 MOST_BYTES = 16 << 20
 

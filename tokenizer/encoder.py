@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from dataproc.errors import UserError
 from dataproc.storage import exists, join
 from tokenizer.cuts import joined_characters, pieces_of
-from tokenizer.files import TokenizerFiles, read_tokenizer
+from tokenizer.formats.files import TokenizerFiles, read_tokenizer
 from tokenizer.keys import KEY_MASKS, hash_of, kernel, kernel_step, masked_key, prefetch
 from tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
 from tokenizer.patterns import Pattern, pattern_named

@@ -24,7 +24,7 @@ import xxhash
 
 from dataproc.errors import UserError
 from dataproc.storage import commit_bytes, is_url, join, read_bytes
-from tokenizer.counts import PretokenCounts
+from tokenizer.counting.counts import PretokenCounts
 from tokenizer.cuts import pieces_of
 from tokenizer.keys import KEY_MASKS, SHORT, read_only
 from tokenizer.lookup import INLINE, LONGEST, PretokenTable, fill_table, new_table

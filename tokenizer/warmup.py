@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from tokenizer.boundary import boundary_table, split_joined
-from tokenizer.bpe import train_merges
-from tokenizer.count_warmup import compile_counts
+from tokenizer.counting.warmup import compile_counts
 from tokenizer.encoder import Tokenizer
+from tokenizer.learning.bpe import train_merges
 from tokenizer.special import layout_named
 from tokenizer.warm import common_pieces, table_of
 

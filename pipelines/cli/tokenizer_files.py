@@ -41,8 +41,8 @@ def _import(
 
     Example: corpusmill tokenizer import model/tokenizer.json --output tokenizer --role 'eos=<|im_end|>'
     """
-    from tokenizer.files import write_files
-    from tokenizer.importing import import_tokenizer
+    from tokenizer.formats.files import write_files
+    from tokenizer.formats.importing import import_tokenizer
 
     files = import_tokenizer(
         file,
@@ -70,7 +70,7 @@ def _shrink(
 
     Example: corpusmill tokenizer shrink tokenizer --vocab-size 32000 --output small
     """
-    from tokenizer.shrinking import shrink_tokenizer
+    from tokenizer.formats.shrinking import shrink_tokenizer
 
     _check_new(output)
     _print_made(shrink_tokenizer(tokenizer, vocab_size, output), output)

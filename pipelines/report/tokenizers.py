@@ -18,9 +18,9 @@ from dataproc.errors import UserError
 from pipelines.datasets import list_parts
 from pipelines.engine.progress import Progress
 from tokenizer.encoder import Tokenizer
-from tokenizer.files import TRAINING, TokenizerFiles
-from tokenizer.foreign import read_bounded
-from tokenizer.importing import found_file, import_tokenizer, is_json
+from tokenizer.formats.files import TRAINING, TokenizerFiles
+from tokenizer.formats.foreign import read_bounded
+from tokenizer.formats.importing import found_file, import_tokenizer, is_json
 from tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
 from tokenizer.patterns import Pattern
 from tokenizer.report import READ, Measures, measure, report

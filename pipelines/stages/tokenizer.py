@@ -25,7 +25,7 @@ from pipelines.engine.task import Task
 from pipelines.stages.counting import Counting, plan_counting
 
 if TYPE_CHECKING:
-    from tokenizer.files import TokenizerFiles
+    from tokenizer.formats.files import TokenizerFiles
 
 PROGRESS = "learning.json"
 
@@ -99,7 +99,7 @@ class TokenizerStage(Stage):
     def _layout(self) -> dict[str, Any]:
         """The layout of special tokens as plain values."""
         from pipelines.special_layouts import read_layout
-        from tokenizer.special_records import layout_record
+        from tokenizer.formats.special_records import layout_record
 
         return layout_record(read_layout(self.settings.special))
 
@@ -130,7 +130,7 @@ class TokenizerStage(Stage):
 
     def _continued(self) -> "TokenizerFiles | None":
         """The tokenizer that is extended, if one is."""
-        from tokenizer.files import read_tokenizer
+        from tokenizer.formats.files import read_tokenizer
 
         folder = self.settings.continue_from
         return None if folder is None else read_tokenizer(self.resolve(folder))
@@ -195,7 +195,7 @@ class TokenizerStage(Stage):
 
     def _balance(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """What each group's counts are scaled by, in units of 2^-20, and what that came from."""
-        from tokenizer.balance import group_scales
+        from tokenizer.counting.balance import group_scales
 
         settings = self.settings
         sizes = {name: group[settings.balance_by] for name, group in told["groups"].items()}

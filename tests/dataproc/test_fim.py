@@ -17,8 +17,8 @@ from dataproc.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_s
 from dataproc.randomness import random_keys, random_uniform
 from dataproc.shards import SpecialIds
 from tokenizer import Tokenizer
-from tokenizer.bpe import train_merges
-from tokenizer.counts import count_pretokens
+from tokenizer.counting.counts import count_pretokens
+from tokenizer.learning.bpe import train_merges
 from tokenizer.special import FIM_BEGIN, FIM_END, FIM_HOLE, layout_named
 
 SPECIAL = SpecialIds(eos=300, pad=301, bos=302, fim_begin=303, fim_hole=304, fim_end=305)

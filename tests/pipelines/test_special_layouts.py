@@ -9,9 +9,9 @@ from dataproc.errors import UserError
 from pipelines.special_layouts import MOST_BYTES, read_layout
 from pipelines.tasks.encoding import load_encoder
 from tests.pipelines.test_stage_inputs import run
-from tokenizer.shrinking import shrink_tokenizer
+from tokenizer.formats.shrinking import shrink_tokenizer
+from tokenizer.formats.special_records import layout_record
 from tokenizer.special import LAYOUTS, SpecialLayout
-from tokenizer.special_records import layout_record
 
 YAML = """
 first: ["<s>"]

@@ -110,7 +110,7 @@ def test_bytes_are_the_same_for_other_workers_memory_and_steps(
     run("count", tmp_path / "b", workers=2, datasets=both(made), group_by="language", memory="1MiB")
     monkeypatch.setattr(counting, "MOST_RUNS", 100)
     monkeypatch.setattr(counting, "FEW_TASKS", 2)
-    monkeypatch.setattr("tokenizer.counter.FIRST_SLOTS", 64)
+    monkeypatch.setattr("tokenizer.counting.counter.FIRST_SLOTS", 64)
     run("count", tmp_path / "c", datasets=both(made), group_by="language", memory="1MiB")
     assert counts_files(tmp_path / "a") == counts_files(tmp_path / "b") == counts_files(tmp_path / "c")
 

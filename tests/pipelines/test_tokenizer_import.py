@@ -16,7 +16,7 @@ from dataproc.errors import UserError
 from pipelines.report.tokenizers import open_tokenizer
 from tests.pipelines.road import environment
 from tokenizer import Tokenizer
-from tokenizer.files import read_tokenizer
+from tokenizer.formats.files import read_tokenizer
 from tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
 from tokenizer.vocabulary import byte_characters
 

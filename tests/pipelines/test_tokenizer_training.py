@@ -22,9 +22,9 @@ from pipelines.stages.tokenizer import _progress_line
 from pipelines.tasks.tokenizer import learning
 from pipelines.tasks.tokenizer.progress import ProgressFile, seconds_left
 from tests.pipelines.road import environment
-from tokenizer.bpe import Progress
 from tokenizer.encoder import Tokenizer
-from tokenizer.files import read_tokenizer
+from tokenizer.formats.files import read_tokenizer
+from tokenizer.learning.bpe import Progress
 from tokenizer.warm import WARM
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tokenizer.bpe import train_merges
-from tokenizer.counts import count_pretokens
-from tokenizer.files import write_tokenizer
+from tokenizer.counting.counts import count_pretokens
+from tokenizer.formats.files import write_tokenizer
+from tokenizer.learning.bpe import train_merges
 from tokenizer.special import layout_named
 from tokenizer.vocabulary import Vocabulary
 

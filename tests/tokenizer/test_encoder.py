@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from dataproc.errors import UserError
 from tokenizer import Tokenizer, encoder
-from tokenizer.bpe import train_merges
-from tokenizer.counts import count_pretokens
+from tokenizer.counting.counts import count_pretokens
+from tokenizer.learning.bpe import train_merges
 from tokenizer.patterns import PATTERNS, Pattern
 from tokenizer.special import SpecialToken, SpecialTokens, layout_named
 from tokenizer.vocabulary import Vocabulary

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataproc.errors import UserError
-from tokenizer.bpe import train_merges
-from tokenizer.counts import count_pretokens
+from tokenizer.counting.counts import count_pretokens
+from tokenizer.learning.bpe import train_merges
 from tokenizer.vocabulary import Vocabulary, alphabet
 
 NO_MERGES = np.empty((0, 3), np.int32)

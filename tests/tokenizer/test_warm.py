@@ -9,8 +9,8 @@ import pytest
 from dataproc.errors import UserError
 from dataproc.storage import join, read_bytes
 from tokenizer import Tokenizer
-from tokenizer.counts import PretokenCounts, count_pretokens
-from tokenizer.files import write_tokenizer
+from tokenizer.counting.counts import PretokenCounts, count_pretokens
+from tokenizer.formats.files import write_tokenizer
 from tokenizer.pretokens import pretokens
 from tokenizer.vocabulary import Vocabulary
 from tokenizer.warm import WARM, common_pieces, read_warm_table, table_of, write_warm_table

@@ -8,13 +8,14 @@ from numba.core.dispatcher import Dispatcher
 from dataproc.randomness import random_keys
 from tokenizer import Tokenizer
 from tokenizer.boundary import boundary_table, split_joined
-from tokenizer.bpe import train_merges
-from tokenizer.counts import count_pretokens, merge, partition
+from tokenizer.counting.counts import count_pretokens, merge, partition
+from tokenizer.learning.bpe import train_merges
 from tokenizer.warmup import compile_kernels
 
 MODULES = (
-    *("keys", "pretokens", "count_table", "count_merge", "byte_order", "pairs", "merges"),
-    *("ranks", "cuts", "lookup", "encoder", "boundary"),
+    *("keys", "pretokens", "ranks", "cuts", "lookup", "encoder", "boundary"),
+    *("counting.table", "counting.merging", "counting.byte_order", "counting.weighing"),
+    *("learning.pairs", "learning.merges", "learning.words", "learning.spellings"),
 )
 ON_FIRST_USE = {"walk_gpt2", "walk_words", "walk_cased_words"}  # the walkers of patterns that few train with
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 from dataproc.datasets import PartWriter, open_part, read_batches
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import below, write_quarantine
-from tokenizer.count_merge import CountMerge, group_numbers
-from tokenizer.count_rows import CountRows, partition_numbers
-from tokenizer.count_runs import Run, write_run, write_stream
-from tokenizer.count_tables import TableFile, TableInfo
-from tokenizer.counter import Counter
+from tokenizer.counting.counter import Counter
+from tokenizer.counting.merging import CountMerge, group_numbers
+from tokenizer.counting.rows import CountRows, partition_numbers
+from tokenizer.counting.runs import Run, write_run, write_stream
+from tokenizer.counting.table_files import TableFile, TableInfo
 from tokenizer.patterns import Pattern
 
 

@@ -16,16 +16,16 @@ from dataproc.errors import UserError
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import file_entry
 from pipelines.tasks.tokenizer.progress import ProgressFile
-from tokenizer.bpe import extend_merges, train_merges
-from tokenizer.checkpoints import Checkpoints
-from tokenizer.count_tables import load_counts
-from tokenizer.counts import PretokenCounts
+from tokenizer.counting.counts import PretokenCounts
+from tokenizer.counting.table_files import load_counts
+from tokenizer.counting.weighing import Dropped
 from tokenizer.encoder import Tokenizer
-from tokenizer.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
+from tokenizer.formats.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
+from tokenizer.formats.special_records import layout_from_record
+from tokenizer.learning.bpe import extend_merges, train_merges
+from tokenizer.learning.checkpoints import Checkpoints
 from tokenizer.special import SpecialTokens
-from tokenizer.special_records import layout_from_record
 from tokenizer.warm import WARM, write_warm_table
-from tokenizer.weighing import Dropped
 
 SAMPLE_DOCUMENTS = 200
 SAMPLE_PRETOKENS = 2000

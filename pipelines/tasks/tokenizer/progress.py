@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import log
 
 from dataproc import storage
-from tokenizer.bpe import Progress
+from tokenizer.learning.bpe import Progress
 
 EVERY_SECONDS = 1.0
 

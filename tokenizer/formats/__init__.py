@@ -1,0 +1,1 @@
+"""Tokenizer folders: what we write and read, and the files of others."""
