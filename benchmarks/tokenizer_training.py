@@ -34,20 +34,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 BAR_TOKENIZERS, BAR_RUSTBPE = 10.0, 3.0
-HAN = "\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff"
-ONE_REGEX = "|".join(
-    [
-        r"\p{N}{1,3}",
-        f"[{HAN}]+",
-        r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+",
-        rf"[^\r\n\p{{L}}\p{{P}}\p{{S}}\p{{N}}{HAN}]?[\p{{L}}\p{{M}}&&[^{HAN}]]+",
-        rf" ?[\p{{P}}\p{{S}}&&[^{HAN}]]+[\r\n]*",
-        r"\s*[\r\n]+",
-        rf"\s+(?![^\s\p{{N}}{HAN}])",
-        r"\s+",
-    ]
-)
-"""DeepSeek-V3's three splits as one: numbers and Han are boundaries for the rest."""
 
 
 def texts_of(folder: str) -> list[pa.Array]:
@@ -131,6 +117,7 @@ def by_tokenizers(texts: list[pa.Array], task: dict[str, Any]) -> dict[str, Any]
 def by_rustbpe(texts: list[pa.Array], task: dict[str, Any]) -> dict[str, Any]:
     """rustbpe, asked for as many merges."""
     import rustbpe
+    from tokenizer_encoding import ONE_REGEX  # beside this file, where tiktoken needs it, too
 
     strings = [text for chunk in texts for text in chunk.to_pylist()]
     tokenizer = rustbpe.Tokenizer()

@@ -47,9 +47,9 @@ RATES: Mapping[str, Rates] = {
     "dedup": Rates(105.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
     "spans": Rates(21.0, 1.0, 1.1, 700),
-    "count": Rates(80.0, 0.0, 0.07, 600),
-    "tokenizer": Rates(25.0, 0.0, 0.07, 760),
-    "pack": Rates(39.0, 1.0, 1.03, 640),
+    "count": Rates(150.0, 0.0, 0.02, 600),
+    "tokenizer": Rates(36.0, 0.0, 0.35, 710),
+    "pack": Rates(87.0, 1.0, 1.03, 730),
     "import": Rates(90.0, 1.0, 1.05, 800),
     "export": Rates(200.0, 1.0, 1.0, 610),
 }

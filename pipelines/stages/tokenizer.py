@@ -58,7 +58,7 @@ class TokenizerSettings(StageSettings):
     )
     checkpoint_merges: int = Field(default=5_000, description="merges between two checkpoints of learning", ge=1)
     warm_pretokens: int = Field(
-        default=500_000, description="commonest pretokens whose ids are kept for a fast start; some 50 bytes each", ge=0
+        default=700_000, description="commonest pretokens whose ids are kept for a fast start; some 50 bytes each", ge=0
     )
     group_by: Literal["none", "source", "language", "kind"] = Field(
         default="none", description="what weights and temperature are for"

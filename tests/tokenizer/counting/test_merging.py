@@ -85,9 +85,9 @@ def test_sums_past_63_bits_are_an_error(word: bytes) -> None:
     assert plain(merged([{(word, 0): most - 5}, {(word, 0): 5}])[0]) == [((word, 0), most)]
     bytes_of_others = {(word, 0): most - 5, (word + b"!", 0): 6}
     over_groups = {(word, group): most for group in range(3)} | {(word, 1): 2**63 - 1 - most}
-    for runs in ([{(word, 0): most - 5}, {(word, 0): 6}], [bytes_of_others], [over_groups]):
+    for these in ([{(word, 0): most - 5}, {(word, 0): 6}], [bytes_of_others], [over_groups]):
         with pytest.raises(UserError, match="passes 2"):
-            merged(runs)
+            merged(these)
 
 
 @settings(max_examples=30, deadline=None)
