@@ -199,7 +199,7 @@ class Tokenizer:
         self.model_rows = special.model_rows
         self.spellings = _spellings(vocabulary, special)
         self.warm = warm or (whole_tokens(vocabulary) if vocabulary.whole_first else no_warm_table())
-        self._merges = merge_tables(vocabulary.merges, vocabulary.ranks, vocabulary.byte_ids())
+        self._merges = merge_tables(vocabulary.merges, vocabulary.byte_ids())
         self.cutting = joined_characters(vocabulary.tokens), NEVER if vocabulary.whole_first else LEAST_CUT
         self._idle_caches: list[Cache] = []
 

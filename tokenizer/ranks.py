@@ -73,32 +73,24 @@ def rank_and_id(pairs: np.ndarray, left: int, right: int) -> np.uint64:
 
 
 @kernel
-def enter_merges(merges: np.ndarray, ranks: np.ndarray, tables: Merges) -> None:
-    """Fills `pairs` and `byte_pairs`; of two merges of one pair the later holds, as in the original.
-
-    Args:
-        merges: int32 (M, 3): left, right, new id.
-        ranks: int32 (M,), their priorities.
-        tables: with zeros in `pairs`.
-    """
+def enter_merges(merges: np.ndarray, tables: Merges) -> None:
+    """Fills `pairs` (zeros before) and `byte_pairs`; of two merges of one pair the later holds, as in the original."""
     pairs, byte_ids, byte_pairs = tables
     for row in range(merges.shape[0]):
         key = ((np.uint64(merges[row, 0]) << np.uint64(32)) | np.uint64(merges[row, 1])) + np.uint64(1)
         place = find_merge(pairs, key)
         pairs[place, 0] = key
-        pairs[place, 1] = (np.uint64(ranks[row]) << np.uint64(32)) | np.uint64(merges[row, 2])
+        pairs[place, 1] = (np.uint64(row) << np.uint64(32)) | np.uint64(merges[row, 2])
     for left in range(256):
         for right in range(256):
             byte_pairs[256 * left + right] = rank_and_id(pairs, np.int64(byte_ids[left]), np.int64(byte_ids[right]))
 
 
-def merge_tables(merges: np.ndarray, ranks: np.ndarray | None, byte_ids: np.ndarray) -> Merges:
-    """The tables of a vocabulary's merges (int32, (M, 3)), whose priorities are their rows where `ranks` is None."""
-    if ranks is None:
-        ranks = np.arange(len(merges))
+def merge_tables(merges: np.ndarray, byte_ids: np.ndarray) -> Merges:
+    """The tables of a vocabulary's merges, (M, 3): left, right, new id; earlier ones apply first."""
     pairs = np.zeros((1 << (2 * len(merges)).bit_length(), 2), np.uint64)
     tables = Merges(pairs, read_only(byte_ids), np.empty(1 << 16, np.uint64))
-    enter_merges(read_only(merges.astype(np.int32)), read_only(ranks.astype(np.int32)), tables)
+    enter_merges(read_only(merges.astype(np.int32)), tables)
     return tables
 
 

@@ -2,8 +2,8 @@
 
 Ids that we train follow Hugging Face's trainer: special tokens, then the 256 bytes, then one for each merge that
 spelled something new. The bytes are in the order of the characters that byte-level vocabularies (GPT-2's and all since)
-write for them. A vocabulary from elsewhere may have its bytes anywhere, gaps among its ids, and two rules of its own: a
-piece that is a token as it stands is not merged (`whole_first`), and merges of equal or unordered priority (`ranks`).
+write for them. A vocabulary from elsewhere may have its bytes anywhere, gaps among its ids, and the rule that a piece
+that is a token as it stands is not merged (`whole_first`).
 """
 
 from dataclasses import dataclass, replace
@@ -42,15 +42,12 @@ class Vocabulary:
         merges: int32 (M, 3): left id, right id, id of the two together; earlier merges apply first.
         specials: how many of the first ids are special tokens, which no text yields.
         whole_first: a pretoken that is a token as it stands gets its id without merging.
-        ranks: int32 (M,), the priority of each merge where it is not its row; lower ones apply first. tiktoken's rule
-            is that any pair may merge whose bytes together are a token, at that token's id.
     """
 
     tokens: pa.LargeBinaryArray
     merges: np.ndarray
     specials: int
     whole_first: bool = False
-    ranks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -82,5 +79,4 @@ class Vocabulary:
         # Training ends with the last new token: a merge that spelled an older one again came later, or not at all.
         _, first = np.unique(self.merges[kept, 2], return_index=True)
         kept = kept[: int(first.max(initial=-1)) + 1]
-        ranks = None if self.ranks is None else self.ranks[kept]
-        return replace(self, tokens=self.tokens[:size], merges=self.merges[kept], ranks=ranks)
+        return replace(self, tokens=self.tokens[:size], merges=self.merges[kept])

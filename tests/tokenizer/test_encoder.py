@@ -114,26 +114,6 @@ def test_pathological_text_equals_hugging_face(ours: Tokenizer, peer: tokenizers
     assert encoded(ours, texts) == [peer.encode(text).ids for text in texts]
 
 
-def test_merges_of_given_ranks(ours: Tokenizer) -> None:
-    """The later of two merges is applied first when its rank says so, and of equal ranks the leftmost."""
-    byte = ours.vocabulary.byte_ids()
-    a, b, c = (int(byte[ord(letter)]) for letter in "abc")
-    tokens = pa.concat_arrays([ours.vocabulary.tokens[:259], pa.array([b"ab", b"bc"], pa.large_binary())])
-    merges = np.array([[a, b, 259], [b, c, 260]], np.int32)
-    special = layout_named("compact").tokens(261)
-
-    def ids(ranks: np.ndarray | None, text: str) -> list[int]:
-        vocabulary = Vocabulary(tokens, merges, 3, ranks=ranks)
-        return Tokenizer(vocabulary, special, "deepseek-v3", "").encode_pieces(pa.array([text])).to_pylist()[0]
-
-    assert ids(None, "abc") == [259, c]
-    assert ids(np.array([7, 3], np.int32), "abc") == [a, 260]
-    assert ids(np.array([3, 3], np.int32), "abc") == [259, c]
-    long = "abc" * 20
-    assert ids(np.array([7, 3], np.int32), long) == [a, 260] * 20
-    assert ids(np.array([3, 3], np.int32), long) == [259, c] * 20
-
-
 def test_a_model_without_special_tokens_and_with_gaps(ours: Tokenizer) -> None:
     plain = ours.vocabulary
     gaps = pa.array([None], pa.large_binary()), pa.array([None, b"ab"], pa.large_binary())

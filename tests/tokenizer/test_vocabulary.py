@@ -52,13 +52,11 @@ def test_a_prefix_ends_with_the_last_new_token() -> None:
     tokens = [*(bytes([byte]) for byte in alphabet()), b"ab", b"abc", b"bc", b"abcd"]
     a, b, c, d = (alphabet().index(byte) for byte in b"abcd")
     merges = [(a, b, 256), (256, c, 257), (b, c, 258), (a, 258, 257), (257, d, 259)]
-    vocabulary = replace(of(tokens, 0, merges), ranks=np.arange(5, dtype=np.int32)[::-1], whole_first=True)
+    vocabulary = replace(of(tokens, 0, merges), whole_first=True)
     assert vocabulary.prefix(259).merges.tolist() == [list(row) for row in merges[:3]]  # the fourth spells no new token
     assert vocabulary.prefix(258).merges.tolist() == [list(row) for row in merges[:2]]
     shorter = vocabulary.prefix(260)
     assert shorter.merges.tolist() == [list(row) for row in merges] and shorter.whole_first
-    assert shorter.ranks is not None and shorter.ranks.tolist() == [4, 3, 2, 1, 0]
-    assert vocabulary.prefix(258).ranks.tolist() == [4, 3]  # type: ignore[union-attr]
 
 
 def test_prefixes_that_there_are_not() -> None:

@@ -91,11 +91,8 @@ def _spelled(vocabulary: Vocabulary, special: SpecialTokens) -> dict[int, str]:
 
 
 def tokenizer_json(vocabulary: Vocabulary, special: SpecialTokens, pattern: Pattern) -> bytes:
-    """The content of `tokenizer.json`. Merges with ranks are put in their order."""
+    """The content of `tokenizer.json`."""
     tokens = _spelled(vocabulary, special)
-    merges = vocabulary.merges
-    if vocabulary.ranks is not None:
-        merges = merges[np.argsort(vocabulary.ranks, kind="stable")]
     byte_level = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
     return _compact(
         {
@@ -117,7 +114,7 @@ def tokenizer_json(vocabulary: Vocabulary, special: SpecialTokens, pattern: Patt
                 "byte_fallback": False,
                 "ignore_merges": vocabulary.whole_first,
                 "vocab": {token: number for number, token in tokens.items()},
-                "merges": [f"{tokens[left]} {tokens[right]}" for left, right, _ in merges.tolist()],
+                "merges": [f"{tokens[left]} {tokens[right]}" for left, right, _ in vocabulary.merges.tolist()],
             },
         }
     )
@@ -179,8 +176,6 @@ def write_files(
     arrow = vocabulary_file(vocabulary, special.tokens)
     fingerprint = xxhash.xxh3_128_hexdigest(main)
     for_tiktoken = same_by_rank(vocabulary)
-    if vocabulary.ranks is not None and not for_tiktoken:
-        raise ValueError("the only ranks that a folder can hold are tiktoken's")
     record = {
         "format": FORMAT,
         "fingerprint": fingerprint,
@@ -189,7 +184,6 @@ def write_files(
         "special_tokens": {"layout": layout_record(layout), "roles": special.roles},
         "vocab_size": special.vocab_size,
         "merges": len(vocabulary.merges),
-        "merges_by_rank": vocabulary.ranks is not None,
         "model_rows": special.model_rows,
         "tiktoken": for_tiktoken,
         "unicode": f"the classes of tokenizers {tokenizers.__version__}",
@@ -208,7 +202,7 @@ def write_files(
     return TokenizerFiles(vocabulary, special, cut, fingerprint, layout, record)
 
 
-def _from_json(content: Any, by_rank: bool) -> tuple[Vocabulary, tuple[SpecialToken, ...]]:
+def _from_json(content: Any) -> tuple[Vocabulary, tuple[SpecialToken, ...]]:
     """(vocabulary, special tokens) of a `tokenizer.json` of ours. Raises ValueError, KeyError or TypeError if it is
     none."""
     model = content["model"]
@@ -228,9 +222,7 @@ def _from_json(content: Any, by_rank: bool) -> tuple[Vocabulary, tuple[SpecialTo
         tokens[number] = special[number].encode()
     pairs = [merge.split(" ") for merge in model["merges"]]
     merges = np.array([(ids[a], ids[b], ids[a + b]) for a, b in pairs], np.int32).reshape(-1, 3)
-    ranks = np.ascontiguousarray(merges[:, 2]) if by_rank else None
-    vocabulary = Vocabulary(pa.array(tokens, pa.large_binary()), merges, specials, model["ignore_merges"], ranks)
-    return vocabulary, added
+    return Vocabulary(pa.array(tokens, pa.large_binary()), merges, specials, model["ignore_merges"]), added
 
 
 def read_tokenizer(folder: str) -> TokenizerFiles:
@@ -255,7 +247,7 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
         if found is None or pattern is None:
             content = orjson.loads(main)
             pattern = pattern_of_json(content["pre_tokenizer"], where)
-            found = found or _from_json(content, record.get("merges_by_rank", False))
+            found = found or _from_json(content)
         vocabulary, added = found
         vocabulary.byte_ids()
         roles, sizes = record["special_tokens"]["roles"], (record["vocab_size"], record["model_rows"])

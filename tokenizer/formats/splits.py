@@ -114,8 +114,6 @@ def same_by_rank(vocabulary: Vocabulary) -> bool:
 
     It does where its merges are the vocabulary's, and a pretoken that is a token would become that token anyway.
     """
-    if vocabulary.ranks is not None:
-        return vocabulary.whole_first and bool((vocabulary.ranks == vocabulary.merges[:, 2]).all())
     needed = merges_by_rank(vocabulary)
     long_tokens = sum(len(token) > 1 for token in _ordinary(vocabulary))
     return np.array_equal(needed, vocabulary.merges) and (vocabulary.whole_first or long_tokens == len(needed))

@@ -2,7 +2,7 @@
 
 Every worker process loads the tokenizer. Parsing 128,000 tokens and merges from JSON takes 0.36 s of CPU, this 4 ms. It
 is a copy and no authority: `training.json` holds its digest, and where the file is missing or another, the JSON is
-read. One row: tokens, merges (flat), ranks, whole_first, specials, and the special tokens.
+read. One row: tokens, merges (flat), whole_first, specials, and the special tokens.
 """
 
 import numpy as np
@@ -18,7 +18,6 @@ SCHEMA = pa.schema(
     {
         "tokens": pa.large_list(pa.large_binary()),
         "merges": pa.large_list(pa.int32()),
-        "ranks": pa.large_list(pa.int32()),
         "whole_first": pa.bool_(),
         "specials": pa.int32(),
         "added": ADDED,
@@ -32,11 +31,9 @@ def _one(values: pa.Array) -> pa.LargeListArray:
 
 def vocabulary_file(vocabulary: Vocabulary, added: tuple[SpecialToken, ...]) -> bytes:
     """The file's content."""
-    ranks = None if vocabulary.ranks is None else vocabulary.ranks.astype(np.int32).tolist()
     row = [
         _one(pa.concat_arrays([vocabulary.tokens])),
         _one(pa.array(vocabulary.merges.astype(np.int32).reshape(-1))),
-        pa.array([ranks], SCHEMA.field("ranks").type),
         pa.array([vocabulary.whole_first]),
         pa.array([vocabulary.specials], pa.int32()),
         pa.array([[{"id": each.id, "text": each.text, "special": each.special} for each in added]], ADDED),
@@ -56,11 +53,10 @@ def read_vocabulary_file(content: bytes, where: str) -> tuple[Vocabulary, tuple[
             raise ValueError("not of this kind")
         tokens = batch["tokens"].flatten()
         merges = batch["merges"].flatten().to_numpy().reshape(-1, 3)
-        ranks = None if batch["ranks"].null_count else batch["ranks"].flatten().to_numpy()
         added = tuple(SpecialToken(each["id"], each["text"], each["special"]) for each in batch["added"][0].as_py())
         whole_first, specials = batch["whole_first"][0].as_py(), batch["specials"][0].as_py()
         if merges.size and not 0 <= merges.min() <= merges.max() < len(tokens):
             raise ValueError("a merge of unknown tokens")
     except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
         raise UserError(f"damaged ({error})", where=where, mend="remove it; tokenizer.json says the same") from error
-    return Vocabulary(tokens, merges, specials, whole_first, ranks), added
+    return Vocabulary(tokens, merges, specials, whole_first), added

@@ -130,11 +130,8 @@ def extend_merges(
         vocab_size: ids in all, old ones and those of `added` included.
         added: the special tokens that are not among `vocabulary.tokens`, or null there: spelling by id.
 
-    The others are as in `train_merges`; `no_merge` is for new tokens. Raises UserError as there, and for a vocabulary
-    whose merges have ranks of their own.
+    The others are as in `train_merges`; `no_merge` is for new tokens. Raises UserError as there.
     """
-    if vocabulary.ranks is not None:
-        raise UserError("a vocabulary whose merges have ranks of their own cannot be extended")
     special = dict(enumerate(token.decode() for token in vocabulary.tokens[: vocabulary.specials].to_pylist()))
     special |= added or {}
     ids = max([len(vocabulary), *(number + 1 for number in special)])

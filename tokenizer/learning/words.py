@@ -77,7 +77,7 @@ def words_of(table: PretokenCounts, vocabulary: Vocabulary, more: np.ndarray) ->
     packed = np.empty((len(counts), 2), np.int64)
     packed[:, 1] = counts
     symbols = np.empty(int(offsets[-1] - offsets[0]) + len(counts), np.int32)
-    merges = merge_tables(np.concatenate([vocabulary.merges, more]), None, vocabulary.byte_ids())
+    merges = merge_tables(np.concatenate([vocabulary.merges, more]), vocabulary.byte_ids())
     room = room_for(int(np.diff(offsets).max(initial=0)))
     encode_words(offsets, data, merges, room, packed, symbols)
     return Words(packed, symbols)

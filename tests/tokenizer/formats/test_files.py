@@ -27,8 +27,7 @@ TEXT = "Übung: 12345 中文ア・。\n\n<｜User｜>hi  there's\r\n\tx\u0301 �
 def same(left: TokenizerFiles, right: TokenizerFiles) -> bool:
     """Whether two folders say the same."""
     a, b = left.vocabulary, right.vocabulary
-    ranks = (a.ranks is None and b.ranks is None) or np.array_equal(a.ranks, b.ranks)  # type: ignore[arg-type]
-    alike = a.tokens.equals(b.tokens) and np.array_equal(a.merges, b.merges) and ranks
+    alike = a.tokens.equals(b.tokens) and np.array_equal(a.merges, b.merges)
     rest = [(each.special, each.pattern, each.fingerprint, each.layout, each.training) for each in (left, right)]
     return alike and (a.specials, a.whole_first) == (b.specials, b.whole_first) and rest[0] == rest[1]
 
@@ -135,15 +134,6 @@ SMALL: dict[str, tuple[Vocabulary, list[int]]] = {
     "with a gap among": (small([None, None, b"ab"], [(A, B, 258)]), [256, 259]),
     "with a wide gap among": (small([*[None] * 999, b"ab"], [(A, B, 1255)]), [300, 2000]),
     "whole first": (small([b"ab", b"zzz"], [(A, B, 256)], whole_first=True), [258, 259]),
-    "ranks": (
-        small(
-            [b"abc", b"bc", b"ab"],
-            [(256 + 2, C, 256), (A, 257, 256), (B, C, 257), (A, B, 258)],
-            whole_first=True,
-            ranks=np.array([256, 256, 257, 258], np.int32),
-        ),
-        [259, 260],
-    ),
 }
 
 
@@ -163,10 +153,8 @@ def test_special_tokens_stand_anywhere(form: str, arrow: bool, tmp_path: Path) -
         (tmp_path / "vocabulary.arrow").unlink()
     read = read_tokenizer(str(tmp_path))
     assert read.vocabulary.tokens.equals(vocabulary.tokens)
-    order = np.argsort(vocabulary.ranks, kind="stable") if vocabulary.ranks is not None and not arrow else slice(None)
-    assert np.array_equal(read.vocabulary.merges, vocabulary.merges[order])
+    assert np.array_equal(read.vocabulary.merges, vocabulary.merges)
     assert (read.vocabulary.whole_first, read.vocabulary.specials) == (vocabulary.whole_first, 0)
-    assert (read.vocabulary.ranks is None) == (vocabulary.ranks is None)
     assert (read.special, read.pattern) == (written.special, GPT2)
     peer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert {text: peer.token_to_id(text) for text in written.special.ids} == written.special.ids
@@ -211,7 +199,7 @@ def test_a_folder_of_the_first_format_is_still_read(folder: str, tmp_path: Path)
         (tmp_path / name).write_bytes((Path(folder) / name).read_bytes())
     record = json.loads((tmp_path / "training.json").read_bytes())
     record["format"], record["special_tokens"]["layout"] = 1, "deepseek-v3"
-    for name in ("vocabulary", "merges_by_rank", "tiktoken"):
+    for name in ("vocabulary", "tiktoken"):
         del record[name]
     (tmp_path / "training.json").write_text(json.dumps(record))
     old, new = read_tokenizer(str(tmp_path)), read_tokenizer(folder)

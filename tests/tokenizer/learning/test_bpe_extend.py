@@ -148,6 +148,3 @@ def test_mistakes() -> None:
         extend_merges(start, table, 260, added={260: "<e>"})
     with pytest.raises(UserError, match="ordinary text spells this special token"):
         extend_merges(start, table, 262, added={257: "eot"})
-    ranked = Vocabulary(start.tokens, start.merges, 1, ranks=np.zeros(0, np.int32))
-    with pytest.raises(UserError, match="ranks of their own"):
-        extend_merges(ranked, table, 300)
