@@ -262,6 +262,11 @@ def shard_name(number: int, part: int = 0) -> str:
     return f"shard-{number:05d}.arrow" if part == 0 else f"shard-{number:05d}_{part:03d}.arrow"
 
 
+def is_shard_name(path: str) -> bool:
+    """Whether a path is named like a shard; other Arrow files may lie in a folder of ours, too."""
+    return _NAME.fullmatch(path.rsplit("/", 1)[-1]) is not None
+
+
 def list_shards(folder: str) -> list[str]:
     """Paths of the shards directly in a folder, by number and part."""
     found = [

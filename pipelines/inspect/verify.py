@@ -15,7 +15,7 @@ from dataproc import storage
 from dataproc.datasets import open_part
 from dataproc.errors import UserError
 from dataproc.shard_checks import verify_shard
-from dataproc.shards import open_reader
+from dataproc.shards import is_shard_name, open_reader
 from pipelines.engine import state
 from pipelines.engine.stage import FATES
 from pipelines.inspect.coverage import coverage_problems
@@ -127,7 +127,7 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
     if path.endswith(PARQUET):
         with open_part(path) as file:
             rows = file.metadata.num_rows
-    elif path.endswith(SHARD):
+    elif is_shard_name(path) or (path.endswith(SHARD) and path == done.path):  # a file by itself may have any name
         _, reader = open_reader(path)
         rows = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
         for line in verify_shard(path):
