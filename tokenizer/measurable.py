@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dataproc.errors import UserError
 from dataproc.storage import read_bytes
+from tokenizer.decoding import decode_texts
 from tokenizer.encoder import Tokenizer
 from tokenizer.vocabulary import byte_characters
 
@@ -66,7 +67,7 @@ class OurTokenizer:
         return self.tokenizer.encode(texts)
 
     def decode(self, ids: pa.Array) -> pa.Array:
-        raise NotImplementedError("the spellings tell")
+        return decode_texts(self.tokenizer, ids)
 
 
 class HuggingFaceTokenizer:

@@ -186,3 +186,11 @@ def test_a_file_that_is_no_tokenizer_is_a_line(tmp_path: Path) -> None:
 def test_no_documents_leave_nothing_to_divide(ours: OurTokenizer) -> None:
     mine = report([ours], measure([ours], documents([])))["tokenizers"][0]
     assert (mine["tokens"], mine["bytes_per_token"], mine["tokens_per_word"]) == (0, None, None)
+
+
+def test_ours_and_theirs_decode_alike(
+    ours: OurTokenizer, theirs: HuggingFaceTokenizer, source_texts: list[str]
+) -> None:
+    texts = pa.array([*SCRIPTS, *source_texts[:5], f"a{END}b"], pa.large_string())
+    ids = ours.encode(texts)
+    assert ours.decode(ids).equals(texts) and theirs.decode(ids).equals(texts)
