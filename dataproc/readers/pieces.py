@@ -24,7 +24,7 @@ FORMATS = {
     "python-metadata": ("/METADATA", "/PKG-INFO"),
     "warc": (
         ".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz",
-        ".arc", ".arc.gz",  # not read yet: reported, rather than taken for text
+        ".arc", ".arc.gz",
     ),
 }  # fmt: skip
 """Endings by which a format is recognised; anything else is `text`, one document a file."""
@@ -44,6 +44,7 @@ class Fields:
     url_field: str = "url"
     language_field: str = "language"
     maximum_record_bytes: int = 64 << 20
+    extractor: str = "resiliparse"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dataproc.documents import SCHEMA
 from dataproc.errors import UserError
-from dataproc.readers import warc_records
+from dataproc.readers import archive_records, pages
 from dataproc.readers.pieces import Fields, Piece, recognise
 from dataproc.readers.warc import read_warc
 
@@ -46,15 +46,16 @@ def response(number: int, body: str | bytes | None = None, *, status: str = "200
     return record("response", f"HTTP/1.1 {status}\r\n{http}\r\n".encode() + body, number=number, **kw)
 
 
-def read(path: Path, data: bytes, limit: int = 1 << 20) -> tuple[list[dict], list[tuple]]:
+def read(
+    path: Path, data: bytes, limit: int = 1 << 20, *, start: int = 0, stop: int = 0, extractor: str = "resiliparse"
+) -> tuple[list[dict], list[tuple]]:
     """Documents (meta parsed) and reports of an archive."""
     path.write_bytes(data)
     reports: list[tuple] = []
     rows: list[dict] = []
-    piece = Piece(path=str(path), name=path.name, format="warc", bytes=len(data))
-    for batch in read_warc(
-        piece, Fields(source="crawl", maximum_record_bytes=limit), lambda *each: reports.append(each)
-    ):
+    piece = Piece(path=str(path), name=path.name, format="warc", bytes=len(data), start=start, stop=stop)
+    fields = Fields(source="crawl", maximum_record_bytes=limit, extractor=extractor)
+    for batch in read_warc(piece, fields, lambda *each: reports.append(each)):
         assert batch.schema == SCHEMA
         batch.validate(full=True)
         rows += [row | {"meta": json.loads(row["meta"])} for row in batch.to_pylist()]
@@ -314,18 +315,18 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path):
     path.write_bytes(members([response(0)], "gzip") + bomb + members([response(2)], "gzip"))
     most = 0
 
-    class Watched(warc_records._Stream):
+    class Watched(archive_records.ArchiveStream):
         def has(self, count: int) -> bool:
             nonlocal most
             had = super().has(count)
             most = max(most, len(self.data))
             return had
 
-    original, warc_records._Stream = warc_records._Stream, Watched
+    original, archive_records.ArchiveStream = archive_records.ArchiveStream, Watched
     try:
         rows, reports = read(path, path.read_bytes(), limit=1 << 20)
     finally:
-        warc_records._Stream = original
+        archive_records.ArchiveStream = original
     assert numbers(rows) == [0, 2]
     assert len(reports) == 1
     assert most < 8 << 20
@@ -343,14 +344,57 @@ def test_a_file_that_is_no_archive_is_reported_once(tmp_path, data):
     assert len(reports) == 1
 
 
-def test_arc_is_said_not_to_be_read(tmp_path):
-    assert recognise("crawl/x.arc.gz") == "warc"
-    data = (
-        b"filedesc://x.arc 0.0.0.0 20140216050221 text/plain 76\n1 0 x\n\nhttp://x/ 1.1.1.1 20140216 text/html 3\nabc"
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_ranges_of_a_compressed_archive_share_out_its_records_wherever_it_is_cut(tmp_path, compression, damaged):
+    packed = [bytearray(members([response(n)], compression)) for n in range(7)]
+    if damaged:
+        packed[3][6:14] = b"\xff" * 8
+    data = b"".join(packed)
+    whole, whole_reports = read(tmp_path / "a.warc", data)
+    assert len(whole) == 7 - damaged
+    for cut in range(1, len(data), 13):
+        parts = [read(tmp_path / "a.warc", data, stop=cut), read(tmp_path / "a.warc", data, start=cut)]
+        assert [row for rows, _ in parts for row in rows] == whole
+        assert [each for _, reports in parts for each in reports] == whole_reports
+
+
+def test_a_record_across_members_belongs_to_the_range_where_it_begins(tmp_path):
+    data = response(1) + response(2)
+    middle = len(response(1)) // 2
+    packed = (
+        gzip.compress(data[:middle])
+        + gzip.compress(data[middle : len(response(1)) + 9])
+        + gzip.compress(data[len(response(1)) + 9 :])
     )
-    rows, reports = read(tmp_path / "a.arc.gz", gzip.compress(data))
-    assert not rows
-    assert [each[2] for each in reports] == ["an ARC file, which is not read"]
+    packed += gzip.compress(response(3))
+    for cut in range(1, len(packed), 11):
+        first, _ = read(tmp_path / "a.warc.gz", packed, stop=cut)
+        second, _ = read(tmp_path / "a.warc.gz", packed, start=cut)
+        assert numbers([*first, *second]) == [1, 2, 3]
+
+
+def test_both_extractors_find_the_text(tmp_path):
+    paragraphs = "".join(f"<p>{SENTENCE}, and {word}.</p>" for word in ("one", "two", "three", "four"))
+    html = f"<html><body><nav><a href='/'>Home</a></nav><article>{paragraphs}</article></body></html>"
+    for extractor in ("resiliparse", "trafilatura"):
+        rows, reports = read(tmp_path / "a.warc", response(1, html), extractor=extractor)
+        assert not reports
+        assert rows[0]["text"].count(SENTENCE) == 4
+    with pytest.raises(UserError, match="choose one of resiliparse, trafilatura"):
+        read(tmp_path / "a.warc", response(1), extractor="justext")
+
+
+def test_a_page_on_which_the_extractor_fails_costs_itself_only(tmp_path, monkeypatch):
+    def fails_on_two(html: str) -> str:
+        if "number2" in html:
+            raise RecursionError("too deep")
+        return html
+
+    monkeypatch.setitem(pages.EXTRACTORS, "resiliparse", fails_on_two)
+    rows, reports = read(tmp_path / "a.warc", b"".join(response(n) for n in range(4)))
+    assert numbers(rows) == [0, 1, 3]
+    assert [each[2] for each in reports] == ["no text could be taken out: RecursionError: too deep"]
 
 
 @pytest.mark.parametrize(
