@@ -1,0 +1,122 @@
+"""Walks a repository: which files are candidates, and how many are left out for which reason.
+
+Folders are asked before what is in them (left_out, ignored) and what is below one that is left out is counted, never
+read. Cost: one listing a folder, about 2 us a name and 1 us for each `.gitignore` above it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+
+from dataproc.repositories import left_out, trees
+from dataproc.repositories.ignored import NAME, IgnoreFile, is_ignored
+from dataproc.repositories.languages import is_candidate
+from dataproc.repositories.trees import Tree
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """What a walk found.
+
+    Attributes:
+        files: paths of the files to read, sorted.
+        left_out: files left out, by reason.
+        problems: (path, reason) of what could not be listed, and of names that are not UTF-8.
+    """
+
+    files: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Walk:
+    """The candidates of a repository; `exclude` holds patterns of paths to leave out besides."""
+    found = Walk()
+    _walk(tree, "", [], maximum_file_bytes, exclude, found)
+    found.files.sort()
+    return found
+
+
+def _walk(
+    tree: Tree, top: str, above: list[IgnoreFile], maximum_file_bytes: int, exclude: Sequence[str], found: Walk
+) -> None:
+    folders = [(top, above)]
+    while folders:
+        folder, ignore_files = folders.pop()
+        entries, problem = tree.entries(folder)
+        if problem:
+            found.problems.append((folder or ".", problem))
+        if any(entry.name == NAME and entry.kind == trees.FILE for entry in entries):
+            text = tree.ignore_file(folder + NAME)
+            if text is None:
+                found.problems.append((folder + NAME, "cannot be read: what it ignores is not known"))
+            else:
+                ignore_files = [*ignore_files, IgnoreFile(folder, text.decode("utf-8", "surrogateescape"))]
+        for entry in entries:
+            path = folder + entry.name
+            if not _is_utf8(entry.name):
+                found.problems.append((path, "the name is not UTF-8"))
+            elif entry.kind == trees.FOLDER:
+                reason = _folder_reason(path + "/", ignore_files, exclude)
+                if reason is None:
+                    folders.append((path + "/", ignore_files))
+                elif reason != left_out.VERSION_CONTROL:
+                    _count_below(tree, path + "/", reason, found)
+            elif entry.name not in left_out.VERSION_CONTROL_NAMES:
+                reason = _file_reason(path, entry, ignore_files, maximum_file_bytes, exclude)
+                if reason is None:
+                    found.files.append(path)
+                else:
+                    found.left_out[reason] += 1
+
+
+def _folder_reason(path: str, ignore_files: list[IgnoreFile], exclude: Sequence[str]) -> str | None:
+    reason = left_out.folder_reason(path)
+    if reason is None and is_ignored(path, ignore_files):
+        reason = left_out.IGNORED
+    return left_out.EXCLUDED if reason is None and _is_excluded(path[:-1], exclude) else reason
+
+
+def _file_reason(
+    path: str, entry: trees.Entry, ignore_files: list[IgnoreFile], maximum_file_bytes: int, exclude: Sequence[str]
+) -> str | None:
+    if entry.kind == trees.LINK:
+        return left_out.LINK
+    if entry.kind == trees.SPECIAL:
+        return left_out.SPECIAL
+    if is_ignored(path, ignore_files):
+        return left_out.IGNORED
+    if _is_excluded(path, exclude):
+        return left_out.EXCLUDED
+    if reason := left_out.name_reason(entry.name):
+        return reason
+    if not is_candidate(path):
+        return left_out.UNKNOWN
+    return left_out.OVERSIZED if entry.bytes > maximum_file_bytes else None
+
+
+def _count_below(tree: Tree, top: str, reason: str, found: Walk) -> None:
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        entries, problem = tree.entries(folder)
+        if problem:
+            found.left_out[reason] += 1
+        for entry in entries:
+            if entry.kind != trees.FOLDER:
+                found.left_out[reason] += 1
+            elif entry.name not in left_out.VERSION_CONTROL_NAMES:
+                folders.append(f"{folder}{entry.name}/")
+
+
+def _is_excluded(path: str, exclude: Sequence[str]) -> bool:
+    return any(fnmatch(path, pattern) for pattern in exclude)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
