@@ -152,7 +152,7 @@ def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> di
 
     make = partial(make_executor, "local", workers=workers, memory_per_worker=memory_bytes)
     with Session(make_executor=make) as session:
-        session.executor(kernels=True)
+        session.executor(kernels=("road", "spans"))
         run_stage(Stars(StageSettings()), str(folder / "out"), session)
     return found | {"peak": peak_bytes()}  # children count once they have ended
 

@@ -159,7 +159,7 @@ def main() -> None:
     for name in ("growing", "all-old", "matches", "joint"):
         shutil.rmtree(work / name, ignore_errors=True)
     with Session(make_executor=lambda: make_executor("local", workers=arguments.workers)) as session:
-        session.executor(kernels=True)
+        session.executor(kernels=("road", "spans"))
         datasets = make_datasets(arguments.inputs, arguments.new, work, session)
         growth(datasets, arguments.probe, work, session)
         new_crawl(datasets, work, session)

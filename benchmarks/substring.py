@@ -80,7 +80,7 @@ def run_stage(dataset: str, folder: str, workers: int, settings: str) -> None:
 
     stage = SpansStage(validate(SpansStage.Settings, {"datasets": [dataset], **json.loads(settings)}, "benchmark"))
     with Session(make_executor=lambda: make_executor("local", workers=workers)) as session:
-        session.executor(kernels=True)
+        session.executor(kernels=("road", "spans"))
         started = time.perf_counter()
         done = run(stage, folder, session)
         seconds = time.perf_counter() - started

@@ -18,6 +18,8 @@ NOT_DOCUMENTS = {
     "index": "a segment of an index",
     "query": "matches",
     "export": "tokens in another format",
+    "quality-train": "a classifier",
+    "quality-domains": "counts of pages by domain",
     "train": "a model",
 }
 """What the stages make that is no dataset."""

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,14 +20,19 @@ import xxhash
 from dataproc.cache import user_cache_folder
 from dataproc.errors import UserError
 
-WARMUPS = (
-    "tokenizer.warmup",
-    "dataproc.text.warmup",
-    "dataproc.dedup.warmup",
-    "dataproc.dedup.warmup_spans",
-    "training.warmup",
-)
-"""Modules with a `compile_kernels()`; each is run in a child process of its own, two at a time."""
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "road": ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup", "training.warmup"),
+    "spans": ("dataproc.dedup.warmup_spans",),
+    "contamination": ("dataproc.contamination.warmup",),
+    "quality": ("dataproc.quality.warmup",),
+    "rewriting": ("dataproc.rewriting.warmup",),
+    "code": ("dataproc.code_text.warmup",),
+    "lists": ("dataproc.warmup_lists",),
+}
+"""Modules with a `compile_kernels()`, by what calls them; each is run in a child process of its own, two at a time.
+
+The `road` is what a run from text to a trained model takes, compiled as one; all else when a stage first asks for it.
+"""
 
 PARALLEL_COMPILES = 2
 
@@ -53,35 +58,38 @@ def configure() -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
 
 
-def is_compiled() -> bool:
-    """Whether the cache has been filled."""
-    return _done_marker().exists()
+def is_compiled(family: str = "road") -> bool:
+    """Whether the cache holds a family's kernels."""
+    return _done_marker(family).exists()
 
 
-def _done_marker() -> Path:
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder()) / "compiled"
+def _done_marker(family: str) -> Path:
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder()) / f"compiled-{family}"
 
 
-def compile_if_needed(say: Callable[[str], None]) -> float:
-    """Fills the cache unless it is full; of several processes one compiles and the others wait. Gives the seconds."""
-    if is_compiled():
+def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tuple(FAMILIES)) -> float:
+    """Fills the cache with what it has not got; of several processes one compiles, others wait. Gives the seconds."""
+    if all(map(is_compiled, families)):
         return 0.0
     configure()
-    marker = _done_marker()
+    folder = _done_marker("").parent
     try:
-        marker.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         mend = "name another folder by CORPUSMILL_CACHE"
-        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(marker.parent), mend) from error
+        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(folder), mend) from error
     started = time.monotonic()
-    with (marker.parent / "lock").open("w") as lock:
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if is_compiled():
+        missing = [family for family in families if not is_compiled(family)]
+        if not missing:
             return 0.0
         say("compiling kernels (first use on this machine, under a minute; kept for later runs)")
-        _run_children([[sys.executable, "-c", f"import {name} as w; w.compile_kernels()"] for name in WARMUPS])
-        marker.write_text(f"{time.monotonic() - started:.1f} s\n")
-    seconds = time.monotonic() - started
+        modules = [module for family in missing for module in FAMILIES[family]]
+        _run_children([[sys.executable, "-c", f"import {name} as w; w.compile_kernels()"] for name in modules])
+        seconds = time.monotonic() - started
+        for family in missing:
+            _done_marker(family).write_text(f"{seconds:.1f} s\n")
     say(f"compiled kernels in {seconds:.1f} s")
     return seconds
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from gzip import GzipFile
+from typing import Any
 
 from dataproc import storage
 from dataproc.errors import UserError
@@ -47,6 +48,13 @@ RATES: Mapping[str, Rates] = {
     "dedup": Rates(105.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
     "spans": Rates(21.0, 1.0, 1.1, 700),
+    "decontaminate": Rates(100.0, 1.0, 0.3, 480),
+    "quality-train": Rates(14.0, 0.0, 5.0, 1500),
+    "quality-score": Rates(47.0, 1.0, 0.3, 570),
+    "quality-keep": Rates(130.0, 0.5, 0.3, 390),
+    "quality-domains": Rates(50.0, 0.0, 0.1, 400),
+    "quality-seeds": Rates(110.0, 0.1, 0.1, 400),
+    "mixture": Rates(150.0, 1.0, 0.3, 400),
     "count": Rates(150.0, 0.0, 0.02, 600),
     "tokenizer": Rates(36.0, 0.0, 0.35, 710),
     "pack": Rates(87.0, 1.0, 1.03, 730),
@@ -91,7 +99,7 @@ def estimate(recipe: Recipe, options: RunOptions) -> list[StageEstimate]:
 
 def _estimate_stage(named: NamedStage, recipe: Recipe, text: dict[str, int], workers: int) -> StageEstimate:
     stage = named.stage
-    waits_for = [name for name in taken_folders(stage) if name in text and not _is_there(stage, name)]
+    waits_for = [name for name in dict.fromkeys(taken_folders(stage)) if name in text and not _is_there(stage, name)]
     if waits_for:
         phases, tasks, state = f"after {', '.join(waits_for)}", 0, "waits"
     else:
@@ -132,8 +140,13 @@ def _costs(stage: Stage, recipe: Recipe, taken: int, workers: int) -> tuple[int,
 def taken_folders(stage: Stage) -> list[str]:
     """The folders that a stage takes in, as written in its settings; text first."""
     settings = stage.settings
-    single = [name for field in ("shards", "tokenizer", "continue_from") if (name := getattr(settings, field, None))]
-    several = [name for field in ("datasets", "counts", "extend") for name in getattr(settings, field, ())]
+    fields = ("shards", "tokenizer", "continue_from", "model", "collected", "before")
+    single = [name for field in fields if isinstance(name := getattr(settings, field, None), str) and name]
+    several = [
+        name
+        for field in ("datasets", "positive", "negative", "counts", "extend")
+        for name in getattr(settings, field, ())
+    ]
     return [*several, *single]
 
 
@@ -141,7 +154,8 @@ def _bytes_taken(stage: Stage, recipe: Recipe, text: Mapping[str, int]) -> int:
     """Bytes of text (of tokens, for training) that go in: from what is there, else from the stages before."""
     if isinstance(stage, TrainStage):
         return stage.tokens(_sequence_length(stage, recipe)) * TOKEN_BYTES
-    datasets = getattr(stage.settings, "datasets", ())
+    classes = [name for field in ("positive", "negative") for name in getattr(stage.settings, field, ())]
+    datasets = getattr(stage.settings, "datasets", ()) or tuple(dict.fromkeys(classes))
     if not datasets and not all(_is_there(stage, name) for name in taken_folders(stage)):
         return 0
     if not datasets:
@@ -213,6 +227,9 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     console.print(table)
+    for named, line in zip(recipe.stages, lines, strict=True):
+        if named.stage.name == "mixture" and line.state == "to do":
+            _print_mixture(named, console)
     total = sum(line.seconds for line in lines)
     disk = sum(line.disk for line in lines)
     most = max(line.megabytes for line in lines)
@@ -222,6 +239,27 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
     ):
         console.print(said, soft_wrap=True)
     _warn_of_disk(recipe.output, disk)
+
+
+def _print_mixture(named: NamedStage, console: Any) -> None:
+    """The plan of a mixture, group by group, for which its input's texts are gone over in this process."""
+    from pipelines.stages.mixture import MixtureStage
+    from pipelines.summary import plan_rows
+    from pipelines.tasks.mixture import sum_groups
+
+    stage = named.stage
+    assert isinstance(stage, MixtureStage)
+    stage.check_inputs(named.folder)
+    told = stage.measuring()
+    groups = [
+        group for part in list_parts(stage.settings.datasets, stage.resolve) for group in sum_groups(part.path, told)
+    ]
+    planned = [each.to_values() for each in stage.planned(groups)]
+    console.print(
+        f"{named.name}: {sum(each['target'] for each in planned):,} {stage.settings.unit} in all", markup=False
+    )
+    for what, value in plan_rows(planned, stage.settings.unit):
+        console.print(f"{what}: {value}", soft_wrap=True, markup=False)
 
 
 def _warn_of_disk(output: str, needed: int) -> None:

@@ -13,6 +13,7 @@ Rows = list[tuple[str, str]]
 RULES_SHOWN = 6
 LOG_WIDTH = 100
 MOST_GROUPS = 8
+PLAN_SHOWN = 24
 
 
 def summary_rows(manifest: Mapping[str, Any]) -> Rows:
@@ -25,14 +26,31 @@ def _of_documents(counts: Mapping[str, int]) -> Rows:
 
 
 def _ingest(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
-    return _of_documents(counts)
+    normalised = [(f"  changed by {name}", f"{count:,}") for name, count in facts.get("normalised", {}).items()]
+    alone = [("large files in one piece", f"{len(facts['indivisible']):,}")] if "indivisible" in facts else []
+    return [*_of_documents(counts), *normalised, *alone, *_of_repositories(facts.get("repositories", {}))]
+
+
+def _of_repositories(told: Mapping[str, int]) -> Rows:
+    """What became of the files of repositories: how many are in documents, and why the others are not."""
+    if not told:
+        return []
+    first = ("repositories", "files", "dependencies")
+    others = set(told) - {*first, "documents", "bytes", "normalised", "quarantined"}
+    return [(name, f"{told[name]:,}") for name in first] + [
+        (f"  files left out: {name.replace('_', ' ')}", f"{told[name]:,}") for name in sorted(others) if told[name]
+    ]
 
 
 def _filter(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
     fired = [(f"  broke {rule}", f"{count:,}") for rule, count in broken if count]
     more = [(f"  and {len(fired) - RULES_SHOWN} more rules", "")] if len(fired) > RULES_SHOWN else []
-    return [*_of_documents(counts), *fired[:RULES_SHOWN], *more]
+    rewritten = facts.get("documents_rewritten", {}).items()
+    return [
+        *_of_documents(counts), *fired[:RULES_SHOWN], *more,
+        *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten),
+    ]  # fmt: skip
 
 
 def _dedup(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
@@ -147,12 +165,90 @@ def _spans(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     ]
 
 
+def _decontaminate(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    rows = [*_of_documents(counts), ("documents with items", f"{facts['contaminated']:,}")]
+    if facts["bytes_cut"]:
+        rows.append(("bytes cut out", f"{facts['bytes_cut']:,}"))
+    for name, told in facts["sets"].items():
+        rows.append((f"  {name}: items found", f"{told['found']:,} of {told['items']:,}"))
+        if told["looked_for"] < told["items"]:
+            rows.append(("    not looked for", f"{told['items'] - told['looked_for']:,}"))
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _quality_train(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [
+        *((key.replace("_", " "), f"{value:,}") for key, value in counts.items() if not key.endswith("_documents")),
+        ("words", f"{facts['training']['words']:,}"),
+        ("area under ROC", _number(facts["auc"])),
+        ("average precision", _number(facts["average_precision"])),
+        ("precision, recall, F1 at 0.5", ", ".join(_number(facts[name]) for name in ("precision", "recall", "f1"))),
+        ("calibration error", _number(facts["expected_calibration_error"])),
+        ("  before calibration", _number(facts["expected_calibration_error_raw"])),
+    ]
+
+
+def _quality_score(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    tenths = facts["documents_by_tenth"]
+    shown = [(f"  {each / 10:.1f} to {(each + 1) / 10:.1f}", f"{tenths[each]:,}") for each in range(9, -1, -1)]
+    return [*_of_documents(counts), (facts["column"], ""), *shown]
+
+
+def _quality_keep(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    ends = [(f"  last score kept, {name}", f"{value:.6g}") for name, value in facts.get("cutoffs", {}).items() if value]
+    groups = sorted(facts.get("groups", {}).items(), key=lambda item: (-item[1]["documents"], item[0]))
+    kept = [(f"  {name}", f"{told['kept']:,} of {told['documents']:,}") for name, told in groups[:MOST_GROUPS]]
+    return [*_of_documents(counts), *ends[:MOST_GROUPS], *kept]
+
+
+def _quality_domains(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items()]
+    if facts["overlap"] is not None:
+        rows.append(("collected before, too", f"{facts['overlap']:.1%}"))
+    return [*rows, ("new documents", f"{facts['new_documents']:,}")]
+
+
+def _quality_seeds(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [("pages not collected", f"{counts['pages']:,}"), ("of accepted domains", f"{counts['picked']:,}")]
+
+
+def plan_rows(plan: Sequence[Mapping[str, Any]], unit: str) -> Rows:
+    """What becomes of each group of a mixture, the largest first."""
+    ranked = sorted(plan, key=lambda each: (-each["target"], -each["available"], each["group"]))
+    rows = []
+    for each in ranked[:PLAN_SHOWN]:
+        amount = f"{each['target']:,} of {each['available']:,} {unit} ({each['weight']:.2%})"
+        fate = f"{each['epochs']:.3g} epochs" if each["target"] else "dropped"
+        fate += f", {each['asked'] - each['target']:,} short" if each["asked"] > each["target"] else ""
+        rows.append((f"  {each['group']}: {each['documents']:,} documents", f"{amount}, {fate}"))
+    more = ranked[PLAN_SHOWN:]
+    if more:
+        rest = sum(each["target"] for each in more)
+        rows.append((f"  and {len(more):,} more groups", f"{rest:,} {unit}"))
+    return rows
+
+
+def _mixture(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [*_of_documents(counts), (facts["unit"], f"{facts['total']:,}"), *plan_rows(facts["plan"], facts["unit"])]
+
+
 DESCRIBE = {
     "ingest": _ingest,
     "filter": _filter,
     "dedup": _dedup,
     "query": _dedup,
     "spans": _spans,
+    "decontaminate": _decontaminate,
+    "mixture": _mixture,
+    "quality-train": _quality_train,
+    "quality-score": _quality_score,
+    "quality-keep": _quality_keep,
+    "quality-domains": _quality_domains,
+    "quality-seeds": _quality_seeds,
     "count": _count,
     "tokenizer": _tokenizer,
     "pack": _pack,

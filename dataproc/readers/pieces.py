@@ -1,16 +1,14 @@
-"""What to read: files found by path, glob or URL, their formats, and how big files are split so that all workers read.
+"""What to read: files found by path, glob or URL, and their formats.
 
-A piece is a file, a byte range of a plain JSONL file, or a range of row groups of a Parquet file. Compressed streams
-cannot be split by position and are one piece.
+A piece is a file or a part of one that a worker can read by itself; `splitting` cuts large files into pieces.
 """
 
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import pairwise
 
 from dataproc import storage
 from dataproc.errors import UserError
@@ -21,6 +19,7 @@ FORMATS = {
         ".json.gz", ".json.zst", ".json.zstd",
     ),
     "parquet": (".parquet",),
+    "arrow": (".arrow", ".ipc", ".feather"),
     "python-metadata": ("/METADATA", "/PKG-INFO"),
     "warc": (
         ".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz",
@@ -29,13 +28,24 @@ FORMATS = {
 }  # fmt: skip
 """Endings by which a format is recognised; anything else is `text`, one document a file."""
 
+NAMED_FORMATS = {
+    "json": (".json",),
+    "csv": (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst"),
+}
+"""Endings that say the format of files that are named by them (`data/*.json`); found in a folder, such a file is one
+text among others, as are the configuration files and tables of a tree of code."""
+
 WILDCARD = re.compile(r"[*?\[]")
 COMPRESSED = (".gz", ".zst", ".zstd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """How records become documents: names of the input's fields, and what to write where it has none."""
+    """How records become documents: names of the input's fields, and what to write where it has none.
+
+    A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
+    that became no column; None keeps all.
+    """
 
     source: str
     kind: str = "web"
@@ -44,12 +54,16 @@ class Fields:
     url_field: str = "url"
     language_field: str = "language"
     maximum_record_bytes: int = 64 << 20
+    meta_fields: tuple[str, ...] | None = None
     extractor: str = "resiliparse"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of one input file. `name` is its path below the input's fixed root; `stop` 0 means to the end."""
+    """A part of one input file. `name` is its path below the input's fixed root.
+
+    `start` and `stop` count what the format is split by (`splitting`); `stop` 0 means to the end.
+    """
 
     path: str
     name: str
@@ -128,43 +142,10 @@ def _list_urls(pattern: str) -> list[str]:
     return [url for url in urls if not any(name.startswith(".") for name in url[len(root) :].split("/"))]
 
 
-def recognise(path: str) -> str:
-    """The format of a file by its ending."""
-    for name, endings in FORMATS.items():
+def recognise(path: str, pattern: str = "") -> str:
+    """The format of a file by its ending; `pattern` is the path or glob by which it was found."""
+    named = {name: endings for name, endings in NAMED_FORMATS.items() if pattern.endswith(endings)}
+    for name, endings in (FORMATS | named).items():
         if path.endswith(endings):
             return name
     return "text"
-
-
-def split_file(path: str, name: str, format: str, size: int, target: int) -> Iterator[Piece]:
-    """Pieces of one file of about `target` bytes, where its format allows it."""
-    if format == "parquet":
-        yield from _split_parquet(path, name, size, target)
-    elif format == "jsonl" and not path.endswith(COMPRESSED) and size > 2 * target:
-        count = size // target
-        edges = [size * i // count for i in range(count)] + [size]
-        for start, stop in pairwise(edges):
-            yield Piece(path=path, name=name, format=format, bytes=stop - start, start=start, stop=stop)
-    else:
-        yield Piece(path=path, name=name, format=format, bytes=size)
-
-
-def _split_parquet(path: str, name: str, size: int, target: int) -> Iterator[Piece]:
-    if size <= 2 * target:
-        yield Piece(path=path, name=name, format="parquet", bytes=size)
-        return
-    from dataproc.datasets import open_part
-
-    try:
-        opened = open_part(path)
-    except UserError:  # one piece then, whose reader will report it
-        yield Piece(path=path, name=name, format="parquet", bytes=size)
-        return
-    with opened as file:
-        metadata = file.metadata
-        start = held = 0
-        for group in range(metadata.num_row_groups):
-            held += metadata.row_group(group).total_byte_size
-            if held >= target or group == metadata.num_row_groups - 1:
-                yield Piece(path=path, name=name, format="parquet", bytes=held, start=start, stop=group + 1)
-                start, held = group + 1, 0

@@ -1,8 +1,22 @@
 """Filter rules as data: what a rule is, the presets of the field, and the decision over a batch of statistics."""
 
+from dataproc.rules.custom import custom_rules
 from dataproc.rules.decision import Decision, decide
+from dataproc.rules.preset import Preset
 from dataproc.rules.presets import PRESETS
-from dataproc.rules.resolve import custom_rules, resolve_rules
+from dataproc.rules.resolve import FilterPlan, resolve_filter, resolve_rules
 from dataproc.rules.rule import Rule, rule_from_dict, rule_to_dict
 
-__all__ = ["PRESETS", "Decision", "Rule", "custom_rules", "decide", "resolve_rules", "rule_from_dict", "rule_to_dict"]
+__all__ = [
+    "PRESETS",
+    "Decision",
+    "FilterPlan",
+    "Preset",
+    "Rule",
+    "custom_rules",
+    "decide",
+    "resolve_filter",
+    "resolve_rules",
+    "rule_from_dict",
+    "rule_to_dict",
+]

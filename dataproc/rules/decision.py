@@ -1,6 +1,6 @@
 """The decision over a batch: which documents are kept, and a ledger of every rule that each rejected one broke.
 
-Only statistics and kinds are looked at, never text. All rules are applied to all documents, so that the share that a
+Only statistics and labels are looked at, never text. All rules are applied to all documents, so that the share that a
 rule removes does not depend on the order of rules, and the ledger explains a rejection in full.
 
 Cost: a few array comparisons a rule. Memory: 9 bytes a document and rule.
@@ -14,7 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.errors import UserError
+from dataproc.language.codes import language_code, without_script
+from dataproc.rules.expression import check_expression, kind_of_type
+from dataproc.rules.expression_values import evaluate
 from dataproc.rules.rule import Rule
+from dataproc.stop_words import DEFAULT_LANGUAGE, list_of
 
 LEDGER_SCHEMA = pa.schema(
     [
@@ -24,7 +28,11 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("threshold", pa.float64(), nullable=False),
     ]
 )
-"""One row a broken rule: the document's row in the batch, the rule's name, the document's value, its threshold."""
+"""One row a broken rule: the document's row in the batch, the rule's name, the document's value, its threshold.
+
+A value that is null or NaN is NaN here. An expression has the value 0 where it is false, NaN where it is unknown, and
+the threshold 1.
+"""
 
 UNSPACED_COLUMN = "unspaced_fraction"
 MOSTLY_UNSPACED = 0.5
@@ -42,8 +50,9 @@ def decide(statistics: pa.RecordBatch, kinds: pa.Array, rules: Sequence[Rule]) -
     """Decides on N documents. A document is kept if it breaks no rule that applies to it.
 
     Args:
-        statistics: one row a document, with a column for the statistic of every rule. A null or NaN breaks a rule:
-            what was not measured does not pass.
+        statistics: one row a document, with every column that a rule looks at; `language`, for rules that are for some
+            languages, counts as unknown where it is missing. A null or NaN breaks a rule: what was not measured does
+            not pass.
         kinds: the documents' kinds, strings of shape (N,).
         rules: any number of rules; with none, all documents are kept.
 
@@ -55,12 +64,11 @@ def decide(statistics: pa.RecordBatch, kinds: pa.Array, rules: Sequence[Rule]) -
     thresholds = np.empty((len(rules), rows))
     broken = np.zeros((len(rules), rows), bool)
     for number, rule in enumerate(rules):
-        column = values[number] = _column(statistics, rule.statistic, rule)
-        minimum = -np.inf if rule.minimum is None else rule.minimum
-        maximum = np.inf if rule.maximum is None else rule.maximum
+        column = values[number] = values_of(rule, statistics)
+        minimum, maximum = limits_of(rule)
         below, above = ~(column >= minimum), ~(column <= maximum)
         thresholds[number] = np.where(below & (minimum > -np.inf), minimum, maximum)
-        broken[number] = (below | above) & _applies(rule, statistics, kinds)
+        broken[number] = (below | above) & applies_to(rule, statistics, kinds)
     row, rule_number = np.nonzero(broken.T)
     names = pa.array([rule.name for rule in rules], pa.string())
     ledger = pa.RecordBatch.from_arrays(
@@ -75,14 +83,39 @@ def decide(statistics: pa.RecordBatch, kinds: pa.Array, rules: Sequence[Rule]) -
     return Decision(np.logical_not(broken.any(axis=0)), ledger)
 
 
-def _applies(rule: Rule, statistics: pa.RecordBatch, kinds: pa.Array) -> np.ndarray:
+def limits_of(rule: Rule) -> tuple[float, float]:
+    """(minimum, maximum) of a rule; infinite where it has none, and 1 at least for an expression."""
+    if rule.expression:
+        return 1.0, np.inf
+    return (
+        -np.inf if rule.minimum is None else rule.minimum,
+        np.inf if rule.maximum is None else rule.maximum,
+    )
+
+
+def values_of(rule: Rule, statistics: pa.RecordBatch) -> np.ndarray:
+    """What a rule looks at, float64 of shape (N,): its statistic, or 1, 0 or NaN for an expression; nulls as NaN."""
+    if not rule.expression:
+        return _numbers(statistics, rule.statistic, rule)
+    kinds = {field.name: kind for field in statistics.schema if (kind := kind_of_type(field.type))}
+    expression = check_expression(rule.expression, kinds)
+    held = evaluate(expression, statistics.select(list(expression.columns)))
+    return held.cast(pa.int8()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def applies_to(rule: Rule, statistics: pa.RecordBatch, kinds: pa.Array) -> np.ndarray:
+    """Which documents a rule is for, by their kinds, languages and scripts: bool of shape (N,)."""
     applies = np.ones(statistics.num_rows, bool)
     if rule.kinds:
         applies &= _among(kinds, rule.kinds)
     if rule.not_kinds:
         applies &= ~_among(kinds, rule.not_kinds)
+    if rule.languages:
+        applies &= _in_languages(statistics, rule.languages)
+    if rule.not_languages:
+        applies &= ~_in_languages(statistics, rule.not_languages)
     if rule.spaced is not None:
-        applies &= (_column(statistics, UNSPACED_COLUMN, rule) > MOSTLY_UNSPACED) != rule.spaced
+        applies &= (_numbers(statistics, UNSPACED_COLUMN, rule) > MOSTLY_UNSPACED) != rule.spaced
     return applies
 
 
@@ -90,7 +123,23 @@ def _among(kinds: pa.Array, names: tuple[str, ...]) -> np.ndarray:
     return pc.is_in(kinds, pa.array(names, kinds.type)).to_numpy(zero_copy_only=False)
 
 
-def _column(statistics: pa.RecordBatch, name: str, rule: Rule) -> np.ndarray:
+def _in_languages(statistics: pa.RecordBatch, names: tuple[str, ...]) -> np.ndarray:
+    """Whose language is one of `names`, as it is written or as what it stands for (`eng_Latn` is en, `cmn` is zh)."""
+    unknown = DEFAULT_LANGUAGE in names
+    index = statistics.schema.get_field_index("language")
+    if index < 0:
+        return np.full(statistics.num_rows, unknown)
+    column = pc.dictionary_encode(statistics.column(index).cast(pa.string()))
+    among = [any(name in names for name in _spellings(each)) for each in column.dictionary.to_pylist()]
+    known = pa.array(among, pa.bool_()).take(column.indices)
+    return pc.fill_null(known, unknown).to_numpy(zero_copy_only=False)
+
+
+def _spellings(language: str) -> tuple[str | None, ...]:
+    return language, without_script(language_code(language) or ""), list_of(language)
+
+
+def _numbers(statistics: pa.RecordBatch, name: str, rule: Rule) -> np.ndarray:
     """A column as float64, nulls as NaN."""
     index = statistics.schema.get_field_index(name)
     if index < 0:

@@ -1,25 +1,97 @@
-"""From what a user writes to rules: preset and rule names, overridden thresholds, rules of their own. All is checked
-before any work starts: a rule that names nothing that exists is an error, never a rule that silently does not fire.
+"""From what a user writes to what a filter does: rules, the measures that they need, and the rewriters in force.
+
+All is checked before any work starts: a rule that names nothing that exists, or a column that nobody who is configured
+gives, is an error, never a rule that silently does not fire.
 """
 
-import difflib
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dataproc.errors import UserError
+from dataproc.rules.custom import check_rule, custom_rules, threshold
+from dataproc.rules.expression import parse_expression
+from dataproc.rules.measures import (
+    DOCUMENTS,
+    LABELS,
+    LANGUAGE,
+    ONE_PASS,
+    needs_of,
+    providers_of_columns,
+    rewriter_names,
+)
 from dataproc.rules.presets import PRESETS
-from dataproc.rules.rule import Rule
-from dataproc.statistics import STATISTICS
+from dataproc.rules.rule import SIDES, Rule, Side, with_threshold
+from dataproc.rules.suggest import suggest
 
-MOST_LISTED = 8
+
+@dataclass(frozen=True)
+class FilterPlan:
+    """What a filter does with a document.
+
+    Attributes:
+        rules: all rules in force.
+        measures: names of the measures that they need beside the one pass, in the order of `PROVIDERS`; a rewriter is
+            among them where a rule looks at its numbers and it is not in force.
+        rewriters: names of the rewriters in force, in order.
+    """
+
+    rules: tuple[Rule, ...]
+    measures: tuple[str, ...]
+    rewriters: tuple[str, ...]
+
+
+def resolve_filter(
+    names: Sequence[str],
+    overrides: Mapping[str, float] | None = None,
+    custom: Sequence[Mapping[str, Any]] = (),
+    *,
+    rewrite: Sequence[str] = (),
+    configured: Mapping[str, Any] | None = None,
+    columns: Sequence[str] = (),
+) -> FilterPlan:
+    """The plan of a filter.
+
+    Args:
+        names, overrides, custom: as for `resolve_rules`.
+        rewrite: rewriters to apply after those of the presets named.
+        configured: settings by provider, of those that are configured; a provider that needs settings (URL lists) can
+            be had only if it is among them.
+        columns: columns of numbers that the documents bring.
+
+    Raises:
+        UserError: as `resolve_rules`; an unknown rewriter; settings for an unknown provider; a rule over a column whose
+            provider is not configured.
+    """
+    configured, known = configured or {}, providers_of_columns()
+    for name in configured:
+        if name != LANGUAGE and name not in known.values():
+            raise UserError(f"settings for '{name}', which there is not", mend=suggest(name, rewriter_names()))
+    rewriters = _rewriters(names, rewrite)
+    for column in columns:
+        if column in known or column in LABELS:
+            raise UserError(f"the filter itself gives '{column}'", "document_columns", "leave it out")
+    rules = resolve_rules(names, overrides, custom, columns)
+    providers = known | dict.fromkeys(columns, DOCUMENTS)
+    needed: set[str] = set()
+    for rule in rules:
+        for column in columns_of_rule(rule):
+            provider = providers.get(column)
+            if provider is None:
+                continue  # a label
+            if needs_of(provider) and provider not in configured:
+                raise UserError(f"nothing gives '{column}' yet", f"rule {rule.name}", needs_of(provider))
+            needed.add(provider)
+    given = {ONE_PASS, DOCUMENTS, LANGUAGE, *rewriters}
+    ordered = dict.fromkeys(providers.values())
+    return FilterPlan(rules, tuple(each for each in ordered if each in needed - given), rewriters)
 
 
 def resolve_rules(
     names: Sequence[str],
     overrides: Mapping[str, float] | None = None,
     custom: Sequence[Mapping[str, Any]] = (),
+    columns: Sequence[str] = (),
 ) -> tuple[Rule, ...]:
     """Rules of presets and single rules, in the order named, each once; then rules of the user's own.
 
@@ -27,115 +99,67 @@ def resolve_rules(
         names: presets ("gopher-quality") or rules of presets ("gopher-quality/words").
         overrides: thresholds by "<rule>.minimum" or "<rule>.maximum", or by "<rule>" where it has only one of them.
         custom: settings for `custom_rules`.
+        columns: columns of numbers that the documents bring, beside those that the filter can give.
 
     Raises:
         UserError: an unknown name, an override of a rule not among `names`, thresholds that cross, a bad custom rule.
     """
-    single = {rule.name: rule for preset in PRESETS.values() for rule in preset}
+    statistics = [*providers_of_columns(), *columns]
+    single = {rule.name: rule for preset in PRESETS.values() for rule in preset.rules}
     rules: dict[str, Rule] = {}
     for name in names:
-        found = PRESETS.get(name) or ((single[name],) if name in single else None)
-        if found is None:
-            raise UserError(f"unknown rule or preset '{name}'", "rules", _suggest(name, [*PRESETS, *single]))
+        if name not in PRESETS and name not in single:
+            raise UserError(f"unknown rule or preset '{name}'", "rules", suggest(name, [*PRESETS, *single]))
+        found = PRESETS[name].rules if name in PRESETS else (single[name],)
         rules.update((rule.name, rule) for rule in found)
-    for key, value in (overrides or {}).items():
-        name, field = _target(key, rules)
-        threshold = _threshold(value, key)
-        rule = rules[name]
-        rules[name] = replace(rule, minimum=threshold) if field == "minimum" else replace(rule, maximum=threshold)
+    rules = override(rules, overrides or {})
     for rule in rules.values():
-        _check(rule, STATISTICS)
-    for rule in custom_rules(custom):
+        check_rule(rule, statistics)
+    for rule in custom_rules(custom, statistics):
         if rule.name in rules:
             raise UserError("a preset has a rule of this name", f"rule {rule.name}", "rename yours")
         rules[rule.name] = rule
     return tuple(rules.values())
 
 
-def custom_rules(settings: Sequence[Mapping[str, Any]], statistics: Collection[str] = STATISTICS) -> tuple[Rule, ...]:
-    """Rules from settings such as {"name": "long", "statistic": "word_count", "minimum": 300}.
+def override(rules: Mapping[str, Rule], overrides: Mapping[str, float]) -> dict[str, Rule]:
+    """Rules with other thresholds, as in `resolve_rules`."""
+    changed = dict(rules)
+    for key, value in overrides.items():
+        name, field = threshold_of(key, changed)
+        number = threshold(value, key)
+        changed[name] = with_threshold(changed[name], field, number)
+    return changed
 
-    Args:
-        settings: one mapping a rule, of the fields of `Rule`; name, statistic and a threshold are needed.
-        statistics: columns that rules may look at.
 
-    A field that is None counts as not given.
+def threshold_of(key: str, rules: Mapping[str, Rule]) -> tuple[str, Side]:
+    """(rule, "minimum" or "maximum") that "<rule>", "<rule>.minimum" or "<rule>.maximum" names.
 
     Raises:
-        UserError: an unknown field or statistic, a wrong type, no threshold, or a name used twice.
+        UserError: no such rule, a rule with two thresholds named without one, or an expression, which has none.
     """
-    known = [field.name for field in fields(Rule)]
-    rules: dict[str, Rule] = {}
-    for number, setting in enumerate(settings):
-        where = f"rule {setting.get('name', number + 1)}"
-        for field in setting:
-            if field not in known:
-                raise UserError(f"unknown field '{field}'", where, _suggest(field, known))
-        for field in ("name", "statistic"):
-            if not isinstance(setting.get(field), str) or not setting[field]:
-                raise UserError(f"'{field}' is missing", where, f"give the rule a {field}")
-        rule = Rule(
-            name=setting["name"],
-            statistic=setting["statistic"],
-            minimum=_threshold(setting.get("minimum"), where, optional=True),
-            maximum=_threshold(setting.get("maximum"), where, optional=True),
-            kinds=_kinds(setting.get("kinds"), where),
-            not_kinds=_kinds(setting.get("not_kinds"), where),
-            spaced=_flag(setting.get("spaced"), where),
-            source=str(setting.get("source") or "a setting"),
-        )
-        _check(rule, statistics)
-        if rule.name in rules:
-            raise UserError("two rules have this name", where, "rename one of them")
-        rules[rule.name] = rule
-    return tuple(rules.values())
-
-
-def _target(key: str, rules: Mapping[str, Rule]) -> tuple[str, str]:
-    """The rule and the field that an override names."""
     name, _, field = key.rpartition(".")
-    if name in rules and field in ("minimum", "maximum"):
-        return name, field
-    if key not in rules:
-        raise UserError(f"'{key}' is not among the rules in force", "thresholds", _suggest(key, list(rules)))
-    has = [field for field in ("minimum", "maximum") if getattr(rules[key], field) is not None]
+    if name not in rules or field not in SIDES:
+        name, field = key, ""
+    if name not in rules:
+        raise UserError(f"'{key}' is not among the rules in force", "thresholds", suggest(key, list(rules)))
+    rule = rules[name]
+    if rule.expression:
+        raise UserError("an expression has no threshold", key, "write a rule of your own instead")
+    has = [side for side in SIDES if side == field or (not field and getattr(rule, side) is not None)]
     if len(has) != 1:
         raise UserError("this rule has two thresholds", key, f"write '{key}.minimum' or '{key}.maximum'")
-    return key, has[0]
+    return name, has[0]
 
 
-def _check(rule: Rule, statistics: Collection[str]) -> None:
-    if rule.statistic not in statistics:
-        mend = _suggest(rule.statistic, list(statistics))
-        raise UserError(f"unknown statistic '{rule.statistic}'", f"rule {rule.name}", mend)
-    if rule.minimum is None and rule.maximum is None:
-        raise UserError("no threshold", f"rule {rule.name}", "give a minimum, a maximum or both")
-    if rule.minimum is not None and rule.maximum is not None and rule.minimum > rule.maximum:
-        raise UserError(f"minimum {rule.minimum:g} is above maximum {rule.maximum:g}", f"rule {rule.name}")
+def columns_of_rule(rule: Rule) -> tuple[str, ...]:
+    """The columns of numbers and labels that a rule's condition names; not those that say whom it is for."""
+    return parse_expression(rule.expression).columns if rule.expression else (rule.statistic,)
 
 
-def _threshold(value: Any, where: str, optional: bool = False) -> float | None:
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"a threshold must be a number, not {value!r}", where)
-    return float(value)
-
-
-def _kinds(value: Any, where: str) -> tuple[str, ...]:
-    kinds = () if value is None else value
-    if not isinstance(kinds, list | tuple) or not all(isinstance(kind, str) for kind in kinds):
-        raise UserError("kinds must be a list of names", where, 'write ["code"]')
-    return tuple(kinds)
-
-
-def _flag(value: Any, where: str) -> bool | None:
-    if not (value is None or isinstance(value, bool)):
-        raise UserError(f"'spaced' must be true or false, not {value!r}", where)
-    return value
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(known[:MOST_LISTED]) + (", ..." if len(known) > MOST_LISTED else "")
-    return f"did you mean '{close[0]}'?" if close else f"known are {listed}"
+def _rewriters(names: Sequence[str], rewrite: Sequence[str]) -> tuple[str, ...]:
+    in_force = [each for name in names if name in PRESETS for each in PRESETS[name].rewriters]
+    for name in rewrite:
+        if name not in rewriter_names():
+            raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, rewriter_names()))
+    return tuple(dict.fromkeys([*in_force, *rewrite]))

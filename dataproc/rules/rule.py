@@ -1,12 +1,15 @@
-"""A rule: one statistic, and the least and the greatest value at which a document is kept. Nothing else decides.
+"""A rule: a statistic, and the least and the greatest value at which a document is kept; or an expression over columns.
 
 Being data, a rule can be printed with its source, written into a manifest, overridden by a setting, and swept over the
 statistics of a finished run without reading text.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+Side = Literal["minimum", "maximum"]
+SIDES: tuple[Side, ...] = ("minimum", "maximum")
 
 
 @dataclass(frozen=True)
@@ -15,23 +18,35 @@ class Rule:
 
     Attributes:
         name: unique; rules of a preset are named `<preset>/<rule>`.
-        statistic: a column of the statistics.
+        statistic: a column of the statistics; empty for an expression.
         minimum, maximum: thresholds, or None for no limit on that side; at least one is set.
         kinds: document kinds that the rule is for; empty for all.
         not_kinds: document kinds that it is not for.
         spaced: True for a rule whose number holds for words between spaces: it is not for documents that are mostly in
             scripts written without spaces (`unspaced_fraction` above one half). False for a rule for these alone.
         source: where the number comes from.
+        languages: languages that it is for, by code ("en", "python"); empty for all. A document whose language is
+            unknown counts as English where a natural language is asked for, as it does when stop words are counted.
+        not_languages: languages that it is not for.
+        expression: instead of statistic and thresholds, what must hold (`dataproc.rules.expression`).
     """
 
     name: str
-    statistic: str
+    statistic: str = ""
     minimum: float | None = None
     maximum: float | None = None
     kinds: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
     spaced: bool | None = None
     source: str = ""
+    languages: tuple[str, ...] = ()
+    not_languages: tuple[str, ...] = ()
+    expression: str = ""
+
+
+def with_threshold(rule: Rule, side: Side, value: float | None) -> Rule:
+    """The rule with another threshold on one side; None for no limit there."""
+    return replace(rule, minimum=value) if side == "minimum" else replace(rule, maximum=value)
 
 
 def rule_to_dict(rule: Rule) -> dict[str, Any]:

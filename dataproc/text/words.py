@@ -34,7 +34,7 @@ _ASCII = np.array([ord(chr(code).lower()) if chr(code).isalnum() else 0 for code
 """The lower case of each ASCII character of a word, 0 for one that separates words."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, _nrt=False)
 def decode(data, position, stop):
     """(code point, bytes) of the character at `position` < `stop`, both int64; a malformed byte is (U+FFFD, 1)."""
     first = np.int64(data[position])

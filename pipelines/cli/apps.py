@@ -21,8 +21,8 @@ def group_app(text: str, cls: Any = None) -> typer.Typer:
     return typer.Typer(**_PLAIN, **more, no_args_is_help=True, help=help_text(text), context_settings=_NAMES)
 
 
-def command_app(function: Callable[..., Any], text: str) -> typer.Typer:
+def command_app(function: Callable[..., Any], text: str, cls: Any = None) -> typer.Typer:
     """An application that is one command."""
     app = typer.Typer(**_PLAIN)
-    app.command(help=help_text(text), context_settings=_NAMES)(function)
+    app.command(help=help_text(text), context_settings=_NAMES, cls=cls)(function)
     return app

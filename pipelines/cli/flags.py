@@ -92,9 +92,14 @@ def read_model(model: type[BaseModel], values: Mapping[str, Any], where: str = "
         if isinstance(value, str) and get_origin(kind) is tuple:
             value = [each.strip() for each in value.split(",") if each.strip()]
         elif isinstance(value, str) and get_origin(kind) is dict:
-            value = dict(_assignment(each, name) for each in value.split(",") if each.strip())
+            value = read_assignments(value, name)
         given[name] = value
     return validate(model, given, where, flags=True)
+
+
+def read_assignments(text: str, name: str) -> dict[str, str]:
+    """{name: value} from "A=1,B=2". Raises UserError for what is no assignment; `name` is the flag's."""
+    return dict(_assignment(each, name) for each in text.split(",") if each.strip())
 
 
 def _assignment(text: str, name: str) -> tuple[str, str]:

@@ -27,7 +27,8 @@ COMMANDS = {
         ("inputs",),
         "DATASET",
         "corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
-        "Raw files (JSONL plain, .gz or .zst; Parquet; WARC and WET; text trees) to a dataset of documents.",
+        "Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
+        "repositories) to a dataset of documents.",
     ),
     "filter": StageCommand(
         ("datasets",),
@@ -46,6 +47,37 @@ COMMANDS = {
         "DATASET",
         "corpusmill spans unique --output trimmed --unit substring --length 200 --action cut",
         "Find repeated substrings, paragraphs or lines; report them, cut them out, or remove documents full of them.",
+    ),
+    "decontaminate": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill decontaminate unique --against gsm8k=eval/gsm8k.jsonl --fields gsm8k=question+answer"
+        " --action remove --output decontaminated",
+        "Find items of evaluation sets in documents by n-grams of words; report, cut or remove.",
+    ),
+    "mixture": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill mixture unique --output mixed --by source,language --source-weights web=0.7,code=0.3 --total 10GB",
+        "Documents repeated, drawn or dropped until sources, kinds and languages have the weights that are asked for.",
+    ),
+    "quality-train": StageCommand(
+        (),
+        "CLASSIFIER",
+        "corpusmill quality train --positive textbooks --negative crawl --negative-cap 200000 --output classifier",
+        "Train a fastText classifier on documents to have more and fewer of; measure it on documents held back.",
+    ),
+    "quality-score": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill quality score crawl --model classifier --output scored",
+        "Add a classifier's score to every document; any fastText classifier will do.",
+    ),
+    "quality-keep": StageCommand(
+        ("datasets",),
+        "DATASET",
+        "corpusmill quality keep scored --top-share 0.1 --by language --output good",
+        "Keep scored documents: above a threshold, the best share of them, or by a seeded Pareto draw.",
     ),
     "pack": StageCommand(
         ("datasets",),

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from dataproc.errors import UserError, require_extra
@@ -124,6 +125,7 @@ def _run_on_ray(call: Call) -> Ended:
 
     kernels.configure()
     if call.kernels:
-        kernels.compile_if_needed(lambda line: print(line, file=sys.stderr))  # noqa: T201 - the worker's own log
+        say = partial(print, file=sys.stderr)  # the worker's own log
+        kernels.compile_if_needed(say, call.kernels)
     with ends_with_lease(call.folder, call.lease):
         return run_call(call)

@@ -62,7 +62,7 @@ class Scheduler:
         executor: where calls go.
         folder: the stage's output folder.
         phase: names the folder of markers.
-        kernels: the tasks call compiled kernels.
+        kernels: families of compiled kernels that the tasks call.
         lease: this driver's token (`lease.py`).
         on_end: called with each task and its result as it is done.
         on_tick: called about twice a second while waiting.
@@ -75,7 +75,7 @@ class Scheduler:
         *,
         folder: str,
         phase: str,
-        kernels: bool,
+        kernels: tuple[str, ...],
         lease: str,
         on_end: Callable[[Task, dict[str, Any]], None],
         on_tick: Callable[[], None],

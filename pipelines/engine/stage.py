@@ -27,7 +27,7 @@ from pipelines.engine.scheduler import Scheduler
 from pipelines.engine.task import Task
 
 DATA_ENDINGS = (".parquet", ".arrow")
-FATES = ("kept", "rejected", "duplicates", "quarantined")
+FATES = ("kept", "rejected", "duplicates", "dropped", "quarantined")
 """What can become of a document that came in; their counts add up to `documents_in` at every stage's end."""
 
 
@@ -72,14 +72,14 @@ class Stage(ABC):
         settings: a frozen model; the command line's flags and the recipe's keys are made from it.
         resolve: turns a path as written in the settings into one that can be opened.
         over_documents: its documents are accounted for by their fates.
-        uses_kernels: its tasks call numba kernels, which are compiled before the first one starts.
+        kernels: families of numba kernels (`pipelines.kernels`) that its tasks call; compiled before the first starts.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Settings: ClassVar[type[StageSettings]]
     over_documents: ClassVar[bool] = True
-    uses_kernels: ClassVar[bool] = True
+    kernels: tuple[str, ...] = ("road",)
 
     def __init__(self, settings: Any, *, seed: int = 0, resolve: Callable[[str], str] = str) -> None:
         self.settings = settings
@@ -124,12 +124,12 @@ class Session:
     overwrite: bool = False
     _executor: Executor | None = None
 
-    def executor(self, *, kernels: bool) -> Executor:
-        """The engine, started on first use; with `kernels`, they are compiled first if they never were."""
+    def executor(self, *, kernels: tuple[str, ...]) -> Executor:
+        """The engine, started on first use; families of kernels that were never compiled are compiled first."""
         if kernels:
             from pipelines.kernels import compile_if_needed
 
-            compile_if_needed(self.progress.say)
+            compile_if_needed(self.progress.say, kernels)
         if self._executor is None:
             self._executor = self.make_executor()
         return self._executor
@@ -177,7 +177,7 @@ class StageRun:
         return [state.read_marker(self.folder, phase, task.id)["result"] for task in tasks]
 
     def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
-        executor, progress = self.session.executor(kernels=self.stage.uses_kernels), self.session.progress
+        executor, progress = self.session.executor(kernels=self.stage.kernels), self.session.progress
         if self.folder.startswith("memory://") and not executor.is_driver:
             raise UserError("memory:// is seen by one process alone", where=self.folder, mend="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
@@ -191,7 +191,7 @@ class StageRun:
             executor,
             folder=self.folder,
             phase=phase,
-            kernels=self.stage.uses_kernels,
+            kernels=self.stage.kernels,
             lease=self.lease,
             on_end=on_end,
             on_tick=lambda: progress.tick(watch() if watch else ""),

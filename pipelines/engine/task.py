@@ -31,8 +31,8 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, whether it calls
-    compiled kernels (which a node that never ran one compiles first), and the token of the driver that it is for."""
+    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, which families of
+    kernels it calls (a node that never ran them compiles them first), and the token of the driver that it is for."""
 
     ticket: int
     function: str
@@ -44,7 +44,7 @@ class Call:
     careful: bool = False
     skip: Mapping[str, str] = field(default_factory=dict)
     whole_machine: bool = False
-    kernels: bool = False
+    kernels: tuple[str, ...] = ()
     lease: str = ""
 
 

@@ -5,6 +5,7 @@ part says which task wrote the document and the plan which pieces of which files
 finds the record.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from dataproc.readers.pieces import fixed_root
 from dataproc.readers.pieces import recognise as format_of
 from pipelines.inspect.places import Link
 
-RECORDS = {"jsonl": "byte", "parquet": "row", "warc": "byte"}
-"""What the number after an id's `#` counts, by format; a file of another format is one record."""
+RECORDS = {"jsonl": "byte", "json": "byte", "csv": "row", "parquet": "row", "arrow": "row", "warc": "byte"}
+"""What the number after an id's `#` counts, by format; a file of another format is one record. (Of a compressed file of
+several members, the number is `<member>+<byte>`: where the member begins in the file, and the byte in it, unpacked.)"""
 
 FILES_NAMED = 3
 
@@ -62,8 +64,10 @@ class RawFiles:
             given = {"path": each} if isinstance(each, str) else each
             source = given.get("source") or self._settings["source"]
             for path in described["inputs"].get(given["path"], ()):
-                format = given.get("format") or self._settings.get("format") or format_of(path)
                 opened = path_resolver({})(given["path"])
+                declared = given.get("format") or self._settings.get("format")
+                of_dataset = declared == "huggingface"
+                format = format_of(path, path if of_dataset else opened) if of_dataset or not declared else declared
                 for root in {fixed_root(opened), opened.rstrip("/") + "/", path.rsplit("/", 1)[0] + "/"}:
                     if path.startswith(root):
                         self._named[f"{source}/{path[len(root) :].lstrip('/')}"] = (path, format)
@@ -72,8 +76,10 @@ class RawFiles:
     def of(self, document: str, task: int) -> Raw:
         """The raw file and record of a document, by its id or else by the task that wrote its part."""
         name, _, record = document.rpartition("#")
-        if name in self._named and re.fullmatch(r"\d+(\+\d+)?", record):
-            path, format = self._named[name]
+        path, format = self._named.get(name, ("", ""))
+        if format == "repository":
+            return Raw([path], f"the document that begins with {record}", self._note([path]))
+        if path and re.fullmatch(r"\d+(\+\d+)?", record):
             counted = f"{RECORDS[format]} {record}" if format in RECORDS else "the whole file"
             return Raw([path], counted, self._note([path]))
         files = sorted({piece["path"] for piece in self._pieces(task)}) or list(self._sizes)
@@ -103,6 +109,8 @@ class RawFiles:
         path = files[0]
         if not storage.exists(path):
             return "this file is no longer there"
+        if not storage.is_url(path) and os.path.isdir(path):  # noqa: PTH112
+            return ""
         return "" if storage.size(path) == self._sizes[path] else "this file has another size by now"
 
     def _pieces(self, task: int) -> list[dict[str, Any]]:

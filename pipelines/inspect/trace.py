@@ -12,7 +12,6 @@ ids has none of them are passed over); in the stages before it, those of the par
 since parts keep their numbers. No text is read: the excerpts are a segment's own tokens, spelled out.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -23,6 +22,8 @@ import pyarrow.compute as pc
 from dataproc import storage
 from dataproc.datasets import read_batches
 from dataproc.errors import UserError
+from dataproc.rules import Rule
+from pipelines.inspect.filter_rules import rules_in_force
 from pipelines.inspect.lookup import Row, look_up
 from pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
 from pipelines.inspect.raw import Raw, RawFiles
@@ -44,7 +45,7 @@ class Stood:
 class Passed:
     """A rule that a filter applied to a document, the document's value, and the thresholds that it kept to.
 
-    A document of a language to keep has the language for its value.
+    A document of a language to keep has the language for its value, one for which an expression holds "true".
     """
 
     stage: str
@@ -234,22 +235,49 @@ class _Way:
 
     def __init__(self, links: Mapping[str, Link], documents: dict[str, Document], again: bool) -> None:
         self._links, self._documents, self._again = links, documents, again
+        self._asked = set(documents)
         self._found: dict[str, dict[str, Row]] = {}
         """By path of the dataset, then by id."""
         self._missing: list[str] = []
+        self._copies: list[tuple[str, str]] = []
+        """(id of a mixture's copy, id of the document that it is one of), from the shards on."""
 
     def follow(self) -> list[str]:
         """Fills the documents; gives what could not be found."""
         for path, link in self._links.items():
             if MAKES.get(link.stage) == "dataset" and link.place:
                 self._note(path, link)
+            if link.stage == "mixture":
+                self._name_originals(path, link)
             self._look_in_inputs(path, link)
+        self._tell_copies()
         lost = [each for each in self._documents.values() if not each.stood]
         if lost and self._found:
             self._missing.append(f"{len(lost)} documents are in none of the datasets ({lost[0].id}, …)")
         for document in self._documents.values():
             document.stood.reverse()  # from the raw file on
         return self._missing
+
+    def _name_originals(self, path: str, link: Link) -> None:
+        """Looks for the documents of copies from here on, which go by other ids in the mixture's inputs."""
+        for name, row in list(self._found.get(path, {}).items()):
+            number, marker = row.values.get("copy") or 1, link.described.get("facts", {}).get("marker", "~")
+            if number > 1:
+                original = name.removesuffix(f"{marker}{number}")
+                self._copies.append((name, original))
+                self._documents.setdefault(original, Document(original, self._documents[name].source))
+
+    def _tell_copies(self) -> None:
+        """Gives copies what was found of their documents, and forgets documents that nobody asked about."""
+        for name, original in reversed(self._copies):
+            copy, whole = self._documents[name], self._documents[original]
+            known = {each.stage for each in copy.stood}
+            copy.stood += [each for each in whole.stood if each.stage not in known]
+            copy.passed += whole.passed
+            copy.survivor_of += whole.survivor_of
+            copy.raw = copy.raw or whole.raw
+        for name in {original for _, original in self._copies} - self._asked:
+            del self._documents[name]
 
     def _look_in_inputs(self, path: str, link: Link) -> None:
         """Finds the link's documents in the datasets that it took in, by part where parts keep their numbers."""
@@ -258,7 +286,9 @@ class _Way:
             return
         owner = {part: each for each in inputs for part in _parts(self._links[each])}
         here = self._found.get(path, {})
-        keeps_documents = link.stage in ("filter", "dedup", "spans")
+        keeps_documents = link.stage in (
+            "filter", "dedup", "spans", "decontaminate", "quality-score", "quality-keep",
+        )  # fmt: skip
         wanted = set(here) if keeps_documents else set(self._documents)
         likely: list[str] = []
         if keeps_documents and len(inputs) == len(link.inputs):
@@ -317,14 +347,13 @@ def _beside(link: Link, folder: str) -> list[str]:
 def _passed(link: Link, rows: Mapping[str, Row]) -> tuple[list[tuple[str, Passed]], list[str]]:
     """(id, rule) for every rule that a filter applied to documents that it kept; and what is missing for it.
 
-    Which rules apply to a document (its kind, its script) is for `decide` to say: a rule that asks for more than any
-    number is broken by just the documents that it applies to.
+    Which rules apply to a document (its kind, its language, its script) is for `applies_to` to say.
     """
-    from dataproc.rules import decide, resolve_rules
+    from dataproc.rules.decision import applies_to, values_of
 
     settings = link.described["settings"]
     try:
-        rules = resolve_rules(settings["rules"], settings.get("thresholds"), settings.get("custom_rules", ()))
+        rules = rules_in_force(link.described)
     except UserError as error:
         return [], [f"{link.name}: its rules are no longer known here ({error.what})"]
     numbers = {part_number(row.path) for row in rows.values()}
@@ -335,18 +364,22 @@ def _passed(link: Link, rows: Mapping[str, Row]) -> tuple[list[tuple[str, Passed
     if found:
         statistics = pa.RecordBatch.from_pylist(found)
         kinds = pa.array([rows[each["id"]].values["kind"] for each in found], pa.string())
-        impossible = [replace(rule, minimum=math.inf, maximum=None) for rule in rules]
-        by_name = {rule.name: rule for rule in rules}
-        for broken in decide(statistics, kinds, impossible).ledger.to_pylist():
-            rule = by_name[broken["rule"]]
-            told = Passed(link.name, rule.name, rule.statistic, broken["value"], rule.minimum, rule.maximum)
-            passed.append((found[broken["row"]]["id"], told))
+        for rule in rules:
+            values = values_of(rule, statistics)
+            for place in applies_to(rule, statistics, kinds).nonzero()[0]:
+                passed.append((found[place]["id"], _kept_to(link.name, rule, float(values[place]))))
     if settings.get("languages"):
         for name, row in rows.items():
             if row.values["kind"] != "code":
                 passed.append((name, Passed(link.name, "language", "language", row.values["language"] or "unknown")))
     lost = len(rows) - len(found)
     return passed, [f"{link.name}: no statistics of {lost} documents, so their rules are not known"] if lost else []
+
+
+def _kept_to(stage: str, rule: Rule, value: float) -> Passed:
+    if rule.expression:
+        return Passed(stage, rule.name, rule.expression, "true" if value == 1 else "false")
+    return Passed(stage, rule.name, rule.statistic, value, rule.minimum, rule.maximum)
 
 
 def _removed(link: Link, rows: Mapping[str, Row]) -> Iterable[tuple[str, str]]:

@@ -21,10 +21,13 @@ from pipelines.engine.stage import FATES
 from pipelines.inspect.coverage import coverage_problems
 from pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, recognise
 
-SIDES = {"rejected": "rejected", "duplicates": "duplicates", "quarantined": "quarantine"}
+SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
 """The folder in which the documents of a fate stand."""
 
-BESIDE = ("rejected", "ledger", "spans", "statistics", "duplicates", "quarantine", "validation")
+BESIDE = (
+    "rejected", "ledger", "rewrites", "spans", "hits", "items", "dropped", "statistics", "duplicates", "quarantine",
+    "validation",
+)  # fmt: skip
 
 
 @dataclass
@@ -153,7 +156,7 @@ def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Documents in = kept + rejected + duplicates + quarantined, and each of them as many rows as counted."""
+    """Documents in = kept + rejected + duplicates + dropped + quarantined, and each of them as many rows as counted."""
     counts, made = manifest["counts"], MAKES.get(manifest["stage"])
     if made not in ("dataset", "shards"):
         return
@@ -164,8 +167,9 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield from _unequal_shards(manifest)
         return
     kept = sum(part["rows"] for part in manifest["parts"])
-    if kept != counts["kept"]:
-        yield f"{counts['kept']:,} documents were kept and the parts have {kept:,} rows"
+    expected = counts["kept"] + counts.get("copies", 0)
+    if kept != expected:
+        yield f"{expected:,} documents and copies were kept and the parts have {kept:,} rows"
     for fate, folder in SIDES.items():
         rows = sum(file.get("rows", 0) for file in manifest["files"] if file["path"].startswith(f"{folder}/"))
         if fate in counts and rows != counts[fate]:

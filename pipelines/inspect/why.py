@@ -3,6 +3,7 @@
 The id columns of the stage's side files are read, and only where these don't know it those of the parts.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ class Reason:
     """What became of a document.
 
     Attributes:
-        fate: kept, rejected, duplicate or quarantined.
+        fate: kept, rejected, duplicate, dropped or quarantined.
         lines: why, one thing a line; text of documents in them is as it is.
     """
 
@@ -39,10 +40,12 @@ def explain(place: Place, document: str) -> Reason:
         raise UserError(f"documents have no fate in the stage {stage}", where=place.path)
     for bad in _beside(place, "quarantine", document):
         return Reason("quarantined", [f"{bad['place']}: {bad['reason']}"])
-    if stage in ("filter", "spans"):
+    if stage in ("filter", "spans", "decontaminate", "quality-keep"):
         broken = _beside(place, "ledger", document)
         if broken:
             return Reason("rejected", [_broken(row) for row in broken])
+    if stage == "mixture" and list(_beside(place, "dropped", document)):
+        return Reason("dropped", ["the mixture holds no copy of it"])
     if stage == "dedup":
         for row in _beside(place, "duplicates", document):
             return Reason("duplicate", [_survivor(row)])
@@ -62,6 +65,8 @@ def _beside(place: Place, folder: str, document: str) -> list[dict[str, Any]]:
 
 def _broken(row: dict[str, Any]) -> str:
     relation = "below" if row["value"] < row["threshold"] else "above"
+    if math.isnan(row["value"]):
+        return f"{row['rule']}: what it looks at was not measured"
     if row["rule"] == "language":
         return f"language: not one of the languages to keep (score {row['value']:.4g})"
     return f"{row['rule']}: {row['value']:.6g} is {relation} {row['threshold']:.6g}"
@@ -72,6 +77,11 @@ def _survivor(row: dict[str, Any]) -> str:
     return f"{row['method']} duplicate of {row['survivor']} ({how}, cluster {row['cluster']})"
 
 
+def _hit(row: dict[str, Any]) -> str:
+    where = f"bytes {row['start']:,} to {row['stop']:,} as it came in"
+    return f"  {row['set']}: {row['item']} ({row['share']:.0%} of it), {where}"
+
+
 def _kept(place: Place, document: str) -> list[str] | None:
     found = rows_of(place).find(document)
     if found is None:
@@ -79,6 +89,12 @@ def _kept(place: Place, document: str) -> list[str] | None:
     lines = [f"row {found.number}: {found.path} row {found.row}"]
     if place.manifest["stage"] == "filter":
         lines.append("it broke no rule")
+        for row in _beside(place, "rewrites", document):
+            lines.append(f"rewritten by {row['rule']}: {row['bytes_before']:,} bytes to {row['bytes_after']:,}")
+    if place.manifest["stage"] == "decontaminate":
+        hits = _beside(place, "hits", document)
+        lines += [_hit(row) for row in hits[:SHOWN]] or ["no evaluation item was found in it"]
+        lines += [f"  and {len(hits) - SHOWN:,} more"] if len(hits) > SHOWN else []
     if place.manifest["stage"] == "dedup":
         names = [file["path"] for file in place.manifest["files"] if file["path"].startswith("duplicates/")]
         removed = list(matching([storage.join(place.path, name) for name in names], "survivor", document))

@@ -10,7 +10,7 @@ from pipelines.report.stages import StageOutput
 SINGLE_RULES = 6
 """Rules that get a bar of their own for the documents that broke no other."""
 
-OVER_DOCUMENTS = ("ingest", "filter", "dedup", "spans")
+OVER_DOCUMENTS = ("ingest", "filter", "dedup", "spans", "decontaminate", "mixture")
 """The stages through which documents flow."""
 
 METHODS = {"exact": "duplicates (exact)", "minhash": "near duplicates (minhash)"}
@@ -56,6 +56,10 @@ def losses(stage: StageOutput, only: SoleRules) -> list[tuple[str, int]]:
     if stage.stage == "dedup":
         by_method: Mapping[str, int] = stage.facts["duplicates_by_method"]
         causes += [(METHODS.get(method, method), count) for method, count in by_method.items()]
+    if stage.stage == "decontaminate":
+        causes.append(("items of evaluation sets", stage.counts["rejected"]))
+    if stage.stage == "mixture":
+        causes.append(("dropped by the mixture", stage.counts["dropped"]))
     if stage.stage == "spans":
         causes.append(("too little left, or too much repeated", stage.counts["rejected"]))
     return [(one_line(label), count) for label, count in causes if count]

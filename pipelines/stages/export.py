@@ -41,7 +41,7 @@ class ExportStage(Stage):
 
     name = "export"
     over_documents = False
-    uses_kernels = False
+    kernels = ()
     Settings = ExportSettings
     settings: ExportSettings
 

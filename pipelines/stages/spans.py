@@ -73,6 +73,7 @@ class SpansStage(Stage):
     """Documents to documents without repeated stretches of text, and a list of these."""
 
     name = "spans"
+    kernels = ("road", "spans")
     Settings = SpansSettings
     settings: SpansSettings
 

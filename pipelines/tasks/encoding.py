@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.errors import UserError
+from dataproc.file_starts import FILE_STARTS
 from dataproc.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_splits, piece_texts
 from dataproc.randomness import random_keys, uniforms
 from dataproc.shards import ShardHeader, SpecialIds
@@ -25,9 +26,6 @@ from tokenizer.encoder import Tokenizer
 
 COLUMNS = ("id", "text", "source", "kind", "language", "meta")
 """What packing reads of a document."""
-
-FILE_STARTS = "file_starts"
-"""Key in `meta` of a repository's document: byte offsets at which its files begin in the text."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataproc.dedup.repeats import REPEATS, joined_repeats
 from dataproc.dedup.shuffle import read_partition
 from dataproc.dedup.spans import Spans, covered_bytes, cut, one_array, to_characters
 from dataproc.documents import text_buffers
+from dataproc.file_starts import with_texts
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.filter import LEDGER_SCHEMA
 from pipelines.tasks.outputs import below, write_quarantine
@@ -133,7 +134,7 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: Mapping[str, Any]) -> 
         bad = values > threshold
     elif arguments["action"] == "cut" and len(found.spans.rows):
         shorter = cut(texts, found.spans)
-        kept = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), shorter)
+        kept = with_texts(batch, shorter)
         values, rule, threshold = pc.utf8_length(shorter).to_numpy(), "characters_left", float(arguments["minimum"])
         bad = (values < threshold) & (repeated > 0)
     mask = pa.array(bad)

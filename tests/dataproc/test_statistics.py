@@ -1,12 +1,9 @@
-"""Statistics against a slow oracle in plain Python, written from the definitions; it shares no code with kernels."""
+"""Statistics against a slow oracle in plain Python (`statistics_oracle`), by generated text and by example."""
 
 import functools
 import inspect
-import itertools
-import re
+import random
 import textwrap
-import unicodedata
-from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -15,185 +12,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataproc.statistics import SCHEMA, STATISTICS, measure
-from dataproc.text.scan import BULLETS, CLOSERS, STOP_WORDS
-from dataproc.text.unicode_tables import ALONE, TERMINAL, UNSPACED, load_tables
+from tests.dataproc.statistics_oracle import oracle
 
 
-def has(character: str, flag: int) -> bool:
-    return bool(load_tables().classes[ord(character)] & flag)
+def measure_all(texts: list[str], languages: list[str | None] | None = None) -> list[dict[str, float]]:
+    codes = None if languages is None else pa.array(languages, pa.string())
+    return measure(pa.array(texts, pa.large_string()), codes).to_pylist()
 
 
-def split_words(text: str) -> list[str]:
-    words, alone = [], False
-    inside = False
-    for character in text:
-        kind = unicodedata.category(character)[0]
-        if kind not in "LMN":
-            inside = False
-        elif not inside or has(character, ALONE) or (alone and kind != "M"):
-            words.append(character)
-            inside, alone = True, has(character, ALONE)
-        else:
-            words[-1] += character
-    return words
-
-
-def split_lines(text: str) -> list[str]:
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-        return [line.removesuffix("\r") for line in lines]
-    return [*(line.removesuffix("\r") for line in lines[:-1]), lines[-1]]
-
-
-def split_paragraphs(text: str) -> list[str]:
-    paragraphs: list[list[str]] = [[]]
-    for line in text.split("\n"):
-        if line.strip():
-            paragraphs[-1].append(line.strip())
-        else:
-            paragraphs.append([])
-    return ["\n".join(paragraph) for paragraph in paragraphs if paragraph]
-
-
-@functools.cache
-def sentence_ends() -> re.Pattern[str]:
-    terminal = "".join(re.escape(c) for c in map(chr, range(0x20000)) if has(c, TERMINAL))
-    return re.compile(f"(?:[{terminal}][{re.escape(CLOSERS)}]*)+")
-
-
-def count_sentences(text: str) -> int:
-    ends = 0
-    for match in sentence_ends().finditer(text):
-        wide = any(has(c, TERMINAL) and ord(c) >= 128 for c in match.group())
-        following = text[match.end() : match.end() + 1]
-        ends += wide or not following or following.isspace()
-    return ends
-
-
-def copies(units: list[str]) -> dict[str, int]:
-    counter = Counter(units)
-    repeated = [unit for unit in units if counter[unit] > 1]
-    later = [unit for position, unit in enumerate(units) if unit in units[:position]]
-    return {
-        "all": len(repeated),
-        "all characters": sum(map(len, repeated)),
-        "later": len(later),
-        "later characters": sum(map(len, later)),
-    }
-
-
-def top(words: list[str], n: int) -> tuple[int, int]:
-    """Characters of the top n-gram as DCLM counts them, and as datatrove does."""
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    if not grams:
-        return 0, 0
-    common = Counter(grams).most_common()
-    most = common[0][1]
-    longest = max(len("".join(gram)) for gram, count in common if count == most)
-    return (most * longest if most > 1 else 0), most * len(" ".join(common[0][0]))
-
-
-def covered(words: list[str], n: int) -> int:
-    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-    counter = Counter(grams)
-    inside = {i + k for i, gram in enumerate(grams) if counter[gram] > 1 for k in range(n)}
-    return sum(len(words[i]) for i in inside)
-
-
-def greedy(words: list[str], n: int) -> int:
-    met: set[tuple[str, ...]] = set()
-    characters = index = 0
-    while index < len(words) - n + 1:
-        gram = tuple(words[index : index + n])
-        if gram in met:
-            characters += len("".join(gram))
-            index += n
-        else:
-            met.add(gram)
-            index += 1
-    return characters
-
-
-def oracle(text: str) -> dict[str, float]:
-    def share(part: float, whole: float) -> float:
-        return part / whole if whole else 0.0
-
-    def characters_of(kinds: str) -> int:
-        return sum(unicodedata.category(c)[0] in kinds for c in text)
-
-    words, lines, paragraphs, stretches = split_words(text), split_lines(text), split_paragraphs(text), text.split()
-    text_lines = [line.strip() for line in text.split("\n") if line.strip()]
-    lower = [word.translate({code: code + 32 for code in range(65, 91)}) for word in words]
-    spaced = [word for word in words if not any(has(c, UNSPACED) for c in word)]
-    in_words = sum(map(len, words))
-    unspaced = sum(has(c, UNSPACED) for word in words for c in word)
-    dots = sum(len(run) // 3 for run in re.findall(r"\.+", text))
-    line_copies, paragraph_copies = copies(text_lines), copies(paragraphs)
-    expected = {
-        "byte_count": len(text.encode()),
-        "character_count": len(text),
-        "word_count": len(words),
-        "line_count": len(lines),
-        "text_line_count": len(text_lines),
-        "paragraph_count": len(paragraphs),
-        "sentence_count": count_sentences(text),
-        "longest_word": max(map(len, words), default=0),
-        "longest_stretch": max(map(len, stretches), default=0),
-        "longest_line": max(map(len, lines), default=0),
-        "mean_word_length": share(sum(map(len, spaced)), len(spaced)),
-        "unspaced_fraction": share(unspaced, unspaced + len(spaced)),
-        "hash_word_ratio": share(text.count("#"), len(words)),
-        "ellipsis_word_ratio": share(text.count("…") + dots, len(words)),
-        "newline_word_ratio": share(text.count("\n"), len(words)),
-        "alphabetic_stretch_fraction": share(
-            sum(any(unicodedata.category(c)[0] == "L" for c in stretch) for stretch in stretches), len(stretches)
-        ),
-        "stop_word_count": sum(word in STOP_WORDS for word in lower),
-        "distinct_stop_word_count": len(set(lower) & set(STOP_WORDS)),
-        "lorem_ipsum_count": sum(pair == ("lorem", "ipsum") for pair in itertools.pairwise(lower)),
-        "curly_bracket_count": text.count("{"),
-        "xml_header_count": int("<?xml version=" in text[:100]),
-        "mean_line_length": share(sum(map(len, lines)), len(lines)),
-        "bullet_line_fraction": share(sum(line[0] in BULLETS for line in text_lines), len(text_lines)),
-        "ellipsis_line_fraction": share(sum(line.endswith(("...", "…")) for line in text_lines), len(text_lines)),
-        "terminal_line_fraction": share(sum(has(line[-1], TERMINAL) for line in text_lines), len(text_lines)),
-        "short_line_fraction": share(sum(len(line) <= 30 for line in text_lines), len(text_lines)),
-        "alphabetic_fraction": share(characters_of("L"), len(text)),
-        "alphanumeric_fraction": share(characters_of("LN"), len(text)),
-        "number_fraction": share(characters_of("N"), len(text)),
-        "white_space_fraction": share(sum(c.isspace() for c in text), len(text)),
-        "punctuation_fraction": share(characters_of("PS"), len(text)),
-        "duplicate_line_character_fraction_fineweb": share(
-            line_copies["later characters"], len(text.replace("\n", ""))
-        ),
-    }
-    for unit, units, found in (("line", text_lines, line_copies), ("paragraph", paragraphs, paragraph_copies)):
-        expected[f"duplicate_{unit}_fraction_dclm"] = share(found["all"], len(units))
-        expected[f"duplicate_{unit}_fraction_datatrove"] = share(found["later"], len(units))
-        name = f"duplicate_{unit}_character_fraction"
-        expected[f"{name}_dclm"] = share(found["all characters"], sum(map(len, units)))
-        expected[f"{name}_datatrove"] = share(found["later characters"], len(text))
-    for n in (2, 3, 4):
-        dclm, datatrove = top(words, n)
-        expected[f"top_{n}gram_character_fraction_dclm"] = share(dclm, in_words)
-        expected[f"top_{n}gram_character_fraction_datatrove"] = share(datatrove, len(text))
-    for n in range(5, 11):
-        expected[f"duplicate_{n}gram_character_fraction_dclm"] = share(covered(words, n), in_words)
-        expected[f"duplicate_{n}gram_character_fraction_datatrove"] = share(greedy(words, n), len(text))
-    return expected
-
-
-def measure_all(texts: list[str]) -> list[dict[str, float]]:
-    return measure(pa.array(texts, pa.large_string())).to_pylist()
-
-
-def assert_as_oracle(texts: list[str]) -> None:
-    for text, measured in zip(texts, measure_all(texts), strict=True):
-        assert measured == oracle(text), text
+def assert_as_oracle(texts: list[str], languages: list[str | None] | None = None) -> None:
+    codes = languages or [None] * len(texts)
+    for text, code, measured in zip(texts, codes, measure_all(texts, languages), strict=True):
+        assert measured == oracle(text, code), (text, code)
 
 
 WORDS = ["the ", "of", "Have ", "be", "lorem ", "Ipsum ", "word ", "a", "b ", "c ", "1", "٣", "e\u0301", "İ", "ß "]
+FOREIGN_WORDS = [
+    "не ",
+    "И",
+    "СЕБЕ",
+    "nº ",
+    "İle ",
+    "ILE",
+    "الذي ",
+    "में ",
+    "또는 ",
+    "được ",
+    "CỦA ",
+    "மற்றும் ",
+    "Kelvin\u212a",
+]
 UNSPACED_WORDS = ["漢", "字 ", "かな", "か\u3099", "ภาษาไทย ", "ກ"]
 MARKS = [
     "..",
@@ -215,17 +63,57 @@ MARKS = [
     "* ",
     "• ",
     "😀",
+    "--",
+    "###",
+    "[...]",
+    "http://a.b/c",
+    "https://ü/",
+    "⟨",
+    "●",
+    "⦿ ",
 ]
 SPACES = ["\n", "\n\n", " \n", "\r\n", "\u3000", "\x85", "\x0b", "\t", "\u200d", "\ue000", "_", "-"]
 REPEATS = ["a b c d e f g h i j\n", "x y x y x y ", "A line that is longer than thirty characters.\n"]
-PIECES = st.sampled_from([*WORDS, *UNSPACED_WORDS, *MARKS, *SPACES, *REPEATS])
+PIECES = st.sampled_from([*WORDS, *FOREIGN_WORDS, *UNSPACED_WORDS, *MARKS, *SPACES, *REPEATS])
 TEXTS = st.one_of(st.lists(PIECES, max_size=60).map("".join), st.text(max_size=80))
 
 
-@settings(max_examples=250, deadline=None)
-@given(st.lists(TEXTS, min_size=1, max_size=4))
-def test_every_statistic_is_as_defined(texts):
-    assert_as_oracle(texts)
+LANGUAGES = st.sampled_from([None, "en", "zh", "ja", "ru", "tr", "hi", "vi", "ta", "ko", "ar", "th", "xx"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(TEXTS, LANGUAGES), min_size=1, max_size=4))
+def test_every_statistic_is_as_defined(documents):
+    texts, languages = zip(*documents, strict=True)
+    assert_as_oracle(list(texts), list(languages))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_units_that_lie_across_blocks_of_64_bytes(seed):
+    """Long runs of everything, at every offset from the blocks in which the kernels read."""
+    draw = random.Random(seed)
+    pieces = [
+        "a",
+        "é",
+        "漢",
+        "か",
+        "\u3099",
+        "ก",
+        " ",
+        "\n",
+        "\u3000",
+        ".",
+        "。",
+        "…",
+        "#",
+        "http://",
+        "\r\n",
+        "1",
+        "A",
+    ]
+    weights = [draw.random() ** 3 for _ in pieces]
+    assert_as_oracle(["".join(draw.choices(pieces, weights, k=draw.randrange(400))) for _ in range(3)])
 
 
 def test_real_source_code():
@@ -250,6 +138,20 @@ def test_real_source_code():
         ("a b a b a b", "top_2gram_character_fraction_dclm", 1.0),
         ("a b c", "top_2gram_character_fraction_dclm", 0.0),
         ("a b c", "top_2gram_character_fraction_datatrove", 3 / 5),
+        ("漢字かな 17字です 以上 ", "estimated_word_count", 6),
+        ("ภาษาไทยภาษาไทย", "estimated_word_count", 3),
+        ("a bb ccc dddd", "median_word_length", 2.5),
+        ("a-b --- c.", "token_count", 6),
+        ("# a#b … .. ...", "symbol_stretch_fraction_curator", 3 / 5),
+        ("# a#b … .. ...", "symbol_stretch_fraction_dolma", 3 / 5),
+        (". . . ... a. . . . . b", "symbol_stretch_ratio_dclm", 3 / 10),
+        ("see http://a.b, https://c", "url_count", 2),
+        ("see http://a.b", "url_fraction", 10 / 14),
+        ("Äb Cd", "uppercase_letter_fraction", 0.5),
+        ("x" * 200 + "\n" + "y" * 199, "long_line_count", 1),
+        ("yes. \nyes.", "terminal_line_fraction_fineweb", 0.5),
+        ("- a\n\n* b\n• c", "bullet_line_fraction_datatrove", 0.5),
+        ("- a\n\n* b\n• c", "bullet_line_fraction_curator", 1 / 3),
         (" " * 86 + "<?xml version=", "xml_header_count", 1),
         (" " * 87 + "<?xml version=", "xml_header_count", 0),
     ],
@@ -257,6 +159,25 @@ def test_real_source_code():
 def test_by_example(text, statistic, value):
     assert measure_all([text])[0][statistic] == value
     assert_as_oracle([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "count"),
+    [
+        ("The end of the road", None, 2),
+        ("The end of the road", "deu_Latn", 0),
+        ("Der Weg und die Straße", "de-AT", 3),
+        ("我的书在这里", "zh_Hant", 4),
+        ("Он не знает, что и Как", "RU", 4),
+        ("İle ve BİR", "tur", 3),
+        ("यह है कि", "hin", 3),
+        ("ไม่มี", "th", -1),
+        ("and the be", "xyz", -1),
+    ],
+)
+def test_stop_words_are_those_of_the_language(text, language, count):
+    assert measure_all([text], [language])[0]["distinct_stop_word_count"] == count
+    assert_as_oracle([text], [language])
 
 
 def test_an_empty_document_is_zero_throughout():

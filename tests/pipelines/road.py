@@ -6,7 +6,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("documents", "clean", "unique", "tokenizer", "shards", "model")
+STAGES = (
+    "documents",
+    "clean",
+    "unique",
+    "classifier",
+    "scored",
+    "good",
+    "decontaminated",
+    "mixed",
+    "tokenizer",
+    "shards",
+    "model",
+)
 
 RECIPE = """
 name: small road
@@ -22,10 +34,35 @@ stages:
       - {path: "${stdlib}/[a-d]*.py", source: modules, kind: code}
   clean: {stage: filter, datasets: [documents], rules: [code]}
   unique: {stage: dedup, datasets: [clean], threshold: 0.7}
-  tokenizer: {datasets: [unique], vocab_size: 1000, special: compact}
+  classifier:
+    stage: quality-train
+    positive: [unique]
+    negative: [documents]
+    dimensions: 8
+    word_ngrams: 2
+    buckets: 1000
+    negative_cap: 300
+  scored: {stage: quality-score, datasets: [unique], model: classifier}
+  good: {stage: quality-keep, datasets: [scored], top_share: 0.9}
+  decontaminated:
+    stage: decontaminate
+    datasets: [unique]
+    against: {charsets: "${stdlib}/email/char*.py"}
+    action: cut
+    margin: 5
+    least_piece: 20
+    maximum_pieces: 1000
+    maximum_documents: 9
+  mixed:
+    stage: mixture
+    datasets: [decontaminated]
+    source_weights: {asyncio: 2, "*": 3}
+    repeats: 2
+    short: scale
+  tokenizer: {datasets: [mixed], vocab_size: 1000, special: compact}
   shards:
     stage: pack
-    datasets: [unique]
+    datasets: [mixed]
     tokenizer: tokenizer
     sequence_length: 128
     fim_rate: 0.5

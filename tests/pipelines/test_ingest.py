@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ class Ingested:
         self.manifest = state.require_manifest(str(folder))
         self.counts: dict[str, int] = self.manifest["counts"]
         self.documents = self._rows("parts")
-        self.quarantined = self._rows("files")
+        self.quarantined = self._rows("files", "quarantine/")
 
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        return [row for each in self.manifest[name] for row in pq.read_table(self.folder / each["path"]).to_pylist()]
+    def _rows(self, name: str, below: str = "") -> list[dict[str, Any]]:
+        paths = [each["path"] for each in self.manifest[name] if each["path"].startswith(below)]
+        return [row for path in paths for row in pq.read_table(self.folder / path).to_pylist()]
 
     @property
     def texts(self) -> list[str]:
@@ -107,6 +109,15 @@ MALFORMED: dict[str, tuple[str, bytes | Callable[[Path], None], list[str], list[
         ["a" * 99, "c" * 99],
         [(", rows 1 to 1 (row group 1)", "broken Parquet")],
     ),
+    "broken gzip member": (
+        "a.jsonl.gz",
+        gzip.compress(documents("a")) + b"\x1f\x8b\x08garbage" + gzip.compress(documents("b")),
+        ["a", "b"],
+        [("a.jsonl.gz", "broken gzip stream at compressed byte")],
+    ),
+    "Parquet as JSON lines": ("a.jsonl", b"PAR1\n\n\n", [], [("a.jsonl", "this is Parquet, whatever its name says")]),
+    "no Arrow": ("a.arrow", b"ARROW1 nothing", [], [("a.arrow", "broken Arrow")]),
+    "empty Arrow": ("a.arrow", b"", [], [("a.arrow", "cut off at byte 0")]),
     "binary file": ("a.txt", b"\x89PNG\xff", [], [(", byte 0", "not UTF-8")]),
     "binary metadata": ("x/METADATA", b"Name: p\n\n\xff", [], [(", byte 9", "not UTF-8")]),
 }
@@ -218,7 +229,7 @@ def test_names_that_would_give_the_same_ids_are_refused(ingest: Ingest, tmp_path
     assert ingest([f"{tmp_path}/raw/*/a.txt"], name="glob").texts == ["x", "y"]
 
 
-@pytest.mark.parametrize("settings", [{"format": "csv"}, {"part_bytes": 5}, {"colour": "red"}, {"inputs": []}])
+@pytest.mark.parametrize("settings", [{"format": "word"}, {"part_bytes": 5}, {"colour": "red"}, {"inputs": []}])
 def test_wrong_settings_are_refused_before_any_work(ingest: Ingest, tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(settings))):
         ingest(**{"inputs": [str(tmp_path)]} | settings)
@@ -251,3 +262,136 @@ def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, mon
     monkeypatch.setattr(text, "read_text", lambda *all_: (noted.append(crumb.read_text()), read(*all_))[1])
     assert ingest_pieces(TaskContext(call))["kept"] == 2
     assert noted == [piece["path"] for piece in pieces]
+
+
+def test_a_compressed_file_of_many_members_is_split_and_workers_leave_no_trace(ingest: Ingest, tmp_path: Path) -> None:
+    draw = random.Random(0)
+    held = [draw.randbytes(300).hex() for number in range(500)]
+    lines = documents(*held)
+    for name, pack in (("a.jsonl.gz", gzip.compress), ("a.jsonl.zst", zstandard.compress)):
+        path = tmp_path / name
+        path.write_bytes(b"".join(pack(lines[at : at + 3000]) for at in range(0, len(lines), 3000)))
+        one = ingest([path], part_bytes=1 << 16, name=f"one-{name}")
+        two = ingest([path], part_bytes=1 << 16, name=f"two-{name}", workers=2)
+        whole = ingest([path], name=f"whole-{name}")
+        assert one.texts == held and "indivisible" not in one.manifest["facts"]
+        assert len({part["path"].split("_")[0] for part in one.manifest["parts"]}) > 1
+        assert one.manifest == two.manifest
+        assert one.documents == whole.documents
+
+
+def test_a_large_file_of_one_member_is_said_to_be_one_piece(
+    ingest: Ingest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = [random.Random(number).randbytes(200).hex() for number in range(1000)]
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(documents(*noise)))
+    done = ingest([tmp_path / "a.jsonl.gz"], part_bytes=1 << 16)
+    assert done.manifest["facts"]["indivisible"] == {
+        str(tmp_path / "a.jsonl.gz"): (tmp_path / "a.jsonl.gz").stat().st_size
+    }
+    assert "1 large file of a single gzip member or zstd frame" in capsys.readouterr().err
+
+
+def test_a_field_that_no_record_has_is_refused_before_any_work(ingest: Ingest, tmp_path: Path) -> None:
+    lines = b"".join(orjson.dumps({"body": {"text": str(number)}, "x": 1}) + b"\n" for number in range(200))
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    with pytest.raises(UserError, match=r"a.jsonl: no field 'text' with a text in the first 100 .*there are body, x"):
+        ingest([tmp_path / "a.jsonl"])
+    assert not list((tmp_path / "out").glob("*.parquet"))
+    done = ingest([tmp_path / "a.jsonl"], text_field="body.text", name="nested")
+    assert done.texts[:2] == ["0", "1"] and done.documents[0]["meta"] == '{"x":1}'
+
+
+def test_columns_are_mapped_the_same_in_every_format(ingest: Ingest, tmp_path: Path) -> None:
+    record = {"body": {"text": "t", "n": 1}, "key": "k", "at": {"url": "u"}, "lang": "en", "x": 1, "y": 2}
+    (tmp_path / "a.jsonl").write_bytes(orjson.dumps(record))
+    (tmp_path / "a.json").write_bytes(orjson.dumps([record], option=orjson.OPT_INDENT_2))
+    table = pa.Table.from_pylist([record])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    fields = {"text_field": "body.text", "id_field": "key", "url_field": "at.url", "language_field": "lang"}
+    for number, name in enumerate(("a.jsonl", "a.json", "a.parquet", "a.arrow")):
+        own = {"path": str(tmp_path / name), **fields}
+        assert ingest([own], name=f"whole-{number}").documents == [
+            {
+                "id": "k", "text": "t", "source": "corpus", "kind": "web", "language": "en", "url": "u",
+                "meta": '{"body":{"n":1},"x":1,"y":2}',
+            }
+        ]  # fmt: skip
+        some = ingest([tmp_path / name], name=f"some-{number}", **fields, meta_fields=["y"])
+        assert some.documents[0]["meta"] == '{"y":2}'
+
+
+def test_tables_and_arrays_are_data_where_they_are_named(ingest: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.csv").write_text("text,x\na,1\n")
+    (tmp_path / "raw/b.json").write_text('[{"text": "b"}]')
+    assert ingest([f"{tmp_path}/raw/*.csv", tmp_path / "raw/b.json"], name="named").texts == ["a", "b"]
+    assert ingest([tmp_path / "raw"], name="folder").texts == ["text,x\na,1\n", '[{"text": "b"}]']
+
+
+def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_path: Path) -> None:
+    hub = tmp_path / "hub"
+    (hub / "data").mkdir(parents=True)
+    for name in ("train-00000-of-00001", "odd-00000-of-00001"):
+        pq.write_table(pa.table({"text": [name]}), hub / f"data/{name}.parquet")
+    settings = {"format": "huggingface"}
+    assert ingest([hub], name="train", **settings).texts == ["train-00000-of-00001"]
+    assert ingest([hub], name="odd", split="odd", **settings).texts == ["odd-00000-of-00001"]
+    (hub / "README.md").write_text(
+        "---\nconfigs:\n- config_name: swapped\n  data_files:\n  - split: train\n    path: data/odd-*\n---\n# Hub\n"
+    )
+    done = ingest([hub], name="declared", **settings)
+    assert [(row["id"], row["text"]) for row in done.documents] == [
+        ("corpus/data/odd-00000-of-00001.parquet#0", "odd-00000-of-00001")
+    ]
+    with pytest.raises(UserError, match="no split 'odd'"):
+        ingest([hub], name="refused", split="odd", **settings)
+    with pytest.raises(UserError, match=r"this is none; leave them out, or say format: huggingface"):
+        ingest([hub], name="refused", split="odd")
+    (hub / "README.md").write_text("---\nconfigs: [\n---\n")
+    with pytest.raises(UserError, match=r"README.md: the front matter is not YAML"):
+        ingest([hub], name="refused", **settings)
+
+
+def test_a_saved_dataset_is_recognised(ingest: Ingest, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    for split in ("train", "test"):
+        (saved / split).mkdir(parents=True)
+        (saved / split / "dataset_info.json").write_text("{}")
+        (saved / split / "state.json").write_text('{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+        table = pa.table({"text": [split]})
+        with pa.ipc.new_stream(str(saved / split / "data-00000-of-00001.arrow"), table.schema) as writer:
+            writer.write_table(table)
+    (saved / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    assert ingest([saved], name="train").texts == ["train"]
+    assert ingest([saved], name="all", split="all").texts == ["test", "train"]
+    assert [row["id"] for row in ingest([saved / "test"], name="one").documents] == [
+        "corpus/data-00000-of-00001.arrow#0"
+    ]
+
+
+def test_normalisation_is_done_as_declared_and_stands_in_the_manifest(ingest: Ingest, tmp_path: Path) -> None:
+    pytest.importorskip("ftfy")
+    (tmp_path / "a.jsonl").write_bytes(documents("e\u0301", "cafÃ©", "plain\r\n"))
+    assert ingest([tmp_path / "a.jsonl"], name="none").texts == ["e\u0301", "cafÃ©", "plain\n"]
+    done = ingest([tmp_path / "a.jsonl"], unicode_form="NFC", mojibake=True)
+    assert done.texts == ["é", "café", "plain\n"]
+    assert done.manifest["facts"]["normalised"] == {"mojibake": 1, "NFC": 1}
+    assert done.manifest["settings"]["unicode_form"] == "NFC" and done.manifest["settings"]["mojibake"] is True
+
+
+def test_a_folder_of_repositories_is_ingested(ingest: Ingest, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "repos" / name / ".git").mkdir(parents=True)
+        (tmp_path / "repos" / name / "main.py").write_text("import helper\nprint(helper.answer)\n")
+        (tmp_path / "repos" / name / "helper.py").write_text("answer = 42\n")
+    done = ingest([tmp_path / "repos"], format="repository", kind="code")
+    assert len(done.documents) == 2
+    assert all(text.index("answer = 42") < text.index("import helper") for text in done.texts)
+    again = ingest([tmp_path / "repos"], format="repository", kind="code")
+    assert again.manifest == done.manifest
+    (tmp_path / "repos/one/helper.py").write_text("answer = 43, another length\n")
+    with pytest.raises(UserError, match="made before with other settings or inputs"):
+        ingest([tmp_path / "repos"], format="repository", kind="code")

@@ -89,11 +89,6 @@ def test_an_output_inside_the_output_of_another_stage_is_refused(made: Path) -> 
     assert not (made / "documents" / "clean").exists()
 
 
-def test_languages_that_no_document_has_are_a_mistake_and_not_a_rejection(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give --language-model, or no --languages"):
-        run("filter", tmp_path / "out", datasets=[str(made / "documents")], rules=[], languages=["en"])
-
-
 def test_preferences_hold_where_there_are_no_duplicates(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text(TEXT.format("two"))
     run("ingest", tmp_path / "documents", inputs=[str(tmp_path / "one.txt")])

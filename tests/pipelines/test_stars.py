@@ -38,7 +38,7 @@ class _StarsStage(Stage):
     name = "stars"
     Settings = StageSettings
     over_documents = False
-    uses_kernels = False
+    kernels = ()
 
     def __init__(self, paths, edges, **options):
         super().__init__(StageSettings())

@@ -1,5 +1,6 @@
 """JSONL: each line is read once whatever the ranges and the compression, and one bad line costs itself alone."""
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -16,8 +17,9 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataproc.readers import batches, jsonl
-from dataproc.readers.jsonl import read_jsonl
+from dataproc.readers import batches, members
+from dataproc.readers import lines as lines_of_files
+from dataproc.readers.jsonl import MAGIC, read_jsonl
 from dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
@@ -71,7 +73,7 @@ def test_any_ranges_give_the_same_records_once_each(
     (folder / "ranges.jsonl").write_bytes(data)
     fields = Fields(source="s", maximum_record_bytes=1500)
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
-    with patch.object(jsonl, "CHUNK_BYTES", chunk):
+    with patch.object(lines_of_files, "CHUNK_BYTES", chunk):
         parts = [read(folder / "ranges.jsonl", start, stop, fields) for start, stop in itertools.pairwise(edges)]
     assert read(folder / "ranges.jsonl", fields=fields) == (
         [row for rows, _ in parts for row in rows],
@@ -95,15 +97,18 @@ def test_any_ranges_give_the_same_records_once_each(
     assert [entry[0] for entry in reported] == bad
 
 
-def pack_gzip(data: bytes, cut: int) -> bytes:
-    return gzip.compress(data[:cut]) + gzip.compress(data[cut:])
+def pack_gzip(data: bytes, *cuts: int) -> bytes:
+    edges = [0, *cuts, len(data)]
+    return b"".join(gzip.compress(data[start:stop]) for start, stop in itertools.pairwise(edges))
 
 
-def pack_zstd(data: bytes, cut: int) -> bytes:
-    compressor = zstandard.ZstdCompressor(write_checksum=True)
-    skippable = b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
+def pack_zstd(data: bytes, *cuts: int) -> bytes:
+    compressor, packed = zstandard.ZstdCompressor(write_checksum=True), []
+    for start, stop in itertools.pairwise([0, *cuts, len(data)]):
+        packed.append(compressor.compress(data[start:stop]))
+        packed.append(b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc")  # a frame to be passed over
     streamed = compressor.compressobj()  # a frame without its size in the header
-    return compressor.compress(data[:cut]) + skippable + streamed.compress(data[cut:]) + streamed.flush()
+    return b"".join(packed[:-2]) + streamed.compress(data[([0, *cuts])[-1] :]) + streamed.flush()
 
 
 PACKED = {"a.jsonl.gz": pack_gzip, "a.jsonl.zst": pack_zstd}
@@ -113,12 +118,90 @@ PACKED = {"a.jsonl.gz": pack_gzip, "a.jsonl.zst": pack_zstd}
 @given(st.lists(st.text(max_size=200), max_size=30), st.integers(0, 3000), st.sampled_from(sorted(PACKED)))
 def test_compressed_streams_of_many_members_give_the_same(folder: Path, held: list[str], cut: int, name: str) -> None:
     data = documents(*held)
+    cut = min(cut, len(data))
     plain, _ = read_bytes(folder, data)
-    with patch.object(jsonl, "CHUNK_BYTES", 100), patch.object(jsonl, "ZSTD_SLICE_BYTES", 7):
-        packed, reported = read_bytes(folder, PACKED[name](data, min(cut, len(data))), name)
+    with (
+        patch.object(members, "CHUNK_BYTES", 100),
+        patch.object(members, "ZSTD", dataclasses.replace(members.ZSTD, slice_bytes=7)),
+    ):
+        packed, reported = read_bytes(folder, PACKED[name](data, cut), name)
     assert not reported
     assert texts(packed) == texts(plain)
-    assert [row["id"].split("#")[1] for row in packed] == [row["id"].split("#")[1] for row in plain]
+    # a line is numbered within the member in which it begins, which stands first in its number if it is not at 0
+    for row, at in zip(packed, (int(row["id"].split("#")[1]) for row in plain), strict=True):
+        member, _, offset = row["id"].split("#")[1].rpartition("+")
+        assert (int(offset) == at - cut and int(member) > 0) if member else (int(offset) == at and at <= cut)
+        unpacked = (folder / name).read_bytes()[int(member or 0) :]
+        codec = members.codec_of(name)
+        begun = codec.begin().decompress(unpacked)[int(offset) :] if codec else b""
+        assert begun and begun[:9] == b'{"text":"'[: len(begun)]
+
+
+broken = st.one_of(
+    st.none(),
+    st.tuples(st.just("cut"), st.floats(0, 1)),
+    st.tuples(st.just("flip"), st.floats(0, 1)),
+    st.tuples(st.just("garbage"), st.floats(0, 1)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(line, max_size=20),
+    st.lists(st.integers(0, 3000), max_size=5),
+    broken,
+    st.lists(st.floats(0, 1), max_size=5),
+    st.sampled_from(sorted(PACKED)),
+)
+def test_any_ranges_of_a_compressed_file_give_the_same_records_once_each(
+    folder: Path, held: list[bytes], cuts: list[int], damage: Any, ranges: list[float], name: str
+) -> None:
+    data = b"\n".join(held)
+    packed = bytearray(PACKED[name](data, *sorted(min(cut, len(data)) for cut in cuts)))
+    if damage:
+        kind, place = damage
+        at = int(place * (len(packed) - 1))
+        if kind == "cut":
+            del packed[at:]
+        elif kind == "flip":
+            packed[at] ^= 0x10
+        else:
+            packed[at:at] = b"garbage"
+    path = folder / f"ranges-{name}"
+    path.write_bytes(packed)
+    fields = Fields(source="s", maximum_record_bytes=1500)
+    edges = [0, *sorted({int(share * len(packed)) for share in ranges} - {0, len(packed)}), len(packed)]
+    parts = [read(path, start, stop, fields) for start, stop in itertools.pairwise(edges)]
+    assert read(path, fields=fields) == (
+        [row for rows, _ in parts for row in rows],
+        [entry for _, reported in parts for entry in reported],
+    )
+
+
+@pytest.mark.parametrize("name", sorted(PACKED))
+def test_a_broken_member_costs_itself_and_the_next_survive(tmp_path: Path, name: str) -> None:
+    packed = [bytearray(PACKED[name](documents(*rows_of_noise(50)[at : at + 10]))) for at in range(0, 50, 10)]
+    packed[1][len(packed[1]) // 2] ^= 0x10
+    del packed[3][-20:]
+    rows, reported = read_bytes(tmp_path, b"".join(packed), name)
+    held = rows_of_noise(50)
+    assert [text for text in texts(rows) if text in held[:10] + held[20:30] + held[40:]] == [
+        *held[:10], *held[20:30], *held[40:]
+    ]  # fmt: skip
+    broken_reports = [entry for entry in reported if "stream" in entry[2]]
+    assert len(broken_reports) == 2
+    assert all(f"member at {len(packed[0])}" in entry[1] for entry in broken_reports[:1])
+
+
+@pytest.mark.parametrize(("magic", "called"), sorted(MAGIC.items()))
+def test_a_file_that_is_something_else_is_reported_once(tmp_path: Path, magic: bytes, called: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(magic + b"\n\0\n" * 5000)
+    rows, reported = read(tmp_path / "a.jsonl")
+    assert (rows, reported) == (
+        [],
+        [("s/a.jsonl#0", str(tmp_path / "a.jsonl"), f"this is {called}, whatever its name says", None)],
+    )
+    assert read(tmp_path / "a.jsonl", start=100) == ([], [])
 
 
 def rows_of_noise(count: int) -> list[str]:
@@ -167,7 +250,7 @@ def test_garbage_after_a_member_is_reported(tmp_path: Path, name: str) -> None:
 
 def test_zeros_after_a_gzip_member_are_padding(tmp_path: Path) -> None:
     padded = gzip.compress(documents("a")) + bytes(300) + gzip.compress(documents("b")) + bytes(1000)
-    with patch.object(jsonl, "GZIP_SLICE_BYTES", 50):
+    with patch.object(members, "GZIP", dataclasses.replace(members.GZIP, slice_bytes=50)):
         rows, reported = read_bytes(tmp_path, padded, "a.jsonl.gz")
     assert (texts(rows), reported) == (["a", "b"], [])
 
@@ -191,6 +274,23 @@ def test_a_bomb_is_one_reported_line_in_bounded_memory(tmp_path: Path, pack: Any
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
     assert texts(rows) == ["after"]
     assert [entry[2] for entry in reported] == ["a line longer than 1048576 bytes"]
+
+
+def test_a_line_of_a_gigabyte_is_reported_in_bounded_memory_whatever_the_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as file:
+        file.write(documents("before"))
+        file.seek(1 << 30, 1)  # a hole, which takes no disk
+        file.write(b"\n" + documents("after"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fields = Fields(source="s", maximum_record_bytes=1 << 20)
+    cuts = [0, 1 << 29, path.stat().st_size]
+    parts = [read(path, start, stop, fields) for start, stop in itertools.pairwise(cuts)]
+    assert [text for rows, _ in parts for text in texts(rows)] == ["before", "after"]
+    reported = [entry for _, entries in parts for entry in entries]
+    assert [entry[0] for entry in reported] == [f"s/a.jsonl#{len(documents('before'))}"]
+    assert reported[0][2:] == ("a line longer than 1048576 bytes", None)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
 BAD_LINES = {

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataproc.errors import UserError
-from dataproc.readers import parquet
+from dataproc.readers import tables
 from dataproc.readers.parquet import read_parquet
 from dataproc.readers.pieces import Fields, Piece
 
@@ -126,7 +126,7 @@ def test_what_python_cannot_hold_costs_its_row(tmp_path: Path) -> None:
 
 
 def test_ranges_of_row_groups_give_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BATCH_ROWS", 3)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 3)
     whole, _ = read_table(tmp_path, {"text": [str(i) for i in range(23)]}, row_group_size=5)
     assert [row["id"] for row in whole] == [f"s/a.parquet#{i}" for i in range(23)]
     parts = [read(tmp_path / "a.parquet", start, stop)[0] for start, stop in ((0, 1), (1, 4), (4, 5))]

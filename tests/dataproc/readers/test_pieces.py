@@ -4,14 +4,10 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dataproc.errors import UserError
-from dataproc.readers.pieces import find_files, recognise, split_file
+from dataproc.readers.pieces import find_files, recognise
 
 
 @pytest.fixture
@@ -113,29 +109,8 @@ def test_formats_by_ending(path: str, format: str) -> None:
     assert recognise(path) == format
 
 
-@given(st.integers(0, 10_000), st.integers(1, 500))
-def test_ranges_cover_a_file_once(size: int, target: int) -> None:
-    pieces = list(split_file("a.jsonl", "a.jsonl", "jsonl", size, target))
-    assert sum(piece.bytes for piece in pieces) == size
-    assert all(piece.bytes <= 2 * target for piece in pieces)
-    if len(pieces) > 1:
-        assert [piece.start for piece in pieces] == [0, *(piece.stop for piece in pieces[:-1])]
-        assert pieces[-1].stop == size
-
-
-def test_compressed_and_text_files_are_one_piece() -> None:
-    for name, format in (("a.jsonl.gz", "jsonl"), ("a.jsonl.zst", "jsonl"), ("a.txt", "text")):
-        assert len(list(split_file(name, name, format, 1000, 10))) == 1
-
-
-def test_parquet_is_split_at_row_groups(tmp_path: Path) -> None:
-    path = str(tmp_path / "a.parquet")
-    pq.write_table(pa.table({"text": [str(i) * 100 for i in range(20)]}), path, row_group_size=4)
-    pieces = list(split_file(path, "a.parquet", "parquet", 5000, 700))
-    assert pieces[0].start == 0 and pieces[-1].stop == 5 and len(pieces) > 1
-    assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
-
-
-def test_a_broken_parquet_file_is_left_to_its_reader(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"broken" * 100)
-    assert len(list(split_file(str(tmp_path / "a.parquet"), "a", "parquet", 600, 10))) == 1
+def test_json_and_tables_are_data_where_they_are_named_and_text_in_a_folder() -> None:
+    assert recognise("data/a.json", "data/*.json") == recognise("a.json", "a.json") == "json"
+    assert recognise("a.tsv.gz", "a.tsv.gz") == "csv"
+    assert recognise("tree/package.json", "tree") == recognise("tree/a.csv", "tree/*") == "text"
+    assert recognise("a.arrow") == recognise("a.feather") == "arrow"

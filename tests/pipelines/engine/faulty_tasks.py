@@ -90,7 +90,7 @@ class FaultyStage(Stage):
 
     name = "faulty"
     Settings = FaultySettings
-    uses_kernels = False
+    kernels = ()
     settings: FaultySettings
 
     def inputs(self) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Language identification with a small fastText model trained here, and languages by file extension."""
+"""Language identification by a fastText model at a path, with small models trained here."""
 
 import random
 import sys
+import types
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from dataproc.errors import UserError
-from dataproc.language import LanguageIdentifier, language_of_path
+from dataproc.language import language_identifier
+from dataproc.language.fasttext_model import FastTextIdentifier
 
 WORDS = {
     "en": "the of and house water green river mountain with from where always never people window",
@@ -36,7 +38,7 @@ def test_languages_and_scores(model):
     generator = random.Random(4)
     expected = ["en", "de"] * 20
     texts = pa.array([sentence(language, generator) for language in expected], pa.large_string())
-    languages, scores = LanguageIdentifier(model).identify(texts)
+    languages, scores = FastTextIdentifier(model).identify(texts)
     assert languages.type == pa.string()
     assert languages.to_pylist() == expected
     assert scores.dtype == np.float32
@@ -44,7 +46,7 @@ def test_languages_and_scores(model):
 
 
 def test_line_ends_do_not_matter(model):
-    identifier = LanguageIdentifier(model)
+    identifier = FastTextIdentifier(model)
     plain = "der Fluss und das Wasser mit Haus"
     languages, scores = identifier.identify(pa.array([plain, plain.replace(" ", "\n"), plain.replace(" ", "\r\n\t")]))
     assert languages.to_pylist() == ["de"] * 3
@@ -52,13 +54,13 @@ def test_line_ends_do_not_matter(model):
 
 
 def test_texts_without_words_have_no_language(model):
-    languages, scores = LanguageIdentifier(model).identify(pa.array(["", " \n\t", "the green river"]))
+    languages, scores = FastTextIdentifier(model).identify(pa.array(["", " \n\t", "the green river"]))
     assert languages.to_pylist() == [None, None, "en"]
     assert scores[:2].tolist() == [0, 0]
 
 
 def test_no_texts(model):
-    languages, scores = LanguageIdentifier(model).identify(pa.array([], pa.large_string()))
+    languages, scores = FastTextIdentifier(model).identify(pa.array([], pa.large_string()))
     assert (languages.type, len(languages), scores.shape) == (pa.string(), 0, (0,))
 
 
@@ -66,14 +68,14 @@ def test_only_the_start_of_a_text_is_looked_at(model):
     generator = random.Random(5)
     start, rest = sentence("en", generator), " ".join(sentence("de", generator) for _ in range(30))
     texts = pa.array([f"{start} {rest}"])
-    assert LanguageIdentifier(model, characters=len(start)).identify(texts)[0].to_pylist() == ["en"]
-    assert LanguageIdentifier(model).identify(texts)[0].to_pylist() == ["de"]
+    assert FastTextIdentifier(model, characters=len(start)).identify(texts)[0].to_pylist() == ["en"]
+    assert FastTextIdentifier(model).identify(texts)[0].to_pylist() == ["de"]
 
 
 def test_answers_do_not_depend_on_the_batch(model):
     generator = random.Random(6)
     texts = pa.array([sentence(generator.choice(["en", "de"]), generator) for _ in range(30)])
-    identifier = LanguageIdentifier(model)
+    identifier = FastTextIdentifier(model)
     languages, scores = identifier.identify(texts)
     for row in range(30):
         language, score = identifier.identify(texts[row : row + 1])
@@ -81,21 +83,23 @@ def test_answers_do_not_depend_on_the_batch(model):
 
 
 def test_nothing_is_written_to_the_terminal(model, capfd):
-    LanguageIdentifier(model).identify(pa.array(["the river"]))
+    FastTextIdentifier(model).identify(pa.array(["the river"]))
     assert capfd.readouterr() == ("", "")
 
 
 def test_mistakes_are_named(model, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such file"):
-        LanguageIdentifier(str(tmp_path / "none.bin"))
+        FastTextIdentifier(str(tmp_path / "none.bin"))
     (tmp_path / "bad.bin").write_bytes(b"this is not a model")
     with pytest.raises(UserError, match="no fastText model"):
-        LanguageIdentifier(str(tmp_path / "bad.bin"))
+        FastTextIdentifier(str(tmp_path / "bad.bin"))
     with pytest.raises(UserError, match="at least 1 character"):
-        LanguageIdentifier(model, characters=0)
+        FastTextIdentifier(model, characters=0)
+    with pytest.raises(UserError, match=r"no such file.*or 'embedded'"):
+        language_identifier("embeded")
     monkeypatch.setitem(sys.modules, "fasttext", None)
     with pytest.raises(UserError, match=r"corpusmill\[fasttext\]"):
-        LanguageIdentifier(model)
+        FastTextIdentifier(model)
 
 
 def test_word_vectors_are_no_classifier(tmp_path):
@@ -104,32 +108,35 @@ def test_word_vectors_are_no_classifier(tmp_path):
     vectors = fasttext.train_unsupervised(str(tmp_path / "text.txt"), dim=4, epoch=1, minCount=1, thread=1, verbose=0)
     vectors.save_model(str(tmp_path / "vectors.bin"))
     with pytest.raises(UserError, match="no labels"):
-        LanguageIdentifier(str(tmp_path / "vectors.bin"))
+        FastTextIdentifier(str(tmp_path / "vectors.bin"))
 
 
-@pytest.mark.parametrize(
-    ("path", "language"),
-    [
-        ("src/main.py", "python"),
-        ("a/b.c", "c"),
-        ("a/b.H", "c"),
-        ("x.hpp", "cpp"),
-        ("X.java", "java"),
-        ("app.min.js", "javascript"),
-        ("app.tsx", "typescript"),
-        ("main.go", "go"),
-        ("lib.rs", "rust"),
-        ("README.md", "markdown"),
-        ("docker/Dockerfile", "dockerfile"),
-        ("C:\\src\\Main.CS", "csharp"),
-        ("CMakeLists.txt", "cmake"),
-        ("notes.txt", None),
-        ("LICENSE", None),
-        (".gitignore", None),
-        ("py", None),
-        ("a.py/file", None),
-        ("", None),
-    ],
-)
-def test_language_of_path(path, language):
-    assert language_of_path(path) == language
+def test_a_module_that_another_distribution_has_overwritten_is_told_in_one_line(model, monkeypatch):
+    overwritten = types.ModuleType("fasttext")  # fasttext-predict's has `load_model` and nothing that trains
+    overwritten.load_model = lambda path: None
+    monkeypatch.setitem(sys.modules, "fasttext", overwritten)
+    with pytest.raises(
+        UserError, match=r"fasttext-predict.*has overwritten it; pip uninstall fasttext-predict"
+    ) as caught:
+        FastTextIdentifier(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_with_iso_639_3_and_a_script_become_our_codes(tmp_path):
+    fasttext = pytest.importorskip("fasttext")
+    generator = random.Random(7)
+    labels = {"eng_Latn": "en", "deu_Latn": "de"}
+    names = list(zip(labels, WORDS, strict=True))
+    lines = [f"__label__{label} {sentence(language, generator)}\n" for _ in range(200) for label, language in names]
+    lines += [f"__label__und_Zzzz {' '.join(generator.choices('1234567890', k=12))}\n" for _ in range(200)]
+    (tmp_path / "train.txt").write_text("".join(lines), encoding="utf-8")
+    trained = fasttext.train_supervised(
+        str(tmp_path / "train.txt"), dim=8, epoch=10, minn=2, maxn=3, thread=1, verbose=0
+    )
+    trained.save_model(str(tmp_path / "model.bin"))
+    identifier = language_identifier(str(tmp_path / "model.bin"))
+    assert identifier.languages == ("de", "en")
+    texts = [sentence("en", generator), sentence("de", generator), "3 5 1 2 2 7 8 1 4"]
+    languages, scores = identifier.identify(pa.array(texts))
+    assert languages.to_pylist() == ["en", "de", None]
+    assert (scores[:2] > 0.5).all() and scores[2] == 0

@@ -1,0 +1,144 @@
+"""Arrow IPC, as a file (.arrow, .ipc, .feather version 2) or a stream (what Hugging Face's `datasets` writes).
+
+Record batches are found by the headers of their messages (`arrow_messages`) and read as one stream that is put together
+from the schema, the dictionaries and the batches of the piece. So a file of either kind is split by batches, the number
+of a row is known without reading what comes before, and a file that is cut off gives the batches that are whole.
+
+A batch's bytes are checked before they are used: offsets that point outside would end the process. A batch that
+cannot be read is reported and costs itself; a row that is no document costs itself (`tables`). Memory: a record batch
+as it was written, unpacked, which is the writer's choice (1,000 rows in `datasets`, 65,536 in Feather), and documents
+of some 16 MiB; a batch of more than `MAXIMUM_BATCH_BYTES`, in the file or unpacked, is reported.
+"""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from dataproc import storage
+from dataproc.readers.arrow_messages import Layout, Message, read_layout
+from dataproc.readers.batches import Report
+from dataproc.readers.parquet import row_names
+from dataproc.readers.pieces import Fields, Piece
+from dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
+
+MAXIMUM_BATCH_BYTES = 1 << 30
+
+
+def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+    """Documents of a range of record batches; what cannot be read is reported. UserError for a missing column."""
+
+    def broken(row: int, where: str, problem: str) -> None:
+        report(f"{fields.source}/{piece.name}#{row}", f"{piece.path}{where}", f"broken Arrow: {problem}", None)
+
+    with storage.open_input(piece.path) as file:
+        layout = read_layout(file)
+        try:
+            schema = pa.ipc.open_stream(_Spans(file, [layout.schema] if layout.schema else [])).schema
+        except (pa.ArrowException, OSError) as error:
+            if not piece.start:
+                broken(0, "", layout.problem or str(error))
+            return
+        if problem := check_columns(schema, fields, piece.path):
+            if not piece.start:
+                report(f"{fields.source}/{piece.name}#0", piece.path, problem, None)
+            return
+        firsts = [0, *accumulate(batch.rows for batch in layout.batches)]
+        stop = min(piece.stop or len(layout.batches), len(layout.batches))
+        for number, batch in _read_batches(file, layout, piece.start, stop):
+            first, rows = firsts[number], layout.batches[number].rows
+            if isinstance(batch, str):
+                broken(first, f", rows {first} to {first + rows - 1} (record batch {number})", batch)
+                continue
+            batch = batch.select(columns_read(batch.schema.names, fields))
+            step = rows_a_batch(batch.num_rows, batch.nbytes)
+            for at in range(0, batch.num_rows, step):
+                part = batch.slice(at, step)
+                yield _documents(part, first + at, piece, fields, report)
+        if layout.problem and stop == len(layout.batches):
+            broken(firsts[-1], f", from row {firsts[-1]} on", layout.problem)
+
+
+def _documents(batch: pa.RecordBatch, first: int, piece: Piece, fields: Fields, report: Report) -> pa.RecordBatch:
+    names = row_names(fields, piece, first, batch.num_rows)
+    return documents_of_rows(batch, names, lambda row: f"{piece.path}, row {first + row}", fields, report)
+
+
+def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch | str]]:
+    """(number, batch, or why it cannot be read) of the batches of a range."""
+    reader, broken = None, False
+    for number in range(start, stop):
+        held = layout.batches[number]
+        batch: pa.RecordBatch | str
+        if held.bytes > MAXIMUM_BATCH_BYTES:
+            batch, reader = f"it is longer than {MAXIMUM_BATCH_BYTES} bytes", None
+        else:
+            try:
+                if reader is None:
+                    messages = _messages(layout, number, number + 1 if broken else stop)
+                    reader = pa.ipc.open_stream(_Spans(file, messages))
+                batch = reader.read_next_batch()
+                batch = _problem_of(batch, held.rows) or batch
+            except (pa.ArrowException, StopIteration, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the storage failed, not the file
+                batch, reader = str(error) or "no record batch here", None
+        broken = reader is None or broken
+        reader = None if broken else reader
+        yield number, batch
+
+
+def _messages(layout: Layout, start: int, stop: int) -> list[Message]:
+    """The schema, then the batches of a range and every dictionary that comes before one of them."""
+    assert layout.schema is not None
+    between = sorted(
+        [(before, 0, message) for before, message in layout.dictionaries if before < stop]
+        + [(number, 1, layout.batches[number]) for number in range(start, stop)],
+        key=itemgetter(0, 1),
+    )
+    return [layout.schema, *(message for _, _, message in between)]
+
+
+def _problem_of(batch: pa.RecordBatch, rows: int) -> str:
+    """Why a batch must not be used; strings that are not UTF-8 are left to whoever decodes them."""
+    if batch.num_rows != rows:
+        return f"{batch.num_rows} rows where its header says {rows}"
+    if batch.get_total_buffer_size() > MAXIMUM_BATCH_BYTES:
+        return f"it is longer than {MAXIMUM_BATCH_BYTES} bytes"
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):
+                return str(error)
+    return ""
+
+
+class _Spans(io.RawIOBase):
+    """Stretches of a file as one, to be read from its beginning to its end."""
+
+    def __init__(self, file: BinaryIO, messages: Sequence[Message]) -> None:
+        self._file, self._messages = file, messages
+        self._edges = [0, *accumulate(message.bytes for message in messages)]
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        number = bisect_right(self._edges, self._at) - 1
+        if number >= len(self._messages):
+            return 0
+        begun, end = self._edges[number : number + 2]
+        self._file.seek(self._messages[number].start + self._at - begun)
+        data = self._file.read(min(len(buffer), end - self._at))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -1,0 +1,103 @@
+"""JSON objects to documents: which field is what, and the rest into `meta`.
+
+A field is named by its key, or by a path with dots into nested objects (`content.body`); a key that holds the dots
+itself goes first. What became a column is taken out of the object, and so is an object that is empty then. `meta` holds
+the fields that are left, or those of them that are asked for, with sorted keys, so that equal records give equal bytes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from dataproc.readers.pieces import Fields
+
+Row = tuple[str | None, ...]
+"""The columns of `dataproc.documents.SCHEMA`, in order."""
+
+Parse = Callable[[bytes, str, int], Row | str]
+"""`parse(data, prefix, number)`: the row of one JSON object, whose id is `prefix` and `number` if it has none of its
+own; or what is wrong with it."""
+
+
+def record_parser(fields: Fields) -> Parse:
+    """A function that makes rows of JSON objects; what never changes is looked up once."""
+    text_field, meta_fields, source, kind = fields.text_field, fields.meta_fields, fields.source, fields.kind
+    columns = (fields.id_field, "source", "kind", fields.language_field, fields.url_field)
+    nested_text, nested = "." in text_field, any("." in field for field in columns)
+    no_text = f"no text in field '{text_field}'"
+
+    def parse(data: bytes, prefix: str, number: int) -> Row | str:
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            return f"not JSON: {error}"
+        if type(value) is not dict:
+            return f"a JSON {type(value).__name__}, not an object"
+        text = _take_text(value, text_field) if nested_text else value.pop(text_field, None)
+        if type(text) is not str:
+            return no_text
+        if nested:
+            words = [_take_word(value, field) for field in columns]
+        else:
+            words = [_take_word(value, field) if field in value else None for field in columns]
+        if meta_fields is not None:
+            value = {key: value[key] for key in meta_fields if key in value}
+        meta = None
+        if value:
+            try:
+                meta = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+            except orjson.JSONEncodeError as error:  # reads deeper nesting than it writes
+                return f"its other fields cannot be written: {error}"
+        own, its_source, its_kind, language, url = words
+        return own or f"{prefix}{number}", text, its_source or source, its_kind or kind, language, url, meta
+
+    return parse
+
+
+def top_level_keys(data: bytes) -> list[str]:
+    """The fields of a JSON object; none for anything else."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return []
+    return list(value) if type(value) is dict else []
+
+
+def _take_text(record: dict[str, Any], field: str) -> Any:
+    """What stands at a path, taken out if it is a text."""
+    if field in record:
+        return record.pop(field)
+    if isinstance(held := _nested(record, field), str):
+        _take_out(record, field.split("."))
+    return held
+
+
+def _take_word(record: dict[str, Any], field: str) -> str | None:
+    """Takes a string or whole number out of a record; anything else stays in it, for `meta`."""
+    if field in record:
+        held = record[field]
+        if (type(held) is str and held) or type(held) is int:
+            del record[field]
+            return str(held)
+    elif "." in field:
+        held = _nested(record, field)
+        if (type(held) is str and held) or type(held) is int:
+            _take_out(record, field.split("."))
+            return str(held)
+    return None
+
+
+def _nested(record: dict[str, Any], field: str) -> Any:
+    held: Any = record
+    for key in field.split("."):
+        held = held.get(key) if type(held) is dict else None
+    return held
+
+
+def _take_out(record: dict[str, Any], keys: list[str]) -> None:
+    """Removes a nested value, and the objects around it that are empty then."""
+    if len(keys) > 1:
+        _take_out(record[keys[0]], keys[1:])
+    if len(keys) == 1 or not record[keys[0]]:
+        del record[keys[0]]

@@ -1,0 +1,179 @@
+"""`corpusmill filter sweep FOLDER --rule NAME=LO..HI`: what other thresholds would keep, without reading text."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.flags import read_assignments
+
+if TYPE_CHECKING:
+    from dataproc.sweep import Counts, SweepResult, Swept
+
+GROUPS = 10
+HEADINGS = ("documents", "share", "bytes", "share")
+
+
+def sweep_command(
+    folder: Annotated[str, typer.Argument(help="a filter's folder, or its statistics/", metavar="FOLDER")],
+    rule: Annotated[
+        list[str],
+        typer.Option(
+            help="thresholds to try: 0.1..0.5, 0.1..0.5:5 steps, or 0.1,0.2; twice makes a grid",
+            metavar="NAME=LO..HI",
+        ),
+    ],
+    by: Annotated[
+        str, typer.Option(help="break down by these of source, language, kind; a+b for pairs", metavar="A,B,...")
+    ] = "",
+    thresholds: Annotated[
+        str, typer.Option(help="other thresholds for rules that are not swept", metavar="NAME=VALUE,...")
+    ] = "",
+    rules: Annotated[
+        str, typer.Option(help="judge by these presets or rules, not by those in force", metavar="A,B,...")
+    ] = "",
+    keep_if: Annotated[
+        list[str] | None, typer.Option(help="an expression over columns that must hold, too", metavar="EXPRESSION")
+    ] = None,
+    groups: Annotated[int, typer.Option(help="largest groups to show of each breakdown", min=1, metavar="N")] = GROUPS,
+    as_json: Annotated[bool, typer.Option("--json", help="all counts, as JSON")] = False,
+) -> None:
+    """Show how many documents and bytes other thresholds would keep, from a filter's statistics, exactly.
+
+    For each threshold: what the rule alone keeps, and what it keeps together with all other rules in force. A rule is
+    named in full or by its last name; .minimum or .maximum says which threshold where it has two. A statistic may stand
+    for a rule: word_count.minimum=20..200.
+
+    Not seen in statistics: documents that rewriting would leave empty.
+
+    Example: corpusmill filter sweep clean --rule gopher-quality/words.minimum=20..200:10 --by source,language
+    """
+    from dataproc.datasets import read_batches
+    from dataproc.sweep import sweep
+    from pipelines.inspect.sweeping import plan_sweep
+
+    breakdowns = [tuple(each.split("+")) for each in _listed(by)]
+    plan = plan_sweep(
+        folder,
+        rule,
+        rules=_listed(rules) if rules else None,
+        thresholds={name: _number(name, value) for name, value in read_assignments(thresholds, "thresholds").items()},
+        expressions=keep_if or (),
+        by=breakdowns,
+    )
+    batches = (batch for path in plan.files for batch in read_batches(path, list(plan.columns)))
+    result = sweep(batches, plan.swept, plan.others, breakdowns)
+    if as_json:
+        print(json.dumps(_plain(result, [each.name for each in plan.others]), ensure_ascii=False, indent=1))
+    else:
+        _print(result, len(plan.others), groups)
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _number(name: str, text: str) -> float:
+    from dataproc.errors import UserError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UserError(f"'{text}' is no number", f"--thresholds {name}") from error
+
+
+def _places(swept: "Sequence[Swept]") -> Iterator[tuple[tuple[int, ...], tuple[float, ...]]]:
+    """(place in the grid, thresholds there), in order."""
+    import numpy as np
+
+    for place in np.ndindex(*(len(each.thresholds) for each in swept)):
+        yield place, tuple(each.thresholds[at] for each, at in zip(swept, place, strict=True))
+
+
+def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
+    """The result as JSON holds it."""
+
+    def told(counts: "Counts") -> dict[str, Any]:
+        rows = [
+            {
+                "thresholds": list(values),
+                "alone": {name: int(each[place]) for name, each in zip(_COUNTED, counts.alone, strict=True)},
+                "together": {name: int(each[place]) for name, each in zip(_COUNTED, counts.together, strict=True)},
+            }
+            for place, values in _places(result.swept)
+        ]
+        return {"documents": counts.documents, "bytes": counts.bytes, "thresholds": rows}
+
+    return {
+        "swept": [
+            {"rule": each.rule.name, "statistic": each.rule.statistic, "side": each.side} for each in result.swept
+        ],
+        "other_rules": others,
+        "all": told(result.total),
+        "by": [
+            {"columns": list(columns), "groups": [{"values": list(key), **told(each)} for key, each in found.items()]}
+            for columns, found in result.groups.items()
+        ],
+    }
+
+
+_COUNTED = ("documents", "bytes")
+
+
+def _print(result: "SweepResult", others: int, most: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from pipelines.cli.trace import inspect_console
+    from pipelines.inspect.sweeping import threshold_in_force
+    from pipelines.inspect.visible import one_line
+
+    console = inspect_console()
+    total = result.total
+    console.print(f"{total.documents:,} documents, {total.bytes:,} bytes; {others} other rules in force")
+    for each in result.swept:
+        now = threshold_in_force(each)
+        value = "none" if now is None else f"{now:,.12g}"
+        line = f"{each.rule.name}: {each.side} of {each.rule.statistic}, now {value}"
+        console.print(Text(one_line(line)), soft_wrap=True)
+
+    def add(table: Table, label: list[str], counts: "Counts") -> None:
+        for place, values in _places(result.swept):
+            in_force = all(value == threshold_in_force(each) for value, each in zip(values, result.swept, strict=True))
+            cells = [f"{value:,.12g}" for value in values]
+            for documents, size in (counts.alone, counts.together):
+                cells += [
+                    f"{documents[place]:,}",
+                    _share(int(documents[place]), counts.documents),
+                    f"{size[place]:,}",
+                    _share(int(size[place]), counts.bytes),
+                ]
+            table.add_row(*(Text(one_line(cell), style="bold" if in_force else "") for cell in (*label, *cells)))
+
+    def made(labels: Sequence[str]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in labels:
+            table.add_column(name, overflow="fold")
+        for each in result.swept:
+            table.add_column(each.side if len(result.swept) == 1 else f"{each.rule.name} {each.side}", justify="right")
+        for how in ("alone", "with all"):
+            for name in HEADINGS:
+                table.add_column(f"{name}\n{how}", justify="right")
+        return table
+
+    table = made([])
+    add(table, [], total)
+    console.print(table)
+    for columns, found in result.groups.items():
+        console.print()
+        table = made(columns)
+        for key, counts in list(found.items())[:most]:
+            add(table, [value or "unknown" for value in key], counts)
+        console.print(table)
+        if len(found) > most:
+            console.print(f"and {len(found) - most:,} smaller groups; --groups {len(found)} shows them, --json, too")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %" if whole else "-"

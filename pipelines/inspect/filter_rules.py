@@ -1,0 +1,38 @@
+"""The rules that a finished filter decided by, from its manifest: thresholds as they were set, the user's own included.
+
+A manifest holds them whole, so they can be applied again where presets have changed since.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataproc.errors import UserError
+from dataproc.rules import Rule, resolve_rules, rule_from_dict
+
+LANGUAGE_RULE = "language"
+"""The name under which a filter rejects documents of languages that were not asked for."""
+
+
+def rules_in_force(manifest: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """The rules of a filter's manifest. Raises UserError where it is no filter, or its rules are no longer known."""
+    if manifest.get("stage") != "filter":
+        raise UserError("not the folder of a filter")
+    written = manifest["facts"].get("rules_in_force")
+    if written is not None:
+        return tuple(rule_from_dict(rule) for rule in written)
+    settings = manifest["settings"]
+    return resolve_rules(settings["rules"], settings.get("thresholds"), settings.get("custom_rules") or ())
+
+
+def language_rule(settings: Mapping[str, Any]) -> Rule | None:
+    """What a filter's setting `languages` asks of a document, as a rule; None where it is not set."""
+    languages = settings.get("languages")
+    if not languages:
+        return None
+    names = [str(each) for each in languages]
+    scripts = " or ".join(f"startswith(language, {each + '_'!r})" for each in names)
+    return Rule(
+        LANGUAGE_RULE,
+        expression=f"kind == 'code' or language in {names!r} or {scripts}",
+        source="the setting languages",
+    )

@@ -1,0 +1,169 @@
+"""The report on a quality classifier: tables for a terminal, and one HTML page with its ROC curve and reliability.
+
+Languages, sources and kinds come from documents: they go through `one_line`, and the template escapes them. The page
+has no script, and loads nothing.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dataproc import storage
+from dataproc.quality.evaluation import GROUPS
+from pipelines.engine.stage import our_version
+from pipelines.inspect.visible import one_line
+from pipelines.report.charts import FIRST, INK, SECOND, draw
+from pipelines.report.templates import as_markup, template
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PAGE = "quality-report.html"
+ROWS_SHOWN = 40
+PIPE_COLUMNS = 120
+COLUMNS = ("positive", "negative", "auc", "average_precision", "precision", "recall", "f1")
+HEADS = ("positive", "negative", "area under ROC", "average precision", "precision", "recall", "F1")
+Record = Mapping[str, Any]
+
+
+def write_page(record: Record, name: str, path: str) -> str:
+    """Writes the page to a file, or as `quality-report.html` into a folder that is there; gives its path."""
+    if storage.exists(path) and not path.endswith(".html"):
+        path = storage.join(path, PAGE)
+    storage.commit_bytes(path, page(record, name).encode())
+    return path
+
+
+def page(record: Record, name: str) -> str:
+    """The page's text. Raises UserError when jinja2 or matplotlib is missing."""
+    metrics = record["metrics"]
+    return template("quality.html").render(
+        title=f"Classifier {one_line(name, 120)}",
+        version=our_version(),
+        tiles=_tiles(record),
+        facts=_facts(record),
+        heads=HEADS,
+        groups=[(column, _rows(metrics[f"by_{column}"])) for column in GROUPS],
+        thresholds=[_cells(each, ("threshold", "taken", "precision", "recall", "f1")) for each in _thresholds(metrics)],
+        roc=as_markup(draw("roc", lambda axes: _plot_roc(axes, metrics), width=4.6, height=4.2)),
+        reliability=as_markup(
+            draw("reliability", lambda axes: _plot_reliability(axes, metrics), width=4.6, height=4.2)
+        ),
+        note=_calibration_note(record),
+    )
+
+
+def print_tables(record: Record) -> None:
+    """Prints the same numbers to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    overview = Table(show_header=False)
+    for what, value in [*_facts(record), *((what, value) for what, value in _tiles(record))]:
+        overview.add_row(Text(what), Text(value))
+    console.print(overview)
+    metrics = record["metrics"]
+    for column in GROUPS:
+        rows = _rows(metrics[f"by_{column}"])
+        if len(rows) > 1 or (rows and rows[0][0] != "unknown"):
+            table = Table(title=f"by {column}")
+            table.add_column(column)
+            for head in HEADS:
+                table.add_column(head, justify="right")
+            for name, cells in rows:
+                table.add_row(Text(name), *cells)
+            console.print(table)
+    table = Table(title="by threshold")
+    for head in ("threshold", "taken", "precision", "recall", "F1"):
+        table.add_column(head, justify="right")
+    for each in _thresholds(metrics):
+        table.add_row(*_cells(each, ("threshold", "taken", "precision", "recall", "f1")))
+    console.print(table)
+    console.print(_calibration_note(record), soft_wrap=True, markup=False)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _cells(told: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    return [_number(told[name]) for name in names]
+
+
+def _rows(groups: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    return [(one_line(name, 60), _cells(told, COLUMNS)) for name, told in list(groups.items())[:ROWS_SHOWN]]
+
+
+def _thresholds(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Precision and recall at the fixed thresholds and at the one of the highest F1, rising."""
+    best = [metrics["best_f1"]] if metrics["best_f1"] else []
+    return sorted([*metrics["at"], *best], key=lambda each: each["threshold"])
+
+
+def _tiles(record: Record) -> list[tuple[str, str]]:
+    overall = record["metrics"]["overall"]
+    return [
+        ("documents measured on", f"{overall['positive'] + overall['negative']:,}"),
+        ("area under ROC", _number(overall["auc"])),
+        ("average precision", _number(overall["average_precision"])),
+        ("precision at 0.5", _number(overall["precision"])),
+        ("recall at 0.5", _number(overall["recall"])),
+        ("F1 at 0.5", _number(overall["f1"])),
+    ]
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    chosen, data = record["hyperparameters"], record["data"]
+    shape = f"{chosen['dimensions']} dimensions, {chosen['word_ngrams']}-grams of words, {chosen['epochs']} epochs"
+    rows = [
+        ("preset", f"{record['preset']}: {shape}, learning rate {chosen['learning_rate']:g}"),
+        ("words with a row", f"{record['training']['words']:,} of {record['training']['distinct_words']:,}"),
+    ]
+    for name in ("positive", "negative"):
+        told = data[name]
+        paths = ", ".join(one_line(each["path"], 80) for each in told["datasets"])
+        counts = f"{told['documents']:,} documents, trained on {told['trained_on']:,}, held back {told['held_back']:,}"
+        rows.append((name, f"{paths}: {counts}"))
+    return rows
+
+
+def _calibration_note(record: Record) -> str:
+    metrics = record["metrics"]
+    error = metrics["reliability"]["expected_error"]
+    if not record["calibration"]:
+        why = f" ({metrics['not_calibrated']})" if metrics["not_calibrated"] else ""
+        return f"Scores are not calibrated{why}; the expected calibration error is {error:.4f}."
+    before = metrics["reliability_raw"]["expected_error"]
+    method = {"platt": "Platt's sigmoid", "isotonic": "isotonic regression"}[record["calibration"]["method"]]
+    return (
+        f"Calibrated by {method} on {metrics['documents']['calibrated_by']:,} other held-back documents: the expected "
+        f"calibration error is {error:.4f}, and was {before:.4f}. It holds for the mixture that was held back."
+    )
+
+
+def _plot_roc(axes: "Axes", metrics: Mapping[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    if metrics["roc"]:
+        axes.plot([point[0] for point in metrics["roc"]], [point[1] for point in metrics["roc"]], color=FIRST)
+    axes.set_xlabel("share of negative documents taken")
+    axes.set_ylabel("share of positive documents taken")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+
+
+def _plot_reliability(axes: "Axes", metrics: Mapping[str, Any]) -> None:
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    for name, colour, label in (("reliability_raw", SECOND, "raw"), ("reliability", FIRST, "as scored")):
+        if metrics[name]:
+            bins = metrics[name]["bins"]
+            places = [each["mean_score"] for each in bins], [each["positive_share"] for each in bins]
+            axes.plot(*places, "o-", markersize=4, color=colour, label=label)
+    axes.set_xlabel("score")
+    axes.set_ylabel("share of positive documents")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    axes.legend(loc="upper left")

@@ -1,0 +1,119 @@
+"""Which raw files an input of ingest names, each with its name and format.
+
+Three ways: a path, folder, glob or URL gives files, each of the format that its ending says or that is declared; a
+folder of a Hugging Face dataset gives the data files of a split; a folder of repositories, or an archive of one, gives
+a "file" for each repository, which a worker reads as a whole.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from dataproc import storage
+from dataproc.errors import UserError
+from dataproc.readers.huggingface import find_dataset_files, is_saved
+from dataproc.readers.pieces import WILDCARD, find_files, recognise
+
+FRONT_MATTER = "---"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawFile:
+    """One file, or one repository: where it is, what its records are named by, and the format that reads it."""
+
+    path: str
+    name: str
+    format: str
+
+    def identity(self) -> list[int | str]:
+        """What tells that it is the same as before: bytes, and when it was changed last (of an object its etag)."""
+        if self.format == "repository" and not storage.is_url(self.path) and os.path.isdir(self.path):  # noqa: PTH112
+            return _identity_of_folder(self.path)
+        return storage.identity(self.path)
+
+
+def find_raw_files(
+    path: str,
+    format: str | None,
+    exclude: Sequence[str] = (),
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    depth: int | None = None,
+) -> list[RawFile]:
+    """The raw files that a path, folder, glob or URL names.
+
+    Args:
+        format: what all of them are; None to go by each one's ending (and for a folder by what `save_to_disk` leaves).
+        exclude: patterns of names to leave out.
+        config, split: of a Hugging Face dataset.
+        depth: how far below a folder its repositories are; None to find out.
+
+    Raises:
+        UserError: nothing matches, or a setting goes with another format.
+    """
+    if format == "repository":
+        from dataproc.repositories.finding import find_repositories
+
+        return [RawFile(path=each, name=name, format=format) for each, name in find_repositories(path, depth, exclude)]
+    if format == "huggingface" or (format is None and _may_be_saved(path) and is_saved(path)):
+        found = find_dataset_files(path, _configs(path), config, split)
+        kept = find_names([name for _, name, _ in found], exclude)
+        if not kept:
+            raise UserError("no data file is left of this dataset", path, "check exclude")
+        return [RawFile(path=each, name=name, format=of_file) for each, name, of_file in found if name in kept]
+    if config is not None or split is not None:
+        what = "config and split are of Hugging Face datasets, and this is none"
+        raise UserError(what, path, "leave them out, or say format: huggingface")
+    return [
+        RawFile(path=each, name=name, format=format or recognise(each, path))
+        for each, name in find_files(path, exclude)
+    ]
+
+
+def find_names(names: Sequence[str], exclude: Sequence[str]) -> set[str]:
+    """Names that no pattern leaves out."""
+    from fnmatch import fnmatch
+
+    return {name for name in names if not any(fnmatch(name, pattern) for pattern in exclude)}
+
+
+def _may_be_saved(path: str) -> bool:
+    """Whether a look for a dataset's description is worth it: what cannot be a folder is not asked for one."""
+    if storage.is_url(path):
+        return not WILDCARD.search(path) and "." not in path.rstrip("/").rsplit("/", 1)[-1]
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _configs(folder: str) -> list[Mapping[str, Any]]:
+    """What README.md says on configurations, in the YAML at its beginning; none where it says nothing."""
+    path = storage.join(folder, "README.md")
+    if not storage.exists(path):
+        return []
+    lines = storage.read_bytes(path).decode("utf-8", "replace").splitlines()
+    if not lines or lines[0].strip() != FRONT_MATTER:
+        return []
+    end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == FRONT_MATTER), 0)
+    try:
+        held = yaml.safe_load("\n".join(lines[1:end]))
+    except yaml.YAMLError as error:
+        raise UserError(f"the front matter is not YAML ({error})", path) from error
+    configs = held.get("configs") if isinstance(held, dict) else None
+    if configs is None:
+        return []
+    if not isinstance(configs, list) or not all(isinstance(each, dict) for each in configs):
+        raise UserError("configs is not a list of configurations", path)
+    return configs
+
+
+def _identity_of_folder(folder: str) -> list[int | str]:
+    total = latest = 0
+    for inner, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in names:
+            status = os.lstat(storage.join(inner, name))
+            total, latest = total + status.st_size, max(latest, status.st_mtime_ns)
+    return [total, latest]
