@@ -33,11 +33,15 @@ def fit(method: str, scores: np.ndarray, is_positive: np.ndarray) -> dict[str, A
     return {"method": method} | (_fit_platt if method == "platt" else _fit_isotonic)(scores, is_positive)
 
 
+LARGEST_POWER = 700.0
+"""Of e in float64, about."""
+
+
 def apply(calibration: Mapping[str, Any], scores: np.ndarray) -> np.ndarray:
     """Calibrated scores, float64 in [0, 1], never falling where the scores rise."""
     if calibration["method"] == "platt":
         power = calibration["slope"] * _logits(scores) + calibration["shift"]
-        return 1.0 / (1.0 + np.exp(-power))
+        return 1.0 / (1.0 + np.exp(np.minimum(-power, LARGEST_POWER)))
     return np.interp(scores, calibration["scores"], calibration["values"])
 
 

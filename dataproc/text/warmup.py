@@ -1,6 +1,6 @@
 """Compiles the text kernels once, so that worker processes find them in numba's disk cache.
 
-Cold this takes about ten seconds of one core, warm half of one. Inputs are tiny, and exactly of the types that stages
+Cold this takes about seven seconds of one core, warm half of one. Inputs are tiny, and exactly of the types that stages
 use.
 """
 
