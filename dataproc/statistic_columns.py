@@ -258,6 +258,13 @@ STATISTICS: dict[str, Statistic] = {
 }
 """Every statistic by name, in the order of the columns."""
 
+TOKEN_NGRAMS = tuple(
+    statistic.name
+    for statistic in STATISTICS.values()
+    if any(part.name.startswith(("JOINED_TOP_", "GREEDY_")) for part in statistic.parts)
+)
+"""datatrove's n-grams, over tokens in the place of words: a pass of their own over the document."""
+
 SCHEMA = pa.schema(
     [
         pa.field(statistic.name, pa.int64() if statistic.whole is None else pa.float64(), nullable=False)

@@ -18,6 +18,7 @@ from dataproc.language.codes import language_code, without_script
 from dataproc.rules.expression import check_expression, kind_of_type
 from dataproc.rules.expression_values import evaluate
 from dataproc.rules.rule import Rule
+from dataproc.statistic_columns import TOKEN_NGRAMS
 from dataproc.stop_words import DEFAULT_LANGUAGE, list_of
 
 LEDGER_SCHEMA = pa.schema(
@@ -143,5 +144,6 @@ def _numbers(statistics: pa.RecordBatch, name: str, rule: Rule) -> np.ndarray:
     """A column as float64, nulls as NaN."""
     index = statistics.schema.get_field_index(name)
     if index < 0:
-        raise UserError(f"no column '{name}' in the statistics", f"rule {rule.name}", "measure the documents again")
+        mend = f"measure the documents again{', with token_ngrams' if name in TOKEN_NGRAMS else ''}"
+        raise UserError(f"no column '{name}' in the statistics", f"rule {rule.name}", mend)
     return statistics.column(index).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

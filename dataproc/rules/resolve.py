@@ -23,6 +23,7 @@ from dataproc.rules.measures import (
 from dataproc.rules.presets import PRESETS
 from dataproc.rules.rule import SIDES, Rule, Side, with_threshold
 from dataproc.rules.suggest import suggest
+from dataproc.statistic_columns import TOKEN_NGRAMS
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class FilterPlan:
         measures: names of the measures that they need beside the one pass, in the order of `PROVIDERS`; a rewriter is
             among them where a rule looks at its numbers and it is not in force.
         rewriters: names of the rewriters in force, in order.
+        token_ngrams: whether a rule looks at one of `statistics.TOKEN_NGRAMS`, which are only then measured.
     """
 
     rules: tuple[Rule, ...]
     measures: tuple[str, ...]
     rewriters: tuple[str, ...]
+    token_ngrams: bool
 
 
 def resolve_filter(
@@ -84,7 +87,8 @@ def resolve_filter(
             needed.add(provider)
     given = {ONE_PASS, DOCUMENTS, LANGUAGE, *rewriters}
     ordered = dict.fromkeys(providers.values())
-    return FilterPlan(rules, tuple(each for each in ordered if each in needed - given), rewriters)
+    token_ngrams = any(column in TOKEN_NGRAMS for rule in rules for column in columns_of_rule(rule))
+    return FilterPlan(rules, tuple(each for each in ordered if each in needed - given), rewriters, token_ngrams)
 
 
 def resolve_rules(

@@ -142,15 +142,18 @@ def count_repeated(keys, sizes, count, scratch, row, column):
 
 
 @kernel_step
-def count_repetition(data, start, stop, bitmaps, units, scratch, row):
-    """Writes all that repeats in data[start:stop] into `row`, once `dataproc.text.scan` has been there."""
+def count_repetition(data, start, stop, bitmaps, units, scratch, token_ngrams, row):
+    """Writes all that repeats in data[start:stop] into `row`, once `dataproc.text.scan` has been there.
+
+    Without `token_ngrams` the counts JOINED_TOP and GREEDY are left to say nothing.
+    """
     lines, paragraphs, words = row[Count.TEXT_LINES], row[Count.PARAGRAPHS], row[Count.WORDS]
     count_repeated(units.line_keys, units.line_sizes, lines, scratch, row, np.int64(Count.REPEATED_LINES))
     count_repeated(
         units.paragraph_keys, units.paragraph_sizes, paragraphs, scratch, row, np.int64(Count.REPEATED_PARAGRAPHS)
     )
     count_ngrams(units.word_keys, units.word_ends, words, scratch, row)
-    if row[Count.MARK_RUNS] == 0:
+    if row[Count.MARK_RUNS] == 0 or not token_ngrams:
         return
     found = scratch.found
     for column in range(Count.TOP_2, _COUNTS):

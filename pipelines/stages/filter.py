@@ -60,6 +60,9 @@ class FilterSettings(StageSettings):
     rewriter_settings: dict[str, dict[str, Any]] = Field(
         default={}, description="settings of rewriters, by name", json_schema_extra={"recipe_only": True}
     )
+    token_ngrams: bool = Field(
+        default=False, description="measure datatrove's n-grams of tokens also where no rule looks at them"
+    )
     document_columns: tuple[str, ...] = Field(
         default=(), description="columns of numbers that the documents bring and rules look at, such as quality_score"
     )
@@ -148,6 +151,7 @@ class FilterStage(Stage):
             "measures": [{"name": name, "settings": configured.get(name, {})} for name in plan.measures],
             "rewriters": [{"name": name, "settings": configured.get(name, {})} for name in plan.rewriters],
             "language_model": self.resolve(model) if model and model != EMBEDDED else model,
+            "token_ngrams": plan.token_ngrams or settings.token_ngrams,
             "document_columns": list(settings.document_columns),
             "languages": list(settings.languages),
             "minimum_language_score": settings.minimum_language_score,

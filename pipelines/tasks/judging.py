@@ -43,14 +43,16 @@ EMPTY_RULE = "empty-after-rewriting"
 class Judge:
     """What documents are judged by.
 
-    `measures` are those beside the one pass of statistics; `rewriters` are in force; `document_columns`
-    are numbers that the documents bring. `language_model` is a model's path
-    or name, or None, and fills `language` where the input gave none, with a score of `minimum_language_score` at least.
+    `measures` are those beside the one pass of statistics; `rewriters` are in force. `token_ngrams` are datatrove's, a
+    pass of their own that is made where a rule looks at them; `document_columns` are numbers that the documents bring.
+    `language_model` is a model's path or name, or None, and fills `language` where the input gave none, with a score of
+    `minimum_language_score` at least.
     """
 
     rules: tuple[Rule, ...]
     measures: tuple[Measure, ...]
     rewriters: tuple[Rewriter, ...]
+    token_ngrams: bool
     document_columns: tuple[str, ...]
     language_model: str | None
     languages: tuple[str, ...]
@@ -74,6 +76,7 @@ def judge_from(arguments: Mapping[str, Any]) -> Judge:
         rules=tuple(rule_from_dict(rule) for rule in arguments["rules"]),
         measures=tuple(_built(json.dumps(each, sort_keys=True)) for each in arguments["measures"]),
         rewriters=tuple(_built_rewriter(json.dumps(each, sort_keys=True)) for each in arguments["rewriters"]),
+        token_ngrams=arguments["token_ngrams"],
         document_columns=tuple(arguments["document_columns"]),
         language_model=arguments["language_model"],
         languages=tuple(arguments["languages"]),
@@ -138,7 +141,7 @@ def _labelled(batch: pa.RecordBatch, numbers: pa.RecordBatch) -> pa.RecordBatch:
 
 def _numbers(batch: pa.RecordBatch, score: np.ndarray, by: Judge) -> tuple[pa.RecordBatch, pa.Array | None]:
     """(all numbers of the documents, the texts as the first rewriter in force leaves them)."""
-    found = [measure(batch.column("text"), batch.column("language"))]
+    found = [measure(batch.column("text"), batch.column("language"), token_ngrams=by.token_ngrams)]
     found += [each.measure(batch) for each in by.measures]
     texts = None
     for place, rewriter in enumerate(by.rewriters):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.statistics import SCHEMA, STATISTICS, measure
+from dataproc.statistics import SCHEMA, STATISTICS, TOKEN_NGRAMS, measure
 from tests.dataproc.statistics_oracle import oracle
 
 
@@ -234,3 +234,15 @@ def test_malformed_bytes_stay_inside_their_document(pieces):
         except UnicodeDecodeError:
             continue
         assert rows[1] == oracle(text)
+
+
+TEXTS_WITH_REPEATS = ["one - two, three: four! five; six. " * 5, "", "no repeats here", "漢字 漢字 " * 20]
+
+
+def test_without_datatroves_token_ngrams_all_other_numbers_are_the_same():
+    texts = pa.array(TEXTS_WITH_REPEATS, pa.large_string())
+    whole, rest = measure(texts), measure(texts, token_ngrams=False)
+    assert set(whole.schema.names) - set(rest.schema.names) == set(TOKEN_NGRAMS)
+    assert len(TOKEN_NGRAMS) == 9
+    assert rest.equals(whole.select(rest.schema.names))
+    assert any(value for value in whole.column("duplicate_5gram_character_fraction_datatrove").to_pylist())

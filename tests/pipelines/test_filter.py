@@ -188,3 +188,15 @@ def test_a_changed_list_is_a_changed_input(tmp_path):
     words.write_text("mill and river\n")
     with pytest.raises(UserError, match="overwrite"):
         filtered(tmp_path, rows, **settings)
+
+
+def test_datatroves_token_ngrams_are_measured_where_a_rule_looks_at_them_or_they_are_asked_for(tmp_path):
+    rows = [{"id": str(n), "text": prose(n)} for n in range(2)]
+    column = "duplicate_5gram_character_fraction_datatrove"
+    for name, there, settings in (
+        ("plain", False, {"rules": ["gopher-repetition"]}),
+        ("rule", True, {"rules": ["gopher-repetition-datatrove/duplicate-5grams"]}),
+        ("asked", True, {"rules": [], "token_ngrams": True}),
+    ):
+        folder, _ = filtered(tmp_path, rows, name, **settings)
+        assert (column in table(folder, "statistics")["0"]) == there
