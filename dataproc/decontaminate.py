@@ -39,6 +39,7 @@ import pyarrow.compute as pc
 from dataproc.contamination.cutting import cut_out
 from dataproc.contamination.index import OverlapIndex
 from dataproc.contamination.matching import Found, Overlaps, documents_by_ngram, find_ngrams, overlaps
+from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from dataproc.file_starts import with_texts
 
 ActionName = Literal["report", "remove", "cut"]
@@ -60,13 +61,6 @@ HITS_SCHEMA = pa.schema(
 )
 """A stretch of a document (bytes, and characters, of the text as it came in) that stands in an item: how many of the
 item's n-grams it holds, and the share of the item's words that the whole document has."""
-
-LEDGER_SCHEMA = pa.schema(
-    [("id", pa.string()), ("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
-)
-REWRITES_SCHEMA = pa.schema(
-    [("id", pa.string()), ("rule", pa.string()), ("bytes_before", pa.int64()), ("bytes_after", pa.int64())]
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,16 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 """A record that could not be processed: its id (or file), the place in the file, why, and its text if it has one."""
 
+LEDGER_SCHEMA = pa.schema(
+    [("id", pa.string()), ("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
+)
+"""A row for each rule that a document broke: its id, the rule, the document's value, the threshold that it passed."""
+
+REWRITES_SCHEMA = pa.schema(
+    [("id", pa.string()), ("rule", pa.string()), ("bytes_before", pa.int64()), ("bytes_after", pa.int64())]
+)
+"""A row for each rule that rewrote a document that is kept: the bytes of its text before and after."""
+
 ROW_BITS = 32
 
 

@@ -12,7 +12,7 @@ lead to the end of a record. What follows is searched for the next line that can
 import re
 from typing import Any
 
-from dataproc.readers.archive_records import ArchiveFormat
+from dataproc.readers.archive_records import ArchiveFormat, take_block, take_header
 from dataproc.readers.archive_stream import LINE_BREAKS, ArchiveStream, Begin
 
 HEADER_BYTES = 16 << 10
@@ -30,32 +30,17 @@ _BEGIN = Begin(
 
 
 def _take(stream: ArchiveStream, limit: int) -> tuple[dict[str, Any], int]:
-    end = stream.find(b"\n", HEADER_BYTES)
-    if end < 0:
-        long = len(stream.data) > HEADER_BYTES
-        problem = (
-            f"a header longer than {HEADER_BYTES} bytes" if long else stream.take_problem() or "cut off in its header"
-        )
+    end, problem = take_header(stream, b"\n", HEADER_BYTES)
+    if problem:
         return {"headers": {}, "problem": problem}, 1
     headers, problem = _parse_header(stream.copy(0, end).decode("utf-8", "replace").rstrip("\r"))
-    begin = end + 1
     if problem:
-        return {"headers": headers, "problem": problem}, begin
-    length = int(headers["content-length"])
-    if length > limit:
-        stream.has(begin + HEADER_BYTES)
-        block = stream.copy(begin, begin + min(length, HEADER_BYTES))
-        problem = f"a record longer than {limit} bytes ({length})"
-        return {"headers": headers, "block": block, "problem": problem, "too_long": True}, begin
-    if not stream.has(begin + length):
-        missing = begin + length - len(stream.data)
-        problem = stream.take_problem() or f"cut off: {missing} of {length} bytes are not there"
-        return {"headers": headers, "problem": problem}, begin
-    stream.has(begin + length + _BEGIN.bytes)
-    after = stream.copy(begin + length, begin + length + _BEGIN.bytes)
-    if after and after[0] not in LINE_BREAKS and not _BEGIN.pattern.match(after):
-        return {"headers": headers, "problem": f"the length {length} is wrong: no record ends there"}, begin
-    return {"headers": headers, "block": stream.copy(begin, begin + length)}, begin + length
+        return {"headers": headers, "problem": problem}, end + 1
+    return take_block(stream, headers, end + 1, limit, _BEGIN.bytes, _ends_record)
+
+
+def _ends_record(after: bytes) -> bool:
+    return not after or after[0] in LINE_BREAKS or _BEGIN.pattern.match(after) is not None
 
 
 def _parse_header(line: str) -> tuple[dict[str, str], str]:

@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 
 from dataproc.readers.archive_stream import ArchiveStream, Begin, next_record_member
 
+HELD_BYTES = 64 << 10
+"""What is kept of a block that is too long: its HTTP header."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawRecord:
@@ -34,6 +37,39 @@ class RawRecord:
 Take = Callable[[ArchiveStream, int], tuple[dict[str, Any], int]]
 """`take(stream, limit)`: the fields of the record at the stream's front, and the bytes to pass behind it; of a broken
 one, what is sure to be it."""
+
+
+def take_header(stream: ArchiveStream, mark: bytes, limit: int) -> tuple[int, str]:
+    """(where the mark that ends a header is, ""); or (-1, what is wrong) where it is not in the next `limit` bytes."""
+    end = stream.find(mark, limit)
+    if end >= 0:
+        return end, ""
+    if len(stream.data) > limit:
+        return end, f"a header longer than {limit} bytes"
+    return end, stream.take_problem() or "cut off in its header"
+
+
+def take_block(
+    stream: ArchiveStream, headers: dict[str, str], begin: int, limit: int, look: int, ends: Callable[[bytes], bool]
+) -> tuple[dict[str, Any], int]:
+    """What `Take` gives of a record whose header is read, and whose block of `content-length` bytes is at `begin`.
+
+    `ends(after)` says by the bytes that follow, `look` of them, whether a record can end there.
+    """
+    length = int(headers["content-length"])
+    if length > limit:
+        stream.has(begin + HELD_BYTES)
+        block = stream.copy(begin, begin + min(length, HELD_BYTES))
+        problem = f"a record longer than {limit} bytes ({length})"
+        return {"headers": headers, "block": block, "problem": problem, "too_long": True}, begin
+    if not stream.has(begin + length):
+        missing = begin + length - len(stream.data)
+        problem = stream.take_problem() or f"cut off: {missing} of {length} bytes are not there"
+        return {"headers": headers, "problem": problem}, begin
+    stream.has(begin + length + look)
+    if not ends(stream.copy(begin + length, begin + length + look)):
+        return {"headers": headers, "problem": f"the length {length} is wrong: no record ends there"}, begin
+    return {"headers": headers, "block": stream.copy(begin, begin + length)}, begin + length
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ Memory: one record of at most `limit` bytes and 2 MiB of what follows it (and th
 import re
 from typing import Any
 
-from dataproc.readers.archive_records import ArchiveFormat
+from dataproc.readers.archive_records import ArchiveFormat, take_block, take_header
 from dataproc.readers.archive_stream import LINE_BREAKS, ArchiveStream, Begin
 
 HEADER_BYTES = 64 << 10
@@ -27,31 +27,18 @@ def _take(stream: ArchiveStream, limit: int) -> tuple[dict[str, Any], int]:
         return {"headers": {}, "problem": stream.take_problem() or "cut off in its header"}, 1
     if not stream.data.startswith(b"WARC/"):
         return {"headers": {}, "problem": "no WARC header here"}, 1
-    end = stream.find(b"\r\n\r\n", HEADER_BYTES)
-    if end < 0:
-        long = f"a header longer than {HEADER_BYTES} bytes"
-        problem = long if len(stream.data) > HEADER_BYTES else stream.take_problem() or "cut off in its header"
+    end, problem = take_header(stream, b"\r\n\r\n", HEADER_BYTES)
+    if problem:
         return {"headers": {}, "problem": problem}, 1
     headers, problem = _parse_headers(stream.copy(0, end))
-    begin = end + 4
     if problem:
         return {"headers": headers, "problem": problem}, 1  # the empty line may be that of the next header
-    length = int(headers["content-length"])
-    if length > limit:
-        stream.has(begin + HEADER_BYTES)
-        block = stream.copy(begin, begin + min(length, HEADER_BYTES))
-        problem = f"a record longer than {limit} bytes ({length})"
-        return {"headers": headers, "block": block, "problem": problem, "too_long": True}, begin
-    if not stream.has(begin + length):
-        missing = begin + length - len(stream.data)
-        problem = stream.take_problem() or f"cut off: {missing} of {length} bytes are not there"
-        return {"headers": headers, "problem": problem}, begin
-    stream.has(begin + length + 16)
-    after = stream.copy(begin + length, begin + length + 16)
+    return take_block(stream, headers, end + 4, limit, 16, _ends_record)
+
+
+def _ends_record(after: bytes) -> bool:
     rest = after.lstrip(LINE_BREAKS)
-    if rest and not after.startswith(b"\r\n\r\n") and not rest.startswith(b"WARC/"):
-        return {"headers": headers, "problem": f"Content-Length {length} is wrong: no record ends there"}, begin
-    return {"headers": headers, "block": stream.copy(begin, begin + length)}, begin + length
+    return not rest or after.startswith(b"\r\n\r\n") or rest.startswith(b"WARC/")
 
 
 def _parse_headers(data: bytes) -> tuple[dict[str, str], str]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.datasets import PartWriter, open_part, read_batches
+from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from pipelines.engine.worker import TaskContext
-from pipelines.tasks.judging import LEDGER_SCHEMA, REWRITES_SCHEMA, Judge, judge, judge_from
+from pipelines.tasks.judging import Judge, judge, judge_from
 from pipelines.tasks.outputs import below, write_quarantine
 
 BESIDE = ("rejected", "ledger", "statistics", "rewrites")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataproc.columns import Measure, Rewriter
+from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from dataproc.errors import UserError
 from dataproc.file_starts import with_texts
 from dataproc.language import language_identifier
@@ -26,12 +27,6 @@ from dataproc.rules.decision import LEDGER_SCHEMA as ROW_LEDGER
 from dataproc.rules.measures import build_measure, build_rewriter
 from dataproc.statistics import measure
 
-LEDGER_SCHEMA = pa.schema(
-    [("id", pa.string()), ("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
-)
-REWRITES_SCHEMA = pa.schema(
-    [("id", pa.string()), ("rule", pa.string()), ("bytes_before", pa.int64()), ("bytes_after", pa.int64())]
-)
 LABELS = ("id", "source", "kind", "language")
 """Columns of the documents that stand before the numbers in `statistics/`."""
 

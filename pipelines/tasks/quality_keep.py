@@ -8,16 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from dataproc.datasets import PartWriter, open_part, read_batches
+from dataproc.documents import LEDGER_SCHEMA
 from dataproc.errors import UserError
 from dataproc.quality.keeping import RULES, pareto_thresholds
 from dataproc.quality.ranking import reaches, score_of_key
 from pipelines.engine.worker import TaskContext
 from pipelines.tasks.outputs import below
 from pipelines.tasks.ranking import group_column, rank, score_column
-
-LEDGER_SCHEMA = pa.schema(
-    [("id", pa.string()), ("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
-)
 
 
 def keep_part(task: TaskContext) -> dict[str, Any]:

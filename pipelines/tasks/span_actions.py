@@ -15,10 +15,9 @@ from dataproc.dedup import lines
 from dataproc.dedup.repeats import REPEATS, joined_repeats
 from dataproc.dedup.shuffle import read_partition
 from dataproc.dedup.spans import Spans, covered_bytes, cut, one_array, to_characters
-from dataproc.documents import text_buffers
+from dataproc.documents import LEDGER_SCHEMA, text_buffers
 from dataproc.file_starts import with_texts
 from pipelines.engine.worker import TaskContext
-from pipelines.tasks.filter import LEDGER_SCHEMA
 from pipelines.tasks.outputs import below, write_quarantine
 from pipelines.tasks.spans import (
     block_file,
