@@ -43,9 +43,9 @@ class Rates:
 
 
 RATES: Mapping[str, Rates] = {
-    "ingest": Rates(80.0, 1.0, 0.27, 460),
-    "filter": Rates(64.0, 0.8, 0.32, 570),
-    "dedup": Rates(105.0, 0.9, 0.24, 550),
+    "ingest": Rates(99.0, 1.0, 0.27, 400),
+    "filter": Rates(65.0, 0.8, 0.35, 640),
+    "dedup": Rates(100.0, 0.9, 0.24, 550),
     "query": Rates(150.0, 0.0, 0.01, 600),
     "spans": Rates(21.0, 1.0, 1.1, 700),
     "decontaminate": Rates(100.0, 1.0, 0.3, 480),
@@ -56,8 +56,8 @@ RATES: Mapping[str, Rates] = {
     "quality-seeds": Rates(110.0, 0.1, 0.1, 400),
     "mixture": Rates(150.0, 1.0, 0.3, 400),
     "count": Rates(150.0, 0.0, 0.02, 600),
-    "tokenizer": Rates(36.0, 0.0, 0.35, 710),
-    "pack": Rates(87.0, 1.0, 1.03, 730),
+    "tokenizer": Rates(34.0, 0.0, 0.35, 760),
+    "pack": Rates(92.0, 1.0, 1.03, 740),
     "import": Rates(90.0, 1.0, 1.05, 800),
     "export": Rates(200.0, 1.0, 1.0, 610),
 }
