@@ -21,6 +21,9 @@ EMBEDDED = "embedded"
 """The language model that lies in a library's own wheel."""
 
 
+KEEP_IF = "keep-if"
+"""The name of the rule that the setting `keep_if` makes."""
+
 GIVEN_FOR = {
     "url": ("url_lists", "add the preset: rules: [url]"),
     "words": ("word_list", "add the preset: rules: [toxicity]"),
@@ -54,6 +57,9 @@ class FilterSettings(StageSettings):
         default=(), description="rules that rewrite kept documents, in this order, besides those of the presets"
     )
     thresholds: dict[str, float] = Field(default={}, description="other thresholds for rules of the presets, by name")
+    keep_if: str | None = Field(
+        default=None, description="an expression that must hold, say \"word_count >= 50 or source == 'poems'\""
+    )
     custom_rules: tuple[CustomRule, ...] = Field(
         default=(), description="rules of your own", json_schema_extra={"recipe_only": True}
     )
@@ -122,6 +128,12 @@ class FilterStage(Stage):
         for each in [*plan["measures"], *plan["rewriters"]]:  # which checks their settings, and loads nothing
             build_measure(each["name"], each["settings"])
 
+    def _custom_rules(self) -> list[dict[str, Any]]:
+        given = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
+        if self.settings.keep_if:
+            given.append({"name": KEEP_IF, "expression": self.settings.keep_if})
+        return given
+
     def _plan(self) -> dict[str, Any]:
         """Rules, measures and rewriters in force, as plain data. Raises UserError for a name that there is not."""
         from dataproc.rules import resolve_filter, rule_to_dict
@@ -138,7 +150,7 @@ class FilterStage(Stage):
         plan = resolve_filter(
             settings.rules,
             dict(settings.thresholds),
-            [rule.model_dump(exclude_none=True) for rule in settings.custom_rules],
+            self._custom_rules(),
             rewrite=settings.rewrite,
             configured=configured,
             columns=settings.document_columns,
