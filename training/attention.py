@@ -64,11 +64,11 @@ class MLA(nn.Module):
         expanded = self.wkv_b(self.kv_norm(latent)).unflatten(-1, (c.n_heads, -1))
         k_nope, v = expanded.split([c.qk_nope_head_dim, c.v_head_dim], -1)
         k = torch.cat([k_nope, k_rope], -1)
-        return self.wo(attend(q, k, v, mask).flatten(2))
+        return self.wo(attend(q, k, v, mask, c.softmax_scale).flatten(2))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k / sqrt(d_qk)) v over [B, T, H, d] tensors: [B, T, H, d_v].
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """softmax(scale q k) v over [B, T, H, d] tensors: [B, T, H, d_v].
 
     Values narrower than keys are padded with zeros, which changes no output: the fused CPU kernel wants one width,
     and without it the whole T x T matrix of each head is written to memory.
@@ -76,6 +76,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     missing = q.shape[-1] - v.shape[-1]
     padded = F.pad(v, (0, missing)) if missing > 0 else v
     out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), padded.transpose(1, 2), attn_mask=mask, is_causal=mask is None
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        padded.transpose(1, 2),
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scale,
     )
     return out.transpose(1, 2)[..., : v.shape[-1]]

@@ -16,7 +16,7 @@ from training.config import ModelConfig
 from training.feedforward import FeedForward
 from training.moe import MoE
 from training.mtp import MTPModule
-from training.rope import rope_table
+from training.rope import model_rope_table
 
 
 class Block(nn.Module):
@@ -79,7 +79,7 @@ class Transformer(nn.Module):
         config = self.config
         if valid is None:
             valid = torch.ones_like(tokens, dtype=torch.bool)
-        rope = rope_table(tokens.shape[1], config.qk_rope_head_dim, config.rope_theta, tokens.device)
+        rope = model_rope_table(config, tokens.shape[1], tokens.device)
         embedded = self.embed(tokens)
         x, balance = embedded, embedded.new_zeros((), dtype=torch.float32)
         for layer in self.layers:

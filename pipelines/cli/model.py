@@ -1,0 +1,89 @@
+"""`corpusmill model export|import`: trained models as Hugging Face folders, and the other way round."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.apps import group_app, help_text
+
+HELP = """A trained model as a Hugging Face folder (DeepseekV3), or such a folder as a model.
+
+Example: corpusmill model export quickstart-output/model --output exported --tokenizer quickstart-output/tokenizer"""
+
+Dtype = Annotated[str, typer.Option(help="of the weights: float32 or bfloat16", metavar="TYPE")]
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of the commands."""
+    app = group_app(HELP)
+    commands: dict[str, Callable[..., None]] = {"export": _export, "import": _import}
+    for command, function in commands.items():
+        app.command(command, help=help_text(function.__doc__ or ""))(function)
+    return app
+
+
+def _export(
+    run: Annotated[str, typer.Argument(help="the folder of a finished training run", metavar="RUN")],
+    output: Annotated[str, typer.Option(help="the Hugging Face folder to make", metavar="FOLDER")],
+    dtype: Dtype = "float32",
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="the tokenizer folder of the run's shards, to copy its files", metavar="TOKENIZER"),
+    ] = None,
+) -> None:
+    """Write a model as transformers loads it: config.json and safetensors, MTP modules as in DeepSeek's release.
+
+    With --tokenizer its tokenizer.json and tokenizer_config.json lie beside, for AutoTokenizer.
+
+    Example: corpusmill model export quickstart-output/model --output exported --dtype bfloat16
+    """
+    huggingface = _huggingface()
+    files = _tokenizer_files(tokenizer, huggingface.read_run_config(Path(run))[1]) if tokenizer else []
+    config = huggingface.export_run(run, output, dtype, files)
+    _print_made(output, config)
+
+
+def _import(
+    folder: Annotated[str, typer.Argument(help="a Hugging Face folder of the type deepseek_v3", metavar="FOLDER")],
+    output: Annotated[str, typer.Option(help="the folder to make, like a finished run's", metavar="RUN")],
+    dtype: Dtype = "float32",
+) -> None:
+    """Make model.safetensors and config.json, as a finished run has them, of a Hugging Face folder.
+
+    Weights are read from safetensors only. Tensors that are missing, unexpected or of another shape are an error.
+
+    Example: corpusmill model import exported --output imported
+    """
+    _print_made(output, _huggingface().import_run(folder, output, dtype))
+
+
+def _huggingface() -> Any:
+    from dataproc.errors import require_extra
+
+    try:
+        from training import huggingface
+    except ImportError as error:
+        raise require_extra(error.name or "torch", "train") from error
+    return huggingface
+
+
+def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
+    """The files that `transformers` reads a tokenizer from. Raises UserError for another tokenizer than the run's."""
+    from dataproc.errors import UserError
+    from tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
+
+    found = read_tokenizer(tokenizer).fingerprint
+    wanted = run.get("shards", {}).get("tokenizer", found)
+    if found != wanted:
+        raise UserError("the model was trained with another tokenizer", tokenizer, "name the one of its shards")
+    return [Path(tokenizer) / name for name in (TOKENIZER, CONFIG)]
+
+
+def _print_made(output: str, config: Any) -> None:
+    from dataproc import storage
+    from training.config import parameters
+
+    counted = parameters(config)
+    print(f"{storage.absolute(output)}: {counted.total:,} parameters, {counted.mtp_total:,} in MTP modules")

@@ -1,0 +1,110 @@
+"""`corpusmill train SHARDS --output …` and `train --describe PRESET`.
+
+The stage's own command is made from its settings like any other. With `--describe` among the arguments another command
+answers, which takes a layout instead of shards and an output, and trains nothing.
+"""
+
+import inspect
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from dataproc.errors import UserError
+from pipelines.cli.apps import command_app
+from pipelines.cli.describe_model import describe_model
+from pipelines.cli.flags import read_assignments, with_options
+from pipelines.cli.stages import stage_command
+
+FLAG = "--describe"
+
+HELP = """
+
+With --describe PRESET it trains nothing: it prints what a model is made of, its operations a token and its memory; see
+corpusmill train --describe tiny --help."""
+
+DESCRIPTION = """Parameters, operations a token and memory a rank of a model, for a layout; trains nothing.
+
+Example: corpusmill train --describe v2-lite-16b --sequence-length 4096 --ranks 8 --zero 1 --recompute"""
+
+
+class TrainOrDescribe(TyperCommand):
+    """The stage's command, or that of `--describe` where this is among the arguments."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if any(argument == FLAG or argument.startswith(f"{FLAG}=") for argument in args):
+            command = get_command(command_app(describe_command, DESCRIPTION))
+            return command.make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+DescribeOption = Annotated[
+    str | None,
+    typer.Option(help="print parameters, operations and memory of this preset; train nothing", metavar="PRESET"),
+]
+
+
+def describe_command(
+    describe: Annotated[str, typer.Option(help="the preset to describe", metavar="PRESET")],
+    model: Annotated[str, typer.Option(help="other values for fields of the preset", metavar="NAME=VALUE,...")] = "",
+    sequence_length: Annotated[int, typer.Option(help="tokens of a sequence", min=1, metavar="N")] = 4096,
+    micro_batch: Annotated[int, typer.Option(help="sequences of a forward pass", min=1, metavar="N")] = 1,
+    ranks: Annotated[int, typer.Option(help="data-parallel processes", min=1, metavar="N")] = 1,
+    zero: Annotated[
+        int, typer.Option(help="ZeRO stage; 1 shares optimiser state out among ranks", min=0, max=1, metavar="0|1")
+    ] = 0,
+    precision: Annotated[
+        Literal["mixed", "float32"],
+        typer.Option(help="mixed: BF16 weights and moments, FP32 master weights and gradients"),
+    ] = "mixed",
+    device: Annotated[
+        Literal["gpu", "cpu"], typer.Option(help="whose kernels run; a CPU's RMSNorm keeps more in memory")
+    ] = "gpu",
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="recompute norms, MLA's up-projections and SwiGLU")
+    ] = False,
+    average: Annotated[
+        bool, typer.Option("--average/--no-average", help="a moving average of the weights in CPU memory")
+    ] = True,
+) -> None:
+    """Prints what a preset is made of and what it costs. Raises UserError for what cannot be."""
+    from training.config import preset
+    from training.memory import FLOAT32, MemoryLayout
+
+    types = FLOAT32 if precision == "float32" else {}
+    layout = MemoryLayout(
+        ranks=ranks,
+        zero=zero,
+        sequence_length=sequence_length,
+        micro_batch=micro_batch,
+        average="float32" if average else None,
+        recompute=recompute,
+        fused_norms=device == "gpu",
+        **types,
+    )
+    overrides = {name: _number(value) for name, value in read_assignments(model, "model").items()}
+    describe_model(describe, preset(describe, overrides), layout)
+
+
+def _number(text: str) -> int | float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise UserError(f"'{text}' is not a number", where="--model", mend="give NAME=NUMBER") from None
+    return int(value) if value.is_integer() else value
+
+
+def app_for(name: str) -> typer.Typer:
+    """The typer application of both commands."""
+    run, text = stage_command("train")
+    line, example = text.split("\n\nExample: ")
+    options: dict[str, tuple[Any, Any]] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is inspect.Parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(run).parameters.values()
+    }
+    with_options(run, options | {"describe": (DescribeOption, None)})
+    return command_app(run, f"{line}{HELP}\n\nExample: {example}", TrainOrDescribe)

@@ -1,0 +1,78 @@
+"""`corpusmill model export|import`: a run goes out with its tokenizer, loads in `transformers`, and comes back."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dataproc.shards import ShardHeader, SpecialIds
+from tests.pipelines.test_cli import corpusmill
+from tests.training.foreign_models import foreign_config, trained_like
+from tokenizer.counting.counts import count_pretokens
+from tokenizer.formats.files import write_tokenizer
+from tokenizer.learning.bpe import train_merges
+from tokenizer.special import layout_named
+from training.config import as_dictionary
+
+WORDS = "the river and the stone bridge with a letter in the morning garden"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run and, in `tokenizer` beside it, the tokenizer of its shards."""
+    counts = count_pretokens(pa.array([WORDS], pa.large_string()))
+    layout = layout_named("deepseek-v3")
+    vocabulary = train_merges(counts, 280, list(layout.first))
+    made = write_tokenizer(str(tmp_path / "tokenizer"), vocabulary, "deepseek-v3", "deepseek-v3", {"seed": 1})
+    rows = made.special.model_rows
+    config = foreign_config(vocab_size=rows)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_file(trained_like(config).state_dict(), str(folder / "model.safetensors"))
+    special = SpecialIds(**{role: made.special.roles[role] for role in ("eos", "pad", "bos")})
+    header = ShardHeader(made.fingerprint, 48, special, made.special.vocab_size, rows, seed=0)
+    described = {"model": as_dictionary(config), "shards": dataclasses.asdict(header)}
+    (folder / "config.json").write_text(json.dumps(described))
+    return folder
+
+
+def test_a_run_goes_out_with_its_tokenizer_and_comes_back(run: Path, tmp_path: Path, monkeypatch) -> None:
+    out, tokenizer = tmp_path / "out", tmp_path / "tokenizer"
+    done = corpusmill("model", "export", run, "--output", out, "--tokenizer", tokenizer)
+    assert done.returncode == 0, done.stderr
+    assert f"{out}: " in done.stdout and "in MTP modules" in done.stdout
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    encode, model = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
+    ids = encode(WORDS, return_tensors="pt")["input_ids"]
+    assert encode.decode(ids[0], skip_special_tokens=True) == WORDS
+    assert model.config.eos_token_id == encode.eos_token_id and model.config.max_position_embeddings == 48
+    with torch.no_grad():
+        assert model(ids).logits.shape == (1, ids.shape[1], model.config.vocab_size)
+
+    done = corpusmill("model", "import", out, "--output", tmp_path / "back")
+    assert done.returncode == 0, done.stderr
+    before, after = load_file(run / "model.safetensors"), load_file(tmp_path / "back" / "model.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shrunk = corpusmill("tokenizer", "shrink", tmp_path / "tokenizer", "--output", other, "--vocab-size", "270")
+    assert shrunk.returncode == 0, shrunk.stderr
+    for arguments, told in (
+        (("export", run, "--output", tmp_path / "out", "--tokenizer", other), "trained with another tokenizer"),
+        (("export", run, "--output", tmp_path / "out", "--dtype", "int4"), "'int4' is no number format"),
+        (("export", run, "--output", run), "this is there already"),
+        (("import", run, "--output", tmp_path / "out"), "the model type is None"),
+    ):
+        done = corpusmill("model", *arguments)
+        assert done.returncode == 2 and told in done.stderr, done.stderr
+        assert done.stderr.startswith("corpusmill: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,118 @@
+"""safetensors files a tensor at a time, in both directions: a model passes through that is larger than memory.
+
+A safetensors file is the length of its header (8 bytes, little-endian), the header as JSON (for each name type, shape
+and place) and the tensors' bytes one after the other. The library maps such a file into memory, so what is not looked
+at is not read, and one expert of a stack costs one expert. Its writer wants all tensors of a file at once; the one
+here takes them in turn, and the library reads what it wrote like its own.
+
+Cost: reading and writing at the disk's speed; memory for one tensor.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dataproc.errors import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Number formats that models are written in, by the names that people give them."""
+
+MAPPED_BYTES = 64 << 20
+
+_CODES = {torch.float32: "F32", torch.bfloat16: "BF16"}
+_ALIGNMENT = 8
+
+
+class TensorFiles(Mapping[str, Tensor]):
+    """The tensors of some safetensors files by name. A tensor that is taken is a view of its file until it is copied.
+
+    A file is mapped anew after every `MAPPED_BYTES` taken from it: what was read through one mapping counts as this
+    process's memory until that is gone, and a watchful machine would end the process for it.
+
+    Raises UserError for a file that is not there or damaged, and for a name that is in two files.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._places: dict[str, str] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        """Known without taking a tensor."""
+        self._mapped: tuple[str, Any] = ("", None)
+        self._taken = 0
+        for path in files:
+            try:
+                with safe_open(str(path), framework="pt") as file:
+                    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            except FileNotFoundError as error:
+                raise UserError("no such file", where=str(path), mend="copy the whole folder") from error
+            except SafetensorError as error:
+                raise UserError(
+                    f"not a whole safetensors file ({error})", where=str(path), mend="copy it again"
+                ) from error
+            if twice := [name for name in shapes if name in self._places]:
+                raise UserError(f"the tensor '{twice[0]}' is in another file, too", where=str(path))
+            self._places.update(dict.fromkeys(shapes, str(path)))
+            self.shapes.update(shapes)
+
+    def __getitem__(self, name: str) -> Tensor:
+        path = self._places[name]
+        if self._mapped[0] != path or self._taken > MAPPED_BYTES:
+            self._mapped = (path, safe_open(path, framework="pt"))
+            self._taken = 0
+        tensor = self._mapped[1].get_tensor(name)
+        self._taken += tensor.nbytes
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A tensor that is to be written: its name, type and shape."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return torch.Size(self.shape).numel() * self.dtype.itemsize
+
+
+def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], Tensor]) -> None:
+    """Writes one safetensors file.
+
+    Args:
+        path: the file; it is not synced.
+        planned: what is in it. Wider types come first in the file, so that every tensor lies aligned.
+        read: gives the tensor of a name, of the planned type and shape; called once for each, in the file's order.
+    """
+    ordered = sorted(planned, key=lambda each: -each.dtype.itemsize)
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for each in ordered:
+        header[each.name] = {
+            "dtype": _CODES[each.dtype],
+            "shape": list(each.shape),
+            "data_offsets": [end, end + each.size],
+        }
+        end += each.size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for each in ordered:
+            tensor = read(each.name)
+            assert tensor.dtype == each.dtype and tensor.shape == each.shape, each.name
+            file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
