@@ -34,7 +34,7 @@ class TrainStageSettings(StageSettings):
     """Settings of `corpusmill train`; what is left out follows the preset."""
 
     shards: str = Field(description="a folder of token shards")
-    preset: str = Field(default="laptop", description="model shape: v3-671b, v2-lite-16b, laptop, tiny, …; see --describe")
+    preset: str = Field(default="laptop", description="model shape; --describe NAME tells what one costs")
     model: dict[str, float] = Field(default={}, description="other values for fields of the preset")
     steps: int | None = Field(default=None, description="optimiser steps", ge=1)
     batch_sequences: int | None = Field(default=None, description="sequences of a step", ge=1)
