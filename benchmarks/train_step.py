@@ -1,0 +1,285 @@
+"""Measures a training step on the CPU beside transformers' DeepseekV3ForCausalLM of the same configuration.
+
+    python benchmarks/train_step.py --steps 5
+
+A step is forward, backward, clipping to 1.0 and AdamW (fused, the same groups and settings) on 8 sequences of 512
+tokens at the size of the preset `laptop`, in FP32. Contestants:
+
+    ours            without MTP modules, which transformers does not train: the same sums on both sides. Ours adds the
+                    balance loss and the routers' bias update, and runs under torch's deterministic algorithms, as the
+                    trainer does
+    ours+mtp        the preset as it is; it has no opponent
+    transformers    with SDPA attention and the grouped matmul of its experts (its choice), labels given to the model
+
+All start from the same weights and see the same tokens, so the losses of the first step must agree; the run ends with
+an error where they don't. Each contestant lives in a process of its own and takes a step when told to, in turns, so
+that what else the machine does falls on all of them; the first step of each (warm-up) is not counted. Told are the
+median tokens/s, and the peak resident memory of the process, with what of it was there before the first step
+(imports, weights): the difference is gradients, moments, activations and logits.
+
+Bars: 1.5 times the tokens/s of transformers (2.5 is the aim), and no more peak memory.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any
+
+BAR, AIM = 1.5, 2.5
+CLIP = 1.0
+LEARNING_RATE = 1e-3
+SAME_LOSS = 1e-4
+
+LAYER_NAMES = {
+    "attn.wq_a": "self_attn.q_a_proj",
+    "attn.q_norm": "self_attn.q_a_layernorm",
+    "attn.wq_b": "self_attn.q_b_proj",
+    "attn.wkv_a": "self_attn.kv_a_proj_with_mqa",
+    "attn.kv_norm": "self_attn.kv_a_layernorm",
+    "attn.wkv_b": "self_attn.kv_b_proj",
+    "attn.wo": "self_attn.o_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn.gate": "mlp.gate",
+    "ffn.w1": "mlp.gate_proj",
+    "ffn.w2": "mlp.down_proj",
+    "ffn.w3": "mlp.up_proj",
+    "ffn.shared_experts.w1": "mlp.shared_experts.gate_proj",
+    "ffn.shared_experts.w2": "mlp.shared_experts.down_proj",
+    "ffn.shared_experts.w3": "mlp.shared_experts.up_proj",
+}
+
+
+def their_config(config: Any) -> Any:
+    """transformers' configuration of one of ours, MTP left out."""
+    from transformers import DeepseekV3Config
+
+    return DeepseekV3Config(
+        vocab_size=config.vocab_size,
+        hidden_size=config.dim,
+        intermediate_size=config.inter_dim,
+        moe_intermediate_size=config.moe_inter_dim,
+        num_hidden_layers=config.n_layers,
+        num_attention_heads=config.n_heads,
+        num_key_value_heads=config.n_heads,
+        n_shared_experts=config.n_shared_experts,
+        n_routed_experts=config.n_routed_experts,
+        num_experts_per_tok=config.n_activated_experts,
+        n_group=config.n_expert_groups,
+        topk_group=config.n_limited_groups,
+        routed_scaling_factor=config.route_scale,
+        first_k_dense_replace=config.n_dense_layers,
+        q_lora_rank=config.q_lora_rank or None,
+        kv_lora_rank=config.kv_lora_rank,
+        qk_nope_head_dim=config.qk_nope_head_dim,
+        qk_rope_head_dim=config.qk_rope_head_dim,
+        v_head_dim=config.v_head_dim,
+        rms_norm_eps=config.norm_eps,
+        num_mtp_layers=0,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        use_cache=False,
+    )
+
+
+def their_weights(ours: dict[str, Any]) -> dict[str, Any]:
+    """Our weights under transformers' names; gate and up projections of experts are one tensor there."""
+    import torch
+
+    theirs = {
+        "model.embed_tokens.weight": ours["embed.weight"],
+        "model.norm.weight": ours["norm.weight"],
+        "lm_head.weight": ours["head.weight"],
+    }
+    for name, tensor in ours.items():
+        if not name.startswith("layers."):
+            continue
+        _, number, inner = name.split(".", 2)
+        layer = f"model.layers.{number}"
+        if inner == "ffn.gate.bias":
+            theirs[f"{layer}.mlp.gate.e_score_correction_bias"] = tensor
+        elif inner == "ffn.experts.w1":
+            both = [tensor, ours[name.replace("w1", "w3")]]
+            theirs[f"{layer}.mlp.experts.gate_up_proj"] = torch.cat(both, 1)
+        elif inner == "ffn.experts.w2":
+            theirs[f"{layer}.mlp.experts.down_proj"] = tensor
+        elif inner != "ffn.experts.w3":
+            theirs[f"{layer}.{LAYER_NAMES[inner.removesuffix('.weight')]}.weight"] = tensor
+    return theirs
+
+
+def our_step(depth: int, tokens: Any) -> Callable[[], float]:
+    """A step of ours; returns the next-token loss before it, in nats."""
+    import torch
+
+    from training.config import preset
+    from training.loss import losses
+    from training.model import build_model, initialise
+    from training.moe import update_biases
+    from training.optimizer import clip_gradients, make_optimizer, set_learning_rate
+
+    model = build_model(preset("laptop", {"mtp_depth": depth}))
+    initialise(model, 0)
+    optimizer = make_optimizer(model)
+    set_learning_rate(optimizer, LEARNING_RATE)
+    valid = torch.ones_like(tokens, dtype=torch.bool)
+    targets = int(valid[:, 1:].sum())
+
+    def step() -> float:
+        found = losses(model, tokens, valid)
+        found.total(targets, len(tokens), 0.3, 1e-4).backward()
+        clip_gradients(model, CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        update_biases(model, 1e-3)
+        return found.main.item() / targets
+
+    return step
+
+
+def transformers_step(tokens: Any) -> Callable[[], float]:
+    """The same of transformers' model."""
+    from transformers import DeepseekV3ForCausalLM
+
+    from training.config import preset
+    from training.model import build_model, initialise
+    from training.optimizer import clip_gradients, make_optimizer, set_learning_rate
+
+    config = preset("laptop", {"mtp_depth": 0})
+    ours = build_model(config)
+    initialise(ours, 0)
+    model = DeepseekV3ForCausalLM(their_config(config)).float()
+    model.load_state_dict(their_weights(ours.state_dict()))
+    del ours
+    model.train()
+    chosen = f"experts: {model.config._experts_implementation}, attention: {model.config._attn_implementation}"
+    print(chosen, file=sys.stderr, flush=True)
+    optimizer = make_optimizer(model)
+    set_learning_rate(optimizer, LEARNING_RATE)
+
+    def step() -> float:
+        loss = model(input_ids=tokens, labels=tokens).loss
+        loss.backward()
+        clip_gradients(model, CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    return step
+
+
+CONTESTANTS = ("ours", "transformers", "ours+mtp")
+
+
+def peak_bytes() -> int:
+    """The most that was resident of this process so far (Linux counts KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def perform(arguments: argparse.Namespace) -> None:
+    """A contestant's process: a step for each line of standard input, its figures as a line of JSON."""
+    import torch
+
+    from training.config import preset
+    from training.trainer import reproducible
+
+    torch.set_num_threads(arguments.threads)
+    generator = torch.Generator().manual_seed(1)
+    shape = (arguments.sequences, arguments.length)
+    tokens = torch.randint(0, preset("laptop").vocab_size, shape, generator=generator)
+    name = arguments.contestant
+    deterministic = name != "transformers"
+    with reproducible(arguments.threads) if deterministic else nullcontext():
+        step = transformers_step(tokens) if name == "transformers" else our_step(int(name == "ours+mtp"), tokens)
+        before = resident_bytes()
+        for _ in sys.stdin:
+            started = time.perf_counter()
+            loss = step()
+            seconds = time.perf_counter() - started
+            print(json.dumps({"seconds": seconds, "loss": loss, "peak": peak_bytes(), "before": before}), flush=True)
+
+
+def lines(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
+
+
+def take_step(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Has a contestant take a step."""
+    told, answers = lines(process)
+    told.write("\n")
+    told.flush()
+    answer = answers.readline()
+    if not answer:
+        raise SystemExit(f"a contestant ended with {process.wait()}")
+    return json.loads(answer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5, help="counted steps of each contestant")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--sequences", type=int, default=8)
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contestant:
+        perform(arguments)
+        return
+    # Threads that wait by spinning take the cores from each other where a machine does other work, too.
+    environment = {**os.environ, "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "0")}
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, __file__, *sys.argv[1:], "--contestant", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for name in CONTESTANTS
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+    for turn in range(arguments.steps + 1):
+        for name in CONTESTANTS if turn % 2 else reversed(CONTESTANTS):
+            found[name].append(take_step(running[name]))
+    for process in running.values():
+        lines(process)[0].close()
+        process.wait()
+    report(found, arguments)
+
+
+def report(found: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
+    """Prints the table and whether the bars are met."""
+    first = {name: rows[0]["loss"] for name, rows in found.items()}
+    print(f"{arguments.sequences} sequences of {arguments.length}, {arguments.threads} threads, FP32")
+    print(f"{'':<14}{'tokens/s':>10}{'s a step':>10}{'slowest':>10}{'peak MB':>10}{'before MB':>11}{'loss':>9}")
+    rates, peaks = {}, {}
+    for name, rows in found.items():
+        seconds = [row["seconds"] for row in rows[1:]]
+        rates[name] = arguments.sequences * arguments.length / statistics.median(seconds)
+        peaks[name] = rows[-1]["peak"]
+        print(
+            f"{name:<14}{rates[name]:>10,.0f}{statistics.median(seconds):>10.3f}{max(seconds):>10.3f}"
+            f"{peaks[name] / 1e6:>10,.0f}{rows[0]['before'] / 1e6:>11,.0f}{first[name]:>9.4f}"
+        )
+    if max(first.values()) - min(first.values()) > SAME_LOSS:
+        raise SystemExit(f"the contestants do not compute the same loss: {first}")
+    times = rates["ours"] / rates["transformers"]
+    memory = peaks["ours"] / peaks["transformers"]
+    print(f"ours is {times:.2f} times as fast (bar {BAR}, aim {AIM}) and takes {memory:.2f} times the memory (bar 1)")
+    print("bars met" if times >= BAR and memory <= 1 else "BAR MISSED")
+
+
+if __name__ == "__main__":
+    main()
