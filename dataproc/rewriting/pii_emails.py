@@ -18,6 +18,8 @@ _DOMAIN = re.compile(
     rb"(?:[A-Za-z0-9-]|[\xc3-\xc5][\x80-\xbf]){1,63}(?:\.(?:[A-Za-z0-9-]|[\xc3-\xc5][\x80-\xbf]){1,63}){1,8}"
 )
 _LONGEST_NAME = 64
+_NOT_LAST = (b".", b"'", b"%")
+"""What no name ends with: a quote before an @ closes a string ('root'@host.com). The scan looks for other ends only."""
 _SERVICES = (b"git", b"hg", b"svn")
 _RESERVED = (b"example.com", b"example.net", b"example.org")
 _RESERVED_LAST = (b"example", b"test", b"invalid", b"localhost")
@@ -53,7 +55,7 @@ def find_email(window: Window) -> Span | None:
         return None
     name = backwards.group()[::-1].lstrip(b".%+'-")
     start = window.at - len(name)
-    if not name or len(name) > _LONGEST_NAME or name.endswith(b".") or name in _SERVICES:
+    if not name or len(name) > _LONGEST_NAME or name.endswith(_NOT_LAST) or name in _SERVICES:
         return None
     if before[start - 1 : start] == b"@":
         return None

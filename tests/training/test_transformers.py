@@ -111,7 +111,8 @@ def test_several_files_in_bf16_load_there_with_biases_in_fp32(tmp_path):
     assert not info["unexpected_keys"] and theirs.dtype == torch.bfloat16
     for layer in (1, 2):
         gate = theirs.model.layers[layer].mlp.gate
-        assert gate.weight.dtype == torch.bfloat16
+        # transformers 5.24 keeps a router's weight in FP32 once it is read; the values are those of BF16.
+        assert torch.equal(gate.weight.bfloat16(), ours.layers[layer].ffn.gate.weight.bfloat16())
         assert torch.equal(gate.e_score_correction_bias, ours.layers[layer].ffn.gate.bias)
     assert torch.equal(theirs.lm_head.weight, ours.head.weight.bfloat16())
 
