@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from pipelines.cli.apps import command_app
-from pipelines.cli.flags import with_options
+from pipelines.cli.flags import options_of, with_options
 from pipelines.cli.show_rules import show_rules
 from pipelines.cli.stages import stage_command
 from pipelines.cli.sweep import sweep_command
@@ -56,12 +56,5 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     run, text = stage_command("filter")
     line, example = text.split("\n\nExample: ")
-    options: dict[str, tuple[Any, Any]] = {
-        parameter.name: (
-            parameter.annotation,
-            ... if parameter.default is inspect.Parameter.empty else parameter.default,
-        )
-        for parameter in inspect.signature(run).parameters.values()
-    }
-    with_options(run, options | {"show": (ShowOption, None)})
+    with_options(run, options_of(run) | {"show": (ShowOption, None)})
     return command_app(run, f"{line}{HELP}\n\nExample: {example}", FilterOrSweep)

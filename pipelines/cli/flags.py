@@ -56,6 +56,17 @@ def with_options(function: Callable[..., Any], options: Mapping[str, tuple[Any, 
     return function
 
 
+def options_of(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The options that `with_options` gave a function, to add to."""
+    return {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is inspect.Parameter.empty else parameter.default,
+        )
+        for parameter in inspect.signature(function).parameters.values()
+    }
+
+
 def model_options(model: type[BaseModel], positional: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
     """A flag for each field; the fields named `positional` become arguments."""
     options: dict[str, tuple[Any, Any]] = {}

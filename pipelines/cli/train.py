@@ -4,7 +4,6 @@ The stage's own command is made from its settings like any other. With `--descri
 answers, which takes a layout instead of shards and an output, and trains nothing.
 """
 
-import inspect
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,7 +13,7 @@ from typer.main import get_command
 from dataproc.errors import UserError
 from pipelines.cli.apps import command_app
 from pipelines.cli.describe_model import describe_model
-from pipelines.cli.flags import read_assignments, with_options
+from pipelines.cli.flags import options_of, read_assignments, with_options
 from pipelines.cli.stages import stage_command
 
 FLAG = "--describe"
@@ -99,12 +98,5 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of both commands."""
     run, text = stage_command("train")
     line, example = text.split("\n\nExample: ")
-    options: dict[str, tuple[Any, Any]] = {
-        parameter.name: (
-            parameter.annotation,
-            ... if parameter.default is inspect.Parameter.empty else parameter.default,
-        )
-        for parameter in inspect.signature(run).parameters.values()
-    }
-    with_options(run, options | {"describe": (DescribeOption, None)})
+    with_options(run, options_of(run) | {"describe": (DescribeOption, None)})
     return command_app(run, f"{line}{HELP}\n\nExample: {example}", TrainOrDescribe)
