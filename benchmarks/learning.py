@@ -12,10 +12,9 @@ in bits for each byte of their text. Two of each:
 
 Bar: below the whole run's bigram within 300 steps. When the trigram is passed is told, not judged.
 
-Held-back sequences are taken evenly spread over all there are, because neighbours may come from one source. Models and
-run see the same sequences with the same borders: context runs over documents that share a sequence, as in V3's
-pre-training. Writes `learning.csv` line by line and `learning.svg` at the end; a run that was broken off shows itself
-by fewer lines. Nothing is resumed.
+Models and run see the same sequences with the same borders: context runs over documents that share a sequence, as in
+V3's pre-training. Writes `learning.csv` line by line and `learning.svg` at the end; a run that was broken off shows
+itself by fewer lines. Nothing is resumed.
 
 Shards to try it on:
 
@@ -39,13 +38,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ngrams import Events, KneserNey, events_of
 
-from training.batch import Batch
 from training.config import parameters
 from training.data import held_back
-from training.evaluation import evaluate
+from training.evaluation import evaluate, measured_rows
+from training.run import Run, reproducible
 from training.settings import settings_for
 from training.shard_set import ShardSet
-from training.trainer import Run, reproducible
 
 BAR_STEPS = 300
 
@@ -64,27 +62,13 @@ class Point:
     trigram_whole: float
 
 
-class SpreadOut:
-    """Evenly spaced sequences of a shard set, as far as `evaluate` needs one."""
-
-    def __init__(self, shards: ShardSet, count: int) -> None:
-        self._shards = shards
-        self._rows = np.unique(np.linspace(0, len(shards) - 1, count).astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def read(self, rows: np.ndarray) -> Batch:
-        return self._shards.read(self._rows[rows])
-
-
 def bytes_of_tokens(shards: str) -> np.ndarray:
     """Bytes of text that each id stands for, int64 [V]; special tokens stand for none."""
     table = pq.read_table(Path(shards) / "vocabulary.parquet")
     return pc.if_else(table["special"], 0, pc.binary_length(table["bytes"])).to_numpy().astype(np.int64)
 
 
-def events_in(shards: ShardSet | SpreadOut, rows: np.ndarray, start: int) -> Events:
+def events_in(shards: ShardSet, rows: np.ndarray, start: int) -> Events:
     batch = shards.read(rows)
     return events_of(batch.tokens.numpy(), batch.valid.numpy(), start)
 
@@ -107,33 +91,33 @@ class Yardsticks:
 
 def measure(arguments: argparse.Namespace) -> Iterable[Point]:
     """Trains, and yields a point each time that the run was measured."""
+    asked = ("batch_sequences", "micro_batch", "learning_rate", "bias_speed", "precision")
+    chosen = {name: value for name in asked if (value := getattr(arguments, name)) is not None}
     settings = settings_for(
         "laptop",
         arguments.shards,
         arguments.output,
         steps=arguments.steps,
-        batch_sequences=arguments.batch_sequences,
-        micro_batch=arguments.micro_batch,
         threads=arguments.threads,
-        learning_rate=arguments.learning_rate,
         seed=arguments.seed,
+        **chosen,
     )
     with reproducible(arguments.threads):
         run = Run(settings)
         validation = held_back(arguments.shards)
         if validation is None:
             raise SystemExit(f"{arguments.shards} has no held-back sequences; pack with --validation-share 0.01")
-        held = SpreadOut(validation, arguments.evaluation_sequences)
+        rows = measured_rows(validation, arguments.evaluation_sequences)
         spelled = bytes_of_tokens(arguments.shards)
         start = run.config.vocab_size
-        yardsticks = Yardsticks(events_in(held, np.arange(len(held)), start), spelled, start)
+        yardsticks = Yardsticks(events_in(validation, rows, start), spelled, start)
 
         def read_by(steps: int) -> Events:
             return events_in(run.shards, run.loader.order(0, steps * settings.batch_sequences), start)
 
         whole = yardsticks.measure(read_by(settings.steps))
         count = parameters(run.config)
-        print(f"{(count.total + count.mtp_total) / 1e6:.1f} M parameters, {settings.batch_sequences} sequences a step")
+        print(f"{(count.total + count.mtp_total) / 1e6:.1f} M parameters, {settings}")
         print(f"whole run: bigram {whole[0]:.4f}, trigram {whole[1]:.4f} bits a byte", flush=True)
         seconds = 0.0
         while run.steps_done < settings.steps:
@@ -142,8 +126,7 @@ def measure(arguments: argparse.Namespace) -> Iterable[Point]:
             seconds += time.perf_counter() - began
             if run.steps_done % arguments.every and run.steps_done < settings.steps:
                 continue
-            # duck-typed: what `evaluate` takes is rows by number
-            found = evaluate(run.model, held, len(held), settings.micro_batch, token_bytes=spelled)  # type: ignore[arg-type]
+            found = evaluate(run.model, validation, len(rows), settings.micro_batch, token_bytes=spelled)
             assert found.bits_per_byte is not None
             so_far = yardsticks.measure(read_by(run.steps_done))
             yield Point(run.steps_done, run.tokens, seconds, found.bits_per_byte, *so_far, *whole)
@@ -190,9 +173,11 @@ def main() -> None:
     parser.add_argument("shards", help="a folder of token shards with held-back ones")
     parser.add_argument("--output", required=True, help="folder for learning.csv and learning.svg")
     parser.add_argument("--steps", type=int, default=BAR_STEPS)
-    parser.add_argument("--batch-sequences", type=int, default=8)
-    parser.add_argument("--micro-batch", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--batch-sequences", type=int, help="as the preset's recipe, like the next four")
+    parser.add_argument("--micro-batch", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--bias-speed", type=float)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=20, help="steps between measurements")

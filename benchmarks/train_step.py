@@ -3,13 +3,16 @@
     python benchmarks/train_step.py --steps 5
 
 A step is forward, backward, clipping to 1.0 and AdamW (fused, the same groups and settings) on 8 sequences of 512
-tokens at the size of the preset `laptop`, in FP32. Contestants:
+tokens at the size of the preset `laptop`. Contestants:
 
     ours            without MTP modules, which transformers does not train: the same sums on both sides. Ours adds the
                     balance loss and the routers' bias update, and runs under torch's deterministic algorithms, as the
                     trainer does
     ours+mtp        the preset as it is; it has no opponent
     transformers    with SDPA attention and the grouped matmul of its experts (its choice), labels given to the model
+
+With `--precision bfloat16` ours computes with BF16 weights and activations beside FP32 masters, gradients and router,
+and transformers runs under `torch.autocast` over FP32 weights, which is how its trainer does it. Moments are FP32.
 
 All start from the same weights and see the same tokens, so the losses of the first step must agree; the run ends with
 an error where they don't. Each contestant lives in a process of its own and takes a step when told to, in turns, so
@@ -27,6 +30,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -36,128 +40,62 @@ from typing import IO, Any
 BAR, AIM = 1.5, 2.5
 CLIP = 1.0
 LEARNING_RATE = 1e-3
-SAME_LOSS = 1e-4
-
-LAYER_NAMES = {
-    "attn.wq_a": "self_attn.q_a_proj",
-    "attn.q_norm": "self_attn.q_a_layernorm",
-    "attn.wq_b": "self_attn.q_b_proj",
-    "attn.wkv_a": "self_attn.kv_a_proj_with_mqa",
-    "attn.kv_norm": "self_attn.kv_a_layernorm",
-    "attn.wkv_b": "self_attn.kv_b_proj",
-    "attn.wo": "self_attn.o_proj",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn.gate": "mlp.gate",
-    "ffn.w1": "mlp.gate_proj",
-    "ffn.w2": "mlp.down_proj",
-    "ffn.w3": "mlp.up_proj",
-    "ffn.shared_experts.w1": "mlp.shared_experts.gate_proj",
-    "ffn.shared_experts.w2": "mlp.shared_experts.down_proj",
-    "ffn.shared_experts.w3": "mlp.shared_experts.up_proj",
-}
+SAME_LOSS = {"float32": 1e-4, "bfloat16": 2e-2}
+"""Nats by which first losses may differ."""
 
 
-def their_config(config: Any) -> Any:
-    """transformers' configuration of one of ours, MTP left out."""
-    from transformers import DeepseekV3Config
+def their_model(config: Any) -> Any:
+    """transformers' model with the weights that ours starts from, by way of our export."""
+    from transformers import DeepseekV3ForCausalLM
 
-    return DeepseekV3Config(
-        vocab_size=config.vocab_size,
-        hidden_size=config.dim,
-        intermediate_size=config.inter_dim,
-        moe_intermediate_size=config.moe_inter_dim,
-        num_hidden_layers=config.n_layers,
-        num_attention_heads=config.n_heads,
-        num_key_value_heads=config.n_heads,
-        n_shared_experts=config.n_shared_experts,
-        n_routed_experts=config.n_routed_experts,
-        num_experts_per_tok=config.n_activated_experts,
-        n_group=config.n_expert_groups,
-        topk_group=config.n_limited_groups,
-        routed_scaling_factor=config.route_scale,
-        first_k_dense_replace=config.n_dense_layers,
-        q_lora_rank=config.q_lora_rank or None,
-        kv_lora_rank=config.kv_lora_rank,
-        qk_nope_head_dim=config.qk_nope_head_dim,
-        qk_rope_head_dim=config.qk_rope_head_dim,
-        v_head_dim=config.v_head_dim,
-        rms_norm_eps=config.norm_eps,
-        num_mtp_layers=0,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        use_cache=False,
-    )
+    from training.huggingface import export_model
+    from training.model import build_model, initialise
+
+    ours = build_model(config)
+    initialise(ours, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        export_model(ours, config, Path(folder, "model"))
+        return DeepseekV3ForCausalLM.from_pretrained(Path(folder, "model"), dtype="float32", use_cache=False)
 
 
-def their_weights(ours: dict[str, Any]) -> dict[str, Any]:
-    """Our weights under transformers' names; gate and up projections of experts are one tensor there."""
-    import torch
-
-    theirs = {
-        "model.embed_tokens.weight": ours["embed.weight"],
-        "model.norm.weight": ours["norm.weight"],
-        "lm_head.weight": ours["head.weight"],
-    }
-    for name, tensor in ours.items():
-        if not name.startswith("layers."):
-            continue
-        _, number, inner = name.split(".", 2)
-        layer = f"model.layers.{number}"
-        if inner == "ffn.gate.bias":
-            theirs[f"{layer}.mlp.gate.e_score_correction_bias"] = tensor
-        elif inner == "ffn.experts.w1":
-            both = [tensor, ours[name.replace("w1", "w3")]]
-            theirs[f"{layer}.mlp.experts.gate_up_proj"] = torch.cat(both, 1)
-        elif inner == "ffn.experts.w2":
-            theirs[f"{layer}.mlp.experts.down_proj"] = tensor
-        elif inner != "ffn.experts.w3":
-            theirs[f"{layer}.{LAYER_NAMES[inner.removesuffix('.weight')]}.weight"] = tensor
-    return theirs
-
-
-def our_step(depth: int, tokens: Any) -> Callable[[], float]:
+def our_step(depth: int, tokens: Any, precision: str = "float32") -> Callable[[], float]:
     """A step of ours; returns the next-token loss before it, in nats."""
     import torch
 
     from training.config import preset
     from training.loss import losses
     from training.model import build_model, initialise
-    from training.moe import update_biases
-    from training.optimizer import clip_gradients, make_optimizer, set_learning_rate
+    from training.moe import take_loads, update_biases
+    from training.parallel.ranks import ALONE
+    from training.parallel.zero1 import Zero1
 
     model = build_model(preset("laptop", {"mtp_depth": depth}))
     initialise(model, 0)
-    optimizer = make_optimizer(model)
-    set_learning_rate(optimizer, LEARNING_RATE)
+    weights = Zero1(model, ALONE, precision)
     valid = torch.ones_like(tokens, dtype=torch.bool)
     targets = int(valid[:, 1:].sum())
 
     def step() -> float:
         found = losses(model, tokens, valid)
         found.total(targets, len(tokens), 0.3, 1e-4).backward()
-        clip_gradients(model, CLIP)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        update_biases(model, 1e-3)
+        weights.reduce_gradients()
+        weights.clip_gradients(CLIP)
+        weights.step(LEARNING_RATE)
+        weights.zero_gradients()
+        update_biases(model, take_loads(model), 1e-3)
         return found.main.item() / targets
 
     return step
 
 
-def transformers_step(tokens: Any) -> Callable[[], float]:
+def transformers_step(tokens: Any, precision: str) -> Callable[[], float]:
     """The same of transformers' model."""
-    from transformers import DeepseekV3ForCausalLM
+    import torch
 
     from training.config import preset
-    from training.model import build_model, initialise
-    from training.optimizer import clip_gradients, make_optimizer, set_learning_rate
+    from training.optimizer import make_optimizer, set_learning_rate
 
-    config = preset("laptop", {"mtp_depth": 0})
-    ours = build_model(config)
-    initialise(ours, 0)
-    model = DeepseekV3ForCausalLM(their_config(config)).float()
-    model.load_state_dict(their_weights(ours.state_dict()))
-    del ours
+    model = their_model(preset("laptop", {"mtp_depth": 0}))
     model.train()
     chosen = f"experts: {model.config._experts_implementation}, attention: {model.config._attn_implementation}"
     print(chosen, file=sys.stderr, flush=True)
@@ -165,9 +103,10 @@ def transformers_step(tokens: Any) -> Callable[[], float]:
     set_learning_rate(optimizer, LEARNING_RATE)
 
     def step() -> float:
-        loss = model(input_ids=tokens, labels=tokens).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = model(input_ids=tokens, labels=tokens).loss
         loss.backward()
-        clip_gradients(model, CLIP)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.item()
@@ -201,7 +140,10 @@ def perform(arguments: argparse.Namespace) -> None:
     name = arguments.contestant
     deterministic = name != "transformers"
     with reproducible(arguments.threads) if deterministic else nullcontext():
-        step = transformers_step(tokens) if name == "transformers" else our_step(int(name == "ours+mtp"), tokens)
+        if name == "transformers":
+            step = transformers_step(tokens, arguments.precision)
+        else:
+            step = our_step(int(name == "ours+mtp"), tokens, arguments.precision)
         before = resident_bytes()
         for _ in sys.stdin:
             started = time.perf_counter()
@@ -230,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5, help="counted steps of each contestant")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--precision", choices=tuple(SAME_LOSS), default="float32")
     parser.add_argument("--sequences", type=int, default=8)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
@@ -262,7 +205,7 @@ def main() -> None:
 def report(found: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
     """Prints the table and whether the bars are met."""
     first = {name: rows[0]["loss"] for name, rows in found.items()}
-    print(f"{arguments.sequences} sequences of {arguments.length}, {arguments.threads} threads, FP32")
+    print(f"{arguments.sequences} sequences of {arguments.length}, {arguments.threads} threads, {arguments.precision}")
     print(f"{'':<14}{'tokens/s':>10}{'s a step':>10}{'slowest':>10}{'peak MB':>10}{'before MB':>11}{'loss':>9}")
     rates, peaks = {}, {}
     for name, rows in found.items():
@@ -273,7 +216,7 @@ def report(found: dict[str, list[dict[str, float]]], arguments: argparse.Namespa
             f"{name:<14}{rates[name]:>10,.0f}{statistics.median(seconds):>10.3f}{max(seconds):>10.3f}"
             f"{peaks[name] / 1e6:>10,.0f}{rows[0]['before'] / 1e6:>11,.0f}{first[name]:>9.4f}"
         )
-    if max(first.values()) - min(first.values()) > SAME_LOSS:
+    if max(first.values()) - min(first.values()) > SAME_LOSS[arguments.precision]:
         raise SystemExit(f"the contestants do not compute the same loss: {first}")
     times = rates["ours"] / rates["transformers"]
     memory = peaks["ours"] / peaks["transformers"]

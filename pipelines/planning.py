@@ -140,7 +140,7 @@ def _costs(stage: Stage, recipe: Recipe, taken: int, workers: int) -> tuple[int,
 def taken_folders(stage: Stage) -> list[str]:
     """The folders that a stage takes in, as written in its settings; text first."""
     settings = stage.settings
-    fields = ("shards", "tokenizer", "continue_from", "model", "collected", "before")
+    fields = ("shards", "tokenizer", "continue_from", "model", "collected", "before", "start_from")
     single = [name for field in fields if isinstance(name := getattr(settings, field, None), str) and name]
     several = [
         name

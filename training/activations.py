@@ -2,12 +2,12 @@
 
 The method is that of Korthikanti et al. (2022, "Reducing Activation Recomputation in Large Transformer Models", section
 4): go through the operations of a layer in order, and add up each tensor that autograd keeps. A tensor that several
-operations read is kept once. A test holds the forms against every storage that autograd saves in a real forward pass,
-byte for byte, in FP32 and in BF16.
+operations read is kept once. A test holds the forms against all that is alive after a real forward pass, byte for byte,
+in FP32 and in BF16, with and without recomputation.
 
-Two columns: `plain` keeps everything; `selective` is V3's recomputation (section 3.2.3): outputs of all RMSNorms, of
-MLA's up-projections and of SwiGLU are made again from their inputs. Attention itself is not run twice, and the rows
-sent to experts are kept, because sending them again would be communication.
+Two columns: `plain` keeps everything; `selective` is V3's recomputation (section 3.2.3, `training/recompute.py`):
+outputs of all RMSNorms, of MLA's up-projections and of SwiGLU are made again from their inputs. Attention itself is not
+run twice, and the rows sent to experts are kept, because sending them again would be communication.
 
 Not counted: attention masks of documents, what an operation needs only while it runs (`workspace` gives the largest of
 that), gradients passing through the backward pass, and the allocator's gaps.
@@ -57,7 +57,8 @@ class Numerics:
     element_bytes: int = 2
     """a: 2 for BF16, 4 for FP32."""
     fused_norms: bool = True
-    """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates."""
+    """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates. Tells what the
+    cross-entropy keeps, too."""
 
     def norm(self, width: int, stored: int | None = None, shared: bool = False, read: bool = True) -> Kept:
         """RMSNorm of a vector of this width.
@@ -119,25 +120,26 @@ def experts(config: ModelConfig, numerics: Numerics) -> Kept:
     return kept + rows * chosen + swiglu(c.n_shared_experts * c.moe_inter_dim, numerics)
 
 
-def routing_tables(config: ModelConfig, sequences: int, numerics: Numerics) -> Kept:
-    """What an expert layer keeps once, not a token: ends of the experts' rows, loads, the router's FP32 matrix."""
-    kept = INT32 * config.n_routed_experts + FLOAT * sequences * config.n_routed_experts
-    return both(kept + (FLOAT * config.n_routed_experts * config.dim if numerics.element_bytes != FLOAT else 0))
+def routing_tables(config: ModelConfig, sequences: int) -> Kept:
+    """What an expert layer keeps once, not a token: ends of the experts' rows, and their loads."""
+    return both(INT32 * config.n_routed_experts + FLOAT * sequences * config.n_routed_experts)
 
 
 def prediction(config: ModelConfig, tokens: int, numerics: Numerics) -> Kept:
     """Output head and cross-entropy over this many targets.
 
-    The chunked operator makes gradients as it goes and keeps these instead of logits: of its input, and of the head.
+    The chunked operator makes gradients as it goes and keeps these instead of logits: of its input, and of the head,
+    the latter on CPUs in FP32.
     """
-    return both(numerics.element_bytes * config.dim * (tokens + config.vocab_size))
+    of_head = numerics.element_bytes if numerics.fused_norms else FLOAT
+    return both(config.dim * (numerics.element_bytes * tokens + of_head * config.vocab_size))
 
 
 def activations(config: ModelConfig, sequences: int, length: int, numerics: Numerics) -> dict[str, Kept]:
     """Bytes by part for one micro-batch of sequences of this length, MTP included; a part that isn't there is 0."""
     c, tokens = config, sequences * length
     ids_and_angles = INT64 * tokens + FLOAT * c.qk_rope_head_dim * length
-    tables = routing_tables(c, sequences, numerics)
+    tables = routing_tables(c, sequences)
     modules, heads = NOTHING, prediction(c, sequences * (length - 1), numerics)
     for depth in range(1, c.mtp_depth + 1):
         positions = sequences * (length - depth)
@@ -156,9 +158,14 @@ def activations(config: ModelConfig, sequences: int, length: int, numerics: Nume
 
 
 def workspace(config: ModelConfig, sequences: int, length: int, numerics: Numerics, recompute: bool) -> int:
-    """The largest tensors that are there only for a while: a chunk of logits, or one layer that is recomputed."""
+    """The largest tensors that are there only for a while: a chunk of logits, or one layer that is recomputed.
+
+    On CPUs BF16 logits are made with an FP32 copy of the head.
+    """
     c, tokens = config, sequences * length
     chunk = FLOAT * c.vocab_size * (logit_rows(c, tokens) if numerics.fused_norms else min(CPU_LOGIT_ROWS, tokens))
+    if not numerics.fused_norms and numerics.element_bytes != FLOAT:
+        chunk += FLOAT * c.vocab_size * c.dim
     networks = [dense(c, numerics)] * bool(c.n_dense_layers) + [experts(c, numerics)] * bool(c.n_moe_layers)
     layers = [attention(c, numerics) + network for network in networks]
     again = max(layer.plain - layer.selective for layer in layers) * tokens

@@ -5,6 +5,9 @@ of a token, along with one RoPE key shared by the heads. Position lives only in 
 ("decoupled" RoPE), because RoPE between latent and head would forbid merging the two projections when decoding.
 Training uses the expanded form below; the merged one only pays when one token is decoded at a time.
 
+Expanded queries, keys and values are the widest tensors of a layer, and can be made again from the latents in the
+backward pass (`training/recompute.py`).
+
 Cost a layer: the projections, and 2 T H (d_qk + d_v) operations a token for the attention itself (half, causal).
 """
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.feedforward import linear
+from training.recompute import remade
 from training.rope import rotate
 
 
@@ -54,33 +58,45 @@ class MLA(nn.Module):
             rope: table of `rope_table` for these T positions.
             mask: true where a token may look, broadcastable to [B, H, T, T]; none means causal.
         """
-        c = self.config
-        query = self.wq_b(self.q_norm(self.wq_a(x)) if c.q_lora_rank else x).unflatten(-1, (c.n_heads, -1))
-        q_nope, q_rope = query.split([c.qk_nope_head_dim, c.qk_rope_head_dim], -1)
-        q = torch.cat([q_nope, rotate(q_rope, rope)], -1)
+        q = remade(self._queries, self.wq_a(x) if self.config.q_lora_rank else x, rope, modules=self._of_queries)
+        k, v = remade(self._keys_and_values, self.wkv_a(x), rope, modules=(self.kv_norm, self.wkv_b))
+        out = attend(q, k, v, mask, self.config.softmax_scale)
+        return self.wo(out[..., : self.config.v_head_dim].flatten(2))
 
-        latent, k_rope = self.wkv_a(x).split([c.kv_lora_rank, c.qk_rope_head_dim], -1)
+    @property
+    def _of_queries(self) -> tuple[nn.Module, ...]:
+        return (self.q_norm, self.wq_b) if self.config.q_lora_rank else (self.wq_b,)
+
+    def _queries(self, latent: Tensor, rope: Tensor) -> Tensor:
+        """[B, T, d_c'], or [B, T, D] where queries have no latent, to [B, T, H, d_qk]."""
+        c = self.config
+        query = self.wq_b(self.q_norm(latent) if c.q_lora_rank else latent).unflatten(-1, (c.n_heads, -1))
+        q_nope, q_rope = query.split([c.qk_nope_head_dim, c.qk_rope_head_dim], -1)
+        return torch.cat([q_nope, rotate(q_rope, rope)], -1)
+
+    def _keys_and_values(self, compressed: Tensor, rope: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent and shared RoPE key [B, T, d_c + R] to keys [B, T, H, d_qk] and values.
+
+        Values narrower than keys are padded with zeros to their width, which changes no output: the fused CPU kernel
+        wants one width, and without it the whole T x T matrix of each head is written to memory.
+        """
+        c = self.config
+        latent, k_rope = compressed.split([c.kv_lora_rank, c.qk_rope_head_dim], -1)
         k_rope = rotate(k_rope.unsqueeze(2), rope).expand(-1, -1, c.n_heads, -1)
         expanded = self.wkv_b(self.kv_norm(latent)).unflatten(-1, (c.n_heads, -1))
         k_nope, v = expanded.split([c.qk_nope_head_dim, c.v_head_dim], -1)
-        k = torch.cat([k_nope, k_rope], -1)
-        return self.wo(attend(q, k, v, mask, c.softmax_scale).flatten(2))
+        missing = c.qk_head_dim - c.v_head_dim
+        return torch.cat([k_nope, k_rope], -1), F.pad(v, (0, missing)) if missing > 0 else v
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """softmax(scale q k) v over [B, T, H, d] tensors: [B, T, H, d_v].
-
-    Values narrower than keys are padded with zeros, which changes no output: the fused CPU kernel wants one width,
-    and without it the whole T x T matrix of each head is written to memory.
-    """
-    missing = q.shape[-1] - v.shape[-1]
-    padded = F.pad(v, (0, missing)) if missing > 0 else v
+    """softmax(scale q k) v over [B, T, H, d] tensors: as `v`."""
     out = F.scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),
-        padded.transpose(1, 2),
+        v.transpose(1, 2),
         attn_mask=mask,
         is_causal=mask is None,
         scale=scale,
     )
-    return out.transpose(1, 2)[..., : v.shape[-1]]
+    return out.transpose(1, 2)

@@ -66,3 +66,10 @@ class Batch:
     def document_mask(self) -> torch.Tensor:
         """[B, 1, T, T] bool: which earlier tokens of its own document a token sees; made anew at each use."""
         return document_mask(self.segments)
+
+
+def empty_batch(length: int) -> Batch:
+    """One sequence of padding, which is no row of any shard: for a rank that has no sequence left in a forward pass
+    that all ranks have to make. Its losses and gradients are 0."""
+    tokens = torch.zeros((1, length), dtype=torch.int64)
+    return Batch(tokens, np.empty(0, np.int64), lambda: [np.empty(0, np.int32)])

@@ -3,11 +3,19 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.matmul import Linear
+from training.recompute import remade
+
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A learnable matrix without bias. Every matrix but embedding, head, router and routed experts comes from here:
     the seam for another number format."""
-    return nn.Linear(inputs, outputs, bias=False)
+    return Linear(inputs, outputs)
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, element by element."""
+    return F.silu(gate) * up
 
 
 class FeedForward(nn.Module):
@@ -21,4 +29,4 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] to [..., D]."""
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return self.w2(remade(swiglu, self.w1(x), self.w3(x)))

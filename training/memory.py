@@ -3,7 +3,8 @@
 For choosing a layout before anything is started. State follows from the number of parameters and a type for each role;
 activations from `training/activations.py`. Roles are those of mixed-precision training (Micikevicius et al. 2018,
 section 3.1): weights that are computed with, master weights that are updated. V3 has BF16 weights, FP32 masters and
-gradients, BF16 moments (section 3.3.3) and an average of the weights in CPU memory (section 3.2.3).
+gradients, BF16 moments (section 3.3.3) and an average of the weights in CPU memory (section 3.2.3). Routers compute in
+FP32 whatever the rest does (`training/precision.py`), with the masters themselves.
 
 Ranks are data-parallel. ZeRO stage 1 (Rajbhandari et al. 2020, section 5.1) gives each the masters, moments and average
 of its part of the parameters, an N-th; weights and gradients stay whole. Expert and pipeline parallelism, which V3
@@ -78,7 +79,7 @@ class Memory:
     workspace: int
     """The largest tensor that is only there for a while."""
     average: int
-    """In CPU memory, not in the total."""
+    """In CPU memory, not in the total. The snapshot that it is updated from takes as much again."""
 
     @property
     def state(self) -> int:
@@ -101,15 +102,21 @@ def memory(config: ModelConfig, layout: MemoryLayout) -> Memory:
         raise UserError("sequences are too short to predict in", where="memory layout", mend="give longer ones")
     counted = parameters(config)
     trained = counted.total + counted.mtp_total
-    share = -(-trained // layout.ranks) if layout.zero else trained
+    routers = (config.n_moe_layers + config.mtp_depth) * config.n_routed_experts * config.dim
+    own_masters = trained - routers if layout.master_weights != layout.weights else 0
+
+    def share(count: int) -> int:
+        """What the largest rank owns of so many numbers."""
+        return -(-count // layout.ranks) if layout.zero else count
+
     numerics = Numerics(TYPE_BYTES[layout.weights], layout.fused_norms)
     shape = (config, layout.micro_batch, layout.sequence_length, numerics)
     return Memory(
-        weights=trained * TYPE_BYTES[layout.weights],
-        master_weights=share * TYPE_BYTES[layout.master_weights] if layout.master_weights != layout.weights else 0,
+        weights=(trained - routers) * TYPE_BYTES[layout.weights] + routers * TYPE_BYTES["float32"],
+        master_weights=share(own_masters) * TYPE_BYTES[layout.master_weights],
         gradients=trained * TYPE_BYTES[layout.gradients],
-        moments=2 * share * TYPE_BYTES[layout.moments],
+        moments=2 * share(trained) * TYPE_BYTES[layout.moments],
         activations={part: kept.bytes(layout.recompute) for part, kept in activations(*shape).items()},
         workspace=workspace(*shape, layout.recompute),
-        average=share * TYPE_BYTES[layout.average] if layout.average else 0,
+        average=share(trained) * TYPE_BYTES[layout.average] if layout.average else 0,
     )

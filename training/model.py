@@ -16,6 +16,7 @@ from training.config import ModelConfig
 from training.feedforward import FeedForward
 from training.moe import MoE
 from training.mtp import MTPModule
+from training.recompute import recomputation, remade
 from training.rope import model_rope_table
 
 
@@ -31,11 +32,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Tensor, valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, T, D] to ([B, T, D], balance loss, which is 0 in a dense layer)."""
-        x = x + self.attn(self.attn_norm(x), rope, mask)
+        x = x + self.attn(remade(self.attn_norm, x), rope, mask)
+        normed = remade(self.ffn_norm, x)
         if isinstance(self.ffn, MoE):
-            out, balance = self.ffn(self.ffn_norm(x), valid)
+            out, balance = self.ffn(normed, valid)
         else:
-            out, balance = self.ffn(self.ffn_norm(x)), x.new_zeros((), dtype=torch.float32)
+            out, balance = self.ffn(normed), x.new_zeros((), dtype=torch.float32)
         return x + out, balance
 
 
@@ -52,11 +54,18 @@ class Representations:
 
 
 class Transformer(nn.Module):
-    """The whole model. Weights are undefined until `initialise` or a checkpoint fills them."""
+    """The whole model. Weights are undefined until `initialise` or a checkpoint fills them.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        config: its shape.
+        recompute: whether norms, MLA's up-projections and SwiGLU are computed again in the backward pass instead of
+            kept (`training/recompute.py`); changes no number.
+    """
+
+    def __init__(self, config: ModelConfig, recompute: bool = False) -> None:
         super().__init__()
         self.config = config
+        self.recompute = recompute
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.layers = nn.ModuleList(
             Block(config, dense=layer < config.n_dense_layers) for layer in range(config.n_layers)
@@ -76,6 +85,10 @@ class Transformer(nn.Module):
             mask: from `document_mask`; none: causal over the whole sequence.
             mtp: whether to run the MTP modules, too.
         """
+        with recomputation(self.recompute):
+            return self._run(tokens, valid, mask, mtp)
+
+    def _run(self, tokens: Tensor, valid: Tensor | None, mask: Tensor | None, mtp: bool) -> Representations:
         config = self.config
         if valid is None:
             valid = torch.ones_like(tokens, dtype=torch.bool)
@@ -97,20 +110,20 @@ class Transformer(nn.Module):
             )
             heads.append(normalised)
             balance = balance + layer_balance
-        return Representations(self.norm(x), heads, balance)
+        return Representations(remade(self.norm, x), heads, balance)
 
     def logits(self, tokens: Tensor) -> Tensor:
         """Next-token logits [B, T, V] of tokens [B, T]: for small inputs; training never builds them whole."""
         return self.head(self(tokens, mtp=False).main)
 
 
-def build_model(config: ModelConfig, device: torch.device | str = "cpu") -> Transformer:
-    """A model with undefined weights and zero buffers.
+def build_model(config: ModelConfig, device: torch.device | str = "cpu", recompute: bool = False) -> Transformer:
+    """A model with undefined weights and zero buffers; arguments as for `Transformer`.
 
     Made without memory first, so torch's own initialisation neither costs time nor draws from its global generator.
     """
     with torch.device("meta"):
-        model = Transformer(config)
+        model = Transformer(config, recompute)
     model.to_empty(device=device)
     for buffer in model.buffers():
         buffer.zero_()

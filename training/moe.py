@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
-from training.feedforward import FeedForward
+from training.feedforward import FeedForward, swiglu
+from training.recompute import remade
 
 
 class Gate(nn.Module):
@@ -51,7 +52,8 @@ class Gate(nn.Module):
         Returns:
             scores [N, E] FP32 (sigmoid), chosen experts [N, K] int64, gates [N, K] FP32 that sum to `route_scale`.
         """
-        scores = F.linear(x.float(), self.weight.float()).sigmoid()
+        inputs = x if x.dtype == torch.float32 else remade(Tensor.float, x)
+        scores = F.linear(inputs, self.weight.float()).sigmoid()
         chosen = self.select(scores.detach())
         picked = scores.gather(1, chosen)
         gates = picked / picked.sum(-1, keepdim=True) * self.config.route_scale
@@ -160,7 +162,7 @@ class Experts(nn.Module):
         """Rows [N K, D] sorted by expert, whose ends are `ends` [E] int32, to rows [N K, D]."""
         gate = F.grouped_mm(rows, self.w1.transpose(1, 2), offs=ends)
         up = F.grouped_mm(rows, self.w3.transpose(1, 2), offs=ends)
-        return F.grouped_mm(F.silu(gate) * up, self.w2.transpose(1, 2), offs=ends)
+        return F.grouped_mm(remade(swiglu, gate, up), self.w2.transpose(1, 2), offs=ends)
 
 
 class MoE(nn.Module):
@@ -186,21 +188,37 @@ class MoE(nn.Module):
         return routed, balance_loss(scores, valid, self.config.n_activated_experts)
 
 
-@torch.no_grad()
-def update_biases(model: nn.Module, speed: float) -> list[float]:
-    """Ends a step for every router of a model: bias += speed * sign(mean load - load), loads back to 0.
+def routers(model: nn.Module) -> list[Gate]:
+    """All routers of a model, main layers first and MTP's last."""
+    return [module for module in model.modules() if isinstance(module, Gate)]
 
-    With data parallelism the loads are to be summed over ranks before this.
+
+def take_loads(model: nn.Module) -> Tensor:
+    """What each router's experts received since this was last asked, on this rank; the routers count from 0 again.
+
+    With data parallelism loads are to be summed over ranks before biases follow from them.
 
     Returns:
-        For each router, main layers first and MTP's last, its violation: highest load over mean load, less 1.
+        int64 [R, E], in the order of `routers`.
     """
-    violations = []
-    for module in model.modules():
-        if isinstance(module, Gate):
-            load = module.load.to(torch.float64)
-            mean = load.mean()
-            module.bias += speed * torch.sign(mean - load).to(torch.float32)
-            violations.append((load.max() / mean.clamp(min=1e-9) - 1).item() if load.any() else 0.0)
-            module.load.zero_()
-    return violations
+    found = routers(model)
+    if not found:
+        return torch.zeros(0, 0, dtype=torch.int64)
+    loads = torch.stack([router.load for router in found])
+    for router in found:
+        router.load.zero_()
+    return loads
+
+
+@torch.no_grad()
+def update_biases(model: nn.Module, loads: Tensor, speed: float) -> None:
+    """Ends a step for every router of a model: bias += speed * sign(mean load - load), by the loads [R, E] of all."""
+    for router, load in zip(routers(model), loads.double(), strict=True):
+        router.bias += speed * torch.sign(load.mean() - load).to(torch.float32)
+
+
+def violations(loads: Tensor) -> list[float]:
+    """For each router the highest load over the mean load, less 1: 0 is even; 0, too, where nothing was routed."""
+    found = loads.double()
+    mean = found.mean(1).clamp(min=1e-9)
+    return torch.where(found.sum(1) > 0, found.amax(1) / mean - 1, 0.0).tolist() if found.numel() else []

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.feedforward import linear
+from training.recompute import remade
 
 
 class MTPModule(nn.Module):
@@ -43,6 +44,6 @@ class MTPModule(nn.Module):
         Returns:
             h_i^k [B, T-k, D] for the next module, the same normalised for the shared head, and the balance loss.
         """
-        joined = torch.cat([self.hidden_norm(hidden), self.embed_norm(ahead)], -1)
+        joined = torch.cat([remade(self.hidden_norm, hidden), remade(self.embed_norm, ahead)], -1)
         out, balance = self.block(self.projection(joined), rope, valid, mask)
-        return out, self.norm(out), balance
+        return out, remade(self.norm, out), balance

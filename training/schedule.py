@@ -1,18 +1,33 @@
-"""Learning rate, MTP weight and bias speed, as one pure function of tokens consumed and step.
+"""Section 4.2 of DeepSeek-V3 as one pure function: what holds for a step, from the tokens and steps before it.
 
-DeepSeek-V3 (section 4.2) warms up over a number of steps; everything after that follows the tokens consumed, so a
-change of batch size or a restart cannot shift it. The rate stays constant up to one mark, falls as a cosine to another,
-and stays at its final value. The MTP weight drops at the first mark and the routers' biases freeze at the second, as
-V3's do at 10T and 14.3T.
+Learning rate, batch size, MTP weight and bias speed follow the tokens trained on, so neither a growing batch nor a
+restart can shift them; the warm-up alone is counted in steps. In V3's run:
+
+    tokens              learning rate                       MTP weight   bias speed
+    first 2,000 steps   rising from 0 to 2.2e-4             0.3          0.001
+    to 10 T             2.2e-4                              0.3          0.001
+    to 14.3 T           cosine, from 2.2e-4 to 2.2e-5       0.1          0.001
+    to 14.633 T         2.2e-5                              0.1          0
+    to 14.8 T           7.3e-6                              0.1          0
+
+The batch grows from 3,072 to 15,360 sequences "gradually" over the first 469 B tokens. How, the report does not say:
+here linearly in tokens, so that each sequence more has its turn after the same number of tokens. That gives 15.0
+thousand steps until the batch is whole and 242.8 thousand in all. A run with a growing batch knows how many tokens it
+will see only by counting its steps (`planned_sequences`): 0.004 s for V3's, 0.05 s for as many that all grow.
+
+A phase that extends the context (section 4.3) is a run of its own whose rate is constant from its first step to its
+last: `constant_fraction` 1, no warm-up.
 """
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
+
+from training.settings import TrainSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The curve's settings. Tokens are those consumed before the step."""
+    """The curves of a run. Tokens are places of the sequences that were trained on, padding included."""
 
     peak_learning_rate: float
     final_learning_rate: float
@@ -22,11 +37,21 @@ class Schedule:
     """Tokens up to which the rate is at its peak."""
     decayed_tokens: float
     """Tokens from which on it is at its final value; the cosine lies between."""
+    last_tokens: float = inf
+    """Tokens from which on it is at its last value, whatever the other marks say."""
+    last_learning_rate: float | None = None
+    """That value; None: the last phase has the final rate, too."""
     mtp_weight: float = 0.3
     late_mtp_weight: float = 0.1
     """MTP weight from `constant_tokens` on."""
     bias_speed: float = 1e-3
     """Step of the routers' biases; 0 from `decayed_tokens` on."""
+    batch_sequences: int
+    """Sequences of a step once the batch is whole."""
+    first_batch_sequences: int | None = None
+    """Sequences of the first step; None: the batch is whole from the start."""
+    batch_ramp_tokens: int = 0
+    """Tokens after which the batch is whole; it grows linearly in tokens until then."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +59,93 @@ class Scheduled:
     """What holds for one step."""
 
     learning_rate: float
+    batch_sequences: int
     mtp_weight: float
     bias_speed: float
 
 
-DEEPSEEK_V3 = Schedule(2.2e-4, 2.2e-5, 2000, 10e12, 14.3e12)
-"""Section 4.2, up to the last 167B tokens, for which the rate is set to 7.3e-6."""
+DEEPSEEK_V3 = Schedule(
+    peak_learning_rate=2.2e-4,
+    final_learning_rate=2.2e-5,
+    warmup_steps=2000,
+    constant_tokens=10e12,
+    decayed_tokens=14.3e12,
+    last_tokens=14.633e12,
+    last_learning_rate=7.3e-6,
+    batch_sequences=15_360,
+    first_batch_sequences=3072,
+    batch_ramp_tokens=469 * 10**9,
+)
+"""Section 4.2; the run ends at 14.8 T tokens, of sequences of 4,096."""
 
 
 def schedule(settings: Schedule, tokens: float, step: int) -> Scheduled:
-    """What holds for the step number `step` (from 0), before which `tokens` were consumed."""
-    peak, final = settings.peak_learning_rate, settings.final_learning_rate
-    if tokens < settings.constant_tokens:
-        rate = peak
-    elif tokens < settings.decayed_tokens:
-        done = (tokens - settings.constant_tokens) / (settings.decayed_tokens - settings.constant_tokens)
-        rate = final + (peak - final) * (1 + cos(pi * done)) / 2
-    else:
-        rate = final
+    """What holds for the step number `step` (from 0), when the steps before it trained on `tokens` places."""
+    rate = _rate(settings, tokens)
     if step < settings.warmup_steps:
         rate *= (step + 1) / settings.warmup_steps
     return Scheduled(
         learning_rate=rate,
+        batch_sequences=_batch(
+            settings.batch_sequences, settings.first_batch_sequences, settings.batch_ramp_tokens, tokens
+        ),
         mtp_weight=settings.mtp_weight if tokens < settings.constant_tokens else settings.late_mtp_weight,
         bias_speed=settings.bias_speed if tokens < settings.decayed_tokens else 0.0,
+    )
+
+
+def _rate(settings: Schedule, tokens: float) -> float:
+    """The learning rate without the warm-up."""
+    peak, final = settings.peak_learning_rate, settings.final_learning_rate
+    if tokens >= settings.last_tokens:
+        return final if settings.last_learning_rate is None else settings.last_learning_rate
+    if tokens < settings.constant_tokens:
+        return peak
+    if tokens >= settings.decayed_tokens:
+        return final
+    done = (tokens - settings.constant_tokens) / (settings.decayed_tokens - settings.constant_tokens)
+    return final + (peak - final) * (1 + cos(pi * done)) / 2
+
+
+def _batch(whole: int, first: int | None, ramp_tokens: int, tokens: float) -> int:
+    """Sequences of a step: rounded down, so that the batch never shrinks and is whole at the ramp's end, not before."""
+    if first is None or tokens >= ramp_tokens:
+        return whole
+    return first + int((whole - first) * tokens // ramp_tokens)
+
+
+def planned_sequences(
+    batch_sequences: int, first_batch_sequences: int | None, batch_ramp_tokens: int, steps: int, sequence_length: int
+) -> int:
+    """Sequences that `steps` steps read, the batch growing as `schedule` says. Arguments are those of `Schedule`."""
+    read = done = 0
+    while done < steps and first_batch_sequences is not None and read * sequence_length < batch_ramp_tokens:
+        read += _batch(batch_sequences, first_batch_sequences, batch_ramp_tokens, read * sequence_length)
+        done += 1
+    return read + (steps - done) * batch_sequences
+
+
+def schedule_of(settings: TrainSettings, sequence_length: int) -> Schedule:
+    """The curves of a run whose sequences have this length: its fractions become tokens of those that it will read."""
+    planned = sequence_length * planned_sequences(
+        settings.batch_sequences,
+        settings.first_batch_sequences,
+        settings.batch_ramp_tokens,
+        settings.steps,
+        sequence_length,
+    )
+    return Schedule(
+        peak_learning_rate=settings.learning_rate,
+        final_learning_rate=settings.final_learning_rate,
+        warmup_steps=settings.warmup_steps,
+        constant_tokens=settings.constant_fraction * planned,
+        decayed_tokens=settings.decayed_fraction * planned,
+        last_tokens=(1 - settings.last_fraction) * planned if settings.last_fraction else inf,
+        last_learning_rate=settings.last_learning_rate,
+        mtp_weight=settings.mtp_weight,
+        late_mtp_weight=settings.late_mtp_weight,
+        bias_speed=settings.bias_speed,
+        batch_sequences=settings.batch_sequences,
+        first_batch_sequences=settings.first_batch_sequences,
+        batch_ramp_tokens=settings.batch_ramp_tokens,
     )

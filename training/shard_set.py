@@ -78,6 +78,11 @@ class _Part:
         """int32, a view."""
         return self._lengths[self._bounds[row] : self._bounds[row + 1]]
 
+    def segment_names(self, row: int, field: str) -> list[str]:
+        """A field of the row's segments that holds text."""
+        names = self._batch.column("segments").values.field(field)
+        return names[self._bounds[row] : self._bounds[row + 1]].to_pylist()
+
 
 class _Shard:
     """An open shard, and the record batches of it that were touched (but those that had to be decoded)."""
@@ -226,6 +231,22 @@ class ShardSet:
     def segment_lengths(self, rows: np.ndarray) -> list[np.ndarray]:
         """For each row number its segments' lengths, int32."""
         return [lengths.copy() for _, lengths in self.token_rows(rows)]
+
+    def segment_sources(self, rows: np.ndarray) -> list[list[str]]:
+        """For each row number the sources of its segments."""
+        return self._segment_names(rows, "source")
+
+    def segment_documents(self, rows: np.ndarray) -> list[list[str]]:
+        """For each row number the ids of the documents that its segments are of."""
+        return self._segment_names(rows, "document")
+
+    def _segment_names(self, rows: np.ndarray, field: str) -> list[list[str]]:
+        found = []
+        for row in rows.tolist():
+            with self._lock:
+                part, within = self._part(row)
+            found.append(part.segment_names(within, field))
+        return found
 
     def read(self, rows: np.ndarray, pin: bool = False) -> Batch:
         """A batch of the sequences with these numbers (int64 [B], each below `len`), page-locked on request."""

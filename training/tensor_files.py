@@ -25,7 +25,17 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 MAPPED_BYTES = 64 << 20
 
-_CODES = {torch.float32: "F32", torch.bfloat16: "BF16"}
+CODES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""The format's names of number formats."""
 _ALIGNMENT = 8
 
 
@@ -102,7 +112,7 @@ def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], 
     end = 0
     for each in ordered:
         header[each.name] = {
-            "dtype": _CODES[each.dtype],
+            "dtype": CODES[each.dtype],
             "shape": list(each.shape),
             "data_offsets": [end, end + each.size],
         }

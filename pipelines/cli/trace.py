@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pipelines.inspect.places import recognise
 from pipelines.inspect.raw import Raw
+from pipelines.inspect.spikes import SpikeStory
 from pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
 from pipelines.inspect.visible import one_line
 
@@ -25,6 +26,7 @@ def inspect_console() -> Console:
 def trace_command(
     path: Annotated[str, typer.Argument(help="a run, a model, shards or a shard", metavar="RUN_OR_SHARDS")],
     step: Annotated[int | None, typer.Option(help="a step of training, from 1", min=1, metavar="N")] = None,
+    spike: Annotated[int | None, typer.Option(help="a loss spike of the run, from 1", min=1, metavar="N")] = None,
     sequence: Annotated[
         int | None, typer.Option(help="number of a sequence in the shard set", min=0, metavar="I")
     ] = None,
@@ -32,7 +34,8 @@ def trace_command(
         int | None, typer.Option(help="place of a sequence in the order of training", min=0, metavar="P")
     ] = None,
     number: Annotated[
-        int | None, typer.Option("--number", "-n", help="sequences; 3 of a step, else 1", min=1, max=1000, metavar="N")
+        int | None,
+        typer.Option("--number", "-n", help="sequences; 3 of a step or spike, else 1", min=1, max=1000, metavar="N"),
     ] = None,
     segments: Annotated[int, typer.Option(help="segments of each sequence", min=1, metavar="N")] = 8,
     characters: Annotated[int, typer.Option(help="characters of each segment", min=1, metavar="N")] = 160,
@@ -43,10 +46,13 @@ def trace_command(
 ) -> None:
     """Go from a step of training, or from a sequence, to its documents, their raw files and the rules they passed.
 
+    With --spike N from the sequences of a loss spike, the one with the highest loss first.
+
     Example: corpusmill inspect trace quickstart-output --step 100
     """
     question = Question(
         step=step,
+        spike=spike,
         sequence=sequence,
         position=position,
         number=number,
@@ -69,10 +75,13 @@ def _print_trace(console: Console, found: Trace) -> None:
         console.print(Text(f"{link.stage or 'gone':<9}  {where}{note}", style="dim"), soft_wrap=True)
     for line in found.missing:
         console.print(Text(f"missing: {one_line(line)}", style="yellow"), soft_wrap=True)
+    for line in _spike(found.spike) if found.spike is not None else ():
+        console.print(Text(one_line(line), style="bold"), soft_wrap=True)
     if found.positions is not None and found.step is not None:
         first, last = found.positions.start, found.positions.stop
         left = len(found.positions) - len(found.sequences)
-        shown = f", the first {len(found.sequences)} of them here" if left else ""
+        which = "first" if found.spike is None else "worst"
+        shown = f", the {which} {len(found.sequences)} of them here" if left else ""
         read = f"step {found.step} read {len(found.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
         console.print(Text(read, style="bold"), soft_wrap=True)
     told: set[str] = set()
@@ -80,11 +89,20 @@ def _print_trace(console: Console, found: Trace) -> None:
         _print_traced(console, sequence, found.documents, told)
 
 
+def _spike(spike: SpikeStory) -> list[str]:
+    """What happened, and what was done."""
+    left_out = f"positions {spike.skipped_from:,} to {spike.end - 1:,} were left out"
+    done = {"stopped": "the run was stopped", "skipped": f"the step was skipped: {left_out}"}
+    back = f"the run was rolled back to step {spike.back_to}: {left_out}"
+    return [f"spike {spike.number}, at step {spike.step}: {spike.why}", done.get(spike.done, back)]
+
+
 def _print_traced(console: Console, sequence: TracedSequence, documents: dict[str, Document], told: set[str]) -> None:
     """A sequence with what is known of its documents, each of which is told once."""
     position = f"position {sequence.position:,} = " if sequence.position is not None else ""
     group = f", group {sequence.group}" if sequence.group else ""
-    where = f"{position}sequence {sequence.number}: {sequence.path} row {sequence.row}{group}"
+    loss = f", {sequence.nats:.3f} nats a token" if sequence.nats is not None else ""
+    where = f"{position}sequence {sequence.number}: {sequence.path} row {sequence.row}{group}{loss}"
     console.print()
     console.print(Text(one_line(where), style="bold"), soft_wrap=True)
     for number, segment in enumerate(sequence.segments):

@@ -1,9 +1,11 @@
 """`corpusmill train SHARDS --output …` and `train --describe PRESET`.
 
 The stage's own command is made from its settings like any other. With `--describe` among the arguments another command
-answers, which takes a layout instead of shards and an output, and trains nothing.
+answers, which takes a layout instead of shards and an output, and trains nothing. Under torchrun every rank runs this
+command; rank 0 alone runs the stage (`pipelines/tasks/launched.py`).
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import typer
@@ -98,5 +100,24 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of both commands."""
     run, text = stage_command("train")
     line, example = text.split("\n\nExample: ")
-    with_options(run, options_of(run) | {"describe": (DescribeOption, None)})
-    return command_app(run, f"{line}{HELP}\n\nExample: {example}", TrainOrDescribe)
+
+    def command(**values: Any) -> None:
+        _run_here_or_launched(run, values)
+
+    with_options(command, options_of(run) | {"describe": (DescribeOption, None)})
+    return command_app(command, f"{line}{HELP}\n\nExample: {example}", TrainOrDescribe)
+
+
+def _run_here_or_launched(run: Callable[..., None], values: dict[str, Any]) -> None:
+    """The stage's command; as one of several ranks that torchrun started, its part of it."""
+    from pipelines.engine.ranks import launched_ranks
+
+    if launched_ranks() == 1:
+        return run(**values)
+    if values["engine"] == "ray":
+        raise UserError("torchrun starts the ranks, or Ray does", where="--engine", mend="leave one of them out")
+    from pipelines.tasks.launched import run_launched
+    from pipelines.tasks.train import train_rank
+
+    here = values | {"engine": "local", "workers": 1}
+    return run_launched(values["device"] or "auto", lambda: run(**here), train_rank)

@@ -67,8 +67,8 @@ class RayExecutor:
 
     def submit(self, call: Call) -> None:
         options: dict[str, Any] = {"name": f"{call.phase}/{call.task}"}
-        if call.whole_machine:
-            options["num_cpus"] = max(node["Resources"].get("CPU", 1) for node in self._ray.nodes() if node["Alive"])
+        if call.ranks:
+            options["num_cpus"] = 0  # it only waits, and its ranks reserve what they use
         self._pending[self._remote.options(**options).remote(call)] = call
 
     def wait(self, timeout: float) -> list[Ended]:
@@ -123,9 +123,14 @@ def _run_on_ray(call: Call) -> Ended:
     """The body of the Ray task."""
     from pipelines import kernels
 
+    start_ranks = None
+    if call.ranks:
+        from pipelines.engine.ray_ranks import start_by_ray_train
+
+        start_ranks = start_by_ray_train
     kernels.configure()
     if call.kernels:
         say = partial(print, file=sys.stderr)  # the worker's own log
         kernels.compile_if_needed(say, call.kernels)
     with ends_with_lease(call.folder, call.lease):
-        return run_call(call)
+        return run_call(call, start_ranks)

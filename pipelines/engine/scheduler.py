@@ -143,7 +143,7 @@ class Scheduler:
                     attempt=attempts.made,
                     careful=bool(attempts.since_quarantine),
                     skip=attempts.skip,
-                    whole_machine=task.whole_machine,
+                    ranks=task.ranks,
                     kernels=self._kernels,
                     lease=self._lease,
                 )

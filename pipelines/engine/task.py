@@ -19,14 +19,14 @@ class Task:
         function: "package.module:function", called with a `TaskContext`, giving a JSON-able dict.
         arguments: JSON-able; everything that the output depends on.
         bytes: input bytes, for progress and estimates.
-        whole_machine: the task uses every core itself (training), so nothing else runs beside it.
+        ranks: the task is so many processes that use the whole machine (training; `ranks.py`); 0 for any other task.
     """
 
     id: str
     function: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     bytes: int = 0
-    whole_machine: bool = False
+    ranks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Call:
     attempt: int = 0
     careful: bool = False
     skip: Mapping[str, str] = field(default_factory=dict)
-    whole_machine: bool = False
+    ranks: int = 0
     kernels: tuple[str, ...] = ()
     lease: str = ""
 
@@ -69,3 +69,11 @@ class TaskError:
     kind: str
     message: str
     traceback: str = ""
+
+
+class TaskFailed(Exception):
+    """An error of a task that is known in a worker's words already, such as one of its ranks'."""
+
+    def __init__(self, error: TaskError) -> None:
+        super().__init__(error.message)
+        self.error = error

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,13 +19,16 @@ from dataproc.errors import UserError
 from pipelines.engine import state
 from pipelines.engine.guard import Guard
 from pipelines.engine.lease import require_lease
-from pipelines.engine.task import Call, Ended, TaskError
+from pipelines.engine.task import Call, Ended, TaskError, TaskFailed
 
 TRANSIENT_ERRNO = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET,
     errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE,
 }  # fmt: skip
 FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+StartRanks = Callable[[Call, str, int], dict[str, Any]]
+"""How an engine starts a task's ranks: call, function and their number to what rank 0 returned."""
 
 
 class TaskContext:
@@ -38,7 +41,9 @@ class TaskContext:
         guard: runs per-document work (`guard.each`) and collects the quarantined.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, start_ranks: StartRanks | None = None) -> None:
+        self.call = call
+        self._start_ranks = start_ranks
         self.arguments: Mapping[str, Any] = call.arguments
         self.folder = call.folder
         self.id = call.task
@@ -57,14 +62,24 @@ class TaskContext:
         """A path for an intermediate file of the stage."""
         return storage.join(self.folder, state.WORK, *names)
 
+    def run_ranks(self, function: str) -> dict[str, Any]:
+        """Runs `function` ("module:name", given a context like this one) on all ranks of the task; gives what it
+        returned on rank 0."""
+        if self._start_ranks is None:
+            from pipelines.engine.ranks import start_here
 
-def run_call(call: Call) -> Ended:
-    """Runs a task to its marker. Never raises: an exception comes back as a `TaskError`."""
+            return start_here(self.call, function, self.call.ranks)
+        return self._start_ranks(self.call, function, self.call.ranks)
+
+
+def run_call(call: Call, start_ranks: StartRanks | None = None) -> Ended:
+    """Runs a task to its marker; ranks start on this machine, or as the engine says. Never raises: an exception comes
+    back as a `TaskError`."""
     started = time.monotonic()
     try:
         with storage.commits_only_while(partial(require_lease, call.folder, call.lease)):
             module, _, name = call.function.partition(":")
-            result = getattr(importlib.import_module(module), name)(TaskContext(call))
+            result = getattr(importlib.import_module(module), name)(TaskContext(call, start_ranks))
             marker = {
                 "task": call.task,
                 "result": result,
@@ -83,6 +98,8 @@ def run_call(call: Call) -> Ended:
 
 def describe(error: BaseException) -> TaskError:
     """Sorts an exception into what the engine does about it."""
+    if isinstance(error, TaskFailed):
+        return error.error
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, UserError):
         return TaskError(kind="user", message=str(error))

@@ -163,7 +163,10 @@ def shards_of(place: Place) -> Shards:
 def step_positions(run: str, step: int) -> range:
     """The positions in a training run's order that one of its steps read, by its metrics.
 
-    A run that is going on can be asked, too. Raises UserError for a step that has not been.
+    A line says how many sequences had been read after its step, and how many of them were the step's own: those before
+    may be another step's, or a loss spike's that was left out. Lines of older runs lack the second number; there a step
+    read all that follows the one before. The file is read line by line. A run that is going on can be asked, too.
+    Raises UserError for a step that has not been.
     """
     path = storage.join(run, METRICS)
     lines: dict[int, Mapping[str, Any]] = {0: {"step": 0, "sequences": 0}}
@@ -179,8 +182,10 @@ def step_positions(run: str, step: int) -> range:
                 break
     if step < 1 or step not in lines:
         raise UserError(f"no step {step}", where=path, mend=f"steps are 1 to {seen}" if seen else "no step is done yet")
-    before, after = (lines[each].get("sequences") for each in (step - 1, step))
-    if before is None or after is None or lines[step]["step"] != step:
+    told = lines[step]
+    after, own = told.get("sequences"), told.get("batch_sequences")
+    before = lines[step - 1].get("sequences") if own is None or after is None else after - own
+    if before is None or after is None or told["step"] != step:
         raise UserError("these metrics do not say which sequences were read", where=path, mend="use --sequence")
     return range(before, after)
 

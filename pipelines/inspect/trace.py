@@ -1,11 +1,12 @@
 """From a step of training, or a sequence, back to where its text came from, and why it was let through.
 
-The way back is written down at every stage: a run's `plan.json` says which rows of the shard set a step read, a shard
-which documents its segments are of, each manifest what the stage took in (`places.chain`), the parts of every stage
-where a document stood, the statistics beside them every number that the filter's rules looked at, and ingest's manifest
-which raw files there were. An id that the input did not give is the raw file and the record itself; for one that it
-gave, the part says which task read it, and so which files (`again` reads these once more, to find the record). Where a
-folder on the way is gone, the trace says so and goes on with what is there.
+The way back is written down at every stage: a run's `plan.json` says which rows of the shard set a step read, its
+`spikes.jsonl` which of them had the highest losses where the run spiked, a shard which documents its segments are of,
+each manifest what the stage took in (`places.chain`), the parts of every stage where a document stood, the statistics
+beside them every number that the filter's rules looked at, and ingest's manifest which raw files there were. An id that
+the input did not give is the raw file and the record itself; for one that it gave, the part says which task read it,
+and so which files (`again` reads these once more, to find the record). Where a folder on the way is gone, the trace
+says so and goes on with what is there.
 
 Cost: the id columns of the dataset that was packed, once, whatever the number of documents (row groups whose range of
 ids has none of them are passed over); in the stages before it, those of the parts that the documents went through,
@@ -28,6 +29,7 @@ from pipelines.inspect.lookup import Row, look_up
 from pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
 from pipelines.inspect.raw import Raw, RawFiles
 from pipelines.inspect.sequences import PackedSequence, Shards, ordered_rows, set_folder, shards_of, step_positions
+from pipelines.inspect.spikes import SpikeStory, read_spike
 
 SEQUENCES_OF_A_STEP = 3
 
@@ -86,7 +88,10 @@ class TracedSegment:
 
 @dataclass(frozen=True)
 class TracedSequence:
-    """A sequence: `position` in the order of training (None if not asked by it), `number` in the shard set."""
+    """A sequence: `position` in the order of training (None if not asked by it), `number` in the shard set.
+
+    `nats` a token are known of a spike's sequences, unless they were not finite.
+    """
 
     position: int | None
     number: int
@@ -96,6 +101,7 @@ class TracedSequence:
     segments: list[TracedSegment]
     segments_left_out: int
     padding: int
+    nats: float | None = None
 
 
 @dataclass
@@ -105,6 +111,7 @@ class Trace:
     Attributes:
         step: of training, if one was asked about.
         positions: in the order of training that the question is about: all of a step's; None for a sequence by number.
+        spike: what the run noted down of it, if one was asked about.
         links: the folders on the way, each before those that it was made of.
         documents: by id, those of the sequences' segments.
         missing: what could not be found, a line each.
@@ -116,23 +123,26 @@ class Trace:
     sequences: list[TracedSequence]
     documents: dict[str, Document]
     missing: list[str]
+    spike: SpikeStory | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What to trace: one of step, sequence and position.
+    """What to trace: one of step, spike, sequence and position.
 
     Attributes:
         step: a step of training, from 1.
+        spike: a loss spike of the run, from 1; its sequences come worst first.
         sequence: number of a sequence in the shard set.
         position: number of a sequence in the order of training, from 0.
-        number: sequences to look at, from the step's first or the one named; None: 3 of a step, else 1.
+        number: sequences to look at, from the step's first or the one named; None: 3 of a step or spike, else 1.
         segments: segments of each sequence to look at.
         characters: of the excerpt of each.
         again: whether to read raw files again where the ids do not name the record.
     """
 
     step: int | None = None
+    spike: int | None = None
     sequence: int | None = None
     position: int | None = None
     number: int | None = None
@@ -143,27 +153,27 @@ class Question:
 
 def trace(place: Place, question: Question) -> Trace:
     """Traces a run, a model or shards. Raises UserError for a question that the place cannot answer."""
-    asked = [each for each in (question.step, question.sequence, question.position) if each is not None]
+    things = (question.step, question.spike, question.sequence, question.position)
+    asked = [each for each in things if each is not None]
     if len(asked) != 1:
         what = "nothing to trace was named" if not asked else "several things to trace were named"
-        raise UserError(what, where=place.path, mend="give one of --step, --sequence and --position")
+        raise UserError(what, where=place.path, mend="give one of --step, --sequence and --position, or --spike")
     start = _start(place, "shards" if question.sequence is not None else "model")
     links = chain(recognise(set_folder(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
-    asked_about = _asked_about(start, question, len(shards))
-    chosen = asked_about[: question.number or (SEQUENCES_OF_A_STEP if question.step is not None else 1)]
-    by_position = question.sequence is None
-    numbers = ordered_rows(start.path, chosen) if by_position else list(chosen)
-    sequences = [
-        _traced(shards.sequence(number), position if by_position else None, question)
-        for position, number in zip(chosen, numbers, strict=True)
-    ]
+    spike = read_spike(start.path, question.spike) if question.spike is not None else None
+    if spike is not None:
+        asked_about: range | None = range(spike.first, spike.end)
+        chosen = _worst(start, spike, question.number or SEQUENCES_OF_A_STEP)
+    else:
+        asked_about, chosen = _asked_about(start, question, len(shards))
+    sequences = [_traced(shards.sequence(number), position, question, nats) for position, number, nats in chosen]
     segments = [segment for sequence in sequences for segment in sequence.segments]
     documents = {segment.document: Document(segment.document, segment.source) for segment in segments}
     missing = [f"{link.name}: {link.note}" for link in links.values() if link.note]
     missing += _Way(links, documents, question.again).follow()
-    positions = asked_about if by_position else None
-    return Trace(question.step, positions, list(links.values()), sequences, documents, missing)
+    step = spike.step if spike is not None else question.step
+    return Trace(step, asked_about, list(links.values()), sequences, documents, missing, spike)
 
 
 def _start(place: Place, made: str) -> Place:
@@ -199,17 +209,33 @@ def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
     raise UserError("the shards of this run are not there", where=start.path, mend="put them beside its folder again")
 
 
-def _asked_about(start: Place, question: Question, sequences: int) -> range:
-    """The positions of a step or from a position on, or the sequences from a number on, up to the last of all."""
+_Chosen = list[tuple[int | None, int, float | None]]
+"""(position in the order of training, number in the shard set, nats a token) of sequences."""
+
+
+def _asked_about(start: Place, question: Question, sequences: int) -> tuple[range | None, _Chosen]:
+    """(positions, sequences to look at): of a step, from a position on, or from a number on up to the last of all."""
+    number = question.number or (SEQUENCES_OF_A_STEP if question.step is not None else 1)
+    if question.sequence is not None:
+        first = question.sequence
+        return None, [(None, each, None) for each in range(first, max(first + 1, min(first + number, sequences)))]
     if question.step is not None:
-        return step_positions(start.path, question.step)
-    if question.position is not None:
-        return range(question.position, question.position + (question.number or 1))
-    first = question.sequence or 0
-    return range(first, max(first + 1, min(first + (question.number or 1), sequences)))
+        positions = step_positions(start.path, question.step)
+    else:
+        positions = range(question.position or 0, (question.position or 0) + number)
+    shown = positions[:number]
+    rows = ordered_rows(start.path, shown)
+    return positions, [(position, row, None) for position, row in zip(shown, rows, strict=True)]
 
 
-def _traced(sequence: PackedSequence, position: int | None, question: Question) -> TracedSequence:
+def _worst(start: Place, spike: SpikeStory, number: int) -> _Chosen:
+    """The worst sequences of a spike's step, with the positions at which it read them."""
+    read = range(spike.first, spike.end)
+    places = dict(zip(ordered_rows(start.path, read), read, strict=True))
+    return [(places.get(row), row, nats) for row, nats in spike.rows[:number]]
+
+
+def _traced(sequence: PackedSequence, position: int | None, question: Question, nats: float | None) -> TracedSequence:
     real = [segment for segment in sequence.segments if segment.document is not None]
     shown = []
     for segment in real[: question.segments]:
@@ -227,6 +253,7 @@ def _traced(sequence: PackedSequence, position: int | None, question: Question) 
         shown,
         len(real) - len(shown),
         padding,
+        nats,
     )
 
 

@@ -7,12 +7,12 @@ a chart are ours; text of documents never gets here. Ids are made unique to the 
 import io
 import re
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dataproc.errors import require_extra
-from pipelines.report.curves import Curves
 from pipelines.report.lengths import Lengths
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def draw(name: str, plot: "Callable[[Axes], None]", width: float = WIDTH, height: float = HEIGHT) -> str:
+def draw(
+    name: str, plot: "Callable[[Axes], None]", width: float = WIDTH, height: float = HEIGHT, says: str | None = None
+) -> str:
     """The SVG element of one chart. Raises UserError when matplotlib is not installed.
 
     Args:
-        name: unique on the page, letters only.
+        name: unique on the page, letters and digits.
         plot: draws into the axes that it is given.
+        width, height: in inches.
+        says: what the chart shows, for those who cannot see it; its name where it is left out.
     """
     try:
         import matplotlib
@@ -66,22 +70,23 @@ def draw(name: str, plot: "Callable[[Axes], None]", width: float = WIDTH, height
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
-    return _for_page(name, out.getvalue())
+    return _for_page(name, out.getvalue(), says or name)
 
 
-def _for_page(name: str, svg: str) -> str:
+def _for_page(name: str, svg: str, says: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
-    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', rf'<svg role="img" aria-label="{name}" \1', svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r'<svg role="img" \1', svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
+    svg = svg.replace("<svg ", f'<svg aria-label="{escape(says)}" ', 1)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg
 
 
-def length_chart(lengths: Lengths) -> str:
+def length_chart(name: str, lengths: Lengths) -> str:
     """Documents by length, kept and rejected stacked."""
 
     def plot(axes: "Axes") -> None:
@@ -97,35 +102,4 @@ def length_chart(lengths: Lengths) -> str:
         axes.set_xlabel("characters of a document")
         axes.set_ylabel("documents")
 
-    return draw("lengths", plot)
-
-
-def loss_chart(curves: Curves, unigram: float | None) -> str:
-    """Training losses, the loss on held-back text, and the unigram entropy that a model has to get below."""
-
-    def plot(axes: "Axes") -> None:
-        steps = curves.columns["step"]
-        axes.plot(steps, curves.columns["loss"], color=FIRST, label="training")
-        mtp = curves.columns["mtp_loss"]
-        if np.nan_to_num(mtp).any():
-            axes.plot(steps, mtp, color=THIRD, linewidth=1.0, label="second token ahead (MTP)")
-        if len(curves.validation[0]):
-            axes.plot(*curves.validation, "o", markersize=4.5, color=SECOND, label="held back")
-        if unigram is not None:
-            axes.axhline(unigram, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="unigram entropy (held back)")
-        axes.set_xlabel("step")
-        axes.set_ylabel("nats per token")
-        axes.legend(loc="upper right")
-
-    return draw("loss", plot, height=3.6)
-
-
-def line_chart(name: str, curves: Curves, column: str) -> str:
-    """One column over the steps."""
-
-    def plot(axes: "Axes") -> None:
-        axes.plot(curves.columns["step"], curves.columns[column], color=FIRST)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("step")
-
-    return draw(name, plot, width=WIDTH / 2, height=2.4)
+    return draw(name, plot, says=f"{lengths.kept.sum() + lengths.rejected.sum():,} documents by length in characters")

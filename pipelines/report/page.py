@@ -14,13 +14,13 @@ from pipelines.engine import state
 from pipelines.engine.progress import clock
 from pipelines.engine.stage import our_version
 from pipelines.inspect.visible import one_line
-from pipelines.report.charts import length_chart, line_chart, loss_chart
-from pipelines.report.curves import read_curves
+from pipelines.report.charts import length_chart
 from pipelines.report.flow import OVER_DOCUMENTS, waterfall
 from pipelines.report.lengths import length_histogram
 from pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
 from pipelines.report.stages import StageOutput
 from pipelines.report.templates import as_markup, template
+from pipelines.report.training import training_section
 from pipelines.summary import boundary_splits, summary_rows
 
 PAGE = "report/index.html"
@@ -57,7 +57,7 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
         tiles=_tiles(finished),
         summaries=[(one_line(stage.name), stage.stage, _summary(stage)) for stage in finished],
         bars=waterfall(finished, only),
-        sections=[section for stage in finished if (section := _section(stage, only))],
+        sections=[section for place, stage in enumerate(finished) if (section := _section(stage, place, only))],
         times=_times(finished),
     )
     path = output or storage.join(folder, PAGE)
@@ -91,27 +91,27 @@ def _summary(stage: StageOutput) -> Rows:
     return [(one_line(what), value) for what, value in rows if not what.startswith(rules)]
 
 
-def _section(stage: StageOutput, only: Mapping[str, SoleRules]) -> dict[str, Any] | None:
+def _section(stage: StageOutput, place: int, only: Mapping[str, SoleRules]) -> dict[str, Any] | None:
     """What the template needs to know about one stage; None for a stage without a section of its own."""
     gather: dict[str, Callable[[StageOutput], dict[str, Any]]] = {
-        "filter": partial(_filter, only=only.get(stage.name)),
+        "filter": partial(_filter, place=place, only=only.get(stage.name)),
         "dedup": _dedup,
         "tokenizer": _tokenizer,
         "pack": _pack,
-        "train": _train,
+        "train": partial(training_section, place=place),
     }
     if stage.stage not in gather:
         return None
     return {"kind": stage.stage, "name": one_line(stage.name)} | gather[stage.stage](stage)
 
 
-def _filter(stage: StageOutput, only: SoleRules) -> dict[str, Any]:
+def _filter(stage: StageOutput, place: int, only: SoleRules) -> dict[str, Any]:
     rules = rule_lines(stage, only)
     lengths = length_histogram(stage)
     return {
         "rules": rules,
         "most": max((rule.broke for rule in rules), default=1),
-        "lengths": as_markup(length_chart(lengths)) if lengths else None,
+        "lengths": as_markup(length_chart(f"lengths{place}", lengths)) if lengths else None,
         "read": stage.share_read("statistics"),
     }
 
@@ -204,31 +204,6 @@ def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str,
         if rows:
             tables.append((column, rows))
     return tables
-
-
-def _train(stage: StageOutput) -> dict[str, Any]:
-    facts, curves = stage.facts, read_curves(stage.folder)
-    rows = [
-        ("preset", one_line(str(facts["preset"]))),
-        ("parameters", f"{facts['parameters']['total']:,}"),
-        ("steps", f"{facts['steps']:,}"),
-        ("tokens seen", f"{facts['tokens']:,}"),
-        ("epochs", f"{facts['epochs']:.3f}"),
-        ("GFLOPs per token", f"{facts['gigaflops_per_token']:.3f}"),
-    ]
-    if facts.get("validation_bits_per_byte") is not None:
-        rows.append(("held-back bits per byte", f"{facts['validation_bits_per_byte']:.3f}"))
-    if curves is None:
-        return {"facts": rows, "loss": None, "small": [], "averaged": 1}
-    small = [("Learning rate", line_chart("rate", curves, "learning_rate"))]
-    if curves.columns["expert_max_violation"].any():
-        small.append(("Excess load of the busiest expert", line_chart("experts", curves, "expert_max_violation")))
-    return {
-        "facts": rows,
-        "loss": as_markup(loss_chart(curves, facts.get("unigram_loss"))),
-        "small": [(title, as_markup(svg)) for title, svg in small],
-        "averaged": curves.steps_per_point,
-    }
 
 
 def _times(stages: Sequence[StageOutput]) -> list[tuple[str, str, float, str]]:

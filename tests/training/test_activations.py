@@ -1,19 +1,24 @@
-"""The closed forms of activations against every storage that autograd saves in a real forward pass."""
+"""The closed forms of activations against all that is alive after a real forward pass, with and without recomputation.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+What is alive is found without asking the model: each operation's results are seen as they are born (a dispatch mode),
+and those count whose storage still exists when nothing but the loss is held.
+"""
+
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from training.activations import Numerics, activations, logit_rows, prediction, workspace
+from training.activations import Numerics, activations, logit_rows, workspace
 from training.config import ModelConfig, preset
-from training.feedforward import FeedForward
 from training.loss import losses
 from training.model import Transformer, build_model, initialise
-from training.moe import Gate
+from training.precision import TYPES, compute_types, set_compute_weight
 
 CASES = [
     (preset("tiny"), 2, 64),
@@ -23,7 +28,6 @@ CASES = [
     (preset("quickstart"), 2, 32),  # values as wide as keys
     (preset("laptop"), 2, 48),
 ]
-NUMBERS = {torch.float32: 4, torch.bfloat16: 2}
 
 
 class _FusedNorm(torch.autograd.Function):
@@ -40,132 +44,97 @@ class _FusedNorm(torch.autograd.Function):
         raise NotImplementedError
 
 
-class Saved:
-    """Storages that autograd saved, by address, and which of them selective recomputation would make again."""
-
-    def __init__(self, model: Transformer) -> None:
-        self.bytes: dict[int, int] = {}
-        self.recomputed: set[int] = set()
-        self.alive: list[Tensor] = []
-        self.norm_input: int | None = None
-        self.gate_input: torch.Size | None = None
-        self.own = {_address(each) for each in [*model.parameters(), *model.buffers()]}
-
-    def keep(self, tensor: Tensor) -> Tensor:
-        address = _address(tensor)
-        if address in self.own:
-            return tensor
-        self.alive.append(tensor)  # or another tensor might get its address
-        self.bytes[address] = tensor.untyped_storage().nbytes()
-        if self.norm_input is not None and address != self.norm_input:
-            self.recomputed.add(address)
-        if tensor.shape == self.gate_input:  # its copy in FP32
-            self.recomputed.add(address)
-        return tensor
-
-    def again(self, *tensors: Tensor) -> None:
-        self.alive += tensors
-        self.recomputed |= {_address(tensor) for tensor in tensors}
-
-    def total(self, recompute: bool) -> int:
-        return sum(size for address, size in self.bytes.items() if not (recompute and address in self.recomputed))
+def _fused_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    """The operator that serves on GPUs."""
+    return F.linear_cross_entropy(
+        hidden.flatten(0, 1),
+        head,
+        targets.flatten(),
+        reduction="sum",
+        options=torch.nn.LinearCrossEntropyOptions(chunking_method="auto"),
+    )
 
 
-def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+class Alive(TorchDispatchMode):
+    """Bytes of storages that were born within it and still exist; those of `before` were there before."""
+
+    def __init__(self, before: list[Tensor]) -> None:
+        super().__init__()
+        storages = [tensor.untyped_storage() for tensor in before]
+        self.born = {storage._cdata: (StorageWeakRef(storage), 0) for storage in storages}
+        self.peak: int | None = None
+
+    def __torch_dispatch__(self, operator: Any, types: Any, inputs: Any = (), options: Any = None) -> Any:
+        results = operator(*inputs, **(options or {}))
+        for result in tree_leaves(results):
+            if isinstance(result, Tensor):
+                storage = result.untyped_storage()
+                self.born.setdefault(storage._cdata, (StorageWeakRef(storage), storage.nbytes()))
+        if self.peak is not None:
+            self.peak = max(self.peak, self.bytes())
+        return results
+
+    def bytes(self) -> int:
+        return sum(size for storage, size in self.born.values() if not storage.expired())
 
 
-@contextmanager
-def watched(model: Transformer, monkeypatch: pytest.MonkeyPatch, fused: bool) -> Iterator[Saved]:
-    """Notes what is saved, and which of it is a norm's or SwiGLU's output or an expanded query, key or value."""
-    saved = Saved(model)
-    norm, attention, silu, grouped = F.rms_norm, F.scaled_dot_product_attention, F.silu, F.grouped_mm
-
-    def noted_norm(x, shape, weight, eps):
-        saved.norm_input = _address(x)
-        out = _FusedNorm.apply(x, weight, eps) if fused else norm(x, shape, weight, eps)
-        saved.norm_input = None
-        saved.again(out)
-        return out
-
-    def noted_attention(query, key, value, **options):
-        saved.again(query, key, value)
-        return attention(query, key, value, **options)
-
-    def noted_silu(x):
-        out = silu(x)
-        saved.again(out)
-        return out
-
-    def noted_grouped(rows, matrices, offs):
-        if rows.shape[-1] == model.config.moe_inter_dim:
-            saved.again(rows)
-        return grouped(rows, matrices, offs=offs)
-
-    def enter_gate(_, inputs):
-        saved.gate_input = inputs[0].shape
-
-    def leave_gate(*_):
-        saved.gate_input = None
-
-    monkeypatch.setattr(F, "rms_norm", noted_norm)
-    monkeypatch.setattr(F, "scaled_dot_product_attention", noted_attention)
-    monkeypatch.setattr(F, "silu", noted_silu)
-    monkeypatch.setattr(F, "grouped_mm", noted_grouped)
-    for module in model.modules():
-        if isinstance(module, FeedForward):
-            module.w2.register_forward_pre_hook(lambda _, inputs: saved.again(*inputs))
-        if isinstance(module, Gate):
-            module.register_forward_pre_hook(enter_gate)
-            module.register_forward_hook(leave_gate)
-    with torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor):
-        yield saved
-    monkeypatch.undo()
-
-
-def gradients_of_the_head(loss: Tensor) -> int:
-    """Bytes that the chunked cross-entropies keep on their nodes, past the hooks."""
-    found, done, waiting = 0, set(), [loss.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in done:
-            continue
-        done.add(node)
-        kept = [getattr(node, name, None) for name in ("_gi", "_gw")]
-        found += sum(each.untyped_storage().nbytes() for each in kept if isinstance(each, Tensor))
-        waiting += [before for before, _ in node.next_functions]
-    return found
-
-
-def measured(
-    config: ModelConfig, sequences: int, length: int, kind: torch.dtype, fused: bool, monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, int, int]:
-    """(bytes saved, those less what is recomputed, bytes of the cross-entropies) of one forward pass."""
-    model = build_model(config)
+def _model(config: ModelConfig, precision: str, recompute: bool) -> Transformer:
+    """A model as the trainer computes with it."""
+    model = build_model(config, recompute=recompute)
     initialise(model, 0)
-    model = model.to(kind).train()
+    types = compute_types(model, precision)
+    for name, parameter in model.named_parameters():
+        set_compute_weight(parameter, parameter.detach().to(types[name]))
+        parameter.grad = torch.zeros_like(parameter, dtype=torch.float32)
+    return model.train()
+
+
+def _kept_and_peak(
+    config: ModelConfig, sequences: int, length: int, precision: str, recompute: bool, backward: bool
+) -> tuple[int, int]:
+    """Bytes alive after the forward pass, and most of them at any time to the end of the backward pass."""
+    model = _model(config, precision, recompute)
     tokens = torch.randint(0, config.vocab_size, (sequences, length))
-    with watched(model, monkeypatch, fused) as saved:
-        found = losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool))
-        loss = found.total(sequences * (length - 1), sequences, 0.3, 1e-4)
-    return saved.total(False), saved.total(True), gradients_of_the_head(loss)
+    valid = torch.ones_like(tokens, dtype=torch.bool)
+    before = [*model.parameters(), *(each.grad for each in model.parameters()), *model.buffers(), tokens, valid]
+    with Alive(before) as alive:
+        loss = losses(model, tokens, valid).total(sequences * (length - 1), sequences, 0.3, 1e-4)
+        kept = alive.bytes() - loss.nbytes + tokens.nbytes
+        if backward:
+            alive.peak = alive.bytes()
+            loss.backward()
+            del loss
+            assert alive.bytes() == 0, "what the backward pass made again is gone"
+    return kept, alive.peak or 0
 
 
-@pytest.mark.parametrize("fused", [False, True], ids=["cpu norms", "fused norms"])
-@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("fused", [False, True], ids=["as on cpus", "as on gpus"])
+@pytest.mark.parametrize("precision", TYPES)
 @pytest.mark.parametrize(("config", "sequences", "length"), CASES)
-def test_forms_are_what_autograd_saves_to_the_byte(config, sequences, length, kind, fused, monkeypatch):
-    numerics = Numerics(NUMBERS[kind], fused)
-    plain, selective, heads = measured(config, sequences, length, kind, fused, monkeypatch)
+def test_forms_are_what_a_forward_pass_leaves_to_the_byte(
+    config, sequences, length, precision, fused, recompute, monkeypatch
+):
+    if fused:
+        monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: _FusedNorm.apply(x, weight, eps))
+        monkeypatch.setattr("training.loss.cross_entropy", _fused_cross_entropy)
+    numerics = Numerics(TYPES[precision].itemsize, fused)
     parts = activations(config, sequences, length, numerics).values()
-    predicted = [
-        prediction(config, sequences * (length - distance), numerics).plain
-        for distance in range(1, config.mtp_depth + 2)
-    ]
-    assert heads == sum(predicted)
-    assert plain == sum(part.plain for part in parts) - heads
-    if fused or kind == torch.float32:  # else norms save copies of their inputs, and what would be kept isn't saved
-        assert selective == sum(part.selective for part in parts) - heads
+    kept, _ = _kept_and_peak(config, sequences, length, precision, recompute, backward=False)
+    assert kept == sum(part.bytes(recompute) for part in parts)
+
+
+@pytest.mark.parametrize("precision", TYPES)
+@pytest.mark.parametrize(("config", "sequences", "length"), CASES[::3])
+def test_recomputing_takes_no_more_room_than_the_form_has_for_it(config, sequences, length, precision):
+    kept, peak = zip(
+        *(_kept_and_peak(config, sequences, length, precision, again, backward=True) for again in (False, True)),
+        strict=True,
+    )
+    numerics = Numerics(TYPES[precision].itemsize, fused_norms=False)
+    in_passing = peak[0] - kept[0]  # gradients, which the form leaves out
+    assert peak[1] < peak[0]
+    assert peak[1] - kept[1] - in_passing <= workspace(config, sequences, length, numerics, recompute=True)
 
 
 def test_recomputation_saves_two_fifths_of_v3s_activations():

@@ -143,7 +143,7 @@ def test_missing_and_empty_folders_are_the_users_to_mend(tmp_path: Path, shard_f
     with pytest.raises(UserError, match="no sequence"):
         ShardSet(tmp_path / "zero")
     with pytest.raises(UserError, match="fewer than a batch of 42"):
-        ShardLoader(shard_folder, 21, 0, 2)
+        next(ShardLoader(shard_folder, 21, 0, 2))
     with pytest.raises(UserError, match="need a local cache"):
         ShardSet("memory://somewhere/shards")
 
@@ -241,6 +241,128 @@ def test_a_plan_that_ends_ends_the_iteration_at_a_whole_global_batch(grouped: Pa
         loader = ShardLoader(grouped, 4, rank, 2, plan=plan, prefetch=prefetch)
         assert sum(1 for _ in loader) == 6 and loader.sequences_consumed == 48
         assert next(loader, None) is None
+
+
+# Global batches of any size
+
+
+def taken(loader: ShardLoader, sequences: int) -> list[int]:
+    """The rows of a rank's share, whose batches are as the loader promises them."""
+    before = loader.sequences_consumed
+    batches = loader.take(sequences)
+    sizes = [len(batch.rows) for batch in batches]
+    assert all(size == loader.micro_batch for size in sizes[:-1])
+    assert all(0 < size <= loader.micro_batch for size in sizes)
+    assert loader.sequences_consumed == before + sequences
+    for batch in batches:
+        assert torch.equal(batch.tokens, loader.shards.read(batch.rows).tokens)
+    return [row for batch in batches for row in batch.rows.tolist()]
+
+
+@pytest.fixture(scope="module")
+def one_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    groups = {"web": 30, "code": 11, "books": 20}
+    return ShardSet(write_grouped_set(tmp_path_factory.mktemp("shards") / "grouped", groups))
+
+
+@st.composite
+def stretches(draw) -> tuple[list[int], int, int, int]:
+    """Sizes of global batches that never shrink, and the ranks, micro-batch and prefetched batches that take them."""
+    sizes = sorted(draw(st.lists(st.integers(1, 61), min_size=1, max_size=4)))
+    return sizes, draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.sampled_from([0, 0, 1, 3]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(stretches(), min_size=1, max_size=3), st.sampled_from([None, PLAN]))
+def test_the_shares_of_all_ranks_make_the_global_order_whatever_the_batch_and_the_ranks(one_set: ShardSet, run, plan):
+    expected = ShardLoader(one_set, 1, seed=4, plan=plan)
+    state = expected.state()
+    position = 0
+    for sizes, world_size, micro_batch, prefetch in run:  # each stretch resumes the one before on other ranks
+        ranks = [
+            ShardLoader(one_set, micro_batch, rank, world_size, 4, plan, prefetch=prefetch)
+            for rank in range(world_size)
+        ]
+        for rank in ranks:
+            rank.load_state(state)
+        for size in sizes:
+            shares = [taken(rank, size) for rank in ranks]
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+            assert [row for share in shares for row in share] == expected.order(position, size).tolist()
+            position += size
+        (state,) = {tuple(rank.state().items()) for rank in ranks}
+        state = dict(state)
+        for rank in ranks:
+            rank.close()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_batches_taken_and_iterated_follow_each_other_in_one_order(grouped: Path, prefetch: int):
+    loader = ShardLoader(grouped, 4, seed=2, prefetch=prefetch)
+    found = taken(loader, 10) + rows_of(loader, 2) + taken(loader, 10) + taken(loader, 10) + taken(loader, 3)
+    loader.sequences_consumed = 5
+    assert found == loader.order(0, 41).tolist()
+    assert taken(loader, 3) == found[5:8]
+
+
+def test_batches_of_the_same_size_are_made_ahead_and_of_another_made_again(grouped: Path, monkeypatch):
+    read: list[list[int]] = []
+    loader = ShardLoader(grouped, 2, prefetch=2)
+    real = loader.shards.read
+    monkeypatch.setattr(loader.shards, "read", lambda rows, pin: read.append(rows.tolist()) or real(rows, pin))
+    order = loader.order(0, 61).tolist()
+    loader.take(4)
+    wait_until(lambda: len(read) == 5)  # two are in use, two wait, and one waits for its place
+    assert [row for rows in read for row in rows] == order[:10]
+    loader.take(4)
+    wait_until(lambda: len(read) == 7)
+    assert [row for rows in read for row in rows] == order[:14]
+    read.clear()
+    loader.take(6)
+    assert read[:3] == [order[8:10], order[10:12], order[12:14]]
+    loader.close()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_batch_that_the_plan_cannot_fill_is_refused_on_all_ranks_and_a_smaller_one_given(grouped, prefetch: int):
+    plan = Plan((Phase({"web": 1}, sequences=50),))
+    for rank in range(3):
+        loader = ShardLoader(grouped, 4, rank, 3, plan=plan, prefetch=prefetch)
+        loader.take(24)
+        loader.take(24)
+        with pytest.raises(UserError, match="the plan has 2 sequences left, and a batch is of 24") as caught:
+            loader.take(24)
+        assert "\n" not in str(caught.value) and loader.sequences_consumed == 48
+        assert len(taken(loader, 2)) == (1 if rank < 2 else 0)
+        with pytest.raises(UserError, match="the plan has 0 sequences left"):
+            loader.take(1)
+
+
+def test_only_the_batch_has_to_fit_the_shards_and_not_the_micro_batch_of_every_rank(grouped: Path):
+    loader = ShardLoader(grouped, 50, 1, 2)
+    assert len(taken(loader, 61)) == 30
+    with pytest.raises(UserError, match="61 sequences are fewer than a batch of 62"):
+        loader.take(62)
+    with pytest.raises(UserError, match="61 sequences are fewer than a batch of 100"):
+        next(loader)
+    with pytest.raises(ValueError, match="0 sequences"):
+        loader.take(0)
+
+
+def test_an_error_in_the_background_leaves_the_batch_to_be_taken_again(grouped: Path):
+    broken = grouped / "shard-00001.arrow"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    loader = ShardLoader(grouped, 2, prefetch=4)
+    bad = next(place for place, row in enumerate(loader.order(0, 61).tolist()) if 30 <= row < 38)
+    for _ in range(bad // 6):
+        loader.take(6)
+    with pytest.raises(UserError, match="shard-00001"):
+        loader.take(6)
+    assert loader.sequences_consumed == bad // 6 * 6 and prefetch_threads() == 0
+    broken.write_bytes(whole)
+    assert taken(loader, 6) == loader.order(bad // 6 * 6, 6).tolist()
+    loader.close()
 
 
 # Prefetching

@@ -2,11 +2,13 @@ import pytest
 import torch
 
 from dataproc.errors import UserError
-from training.config import PRESETS, parameters, preset
+from training.average import MovingAverage
+from training.config import PRESETS, parameters, parts, preset
 from training.loss import losses
 from training.memory import FLOAT32, MemoryLayout, memory
 from training.model import build_model, initialise
-from training.optimizer import make_optimizer, optimizer_tensors
+from training.parallel.ranks import ALONE
+from training.parallel.zero1 import Zero1
 
 
 def _bytes(tensors) -> int:
@@ -18,26 +20,39 @@ def test_state_is_what_a_step_in_fp32_has_in_memory(name: str):
     config = preset(name)
     model = build_model(config)
     initialise(model, 0)
-    optimizer = make_optimizer(model)
+    weights = Zero1(model, ALONE)
     tokens = torch.randint(0, config.vocab_size, (1, 16))
     losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).total(15, 1, 0.3, 1e-4).backward()
-    optimizer.step()
+    weights.reduce_gradients()
+    weights.step(1e-3)
     found = memory(config, MemoryLayout(sequence_length=16, **FLOAT32))
     assert found.weights == _bytes(model.parameters())
     assert found.gradients == _bytes(parameter.grad for parameter in model.parameters())
-    assert found.moments == _bytes(optimizer_tensors(model, optimizer).values())
+    assert found.moments == _bytes(weights.moments().values())
     assert found.master_weights == 0
     assert found.state == 16 * sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_state_in_mixed_precision_is_that_of_its_tensors():
-    model = build_model(preset("tiny"))
-    masters = [parameter.detach().float() for parameter in model.parameters()]
-    weights = [master.bfloat16() for master in masters]
-    moments = [torch.zeros_like(weight) for weight in weights for _ in range(2)]
-    found = memory(preset("tiny"), MemoryLayout(sequence_length=16))
-    assert (found.weights, found.moments) == (_bytes(weights), _bytes(moments))
-    assert found.master_weights == found.gradients == found.average == _bytes(masters)
+@pytest.mark.parametrize("name", ["tiny", "quickstart"])
+def test_state_in_mixed_precision_is_what_a_step_of_it_has_in_memory(name: str):
+    config = preset(name)
+    model = build_model(config)
+    initialise(model, 0)
+    weights = Zero1(model, ALONE, precision="bfloat16", moments="bfloat16")
+    average = MovingAverage(weights.masters(), 0.9)
+    tokens = torch.randint(0, config.vocab_size, (1, 16))
+    losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).total(15, 1, 0.3, 1e-4).backward()
+    weights.reduce_gradients()
+    weights.step(1e-3)
+    found = memory(config, MemoryLayout(sequence_length=16))
+    computing = {parameter.data_ptr() for parameter in model.parameters()}
+    assert found.weights == _bytes(model.parameters())
+    assert found.master_weights == _bytes(
+        master for master in weights.masters().values() if master.data_ptr() not in computing
+    )
+    assert found.gradients == _bytes(parameter.grad for parameter in model.parameters())
+    assert found.moments == _bytes(weights.moments().values())
+    assert found.average == _bytes(average.tensors().values())
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 64])
@@ -56,7 +71,9 @@ def test_fourteen_bytes_a_parameter_and_activations_in_proportion_to_sequences()
     config = PRESETS["h200-small"]
     counted = parameters(config)
     one, four = (memory(config, MemoryLayout(micro_batch=count)) for count in (1, 4))
-    assert one.state == 14 * (counted.total + counted.mtp_total)
+    routers = sum(part.total for part in parts(config) if part.name == "routers") // config.n_moe_layers
+    in_float32 = routers * (config.n_moe_layers + config.mtp_depth)  # which have no masters besides
+    assert one.state == 14 * (counted.total + counted.mtp_total) - 2 * in_float32
     for part in ("attention", "dense networks"):
         assert four.activations[part] == 4 * one.activations[part]
     assert four.total == four.state + sum(four.activations.values()) + four.workspace

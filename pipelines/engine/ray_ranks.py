@@ -1,0 +1,108 @@
+"""The ranks of a task as workers of Ray Train, on one node or many.
+
+Ray Train's TorchTrainer gives each rank a worker with its share of CPUs or one GPU, tells it torchrun's variables and
+opens torch's process group. All else is ours: checkpoints, retries and errors are those of the other engine, so Ray
+restarts nothing and stores nothing but the empty folder that it insists on, below the stage's intermediate files.
+
+The task that waits for the ranks reserves no CPU: with one it would hold what its own ranks wait for. A rank gets as
+many CPUs as it has threads, or fewer where the cluster has not got them.
+
+Cost: about 10 s to start, most of it Ray's own actors.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError, require_extra
+from pipelines.engine.lease import ends_with_lease
+from pipelines.engine.ranks import new_reports, outcome, run_rank
+from pipelines.engine.task import Call
+
+ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/tasks/train.py`
+
+
+def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
+    """Runs `function` on so many workers of Ray Train; returns what it returned on rank 0.
+
+    The task's argument `device` (auto, cpu, cuda) says where they compute, and `threads` how many CPUs each wants.
+    Raises TaskFailed with the first cause, RankLost, or UserError where the cluster is too small.
+    """
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    import ray
+
+    try:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchConfig, TorchTrainer
+    except ImportError as error:
+        raise require_extra(error.name or "ray.train", "ray") from error
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    device = choose_device(nodes, count, call.arguments.get("device", "auto"))
+    cpus = cpus_per_rank(nodes, count, call.arguments.get("threads", 1)) if device == "cpu" else 1
+    reports = new_reports(call)
+    told = {
+        "call": vars(call) | {"arguments": {**call.arguments, "device": device}},
+        "function": function,
+        "reports": reports,
+    }
+    on_gpu = device == "cuda"
+    trainer = TorchTrainer(
+        _rank,
+        train_loop_config=told,
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker={"CPU": cpus}),
+        run_config=RunConfig(
+            name="ray-train",
+            storage_path=storage.absolute(reports),
+            failure_config=FailureConfig(max_failures=0),
+            worker_runtime_env={"env_vars": ENVIRONMENT},
+        ),
+    )
+    deaths = {}
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        failures: Mapping[int, Exception] = getattr(error, "worker_failures", None) or {0: error}
+        deaths = {rank: " ".join(str(failure).split())[:300] for rank, failure in failures.items()}
+    return outcome(reports, deaths)
+
+
+def _rank(told: Mapping[str, Any]) -> None:
+    """The life of a rank."""
+    from pipelines import kernels
+
+    kernels.configure()
+    call = Call(**told["call"])
+    with ends_with_lease(call.folder, call.lease):
+        run_rank(call, told["function"], told["reports"], int(os.environ["RANK"]))
+
+
+def choose_device(nodes: Sequence[Mapping[str, float]], count: int, wanted: str) -> str:
+    """`cuda` or `cpu`: GPUs where they are enough. Raises UserError where there are some, but too few."""
+    known = int(sum(node.get("GPU", 0) for node in nodes))
+    if wanted == "cpu" or (wanted == "auto" and known == 0):
+        return "cpu"
+    if known < count:
+        raise UserError(
+            f"{count} ranks need a GPU each, and the cluster has {known}",
+            where="ranks",
+            mend="use fewer ranks, or device 'cpu'",
+        )
+    return "cuda"
+
+
+def cpus_per_rank(nodes: Sequence[Mapping[str, float]], count: int, threads: int) -> int:
+    """How many CPUs each rank reserves: as many as it has threads, or fewer so that all ranks fit on the nodes.
+
+    Raises UserError where there is not one CPU for each: Ray would wait for ever.
+    """
+    for cpus in range(max(threads, 1), 0, -1):
+        if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= count:
+            return cpus
+    known = int(sum(node.get("CPU", 0) for node in nodes))
+    raise UserError(
+        f"{count} ranks need a CPU each, and Ray has {known}",
+        where="ranks",
+        mend="use fewer ranks, or more workers",
+    )

@@ -1,0 +1,62 @@
+"""The loss spikes of a training run, as its `spikes.jsonl` tells them.
+
+The file is the trainer's (`training/spikes.py`); it is read here without torch, and also while the run is going on.
+"""
+
+import json
+from dataclasses import dataclass
+
+from dataproc import storage
+from dataproc.errors import UserError
+
+SPIKES = "spikes.jsonl"
+
+
+@dataclass(frozen=True)
+class SpikeStory:
+    """What a run noted down of a spike.
+
+    Attributes:
+        number: from 1, in the order in which they came.
+        step: of training, which was not taken then.
+        loss, norm: nats a token, and of the gradients; None where they were not finite.
+        why: why it is a spike.
+        done: "stopped", "skipped" or "rolled back".
+        back_to: the step that was rolled back to.
+        first, end: positions of the step's sequences in the order of training.
+        skipped_from: first position that was left out, up to `end`.
+        rows: (number in the shard set, nats a token) of the step's worst sequences, worst first.
+        rows_left_out: how many sequences more the step had.
+    """
+
+    number: int
+    step: int
+    loss: float | None
+    norm: float | None
+    why: str
+    done: str
+    back_to: int | None
+    first: int
+    end: int
+    skipped_from: int
+    rows: list[tuple[int, float | None]]
+    rows_left_out: int
+
+
+def read_spike(run: str, number: int) -> SpikeStory:
+    """A spike of a training run. Raises UserError where there is none of this number."""
+    path = storage.join(run, SPIKES)
+    if not storage.exists(path):
+        raise UserError("no spike has been noted down here", where=run, mend="ask for a step with --step")
+    with storage.open_input(path) as file:
+        lines = [line for line in file if line.endswith(b"\n")]  # the last one may be being written
+    if not 1 <= number <= len(lines):
+        raise UserError(f"no spike {number}", where=path, mend=f"spikes are 1 to {len(lines)}" if lines else "")
+    told = json.loads(lines[number - 1])
+    try:
+        same = ("step", "loss", "norm", "why", "done", "back_to", "first", "end", "skipped_from")
+        rows = [(each["row"], each["nats"]) for each in told["sequences"]]
+        values = {name: told[name] for name in same}
+        return SpikeStory(number=number, **values, rows=rows, rows_left_out=told["sequences_left_out"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"line {number} tells of no spike", where=path, mend="use --sequence") from error

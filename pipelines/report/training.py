@@ -1,0 +1,169 @@
+"""What the report says about a training run: facts, curves, how experts share the load, how fast it was."""
+
+from typing import Any
+
+import numpy as np
+
+from dataproc import storage
+from pipelines.engine import state
+from pipelines.inspect.visible import one_line
+from pipelines.report.charts import VARIABLES
+from pipelines.report.curves import Curves, read_curves, read_spikes
+from pipelines.report.stages import StageOutput
+from pipelines.report.templates import as_markup
+from pipelines.report.training_charts import STYLES, line_chart, load_map, loss_chart, source_chart, violation_map
+
+MORE_SOURCES = 40
+SPIKES_SHOWN = 20
+
+
+def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
+    """What the template needs to know about a finished run.
+
+    Args:
+        stage: of the kind `train`.
+        place: number of the stage on the page, by which the charts' ids differ from those of other runs.
+    """
+    curves = read_curves(stage.folder)
+    spikes, count = read_spikes(stage.folder)
+    section: dict[str, Any] = {"facts": _facts(stage, curves, count), "loss": None, "averaged": 1, "convention": None}
+    section |= {"small": [], "maps": [], "sources": None, "spikes": []}
+    if curves is None:
+        return section
+    charts = _Charts(place)
+    section |= {
+        "loss": as_markup(
+            loss_chart(charts.name("loss"), curves, stage.facts.get("unigram_loss"), [each["step"] for each in spikes])
+        ),
+        "averaged": curves.steps_per_point,
+        "small": _small(curves, charts),
+        "maps": _maps(stage, curves, charts),
+        "sources": _sources(curves, charts),
+        "spikes": [_spike(each) for each in spikes[:SPIKES_SHOWN]],
+    }
+    if _known(curves.times["mfu"]):
+        # Where the number stands, its convention does.
+        from training.throughput import MFU_CONVENTION
+
+        section["convention"] = MFU_CONVENTION
+    return section
+
+
+class _Charts:
+    """Names of charts that no other run on the page has."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def name(self, chart: str) -> str:
+        return f"{chart}{self.place}"
+
+
+def _known(values: np.ndarray) -> bool:
+    return bool((~np.isnan(values)).any())
+
+
+def _facts(stage: StageOutput, curves: Curves | None, spikes: int) -> list[tuple[str, str]]:
+    facts = stage.facts
+    rows = [
+        ("preset", one_line(str(facts["preset"]))),
+        ("parameters", f"{facts['parameters']['total']:,}"),
+        ("steps", f"{facts['steps']:,}"),
+        ("tokens seen", f"{facts['tokens']:,}"),
+        ("epochs", f"{facts['epochs']:.3f}"),
+        ("GFLOPs per token", f"{facts['gigaflops_per_token']:.3f}"),
+    ]
+    if facts.get("validation_bits_per_byte") is not None:
+        rows.append(("held-back bits per byte", f"{facts['validation_bits_per_byte']:.3f}"))
+    if curves is not None:
+        times = curves.times
+        if _known(times["tokens_per_second"]):
+            rows.append(("tokens per second, median", f"{np.nanmedian(times['tokens_per_second']):,.0f}"))
+        if _known(times["mfu"]):
+            rows.append(("MFU, median", f"{np.nanmedian(times['mfu']):.1%}"))
+        if _known(times["memory_bytes"]):
+            rows.append(("peak memory of a rank", f"{np.nanmax(times['memory_bytes']) / 2**30:,.2f} GiB"))
+    if spikes:
+        rows.append(("loss spikes", f"{spikes:,}"))
+    return rows
+
+
+def _small(curves: Curves, charts: _Charts) -> list[tuple[str, Any]]:
+    """The charts of one line each; those that would be empty, or flat at 0, are left out."""
+    metrics, times = curves.columns, curves.times
+    wanted = [
+        ("rate", "Learning rate", metrics["step"], metrics["learning_rate"]),
+        ("norm", "Gradient norm", metrics["step"], metrics["gradient_norm"]),
+        ("speed", "Tokens per second", times["step"], times["tokens_per_second"]),
+        ("mfu", "MFU", times["step"], times["mfu"]),
+        ("experts", "Excess load of the busiest expert", metrics["step"], metrics["expert_max_violation"]),
+    ]
+    batch = metrics["batch_sequences"]
+    if _known(batch) and np.nanmin(batch) != np.nanmax(batch):
+        wanted.insert(1, ("batch", "Sequences a step", metrics["step"], batch))
+    return [
+        (title, as_markup(line_chart(charts.name(name), title, steps, values, name == "mfu", name == "norm")))
+        for name, title, steps, values in wanted
+        if np.nan_to_num(values).any()
+    ]
+
+
+def _maps(stage: StageOutput, curves: Curves, charts: _Charts) -> list[tuple[str, str, Any]]:
+    """(title, note, chart) of what is known about experts' loads."""
+    maps = []
+    routers = curves.violations.shape[1]
+    if routers:
+        chart = violation_map(charts.name("violations"), curves, _router_names(stage, routers))
+        note = "Highest load over the mean load of a layer's experts in a step, less 1: 0 is even."
+        maps.append(("Balance by layer", note, as_markup(chart)))
+    if curves.loads is not None:
+        step, shares = curves.loads
+        chart = load_map(charts.name("loads"), shares, _router_names(stage, len(shares)))
+        note = (
+            f"In step {step:,}, in multiples of an even load: of all experts chosen by a layer's router, one's share."
+        )
+        maps.append(("Load of the experts", note, as_markup(chart)))
+    return maps
+
+
+def _router_names(stage: StageOutput, count: int) -> list[str]:
+    """The layers with a router, numbered as in the weights' names, MTP's modules last."""
+    path = stage.path("config.json")
+    model = state.read_json(path).get("model", {}) if storage.exists(path) else {}
+    dense, layers = model.get("n_dense_layers", 0), model.get("n_layers")
+    main = count if layers is None else min(count, layers - dense)
+    return [str(dense + number) for number in range(main)] + [f"MTP {number}" for number in range(count - main)]
+
+
+def _sources(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
+    """Bits per byte by source: the chart, and a row for each source; None where nothing was measured."""
+    found = {name: each for name, each in curves.by_source.items() if len(each[0])}
+    if not found:
+        return None
+    names = list(found)
+    shown = names[: len(STYLES)]
+    rows = []
+    for number, name in enumerate(names[:MORE_SOURCES]):
+        colour, dashes = STYLES[number] if number < len(shown) else (None, "")
+        average = curves.average_by_source.get(name)
+        rows.append(
+            {
+                "name": one_line(name, 80),
+                "line": f"2.5px {dashes} var({VARIABLES[colour]})" if colour else None,
+                "first": float(found[name][1][0]),
+                "last": float(found[name][1][-1]),
+                "average": float(average[1][-1]) if average is not None and len(average[1]) else None,
+            }
+        )
+    return {
+        "chart": as_markup(source_chart(charts.name("sources"), [found[name] for name in shown])),
+        "rows": rows,
+        "averaged": any(row["average"] is not None for row in rows),
+        "hidden": max(0, len(names) - MORE_SOURCES),
+    }
+
+
+def _spike(line: dict[str, Any]) -> tuple[str, str, str, str]:
+    """(step, loss, why, what was done) of a spike."""
+    loss = "not finite" if line["loss"] is None else f"{line['loss']:.3f}"
+    return f"{line['step']:,}", loss, one_line(str(line["why"]), 120), one_line(str(line["done"]), 40)

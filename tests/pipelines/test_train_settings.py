@@ -1,0 +1,106 @@
+"""What `corpusmill train` can be told: all that the trainer can, and what a run that goes on may have others of."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dataproc.errors import UserError
+from pipelines.engine.stage import done_manifest
+from pipelines.settings import validate
+from pipelines.stages.train import TrainStage
+from pipelines.stages.train_settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+from tests.pipelines.shard_folder import LENGTH, make_shards
+from tests.pipelines.test_stage_inputs import run
+from training.run import FREE_TO_CHANGE
+from training.schedule import planned_sequences
+from training.settings import CHOICES, TrainSettings
+
+SHORT: dict[str, Any] = {"preset": "tiny", "steps": 3, "batch_sequences": 2, "micro_batch": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shards(tmp_path_factory.mktemp("made") / "shards")
+
+
+def stage(shards: Path, **values: Any) -> TrainStage:
+    return TrainStage(validate(TrainStageSettings, {"shards": str(shards), **values}, "test"))
+
+
+def test_every_setting_of_the_trainer_is_offered_and_no_other() -> None:
+    offered = TrainStageSettings.model_fields.keys()
+    trainers = TrainSettings.__dataclass_fields__.keys()
+    assert trainers - offered == {"output", "seed"}, "these come from --output and --seed"
+    assert offered - trainers == {"tokens", "ranks"} < NOT_THE_TRAINERS
+
+
+def test_what_may_change_is_what_the_trainer_lets_change() -> None:
+    assert FREE_TO_CHANGE - {"shards", "output"} | {"ranks"} == FREE
+
+
+def test_words_are_those_that_the_trainer_knows() -> None:
+    for name, words in CHOICES.items():
+        for word in words:
+            assert getattr(validate(TrainStageSettings, {"shards": "x", name: word}), name) == word
+        with pytest.raises(UserError, match=name):
+            validate(TrainStageSettings, {"shards": "x", name: "sideways"})
+
+
+def test_a_length_in_tokens_is_the_fewest_steps_that_reach_it(shards: Path) -> None:
+    for more in ({}, {"first_batch_sequences": 1, "batch_ramp_tokens": 20 * LENGTH}):
+        batches = (4, more.get("first_batch_sequences"), more.get("batch_ramp_tokens", 0))
+        for tokens in (1, 4 * LENGTH, 4 * LENGTH + 1, 1000, 33 * LENGTH):
+            told = stage(shards, tokens=tokens, preset="tiny", batch_sequences=4, **more)
+            steps = told._trainer_settings("s", "o", LENGTH)["steps"]
+            read = [planned_sequences(*batches, number, LENGTH) * LENGTH for number in (steps - 1, steps)]
+            assert read[0] < tokens <= read[1]
+            assert told.tokens(LENGTH) == read[1]
+
+
+def test_steps_and_tokens_together_are_refused(shards: Path) -> None:
+    with pytest.raises(UserError, match="steps and tokens both say how long"):
+        stage(shards, steps=3, tokens=100).check()
+
+
+def test_threads_are_shared_out_among_ranks(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.stages.train.available_cores", lambda: 8)
+
+    def threads(**values: int) -> int:
+        return stage(shards, **values)._trainer_settings("s", "o")["threads"]
+
+    assert [threads(), threads(ranks=2), threads(ranks=3), threads(ranks=16)] == [8, 4, 2, 1]
+    assert threads(ranks=2, threads=7) == 7
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert threads() == 2
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert threads() == 4, "the others are on another machine"
+    with pytest.raises(UserError, match="2 ranks are asked for, and torchrun started 4"):
+        threads(ranks=2)
+
+
+def test_a_run_in_tokens_may_be_carried_out_otherwise_but_not_be_another(shards: Path, tmp_path: Path) -> None:
+    told = SHORT | {"steps": None, "tokens": 6 * LENGTH}
+    done = run("train", tmp_path / "run", shards=str(shards), **told)
+    assert done.manifest["counts"]["steps"] == 3
+    assert done.manifest["facts"]["ranks"] == done.manifest["facts"]["threads"] == 1
+    other = stage(shards, **told | {"checkpoint_every": 1, "keep_every": 2, "micro_batch": 1, "ranks": 2, "threads": 2})
+    assert done_manifest(other.plan(), done.folder) == done.manifest
+    with pytest.raises(UserError, match=r"settings.learning_rate: null -> 0.5"):
+        done_manifest(stage(shards, **told | {"learning_rate": 0.5}).plan(), done.folder)
+
+
+def test_weights_to_start_from_are_an_input(shards: Path, tmp_path: Path) -> None:
+    first = run("train", tmp_path / "first", shards=str(shards), **SHORT)
+    still = {"learning_rate": 1e-30, "final_learning_rate": 0, "bias_speed": 0}
+    second = run("train", tmp_path / "second", shards=str(shards), start_from=first.folder, **SHORT, **still)
+    before, after = (load_file(f"{done.folder}/model.safetensors") for done in (first, second))
+    assert all(torch.equal(before[name], after[name]) for name in before), "nothing was learned on top of it"
+    assert second.manifest["inputs"][first.folder].keys() == {"manifest"}
+    checkpoint = sorted(Path(first.folder, "checkpoints").glob("step-*"))[-1]
+    of_files = stage(shards, start_from=str(checkpoint)).inputs()[str(checkpoint)]
+    assert {"index.json", "state.json"} < of_files.keys()
+    with pytest.raises(UserError, match="no such folder"):
+        stage(shards, start_from=str(tmp_path / "nowhere")).inputs()

@@ -1,0 +1,21 @@
+"""How several processes train one model: who they are, and who keeps which weights, gradients and moments."""
+
+from training.model import Transformer
+from training.parallel.ranks import Ranks
+from training.parallel.weights import Weights
+from training.parallel.zero1 import Zero1
+from training.settings import TrainSettings
+
+
+def choose(settings: TrainSettings, model: Transformer, ranks: Ranks) -> Weights:
+    """The weights of a model in the layout, precision and type of moments that the settings name.
+
+    The model holds the values to start from, in FP32 and equal on all ranks (or anything, where a checkpoint is loaded
+    next). It is taken over: parameters may be converted and spread. Alone, both layouts are the same: all is here.
+    """
+    options = (settings.precision, settings.moments, settings.weight_decay)
+    if settings.parallel == "fsdp2" and not ranks.alone:
+        from training.parallel.fsdp2 import Fsdp2
+
+        return Fsdp2(model, ranks, *options)
+    return Zero1(model, ranks, *options)

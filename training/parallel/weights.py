@@ -1,0 +1,111 @@
+"""What a step asks of weights, however they are spread over ranks.
+
+Three things are called weights in a run of several ranks in mixed precision. *Compute weights* are what the model
+multiplies with, perhaps in BF16. *Masters* are the same numbers in FP32, which the optimiser moves. And each master has
+one *owner* among the ranks, which alone keeps it and its two moments. A step is then always the same few calls:
+
+    for each micro-batch:  with weights.accumulating(last): loss.backward()
+    weights.reduce_gradients()          owners get the sum over all ranks
+    weights.clip_gradients(1.0)
+    weights.step(rate)                  owners move masters; compute weights follow on all ranks
+    weights.zero_gradients()
+
+Losses are divided by the whole batch's counts before `backward`, so gradients are summed over ranks, never averaged.
+Everything is named by the model's parameter names, whatever the layout, so that what one layout saved another loads.
+
+The gradient's norm is taken over one norm a parameter, in the model's order. It therefore does not depend on how
+parameters are spread, but for the rounding of the gradients themselves; alone it is what torch's `clip_grad_norm_`
+computes, to the bit.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from training.model import Transformer
+from training.parallel.ranks import Ranks
+
+
+class Weights(ABC):
+    """Weights of a model in training. All ranks must make the same calls in the same order."""
+
+    def __init__(self, model: Transformer, ranks: Ranks) -> None:
+        self.model = model
+        """What computes."""
+        self.ranks = ranks
+        self._buffers = {
+            f"{prefix}.{name}": buffer
+            for prefix, module in model.named_modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if name not in module._non_persistent_buffers_set
+        }
+
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        """Surrounds forward and backward of one micro-batch; `last` for the last of a step."""
+        yield
+
+    def passes(self, micro_batches: int) -> int:
+        """How many forward and backward passes this rank has to make for so many micro-batches of its own.
+
+        More than it has only where passes themselves are a common matter of all ranks (FSDP2); the rest is then made
+        with `empty_batch`.
+        """
+        return micro_batches
+
+    @abstractmethod
+    def reduce_gradients(self) -> None:
+        """Gives each owner the whole batch's gradients of what it owns, in FP32."""
+
+    def clip_gradients(self, limit: float) -> float:
+        """Scales all gradients down together where their global norm is above `limit`; returns the norm before."""
+        total = torch.linalg.vector_norm(self.gradient_norms())
+        factor = torch.clamp(limit / (total + 1e-6), max=1.0)
+        gradients = self.gradients()
+        if gradients:
+            torch._foreach_mul_(gradients, factor)
+        return total.item()
+
+    @abstractmethod
+    def gradient_norms(self) -> Tensor:
+        """The Euclidean norm of each parameter's gradient: FP32 [P] in the model's order, equal on all ranks."""
+
+    @abstractmethod
+    def gradients(self) -> list[Tensor]:
+        """What this rank owns of the gradients."""
+
+    @abstractmethod
+    def step(self, learning_rate: float) -> None:
+        """Moves the owned masters by AdamW; compute weights follow everywhere."""
+
+    @abstractmethod
+    def follow(self) -> None:
+        """Compute weights become the masters, on all ranks: after masters were changed in place."""
+
+    @abstractmethod
+    def zero_gradients(self) -> None:
+        """Forgets the gradients of a step."""
+
+    @abstractmethod
+    def masters(self) -> dict[str, Tensor]:
+        """Owned FP32 weights by parameter name: live, to be changed in place (and `follow` called after)."""
+
+    @abstractmethod
+    def moments(self) -> dict[str, Tensor]:
+        """AdamW's moments of the owned masters: live, as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds of this rank: owned masters and router biases as `model.<name>`, and moments.
+
+        All are live and may be filled in place; call `loaded` then. Biases are on every rank, equal.
+        """
+        weights = {f"model.{name}": tensor for name, tensor in self.masters().items()}
+        buffers = {f"model.{name}": tensor for name, tensor in self._buffers.items()}
+        return {**weights, **buffers, **self.moments()}
+
+    @abstractmethod
+    def loaded(self, steps: int) -> None:
+        """After `tensors()` were filled with those of a checkpoint of `steps` steps: what follows from them follows."""

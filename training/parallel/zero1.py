@@ -1,0 +1,120 @@
+"""ZeRO-1: every rank computes with whole weights, and owns a part of what the optimiser needs (section 3.1).
+
+As in Rajbhandari et al. 2020 (arXiv 1910.02054, P_os): once a step, gradients are summed by a reduce-scatter that gives
+each rank the sums of what it owns; it moves those masters by AdamW, with moments that only it keeps; an all-gather
+brings the new weights to all. That moves as many bytes as the all-reduce of plain data parallelism.
+
+Bytes a parameter and rank, of W ranks, with precision and moments both FP32 or both BF16:
+
+                              FP32            BF16
+    compute weights           4               2
+    gradients                 4               4
+    masters                   none of their own 4 / W
+    moments                   8 / W           4 / W
+
+Alone, nothing is shared and nothing is flat: gradients are made by the first micro-batch and freed by
+`zero_gradients`, and in FP32 the model's own parameters are the masters.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from training.model import Transformer
+from training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
+from training.parallel.flat import FlatParameters
+from training.parallel.ranks import Ranks
+from training.parallel.weights import Weights
+from training.precision import TYPES, compute_types, set_compute_weight
+
+
+class Zero1(Weights):
+    """Weights of a model whose optimiser state is spread over ranks. Takes the model's parameters over.
+
+    Args:
+        model: with FP32 weights to start from, equal on all ranks.
+        ranks: who shares the work.
+        precision: "float32" or "bfloat16", for the computation.
+        moments: the same, for the optimiser's moments.
+        weight_decay: of matrices.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        ranks: Ranks,
+        precision: str = "float32",
+        moments: str = "float32",
+        weight_decay: float = 0.1,
+    ) -> None:
+        super().__init__(model, ranks)
+        self._parameters = dict(model.named_parameters())
+        types = compute_types(model, precision)
+        self._flat: list[FlatParameters] = []
+        if ranks.alone:
+            self._masters = {name: self._own(parameter, types[name]) for name, parameter in self._parameters.items()}
+        else:
+            for dtype in sorted(set(types.values()), key=str):
+                of_type = {name: self._parameters[name] for name in types if types[name] == dtype}
+                self._flat.append(FlatParameters(of_type, dtype, ranks))
+            held = {name: master for flat in self._flat for name, master in flat.masters.items()}
+            self._masters = {name: held[name] for name in self._parameters if name in held}
+        self._optimizer = make_optimizer(self._masters.values(), weight_decay, TYPES[moments])
+
+    @staticmethod
+    def _own(parameter: nn.Parameter, dtype: torch.dtype) -> Tensor:
+        """The master of a parameter that no other rank shares."""
+        master = parameter.data
+        if dtype != torch.float32:
+            set_compute_weight(parameter, master.to(dtype))
+        return master
+
+    def reduce_gradients(self) -> None:
+        for flat in self._flat:
+            flat.reduce()
+        if self.ranks.alone:
+            for name, master in self._masters.items():
+                master.grad = self._parameters[name].grad
+
+    def gradients(self) -> list[Tensor]:
+        return [master.grad for master in self._masters.values() if master.grad is not None]
+
+    def gradient_norms(self) -> Tensor:
+        norms = torch.zeros(len(self._parameters), device=self.ranks.device)
+        gradients = self.gradients()
+        if gradients:
+            owned = {name for name, master in self._masters.items() if master.grad is not None}
+            places = [place for place, name in enumerate(self._parameters) if name in owned]
+            norms[places] = torch.stack(torch._foreach_norm(gradients))
+        return self.ranks.sum_(norms)
+
+    def step(self, learning_rate: float) -> None:
+        set_learning_rate(self._optimizer, learning_rate)
+        self._optimizer.step()
+        self.follow()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        for flat in self._flat:
+            flat.spread()
+        if self.ranks.alone:
+            for name, master in self._masters.items():
+                parameter = self._parameters[name].data
+                if parameter.data_ptr() != master.data_ptr():
+                    parameter.copy_(master)
+
+    def zero_gradients(self) -> None:
+        for flat in self._flat:
+            flat.zero_gradients()
+        if self.ranks.alone:
+            for name, master in self._masters.items():
+                self._parameters[name].grad = master.grad = None
+
+    def masters(self) -> dict[str, Tensor]:
+        return dict(self._masters)
+
+    def moments(self) -> dict[str, Tensor]:
+        return moments_by_name(self._optimizer, self._masters)
+
+    def loaded(self, steps: int) -> None:
+        set_steps(self._optimizer, steps)
+        self.follow()

@@ -1,0 +1,78 @@
+"""What a finished run leaves: weights, their description, and a summary.
+
+    <output>/model.safetensors    final weights in FP32, router biases among them
+    <output>/average.safetensors  the moving average of the weights, where the run kept one
+    <output>/config.json          dimensions, and of which shards
+    <output>/summary.json         steps, tokens, losses, and what they have to be held against
+
+All of it follows from the last checkpoint and the metrics, so it can be made again at any time. Memory: the weights in
+FP32, twice.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from dataproc.storage import commit_bytes, commit_file
+from training.checkpoint import MODEL_FILE, json_bytes, read_tensors
+from training.config import as_dictionary, flops_per_token, parameters
+from training.evaluation import unigram_counts, unigram_loss
+from training.metrics import METRICS_FILE, last_lines
+from training.run import Run
+from training.shard_set import ShardSet
+from training.throughput import MFU_CONVENTION
+
+AVERAGE_FILE = "average.safetensors"
+_UNIGRAM_SEQUENCES = 65_536
+_FINAL_STEPS = 10
+
+
+def write_results(run: Run, validation: ShardSet | None, output: Path) -> dict[str, Any]:
+    """Writes all of it (rank 0); returns the summary."""
+    newest = run.checkpoints.latest()
+    assert newest is not None, "the last step wrote a checkpoint"
+    files = {MODEL_FILE: "model."} | ({AVERAGE_FILE: "average."} if run.average else {})
+    for name, prefix in files.items():
+        with commit_file(str(output / name)) as file:
+            file.write(save(read_tensors(newest, prefix)))
+    described = {"model": as_dictionary(run.config), "shards": asdict(run.shards.header)}
+    commit_bytes(str(output / "config.json"), json_bytes(described))
+    summary = _summary(run, validation, output)
+    commit_bytes(str(output / "summary.json"), json_bytes(summary))
+    return summary
+
+
+def _summary(run: Run, validation: ShardSet | None, output: Path) -> dict[str, Any]:
+    settings, config = run.settings, run.config
+    final = last_lines(output / METRICS_FILE, _FINAL_STEPS)
+    measured = final[-1]
+    summary = {
+        "steps": run.steps_done,
+        "tokens": run.tokens,
+        "sequences": run.loader.sequences_consumed,
+        "epochs": run.loader.sequences_consumed / len(run.shards),
+        "mixture": _mixture(run) if settings.plan is not None else None,
+        "train_loss": sum(line["loss"] for line in final) / len(final),
+        "train_loss_steps": len(final),
+        "validation_loss": measured.get("validation_loss"),
+        "validation_bits_per_byte": measured.get("validation_bits_per_byte"),
+        "validation_by_source": measured.get("validation_by_source"),
+        "average_validation_loss": measured.get("average_validation_loss"),
+        "unigram_loss": None,
+        "parameters": asdict(parameters(config)),
+        "gigaflops_per_token": flops_per_token(config, run.length, mtp=config.mtp_depth > 0) / 1e9,
+        "mfu_convention": MFU_CONVENTION,
+        "preset": settings.preset,
+        "seed": settings.seed,
+    }
+    if validation is not None:
+        counts = unigram_counts(run.loader, _UNIGRAM_SEQUENCES, config.vocab_size)
+        summary["unigram_loss"] = unigram_loss(counts, validation, settings.evaluation_sequences)
+    return summary
+
+
+def _mixture(run: Run) -> list[dict[str, Any]]:
+    """What the run has read of each group, by phase."""
+    return [asdict(use) for use in run.loader.sequence_order.describe(run.loader.sequences_consumed)]

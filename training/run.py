@@ -1,0 +1,308 @@
+"""A training run in memory: weights, loader and counters, moved on by one step at a time.
+
+A step reads its whole share of the batch first (8 bytes a token), because losses are divided by the whole batch's
+counts, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So any batch can be
+made of any micro-batch on any number of ranks, and the numbers are the same but for the rounding of sums. Then come
+the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all ranks, and the moving average.
+
+A run's whole state is tensors by name (weights, moments, router biases, average, torch's random state) and a few
+numbers (steps, tokens, the loader's one integer, what the watch for spikes remembers). Names don't depend on the number
+of ranks, so a checkpoint goes on in any layout; in the one that it was written in, bit for bit. Nothing random happens
+after the weights are drawn; torch's generator is kept for a model that would draw.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dataproc.errors import UserError
+from dataproc.randomness import random_key
+from training.attention import document_mask
+from training.average import MovingAverage
+from training.batch import Batch, empty_batch
+from training.checkpoint import Checkpoints, read_state
+from training.config import ModelConfig, as_dictionary, preset
+from training.data import ShardLoader
+from training.loss import losses
+from training.model import Transformer, build_model, initialise
+from training.moe import take_loads, update_biases, violations
+from training.parallel import choose
+from training.parallel.ranks import ALONE, Ranks
+from training.schedule import Scheduled, planned_sequences, schedule, schedule_of
+from training.settings import TrainSettings
+from training.shard_set import ShardSet
+from training.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
+from training.weights_start import start_weights
+
+FREE_TO_CHANGE = {
+    "shards",
+    "output",
+    "micro_batch",
+    "threads",
+    "device",
+    "parallel",
+    "recompute",
+    "peak_teraflops",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "keep_every",
+    "evaluate_every",
+    "evaluation_sequences",
+    "evaluate_average",
+    "tensorboard",
+}
+"""Settings that say how a run is carried out; a resumed run may have others. Some change its numbers' last bits."""
+_TOLD_BY_THE_PLAN = {"mixture", "phases"}
+_SHARE_PLACES = 5
+
+
+@contextmanager
+def reproducible(threads: int, seed: int = 0, rank: int = 0) -> Iterator[None]:
+    """Torch with this many threads, deterministic algorithms only and its generator seeded; puts all back after."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # Filling every new tensor with NaN finds reads of unset memory; here it would only cost time.
+    memory.fill_uninitialized_memory = False
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(random_key(seed, "torch", f"rank {rank}"))
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        memory.fill_uninitialized_memory = filled
+
+
+def model_config(settings: TrainSettings, shards: ShardSet) -> ModelConfig:
+    """The preset with its overrides, and the rows that the shards' tokenizer needs."""
+    rows = shards.header.model_rows
+    config = preset(settings.preset, {"vocab_size": rows, **settings.model})
+    if config.vocab_size < rows:
+        raise UserError(
+            f"the model has {config.vocab_size} vocabulary rows, the shards' tokenizer needs {rows}",
+            where=settings.shards,
+            mend="leave vocab_size out",
+        )
+    if shards.sequence_length < config.mtp_depth + 2:
+        raise UserError("sequences are too short to predict in", where=settings.shards, mend="pack longer ones")
+    return config
+
+
+class Run:
+    """A run on one rank, moved on by `step`.
+
+    Resumes from the newest checkpoint of the output folder where there is one. Raises UserError when that was made
+    with other settings or other shards.
+    """
+
+    def __init__(self, settings: TrainSettings, ranks: Ranks = ALONE) -> None:
+        self.settings, self.ranks = settings, ranks
+        self.shards = ShardSet(settings.shards)
+        if len(self.shards) < settings.batch_sequences:
+            raise UserError(
+                f"{len(self.shards)} sequences are fewer than a batch of {settings.batch_sequences}",
+                where=settings.shards,
+                mend="pack more text, or train with a smaller batch",
+            )
+        self.length = self.shards.sequence_length
+        self.schedule = schedule_of(settings, self.length)
+        if settings.plan is not None:
+            wanted = planned_sequences(
+                settings.batch_sequences,
+                settings.first_batch_sequences,
+                settings.batch_ramp_tokens,
+                settings.steps,
+                self.length,
+            )
+            settings.plan.check(self.shards.groups, self.length, wanted)
+        self.config = model_config(settings, self.shards)
+        self.loader = ShardLoader(
+            self.shards, settings.micro_batch, ranks.rank, ranks.world_size, settings.seed, settings.plan
+        )
+        self.checkpoints = Checkpoints(
+            Path(settings.output) / "checkpoints", settings.keep_checkpoints, settings.keep_every, ranks
+        )
+        self.watch = SpikeWatch(settings.spikes, settings.spike_window, settings.spike_deviations)
+        self.steps_done, self.tokens, self.positions = 0, 0, 0
+        self.tokens_of_step = 0
+        model = build_model(self.config, ranks.device, settings.recompute)
+        newest = self.checkpoints.latest()
+        if newest is None:
+            initialise(model, settings.seed)
+            if settings.start_from is not None:
+                tokenizer = self.shards.header.tokenizer
+                model.load_state_dict(start_weights(settings.start_from, self.config, tokenizer))
+        self.weights = choose(settings, model, ranks)
+        self.average = MovingAverage(self.weights.masters(), settings.average_decay) if settings.average_decay else None
+        if newest is not None:
+            self.resume(newest)
+        elif settings.spikes == "rollback":
+            self.save()  # something to go back to
+        self._spikes = SpikeLog(Path(settings.output), self.loader.sequences_consumed) if ranks.leads else None
+
+    @property
+    def model(self) -> Transformer:
+        """What computes."""
+        return self.weights.model
+
+    def _identity(self) -> dict[str, Any]:
+        """What decides the numbers of a run: settings, dimensions, the plan, and which shards."""
+        apart = FREE_TO_CHANGE | _TOLD_BY_THE_PLAN
+        told = {key: value for key, value in asdict(self.settings).items() if key not in apart}
+        told["model"] = as_dictionary(self.config)
+        told["plan"] = self.settings.plan.to_values() if self.settings.plan else None
+        return {**told, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds of this rank, but torch's random state."""
+        return {**self.weights.tensors(), **(self.average.tensors() if self.average else {})}
+
+    def save(self) -> None:
+        """Begins to write a checkpoint; the run may go on at once."""
+        state = {
+            "step": self.steps_done,
+            "tokens": self.tokens,
+            "positions": self.positions,
+            "loader": self.loader.state(),
+            "spikes": self.watch.state(),
+            "world_size": self.ranks.world_size,
+            "run": self._identity(),
+        }
+        random = {f"random.{self.ranks.rank}": torch.get_rng_state()}
+        self.checkpoints.save(self._tensors() | random, state)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Goes on from a checkpoint of this run."""
+        state = read_state(checkpoint)
+        self._require_same(state["run"], checkpoint)
+        random = torch.get_rng_state()
+        # Another number of ranks has other random states; then each keeps the one that it was seeded with.
+        own = {f"random.{self.ranks.rank}": random} if state["world_size"] == self.ranks.world_size else {}
+        self.checkpoints.load(checkpoint, self._tensors() | own)
+        torch.set_rng_state(random)
+        self.weights.loaded(state["step"])
+        self.steps_done, self.tokens, self.positions = state["step"], state["tokens"], state["positions"]
+        self.loader.load_state(state["loader"])
+        self.watch.load_state(state["spikes"])
+
+    def _require_same(self, before: dict[str, Any], checkpoint: Path) -> None:
+        now = self._identity()
+        changed = sorted(key for key in now if before.get(key) != now[key])
+        if changed:
+            listed = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in changed)
+            raise UserError(
+                f"the run in this folder has other settings: {listed}",
+                where=str(checkpoint),
+                mend="train into another folder, or use the same settings",
+            )
+
+    def step(self) -> dict[str, Any]:
+        """One optimiser step; returns its metrics. Steps in which the loss spikes are taken as the policy says."""
+        while True:
+            now = schedule(self.schedule, self.positions, self.steps_done)
+            batches = self.loader.take(now.batch_sequences)
+            sums = self._accumulate(batches, now)
+            self.weights.reduce_gradients()
+            norm = self.weights.clip_gradients(self.settings.clip)
+            why = self.watch.judge(sums["loss"], norm)
+            if why is None:
+                return self._update(batches, now, sums, norm)
+            self._leave_out(batches, now, sums, norm, why)
+
+    def _update(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float) -> dict[str, Any]:
+        """What follows the gradients of a step that is as it should be."""
+        self.watch.accept(sums["loss"])
+        self.weights.step(now.learning_rate)
+        self.weights.zero_gradients()
+        loads = self.ranks.sum_(take_loads(self.model))
+        update_biases(self.model, loads, now.bias_speed)
+        if self.average:
+            self.average.update()
+        self.steps_done += 1
+        self.positions += now.batch_sequences * self.length
+        self.tokens_of_step = self._over_ranks(sum(int(batch.valid.sum()) for batch in batches))
+        self.tokens += self.tokens_of_step
+        uneven = violations(loads)
+        return {
+            "step": self.steps_done,
+            "tokens": self.tokens,
+            "sequences": self.loader.sequences_consumed,
+            "batch_sequences": now.batch_sequences,
+            **sums,
+            "gradient_norm": norm,
+            "learning_rate": now.learning_rate,
+            "mtp_weight": now.mtp_weight,
+            "bias_speed": now.bias_speed,
+            "expert_max_violation": max(uneven, default=0.0),
+            "expert_violations": uneven,
+            "expert_loads": _shares(loads),
+        }
+
+    def _leave_out(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float, why: str) -> None:
+        """What the policy says about a step whose loss is a spike, before the optimiser has seen it."""
+        settings, consumed = self.settings, self.loader.sequences_consumed
+        self.weights.zero_gradients()
+        take_loads(self.model)
+        self.checkpoints.wait()
+        checkpoint = self.checkpoints.latest()
+        before = read_state(checkpoint) if checkpoint else None
+        done = self.watch.answer(before["step"] if before else None)
+        back_to = (before["step"], before["loader"]["sequences_consumed"]) if before and done == ROLLED_BACK else None
+        named = sequence_losses(self.weights.model, batches, settings.document_mask, self.ranks)
+        if self._spikes is not None:
+            spike = spike_of(
+                self.shards,
+                named,
+                step=self.steps_done + 1,
+                loss=sums["loss"],
+                norm=norm,
+                why=why,
+                done=done,
+                positions=range(consumed - now.batch_sequences, consumed),
+                back_to=back_to,
+            )
+            self._spikes.write(spike)
+        if done == STOPPED:
+            raise self.watch.error(why, self.steps_done + 1, settings.output)
+        if checkpoint and back_to:
+            self.resume(checkpoint)
+            self.loader.sequences_consumed = consumed
+
+    def _accumulate(self, batches: list[Batch], now: Scheduled) -> dict[str, float]:
+        """Forward and backward of this rank's micro-batches; the losses of the whole batch."""
+        settings, device = self.settings, self.ranks.device
+        targets = max(1, self._over_ranks(sum(int(batch.valid[:, 1:].sum()) for batch in batches)))
+        # Main, MTP and balance loss. FP64, so that the sum over micro-batches does not depend on their number.
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        self.model.train()
+        passes = self.weights.passes(len(batches))
+        for number in range(passes):
+            batch = batches[number] if number < len(batches) else empty_batch(self.length)
+            mask = document_mask(batch.segments).to(device) if settings.document_mask else None
+            with self.weights.accumulating(last=number == passes - 1):
+                found = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
+                found.total(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha).backward()
+            sums += torch.stack([found.main.detach(), found.mtp.detach(), found.balance.detach()]).double()
+        main, mtp, balance = self.ranks.sum_(sums).tolist()
+        return {
+            "loss": main / targets,
+            "mtp_loss": mtp / targets,
+            "balance_loss": settings.balance_alpha * balance / now.batch_sequences,
+        }
+
+    def _over_ranks(self, count: int) -> int:
+        return int(self.ranks.sum_(torch.tensor(count, dtype=torch.int64)))
+
+
+def _shares(loads: Tensor) -> list[list[float]]:
+    """Each expert's share of its router's choices."""
+    shares = loads.double() / loads.sum(1, keepdim=True).clamp(min=1)
+    return [[round(share, _SHARE_PLACES) for share in row] for row in shares.tolist()]

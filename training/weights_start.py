@@ -1,0 +1,129 @@
+"""Weights to start a run from: those of another run, in another phase of training or on other data.
+
+A run that starts so has a new optimiser, a new schedule and its own order of data; only weights and router biases come
+along. What may be named is one of
+
+    a finished run        its `model.safetensors`, with `config.json`
+    an imported model     the same, made by `corpusmill model import`
+    a checkpoint of a run its folder, `checkpoints/step-000100`
+
+A run that is not finished is not taken: which checkpoint is its newest depends on when one looks, and a run's numbers
+may depend on its settings alone. A Hugging Face folder is not taken either, but imported first, once.
+
+Dimensions have to be those of the run that starts, but for what has no weights: YaRN, which is switched on between
+phases (section 4.3), and the standard deviation of weights that are now not drawn. MTP modules that the run does not
+have are left behind; ones that it has and the weights lack are an error, because a new module among trained ones is a
+decision and no detail. Vocabularies are compared by size, and by the tokenizer's fingerprint where both are known.
+
+Cost: the weights read once, and in memory once, in FP32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dataproc.errors import UserError
+from training.checkpoint import MODEL_FILE, STATE_FILE, read_state, read_tensors
+from training.config import ModelConfig
+from training.huggingface import CONFIG_FILE, read_run_config
+from training.model import Transformer
+from training.tensor_files import TensorFiles
+
+_WITHOUT_WEIGHTS = {"rope_factor", "original_seq_len", "beta_fast", "beta_slow", "mscale", "init_std"}
+_NAMED = 3
+
+
+def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None = None) -> dict[str, Tensor]:
+    """Weights and router biases by name, FP32 on the CPU, as `Transformer.load_state_dict` takes them.
+
+    Args:
+        folder: of a finished run, an imported model or a checkpoint.
+        config: dimensions of the run that starts.
+        tokenizer: fingerprint of its shards' tokenizer; where it is given, weights of another one are an error.
+
+    Raises:
+        UserError: for a folder that is none of these; for other dimensions, too few MTP modules or another tokenizer;
+            for tensors that are missing, unexpected, of another shape, or no floating-point numbers.
+    """
+    folder = Path(folder)
+    if (folder / STATE_FILE).is_file():
+        state = read_state(folder)["run"]
+        found, shards = ModelConfig(**state["model"]), state["shards"]
+        _check(found, config, shards, tokenizer, str(folder))
+        tensors: Mapping[str, Tensor] = read_tensors(folder, "model.")
+    else:
+        _require_finished(folder)
+        found, values = read_run_config(folder)
+        _check(found, config, values.get("shards") or {}, tokenizer, str(folder))
+        tensors = TensorFiles([folder / MODEL_FILE])
+    return _fitting(tensors, config, found, str(folder))
+
+
+def _require_finished(folder: Path) -> None:
+    """Raises UserError for a folder without final weights and dimensions of ours; says what it might be instead."""
+    if not folder.is_dir():
+        raise UserError("no such folder", where=str(folder), mend="name a finished run or an imported model")
+    if (folder / MODEL_FILE).is_file() and (folder / CONFIG_FILE).is_file():
+        return
+    checkpoints = sorted((folder / "checkpoints").glob("step-*"))
+    if checkpoints:
+        mend = f"train it to its end, or name a checkpoint such as {checkpoints[-1]}"
+        raise UserError("this run is not finished", where=str(folder), mend=mend)
+    raise UserError(
+        f"there is no {MODEL_FILE} with a {CONFIG_FILE} here",
+        where=str(folder),
+        mend="name a finished run, or bring a Hugging Face folder in with 'corpusmill model import'",
+    )
+
+
+def _check(
+    found: ModelConfig, wanted: ModelConfig, shards: Mapping[str, Any], tokenizer: str | None, where: str
+) -> None:
+    """Raises UserError where weights of the dimensions `found` are none for `wanted`."""
+    known = shards.get("tokenizer")
+    if tokenizer is not None and known is not None and known != tokenizer:
+        what = f"these weights are of the tokenizer {known}, the shards of {tokenizer}"
+        raise UserError(what, where=where, mend="pack the text with the tokenizer of the weights")
+    if found.vocab_size != wanted.vocab_size:
+        what = f"these weights have {found.vocab_size} vocabulary rows, and {wanted.vocab_size} are needed"
+        larger = found.vocab_size > wanted.vocab_size
+        mend = f"give the model vocab_size {found.vocab_size}" if larger else "pack with the tokenizer of the weights"
+        raise UserError(what, where=where, mend=mend)
+    if found.mtp_depth < wanted.mtp_depth:
+        what = f"these weights have {found.mtp_depth} MTP modules, and {wanted.mtp_depth} are needed"
+        raise UserError(what, where=where, mend=f"give the model mtp_depth {found.mtp_depth}")
+    here, there = asdict(found), asdict(wanted)
+    compared = here.keys() - _WITHOUT_WEIGHTS - {"mtp_depth", "vocab_size"}
+    other = sorted(name for name in compared if here[name] != there[name])
+    if other:
+        listed = _listed([f"{name} {here[name]} and not {there[name]}" for name in other])
+        raise UserError(f"these weights have {listed}", where=where, mend="choose the preset that they are of")
+
+
+def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, found: ModelConfig, where: str) -> dict[str, Tensor]:
+    """The tensors of a model, in FP32; those of MTP modules that it does not have are left behind."""
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in Transformer(config).state_dict().items()}
+    left_behind = tuple(f"mtp.{depth}." for depth in range(config.mtp_depth, found.mtp_depth))
+    there = {name for name in tensors if not name.startswith(left_behind)}
+    for what, names in (("missing", wanted.keys() - there), ("unexpected", there - wanted.keys())):
+        if names:
+            raise UserError(f"{what} tensors: {_listed(sorted(names))}", where=where, mend="copy the whole folder")
+    fitting = {}
+    for name, shape in wanted.items():
+        tensor = tensors[name]
+        if tensor.shape != shape or not tensor.is_floating_point() or tensor.itemsize < torch.bfloat16.itemsize:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            what = f"'{name}' is {kind} {list(tensor.shape)}, and needed is float32 or bfloat16 {list(shape)}"
+            raise UserError(what, where=where, mend="weights and their configuration do not match")
+        fitting[name] = tensor.to(torch.float32, copy=True)
+    return fitting
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
