@@ -104,7 +104,7 @@ class Transformer(nn.Module):
             hidden, normalised, layer_balance = module(
                 hidden[:, :length],
                 embedded[:, depth:],
-                rope[:, :length],
+                rope[:length],
                 valid[:, depth:],
                 None if mask is None else mask[..., :length, :length],
             )

@@ -11,6 +11,7 @@ of ranks, so a checkpoint goes on in any layout; in the one that it was written 
 after the weights are drawn; torch's generator is kept for a model that would draw.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -68,6 +69,7 @@ def reproducible(threads: int, seed: int = 0, rank: int = 0) -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     filled = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic, and refused
     torch.use_deterministic_algorithms(True)
     # Filling every new tensor with NaN finds reads of unset memory; here it would only cost time.
     memory.fill_uninitialized_memory = False

@@ -175,10 +175,10 @@ class TrainSettings:
 
 
 RECIPES: dict[str, dict[str, Any]] = {
-    # 300 steps of 16,384 tokens, for text of many languages (docs/performance.md has the curve). What a step learns
-    # hangs on its batch more than on the rate: after 100 steps batches of 2, 8 and 32 were at 3.71, 3.25 and 2.58 bits
-    # a byte, while at 8 rates of 1e-3 and 2e-3 were 0.02 apart. At V3's bias speed of 0.001 all tokens went to four of
-    # sixteen experts up to step 60 or so; at 0.01 their loads were even (violation 0.6) by then.
+    # 300 steps of 16,384 tokens, for text of many languages (docs/training.md has the curve). What a step learns hangs
+    # on its batch more than on the rate: after 100 steps batches of 2, 8 and 32 were at 3.71, 3.25 and 2.58 bits a
+    # byte, while at 8 rates of 1e-3 and 2e-3 were 0.02 apart. At V3's bias speed of 0.001 all tokens went to four of
+    # sixteen experts up to step 40 or so; at 0.01 loads were nearly even (violation 0.5) by step 60.
     "laptop": {
         "steps": 300,
         "batch_sequences": 32,

@@ -10,6 +10,7 @@ refused, ends everywhere at once, and no rank has settings that another has not.
 The line of an error comes from the rank that it happened on; torchrun then ends the others, and adds its own page.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -35,6 +36,7 @@ def run_launched(device: str, run: Callable[[], None], train_rank: TrainRank) ->
     Raises what `run` or `train_rank` raise. The others hear that it is over, unless rank 0 failed in the middle of
     training: then they find their connection to it closed.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch is imported: see `pipelines/tasks/train.py`
     try:
         from training.parallel.ranks import join_ranks
     except ImportError as error:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.attention import MLA, document_mask
+from training.attention import MLA, attend, document_mask
 from training.config import preset
 from training.rope import rope_table, rotate
 
@@ -72,6 +72,19 @@ def test_attention_equals_the_reference_in_value_and_gradient(overrides, masked)
     theirs = torch.autograd.grad((expected * weights).sum(), leaves)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [257, 512, 600, 1024])
+def test_blocks_of_queries_attend_as_all_at_once(length):
+    generator = torch.Generator().manual_seed(length)
+    q, k, v, weights = (torch.randn(2, length, 3, 8, generator=generator) for _ in range(4))
+    found = []
+    for mask in (None, torch.ones(length, length, dtype=torch.bool).tril()):
+        leaves = [tensor.clone().requires_grad_() for tensor in (q, k, v)]
+        out = attend(*leaves, mask, 0.3)
+        found.append([out.detach(), *torch.autograd.grad((out * weights).sum(), leaves)])
+    for blocks, whole in zip(*found, strict=True):
+        torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-5)
 
 
 def test_rope_scores_depend_on_distance_only():

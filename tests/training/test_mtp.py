@@ -36,7 +36,7 @@ def _plain_losses(model: Transformer, tokens: list[int]) -> tuple[float, float]:
         for i in range(len(tokens) - k):  # eq 21
             parts = [_norm(h[0, i], module.hidden_norm), _norm(model.embed.weight[tokens[i + k]], module.embed_norm)]
             joined.append(torch.cat(parts) @ module.projection.weight.T)
-        h, _ = module.block(torch.stack(joined)[None], rope[:, : len(joined)], valid[:, : len(joined)], None)  # eq 22
+        h, _ = module.block(torch.stack(joined)[None], rope[: len(joined)], valid[:, : len(joined)], None)  # eq 22
         for i in range(len(tokens) - k - 1):  # eq 23 and 24
             logits = _norm(h[0, i], module.norm) @ model.head.weight.T
             mtp -= F.log_softmax(logits, -1)[tokens[i + k + 1]].item()
