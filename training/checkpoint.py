@@ -34,7 +34,7 @@ from torch import Tensor
 from dataproc.errors import UserError
 from dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
 from training.checkpoint_plan import Snapshot, read_into, read_whole, write
-from training.checkpoint_storage import OTHER_MEND, RankFilesWriter, read_index
+from training.checkpoint_storage import OTHER_MEND, RankFilesWriter
 from training.parallel.ranks import ALONE, Ranks
 
 MODEL_FILE = "model.safetensors"
@@ -63,7 +63,7 @@ def read_tensors(checkpoint: Path, prefix: str) -> dict[str, Tensor]:
 
 
 class Checkpoints:
-    """The checkpoints of one run. All ranks call `save`, `wait`, `good`, `load` and `discard_after` alike.
+    """The checkpoints of one run. All ranks call `save`, `wait` and `load` alike.
 
     Args:
         folder: of this run's checkpoints alone; ranks on several machines have to share it.
@@ -185,14 +185,6 @@ class Checkpoints:
             )
         return named
 
-    def good(self, before_step: int) -> Path | None:
-        """The newest whole checkpoint of a step before this one, or None. Waits for a save that goes on."""
-        self.wait()
-        for step, path in reversed(self._by_step().items()):
-            if step < before_step and _is_whole(path):
-                return path
-        return None
-
     def load(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
         """Fills tensors in place, from a checkpoint of any number of ranks.
 
@@ -215,32 +207,3 @@ class Checkpoints:
             raise failure
         if failed:
             raise UserError("another rank can't load this checkpoint", str(checkpoint), "see what that rank says")
-
-    def discard_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps, those kept for good among them; `latest` names the last of the rest.
-
-        Returns on all ranks once it is done.
-        """
-        self.wait()
-        self._ranks.barrier()
-        if self._ranks.leads:
-            require_commit()
-            whole = self._by_step()
-            rest = [path for at, path in whole.items() if at <= step]
-            if rest:
-                self._point_latest(rest[-1])
-            else:
-                (self.folder / LATEST).unlink(missing_ok=True)
-            for at, path in whole.items():
-                if at > step:
-                    self._remove(path)
-        self._ranks.barrier()
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        read_index(checkpoint)
-        read_state(checkpoint)
-    except UserError:
-        return False
-    return True

@@ -105,11 +105,6 @@ def set_steps(optimizer: torch.optim.Optimizer, steps: int) -> None:
         state["step"].fill_(steps)
 
 
-def clip_gradients(model: nn.Module, limit: float = 1.0) -> Tensor:
-    """Scales all gradients down together where their global norm is above `limit`; returns the norm before."""
-    return torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
-
-
 def moments_by_name(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The moments of some tensors that it optimises, live, as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
     return {

@@ -49,6 +49,9 @@ FREE_TO_CHANGE = {
     "parallel",
     "recompute",
     "peak_teraflops",
+    "spikes",
+    "spike_deviations",
+    "spike_window",
     "checkpoint_every",
     "keep_checkpoints",
     "keep_every",
@@ -57,7 +60,8 @@ FREE_TO_CHANGE = {
     "evaluate_average",
     "tensorboard",
 }
-"""Settings that say how a run is carried out; a resumed run may have others. Some change its numbers' last bits."""
+"""Settings that a resumed run may have others of: those that say how it is carried out, some of which change the last
+bits of its numbers, and what is done about spikes, since a run that one has stopped could not get past it otherwise."""
 _TOLD_BY_THE_PLAN = {"mixture", "phases"}
 _SHARE_PLACES = 5
 
@@ -135,8 +139,10 @@ class Run:
         self.watch = SpikeWatch(settings.spikes, settings.spike_window, settings.spike_deviations)
         self.steps_done, self.tokens, self.positions = 0, 0, 0
         self.tokens_of_step = 0
-        model = build_model(self.config, ranks.device, settings.recompute)
         newest = self.checkpoints.latest()
+        if newest is None:
+            self._require_spare_data()
+        model = build_model(self.config, ranks.device, settings.recompute)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
@@ -149,6 +155,17 @@ class Run:
         elif settings.spikes == "rollback":
             self.save()  # something to go back to
         self._spikes = SpikeLog(Path(settings.output), self.loader.sequences_consumed) if ranks.leads else None
+
+    def _require_spare_data(self) -> None:
+        """Raises UserError where spikes are left out, and the plan ends: the run would end for want of data, untaken
+        steps before its last."""
+        plan = self.settings.plan
+        if self.settings.spikes != "stop" and plan is not None and not plan.phases[-1].endless:
+            raise UserError(
+                f"spikes '{self.settings.spikes}' reads more than the run trains on, and the phases end",
+                where="phases",
+                mend="leave the last phase without tokens",
+            )
 
     @property
     def model(self) -> Transformer:

@@ -2,7 +2,7 @@
 
 What is left out follows the preset (`training/settings.py`), so nearly all defaults are None. Some are in recipes only,
 because they are rarely changed and `--help` has to be read. Some are *free*: they say how a run is carried out and not
-what it learns, and a run that was stopped may go on with others.
+what it learns (or, of spikes, how it gets past one), and a run that was stopped may go on with others.
 """
 
 from typing import Any, Literal
@@ -28,7 +28,7 @@ def _setting(description: str, default: Any = None, *, rare: bool = False, free:
         description: for `--help`, with the unit.
         default: None where the preset says it.
         rare: in recipes only, so that `--help` stays readable.
-        free: says how a run is carried out; a run that goes on may have another.
+        free: a run that goes on may have another.
         bounds: as pydantic names them.
     """
     extra: Any = {"recipe_only": rare, "free": free}
@@ -82,9 +82,9 @@ class TrainStageSettings(StageSettings):
     threads: int = _setting("CPU threads of each rank; 0 shares all cores out", 0, free=True, ge=0)
     device: Literal["auto", "cpu", "cuda"] | None = _setting("where to compute; auto is CUDA where there is", free=True)
     average_decay: float | None = _setting("decay of a moving average of the weights; 0 is none", ge=0, lt=1)
-    spikes: Literal["stop", "skip", "rollback"] | None = _setting("what a spike of the loss leads to")
-    spike_deviations: float | None = _setting("standard deviations that make a spike", rare=True, gt=0)
-    spike_window: int | None = _setting("last losses that a spike is seen against", rare=True, ge=2)
+    spikes: Literal["stop", "skip", "rollback"] | None = _setting("what a spike of the loss leads to", free=True)
+    spike_deviations: float | None = _setting("standard deviations that make a spike", rare=True, free=True, gt=0)
+    spike_window: int | None = _setting("last losses that a spike is seen against", rare=True, free=True, ge=2)
     checkpoint_every: int | None = _setting("steps between checkpoints", free=True, ge=1)
     keep_checkpoints: int | None = _setting("newest checkpoints that are kept", free=True, ge=1)
     keep_every: int | None = _setting("keep checkpoints of every so many steps for good; 0 is none", free=True, ge=0)

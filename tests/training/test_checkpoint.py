@@ -237,7 +237,6 @@ def test_a_death_at_any_point_leaves_a_loadable_checkpoint(tmp_path: Path, monke
         tensors = _empty_like(_few())
         Checkpoints(folder, 1).load(newest, tensors)
         assert {steps[0], steps[1] + 1} >= {int(tensors["model.a"][0, 0])} == {int(tensors["model.b"][0])}
-        assert Checkpoints(folder, 1).good(99) is not None
         _save(folder, 15, keep=1)
         assert _names(folder) == ["latest", "step-000015"]
     else:
@@ -377,7 +376,7 @@ def test_a_bug_in_the_writing_keeps_its_type(tmp_path: Path, monkeypatch):
 
 def test_no_checkpoint_yet(tmp_path: Path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", 2)
-    assert checkpoints.latest() is None and checkpoints.good(10) is None
+    assert checkpoints.latest() is None
 
 
 def test_a_lost_checkpoint_is_named(tmp_path: Path):
@@ -428,44 +427,6 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path):
     (whole / "state.json").write_text("{")
     with pytest.raises(UserError, match=r"state\.json"):
         read_state(whole)
-
-
-def test_a_rollback_finds_the_newest_whole_one_before_a_step(tmp_path: Path):
-    for step in (5, 10, 15):
-        _save(tmp_path, step, keep=3)
-    checkpoints = Checkpoints(tmp_path, 3)
-    assert [checkpoints.good(before) for before in (99, 15, 6, 5)] == [
-        tmp_path / "step-000015",
-        tmp_path / "step-000010",
-        tmp_path / "step-000005",
-        None,
-    ]
-    (tmp_path / "step-000010" / "rank-00000.safetensors").write_bytes(b"cut")
-    assert checkpoints.good(15) == tmp_path / "step-000005"
-
-
-def test_a_rollback_discards_later_checkpoints(tmp_path: Path):
-    for step in (5, 10, 15, 20):
-        _save(tmp_path, step, keep=2, keep_every=5)
-    checkpoints = Checkpoints(tmp_path, 2, 5)
-    checkpoints.discard_after(10)
-    assert _names(tmp_path) == ["latest", "step-000005", "step-000010"]
-    assert checkpoints.latest() == tmp_path / "step-000010"
-    checkpoints.discard_after(4)
-    assert _names(tmp_path) == [] and checkpoints.latest() is None
-
-
-def test_a_kill_in_a_rollback_leaves_a_loadable_checkpoint(tmp_path: Path, monkeypatch):
-    for when in range(3):
-        folder = tmp_path / str(when)
-        for step in (5, 10, 15):
-            _save(folder, step, keep=3)
-        with monkeypatch.context() as patch, contextlib.suppress(_Death):
-            _die_in_call(patch, Path, "rename", when)
-            Checkpoints(folder, 3).discard_after(5)
-        newest = Checkpoints(folder, 3).latest()
-        assert newest is not None and newest.name == "step-000005"
-        Checkpoints(folder, 3).load(newest, _empty_like(_few()))
 
 
 def _held(ranks: Ranks) -> dict[str, torch.Tensor]:
@@ -522,8 +483,7 @@ def _two_ranks(alone: str, together: str) -> dict:
             tensor.zero_()
         checkpoints.save(saved, {"step": 2, "rank": ranks.rank})
         checkpoints.wait()
-        first = checkpoints.good(2)
-        assert first is not None
+        first = Path(together) / "step-000001"
         found["from two"] = _fill_and_compare(checkpoints, first, saved)
         turned = {
             name: saved[name].redistribute(placements=[placement])
@@ -541,10 +501,6 @@ def _two_ranks(alone: str, together: str) -> dict:
         storage.write_tensors = real
         ranks.barrier()
         found["left"] = _names(Path(together))
-        ranks.barrier()
-        checkpoints.save(saved, {"step": 3})
-        checkpoints.discard_after(2)
-        found["discarded"] = _names(Path(together))
     return found
 
 
@@ -570,7 +526,7 @@ def test_a_checkpoint_of_one_process_loads_on_two_and_the_other_way_round(tmp_pa
     for found in (first, second):
         assert found["from one"] and found["from two"] and found["turned"]
         assert "no space is left" in found["full"]
-        assert found["left"] == found["discarded"] == ["latest", "step-000001", "step-000002"]
+        assert found["left"] == ["latest", "step-000001", "step-000002"]
     assert "it has no 'model.lost'" in first["missing"] and "another rank" in second["missing"]
 
     path = Checkpoints(tmp_path / "together", 2).latest()

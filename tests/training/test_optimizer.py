@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from training.config import preset
+from training.model import Transformer
 from training.optimizer import (
     MOMENTS,
     BFloat16MomentsAdamW,
@@ -119,3 +121,12 @@ def test_a_tensor_without_gradient_stays_as_it_is():
     weights[0].grad = torch.ones(3, 3)
     optimizer.step()
     assert (weights[0] < 1).all() and (weights[1] == 1).all()
+
+
+def test_norms_do_not_decay_and_every_parameter_is_trained():
+    model = Transformer(preset("tiny"))
+    optimizer = make_optimizer(model, 0.1)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(decay) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        assert decay[id(parameter)] == (0.0 if "norm" in name else 0.1), name

@@ -1,5 +1,6 @@
 """What a run's settings do, from the outside: batches, precision, averages, spikes, layouts."""
 
+import math
 import shutil
 import signal
 import time
@@ -152,6 +153,32 @@ def test_a_spike_is_left_out_and_named(tmp_path: Path, policy: str):
     assert run_files(tmp_path / "run") == run_files(tmp_path / "killed")
 
 
+def test_a_run_that_a_spike_stopped_goes_on_once_it_is_told_to_skip(shard_folder: Path, tmp_path: Path, monkeypatch):
+    real = Run._accumulate
+
+    def poisoned(self, batches, now):
+        """The data of step 8 make a loss that is no number."""
+        sums = real(self, batches, now)
+        return sums | {"loss": math.nan} if self.loader.sequences_consumed == 8 * 8 else sums
+
+    monkeypatch.setattr(Run, "_accumulate", poisoned)
+    settings = settings_of(shard_folder, tmp_path / "run", steps=12)
+    with pytest.raises(UserError, match=r"step 8 was not taken: the loss is not finite"):
+        _trained(settings)
+    lines = _trained(replace(settings, spikes="skip"))
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert [line["sequences"] for line in lines[6:8]] == [8 * 7, 8 * 9]
+    spikes = read_metrics(tmp_path / "run/spikes.jsonl")
+    assert [(spike["step"], spike["loss"], spike["done"]) for spike in spikes] == [(8, None, "skipped")]
+
+
+def test_phases_that_end_leave_nothing_to_take_in_a_spikes_stead(shard_folder: Path, tmp_path: Path):
+    phases = [{"tokens": 20 * 8 * 32}]
+    with pytest.raises(UserError, match="leave the last phase without tokens"):
+        _trained(settings_of(shard_folder, tmp_path / "run", spikes="skip", phases=phases))
+    assert len(_trained(settings_of(shard_folder, tmp_path / "run", phases=phases))) == 20
+
+
 def test_checkpoints_of_every_so_many_steps_stay(shard_folder: Path, tmp_path: Path):
     _trained(settings_of(shard_folder, tmp_path / "run", keep_checkpoints=1, keep_every=10))
     left = sorted(path.name for path in (tmp_path / "run/checkpoints").glob("step-*"))
@@ -224,7 +251,7 @@ def test_a_resumed_run_may_be_carried_out_in_another_way_but_not_be_another(shar
     settings = settings_of(shard_folder, tmp_path / "run", steps=4, checkpoint_every=2)
     _trained(settings)
     _trained(replace(settings, micro_batch=3, recompute=True, keep_every=2, threads=2))
-    for changed in ({"precision": "bfloat16"}, {"spikes": "skip"}, {"average_decay": 0.5}):
+    for changed in ({"precision": "bfloat16"}, {"clip": 0.5}, {"average_decay": 0.5}):
         with pytest.raises(UserError, match=next(iter(changed))):
             _trained(replace(settings, **changed))
 

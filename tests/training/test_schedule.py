@@ -4,14 +4,10 @@ from itertools import pairwise
 from math import cos, log, pi
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from training.config import preset
-from training.model import Transformer
-from training.optimizer import clip_gradients, make_optimizer
 from training.schedule import DEEPSEEK_V3, Schedule, planned_sequences, schedule, schedule_of
 from training.settings import settings_for
 
@@ -219,22 +215,3 @@ def test_a_growing_batch_moves_the_marks_with_the_tokens_that_it_will_see():
     assert found.decayed_tokens == tokens
     assert found.constant_tokens == 0.6 * tokens
     assert rates > 45, "the constant phase is there after the warm-up"
-
-
-# The optimiser that follows them
-
-
-def test_norms_do_not_decay_and_every_parameter_is_trained():
-    model = Transformer(preset("tiny"))
-    optimizer = make_optimizer(model, 0.1)
-    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
-    assert len(decay) == len(list(model.parameters()))
-    for name, parameter in model.named_parameters():
-        assert decay[id(parameter)] == (0.0 if "norm" in name else 0.1), name
-
-
-def test_clipping_keeps_the_direction():
-    layer = torch.nn.Linear(3, 3)
-    layer.weight.grad, layer.bias.grad = torch.full((3, 3), 4.0), torch.zeros(3)
-    assert clip_gradients(layer, 1.0).item() == pytest.approx(12.0)
-    torch.testing.assert_close(layer.weight.grad, torch.full((3, 3), 1 / 3))
