@@ -121,7 +121,7 @@ def in_core(folder: Path) -> dict[str, Any]:
 def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> dict[str, Any]:
     from pipelines.engine.executor import make_executor
     from pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
-    from pipelines.stages.stars import ComponentFiles, run_stars
+    from pipelines.stages.dedup.stars import ComponentFiles, run_stars
 
     found: dict[str, Any] = {}
     compile_steps()

@@ -112,7 +112,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def expected_of(shards: Path) -> dict[str, np.ndarray]:
     """Tokens and lengths of all sequences, and sorted digests of all documents, by a plain loop over the shards."""
-    from dataproc.shards import batch_tokens, list_shards, open_shard
+    from dataproc.sequences.shards import batch_tokens, list_shards, open_shard
 
     expected: dict[str, np.ndarray] = {}
     for side in SIDES:

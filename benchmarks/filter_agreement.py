@@ -3,9 +3,9 @@
     python benchmarks/filter_agreement.py /data/corpus --datatrove /tmp/peers/bin/python
 
 **Ours against the definitions.** Every document of the corpus (*.jsonl.zst with id, text, meta) is measured by the
-kernels and by the plain Python of tests/dataproc/statistics_oracle.py, which was written from the definitions, and is
-decided on by `dataproc.rules` and by a comparison written here, for every rule of every preset that looks at the one
-pass. Statistics must be equal to the last bit, decisions the same. `--workers` processes; takes minutes.
+kernels and by the plain Python of tests/dataproc/measures/statistics_oracle.py, which was written from the definitions,
+and is decided on by `dataproc.rules` and by a comparison written here, for every rule of every preset that looks at the
+one pass. Statistics must be equal to the last bit, decisions the same. `--workers` processes; takes minutes.
 
 **Ours against datatrove's.** Every rule of datatrove's four filters on its own (all other thresholds of the filter
 switched off, its own code deciding), on every `--every`-th English document that is no code, beside ours of the same
@@ -55,7 +55,7 @@ TOKEN_PATTERN = rf"{WORD_PATTERN}|([\p{{P}}\p{{S}}])\1*"
 
 def breaks(rule: Any, row: dict[str, float], kind: str, language: str | None) -> bool:
     """Whether a document breaks a rule, by the definition of `dataproc.rules.rule.Rule`."""
-    from dataproc.stop_words import list_of
+    from dataproc.measures.stop_words import list_of
 
     if (rule.kinds and kind not in rule.kinds) or kind in rule.not_kinds:
         return False
@@ -68,8 +68,8 @@ def breaks(rule: Any, row: dict[str, float], kind: str, language: str | None) ->
 
 
 def rules_of_the_one_pass() -> list[Any]:
+    from dataproc.measures.statistics import STATISTICS
     from dataproc.rules import PRESETS
-    from dataproc.statistics import STATISTICS
 
     rules = [rule for preset in PRESETS.values() for rule in preset.rules]
     return [rule for rule in rules if rule.statistic in STATISTICS and not rule.not_languages]
@@ -77,9 +77,9 @@ def rules_of_the_one_pass() -> list[Any]:
 
 def compare_with_oracle(batch: pa.RecordBatch) -> Counter[str]:
     """Counts of documents, numbers and decisions, of what differs, and of broken rules."""
+    from dataproc.measures.statistics import measure
     from dataproc.rules import decide
-    from dataproc.statistics import measure
-    from tests.dataproc.statistics_oracle import oracle
+    from tests.dataproc.measures.statistics_oracle import oracle
 
     rules = rules_of_the_one_pass()
     numbers = measure(batch.column("text"), batch.column("language"))
@@ -157,9 +157,9 @@ PAIRS = {
 
 def our_decisions(documents: pa.Table) -> pa.Table:
     """One column of booleans a rule of PAIRS: whether the document keeps to it; and our sentences of kept lines."""
+    from dataproc.measures.statistics import measure
     from dataproc.rewriting.c4_lines import C4Lines
     from dataproc.rules import decide, resolve_filter
-    from dataproc.statistics import measure
 
     plan = resolve_filter([GOPHER, REPETITION, "fineweb", "c4"])
     rules = {rule.name: rule for rule in plan.rules}

@@ -35,8 +35,8 @@ from pipelines.engine.executor import make_executor  # noqa: E402
 from pipelines.engine.stage import Session, run_stage  # noqa: E402
 from pipelines.settings import validate  # noqa: E402
 from pipelines.stages import stage_type  # noqa: E402
-from pipelines.stages.index import QuerySettings, QueryStage  # noqa: E402
-from pipelines.stages.index_changes import add_dataset, retract_dataset  # noqa: E402
+from pipelines.stages.index.changes import add_dataset, retract_dataset  # noqa: E402
+from pipelines.stages.index.plan import QuerySettings, QueryStage  # noqa: E402
 
 
 def run(kind: str, folder: Path, session: Session, **values: Any) -> dict[str, Any]:

@@ -31,19 +31,19 @@ from dataclasses import asdict, dataclass, fields
 from math import log
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch is imported; see pipelines/tasks/train.py
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch is imported; see pipelines/stages/train/work/training.py
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ngrams import Events, KneserNey, events_of
 
-from training.config import parameters
-from training.data import held_back
-from training.evaluation import evaluate, measured_rows
+from training.loader.shard_loader import held_back
+from training.loader.shard_set import ShardSet
+from training.model.config import parameters
 from training.run import Run, reproducible
 from training.settings import settings_for
-from training.shard_set import ShardSet
+from training.watching.evaluation import evaluate, measured_rows
 
 BAR_STEPS = 300
 

@@ -49,7 +49,8 @@ RUNNER = """
 import cProfile, runpy, sys, time
 from pipelines import kernels
 kernels.configure()
-from pipelines.tasks import pack, shard_writing
+from pipelines.stages.pack.work import packing as pack
+from pipelines.stages.pack.work import shard_writing
 path, profiled = sys.argv.pop(1), sys.argv.pop(1) == "profiled"
 spent = 0.0
 def timed(work):

@@ -8,8 +8,8 @@ They are drawn again, with replacement and by a seeded generator, until there ar
 window is full. A window is what is packed together; its last sequences are the only ones with padding to speak of.
 
 Columns: tokens/s of placing documents (`pack`), and of placing and copying their tokens to sequences (`pack`, `fill`),
-the median of `--repeats`; then the measures of `dataproc.packing.report`, over all windows. "whole cut" are cut
-documents that would have fitted a sequence; "lost" is the share of tokens whose sequence lacks earlier tokens of
+the median of `--repeats`; then the measures of `dataproc.sequences.packing.report`, over all windows. "whole cut" are
+cut documents that would have fitted a sequence; "lost" is the share of tokens whose sequence lacks earlier tokens of
 their document. "concat" joins all documents of a window and cuts every L tokens, as most tools do.
 
 With `--peers-python`, a Python that has trl and datasets, the same documents of one window go through
@@ -41,7 +41,7 @@ def document_lengths(place: str) -> np.ndarray:
     """Tokens of each document, int64 (N,), of a shard set or from an .npy."""
     if place.endswith(".npy"):
         return np.load(place).astype(np.int64)
-    from dataproc.shards import list_shards, open_shard
+    from dataproc.sequences.shards import list_shards, open_shard
 
     names, lengths = [], []
     for path in list_shards(place):
@@ -71,7 +71,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def measure(lengths: np.ndarray, window: int, capacity: int, policy: str, repeats: int) -> dict[str, float]:
     """Packs all windows `repeats` times; seconds are medians, measures are sums over windows."""
-    from dataproc.packing import fill, pack, report
+    from dataproc.sequences.packing import fill, pack, report
 
     placing, filling = [0.0] * repeats, [0.0] * repeats
     totals = dict.fromkeys(("tokens", "padding", "space", "documents", "cut", "cut_needlessly", "lost"), 0.0)
@@ -157,7 +157,7 @@ def main() -> None:
         f"{len(lengths):,} documents, {lengths.sum() / 1e6:,.1f} M tokens; drawn: {count:,} documents, "
         f"{drawn.sum() / 1e6:,.1f} M tokens, median {np.median(drawn):,.0f}, longest {drawn.max():,}"
     )
-    from dataproc.packing import fill, pack
+    from dataproc.sequences.packing import fill, pack
 
     fill(pack(lengths[:10], 16), token_lists(lengths[:10]), 0)  # compiles
     print(

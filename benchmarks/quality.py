@@ -163,7 +163,7 @@ def measure_scoring(table: Any, folder: Path, dataset: str, model: str, datatrov
     from dataproc.quality.scorer import ListScorer, open_scorer
     from pipelines.engine.task import Call
     from pipelines.engine.worker import TaskContext
-    from pipelines.tasks.quality_score import score_part
+    from pipelines.stages.quality_score.work import score_part
 
     batches = table.to_batches()
     size = sum(int(pa.compute.sum(pa.compute.binary_length(batch["text"])).as_py()) for batch in batches) / 1e6

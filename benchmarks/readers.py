@@ -64,7 +64,7 @@ def ours(path: str, output: str) -> tuple[int, float]:
     from dataproc.readers.pieces import Fields, Piece
     from pipelines.engine.task import Call
     from pipelines.engine.worker import TaskContext
-    from pipelines.tasks.ingest import BY_PIECE, ingest_pieces
+    from pipelines.stages.ingest.work import BY_PIECE, ingest_pieces
 
     format = Path(path).name.split(".")[1]
     piece = Piece(path=path, name="a", format=format, bytes=0)

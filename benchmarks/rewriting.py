@@ -103,7 +103,7 @@ def speed(rewriter, table: pa.Table) -> float:
 def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, str, str, str]]:
     """(id, kind, before, found, behind) of all personal data."""
     from dataproc.documents import text_buffers
-    from dataproc.rewriting.pii import KINDS, PersonalData
+    from dataproc.rewriting.pii.rewriter import KINDS, PersonalData
 
     rewriter, rows = PersonalData(kinds=kinds), []
     for batch in table.combine_chunks().to_batches(max_chunksize=BATCH):

@@ -76,7 +76,7 @@ def run_stage(dataset: str, folder: str, workers: int, settings: str) -> None:
     from pipelines.engine.stage import Session
     from pipelines.engine.stage import run_stage as run
     from pipelines.settings import validate
-    from pipelines.stages.spans import SpansStage
+    from pipelines.stages.spans.plan import SpansStage
 
     stage = SpansStage(validate(SpansStage.Settings, {"datasets": [dataset], **json.loads(settings)}, "benchmark"))
     with Session(make_executor=lambda: make_executor("local", workers=workers)) as session:

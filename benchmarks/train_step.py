@@ -48,8 +48,8 @@ def their_model(config: Any) -> Any:
     """transformers' model with the weights that ours starts from, by way of our export."""
     from transformers import DeepseekV3ForCausalLM
 
-    from training.huggingface import export_model
-    from training.model import build_model, initialise
+    from training.huggingface.folder import export_model
+    from training.model.transformer import build_model, initialise
 
     ours = build_model(config)
     initialise(ours, 0)
@@ -62,10 +62,10 @@ def our_step(depth: int, tokens: Any, precision: str = "float32") -> Callable[[]
     """A step of ours; returns the next-token loss before it, in nats."""
     import torch
 
-    from training.config import preset
-    from training.loss import losses
-    from training.model import build_model, initialise
-    from training.moe import take_loads, update_biases
+    from training.model.config import preset
+    from training.model.loss import losses
+    from training.model.moe import take_loads, update_biases
+    from training.model.transformer import build_model, initialise
     from training.parallel.ranks import ALONE
     from training.parallel.zero1 import Zero1
 
@@ -92,7 +92,7 @@ def transformers_step(tokens: Any, precision: str) -> Callable[[], float]:
     """The same of transformers' model."""
     import torch
 
-    from training.config import preset
+    from training.model.config import preset
     from training.optimizer import make_optimizer, set_learning_rate
 
     model = their_model(preset("laptop", {"mtp_depth": 0}))
@@ -130,7 +130,7 @@ def perform(arguments: argparse.Namespace) -> None:
     """A contestant's process: a step for each line of standard input, its figures as a line of JSON."""
     import torch
 
-    from training.config import preset
+    from training.model.config import preset
     from training.trainer import reproducible
 
     torch.set_num_threads(arguments.threads)

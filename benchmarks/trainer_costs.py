@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
-from training.activations import Numerics, activations
 from training.average import MovingAverage
-from training.checkpoint import Checkpoints
-from training.config import preset
-from training.loss import losses
-from training.model import Transformer, build_model, initialise
+from training.checkpoint.checkpoints import Checkpoints
+from training.model.activations import Numerics, activations
+from training.model.config import preset
+from training.model.loss import losses
+from training.model.transformer import Transformer, build_model, initialise
 from training.parallel.ranks import ALONE
 from training.parallel.zero1 import Zero1
 
@@ -98,7 +98,7 @@ def pass_seconds(sequences: int, length: int, precision: str) -> tuple[float, fl
 
 
 def kept_megabytes(sequences: int, length: int, precision: str, recompute: bool) -> float:
-    """What a forward pass leaves: forms that tests/training/test_activations.py holds equal to the bytes."""
+    """What a forward pass leaves: forms that tests/training/model/test_activations.py holds equal to the bytes."""
     numerics = Numerics(element_bytes=4 if precision == "float32" else 2, fused_norms=False)
     parts = activations(preset("laptop"), sequences, length, numerics).values()
     return sum(part.bytes(recompute) for part in parts) / 1e6

@@ -28,9 +28,9 @@ EXTRACTORS = ("none", "resiliparse", "trafilatura")
 
 OURS = """
 import json, resource, sys, time
-from dataproc.readers import pages
+from dataproc.readers.archives import pages
 from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.warc import read_warc
+from dataproc.readers.archives.warc import read_warc
 path, extractor, out = sys.argv[1:]
 pages.EXTRACTORS["none"] = lambda html: html
 pages.check_extractor(extractor)

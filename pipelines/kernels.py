@@ -21,13 +21,13 @@ from dataproc.cache import user_cache_folder
 from dataproc.errors import UserError
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "road": ("tokenizer.warmup", "dataproc.text.warmup", "dataproc.dedup.warmup", "training.warmup"),
+    "road": ("tokenizer.warmup", "dataproc.measures.warmup", "dataproc.dedup.warmup", "training.warmup"),
     "spans": ("dataproc.dedup.warmup_spans",),
     "contamination": ("dataproc.contamination.warmup",),
     "quality": ("dataproc.quality.warmup",),
     "rewriting": ("dataproc.rewriting.warmup",),
-    "code": ("dataproc.code_text.warmup",),
-    "lists": ("dataproc.warmup_lists",),
+    "code": ("dataproc.measures.code_text.warmup",),
+    "lists": ("dataproc.lists.warmup",),
 }
 """Modules with a `compile_kernels()`, by what calls them; each is run in a child process of its own, two at a time.
 

@@ -22,7 +22,7 @@ from pipelines.engine.stage import Stage, done_manifest
 from pipelines.engine.state import MANIFEST, require_manifest
 from pipelines.recipe import NamedStage, Recipe
 from pipelines.running import RunOptions
-from pipelines.stages.train import TOKEN_BYTES, TrainStage
+from pipelines.stages.train.plan import TOKEN_BYTES, TrainStage
 
 
 @dataclass(frozen=True)
@@ -243,9 +243,9 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
 
 def _print_mixture(named: NamedStage, console: Any) -> None:
     """The plan of a mixture, group by group, for which its input's texts are gone over in this process."""
-    from pipelines.stages.mixture import MixtureStage
+    from pipelines.stages.mixture.plan import MixtureStage
+    from pipelines.stages.mixture.work import sum_groups
     from pipelines.summary import plan_rows
-    from pipelines.tasks.mixture import sum_groups
 
     stage = named.stage
     assert isinstance(stage, MixtureStage)

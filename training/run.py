@@ -23,21 +23,21 @@ from torch import Tensor
 
 from dataproc.errors import UserError
 from dataproc.randomness import random_key
-from training.attention import document_mask
 from training.average import MovingAverage
-from training.batch import Batch, empty_batch
-from training.checkpoint import Checkpoints, read_state
-from training.config import ModelConfig, as_dictionary, preset
-from training.data import ShardLoader
-from training.loss import losses
-from training.model import Transformer, build_model, initialise
-from training.moe import take_loads, update_biases, violations
+from training.checkpoint.checkpoints import Checkpoints, read_state
+from training.loader.batch import Batch, empty_batch
+from training.loader.shard_loader import ShardLoader
+from training.loader.shard_set import ShardSet
+from training.model.attention import document_mask
+from training.model.config import ModelConfig, as_dictionary, preset
+from training.model.loss import losses
+from training.model.moe import take_loads, update_biases, violations
+from training.model.transformer import Transformer, build_model, initialise
 from training.parallel import choose
 from training.parallel.ranks import ALONE, Ranks
 from training.schedule import Scheduled, planned_sequences, schedule, schedule_of
 from training.settings import TrainSettings
-from training.shard_set import ShardSet
-from training.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
+from training.watching.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
 from training.weights_start import start_weights
 
 FREE_TO_CHANGE = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataproc.errors import UserError
-from training.plan import Plan
+from training.order.plan import Plan
 
 CHOICES = {
     "precision": ("float32", "bfloat16"),
@@ -30,7 +30,7 @@ class TrainSettings:
     output: str
     """Folder of the run: weights, metrics, summary, checkpoints."""
     preset: str = "laptop"
-    """Model preset, see `training.config.PRESETS`."""
+    """Model preset, see `training.model.config.PRESETS`."""
     model: Mapping[str, int | float] = field(default_factory=dict)
     """Fields of the preset to replace. `vocab_size` follows the shards unless it is given."""
     steps: int = 300

@@ -1,9 +1,9 @@
 """The training loop: shards to weights, on one process or many, exact to the bit in repetition and in resumption.
 
-    <output>/plan.json          the order of sequences: which rows of the shards a step read (`training/order.py`)
+    <output>/plan.json          the order of sequences: which rows each step read (`training/order/sequence_order.py`)
     <output>/metrics.jsonl      one line a step, deterministic
-    <output>/spikes.jsonl       steps whose loss was out of the ordinary, and what was done (`training/spikes.py`)
-    <output>/checkpoints/       what a killed run goes on from (`training/checkpoint.py`)
+    <output>/spikes.jsonl       loss spikes, and what was done about each (`training/watching/spikes.py`)
+    <output>/checkpoints/       what a killed run goes on from (`training/checkpoint/checkpoints.py`)
     <output>/…                  what a finished run leaves (`training/results.py`)
     <state>/timing.jsonl        seconds a step; differs from run to run, so it lies elsewhere
 
@@ -12,7 +12,7 @@ With the same numbers of threads and ranks on the same machine, 20 steps equal 1
 Every rank runs this loop; rank 0 alone writes what all have in common.
 
 Memory, in FP32 on one rank: 16 bytes a parameter (weights, gradients, two moments), one micro-batch's activations, and
-while a checkpoint is written its snapshot, 12 bytes a parameter. `training/memory.py` has other layouts.
+while a checkpoint is written its snapshot, 12 bytes a parameter. `training/model/memory.py` has other layouts.
 """
 
 import time
@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from dataproc.storage import commit_bytes
-from training.data import held_back
-from training.evaluation import Evaluation, evaluate
-from training.metrics import MetricsLog
+from training.loader.shard_loader import held_back
 from training.parallel.ranks import ALONE, Ranks
 from training.results import write_results
 from training.run import Run, reproducible
 from training.settings import TrainSettings
-from training.throughput import Throughput, memory_bytes
+from training.watching.evaluation import Evaluation, evaluate
+from training.watching.metrics import MetricsLog
+from training.watching.throughput import Throughput, memory_bytes
 
 PLAN_FILE = "plan.json"
 

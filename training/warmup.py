@@ -5,9 +5,9 @@ Each is called on arrays of the dtypes of production. Cold this takes about 2 se
 
 import numpy as np
 
-from training.gather import gather
-from training.permutation import permute_each
-from training.quotas import assign_turns
+from training.loader.gather import gather
+from training.order.permutation import permute_each
+from training.order.quotas import assign_turns
 
 
 def compile_kernels() -> None:

@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 from dataproc.errors import UserError
-from training.checkpoint import MODEL_FILE, STATE_FILE, read_state, read_tensors
-from training.config import ModelConfig
-from training.huggingface import CONFIG_FILE, read_run_config
-from training.model import Transformer
-from training.tensor_files import TensorFiles
+from training.checkpoint.checkpoints import MODEL_FILE, STATE_FILE, read_state, read_tensors
+from training.checkpoint.tensor_files import TensorFiles
+from training.huggingface.folder import CONFIG_FILE, read_run_config
+from training.model.config import ModelConfig
+from training.model.transformer import Transformer
 
 _WITHOUT_WEIGHTS = {"rope_factor", "original_seq_len", "beta_fast", "beta_slow", "mscale", "init_std"}
 _NAMED = 3

@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 
+from dataproc.contamination.decontaminate import Decontamination, common_ngrams, decontaminate
 from dataproc.contamination.index import build_index, crowded
 from dataproc.contamination.items import EvaluationSet
-from dataproc.decontaminate import Decontamination, common_ngrams, decontaminate
 
 
 def compile_kernels() -> None:

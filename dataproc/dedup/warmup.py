@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import fim, packing
 from dataproc.dedup import bands, candidates, components, jaccard, minhash
-from dataproc.shards import SpecialIds
+from dataproc.sequences import fim, packing
+from dataproc.sequences.shards import SpecialIds
 
 
 def compile_kernels() -> None:
-    """Runs every kernel of this package, of `dataproc.fim` and of `dataproc.packing` once."""
+    """Runs every kernel of this package, of `dataproc.sequences.fim` and of `dataproc.sequences.packing` once."""
     texts = pa.array(["one two three four five six", "one two three four five six", ""], pa.large_string())
     rows = np.array([0]), np.array([1])
     signatures = minhash.signatures(texts, minhash.MinHashSettings(permutations=4))

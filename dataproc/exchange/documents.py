@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from dataproc.errors import UserError
 from dataproc.exchange.pieces import Tokens
-from dataproc.shards import SpecialIds
+from dataproc.sequences.shards import SpecialIds
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import numpy as np
 from dataproc.errors import UserError
 from dataproc.exchange.items import Items
 from dataproc.exchange.pieces import BATCH_TOKENS, Piece, ReadOptions, Tokens, file_bytes, files_in, read_range
-from dataproc.shards import ShardHeader
+from dataproc.sequences.shards import ShardHeader
 from dataproc.storage import commit_bytes, commit_file, exists, join, read_bytes
 
 PADDED = False

@@ -26,7 +26,7 @@ from dataproc.datasets import open_part
 from dataproc.errors import UserError
 from dataproc.exchange.items import Items, flat_segments
 from dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, files_in
-from dataproc.shards import ShardHeader
+from dataproc.sequences.shards import ShardHeader
 from dataproc.storage import commit_file, exists, is_url, join, list_names, open_input
 
 PADDED = True

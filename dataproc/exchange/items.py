@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataproc.errors import UserError
-from dataproc.shards import BATCH_TOKENS, ShardHeader, batch_tokens, open_reader
+from dataproc.sequences.shards import BATCH_TOKENS, ShardHeader, batch_tokens, open_reader
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Items:
     Attributes:
         offsets: int64 (N + 1,); item i is tokens[offsets[i]:offsets[i + 1]].
         tokens: int32 (T,).
-        segments: one list an item, of `dataproc.shards.SEGMENT_TYPE`; of a document a single segment.
+        segments: one list an item, of `dataproc.sequences.shards.SEGMENT_TYPE`; of a document a single segment.
     """
 
     offsets: np.ndarray

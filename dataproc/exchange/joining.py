@@ -18,7 +18,7 @@ import pyarrow as pa
 from dataproc.dedup.shuffle import partition_order
 from dataproc.exchange.items import Items, flat_segments, running, sequence_items, shard_batches
 from dataproc.randomness import random_keys
-from dataproc.shards import segment_column
+from dataproc.sequences.shards import segment_column
 
 PIECE_SCHEMA = pa.schema(
     [

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from dataproc.errors import UserError
 from dataproc.exchange.items import Items, flat_segments
 from dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, file_bytes, read_range
-from dataproc.shards import ShardHeader
+from dataproc.sequences.shards import ShardHeader
 from dataproc.storage import commit_file, exists, join, read_bytes
 
 PADDED = True

@@ -30,7 +30,7 @@ import numpy as np
 from dataproc.errors import UserError
 from dataproc.exchange.items import Items
 from dataproc.exchange.pieces import Piece, ReadOptions, Tokens, equal_pieces, files_in, read_range, slices
-from dataproc.shards import ShardHeader
+from dataproc.sequences.shards import ShardHeader
 from dataproc.storage import commit_file, exists, join
 
 PADDED = False

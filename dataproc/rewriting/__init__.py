@@ -1,9 +1,9 @@
 """Rules that rewrite text, a kind of their own: they keep lines, or cut and mask what stands in them, and tell
 numbers.
 
-A rewriter decides about no document. It gives the text as it would be and numbers on what it did (`dataproc.columns`);
-rules look at the numbers, and only documents that are kept are rewritten. So a threshold on what a rewriter takes out
-can be swept later without reading text, and naming such a rule alone rewrites nothing.
+A rewriter decides about no document. It gives the text as it would be and numbers on what it did
+(`dataproc.measures.columns`); rules look at the numbers, and only documents that are kept are rewritten. So a threshold
+on what a rewriter takes out can be swept later without reading text, and naming such a rule alone rewrites nothing.
 
     c4-lines           lines that end as sentences do, as C4 keeps them                              c4_lines
     refinedweb-lines   no counters, capitals, lone words, phrases of navigation                      refinedweb_lines
@@ -17,7 +17,7 @@ buffers, whatever the text holds: bytes that are no UTF-8 count as one character
 
 from dataproc.rewriting.c4_lines import C4Lines
 from dataproc.rewriting.citations import Citations
-from dataproc.rewriting.pii import PersonalData
+from dataproc.rewriting.pii.rewriter import PersonalData
 from dataproc.rewriting.refinedweb_lines import RefinedWebLines
 
 REWRITERS: dict[str, type] = {each.name: each for each in (C4Lines, RefinedWebLines, Citations, PersonalData)}

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dataproc.kernels.compiling import kernel, kernel_step
 from dataproc.rewriting.citation_marks import copy_bytes
-from dataproc.rewriting.compiled import kernel, kernel_step
 from dataproc.rewriting.line_units import last_character, measure_line, trim
 from dataproc.text.scan import CLOSERS
 from dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL

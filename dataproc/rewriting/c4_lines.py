@@ -32,8 +32,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from dataproc.columns import Column, Rewritten
 from dataproc.documents import read_only, text_buffers
+from dataproc.measures.columns import Column, Rewritten
 from dataproc.rewriting.settings import check_settings
 from dataproc.rewriting.texts import number_rows, share, spared_rows, text_array
 

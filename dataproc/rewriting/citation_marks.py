@@ -7,7 +7,7 @@ Arabic, Bengali and Burmese pages number their notes in their own.
 
 import numpy as np
 
-from dataproc.rewriting.compiled import kernel, kernel_step
+from dataproc.kernels.compiling import kernel, kernel_step
 from dataproc.text.words import decode
 
 # fmt: off

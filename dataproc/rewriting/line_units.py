@@ -12,7 +12,7 @@ whose length the rule on overlong words looks at. Lines without such letters hav
 
 import numpy as np
 
-from dataproc.rewriting.compiled import kernel_step
+from dataproc.kernels.compiling import kernel_step
 from dataproc.text.unicode_tables import SPACE, UNSPACED
 from dataproc.text.words import decode
 

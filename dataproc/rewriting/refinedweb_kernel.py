@@ -14,8 +14,8 @@ any line costs a number of steps that is linear in its length.
 
 import numpy as np
 
+from dataproc.kernels.compiling import kernel, kernel_step
 from dataproc.rewriting.citation_marks import copy_bytes
-from dataproc.rewriting.compiled import kernel, kernel_step
 from dataproc.rewriting.line_units import last_character, measure_line, trim
 from dataproc.text.unicode_tables import LETTER, NUMBER, SPACE
 from dataproc.text.words import decode

@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from dataproc.errors import UserError
+from dataproc.measures.providers import LABELS, providers_of_columns
 from dataproc.rules.expression import Kind, check_expression
-from dataproc.rules.measures import LABELS, providers_of_columns
 from dataproc.rules.rule import Rule
 from dataproc.rules.suggest import suggest
 

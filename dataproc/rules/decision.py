@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from dataproc.errors import UserError
 from dataproc.language.codes import language_code, without_script
+from dataproc.measures.statistic_columns import TOKEN_NGRAMS
+from dataproc.measures.stop_words import DEFAULT_LANGUAGE, list_of
 from dataproc.rules.expression import check_expression, kind_of_type
 from dataproc.rules.expression_values import evaluate
 from dataproc.rules.rule import Rule
-from dataproc.statistic_columns import TOKEN_NGRAMS
-from dataproc.stop_words import DEFAULT_LANGUAGE, list_of
 
 LEDGER_SCHEMA = pa.schema(
     [

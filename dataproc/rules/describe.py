@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dataproc.errors import UserError
-from dataproc.rules.measures import (
+from dataproc.measures.providers import (
     PROVIDERS,
     class_of,
     columns_of,

@@ -10,8 +10,8 @@ character or a whole phrase; a rule whose number only holds for words between sp
 
 from dataclasses import dataclass
 
+from dataproc.measures.stop_words import LANGUAGES
 from dataproc.rules.rule import Rule
-from dataproc.stop_words import LANGUAGES
 
 STOP_WORD_LANGUAGES = tuple(sorted(LANGUAGES))
 
@@ -24,10 +24,9 @@ class Preset:
     """Rules under one name, and the rewriters that naming it puts in force.
 
     Attributes:
-        name: what a user writes.
-        description: one line: what it is for, and what of the original is not in it.
-        rules: named `<preset>/<rule>`.
-        rewriters: names of rewriters (`dataproc.rules.measures.PROVIDERS`), in the order in which they run. Naming one
+        name: what a user writes. description: one line: what it is for, and what of the original is not in it. rules:
+            named `<preset>/<rule>`. rewriters: names of rewriters (`dataproc.measures.providers.PROVIDERS`), in the
+            order in which they run. Naming one
             of the rules alone measures, but rewrites nothing.
     """
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataproc.errors import UserError
-from dataproc.rules.custom import check_rule, custom_rules, threshold
-from dataproc.rules.expression import parse_expression
-from dataproc.rules.measures import (
+from dataproc.measures.providers import (
     DOCUMENTS,
     LABELS,
     LANGUAGE,
@@ -20,10 +18,12 @@ from dataproc.rules.measures import (
     providers_of_columns,
     rewriter_names,
 )
+from dataproc.measures.statistic_columns import TOKEN_NGRAMS
+from dataproc.rules.custom import check_rule, custom_rules, threshold
+from dataproc.rules.expression import parse_expression
 from dataproc.rules.presets import PRESETS
 from dataproc.rules.rule import SIDES, Rule, Side, with_threshold
 from dataproc.rules.suggest import suggest
-from dataproc.statistic_columns import TOKEN_NGRAMS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The plain counts that one pass over a document takes, before anything is divided: the columns of an int64 matrix.
 
-Every statistic is one of these, or a sum of some divided by another (`dataproc.statistics`). Counts of one document
-depend on its text alone, so they are the same however documents are batched.
+Every statistic is one of these, or a sum of some divided by another (`dataproc.measures.statistics`). Counts of one
+document depend on its text alone, so they are the same however documents are batched.
 
 Units are defined where they are counted: words and stretches in `dataproc.text.units`, lines, text lines and paragraphs
 in `lines`, sentences in `marks`, what repeats in `repetition`. Lengths are in characters, that is code points. Kernels

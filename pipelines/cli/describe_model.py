@@ -1,7 +1,7 @@
 """Prints what a model is made of and what it costs: as tables in a terminal, as plain lines in a pipe.
 
-All numbers come from closed forms (`training/config.py`, `training/memory.py`), so even the largest model is described
-at once, without torch.
+All numbers come from closed forms (`training/model/config.py`, `training/model/memory.py`), so even the largest model
+is described at once, without torch.
 """
 
 import sys
@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.cli.trace import inspect_console
-from training.config import ModelConfig, flops_per_token, parameters, parts
-from training.memory import MemoryLayout, memory
+from training.model.config import ModelConfig, flops_per_token, parameters, parts
+from training.model.memory import MemoryLayout, memory
 
 KIB = 2**10
 MAIN, TOTAL = "main model", "total"

@@ -12,7 +12,7 @@ from dataproc.errors import UserError
 from pipelines.cli.apps import group_app, help_text
 from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
 from pipelines.inspect.visible import one_line
-from pipelines.stages.index import QuerySettings, QueryStage, SegmentSettings
+from pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
 
 HELP = """Keep what a corpus holds, so that a new crawl is de-duplicated against it at the cost of the new crawl.
 
@@ -73,7 +73,7 @@ def _add(values: dict[str, Any]) -> None:
     from pipelines.engine.executor import make_executor
     from pipelines.engine.stage import Session
     from pipelines.running import RunOptions, exit_code
-    from pipelines.stages.index_changes import add_dataset
+    from pipelines.stages.index.changes import add_dataset
 
     index, options = values["index"], RunOptions.from_flags(values)
     settings = read_model(SegmentSettings, values | {"dataset": "-"})
@@ -122,7 +122,7 @@ def _retract(
 
     Example: corpusmill index retract seen crawl-2
     """
-    from pipelines.stages.index_changes import retract_dataset, retract_ids
+    from pipelines.stages.index.changes import retract_dataset, retract_ids
 
     if ids is not None:
         retracted, missing = retract_ids(index, _lines(ids), dataset)
@@ -154,7 +154,7 @@ def _show(index: Folder) -> None:
     from rich.text import Text
 
     from dataproc.dedup.index_files import read_generation, require_generation
-    from pipelines.stages.index_changes import unfinished_segments
+    from pipelines.stages.index.changes import unfinished_segments
 
     unfinished = unfinished_segments(index, read_generation(index))
     generation = require_generation(index)

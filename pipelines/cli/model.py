@@ -63,7 +63,7 @@ def _huggingface() -> Any:
     from dataproc.errors import require_extra
 
     try:
-        from training import huggingface
+        from training.huggingface import folder as huggingface
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     return huggingface
@@ -83,7 +83,7 @@ def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
 
 def _print_made(output: str, config: Any) -> None:
     from dataproc import storage
-    from training.config import parameters
+    from training.model.config import parameters
 
     counted = parameters(config)
     print(f"{storage.absolute(output)}: {counted.total:,} parameters, {counted.mtp_total:,} in MTP modules")

@@ -26,16 +26,16 @@ from pipelines.engine.state import MANIFEST, read_manifest, to_json
 from pipelines.recipe import NamedStage, Recipe
 from pipelines.running import RunOptions, run_recipe
 from pipelines.settings import validate
-from pipelines.stages.quality_domains import (
+from pipelines.stages.quality_domains.plan import (
     PROPOSALS,
     QualityDomainsSettings,
     QualityDomainsStage,
     QualitySeedsSettings,
     QualitySeedsStage,
 )
-from pipelines.stages.quality_keep import QualityKeepSettings, QualityKeepStage
-from pipelines.stages.quality_score import QualityScoreSettings, QualityScoreStage
-from pipelines.stages.quality_train import ClassifierSettings, QualityTrainSettings, QualityTrainStage
+from pipelines.stages.quality_keep.plan import QualityKeepSettings, QualityKeepStage
+from pipelines.stages.quality_score.plan import QualityScoreSettings, QualityScoreStage
+from pipelines.stages.quality_train.plan import ClassifierSettings, QualityTrainSettings, QualityTrainStage
 
 SETTINGS, REVIEW = "loop.json", "review.csv"
 ENOUGH_OVERLAP = 0.98

@@ -2,7 +2,7 @@
 
 The stage's own command is made from its settings like any other. With `--describe` among the arguments another command
 answers, which takes a layout instead of shards and an output, and trains nothing. Under torchrun every rank runs this
-command; rank 0 alone runs the stage (`pipelines/tasks/launched.py`).
+command; rank 0 alone runs the stage (`pipelines/stages/train/work/launched.py`).
 """
 
 from collections.abc import Callable
@@ -70,8 +70,8 @@ def describe_command(
     ] = True,
 ) -> None:
     """Prints what a preset is made of and what it costs. Raises UserError for what cannot be."""
-    from training.config import preset
-    from training.memory import FLOAT32, MemoryLayout
+    from training.model.config import preset
+    from training.model.memory import FLOAT32, MemoryLayout
 
     types = FLOAT32 if precision == "float32" else {}
     layout = MemoryLayout(
@@ -116,8 +116,8 @@ def _run_here_or_launched(run: Callable[..., None], values: dict[str, Any]) -> N
         return run(**values)
     if values["engine"] == "ray":
         raise UserError("torchrun starts the ranks, or Ray does", where="--engine", mend="leave one of them out")
-    from pipelines.tasks.launched import run_launched
-    from pipelines.tasks.train import train_rank
+    from pipelines.stages.train.work.launched import run_launched
+    from pipelines.stages.train.work.training import train_rank
 
     here = values | {"engine": "local", "workers": 1}
     return run_launched(values["device"] or "auto", lambda: run(**here), train_rank)

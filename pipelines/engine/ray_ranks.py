@@ -20,7 +20,7 @@ from pipelines.engine.lease import ends_with_lease
 from pipelines.engine.ranks import new_reports, outcome, run_rank
 from pipelines.engine.task import Call
 
-ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/tasks/train.py`
+ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/stages/train/work/training.py`
 
 
 def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:

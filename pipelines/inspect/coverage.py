@@ -27,7 +27,7 @@ import xxhash
 
 from dataproc import storage
 from dataproc.documents import text_buffers
-from dataproc.shards import ShardHeader, open_reader, token_rows, unpack_rows
+from dataproc.sequences.shards import ShardHeader, open_reader, token_rows, unpack_rows
 from pipelines.inspect.places import SHARD
 from pipelines.inspect.sequences import VALIDATION
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dataproc import storage
 from dataproc.datasets import open_part
-from dataproc.shards import open_shard
+from dataproc.sequences.shards import open_shard
 from pipelines.engine import state
 from pipelines.inspect.documents import rows_of
 from pipelines.inspect.places import Place, recognise

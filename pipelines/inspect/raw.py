@@ -89,7 +89,7 @@ class RawFiles:
     def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
         """The records of documents that had ids of their own, found by reading the files of their task once more."""
         from dataproc.readers.pieces import Fields, Piece
-        from pipelines.tasks.ingest import BY_PIECE
+        from pipelines.stages.ingest.work import BY_PIECE
 
         ids, found = pa.array(document_ids, pa.string()), {}
         for values in self._pieces(task):
@@ -121,7 +121,7 @@ class RawFiles:
         """The arguments of ingest's tasks as they were, for as long as the raw files are those that were read."""
         if self._tasks is None:
             from pipelines.settings import validate
-            from pipelines.stages.ingest import IngestStage
+            from pipelines.stages.ingest.plan import IngestStage
 
             self._tasks = []
             try:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from dataproc import storage
 from dataproc.errors import UserError
-from dataproc.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
+from dataproc.sequences.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
 from pipelines.inspect.places import Place
 
 VOCABULARY = "vocabulary.parquet"
@@ -192,7 +192,7 @@ def step_positions(run: str, step: int) -> range:
 
 def ordered_rows(run: str, positions: range) -> list[int]:
     """The rows of the shard set at these positions of a training run's order."""
-    from training.order import SequenceOrder
+    from training.order.sequence_order import SequenceOrder
 
     path = storage.join(run, ORDER)
     if not storage.exists(path):

@@ -1,6 +1,7 @@
 """The loss spikes of a training run, as its `spikes.jsonl` tells them.
 
-The file is the trainer's (`training/spikes.py`); it is read here without torch, and also while the run is going on.
+The file is the trainer's (`training/watching/spikes.py`); it is read here without torch, and also while the run is
+going on.
 """
 
 import json

@@ -7,13 +7,13 @@ from typing import Any
 from dataproc import storage
 from dataproc.datasets import open_part
 from dataproc.errors import UserError
+from dataproc.measures.providers import LABELS
+from dataproc.measures.statistics import STATISTICS
 from dataproc.rules import PRESETS, Rule, resolve_rules
 from dataproc.rules.custom import custom_rules
-from dataproc.rules.measures import LABELS
 from dataproc.rules.resolve import override, threshold_of
 from dataproc.rules.rule import SIDES, Side, with_threshold
 from dataproc.rules.suggest import suggest
-from dataproc.statistics import STATISTICS
 from dataproc.sweep import Swept, columns_needed, thresholds_of
 from pipelines.engine import state
 from pipelines.inspect.filter_rules import language_rule, rules_in_force

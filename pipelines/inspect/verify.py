@@ -14,8 +14,8 @@ import pyarrow as pa
 from dataproc import storage
 from dataproc.datasets import open_part
 from dataproc.errors import UserError
-from dataproc.shard_checks import verify_shard
-from dataproc.shards import is_shard_name, open_reader
+from dataproc.sequences.shard_checks import verify_shard
+from dataproc.sequences.shards import is_shard_name, open_reader
 from pipelines.engine import state
 from pipelines.engine.stage import FATES
 from pipelines.inspect.coverage import coverage_problems

@@ -43,7 +43,7 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
     }
     if _known(curves.times["mfu"]):
         # Where the number stands, its convention does.
-        from training.throughput import MFU_CONVENTION
+        from training.watching.throughput import MFU_CONVENTION
 
         section["convention"] = MFU_CONVENTION
     return section

@@ -11,7 +11,7 @@ import yaml
 
 from dataproc import storage
 from dataproc.datasets import write_table
-from dataproc.shards import ShardHeader, SpecialIds, segment_column, write_shard
+from dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, write_shard
 from pipelines.engine import state
 from pipelines.recipe import load_recipe
 from pipelines.running import RunOptions, run_recipe

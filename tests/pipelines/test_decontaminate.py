@@ -17,7 +17,7 @@ from pipelines.inspect.places import recognise
 from pipelines.inspect.verify import verify
 from pipelines.inspect.why import explain
 from pipelines.settings import validate
-from pipelines.stages.decontaminate import DecontaminateStage
+from pipelines.stages.decontaminate.plan import DecontaminateStage
 from pipelines.summary import summary_rows
 from tests.pipelines.road import final_bytes
 from tests.pipelines.small_dataset import write_dataset

@@ -16,9 +16,9 @@ from pipelines.engine.stage import Session, run_stage
 from pipelines.settings import validate
 from pipelines.stages import dedup as stage
 from pipelines.stages import stage_type
-from pipelines.stages.dedup import block_numbers
-from pipelines.stages.index_changes import add_dataset
-from pipelines.tasks.dedup import signing
+from pipelines.stages.dedup.plan import block_numbers
+from pipelines.stages.dedup.work import signing
+from pipelines.stages.index.changes import add_dataset
 from tests.pipelines.test_stage_inputs import run
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]

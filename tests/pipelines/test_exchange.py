@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from dataproc.errors import UserError
-from dataproc.shard_checks import verify_shard
-from dataproc.shards import batch_tokens, list_shards, open_shard
+from dataproc.sequences.shard_checks import verify_shard
+from dataproc.sequences.shards import batch_tokens, list_shards, open_shard
 from pipelines.engine.executor import make_executor
 from pipelines.engine.stage import Session, run_stage
 from pipelines.inspect.places import recognise

@@ -29,7 +29,7 @@ POISON = """
 import os, signal
 from pipelines import kernels
 kernels.configure()
-import dataproc.statistics as statistics
+import dataproc.measures.statistics as statistics
 real = statistics.measure
 def measure(texts, *rest, **more):
     if any("POISON" in text for text in texts.to_pylist()):

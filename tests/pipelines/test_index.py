@@ -25,10 +25,10 @@ from pipelines.engine.executor import make_executor
 from pipelines.engine.scheduler import StageFailed
 from pipelines.engine.stage import Session, run_stage
 from pipelines.settings import validate
-from pipelines.stages.dedup import DedupSettings
-from pipelines.stages.index import IndexView, QuerySettings, QueryStage
-from pipelines.stages.index_changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
-from pipelines.tasks.dedup import signing
+from pipelines.stages.dedup.plan import DedupSettings
+from pipelines.stages.dedup.work import signing
+from pipelines.stages.index.changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
+from pipelines.stages.index.plan import IndexView, QuerySettings, QueryStage
 from tests.pipelines.test_stage_inputs import run
 
 WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mu", "ti", "so") for second in ("na", "re", "vi", "do")]

@@ -19,7 +19,7 @@ from pipelines.engine import state
 from pipelines.recipe import NamedStage, Recipe
 from pipelines.running import RunOptions, run_recipe
 from pipelines.settings import validate
-from pipelines.stages.ingest import IngestSettings, IngestStage
+from pipelines.stages.ingest.plan import IngestSettings, IngestStage
 
 
 class Ingested:
@@ -245,7 +245,7 @@ def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, mon
     from dataproc.readers import text
     from pipelines.engine.task import Call
     from pipelines.engine.worker import TaskContext
-    from pipelines.tasks.ingest import ingest_pieces
+    from pipelines.stages.ingest.work import ingest_pieces
 
     pieces = []
     for name in ("a.txt", "b.txt"):

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.packing import pack
-from dataproc.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
+from dataproc.sequences.packing import pack
+from dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
 from pipelines.cli.main import main
 from pipelines.engine import state
 from pipelines.inspect import coverage

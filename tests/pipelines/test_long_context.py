@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.running import RunOptions, run_recipe
-from training.config import ModelConfig, preset
+from training.model.config import ModelConfig, preset
 from training.schedule import Schedule, planned_sequences, schedule, schedule_of
 from training.settings import TrainSettings, settings_for
 

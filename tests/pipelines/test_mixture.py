@@ -22,7 +22,7 @@ from pipelines.planning import print_plan
 from pipelines.recipe import NamedStage, Recipe
 from pipelines.running import RunOptions
 from pipelines.settings import validate
-from pipelines.stages.mixture import MixtureStage
+from pipelines.stages.mixture.plan import MixtureStage
 from pipelines.summary import summary_rows
 from tests.pipelines.road import final_bytes
 from tests.pipelines.small_dataset import write_dataset

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataproc.errors import UserError
-from dataproc.fim import restore
-from dataproc.shard_checks import verify_shard
-from dataproc.shards import ShardHeader, batch_tokens, list_shards, open_shard
+from dataproc.sequences.fim import restore
+from dataproc.sequences.shard_checks import verify_shard
+from dataproc.sequences.shards import ShardHeader, batch_tokens, list_shards, open_shard
 from pipelines.engine.stage import Finished
 from pipelines.inspect.places import recognise
 from pipelines.inspect.verify import verify
-from pipelines.stages.gathering import cut_rows
+from pipelines.stages.pack.gathering import cut_rows
+from pipelines.stages.pack.work.encoding import file_starts, fim_rates
+from pipelines.stages.pack.work.packing import group_names
 from pipelines.summary import summary_rows
-from pipelines.tasks.encoding import file_starts, fim_rates
-from pipelines.tasks.pack import group_names
 from tests.pipelines.test_stage_inputs import run
 from tokenizer.encoder import Tokenizer
-from training.order import SequenceOrder
+from training.order.sequence_order import SequenceOrder
 
 Packer = Callable[..., Finished]
 

@@ -15,7 +15,7 @@ from pipelines.report.charts import FIRST, SECOND, draw
 from pipelines.report.curves import MOST_POINTS, MOST_SPIKES, read_curves, read_spikes
 from pipelines.report.heat import Level, draw_heat
 from tests.pipelines.small_run import write_manifest
-from training.throughput import MFU_CONVENTION
+from training.watching.throughput import MFU_CONVENTION
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

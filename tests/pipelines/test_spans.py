@@ -15,9 +15,9 @@ from pipelines.engine.executor import make_executor
 from pipelines.engine.stage import Finished, Session, run_stage
 from pipelines.settings import validate
 from pipelines.stages import spans as stage_module
-from pipelines.stages.spans import SpansStage
-from pipelines.tasks import spans as tasks
-from tests.dataproc.test_substring import Parts, repeated_windows
+from pipelines.stages.spans.plan import SpansStage
+from pipelines.stages.spans.work import searching as tasks
+from tests.dataproc.dedup.test_substring import Parts, repeated_windows
 from tests.pipelines.road import final_bytes
 from tests.pipelines.test_stage_inputs import run
 

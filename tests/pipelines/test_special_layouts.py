@@ -7,7 +7,7 @@ import pytest
 
 from dataproc.errors import UserError
 from pipelines.special_layouts import MOST_BYTES, read_layout
-from pipelines.tasks.encoding import load_encoder
+from pipelines.stages.pack.work.encoding import load_encoder
 from tests.pipelines.test_stage_inputs import run
 from tokenizer.formats.shrinking import shrink_tokenizer
 from tokenizer.formats.special_records import layout_record

@@ -16,8 +16,8 @@ from dataproc.dedup.stars import Bounds
 from pipelines.engine.executor import make_executor
 from pipelines.engine.scheduler import StageFailed
 from pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
-from pipelines.stages.stars import run_stars
-from pipelines.tasks import stars as tasks
+from pipelines.stages.dedup.stars import run_stars
+from pipelines.stages.dedup.work import stars as tasks
 
 MOST = 2**64 - 1
 NODES = st.one_of(st.integers(0, 30), st.integers(MOST - 3, MOST), st.integers(0, MOST))

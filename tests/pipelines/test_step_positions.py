@@ -9,7 +9,7 @@ import pytest
 from dataproc.errors import UserError
 from pipelines.inspect.sequences import ordered_rows, step_positions
 from tests.training.shardmaker import write_shard_set
-from training import data
+from training.loader import shard_loader as data
 from training.settings import settings_for
 
 

@@ -16,8 +16,9 @@ from pipelines.engine.executor import make_executor
 from pipelines.engine.scheduler import StageFailed
 from pipelines.engine.stage import Finished, Session, run_stage
 from pipelines.settings import validate
-from pipelines.stages import counting, stage_type
-from pipelines.tasks.tokenizer import counting as tasks
+from pipelines.stages import stage_type
+from pipelines.stages.tokenizer import counting
+from pipelines.stages.tokenizer.work import counting as tasks
 from tokenizer.encoder import Tokenizer
 from tokenizer.patterns import pattern_named
 

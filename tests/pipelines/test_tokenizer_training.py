@@ -18,9 +18,9 @@ from pipelines.engine.executor import make_executor
 from pipelines.engine.stage import Finished, Session, run_stage
 from pipelines.settings import validate
 from pipelines.stages import stage_type
-from pipelines.stages.tokenizer import _progress_line
-from pipelines.tasks.tokenizer import learning
-from pipelines.tasks.tokenizer.progress import ProgressFile, seconds_left
+from pipelines.stages.tokenizer import learning_work as learning
+from pipelines.stages.tokenizer.plan import _progress_line
+from pipelines.stages.tokenizer.progress import ProgressFile, seconds_left
 from tests.pipelines.road import environment
 from tokenizer.encoder import Tokenizer
 from tokenizer.formats.files import read_tokenizer

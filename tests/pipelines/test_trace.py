@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dataproc import storage
-from dataproc.shards import list_shards, open_shard, shard_entries
+from dataproc.sequences.shards import list_shards, open_shard, shard_entries
 from pipelines.cli.main import main
 from pipelines.engine import state
 from pipelines.inspect.places import chain, recognise
@@ -20,7 +20,7 @@ from pipelines.inspect.verify import verify
 from pipelines.recipe import load_recipe
 from pipelines.running import RunOptions, run_recipe
 from tests.pipelines.small_run import prose, write_manifest
-from training.order import SequenceOrder
+from training.order.sequence_order import SequenceOrder
 
 Command = Callable[..., tuple[int, str, str]]
 LENGTH, BATCH, STEPS = 64, 4, 5

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dataproc import storage
-from dataproc.shards import shard_entries
+from dataproc.sequences.shards import shard_entries
 from pipelines.cli.main import main
 from tests.pipelines.small_run import LENGTH, add_shards, write_manifest
-from training.order import SequenceOrder
-from training.shard_set import ShardSet
-from training.spikes import ROLLED_BACK, SKIPPED, STOPPED, SpikeLog, spike_of
+from training.loader.shard_set import ShardSet
+from training.order.sequence_order import SequenceOrder
+from training.watching.spikes import ROLLED_BACK, SKIPPED, STOPPED, SpikeLog, spike_of
 
 Command = Callable[..., tuple[int, str, str]]
 

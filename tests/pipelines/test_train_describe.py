@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.cli.describe_model import describe_model
 from tests.pipelines.test_cli import corpusmill
-from training.config import PRESETS, preset
-from training.memory import MemoryLayout, memory
+from training.model.config import PRESETS, preset
+from training.model.memory import MemoryLayout, memory
 
 
 def _rows(text: str) -> dict[str, list[str]]:

@@ -2,8 +2,8 @@
 
 import torch
 
-from training.config import ModelConfig, preset
-from training.model import Transformer, initialise
+from training.model.config import ModelConfig, preset
+from training.model.transformer import Transformer, initialise
 
 VARIANTS = {
     "groups, a dense layer first": {"n_layers": 3, "n_activated_experts": 4},

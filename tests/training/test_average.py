@@ -11,9 +11,9 @@ from torch.distributed.tensor import DTensor
 
 from tests.training.two_processes import run_ranks
 from training.average import MovingAverage
-from training.config import preset
-from training.loss import losses
-from training.model import build_model, initialise
+from training.model.config import preset
+from training.model.loss import losses
+from training.model.transformer import build_model, initialise
 from training.parallel import choose
 from training.parallel.ranks import ALONE, Ranks, join_ranks
 from training.parallel.weights import Weights

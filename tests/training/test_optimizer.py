@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.config import preset
-from training.model import Transformer
+from training.model.config import preset
+from training.model.transformer import Transformer
 from training.optimizer import (
     MOMENTS,
     BFloat16MomentsAdamW,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.training.shardmaker import write_shard
-from training.metrics import read_metrics
 from training.settings import TrainSettings
 from training.trainer import train
+from training.watching.metrics import read_metrics
 
 SEQUENCES, LENGTH, STEPS = 64, 64, 200
 

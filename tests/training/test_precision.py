@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.config import preset
-from training.loss import losses
-from training.model import Transformer, build_model, initialise
+from training.model.config import preset
+from training.model.loss import losses
+from training.model.transformer import Transformer, build_model, initialise
 from training.parallel.ranks import ALONE
 from training.parallel.zero1 import Zero1
 from training.precision import compute_types, set_compute_weight

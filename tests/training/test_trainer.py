@@ -12,15 +12,15 @@ import torch
 
 from dataproc.errors import UserError
 from tests.training.shardmaker import patterned_rows, write_grouped_set, write_shard
-from training.data import ShardLoader, held_back
-from training.evaluation import evaluate, unigram_counts, unigram_loss
-from training.metrics import cut_after, read_metrics
-from training.model import Transformer
-from training.order import SequenceOrder
+from training.loader.shard_loader import ShardLoader, held_back
+from training.loader.shard_set import ShardSet
+from training.model.transformer import Transformer
+from training.order.sequence_order import SequenceOrder
 from training.run import model_config
 from training.settings import TrainSettings, settings_for
-from training.shard_set import ShardSet
 from training.trainer import train
+from training.watching.evaluation import evaluate, unigram_counts, unigram_loss
+from training.watching.metrics import cut_after, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """How several processes train one model: who they are, and who keeps which weights, gradients and moments."""
 
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.parallel.ranks import Ranks
 from training.parallel.weights import Weights
 from training.parallel.zero1 import Zero1

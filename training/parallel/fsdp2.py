@@ -26,8 +26,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from training.model import Transformer
-from training.moe import Gate
+from training.model.moe import Gate
+from training.model.transformer import Transformer
 from training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
 from training.parallel.ranks import Ranks
 from training.parallel.weights import Weights

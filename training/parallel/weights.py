@@ -25,7 +25,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.parallel.ranks import Ranks
 
 

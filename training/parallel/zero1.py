@@ -19,7 +19,7 @@ Alone, nothing is shared and nothing is flat: gradients are made by the first mi
 import torch
 from torch import Tensor, nn
 
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
 from training.parallel.flat import FlatParameters
 from training.parallel.ranks import Ranks

@@ -1,7 +1,7 @@
 """The rules that the field filters by, with the numbers and sources; one module for each family.
 
 Definitions are those of the columns that the rules look at, which a rule's own source may differ from: what a word is,
-is said in `dataproc.statistics`. A document is kept if it keeps to every rule that applies to it.
+is said in `dataproc.measures.statistics`. A document is kept if it keeps to every rule that applies to it.
 """
 
 from dataproc.rules.preset import Preset

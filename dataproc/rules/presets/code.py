@@ -5,7 +5,7 @@ Some rules are for one language, which a document's `language` tells (`python`, 
 Not here: stars and characters per token, which are no properties of the text; near-duplicates, which are another stage.
 """
 
-from dataproc.code_text import COMMENTED_LANGUAGES
+from dataproc.measures.code_text import COMMENTED_LANGUAGES
 from dataproc.rules.preset import Limits, Preset, code_rules
 from dataproc.rules.rule import Rule
 

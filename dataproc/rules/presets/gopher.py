@@ -1,8 +1,8 @@
 """Gopher: quality and repetition (Rae et al. 2021, appendix A.1.1), from which most later rules descend.
 
-For scripts written without spaces words are estimated (`dataproc.statistics`), the rules on the length of words and on
-stretches between spaces do not apply, and repeated n-grams are judged by ten characters, with the limit for five words.
-Stop words are asked for in the languages that have a list (`dataproc.stop_words`).
+For scripts written without spaces words are estimated (`dataproc.measures.statistics`), the rules on the length of
+words and on stretches between spaces do not apply, and repeated n-grams are judged by ten characters, with the limit
+for five words. Stop words are asked for in the languages that have a list (`dataproc.measures.stop_words`).
 
 Gopher did not say what counts as a word, a bullet, a repeated line or n-gram, and the tools differ: presets that end in
 -datatrove have datatrove's meaning of all these.

@@ -1,6 +1,7 @@
 """Personal data: masked where it stands, or documents that have some rejected.
 
-What counts is said in `dataproc.rewriting.pii` and the modules it names. Both presets are for all kinds of documents.
+What counts is said in `dataproc.rewriting.pii.rewriter` and the modules it names. Both presets are for all kinds of
+documents.
 """
 
 from dataproc.rules.preset import Preset

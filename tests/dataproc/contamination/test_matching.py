@@ -15,7 +15,7 @@ from dataproc.contamination.items import EvaluationSet
 from dataproc.contamination.matching import documents_by_ngram, find_ngrams, overlaps
 from dataproc.errors import UserError
 from dataproc.text.unicode_tables import load_tables
-from tests.dataproc.test_words import split_words
+from tests.dataproc.text.test_words import split_words
 
 Hit = tuple[int, int, int, int, int, int, int, float]
 

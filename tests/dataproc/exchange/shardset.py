@@ -13,8 +13,8 @@ from dataproc.exchange.formats import format_named
 from dataproc.exchange.items import Items, sequence_items, shard_batches
 from dataproc.exchange.joining import joined_documents, piece_partitions, shard_documents
 from dataproc.exchange.pieces import ReadOptions
-from dataproc.packing import fill, pack
-from dataproc.shards import ShardHeader, SpecialIds, list_shards, segment_column, shard_name, write_shard
+from dataproc.sequences.packing import fill, pack
+from dataproc.sequences.shards import ShardHeader, SpecialIds, list_shards, segment_column, shard_name, write_shard
 
 EOS, PAD, VOCAB = 90, 91, 95
 FORMATS = ("megatron", "mds", "huggingface", "flat")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dataproc.errors import UserError
 from dataproc.exchange.documents import cut_documents, document_ids
 from dataproc.exchange.pieces import Tokens
-from dataproc.shards import SpecialIds
+from dataproc.sequences.shards import SpecialIds
 from tests.dataproc.exchange.shardset import EOS, PAD, VOCAB
 
 SPECIAL = SpecialIds(eos=EOS, pad=PAD, fim_begin=92, fim_hole=93, fim_end=94)

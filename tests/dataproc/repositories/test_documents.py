@@ -144,8 +144,8 @@ def test_packing_takes_the_offsets(tmp_path: Path) -> None:
     import pyarrow as pa
 
     from dataproc.documents import text_buffers
-    from dataproc.fim_places import file_begins
-    from pipelines.tasks.encoding import file_starts
+    from dataproc.sequences.fim_places import file_begins
+    from pipelines.stages.pack.work.encoding import file_starts
 
     read = Read(write_tree(tmp_path, TWO | {"é/漢.py": "import a\n"}))
     text = pa.array([row["text"] for row in read.documents], pa.large_string())

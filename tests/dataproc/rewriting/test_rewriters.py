@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
+from dataproc.measures.providers import PROVIDERS, build_rewriter, rewriter_names
 from dataproc.rewriting import REWRITERS
 from dataproc.rewriting.warmup import compile_kernels
-from dataproc.rules.measures import PROVIDERS, build_rewriter, rewriter_names
 from dataproc.rules.presets import PRESETS
 
 TEXTS = ["One two three.\nfour[1]\n", "", "ann@mail.org said {so}.", "没有空格。"]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from dataproc.documents import SCHEMA
 from dataproc.errors import UserError
+from dataproc.measures.providers import LABELS, build_measure
+from dataproc.measures.statistics import measure
 from dataproc.rules import PRESETS, Rule, decide, resolve_filter, resolve_rules
 from dataproc.rules.decision import applies_to, values_of
-from dataproc.rules.measures import LABELS, build_measure
-from dataproc.statistics import measure
 
 GOOD_PROSE = (
     "The history of the town begins with a bridge that was built by the monks of the abbey in the year of the flood.\n"

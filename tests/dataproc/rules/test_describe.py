@@ -3,9 +3,9 @@
 import pytest
 
 from dataproc.errors import UserError
+from dataproc.measures.providers import providers_of_columns, rewriter_names
 from dataproc.rules import PRESETS, Rule
 from dataproc.rules.describe import applies, describe, keeps
-from dataproc.rules.measures import providers_of_columns, rewriter_names
 
 
 @pytest.mark.parametrize("name", ["all", *PRESETS, "gopher-quality/words", "word_count", *rewriter_names()])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from training.config import PRESETS, preset
-from training.model import Transformer
+from training.model.config import PRESETS, preset
+from training.model.transformer import Transformer
 from training.parallel.flat import ALIGNMENT, deal
 
 

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tests.training.two_processes import run_ranks
-from training.batch import empty_batch
-from training.config import preset
-from training.loss import losses
-from training.model import Transformer, build_model, initialise
-from training.moe import Gate
+from training.loader.batch import empty_batch
+from training.model.config import preset
+from training.model.loss import losses
+from training.model.moe import Gate
+from training.model.transformer import Transformer, build_model, initialise
 from training.parallel import choose
 from training.parallel.ranks import ALONE, Ranks, join_ranks
 from training.parallel.weights import Weights

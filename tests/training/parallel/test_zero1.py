@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from training.config import preset
-from training.loss import losses
-from training.model import Transformer, build_model, initialise
-from training.moe import Gate
+from training.model.config import preset
+from training.model.loss import losses
+from training.model.moe import Gate
+from training.model.transformer import Transformer, build_model, initialise
 from training.parallel import choose
 from training.parallel.ranks import ALONE
 from training.parallel.weights import Weights

@@ -1,0 +1,55 @@
+"""Raw pages of HTML, one document a file: what a crawler other than an archiver leaves behind.
+
+Text and charset are those of `dataproc.readers.archives.pages`. The URL is the one that the page itself calls canonical
+(`<link rel="canonical">`, or else `og:url`), where it does; what it says is not checked. Memory: one page of at most
+`maximum_record_bytes`, decoded, and a batch.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import orjson
+import pyarrow as pa
+
+from dataproc import storage
+from dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
+from dataproc.readers.batches import BatchBuilder, Report
+from dataproc.readers.pieces import Fields, Piece
+
+
+def read_html(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+    """Documents of many pages; one without text, too long, or of no charset is reported."""
+    check_extractor(fields.extractor)
+    builder = BatchBuilder()
+    for piece in pieces:
+        name = f"{fields.source}/{piece.name}#0"
+        with storage.open_input(piece.path) as file:
+            data = file.read(fields.maximum_record_bytes + 1)
+        try:
+            if len(data) > fields.maximum_record_bytes:
+                raise Unreadable(f"longer than {fields.maximum_record_bytes} bytes")
+            html, charset, replaced = decode_page(Page(content_type="text/html", body=data, charset=None))
+            text = text_of_html(html, fields.extractor)
+            if not text.strip():
+                raise Unreadable("no text in the page")
+        except Unreadable as error:
+            report(name, piece.path, str(error), None)
+            continue
+        meta = {"charset": charset} | ({"replaced": replaced} if replaced else {})
+        url = _canonical_url(html)
+        written = orjson.dumps(meta).decode()
+        builder.add(id=name, text=text, source=fields.source, kind=fields.kind, url=url, meta=written)
+        if builder.full:
+            yield builder.take()
+    yield builder.take()
+
+
+def _canonical_url(html: str) -> str | None:
+    from resiliparse.parse.html import HTMLTree
+
+    head = HTMLTree.parse(html).head
+    for selector, attribute in (('link[rel="canonical"]', "href"), ('meta[property="og:url"]', "content")):
+        element = head.query_selector(selector) if head else None
+        url = (element.getattr(attribute) or "").strip() if element else ""
+        if url.startswith(("http://", "https://")):
+            return url
+    return None

@@ -1,0 +1,1 @@
+"""Documents to sequences: fill-in-the-middle, packing, and token shards."""

@@ -1,0 +1,212 @@
+"""Decontamination: items of evaluation sets in documents, listed, cut out, or removed with the document.
+
+    index    one task: the n-grams of all sets, less those that are allowed or that a set's items share
+    count    part → which n-grams its documents hold           only where `maximum_documents` is given
+    common   one task: the index without n-grams that more documents hold        likewise
+    apply    part → the part after the action, `hits/`, `rejected/`, `ledger/`, and `rewrites/` of a cut
+    items    one task: `items/`, a row for each item: in how many documents, and the most that one of them holds of it
+
+Definitions and their sources are in `dataproc/contamination/decontaminate.py`. Sets are files (JSON lines, a JSON
+array, Parquet, plain text with an item a line) or datasets; an item is made of the fields that are named:
+
+    corpusmill decontaminate clean --against gsm8k=eval/gsm8k.jsonl,arc=eval/arc.parquet \\
+        --fields gsm8k=question+answer,arc=question+choices.text --action remove --output decontaminated
+
+Each part is a task and is read once, twice with `maximum_documents`. A worker holds two row groups and 22 bytes a byte
+of the longest document; the index (42 MB a million n-grams) is mapped and shared by the workers of a machine.
+"""
+
+import re
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from dataproc import storage
+from dataproc.errors import UserError
+from dataproc.readers.pieces import find_files
+from pipelines.datasets import folder_identities, list_parts, listed
+from pipelines.engine import state
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.task import Task
+
+TASKS = "pipelines.stages.decontaminate.work"
+SET_NAME = re.compile(r"[^\s,/+=]+")
+PIECES = "pieces"
+"""What `decontaminate/pieces` in the ledger means is no set."""
+
+ENDINGS = (
+    ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".json", ".json.gz", ".json.zst",
+    ".parquet", ".txt", ".txt.gz", ".txt.zst",
+)  # fmt: skip
+"""Of files in a folder that are taken for a set."""
+
+TOTALS = ("contaminated", "hits", "bytes_in", "bytes_cut", "bytes_rejected")
+
+
+class DecontaminateSettings(StageSettings):
+    """Settings of `corpusmill decontaminate`."""
+
+    datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
+    against: dict[str, str] = Field(description="evaluation sets: a name, and a file, glob, folder or dataset")
+    fields: dict[str, str] = Field(
+        default={}, description="fields that make an item of a set, joined by +, as question+answer; text if left out"
+    )
+    ids: dict[str, str] = Field(default={}, description="the field with an item's id, by set; id if left out")
+    ngram: int = Field(default=13, description="words of an n-gram", ge=2, le=255)
+    minimum: int = Field(default=8, description="items of fewer words are not looked for", ge=1, le=255)
+    share: float = Field(default=0.0, description="least share of an item's words; 0: one n-gram is enough", ge=0, le=1)
+    shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default={}, description="the same for sets by name, as gsm8k=0.5"
+    )
+    maximum_documents: int = Field(
+        default=0, description="n-grams that more documents hold are common and no sign of an item; 0: none are", ge=0
+    )
+    maximum_items: int = Field(
+        default=256, description="n-grams that more items of a set share are its template, and left out", ge=1
+    )
+    allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams are no sign of an item")
+    action: Literal["report", "remove", "cut"] = Field(
+        default="report", description="list items, remove documents that hold them, or cut the places out"
+    )
+    margin: int = Field(default=200, description="cut: characters that go along on either side", ge=0)
+    least_piece: int = Field(default=200, description="cut: pieces that are left with fewer characters go, too", ge=0)
+    maximum_pieces: int = Field(default=10, description="cut: reject what comes apart into more pieces", ge=1)
+
+    @field_validator("against")
+    @classmethod
+    def _named(cls, against: dict[str, str]) -> dict[str, str]:
+        if not against:
+            raise ValueError("give one set at least, as in gsm8k=eval/gsm8k.jsonl")
+        for name in against:
+            if not SET_NAME.fullmatch(name) or name == PIECES:
+                raise ValueError(f"'{name}' cannot be the name of a set")
+        return against
+
+
+class DecontaminateStage(Stage):
+    """Documents to documents without items of evaluation sets, and a list of where these were."""
+
+    name = "decontaminate"
+    kernels = ("contamination",)
+    Settings = DecontaminateSettings
+    settings: DecontaminateSettings
+
+    def check(self) -> None:
+        settings = self.settings
+        if settings.minimum > settings.ngram:
+            what = f"an item of {settings.minimum} words has n-grams of {settings.ngram}"
+            raise UserError(what, "minimum", "give at most --ngram")
+        for flag, named in (("fields", settings.fields), ("ids", settings.ids), ("shares", settings.shares)):
+            for name in named:
+                if name not in settings.against:
+                    raise UserError(f"no evaluation set '{name}'", flag, f"the sets are {', '.join(settings.against)}")
+
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+        for files in self._files().values():
+            for path in files:
+                storage.open_input(path).close()
+
+    def _files(self) -> dict[str, list[str]]:
+        """The files of each set, and of what is allowed, under names that say which."""
+        files = {}
+        for name, written in self.settings.against.items():
+            path = self.resolve(written)
+            manifest = state.read_manifest(path)
+            if manifest is None:
+                files[f"against {name}"] = _set_files(path)
+            else:
+                files[f"against {name}"] = [storage.join(path, part["path"]) for part in manifest["parts"]]
+        if self.settings.allow:
+            files["allow"] = [found for each in self.settings.allow for found, _ in find_files(self.resolve(each))]
+        return files
+
+    def inputs(self) -> dict[str, Any]:
+        identities = folder_identities(self.settings.datasets, self.resolve)
+        for name, files in self._files().items():
+            identities[name] = {path: storage.identity(path) for path in files}
+        return identities
+
+    def _index_task(self) -> Task:
+        settings, files = self.settings, self._files()
+        arguments = settings.model_dump(mode="json", include={"ngram", "minimum", "maximum_items"})
+        arguments["allow"] = files.pop("allow", [])
+        arguments["sets"] = [
+            {
+                "name": name,
+                "paths": files[f"against {name}"],
+                "fields": settings.fields.get(name, "text").split("+"),
+                "id_field": settings.ids.get(name, "id"),
+            }
+            for name in settings.against
+        ]
+        return Task(id="index", function=f"{TASKS}:make_index", arguments=arguments, bytes=self._set_bytes())
+
+    def _set_bytes(self) -> int:
+        return sum(storage.size(path) for files in self._files().values() for path in files)
+
+    def _part_tasks(self, function: str, arguments: dict[str, Any]) -> list[Task]:
+        return [
+            Task(
+                id=part.task_id,
+                function=f"{TASKS}:{function}",
+                arguments={"path": part.path, **arguments},
+                bytes=part.arrow_bytes,
+            )
+            for part in list_parts(self.settings.datasets, self.resolve)
+        ]
+
+    def phases(self) -> list[PhasePlan]:
+        parts = list_parts(self.settings.datasets, self.resolve)
+        text, sets = sum(part.arrow_bytes for part in parts), self._set_bytes()
+        counted = [
+            PhasePlan(name="count", tasks=len(parts), bytes=text),
+            PhasePlan(name="common", tasks=1, bytes=sets),
+        ]
+        return [
+            PhasePlan(name="index", tasks=1, bytes=sets),
+            *(counted if self.settings.maximum_documents else []),
+            PhasePlan(name="apply", tasks=len(parts), bytes=text),
+            PhasePlan(name="items", tasks=1, bytes=sets),
+        ]
+
+    def run(self, run: StageRun) -> Summary:
+        settings = self.settings
+        (indexed,) = run.map("index", [self._index_task()])
+        facts: dict[str, Any] = {"ngrams": indexed["ngrams"], "left_out": indexed["left_out"]}
+        index = "all"
+        if settings.maximum_documents:
+            counted = run.map("count", self._part_tasks("count_ngrams", {"index": index}))
+            arguments = {"parts": [result["task"] for result in counted], "most": settings.maximum_documents}
+            (common,) = run.map("common", [Task(id="common", function=f"{TASKS}:leave_common", arguments=arguments)])
+            facts["left_out"] |= {"common": common["common"]}
+            index = "rare"
+        names = {"action", "share", "shares", "margin", "least_piece", "maximum_pieces"}
+        arguments = {"index": index, "action": settings.model_dump(mode="json", include=names)}
+        applied = run.map("apply", self._part_tasks("apply_part", arguments))
+        arguments = {"index": index, "parts": [result["task"] for result in applied]}
+        (told,) = run.map("items", [Task(id="items", function=f"{TASKS}:tell_items", arguments=arguments)])
+        broken = Counter[str]()
+        for result in applied:
+            broken.update(result["rejected_by"])
+        rejecting = {f"decontaminate/{name}": 0 for name in settings.against} if settings.action == "remove" else {}
+        return Summary(
+            counts=add_counts(applied, ["documents_in", "kept", "rejected", "quarantined"]),
+            parts=listed(applied, "parts"),
+            files=[*listed(applied, "files"), *told["files"]],
+            facts=facts
+            | add_counts(applied, TOTALS)
+            | {"documents_that_broke": rejecting | dict(broken), "sets": told["sets"]},
+        )
+
+
+def _set_files(path: str) -> list[str]:
+    """The file that is named, or all that a glob matches; of a folder those that can be a set."""
+    found = [each for each, _ in find_files(path)]
+    if found == [path] or any(sign in path for sign in "*?["):
+        return found
+    fitting = [each for each in found if each.endswith(ENDINGS)]
+    if not fitting:
+        raise UserError("no file here can be an evaluation set", path, f"give files with {', '.join(ENDINGS)}")
+    return fitting

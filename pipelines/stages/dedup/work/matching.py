@@ -1,0 +1,28 @@
+"""Phase `against`: the documents that an index holds the like of, and who that is."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc.dedup.index import Index
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.index.work import block_matches
+
+
+class Held(NamedTuple):
+    """Documents of a block that the index holds the like of: addresses, rising, and what of the index they match."""
+
+    addresses: np.ndarray
+    ids: pa.Array
+    similarity: np.ndarray
+    exact: np.ndarray
+
+
+def held_documents(task: TaskContext, block: int) -> Held:
+    """Those of a block; none where there is no index."""
+    if "index" not in task.arguments:
+        return Held(np.zeros(0, np.uint64), pa.array([], pa.string()), np.zeros(0), np.zeros(0, bool))
+    found = block_matches(task, block)
+    ids, _ = Index(task.arguments["index"], task.arguments["generation"]).names(found.addresses)
+    return Held(found.documents, ids, found.similarity, found.exact)

@@ -1,0 +1,66 @@
+"""Phase `pairs`: a partition's documents that share a key to pairs that are equal, or alike by their signatures."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc.dedup.bands import estimate_floor
+from dataproc.dedup.candidates import candidate_pairs
+from dataproc.dedup.exact import duplicate_pairs
+from dataproc.dedup.minhash import similarity
+from dataproc.dedup.shuffle import read_partition
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.dedup.work.layout import BlockRows, Layout, block_name, partition_name, signature_rows, write_ipc
+from pipelines.stages.dedup.work.signing import EXACT, MINHASH
+
+FLOOR_RECALL = {"signatures": 0.9, "exact": 0.999}
+"""How likely a pair at the threshold must be to pass by its signatures: where texts are compared afterwards, a pair
+that is let through costs time and one that is not is lost."""
+
+PAIR_SCHEMA = pa.schema(
+    [("left", pa.uint64()), ("right", pa.uint64()), ("similarity", pa.float64()), ("method", pa.string())]
+)
+
+
+def pair_partition(task: TaskContext) -> dict[str, Any]:
+    """Writes the pairs of one partition. Memory: the partition's keys, and a signature for each candidate."""
+    arguments, layout = task.arguments, Layout(task)
+    found: list[pa.Table] = []
+    candidates = 0
+    if EXACT in arguments["method"]:
+        table = partition_table(task, layout, "digests", arguments["partition"])
+        digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
+        left, right = duplicate_pairs(digests, table["address"].to_numpy())
+        candidates += len(left)
+        found.append(pair_table(left, right, np.ones(len(left)), EXACT))
+    if MINHASH in arguments["method"]:
+        table = partition_table(task, layout, "bands", arguments["partition"])
+        left, right = candidate_pairs(table["key"].to_numpy(), table["address"].to_numpy())
+        candidates += len(left)
+        alike = estimated(signature_rows(task, layout), left, right)
+        recall = FLOOR_RECALL[arguments["verify"]]
+        enough = alike >= estimate_floor(arguments["threshold"], arguments["permutations"], recall)
+        found.append(pair_table(left[enough], right[enough], alike[enough], MINHASH))
+    pairs = pa.concat_tables(found)
+    written = write_ipc(task.work_path("pairs", f"{partition_name(arguments['partition'])}.arrow"), pairs)
+    return {"candidates": candidates, "pairs": pairs.num_rows, "bytes": written}
+
+
+def partition_table(task: TaskContext, layout: Layout, folder: str, partition: int) -> pa.Table:
+    """A partition's rows from the files of all blocks."""
+    paths = [task.work_path(folder, f"{block_name(block)}.arrow") for block in range(layout.blocks)]
+    return pa.Table.from_batches([read_partition(path, partition) for path in paths])
+
+
+def pair_table(left: np.ndarray, right: np.ndarray, alike: np.ndarray, method: str) -> pa.Table:
+    """Pairs of addresses as a table of `PAIR_SCHEMA`."""
+    methods = pa.array([method], pa.string()).take(pa.array(np.zeros(len(left), np.int64)))
+    return pa.Table.from_arrays([pa.array(left), pa.array(right), pa.array(alike), methods], schema=PAIR_SCHEMA)
+
+
+def estimated(signed: BlockRows, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Estimated Jaccard similarity of pairs of addresses, float64; each document's signature is read once."""
+    ends, place = np.unique(np.concatenate([left, right]), return_inverse=True)
+    taken = signed.take(ends)
+    return similarity(taken, taken, place[: len(left)], place[len(left) :])

@@ -1,0 +1,1 @@
+"""Token shards to the files of other trainers: plan and work."""

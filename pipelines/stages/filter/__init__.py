@@ -1,0 +1,1 @@
+"""Filtering: plan, and how a batch of documents is judged."""

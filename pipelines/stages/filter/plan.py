@@ -1,0 +1,202 @@
+"""Filter: every document is measured once, kept or rejected by rules over the measurements, and rewritten if kept.
+
+One task a part, and parts keep their numbers. Beside the kept documents stand `rejected/` (the documents, with the
+names of all rules they broke), `ledger/` (a row for each broken rule: id, rule, value, threshold), `statistics/`
+(every number of every document), so thresholds can be judged again without reading text, and `rewrites/` (which
+rewriter changed which document, and its bytes before and after), where one is in force.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from dataproc import storage
+from dataproc.errors import UserError
+from dataproc.readers.pieces import find_files
+from pipelines.datasets import folder_identities, list_parts, listed
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.task import Task
+
+EMBEDDED = "embedded"
+"""The language model that lies in a library's own wheel."""
+
+
+KEEP_IF = "keep-if"
+"""The name of the rule that the setting `keep_if` makes."""
+
+GIVEN_FOR = {
+    "url": ("url_lists", "add the preset: rules: [url]"),
+    "words": ("word_list", "add the preset: rules: [toxicity]"),
+}
+"""(setting, mend) of what only some rules look at."""
+
+
+class CustomRule(StageSettings):
+    """A rule of the user's own: over one statistic, or an expression over columns that must hold."""
+
+    name: str = Field(description="as it will stand in the ledger")
+    statistic: str | None = Field(default=None, description="a column of statistics/")
+    minimum: float | None = Field(default=None, description="broken below this")
+    maximum: float | None = Field(default=None, description="broken above this")
+    expression: str | None = Field(
+        default=None, description="keeps a document where it holds: word_count >= 50 and language == 'en'"
+    )
+    kinds: tuple[str, ...] | None = Field(default=None, description="kinds it applies to; all if left out")
+    languages: tuple[str, ...] | None = Field(default=None, description="languages it applies to; all if left out")
+
+
+class FilterSettings(StageSettings):
+    """Settings of `corpusmill filter`."""
+
+    datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
+    rules: tuple[str, ...] = Field(
+        default=("gopher-quality", "gopher-repetition", "fineweb", "code"),
+        description="presets of rules, or rules of presets; --show lists them",
+    )
+    rewrite: tuple[str, ...] = Field(
+        default=(), description="rules that rewrite kept documents, in this order, besides those of the presets"
+    )
+    thresholds: dict[str, float] = Field(default={}, description="other thresholds for rules of the presets, by name")
+    keep_if: str | None = Field(
+        default=None, description="an expression that must hold, say \"word_count >= 50 or source == 'poems'\""
+    )
+    custom_rules: tuple[CustomRule, ...] = Field(
+        default=(), description="rules of your own", json_schema_extra={"recipe_only": True}
+    )
+    rewriter_settings: dict[str, dict[str, Any]] = Field(
+        default={}, description="settings of rewriters, by name", json_schema_extra={"recipe_only": True}
+    )
+    token_ngrams: bool = Field(
+        default=False, description="measure datatrove's n-grams of tokens also where no rule looks at them"
+    )
+    document_columns: tuple[str, ...] = Field(
+        default=(), description="columns of numbers that the documents bring and rules look at, such as quality_score"
+    )
+    url_lists: dict[str, str] = Field(
+        default={},
+        description="files for the preset url: domains, subdomains, urls, words, soft-words, substrings, allowed",
+    )
+    word_list: str | None = Field(
+        default=None, description="words that the preset toxicity looks for: a file, or a folder of <language>.txt"
+    )
+    language_model: str | None = Field(
+        default=None,
+        description=f"'{EMBEDDED}', or a fastText language model; fills `language` where the input gave none",
+    )
+    languages: tuple[str, ...] = Field(default=(), description="keep these languages only (code is not asked)")
+    minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
+
+
+class FilterStage(Stage):
+    """Documents to kept documents, rejected documents, statistics, ledger and rewrites."""
+
+    name = "filter"
+    version = 2
+    Settings = FilterSettings
+    settings: FilterSettings
+
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The one pass, and what the measures and rewriters in force call."""
+        plan = self._plan()
+        used = {each["name"] for each in [*plan["measures"], *plan["rewriters"]]}
+        families = {"code": used & {"code"}, "lists": used & {"url", "words"} or plan["language_model"]}
+        families["rewriting"] = used - {"code", "url", "words", "madlad"}
+        return ("road", *(family for family, called in families.items() if called))
+
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+        self.check()
+
+    def inputs(self) -> dict[str, Any]:
+        identities = folder_identities(self.settings.datasets, self.resolve)
+        for given in self._files():
+            opened = self.resolve(given)
+            identities[given] = {path: storage.identity(path) for path, _ in find_files(opened)}
+        return identities
+
+    def _files(self) -> list[str]:
+        """Models and lists that the settings name."""
+        settings = self.settings
+        model = settings.language_model if settings.language_model != EMBEDDED else None
+        return [path for path in (model, settings.word_list, *settings.url_lists.values()) if path]
+
+    def check(self) -> None:
+        from dataproc.measures.providers import build_measure
+
+        plan = self._plan()
+        for each in [*plan["measures"], *plan["rewriters"]]:  # which checks their settings, and loads nothing
+            build_measure(each["name"], each["settings"])
+
+    def _custom_rules(self) -> list[dict[str, Any]]:
+        given = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
+        if self.settings.keep_if:
+            given.append({"name": KEEP_IF, "expression": self.settings.keep_if})
+        return given
+
+    def _plan(self) -> dict[str, Any]:
+        """Rules, measures and rewriters in force, as plain data. Raises UserError for a name that there is not."""
+        from dataproc.rules import resolve_filter, rule_to_dict
+
+        settings = self.settings
+        configured: dict[str, dict[str, Any]] = dict(settings.rewriter_settings)
+        if settings.url_lists:
+            configured["url"] = {"lists": {name: self.resolve(path) for name, path in settings.url_lists.items()}}
+        if settings.word_list:
+            configured["words"] = {"path": self.resolve(settings.word_list)}
+        model = settings.language_model or (EMBEDDED if settings.languages else None)
+        if model:
+            configured["language"] = {}
+        plan = resolve_filter(
+            settings.rules,
+            dict(settings.thresholds),
+            self._custom_rules(),
+            rewrite=settings.rewrite,
+            configured=configured,
+            columns=settings.document_columns,
+        )
+        for name in sorted(configured.keys() - {*plan.measures, *plan.rewriters, "language"}):
+            where, mend = GIVEN_FOR.get(name, (f"rewriter_settings, {name}", f"add it: rewrite: [{name}]"))
+            raise UserError("this is given, and no rule looks at what it says", where, mend)
+        return {
+            "rules": [rule_to_dict(rule) for rule in plan.rules],
+            "measures": [{"name": name, "settings": configured.get(name, {})} for name in plan.measures],
+            "rewriters": [{"name": name, "settings": configured.get(name, {})} for name in plan.rewriters],
+            "language_model": self.resolve(model) if model and model != EMBEDDED else model,
+            "token_ngrams": plan.token_ngrams or settings.token_ngrams,
+            "document_columns": list(settings.document_columns),
+            "languages": list(settings.languages),
+            "minimum_language_score": settings.minimum_language_score,
+        }
+
+    def _tasks(self) -> list[Task]:
+        plan = self._plan()
+        return [
+            Task(
+                id=part.task_id,
+                function="pipelines.stages.filter.work.filtering:filter_part",
+                arguments={"path": part.path} | plan,
+                bytes=part.arrow_bytes,
+            )
+            for part in list_parts(self.settings.datasets, self.resolve)
+        ]
+
+    def phases(self) -> list[PhasePlan]:
+        parts = list_parts(self.settings.datasets, self.resolve)
+        return [PhasePlan(name="measure", tasks=len(parts), bytes=sum(part.arrow_bytes for part in parts))]
+
+    def run(self, run: StageRun) -> Summary:
+        results, plan = run.map("measure", self._tasks()), self._plan()
+        broken: dict[str, int] = {rule["name"]: 0 for rule in plan["rules"]}
+        rewritten: dict[str, int] = {rewriter["name"]: 0 for rewriter in plan["rewriters"]}
+        for result in results:
+            for totals, found in ((broken, result["rejected_by"]), (rewritten, result["rewritten_by"])):
+                for rule, count in found.items():
+                    totals[rule] = totals.get(rule, 0) + count
+        return Summary(
+            counts=add_counts(results, ["documents_in", "kept", "rejected", "quarantined"]),
+            parts=listed(results, "parts"),
+            files=listed(results, "files"),
+            facts={"documents_that_broke": broken, "rules_in_force": plan["rules"]}
+            | ({"documents_rewritten": rewritten} if rewritten else {}),
+        )

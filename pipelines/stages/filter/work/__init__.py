@@ -1,0 +1,1 @@
+"""The work of filtering: parts of documents, judged a batch at a time."""

@@ -1,0 +1,67 @@
+"""The workers' side of filter: one part of documents, judged a batch at a time."""
+
+from collections import Counter
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.datasets import PartWriter, open_part, read_batches
+from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
+from pipelines.engine.outputs import below, write_quarantine
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.filter.work.judging import Judge, judge, judge_from
+
+BESIDE = ("rejected", "ledger", "statistics", "rewrites")
+"""Folders beside the kept documents; `rewrites/` where a rewriter is in force."""
+
+
+def filter_part(task: TaskContext) -> dict[str, Any]:
+    """Filters `arguments["path"]` into part, rejected, ledger, statistics and rewrites of the task's name."""
+    path, by = task.arguments["path"], judge_from(task.arguments)
+    with open_part(path) as file:
+        schema = file.schema_arrow.remove_metadata()
+    counts, rejected_by, rewritten_by = Counter[str](), Counter[str](), Counter[str]()
+    with ExitStack() as stack:
+        writers = {name: stack.enter_context(writer) for name, writer in _writers(task, schema, by).items()}
+        for batch in read_batches(path):
+            counts["documents_in"] += batch.num_rows
+            for judged in task.guard.each(batch, partial(judge, by=by), path):
+                for name, writer in writers.items():
+                    writer.write(getattr(judged, name))
+                counts["kept"] += judged.kept.num_rows
+                counts["rejected"] += judged.rejected.num_rows
+                rejected_by.update(_tally(judged.ledger))
+                rewritten_by.update(_tally(judged.rewrites))
+    files = [entry for name in BESIDE if name in writers for entry in below(name, writers[name].parts)]
+    return {
+        "documents_in": counts["documents_in"],
+        "kept": counts["kept"],
+        "rejected": counts["rejected"],
+        "quarantined": task.guard.quarantined,
+        "rejected_by": dict(rejected_by),
+        "rewritten_by": dict(rewritten_by),
+        "parts": writers["kept"].parts,
+        "files": files + write_quarantine(task),
+    }
+
+
+def _tally(table: pa.RecordBatch) -> dict[str, int]:
+    """How often each rule stands in a ledger."""
+    found = pc.value_counts(table.column("rule"))
+    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+
+
+def _writers(task: TaskContext, schema: pa.Schema, by: Judge) -> dict[str, PartWriter]:
+    nothing = judge(pa.RecordBatch.from_pylist([], schema=schema), by)  # tells the columns of statistics/
+    schemas = {
+        "kept": schema,
+        "rejected": schema.append(pa.field("broken_rules", pa.string())),
+        "ledger": LEDGER_SCHEMA,
+        "statistics": nothing.statistics.schema,
+    } | ({"rewrites": REWRITES_SCHEMA} if by.rewriters else {})
+    folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
+    never = 1 << 62  # one file a part: what stands beside a part has the part's name
+    return {name: PartWriter(folders[name], task.id, each, part_bytes=never) for name, each in schemas.items()}

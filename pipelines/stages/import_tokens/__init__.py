@@ -1,0 +1,1 @@
+"""Other trainers' files to token shards: plan and work."""

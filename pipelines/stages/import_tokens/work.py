@@ -1,0 +1,59 @@
+"""The workers' side of import: pieces of other formats' files to sequences, and those into shards."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc.exchange.documents import Documents, cut_documents, document_ids
+from dataproc.exchange.formats import format_named
+from dataproc.exchange.pieces import Piece, ReadOptions
+from dataproc.sequences.packing import pack, report
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.pack.work.encoding import load_encoder
+from pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
+
+
+def import_documents(task: TaskContext) -> dict[str, Any]:
+    """Packs the documents of some pieces into full shards, and a tail that the next phase joins to others."""
+    settings = task.arguments
+    encoder = load_encoder(settings["tokenizer"])
+    module = format_named(settings["format"])
+    options = ReadOptions(encoder.special.eos, settings["column"] or "", settings["dtype"] or "")
+    held: list[Documents] = []
+    names: list[pa.RecordBatch] = []
+    for *piece, source, name in settings["pieces"]:
+        stem = f"{source}/{name}"
+        for read in module.read(Piece(*piece), options):
+            documents = cut_documents(
+                read,
+                encoder.special,
+                encoder.tokenizer.vocab_size,
+                add_eos=settings["append_eos"],
+                path=piece[0],
+            )
+            ids = document_ids(documents, stem)
+            sources = pa.array([source]).take(pa.array(np.zeros(len(documents), np.int64)))
+            held.append(documents)
+            names.append(pa.RecordBatch.from_arrays([ids, sources, pa.array(documents.fim)], ["id", "source", "fim"]))
+    count = sum(len(documents) for documents in held)
+    result: dict[str, Any] = {
+        "documents_in": count,
+        "kept": count,
+        "fim_documents": sum(int(documents.fim.sum()) for documents in held),
+        "padding_left_out": sum(documents.padding for documents in held),
+        "ends_added": sum(documents.ended for documents in held),
+        "parts": [],
+        "tails": [],
+    }
+    if not count:
+        return result
+    tokens = [pa.LargeListArray.from_arrays(pa.array(each.offsets), pa.array(each.tokens)) for each in held]
+    joined = TokenisedDocuments.join(list(zip(names, tokens, strict=True)))
+    placement = pack(joined.lengths, settings["sequence_length"], settings["packing"])
+    write_group(task, joined, placement, "", settings["held_back"], result)
+    measured = report(placement)
+    if settings["held_back"]:
+        return result | {"validation_sequences": measured.sequences, "validation_documents": count}
+    wanted = ("sequences", "tokens", "padding", "cut", "cut_needlessly")
+    return result | {key: int(getattr(measured, key)) for key in wanted}

@@ -1,0 +1,1 @@
+"""The de-duplication index: adding, querying, retracting; plan and work."""

@@ -1,0 +1,178 @@
+"""Changes of an index: a dataset in, a dataset out, single documents out; each leaves it as it was until it is done.
+
+Adding runs `SegmentStage` on a folder that is named by what it is made of (dataset, settings), and then lists it. So an
+add that was killed goes on where it stopped, several that run at once hold a folder each, and what nobody lists is
+nobody's. An unfinished folder stays until its dataset is added again, or retracted: it may hold days of work, and
+on an object store nobody can tell whether somebody's still at it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xxhash
+
+from dataproc import storage
+from dataproc.dedup import index_files
+from dataproc.dedup.index_files import Generation, SegmentEntry
+from dataproc.errors import UserError
+from pipelines.datasets import folder_identities
+from pipelines.engine import state
+from pipelines.engine.lock import FolderLock
+from pipelines.engine.stage import Finished, Session, run_stage
+from pipelines.stages.index.plan import SegmentSettings, SegmentStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What became of one dataset: its entry, and the finished stage, None when the index had it before."""
+
+    entry: SegmentEntry
+    finished: Finished | None
+
+
+def add_dataset(
+    index: str, dataset: str, session: Session, given: Mapping[str, Any] | None = None, seed: int | None = None
+) -> Added:
+    """Adds a dataset to an index, which is made if it is not there.
+
+    Args:
+        index, dataset: folders or URLs.
+        given: fields of `SegmentSettings`; what an index has otherwise is refused, what is missing is as the index has
+            it, or the default.
+        seed: of the permutations, the same way.
+
+    Raises:
+        UserError: other settings, the dataset changed since it was added, another driver is adding it.
+        StageFailed: a task could not be done.
+    """
+    if not index:
+        raise UserError("an index needs a name", mend="use a new folder for the index")
+    _check_place(index)
+    dataset = storage.absolute(dataset)
+    generation = index_files.read_generation(index)
+    stage = _segment_stage(index, generation, dataset, dict(given or {}), seed)
+    stage.check()
+    settings = stage.index_settings()
+    if generation is not None:
+        index_files.require_same_settings(index, generation.settings, settings)
+        index_files.remove_retracted(index, generation)
+    manifest = stage.inputs()[dataset]["manifest"]
+    if generation and (found := index_files.find_dataset(index, generation, dataset, manifest)):
+        return Added(entry=found, finished=None)
+    folder = _segment_folder(index, generation, {"dataset": dataset, "manifest": manifest, "settings": settings})
+    finished = run_stage(stage, storage.join(index, folder), session)
+    files = finished.manifest["files"]
+    entry = SegmentEntry(
+        number=0,
+        folder=folder,
+        dataset=dataset,
+        manifest=manifest,
+        documents=finished.manifest["counts"]["documents_in"],
+        bytes=sum(file["bytes"] for file in files),
+    )
+    return Added(entry=index_files.list_segment(index, settings, entry), finished=finished)
+
+
+def _check_place(index: str) -> None:
+    """Raises UserError for a folder with other things in it."""
+    names = storage.list_names(index)
+    if names and not {index_files.GENERATIONS, index_files.SEGMENTS} & set(names):
+        raise UserError("this folder holds other things", where=index, mend="use a new folder for the index")
+
+
+def _segment_stage(
+    index: str, generation: Generation | None, dataset: str, given: dict[str, Any], seed: int | None
+) -> SegmentStage:
+    """The stage by what was given, and else by what the index has."""
+    made_by = {}
+    if generation is not None:
+        made_by = {name: generation.settings[name] for name in SegmentSettings.model_fields if name != "dataset"}
+        seed = generation.settings["seed"] if seed is None else seed
+    values = made_by | given | {"dataset": dataset}
+    for name in ("method", "normalise"):  # their order says nothing, and is part of the plan
+        if name in values:
+            values[name] = sorted(set(values[name]))
+    return SegmentStage(SegmentSettings(**values), seed=seed or 0)
+
+
+def _segment_folder(index: str, generation: Generation | None, made_of: dict[str, Any]) -> str:
+    """Where a segment is made: where it was begun before, else a name that was never listed.
+
+    Names are not used again: a retraction may be removing a folder while the same dataset is added anew.
+    """
+    fingerprint = xxhash.xxh3_64_hexdigest(state.to_json(made_of | {"version": SegmentStage.version}))
+    for name in index_files.unlisted_folders(index, generation):
+        if name.endswith(f"-{fingerprint}"):
+            return name
+    number = generation.next_segment if generation else 0
+    return f"{index_files.SEGMENTS}/{number:05d}-{fingerprint}"
+
+
+def retract_dataset(index: str, dataset: str) -> SegmentEntry | None:
+    """Takes a dataset out of an index; None when what was there is an add that did not come to its end.
+
+    Args:
+        dataset: where it lies, or where it lay when it was added.
+    """
+    generation = index_files.read_generation(index)
+    path = storage.absolute(dataset)
+    manifest = ""
+    if storage.exists(storage.join(path, state.MANIFEST)):
+        manifest = folder_identities([path], str)[path]["manifest"]
+    unfinished = [name for name, begun in unfinished_segments(index, generation) if begun == path]
+    for name in unfinished:
+        _remove_unfinished(storage.join(index, name))
+    known = generation is not None and any(
+        entry.dataset == path or entry.manifest == manifest for entry in generation.segments
+    )
+    if unfinished and not known:
+        return None
+    return index_files.retract_dataset(index, path, manifest)
+
+
+def unfinished_segments(index: str, generation: Generation | None) -> list[tuple[str, str]]:
+    """(folder below the index, dataset) of each add that is at work or was killed; "" where its plan is not there."""
+    found = []
+    for name in index_files.unlisted_folders(index, generation):
+        plan = storage.join(index, name, state.STATE, "plan.json")
+        dataset = state.read_json(plan)["settings"]["dataset"] if storage.exists(plan) else ""
+        found.append((name, dataset))
+    return found
+
+
+def _remove_unfinished(folder: str) -> None:
+    """Removes what a killed add has left. Raises UserError while somebody works there."""
+    with FolderLock(folder):
+        storage.remove(folder)
+
+
+def retract_ids(index: str, ids: Sequence[str], dataset: str | None = None) -> tuple[int, int]:
+    """Takes single documents out of an index: (documents that were in it until now, ids that nobody has).
+
+    Args:
+        ids: held in memory.
+        dataset: look only there.
+
+    Reads all ids of the segments concerned, a part at a time.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from dataproc.dedup.index_segment import Segment
+
+    generation = index_files.require_generation(index)
+    path = None if dataset is None else storage.absolute(dataset)
+    chosen = [entry for entry in generation.segments if path in (None, entry.dataset)]
+    if not chosen:
+        raise UserError("this dataset is not in the index", dataset or "", f"see `corpusmill index show {index}`")
+    wanted = pa.array(list(dict.fromkeys(ids)), pa.string())
+    rows: dict[int, np.ndarray] = {}
+    seen: set[str] = set()
+    for entry in chosen:
+        segment = Segment(storage.join(index, entry.folder))
+        found = segment.find_ids(wanted)
+        if len(found):
+            rows[entry.number] = found
+            seen.update(segment.take_ids(found).to_pylist())
+    return index_files.retract_rows(index, rows), len(wanted) - len(seen)

@@ -1,0 +1,109 @@
+"""The workers' side of ingest: pieces of raw files to parts of documents."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from dataproc.datasets import PartWriter, write_table
+from dataproc.documents import SCHEMA
+from dataproc.readers.archives.html import read_html
+from dataproc.readers.archives.warc import read_warc
+from dataproc.readers.arrow_ipc import read_arrow
+from dataproc.readers.batches import Report
+from dataproc.readers.csv_files import read_csv
+from dataproc.readers.json_objects import read_json
+from dataproc.readers.jsonl import read_jsonl
+from dataproc.readers.normalisation import Normalisation
+from dataproc.readers.parquet import read_parquet
+from dataproc.readers.pieces import Fields, Piece
+from dataproc.readers.python_metadata import read_metadata
+from dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
+from dataproc.readers.text import read_files
+from dataproc.repositories.reading import RepositorySettings
+from pipelines.engine.outputs import write_quarantine
+from pipelines.engine.worker import TaskContext
+
+PieceReader = Callable[[Piece, Fields, Report], Iterator[pa.RecordBatch]]
+GroupReader = Callable[[Iterable[Piece], Fields, Report], Iterator[pa.RecordBatch]]
+
+BY_PIECE: Mapping[str, PieceReader] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "warc": read_warc,
+    "repository": read_repositories,
+}
+BY_GROUP: Mapping[str, GroupReader] = {"text": read_files, "html": read_html, "python-metadata": read_metadata}
+SUMMARISED = "repositories"
+
+
+def ingest_pieces(task: TaskContext) -> dict[str, Any]:
+    """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `quarantine/`."""
+    arguments = task.arguments
+    fields = Fields(**arguments["fields"])
+    normalisation = Normalisation(**arguments.get("normalisation", {}))
+    normalisation.check()
+    kept, changed, summaries = 0, Counter[str](), list[dict[str, Any]]()
+    with PartWriter(task.folder, task.id, SCHEMA, part_bytes=arguments["part_bytes"]) as writer:
+        for batch, place in _read(task, [Piece(**piece) for piece in arguments["pieces"]], fields, summaries):
+            for normalised, counts in task.guard.each(batch, lambda held: normalisation.apply(_checked(held)), place):
+                changed.update(counts)
+                writer.write(normalised)
+                kept += normalised.num_rows
+    quarantined = task.guard.quarantined
+    return {
+        "documents_in": kept + quarantined,
+        "kept": kept,
+        "quarantined": quarantined,
+        "normalised": dict(changed),
+        "repositories": dict(_added(summaries)),
+        "parts": writer.parts,
+        "files": write_quarantine(task) + _write_summaries(task, summaries),
+    }
+
+
+def _read(
+    task: TaskContext, pieces: list[Piece], fields: Fields, summaries: list[dict[str, Any]]
+) -> Iterator[tuple[pa.RecordBatch, str]]:
+    format, guard = task.arguments["format"], task.guard
+    entered = (piece for piece in pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
+    if format in BY_GROUP:
+        for batch in BY_GROUP[format](entered, fields, guard.quarantine):
+            yield batch, "a group of files"
+        return
+    for piece in entered:
+        if format == "repository":
+            settings = RepositorySettings(**task.arguments["repository"])
+            normalisation = Normalisation(**task.arguments["normalisation"])  # of each file, before they are joined
+            batches = read_repositories(piece, fields, guard.quarantine, settings, summaries.append, normalisation)
+        else:
+            batches = BY_PIECE[format](piece, fields, guard.quarantine)
+        for batch in batches:
+            yield batch, piece.path
+            guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is then put down to
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, once Arrow has checked every value of it (UTF-8 included)."""
+    batch.validate(full=True)
+    return batch
+
+
+def _added(summaries: list[dict[str, Any]]) -> Counter[str]:
+    """The numbers of all repositories of a task together, and how many they are."""
+    total = Counter(repositories=len(summaries)) if summaries else Counter[str]()
+    for summary in summaries:
+        total.update({name: value for name, value in summary.items() if isinstance(value, int)})
+    return total
+
+
+def _write_summaries(task: TaskContext, summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What became of each repository of a task, beside its parts."""
+    if not summaries:
+        return []
+    name = f"{SUMMARISED}/{task.id}.parquet"
+    return [{"path": name} | write_table(task.path(name), pa.Table.from_pylist(summaries, SUMMARY_SCHEMA))]

@@ -1,0 +1,210 @@
+"""Mixture: a dataset in which sources, languages and kinds have the weights that are asked for.
+
+    sizes    part → the bytes or tokens of its documents, by group, with the keys by which they are drawn
+    draw     one task: the key below which documents of a group are drawn, so that its target is met
+    write    part and copy → the documents that are there so often; `dropped/` beside the first
+
+The plan (`dataproc/mixture/planning.py` says what it means) is made between `sizes` and `draw`, so a limit that cannot
+be kept ends the run before anything is written; names in weights are looked up before anything is read. `--dry-run`
+prints the plan: it goes over the texts for that, in one process, and writes nothing. The manifest holds it as
+`facts.plan`.
+
+Copies. The second copy of a document has the id `<id>~2`, and so on (with more tildes where ids of the input end so
+already), and the column `copy` tells its number; ids stay unique, and what else a document has is the same. First
+copies come first in the dataset, then all second ones, so that no document stands beside its own copy. Mix after
+`dedup`, `spans` and `decontaminate`: they would take copies out again. What goes to our own trainer need not be copied
+at all, see `dataproc/mixture/planning.py`.
+
+The law: documents in = kept + dropped, where kept counts documents, and `copies` the rows beyond the first ones.
+`dropped/` names every document that is in no copy.
+
+Memory: 40 bytes a document of a part; a 4,096th of that for all documents in `draw`; two row groups. Parts with
+documents to be repeated are read once for each copy.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ByteSize, Field
+
+from dataproc.errors import UserError
+from dataproc.mixture.planning import Group, Planned, plan_mixture
+from dataproc.mixture.settings import LEVELS, Mixture, check_names
+from pipelines.datasets import folder_identities, list_parts, listed, tokenizer_identity
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.task import Task
+
+TASKS = "pipelines.stages.mixture.work"
+BYTES_PER_TOKEN = 4.0
+
+
+class MixtureSettings(StageSettings):
+    """Settings of `corpusmill mixture`."""
+
+    datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
+    by: tuple[Literal["source", "language", "kind"], ...] = Field(
+        default=("source",), description="what groups are made by, from the top: shares of the later within the earlier"
+    )
+    source_weights: dict[str, float] = Field(
+        default={}, description="shares by source, relative to each other; * is all that are not named"
+    )
+    language_weights: dict[str, float] = Field(default={}, description="the same by language; und is an unknown one")
+    kind_weights: dict[str, float] = Field(default={}, description="the same by kind")
+    temperature: float = Field(
+        default=1.0, description="where there are no weights: 1 keeps natural shares, a larger one evens them out", gt=0
+    )
+    unit: Literal["bytes", "tokens"] = Field(default="bytes", description="what is weighed and limited")
+    total: ByteSize | None = Field(default=None, description="bytes or tokens in all; left out: what there is")
+    repeats: float = Field(default=4.0, description="how often a document may be there at most", gt=0)
+    group_repeats: dict[str, float] = Field(default={}, description="the same for a group, as web/zh=2")
+    caps: dict[str, ByteSize] = Field(default={}, description="most bytes or tokens of a group or node, as web=10GB")
+    short: Literal["refuse", "scale", "redistribute"] = Field(
+        default="refuse",
+        description="where a limit is below what weights ask for: stop, less of all, more of the others",
+    )
+    tokenizer: str | None = Field(default=None, description="tokens: count them by this tokenizer")
+    bytes_per_token: dict[str, float] = Field(
+        default={}, description=f"tokens without a tokenizer: estimate, by language; * is the rest, {BYTES_PER_TOKEN:g}"
+    )
+
+
+class MixtureStage(Stage):
+    """Documents to documents in other proportions, some repeated, some dropped."""
+
+    name = "mixture"
+    Settings = MixtureSettings
+    settings: MixtureSettings
+
+    def asked(self) -> Mixture:
+        """The settings as a mixture. Raises UserError for what is wrong whatever the data are."""
+        settings = self.settings
+        return Mixture(
+            by=settings.by,
+            weights={level: getattr(settings, f"{level}_weights") for level in LEVELS},
+            temperature=settings.temperature,
+            total=None if settings.total is None else int(settings.total),
+            repeats=settings.repeats,
+            group_repeats=settings.group_repeats,
+            caps={name: int(cap) for name, cap in settings.caps.items()},
+            short=settings.short,
+        )
+
+    def check(self) -> None:
+        settings = self.settings
+        self.asked()
+        if settings.unit == "bytes" and (settings.tokenizer or settings.bytes_per_token):
+            where = "tokenizer" if settings.tokenizer else "bytes_per_token"
+            raise UserError("this is for tokens, and bytes are weighed", where, "make unit tokens, or leave it out")
+        if settings.tokenizer and settings.bytes_per_token:
+            raise UserError("tokens are counted by the tokenizer", "bytes_per_token", "leave one of the two out")
+        for language, ratio in settings.bytes_per_token.items():
+            if not ratio > 0:
+                raise UserError(f"{ratio} bytes a token of '{language}'", "bytes_per_token", "give a number above 0")
+
+    def check_inputs(self, folder: str) -> None:
+        from dataproc.datasets import read_batches
+        from dataproc.mixture.draws import group_rows
+
+        keys = set()
+        for part in list_parts(self.settings.datasets, self.resolve):
+            for batch in read_batches(part.path, list(self.settings.by)):
+                keys.update(group_rows(batch, self.settings.by)[0])
+        check_names(sorted(keys), self.asked())
+
+    def inputs(self) -> dict[str, Any]:
+        identities = folder_identities(self.settings.datasets, self.resolve)
+        if self.settings.tokenizer:
+            identities |= tokenizer_identity(self.settings.tokenizer, self.resolve)
+        return identities
+
+    def measuring(self) -> dict[str, Any]:
+        """What `sizes` is told besides the part."""
+        settings = self.settings
+        return {
+            "by": list(settings.by),
+            "seed": self.seed,
+            "unit": settings.unit,
+            "tokenizer": self.resolve(settings.tokenizer) if settings.tokenizer else None,
+            "bytes_per_token": {"*": BYTES_PER_TOKEN, **settings.bytes_per_token},
+        }
+
+    def planned(self, groups: Sequence[Sequence[Any]]) -> list[Planned]:
+        """The plan for groups as `sizes` tells them: [key, documents, size] each."""
+        return plan_mixture([Group(tuple(key), documents, size) for key, documents, size in groups], self.asked())
+
+    def phases(self) -> list[PhasePlan]:
+        parts = list_parts(self.settings.datasets, self.resolve)
+        text = sum(part.arrow_bytes for part in parts)
+        return [
+            PhasePlan(name="sizes", tasks=len(parts), bytes=text),
+            PhasePlan(name="draw", tasks=1, bytes=0),
+            PhasePlan(name="write", tasks=len(parts), bytes=text),
+        ]
+
+    def run(self, run: StageRun) -> Summary:
+        parts = list_parts(self.settings.datasets, self.resolve)
+        measured = run.map(
+            "sizes",
+            [
+                Task(
+                    id=part.task_id,
+                    function=f"{TASKS}:measure_part",
+                    arguments={"path": part.path, **self.measuring()},
+                    bytes=part.arrow_bytes,
+                )
+                for part in parts
+            ],
+        )
+        planned = self.planned([group for result in measured for group in result["groups"]])
+        marker = "~" * (1 + max((result["tildes"] for result in measured), default=0))
+        arguments = {
+            "plan": [[list(each.group.key), each.copies, each.drawn] for each in planned],
+            "parts": [
+                [part.task_id, [key for key, _, _ in result["groups"]]]
+                for part, result in zip(parts, measured, strict=True)
+            ],
+            "marker": marker,
+        }
+        (found,) = run.map("draw", [Task(id="draw", function=f"{TASKS}:draw_documents", arguments=arguments)])
+        drawn = found["drawn"]
+        most = {
+            each.group.key: each.copies + (documents > 0) for each, (documents, _) in zip(planned, drawn, strict=True)
+        }
+        tasks: list[Task] = []
+        for copy in range(1, max([1, *most.values()]) + 1):
+            for part, result in zip(parts, measured, strict=True):
+                if copy == 1 or any(most[tuple(key)] >= copy for key, _, _ in result["groups"]):
+                    arguments = {"path": part.path, "copy": copy, "by": list(self.settings.by), "seed": self.seed}
+                    name, size = f"part-{len(tasks):05d}", part.arrow_bytes
+                    tasks.append(Task(id=name, function=f"{TASKS}:write_part", arguments=arguments, bytes=size))
+        written = run.map("write", tasks)
+        told = [_told(each, *once_more) for each, once_more in zip(planned, drawn, strict=True)]
+        counts = add_counts(written, ["documents_in", "kept", "dropped", "quarantined", "copies"])
+        for name, expected in (("kept", "kept_documents"), ("dropped", "dropped_documents")):
+            if counts[name] != sum(each[expected] for each in told):
+                raise RuntimeError(f"{counts[name]} documents {name}, and the plan says otherwise: {told}")
+        return Summary(
+            counts=counts,
+            parts=listed(written, "parts"),
+            files=listed(written, "files"),
+            facts={
+                "unit": self.settings.unit,
+                "marker": marker,
+                "total": sum(each["size"] for each in told),
+                "plan": told,
+            },
+        )
+
+
+def _told(each: Planned, drawn_documents: int, drawn_size: int) -> dict[str, Any]:
+    """A group's line in the manifest: the plan, and what came of it to the document."""
+    documents = each.group.documents
+    kept = documents if each.copies else drawn_documents
+    values: Mapping[str, Any] = each.to_values()
+    return {
+        **values,
+        "size": each.copies * each.group.size + drawn_size,
+        "rows": each.copies * documents + drawn_documents,
+        "kept_documents": kept,
+        "dropped_documents": documents - kept,
+    }

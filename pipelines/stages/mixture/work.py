@@ -1,0 +1,207 @@
+"""The workers' side of mixtures: sizes and keys of a part's documents, the draw, and the copies that are written."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc import storage
+from dataproc.datasets import PartWriter, open_part, read_batches
+from dataproc.dedup.shuffle import read_partition, write_partitions
+from dataproc.mixture.draws import copies_of, draw_threshold, group_rows
+from dataproc.mixture.settings import UNKNOWN, Key
+from dataproc.randomness import random_keys
+from pipelines.engine.outputs import below
+from pipelines.engine.worker import TaskContext
+
+PURPOSE = "mixture"
+SIZES = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("reached", pa.int64(), nullable=False)])
+"""Documents of a group, by rising keys: the sizes of the part's documents of the group up to and with each."""
+
+COPY = pa.field("copy", pa.int32(), nullable=False)
+DROPPED = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("bytes", pa.int64(), nullable=False),
+    ]
+)
+"""A document that is in no copy."""
+
+COUNTED_SUFFIX = r"(?P<tildes>~+)[0-9]+$"
+NEVER_FULL = 1 << 62
+
+Sizer = Callable[[pa.RecordBatch], np.ndarray]
+
+
+def sizer(told: Mapping[str, Any]) -> Sizer:
+    """Gives the size of each document of a batch, int64: bytes, tokens, or bytes over those of a token."""
+    if told["unit"] == "bytes":
+        return _bytes
+    if told["tokenizer"]:
+        return partial(_tokens, folder=told["tokenizer"])
+    return partial(_estimated_tokens, ratios=told["bytes_per_token"])
+
+
+def _bytes(batch: pa.RecordBatch) -> np.ndarray:
+    return pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+@cache
+def _tokenizer(folder: str) -> Any:
+    from tokenizer.encoder import Tokenizer
+
+    return Tokenizer.load(folder)
+
+
+def _tokens(batch: pa.RecordBatch, folder: str) -> np.ndarray:
+    return np.diff(_tokenizer(folder).encode(batch.column("text")).offsets.to_numpy()).astype(np.int64)
+
+
+def _estimated_tokens(batch: pa.RecordBatch, ratios: Mapping[str, float]) -> np.ndarray:
+    """Bytes over the bytes a token of the language, rounded up, so that no text is free."""
+    languages = pc.fill_null(batch.column("language"), UNKNOWN).dictionary_encode()
+    by_language = [ratios.get(name, ratios["*"]) for name in languages.dictionary.to_pylist()]
+    ratio = np.array([*by_language, 1.0])[languages.indices.to_numpy(zero_copy_only=False)]
+    return np.ceil(_bytes(batch) / ratio).astype(np.int64)
+
+
+def group_sizes(
+    path: str, told: Mapping[str, Any]
+) -> Iterator[tuple[pa.RecordBatch, list[Key], np.ndarray, np.ndarray]]:
+    """(batch, keys of its groups, group of each document, size of each document) of a part, batch by batch."""
+    size_of = sizer(told)
+    for batch in read_batches(path, ["id", "text", *dict.fromkeys(["language", *told["by"]])]):
+        keys, groups = group_rows(batch, told["by"])
+        yield batch, keys, groups, size_of(batch)
+
+
+def sum_groups(path: str, told: Mapping[str, Any]) -> list[tuple[Key, int, int]]:
+    """(key, documents, size) of a part's groups: the plan's input without a run, for `--dry-run`."""
+    totals: dict[Key, tuple[int, int]] = {}
+    for _, keys, groups, sizes in group_sizes(path, told):
+        documents, held = np.bincount(groups, minlength=len(keys)), np.zeros(len(keys), np.int64)
+        np.add.at(held, groups, sizes)
+        for place, key in enumerate(keys):
+            before = totals.get(key, (0, 0))
+            totals[key] = before[0] + int(documents[place]), before[1] + int(held[place])
+    return [(key, *totals[key]) for key in sorted(totals)]
+
+
+def measure_part(task: TaskContext) -> dict[str, Any]:
+    """Phase `sizes`: what each document holds and the key it is drawn by, a batch of the file for each group."""
+    told = task.arguments
+    numbers: dict[Key, int] = {}
+    columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    tildes = text_bytes = 0
+    for batch, keys, groups, sizes in group_sizes(told["path"], told):
+        known = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+        columns.append((known[groups], random_keys(told["seed"], PURPOSE, batch.column("id")), sizes))
+        tildes = max(tildes, _longest_run(batch.column("id")))
+        text_bytes += int(_bytes(batch).sum())
+    empty = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    group, key, size = (np.concatenate(column) for column in zip(empty, *columns, strict=True))
+    order = np.lexsort((key, group))
+    group, key, size = group[order], key[order], size[order]
+    bounds = np.searchsorted(group, np.arange(len(numbers) + 1))
+    batches, groups_told = [], []
+    for name, number in numbers.items():
+        here = slice(bounds[number], bounds[number + 1])
+        reached = np.cumsum(size[here])
+        batches.append(pa.RecordBatch.from_arrays([pa.array(key[here]), pa.array(reached)], schema=SIZES))
+        groups_told.append([list(name), len(reached), int(reached[-1])])
+    nothing = pa.RecordBatch.from_pylist([], schema=SIZES)
+    write_partitions(task.work_path("sizes", f"{task.id}.arrow"), batches or [nothing])
+    return {"documents_in": len(key), "groups": groups_told, "tildes": tildes, "text_bytes": text_bytes}
+
+
+def _longest_run(ids: pa.Array) -> int:
+    """The most tildes before the digits at the end of an id."""
+    runs = pc.struct_field(pc.extract_regex(ids, COUNTED_SUFFIX), "tildes")
+    return int(pc.max(pc.utf8_length(runs)).as_py() or 0)
+
+
+def draw_documents(task: TaskContext) -> dict[str, Any]:
+    """Phase `draw`: each group's threshold, written for the writers; what is drawn, as in the plan."""
+    places: dict[Key, list[tuple[str, int]]] = {}
+    for name, keys in task.arguments["parts"]:
+        for number, key in enumerate(keys):
+            places.setdefault(tuple(key), []).append((task.work_path("sizes", f"{name}.arrow"), number))
+    groups, drawn = [], []
+    for key, copies, target in task.arguments["plan"]:
+        threshold, documents, size = 0, 0, 0
+        if target:
+            threshold, documents, size = draw_threshold(partial(_runs, places[tuple(key)]), target)
+        groups.append([key, copies, str(threshold)])  # past 64 bits JSON's readers disagree
+        drawn.append([documents, size])
+    told = {"marker": task.arguments["marker"], "groups": groups}
+    storage.commit_bytes(task.work_path("copies.json"), orjson.dumps(told))
+    return {"drawn": drawn}
+
+
+def _runs(places: list[tuple[str, int]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for path, number in places:
+        batch = read_partition(path, number)
+        yield batch.column("key").to_numpy(), batch.column("reached").to_numpy()
+
+
+def write_part(task: TaskContext) -> dict[str, Any]:
+    """Phase `write`: a part's documents that are there `copy` times or more; with the first, those that never are."""
+    path, copy = task.arguments["path"], task.arguments["copy"]
+    told = orjson.loads(storage.read_bytes(task.work_path("copies.json")))
+    copies = {tuple(key): (number, int(threshold)) for key, number, threshold in told["groups"]}
+    with open_part(path) as file:
+        schema = file.schema_arrow.remove_metadata()
+    at = schema.get_field_index(COPY.name)
+    schema = schema.append(COPY) if at < 0 else schema.set(at, COPY)
+    came = kept = 0
+    first = copy == 1
+    with ExitStack() as stack:
+        writer = stack.enter_context(PartWriter(task.folder, task.id, schema, part_bytes=NEVER_FULL))
+        dropped = PartWriter(task.path("dropped"), task.id, DROPPED, part_bytes=NEVER_FULL)
+        if first:
+            stack.enter_context(dropped)
+        for batch in read_batches(path):
+            keys, groups = group_rows(batch, task.arguments["by"])
+            drawn_by = random_keys(task.arguments["seed"], PURPOSE, batch.column("id"))
+            numbers = np.array([copies[key][0] for key in keys], np.int64)
+            times = copies_of(groups, drawn_by, numbers, [copies[key][1] for key in keys])
+            taken = _numbered(batch.filter(pa.array(times >= copy)), copy, told["marker"])
+            writer.write(taken)
+            came += batch.num_rows
+            kept += taken.num_rows
+            if first:
+                dropped.write(_named(batch.filter(pa.array(times == 0))))
+    return {
+        "documents_in": came if first else 0,
+        "kept": kept if first else 0,
+        "dropped": came - kept if first else 0,
+        "copies": 0 if first else kept,
+        "parts": writer.parts,
+        "files": below("dropped", dropped.parts),
+    }
+
+
+def _numbered(batch: pa.RecordBatch, copy: int, marker: str) -> pa.RecordBatch:
+    """The rows with the number of the copy, and from the second on with ids of their own."""
+    if copy > 1:
+        at = batch.schema.get_field_index("id")
+        ids = pc.binary_join_element_wise(batch.column("id"), pa.scalar(f"{marker}{copy}"), "")
+        batch = batch.set_column(at, batch.schema.field(at), ids)
+    number = pa.array(np.full(batch.num_rows, copy, np.int32))
+    at = batch.schema.get_field_index(COPY.name)
+    return batch.append_column(COPY, number) if at < 0 else batch.set_column(at, COPY, number)
+
+
+def _named(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = [batch.column(name) for name in ("id", "source", "kind", "language")]
+    return pa.RecordBatch.from_arrays(
+        [*columns, pc.binary_length(batch.column("text")).cast(pa.int64())], schema=DROPPED
+    )

@@ -1,0 +1,1 @@
+"""Documents to token shards: plan, encoding, packing and gathering."""

@@ -1,0 +1,1 @@
+"""The work of packing: documents to tokens, tokens to sequences, sequences to shards."""

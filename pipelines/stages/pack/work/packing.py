@@ -1,0 +1,104 @@
+"""The workers' side of packing: parts of documents to sequences in one pass over the text, group by group."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.datasets import read_batches
+from dataproc.sequences.packing import Placement, pack, report
+from pipelines.engine.outputs import write_quarantine
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.pack.work.encoding import COLUMNS, encode_documents
+from pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
+
+UNKNOWN = "unknown"
+COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")
+
+
+def pack_documents(task: TaskContext) -> dict[str, Any]:
+    """Encodes and packs a group of parts into full shards, and a tail of each group of documents."""
+    settings = task.arguments
+    work = partial(encode_documents, settings=settings)
+    encoded = [
+        piece
+        for path in settings["paths"]
+        for batch in read_batches(path, list(COLUMNS))
+        for piece in task.guard.each(batch, work, path)
+    ]
+    result: dict[str, Any] = {
+        "documents_in": sum(each.table.num_rows for each in encoded) + task.guard.quarantined,
+        "kept": sum(each.table.num_rows for each in encoded),
+        "quarantined": task.guard.quarantined,
+        "fim_documents": sum(int(pc.sum(each.table.column("fim")).as_py() or 0) for each in encoded),
+        "boundary_splits": sum(each.boundary_splits for each in encoded),
+        "text_bytes": sum(each.text_bytes for each in encoded),
+        "parts": [],
+        "tails": [],
+        "files": write_quarantine(task),
+    }
+    if not encoded:
+        return result
+    documents = TokenisedDocuments.join([(each.table, each.tokens) for each in encoded])
+    counts: Counter[str] = Counter()
+    for group, held_back, rows in _groups(documents, settings):
+        placement = pack(documents.lengths, settings["sequence_length"], settings["packing"], rows)
+        write_group(task, documents, placement, group, held_back, result)
+        counts.update(_counted(placement, held_back))
+        if not held_back:
+            plain = report(pack(documents.lengths, settings["sequence_length"], "concat", rows))
+            counts.update({f"concat_{name}": getattr(plain, name) for name in COSTS})
+    return result | counts | {"tokens_by": _tokens_by(documents)}
+
+
+def _groups(documents: TokenisedDocuments, settings: Mapping[str, Any]) -> Iterator[tuple[str, bool, np.ndarray]]:
+    """(name, whether held back, rows) of every group that has documents; held-back documents are one group."""
+    held_back = documents.table["held_back"].to_numpy()
+    names = group_names(documents.table, documents.lengths, settings["group_by"], settings["length_buckets"])
+    rows = np.flatnonzero(~held_back)
+    found = names.take(pa.array(rows)).dictionary_encode()
+    code = found.indices.to_numpy()
+    for number in np.argsort(np.array(found.dictionary.to_pylist(), object)):
+        yield found.dictionary[int(number)].as_py(), False, rows[code == number]
+    if held_back.any():
+        yield "", True, np.flatnonzero(held_back)
+
+
+def group_names(table: pa.Table, lengths: np.ndarray, group_by: str, buckets: Sequence[int]) -> pa.Array:
+    """The group of each document, string (N,): "" where all are one, "web", "0-4096", or "web:4097-32768".
+
+    Args:
+        table: documents with the column that `group_by` names, if it is not "none".
+        lengths: tokens of each document, int64 (N,).
+        buckets: rising bounds of length in tokens; a document belongs to the first that it does not exceed.
+    """
+    if group_by == "none":
+        names = pa.array([""] * table.num_rows, pa.string())
+    else:
+        names = pc.fill_null(table[group_by].combine_chunks().cast(pa.string()), UNKNOWN)
+    if not buckets:
+        return names
+    lows = [0, *(bound + 1 for bound in buckets)]
+    labels = [f"{low}-{high}" for low, high in zip(lows, [*buckets, ""], strict=True)]
+    bucket = pa.array(labels).take(pa.array(np.searchsorted(np.array(buckets), lengths, side="left")))
+    return bucket if group_by == "none" else pc.binary_join_element_wise(names, bucket, ":")
+
+
+def _counted(placement: Placement, held_back: bool) -> dict[str, int]:
+    measured = report(placement)
+    if held_back:
+        return {"validation_sequences": measured.sequences, "validation_documents": measured.documents}
+    return {key: int(getattr(measured, key)) for key in ("sequences", "tokens", "padding", *COSTS)}
+
+
+def _tokens_by(documents: TokenisedDocuments) -> dict[str, dict[str, int]]:
+    counted = documents.table.append_column("tokens", pa.array(documents.lengths))
+    found = {}
+    for column in ("source", "kind", "language"):
+        sums = counted.group_by(column).aggregate([("tokens", "sum")])
+        found[column] = {row[column] or UNKNOWN: int(row["tokens_sum"]) for row in sums.to_pylist()}
+    return found

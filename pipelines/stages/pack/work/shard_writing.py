@@ -1,0 +1,124 @@
+"""Packed documents to shards of equal size: full ones at once, what is left of each group as a tail to join later.
+
+A task writes as many full shards as its documents give. What is left (less than a shard) is its tail, an intermediate
+file; a second phase joins the tails of all tasks into full shards, so that all shards of a group hold the same number
+of sequences but its last one. Only tails are written twice. Packing and import both write this way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataproc.datasets import write_table
+from dataproc.sequences.packing import Placement, fill
+from dataproc.sequences.shards import ShardHeader, batch_tokens, open_shard, segment_column, shard_name, write_shard
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.pack.work.encoding import load_encoder, shard_header
+
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class TokenisedDocuments:
+    """The documents of a task: columns `id`, `source`, `fim` and others, and their tokens in batches.
+
+    Tokens are never joined into one array: sequences are filled from the batches, a shard at a time.
+    """
+
+    table: pa.Table
+    tokens: list[pa.LargeListArray]
+    lengths: np.ndarray
+
+    @classmethod
+    def join(cls, batches: Sequence[tuple[pa.RecordBatch, pa.LargeListArray]]) -> "TokenisedDocuments":
+        """(columns, tokens) of all batches of a task, numbered through."""
+        tokens = [each for _, each in batches]
+        lengths = np.concatenate([pc.list_value_length(chunk).to_numpy() for chunk in tokens])
+        return cls(pa.Table.from_batches([table for table, _ in batches]).combine_chunks(), tokens, lengths)
+
+
+def write_vocabulary(task: TaskContext) -> dict[str, Any]:
+    """`vocabulary.parquet`: the bytes of every id, so that shards can be read without the tokenizer."""
+    tokenizer = load_encoder(task.arguments["tokenizer"]).tokenizer
+    numbers = np.arange(tokenizer.vocab_size, dtype=np.int32)
+    special = np.isin(numbers, list(tokenizer.special.ids.values()))
+    spelled = tokenizer.spellings.fill_null(b"").cast(pa.binary())  # an id that there is not spells nothing
+    table = pa.table({"id": pa.array(numbers), "bytes": spelled, "special": pa.array(special)})
+    entry = {"path": "vocabulary.parquet"} | write_table(task.path("vocabulary.parquet"), table)
+    return {"files": [entry], "fingerprint": tokenizer.fingerprint}
+
+
+def write_group(
+    task: TaskContext,
+    documents: TokenisedDocuments,
+    placement: Placement,
+    group: str,
+    held_back: bool,
+    result: dict[str, Any],
+) -> None:
+    """Writes full shards and the tail of a group, and notes them in the result's `parts` and `tails`.
+
+    Held-back sequences are all tail: a task has few of them.
+    """
+    header, rows = shard_header(task.arguments, group), task.arguments["shard_sequences"]
+    full = 0 if held_back else placement.sequences // rows
+    for number in range(full):
+        name = shard_name(task.arguments["number"], len(result["parts"]))
+        first, last = number * rows, (number + 1) * rows
+        result["parts"].append(_write(task.path(name), name, header, documents, placement, first, last))
+    if (first := full * rows) < placement.sequences:
+        name = f"{task.id}-{len(result['tails']):03d}.arrow"
+        plain = replace(header, storage="plain")
+        entry = _write(task.work_path("tails", name), name, plain, documents, placement, first, placement.sequences)
+        result["tails"].append({"path": name, "rows": entry["rows"], "group": group, "held_back": held_back})
+
+
+def _write(
+    path: str,
+    name: str,
+    header: ShardHeader,
+    documents: TokenisedDocuments,
+    placement: Placement,
+    first: int,
+    last: int,
+) -> dict[str, Any]:
+    """Writes the sequences from `first` up to `last` as one shard; gives its entry."""
+    bounds = placement.bounds[first : last + 1]
+    chosen = slice(bounds[0], bounds[-1])
+    rows = pa.array(placement.document[chosen])
+    segments = segment_column(
+        bounds - bounds[0],
+        documents.table["id"].combine_chunks().take(rows),
+        documents.table["source"].combine_chunks().take(rows),
+        placement.start[chosen],
+        placement.length[chosen],
+        documents.table["fim"].combine_chunks().take(rows).to_numpy(zero_copy_only=False),
+    )
+    tokens = fill(placement, documents.tokens, header.special.pad, first, last)
+    size, digest = write_shard(path, header, tokens, segments)
+    used = int(placement.length[chosen].sum(dtype=np.int64))
+    entry = {"path": name, "rows": last - first, "bytes": size, "digest": digest}
+    return entry | {"tokens": used, "group": header.group}
+
+
+def gather_shard(task: TaskContext) -> dict[str, Any]:
+    """Joins rows of tails into one shard. Memory: the shard."""
+    settings = task.arguments
+    header = shard_header(settings, settings["group"])
+    tokens, segments = [], []
+    for piece in settings["pieces"]:
+        found, table = open_shard(task.work_path("tails", piece["path"]))
+        for batch in table.slice(piece["first"], piece["last"] - piece["first"]).to_batches():
+            tokens.append(batch_tokens(found, batch))
+            segments.append(batch.column("segments"))
+    joined = pa.concat_arrays(segments)
+    name = shard_name(settings["number"])
+    name = f"{VALIDATION}/{name}" if settings["held_back"] else name
+    size, digest = write_shard(task.path(name), header, np.concatenate(tokens), joined)
+    entry = {"path": name, "rows": len(joined), "bytes": size, "digest": digest}
+    used = int(pc.sum(joined.flatten().field("length")).as_py())
+    return {"entry": entry | {"tokens": used, "group": header.group}}

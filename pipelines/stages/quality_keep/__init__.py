@@ -1,0 +1,1 @@
+"""Keep documents by a quality score: plan, ranking and work."""

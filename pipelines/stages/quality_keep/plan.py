@@ -1,0 +1,136 @@
+"""Keep documents by a score: above a threshold, the best share of them, or by a draw that favours the better ones.
+
+    rank-…    only for the best share or number: where it ends, exactly, in each group
+    keep      part → kept documents, `rejected/`, and `ledger/` with the score and what it was held against
+
+Parts keep their numbers. Whether a document is kept depends on its score, its id, the seed, and for the best share on
+the other documents' scores; never on parts or workers. Ties at the end of the best share are broken by a draw. With
+`by`, shares, numbers and thresholds are of each group by itself. Memory of a worker: two row groups.
+"""
+
+import math
+from fractions import Fraction
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dataproc.errors import UserError
+from pipelines.datasets import folder_identities, list_parts, listed
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from pipelines.engine.task import Task
+from pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
+
+WAYS = ("threshold", "top_share", "top_count", "pareto")
+
+
+class QualityKeepSettings(StageSettings):
+    """Settings of `corpusmill quality keep`: one of `threshold`, `top_share`, `top_count` and `pareto`."""
+
+    datasets: tuple[str, ...] = Field(description="datasets of scored documents", min_length=1)
+    column: str = Field(default="quality_score", description="the column of scores")
+    threshold: float | None = Field(default=None, description="keep documents that score so much or more")
+    thresholds: dict[str, float] = Field(default={}, description="other thresholds of groups, by --by")
+    top_share: float | None = Field(default=None, description="keep the best share of documents", gt=0, le=1)
+    top_count: int | None = Field(default=None, description="keep so many of the best documents", ge=1)
+    pareto: float | None = Field(
+        default=None,
+        description="keep documents that score above 1 minus a draw of this Pareto exponent (GPT-3: 9, Curator: 3)",
+        gt=0,
+    )
+    by: Literal["language", "source", "kind"] | None = Field(
+        default=None, description="take each group by itself; all together if left out"
+    )
+
+
+class QualityKeepStage(Stage):
+    """Scored documents to the good ones, the others, and why."""
+
+    name = "quality-keep"
+    kernels = ("quality",)
+    Settings = QualityKeepSettings
+    settings: QualityKeepSettings
+
+    def inputs(self) -> dict[str, Any]:
+        return folder_identities(self.settings.datasets, self.resolve)
+
+    def check(self) -> None:
+        given = [name for name in WAYS if getattr(self.settings, name) is not None]
+        if len(given) != 1:
+            said = f"{' and '.join(given)} are given" if given else "nothing says what to keep"
+            mend = "give one of --threshold, --top-share, --top-count and --pareto"
+            raise UserError(said, where="quality keep", mend=mend)
+        if self.settings.thresholds and (given != ["threshold"] or not self.settings.by):
+            raise UserError(
+                "thresholds of groups need groups, and a threshold for all others",
+                where="--thresholds",
+                mend="give --by and --threshold",
+            )
+
+    def check_inputs(self, folder: str) -> None:
+        list_parts(self.settings.datasets, self.resolve)
+
+    @property
+    def _is_ranked(self) -> bool:
+        return self.settings.top_share is not None or self.settings.top_count is not None
+
+    def phases(self) -> list[PhasePlan]:
+        parts = list_parts(self.settings.datasets, self.resolve)
+        ranked = [PhasePlan(name="rank", tasks=3 * len(parts), bytes=16 * sum(part.rows for part in parts))]
+        keep = PhasePlan(name="keep", tasks=len(parts), bytes=sum(part.arrow_bytes for part in parts))
+        return [*(ranked if self._is_ranked else []), keep]
+
+    def run(self, run: StageRun) -> Summary:
+        settings, parts = self.settings, list_parts(self.settings.datasets, self.resolve)
+        way = "top" if self._is_ranked else "threshold" if settings.threshold is not None else "pareto"
+        shared: dict[str, Any] = {
+            "way": way,
+            "column": settings.column,
+            "by": settings.by,
+            "seed": self.seed,
+            "threshold": settings.threshold,
+            "thresholds": settings.thresholds,
+            "pareto": settings.pareto,
+            "cutoffs": {},
+        }
+        facts: dict[str, Any] = {}
+        if self._is_ranked:
+            from dataproc.quality.ranking import score_of_key
+
+            source = {"column": settings.column, "by": settings.by, "seed": self.seed}
+            found = find_cutoffs(run, "rank", [(part, source) for part in parts], self._wanted)
+            shared["cutoffs"] = {group: list(search.cutoff) for group, search in found.items() if search.cutoff}
+            facts["cutoffs"] = {
+                group: score_of_key(cutoff[0]) if cutoff != [0, 0] else None
+                for group, cutoff in sorted(shared["cutoffs"].items())
+            }
+        tasks = [
+            Task(
+                id=part.task_id,
+                function="pipelines.stages.quality_keep.work.keeping:keep_part",
+                arguments=shared | {"path": part.path},
+                bytes=part.arrow_bytes,
+            )
+            for part in parts
+        ]
+        results = run.map("keep", tasks)
+        remove_rank_files(run, "rank")
+        counts = add_counts(results, ["documents_in", "kept", "rejected"])
+        groups: dict[str, dict[str, int]] = {}
+        for result in results:
+            for group, (documents, kept) in result["groups"].items():
+                total = groups.setdefault(group, {"documents": 0, "kept": 0})
+                total["documents"] += documents
+                total["kept"] += kept
+        facts |= {"documents_that_broke": {results[0]["rule"]: counts["rejected"]} if results else {}}
+        return Summary(
+            counts=counts,
+            parts=listed(results, "parts"),
+            files=listed(results, "files"),
+            facts=facts | ({"groups": dict(sorted(groups.items()))} if settings.by else {}),
+        )
+
+    def _wanted(self, group: str, documents: int) -> int:
+        """How many of a group are kept: a share is of exact decimals, rounded up."""
+        if self.settings.top_count is not None:
+            return min(documents, self.settings.top_count)
+        return math.ceil(Fraction(repr(self.settings.top_share)) * documents)

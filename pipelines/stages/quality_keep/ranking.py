@@ -1,0 +1,109 @@
+"""The rank at which the best documents of each group end, found by counting (`dataproc.quality.ranking`).
+
+    <name>-0    part → its documents by the first digit of their rank, by group
+    <name>-1    … by the next digit, of those that the search is on; groups with few such documents give their ranks
+    …           until every group's cutoff is known: two or three phases for a billion documents
+
+Only ids and the columns looked at are read. Memory: a part's row group of these columns, and in the driver 65,536
+counts a group and 65,536 ranks a group.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dataproc import storage
+from pipelines.datasets import PartReference
+from pipelines.engine.stage import StageRun
+from pipelines.engine.state import WORK
+from pipelines.engine.task import Task
+
+if TYPE_CHECKING:
+    from dataproc.quality.ranking import Search
+
+
+def find_cutoffs(
+    run: StageRun,
+    name: str,
+    parts: Sequence[tuple[PartReference, Mapping[str, Any]]],
+    wanted: Callable[[str, int], int],
+) -> dict[str, "Search"]:
+    """Searches that are done, by group.
+
+    Args:
+        run: of the stage that this is a part of.
+        name: of the phases.
+        parts: with what their documents are ranked by (`pipelines.stages.quality_keep.work.ranking.Source`).
+        wanted: how many documents to take of a group, by its name and how many it has.
+    """
+    from dataproc.quality.ranking import Search
+
+    searches: dict[str, Search] = {}
+    number = 0
+    while number == 0 or not all(search.is_done for search in searches.values()):
+        phase = f"{name}-{number}"
+        looked = {group: search for group, search in searches.items() if not search.is_done}
+        arguments = {
+            "first": number == 0,
+            "count": {group: list(search.prefix) for group, search in looked.items() if not search.wants_ranks},
+            "list": {group: list(search.prefix) for group, search in looked.items() if search.wants_ranks},
+        }
+        tasks = [
+            Task(
+                id=part.task_id,
+                function="pipelines.stages.quality_keep.work.ranking:rank_part",
+                arguments={"path": part.path, "source": dict(source), **arguments},
+                bytes=part.arrow_bytes,
+            )
+            for part, source in parts
+        ]
+        run.map(phase, tasks)
+        folder = run.path(WORK, phase)
+        counts, ranks = _sums(folder, tasks), _ranks(folder, tasks)
+        if number == 0:
+            searches = {group: Search(wanted(group, sum(found.values()))) for group, found in sorted(counts.items())}
+        for group, found in counts.items():
+            searches[group].narrow(found)
+        for group, (keys, draws) in ranks.items():
+            searches[group].settle(keys, draws)
+        number += 1
+    return searches
+
+
+def remove_rank_files(run: StageRun, name: str) -> None:
+    """Removes what the phases left; call it once all that follows from them is written."""
+    for phase in storage.list_names(run.path(WORK)):
+        if phase.startswith(f"{name}-"):
+            storage.remove(run.path(WORK, phase))
+
+
+def _sums(folder: str, tasks: Sequence[Task]) -> dict[str, dict[int, int]]:
+    from dataproc.datasets import read_batches
+
+    sums: dict[str, dict[int, int]] = {}
+    for task in tasks:
+        for batch in read_batches(storage.join(folder, f"{task.id}.counts.parquet")):
+            columns = (batch.column(name).to_pylist() for name in ("group", "digit", "documents"))
+            for group, digit, documents in zip(*columns, strict=True):
+                found = sums.setdefault(group, {})
+                found[digit] = found.get(digit, 0) + documents
+    return sums
+
+
+def _ranks(folder: str, tasks: Sequence[Task]) -> dict[str, tuple[Any, Any]]:
+    import numpy as np
+
+    from dataproc.datasets import read_batches
+
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    for task in tasks:
+        path = storage.join(folder, f"{task.id}.ranks.parquet")
+        for batch in read_batches(path) if storage.exists(path) else ():
+            groups = batch.column("group").to_numpy(zero_copy_only=False)
+            keys, draws = batch.column("key").to_numpy(), batch.column("draw").to_numpy()
+            for group in sorted(set(groups)):
+                rows = groups == group
+                found.setdefault(group, []).append((keys[rows], draws[rows]))
+    return {
+        group: (np.concatenate([keys for keys, _ in pieces]), np.concatenate([draws for _, draws in pieces]))
+        for group, pieces in found.items()
+    }

@@ -1,0 +1,1 @@
+"""The work of keeping by a score: ranks by counting, and parts divided into kept and rejected."""

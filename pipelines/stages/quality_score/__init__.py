@@ -1,0 +1,1 @@
+"""Score documents by a classifier: plan and work."""

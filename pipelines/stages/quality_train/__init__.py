@@ -1,0 +1,1 @@
+"""Train a quality classifier: plan and work."""

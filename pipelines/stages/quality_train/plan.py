@@ -1,0 +1,205 @@
+"""Train a quality classifier: documents to have more of against documents to have fewer of, measured on held-back ones.
+
+    sample-…    only with caps: which documents of a class are drawn
+    lines       part → its chosen documents as lines, in buckets of a drawn order
+    train       buckets in order → tokens → `model.bin`; one process, by nature (`dataproc.quality.trainer`)
+    measure     part → scores of its held-back documents
+    evaluate    all of these → `quality.json`: calibration, and what the classifier is good for
+
+A document's place in training, whether it is held back, whether a cap takes it: all are drawn from the seed and its
+id, so the model's bytes are a function of the documents, the settings and the seed. A document that is in both classes
+is held back from both, or from neither.
+
+Memory of a worker: in `lines` the chosen text of one part; in `train` 4 × dimensions bytes a word and bucket, 64 MiB of
+lines, the vocabulary; in `evaluate` 60 bytes a held-back document. Disk: the chosen text once, and 4 bytes a token.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dataproc.errors import UserError
+from pipelines.datasets import PartReference, folder_identities, list_parts
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from pipelines.engine.state import WORK
+from pipelines.engine.task import Task
+from pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
+
+TASKS = "pipelines.stages.quality_train.work"
+BUCKET_BYTES = 64 << 20
+CLASSES = ("positive", "negative")
+
+
+class ClassifierSettings(StageSettings):
+    """How a quality classifier is trained; what is left out follows the preset."""
+
+    preset: Literal["dclm", "deepseek-math"] = Field(
+        default="dclm",
+        description="dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs",
+    )
+    learning_rate: float | None = Field(default=None, description="of the first document; falls to 0", gt=0, le=10)
+    dimensions: int | None = Field(default=None, description="width of a row", ge=1, le=4096)
+    epochs: int | None = Field(default=None, description="times that all documents are gone through", ge=1, le=1000)
+    word_ngrams: int | None = Field(default=None, description="longest n-gram of words", ge=1, le=8)
+    minimum_count: int | None = Field(default=None, description="times that a word must occur to have a row", ge=1)
+    buckets: int | None = Field(default=None, description="rows that n-grams share", ge=1, le=1 << 30)
+    lowercase: bool = Field(default=False, description="letters to lower case")
+    split_unspaced: bool = Field(
+        default=True, description="characters of scripts without spaces (Han, kana, Thai, …) are words"
+    )
+    characters: int = Field(
+        default=0, description="characters at a document's beginning that are looked at; 0: all", ge=0
+    )
+    positive_cap: int = Field(default=0, description="train on so many positive documents at most; 0: all", ge=0)
+    negative_cap: int = Field(default=0, description="train on so many negative documents at most; 0: all", ge=0)
+    held_back: float = Field(default=0.1, description="share of documents that training does not see", gt=0, lt=1)
+    calibration: Literal["platt", "isotonic", "none"] = Field(
+        default="platt", description="how scores become probabilities, fitted on half of the held-back documents"
+    )
+
+
+class QualityTrainSettings(ClassifierSettings):
+    """Settings of `corpusmill quality train`."""
+
+    positive: tuple[str, ...] = Field(description="datasets of documents to have more of", min_length=1)
+    negative: tuple[str, ...] = Field(description="datasets of documents to have fewer of", min_length=1)
+
+
+class QualityTrainStage(Stage):
+    """Positive and negative documents to a classifier that says how good it is."""
+
+    name = "quality-train"
+    kernels = ("quality",)
+    Settings = QualityTrainSettings
+    over_documents = False
+    settings: QualityTrainSettings
+
+    def inputs(self) -> dict[str, Any]:
+        return folder_identities([*self.settings.positive, *self.settings.negative], self.resolve)
+
+    def check_inputs(self, folder: str) -> None:
+        self._parts()
+
+    def _parts(self) -> list[tuple[PartReference, str]]:
+        """All parts with their class, numbered through."""
+        found: list[tuple[PartReference, str]] = []
+        for name in CLASSES:
+            for part in list_parts(getattr(self.settings, name), self.resolve):
+                numbered = PartReference(
+                    number=len(found), path=part.path, rows=part.rows, bytes=part.bytes, arrow_bytes=part.arrow_bytes
+                )
+                found.append((numbered, name))
+        return found
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The preset's, with what is given in their place."""
+        from dataproc.quality.trainer import PRESETS
+
+        chosen = PRESETS[self.settings.preset].to_dict()
+        given = {name: getattr(self.settings, name, None) for name in chosen}
+        return chosen | {name: value for name, value in given.items() if value is not None}
+
+    def phases(self) -> list[PhasePlan]:
+        parts = self._parts()
+        text = sum(part.arrow_bytes for part, _ in parts)
+        capped = [PhasePlan(name="sample", tasks=2 * len(parts), bytes=0)] if self._caps() else []
+        return [
+            *capped,
+            PhasePlan(name="lines", tasks=len(parts), bytes=text),  # the input counts once, for `--dry-run`
+            PhasePlan(name="train", tasks=1, bytes=0),
+            PhasePlan(name="measure", tasks=len(parts), bytes=0),
+            PhasePlan(name="evaluate", tasks=1, bytes=0),
+        ]
+
+    def _caps(self) -> dict[str, int]:
+        settings = self.settings
+        caps = {"positive": settings.positive_cap, "negative": settings.negative_cap}
+        return {name: cap for name, cap in caps.items() if cap}
+
+    def run(self, run: StageRun) -> Summary:
+        settings, parts = self.settings, self._parts()
+        if not any(part.rows for part, _ in parts):
+            raise UserError("these datasets hold no documents", mend="give others")
+        shared: dict[str, Any] = {
+            "seed": self.seed,
+            "held_back": settings.held_back,
+            "lines": {name: getattr(settings, name) for name in ("lowercase", "split_unspaced", "characters")},
+            "cutoffs": self._cutoffs(run, parts),
+            "buckets": 1 + sum(part.arrow_bytes for part, _ in parts) // BUCKET_BYTES,
+        }
+        made = run.map("lines", _part_tasks("write_lines", parts, shared))
+        remove_rank_files(run, "sample")
+        chosen = {name: sum(result["documents"] for result in made if result["class"] == name) for name in CLASSES}
+        text = sum(result["bytes"] for result in made)
+        training = Task(
+            id="train-00000",
+            function=f"{TASKS}:train_model",
+            arguments=shared
+            | {"parts": [part.task_id for part, _ in parts], "hyperparameters": self.hyperparameters()},
+            bytes=text,
+        )
+        (trained,) = run.map("train", [training], watch=lambda: _progress(run))
+        measured = run.map("measure", _part_tasks("measure_part", parts, shared))
+        data = {
+            name: {
+                "datasets": [{"path": each, **self.inputs()[each]} for each in getattr(settings, name)],
+                "documents": sum(part.rows for part, kind in parts if kind == name),
+                "trained_on": chosen[name],
+                "held_back": sum(result["documents"] for result in measured if result["class"] == name),
+            }
+            for name in CLASSES
+        }
+        record = {
+            "lines": shared["lines"],
+            "preset": settings.preset,
+            "hyperparameters": self.hyperparameters(),
+            "seed": self.seed,
+            "held_back": settings.held_back,
+            "data": data,
+            "training": trained["told"],
+        }
+        evaluation = Task(
+            id="evaluate-00000",
+            function=f"{TASKS}:write_record",
+            arguments={
+                "record": record, "parts": [part.task_id for part, _ in parts], "calibration": settings.calibration
+            },
+        )  # fmt: skip
+        (evaluated,) = run.map("evaluate", [evaluation])
+        counts = {f"{name}_documents": data[name]["documents"] for name in CLASSES}
+        counts |= {f"{name}_trained_on": chosen[name] for name in CLASSES}
+        counts |= {f"{name}_held_back": data[name]["held_back"] for name in CLASSES}
+        return Summary(
+            counts=counts,
+            files=[*trained["files"], *evaluated["files"]],
+            facts={"training": trained["told"], **evaluated["facts"]},
+        )
+
+    def _cutoffs(self, run: StageRun, parts: list[tuple[PartReference, str]]) -> dict[str, list[int] | None]:
+        """For a class with a cap, the rank of the last document that is trained on."""
+        caps = self._caps()
+        shared = {"held_back": self.settings.held_back, "seed": self.seed}
+        capped = [(part, {"class": name, **shared}) for part, name in parts if name in caps]
+        if not capped:
+            return {}
+        found = find_cutoffs(run, "sample", capped, lambda name, documents: caps[name])
+        return {name: list(search.cutoff) if search.cutoff else None for name, search in found.items()}
+
+
+def _part_tasks(function: str, parts: list[tuple[PartReference, str]], shared: dict[str, Any]) -> list[Task]:
+    return [
+        Task(
+            id=part.task_id,
+            function=f"{TASKS}:{function}",
+            arguments=shared | {"path": part.path, "class": name},
+            bytes=part.arrow_bytes,
+        )
+        for part, name in parts
+    ]
+
+
+def _progress(run: StageRun) -> str:
+    from dataproc import storage
+
+    path = run.path(WORK, "progress")
+    return storage.read_bytes(path).decode() if storage.exists(path) else ""

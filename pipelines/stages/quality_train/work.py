@@ -1,0 +1,187 @@
+"""The workers' side of training a quality classifier; `plan.py` says in which order the phases run."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dataproc import storage
+from dataproc.datasets import open_part, read_batches, write_table
+from dataproc.errors import UserError
+from dataproc.quality.evaluation import (
+    GROUPS,
+    SCORED_SCHEMA,
+    evaluate,
+    is_for_calibration,
+    is_held_back,
+)
+from dataproc.quality.lines import LineSettings, as_strings, to_lines
+from dataproc.quality.model_file import write_model
+from dataproc.quality.ranking import reaches
+from dataproc.quality.saved import MODEL, NEGATIVE, POSITIVE, RECORD, RECORD_VERSION, local_copy
+from dataproc.quality.scorer import open_scorer
+from dataproc.quality.trainer import Hyperparameters, train
+from dataproc.quality.words import WordNumbers
+from dataproc.randomness import random_keys
+from pipelines.engine.outputs import file_entry
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.quality_keep.work.ranking import rank
+
+LINES_SCHEMA = pa.schema(
+    [("draw", pa.uint64()), ("id", pa.string()), ("label", pa.int8()), ("line", pa.large_binary())]
+)
+LABELS = (POSITIVE, NEGATIVE)
+TELL_SECONDS = 2.0
+
+
+def write_lines(task: TaskContext) -> dict[str, Any]:
+    """A part → `_work/lines/<part>.arrow`: one record batch a bucket of the order in which documents are trained on."""
+    arguments, settings = task.arguments, LineSettings(**task.arguments["lines"])
+    name, buckets = arguments["class"], arguments["buckets"]
+    pieces: list[pa.Table] = []
+    size = 0
+    for batch in read_batches(arguments["path"], ["id", "text"]):
+        chosen = _trained_on(batch, arguments)
+        offsets, data = to_lines(chosen.column("text"), settings)
+        lines = as_strings(offsets, data)
+        size += int(offsets[-1] - offsets[0])
+        draws = random_keys(arguments["seed"], "quality/order", chosen.column("id"))
+        labels = pa.array(np.full(chosen.num_rows, 0 if name == "positive" else 1, np.int8))
+        columns = [pa.array(draws), chosen.column("id"), labels, lines.cast(pa.large_binary())]
+        pieces.append(pa.table(columns, schema=LINES_SCHEMA))
+    table = pa.concat_tables([LINES_SCHEMA.empty_table(), *pieces]).combine_chunks()
+    drawn = table["draw"].to_numpy()
+    places = np.minimum((drawn / 2.0**64 * buckets).astype(np.int64), buckets - 1)
+    with storage.commit_file(task.work_path("lines", f"{task.id}.arrow"), durable=False) as file:
+        writer = pa.ipc.new_file(file, LINES_SCHEMA)
+        with writer:
+            for bucket in range(buckets):
+                rows = table.filter(pa.array(places == bucket)).combine_chunks()
+                batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=LINES_SCHEMA)]
+                writer.write_batch(batches[0])
+    return {"class": name, "documents": table.num_rows, "bytes": size}
+
+
+def _trained_on(batch: pa.RecordBatch, arguments: Any) -> pa.RecordBatch:
+    """The documents of a batch that are neither held back nor beyond their class's cap."""
+    batch = batch.filter(pa.array(~is_held_back(batch.column("id"), arguments["held_back"], arguments["seed"])))
+    if arguments["class"] not in arguments["cutoffs"]:
+        return batch
+    ranked = rank(batch, {"class": arguments["class"], "seed": arguments["seed"]})
+    cutoff = arguments["cutoffs"][arguments["class"]]
+    return batch.filter(pa.array(reaches(ranked.keys, ranked.draws, tuple(cutoff) if cutoff else None)))
+
+
+def train_model(task: TaskContext) -> dict[str, Any]:
+    """All lines, in their drawn order → `model.bin`. Tokens lie in a temporary file, and are mapped."""
+    arguments = task.arguments
+    words, labels, ends = WordNumbers(), [], []
+    tokens = 0
+    folder = None if storage.is_url(task.folder) else task.work_path()
+    with tempfile.TemporaryDirectory(prefix=".tmp-tokens-", dir=folder) as scratch:
+        path = Path(scratch) / "tokens"
+        with path.open("wb") as file:
+            for bucket in _buckets(task):
+                numbers, stops = words.number(*_line_buffers(bucket["line"].combine_chunks()))
+                file.write(numbers.tobytes())
+                labels.append(bucket["label"].to_numpy().astype(np.int32))
+                ends.append(stops + tokens)
+                tokens += len(numbers)
+        if not tokens:
+            raise UserError("no documents are left to train on", mend="give more documents, or hold back fewer")
+        model = train(
+            np.memmap(path, np.int32, "r"),
+            np.concatenate(ends),
+            np.concatenate(labels),
+            words,
+            LABELS,
+            Hyperparameters(**arguments["hyperparameters"]),
+            arguments["seed"],
+            _teller(task),
+        )
+    with storage.commit_file(task.path(MODEL)) as file:
+        write_model(model, file)
+    told = {"tokens": tokens, "words": len(model.words), "distinct_words": len(words.counts), "rows": len(model.input)}
+    return {"told": told, "files": [file_entry(task, MODEL)]}
+
+
+def _buckets(task: TaskContext) -> Iterator[pa.Table]:
+    """The lines of each bucket, of all parts, in the order drawn (equal draws by id, then by class)."""
+    paths = [task.work_path("lines", f"{name}.arrow") for name in task.arguments["parts"]]
+    for bucket in range(task.arguments["buckets"]):
+        batches = []
+        for path in paths:
+            with storage.open_input(path) as file:
+                batches.append(pa.ipc.open_file(file).get_batch(bucket))
+        table = pa.Table.from_batches(batches, LINES_SCHEMA)
+        if table.num_rows:
+            yield table.sort_by([("draw", "ascending"), ("id", "ascending"), ("label", "ascending")])
+
+
+def _line_buffers(lines: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets int64, bytes uint8) of lines that `to_lines` made."""
+    _, offsets, data = lines.buffers()
+    found = np.frombuffer(offsets, np.int64)[lines.offset : lines.offset + len(lines) + 1]
+    # Copies, so that the kernels that count words are compiled for one kind of array: ours, which may be written to
+    return found.copy(), np.frombuffer(data, np.uint8).copy() if data is not None else np.zeros(0, np.uint8)
+
+
+def _teller(task: TaskContext) -> Callable[[float], None]:
+    """Notes how far training is where the driver looks; every two seconds at most."""
+    last = [time.monotonic()]
+
+    def tell(share: float) -> None:
+        if time.monotonic() - last[0] > TELL_SECONDS:
+            last[0] = time.monotonic()
+            storage.commit_bytes(task.work_path("progress"), f"{share:.0%} of training".encode(), durable=False)
+
+    return tell
+
+
+def measure_part(task: TaskContext) -> dict[str, Any]:
+    """A part → `_work/scores/<part>.parquet`: the held-back documents' scores, and what they are."""
+    arguments = task.arguments
+    scorer = open_scorer(local_copy(task.path(MODEL)), POSITIVE, LineSettings(**arguments["lines"]))
+    with open_part(arguments["path"]) as file:
+        there = set(file.schema_arrow.names)
+    pieces = [SCORED_SCHEMA.empty_table()]
+    for batch in read_batches(arguments["path"], ["id", "text", *(name for name in GROUPS if name in there)]):
+        ids = batch.column("id")
+        batch = batch.filter(pa.array(is_held_back(ids, arguments["held_back"], arguments["seed"])))
+        if not batch.num_rows:
+            continue
+        columns = {
+            "score": pa.array(scorer.score(batch.column("text"))),
+            "is_positive": pa.array(np.full(batch.num_rows, arguments["class"] == "positive")),
+            "for_calibration": pa.array(is_for_calibration(batch.column("id"), arguments["seed"])),
+        }
+        for name in GROUPS:
+            values = batch.column(name) if name in there else pa.nulls(batch.num_rows, pa.string())
+            columns[name] = values.cast(pa.string()).dictionary_encode()
+        pieces.append(pa.table(columns, schema=SCORED_SCHEMA))
+    table = pa.concat_tables(pieces)
+    write_table(task.work_path("scores", f"{task.id}.parquet"), table)
+    return {"class": arguments["class"], "documents": table.num_rows}
+
+
+def write_record(task: TaskContext) -> dict[str, Any]:
+    """The scores of all held-back documents → `quality.json`."""
+    tables = []
+    for name in task.arguments["parts"]:
+        with open_part(task.work_path("scores", f"{name}.parquet")) as file:
+            tables.append(file.read().cast(SCORED_SCHEMA))
+    found = evaluate(pa.concat_tables(tables).unify_dictionaries(), task.arguments["calibration"])
+    record = {"version": RECORD_VERSION, "label": POSITIVE, **task.arguments["record"], **found}
+    storage.commit_bytes(task.path(RECORD), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    overall, told = found["metrics"]["overall"], found["metrics"]
+    errors = {
+        "expected_calibration_error": told["reliability"]["expected_error"],
+        "expected_calibration_error_raw": (told["reliability_raw"] or told["reliability"])["expected_error"],
+    }
+    facts = {name: overall[name] for name in ("auc", "average_precision", "precision", "recall", "f1")}
+    return {"files": [file_entry(task, RECORD)], "facts": facts | errors}

@@ -1,0 +1,1 @@
+"""Repeated text inside documents: plan, search and actions."""

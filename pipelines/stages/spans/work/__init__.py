@@ -1,0 +1,1 @@
+"""The work of finding repeated text, and of what is done about it."""

@@ -1,0 +1,220 @@
+"""Tokenizer training: pretokens are counted, and merges are learned from the counts.
+
+1. count, merge   documents → a table of counts (`counting.py`), `counts/`, which is kept: another size needs no text
+2. learn          the table → the tokenizer folder
+
+Tables of counts may take the place of documents, or be added to them; a single table is read where it lies. Groups of
+documents (languages, sources, kinds) are weighed between counting and learning. Memory: the setting `memory` a worker
+while counting; the unique pretokens of the corpus while learning.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ByteSize, Field
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.datasets import folder_identities, tokenizer_identity
+from pipelines.engine.progress import clock
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from pipelines.engine.state import WORK
+from pipelines.engine.task import Task
+from pipelines.stages.tokenizer.counting import Counting, plan_counting
+
+if TYPE_CHECKING:
+    from tokenizer.formats.files import TokenizerFiles
+
+PROGRESS = "learning.json"
+
+
+class TokenizerSettings(StageSettings):
+    """Settings of `corpusmill tokenizer train`."""
+
+    datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; may be none with --counts")
+    counts: tuple[str, ...] = Field(
+        default=(), description="tables of `tokenizer count`, or tokenizers trained from text, whose counts are used"
+    )
+    vocab_size: int = Field(
+        default=128_000, description="ids in all (deepseek-v3: before the placeholders)", ge=300, le=1 << 20
+    )
+    pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
+    special: str = Field(
+        default="deepseek-v3",
+        description="layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), "
+        "gpt2, llama3, chatml or qwen2.5",
+    )
+    min_frequency: int = Field(default=0, description="a pair that is seen less often is not merged", ge=0)
+    max_token_length: int | None = Field(default=None, description="longest token made of a merge, in bytes", ge=2)
+    no_merge: tuple[Literal["digits", "punctuation", "whitespace"], ...] = Field(
+        default=(), description="characters that are never part of a longer token; digits spells numbers digit by digit"
+    )
+    continue_from: str | None = Field(
+        default=None,
+        description="a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids come behind "
+        "all of them, and vocab_size counts all",
+    )
+    checkpoint_merges: int = Field(default=5_000, description="merges between two checkpoints of learning", ge=1)
+    warm_pretokens: int = Field(
+        default=700_000, description="commonest pretokens whose ids are kept for a fast start; some 50 bytes each", ge=0
+    )
+    group_by: Literal["none", "source", "language", "kind"] = Field(
+        default="none", description="what weights and temperature are for"
+    )
+    weights: dict[str, float] = Field(default={}, description="weights of groups of documents; 1 if not named")
+    temperature: float = Field(
+        default=1.0,
+        description="T: groups count by size^(1/T), so more than 1 favours small ones",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    balance_by: Literal["bytes", "pretokens"] = Field(default="bytes", description="what the size of a group is")
+    min_count: int = Field(default=1, description="pretokens that are seen less often are left out", ge=1)
+    most_groups: int = Field(default=256, description="more groups than this are a mistake", ge=1, le=1 << 16)
+    memory: ByteSize = Field(
+        default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
+    )
+
+
+class TokenizerStage(Stage):
+    """Documents, or their counts, to a tokenizer folder."""
+
+    name = "tokenizer"
+    version = 2
+    Settings = TokenizerSettings
+    over_documents = False
+    settings: TokenizerSettings
+
+    def inputs(self) -> dict[str, Any]:
+        from tokenizer.special import LAYOUTS
+
+        found = folder_identities([*self.settings.datasets, *self.settings.counts], self.resolve)
+        special = self.settings.special
+        if self.settings.continue_from is not None:
+            return found | tokenizer_identity(self.settings.continue_from, self.resolve)
+        return found if special in LAYOUTS else found | {special: self._layout()}
+
+    def _layout(self) -> dict[str, Any]:
+        """The layout of special tokens as plain values."""
+        from pipelines.special_layouts import read_layout
+        from tokenizer.formats.special_records import layout_record
+
+        return layout_record(read_layout(self.settings.special))
+
+    def check(self) -> None:
+        from pipelines.special_layouts import read_layout
+        from tokenizer.patterns import pattern_named
+
+        settings = self.settings
+        pattern_named(settings.pattern)
+        if settings.continue_from is None:
+            read_layout(settings.special).model_size(settings.vocab_size)
+        elif given := settings.model_fields_set & {"pattern", "special"}:
+            what = f"'{min(given)}' is the old tokenizer's when one is continued"
+            raise UserError(what, where="continue_from", mend=f"leave '{min(given)}' out")
+        if not settings.datasets and not settings.counts:
+            raise UserError("there is nothing to learn from", where="datasets", mend="give a dataset, or --counts")
+        if settings.group_by == "none" and (settings.weights or settings.temperature != 1):
+            mend = "give --group-by language, source or kind"
+            raise UserError("weights and temperature are for groups of documents", where="group_by", mend=mend)
+
+    def check_inputs(self, folder: str) -> None:
+        old, asked = self._continued(), self.settings.vocab_size
+        if old is not None and asked <= old.special.vocab_size:
+            what = f"this tokenizer has {old.special.vocab_size:,} ids already, and {asked:,} are asked for"
+            raise UserError(what, where=self.settings.continue_from or "", mend="ask for a larger vocab_size")
+        counting = self._counting()
+        counting.check(merging=not self._in_place(counting))
+
+    def _continued(self) -> "TokenizerFiles | None":
+        """The tokenizer that is extended, if one is."""
+        from tokenizer.formats.files import read_tokenizer
+
+        folder = self.settings.continue_from
+        return None if folder is None else read_tokenizer(self.resolve(folder))
+
+    def phases(self) -> list[PhasePlan]:
+        counting = self._counting()
+        learning = PhasePlan(name="learn", tasks=1, bytes=0)
+        return [learning] if self._in_place(counting) else [*counting.phases(), learning]
+
+    def _counting(self) -> Counting:
+        settings = self.settings
+        return plan_counting(
+            datasets=settings.datasets,
+            tables=settings.counts,
+            resolve=self.resolve,
+            pattern=settings.pattern if (old := self._continued()) is None else old.pattern,
+            group_by=settings.group_by,
+            most_groups=settings.most_groups,
+            min_count=settings.min_count,
+            memory=settings.memory,
+        )
+
+    @staticmethod
+    def _in_place(counting: Counting) -> bool:
+        """Whether there is one table and nothing to add to it."""
+        return not counting.parts and len(counting.tables) == 1
+
+    def run(self, run: StageRun) -> Summary:
+        settings, counting = self.settings, self._counting()
+        in_place = self._in_place(counting)
+        counted = counting.as_counted() if in_place else counting.run(run)
+        balance = self._balance(counted.told)
+        learned = run.map(
+            "learn",
+            [
+                Task(
+                    id="tokenizer",
+                    function="pipelines.stages.tokenizer.work.learning:learn_merges",
+                    arguments={
+                        "settings": settings.model_dump(mode="json"),
+                        "special": self._layout(),
+                        "continue_from": settings.continue_from and self.resolve(settings.continue_from),
+                        "tables": counted.paths,
+                        "min_count": settings.min_count if in_place else 1,
+                        "balance": balance,
+                        "left_out": counted.told["dropped"],
+                        "corpus": self.inputs(),
+                        "sample": counting.parts[0].path if counting.parts else "",
+                    },
+                    bytes=sum(entry["bytes"] for entry in counted.files),
+                )
+            ],
+            watch=partial(_progress_line, run.path(WORK, PROGRESS)),
+        )[0]
+        names = ("fingerprint", "ids", "model_rows", "merges", "bytes_per_token", "left_out")
+        facts = {name: learned[name] for name in names} | {"balance": balance}
+        return Summary(
+            counts={**counted.counts, "ids": learned["ids"]},
+            files=[*counted.files, *learned["files"]],
+            facts=facts | ({} if in_place else {"table": counted.told}),
+        )
+
+    def _balance(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """What each group's counts are scaled by, in units of 2^-20, and what that came from."""
+        from tokenizer.counting.balance import group_scales
+
+        settings = self.settings
+        sizes = {name: group[settings.balance_by] for name, group in told["groups"].items()}
+        return {
+            "group_by": told["group_by"],
+            "temperature": settings.temperature,
+            "balance_by": settings.balance_by,
+            "weights": settings.weights,
+            "groups": told["groups"],
+            "scales": group_scales(sizes, settings.weights, settings.temperature),
+        }
+
+
+def _progress_line(path: str) -> str:
+    """How far learning is, as the worker wrote it last; nothing where it has not, or not on this machine."""
+    if storage.is_url(path) or not storage.exists(path):
+        return ""
+    told = json.loads(storage.read_bytes(path))
+    parts = [f"{told['merges']:,} of {told['asked']:,} merges", f"the next pair was seen {told['count']:,} times"]
+    if told["seconds_left"] is not None:
+        parts.append(f"{clock(told['seconds_left'])} left")
+    return ", ".join(parts)

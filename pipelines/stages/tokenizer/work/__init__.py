@@ -1,0 +1,1 @@
+"""The work of tokenizer training: counting pretokens, and learning merges from the counts."""

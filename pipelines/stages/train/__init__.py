@@ -1,0 +1,1 @@
+"""Training: plan, settings, and what each rank does."""

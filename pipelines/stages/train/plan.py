@@ -1,0 +1,194 @@
+"""Train: shards to weights. One task that uses the whole machine and resumes from its own checkpoints.
+
+Only what is given is handed to the trainer; the rest follows the preset (`training/settings.py`). Settings that say how
+a run is carried out and not what it learns are no part of the plan: a run that was stopped may go on with others.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from dataproc import storage
+from dataproc.errors import UserError
+from pipelines.datasets import folder_identities
+from pipelines.engine import state
+from pipelines.engine.executor import available_cores
+from pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary
+from pipelines.engine.task import Task
+from pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+
+MAKERS = ("pack", "import")
+"""The stages that make shards."""
+TOKEN_BYTES = 4
+
+
+class TrainStage(Stage):
+    """Shards to a trained model."""
+
+    name = "train"
+    version = 2
+    Settings = TrainStageSettings
+    over_documents = False
+    settings: TrainStageSettings
+
+    def inputs(self) -> dict[str, Any]:
+        start = self.settings.start_from
+        return folder_identities([self.settings.shards], self.resolve) | (
+            {start: _weights_identity(start, self.resolve)} if start is not None else {}
+        )
+
+    def plan(self) -> dict[str, Any]:
+        """Without what a run that goes on may change."""
+        plan = super().plan()
+        return plan | {"settings": {key: value for key, value in plan["settings"].items() if key not in FREE}}
+
+    def check(self) -> None:
+        self._trainer_settings("shards", "output")
+        if self.settings.steps is not None and self.settings.tokens is not None:
+            raise UserError("steps and tokens both say how long the run is", where="tokens", mend="give one of them")
+
+    def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> dict[str, Any]:
+        """What the trainer is told, checked by the trainer's own settings. Raises UserError.
+
+        Without the length of a sequence, a run that is given in tokens has no number of steps yet.
+        """
+        from dataclasses import asdict
+
+        from training.model.config import preset
+        from training.settings import settings_for
+
+        chosen = {key: value for key, value in self.settings.model_dump().items() if value is not None}
+        chosen = {key: value for key, value in chosen.items() if key not in NOT_THE_TRAINERS}
+        chosen["model"] = {
+            key: int(value) if value.is_integer() else value for key, value in self.settings.model.items()
+        }
+        share = max(1, available_cores() // min(self.ranks, self.ranks_here))
+        chosen |= {"seed": self.seed, "threads": self.settings.threads or share}
+        if self.settings.start_from is not None:
+            chosen["start_from"] = self.resolve(self.settings.start_from)
+        preset(self.settings.preset, chosen["model"])
+        told = asdict(settings_for(self.settings.preset, shards, output, **chosen))
+        if self.settings.tokens is not None and sequence_length is not None:
+            told["steps"] = _steps_for(self.settings.tokens, told, sequence_length)
+        return told
+
+    @property
+    def ranks(self) -> int:
+        """How many processes train. Raises UserError where settings and torchrun contradict each other."""
+        from pipelines.engine.ranks import launched_ranks
+
+        launched, wanted = launched_ranks(), self.settings.ranks
+        if launched > 1 and wanted not in (1, launched):
+            what = f"{wanted} ranks are asked for, and torchrun started {launched}"
+            raise UserError(what, where="ranks", mend="leave the setting out under torchrun")
+        return max(launched, wanted)
+
+    @property
+    def ranks_here(self) -> int:
+        """How many of them share this machine's cores."""
+        from pipelines.engine.ranks import launched_ranks
+
+        told = os.environ.get("LOCAL_WORLD_SIZE", "")
+        return max(1, int(told)) if launched_ranks() > 1 and told.isdecimal() else self.ranks
+
+    def sequences(self, sequence_length: int) -> int:
+        """Sequences that the run will read."""
+        from training.schedule import planned_sequences
+
+        told = self._trainer_settings("shards", "output", sequence_length)
+        return planned_sequences(*_batches_of(told), told["steps"], sequence_length)
+
+    def tokens(self, sequence_length: int) -> int:
+        """Positions that the run will see."""
+        return self.sequences(sequence_length) * sequence_length
+
+    def size(self, sequence_length: int) -> tuple[int, float]:
+        """(parameters, GFLOPs a token in training) of the model."""
+        from training.model.config import flops_per_token, parameters, preset
+
+        config = preset(self.settings.preset, self._trainer_settings("shards", "output")["model"])
+        flops = flops_per_token(config, sequence_length, mtp=config.mtp_depth > 0)
+        return parameters(config).total, flops / 1e9
+
+    def check_inputs(self, folder: str) -> None:
+        """Also that the mixture names groups that the shards have, and the phases are as long as the run."""
+        from dataproc.sequences.shards import shard_entries
+        from training.order.layout import Layout
+        from training.order.plan import Plan
+
+        length = self._sequence_length()
+        told = self._trainer_settings("shards", "output", length)
+        if (plan := Plan.of(told["mixture"], told["phases"])) is not None:
+            groups = Layout.of_entries(shard_entries(self.resolve(self.settings.shards))).sizes
+            plan.check(groups, length, self.sequences(length))
+
+    def _sequence_length(self) -> int:
+        """Of the shards. Raises UserError for a folder of anything else."""
+        shards = self.resolve(self.settings.shards)
+        manifest = state.require_manifest(shards)
+        if manifest["stage"] not in MAKERS:
+            what = f"no token shards here: '{manifest['stage']}' made this folder"
+            raise UserError(what, where=shards, mend="make them with 'corpusmill pack'")
+        return int(manifest["settings"]["sequence_length"])
+
+    def phases(self) -> list[PhasePlan]:
+        return [PhasePlan(name="steps", tasks=1, bytes=self.tokens(self._sequence_length()) * TOKEN_BYTES)]
+
+    def run(self, run: StageRun) -> Summary:
+        told = self._trainer_settings(self.resolve(self.settings.shards), run.folder, self._sequence_length())
+        task = Task(
+            id="train",
+            function="pipelines.stages.train.work.training:train_model",
+            arguments=told,
+            bytes=self.phases()[0].bytes,
+            ranks=self.ranks,
+        )
+        result = run.map("steps", [task], watch=_watcher(run, told["steps"]))[0]
+        summary = result["summary"]
+        return Summary(
+            counts={"steps": summary["steps"], "tokens": summary["tokens"], "sequences": summary["sequences"]},
+            files=result["files"],
+            facts=summary | {"threads": told["threads"], "ranks": self.ranks},
+        )
+
+
+def _weights_identity(start: str, resolve: Callable[[str], str]) -> dict[str, Any]:
+    """Of a stage's folder its manifest; of a checkpoint or of imported weights every file."""
+    folder = resolve(start)
+    if state.read_manifest(folder) is not None:
+        return folder_identities([start], resolve)[start]
+    names = storage.list_names(folder)
+    if not names or state.STATE in names:
+        state.require_manifest(folder)  # raises with what is missing
+    return {name: storage.identity(storage.join(folder, name)) for name in names}
+
+
+def _batches_of(told: dict[str, Any]) -> tuple[int, int | None, int]:
+    """What decides how many sequences so many steps read."""
+    return told["batch_sequences"], told["first_batch_sequences"], told["batch_ramp_tokens"]
+
+
+def _steps_for(tokens: int, told: dict[str, Any], sequence_length: int) -> int:
+    """The fewest steps that read so many tokens, padding included."""
+    from training.schedule import planned_sequences
+
+    least = told["batch_sequences"] if told["first_batch_sequences"] is None else told["first_batch_sequences"]
+    fewest, most = 1, -(-tokens // (least * sequence_length))
+    while fewest < most:
+        middle = (fewest + most) // 2
+        if planned_sequences(*_batches_of(told), middle, sequence_length) * sequence_length < tokens:
+            fewest = middle + 1
+        else:
+            most = middle
+    return fewest
+
+
+def _watcher(run: StageRun, steps: int) -> Callable[[], str]:
+    """Gives how far the trainer is, from the last whole lines of its metrics and its timing."""
+    from training.watching.metrics import METRICS_FILE, TIMING_FILE, last_line, live_line
+
+    def watch() -> str:
+        metrics = last_line(run.path(METRICS_FILE))
+        return live_line(metrics, last_line(run.path(state.STATE, TIMING_FILE)), steps) if metrics else "starting"
+
+    return watch

@@ -1,0 +1,63 @@
+"""The worker's side of training: the trainer on every rank, with all of its threads.
+
+A run of one rank trains in the task's own process. More are started by the engine (`pipelines/engine/ranks.py`), or
+were started by torchrun before anything else (`pipelines/stages/train/work/launched.py`); the function for each rank is
+the same.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataproc import storage
+from dataproc.errors import UserError, require_extra
+from pipelines.engine.outputs import file_entry
+from pipelines.engine.ranks import launched_ranks
+from pipelines.engine.state import STATE
+from pipelines.engine.worker import TaskContext
+from pipelines.stages.train.work.launched import lead
+
+OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
+SOMETIMES = ("average.safetensors", "spikes.jsonl")
+"""Outputs that only some settings, or some runs, lead to."""
+
+
+def train_model(task: TaskContext) -> dict[str, Any]:
+    """Trains to the end, from the last checkpoint where there is one, on as many ranks as the task has."""
+    if storage.is_url(task.folder) or storage.is_url(task.arguments["shards"]):
+        raise UserError(
+            "training reads and writes local folders only", where=task.folder, mend="copy the shards to a local disk"
+        )
+    if launched_ranks() > 1:
+        return lead(task, train_rank)
+    return task.run_ranks(f"{__name__}:{train_rank.__name__}")
+
+
+def train_rank(task: TaskContext) -> dict[str, Any]:
+    """Trains as one of the ranks that the environment tells of; rank 0 has the result."""
+    # Threads that wait by spinning take the cores from each other on a busy machine: a step of 0.4 s became one of
+    # 10 s. OpenMP reads this when torch is first imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    try:
+        from training.parallel.ranks import join_ranks
+        from training.settings import TrainSettings
+        from training.trainer import train
+    except ImportError as error:
+        raise require_extra(error.name or "torch", "train") from error
+    settings = TrainSettings(**task.arguments)
+    with join_ranks(settings.device) as ranks:
+        summary = train(settings, task.path(STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
+    if not ranks.leads:
+        return {}
+    there = [name for name in SOMETIMES if storage.exists(task.path(name))]
+    return {"summary": summary, "files": [file_entry(task, name) for name in (*OUTPUTS, *there)]}
+
+
+def _token_bytes(shards: str) -> np.ndarray:
+    """Bytes of text that each id stands for; special tokens stand for none."""
+    with storage.open_input(storage.join(shards, "vocabulary.parquet")) as file:
+        table = pq.read_table(file)
+    return pc.if_else(table["special"], 0, pc.binary_length(table["bytes"])).to_numpy().astype(np.int64)

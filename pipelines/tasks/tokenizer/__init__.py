@@ -1,1 +1,0 @@
-"""The workers' side of tokenizer training: `counting` for parts and partitions, `learning` for merges and files."""

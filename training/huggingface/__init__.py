@@ -1,0 +1,1 @@
+"""Hugging Face's `deepseek_v3` layout: configuration and tensors, in both directions."""

@@ -1,0 +1,324 @@
+"""A model as a Hugging Face folder of the type DeepseekV3, and such a folder as a model.
+
+    <folder>/config.json                        dimensions, as `training.huggingface.config` says
+    <folder>/model.safetensors                  weights, or
+    <folder>/model-00001-of-00003.safetensors   … in several files of up to 5 GB, and
+    <folder>/model.safetensors.index.json       which of them holds what
+
+Names, the layout of RoPE and the MTP module's weights are those of DeepSeek's release (`training.huggingface.tensors`),
+so the folder is what `transformers` and inference engines load. Router biases stay FP32; everything else is written in
+the type that is asked for, and FP32 there and back is the same bit for bit.
+
+The folder is written under a temporary name and renamed: it is there whole or not at all. Weights are read from
+safetensors alone: a `.bin` file is a pickle, which can run code, and is refused.
+
+Cost: the model's bytes read once and written once; memory for one tensor. `import_model` holds the whole model.
+"""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dataproc.errors import UserError
+from dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
+from training.checkpoint.checkpoints import MODEL_FILE, json_bytes
+from training.checkpoint.tensor_files import DTYPES, Planned, TensorFiles, write_tensors
+from training.huggingface.config import NAMED_LATER, from_huggingface, to_huggingface
+from training.huggingface.tensors import Piece, correspondence, pair_neighbours, swap_halves
+from training.model.config import ModelConfig, as_dictionary
+
+CONFIG_FILE = "config.json"
+INDEX_FILE = "model.safetensors.index.json"
+FILE_BYTES = 5_000_000_000
+"""Largest file of weights, unless a single tensor is larger."""
+
+_NAMED = 3
+_IGNORED = ("rotary_emb.inv_freq",)
+"""Endings of names in older checkpoints that are computed and not learned."""
+
+
+def export_model(
+    model: nn.Module | Mapping[str, Tensor],
+    config: ModelConfig,
+    folder: str | Path,
+    dtype: str = "float32",
+    *,
+    more: Mapping[str, int | None] | None = None,
+    beside: Sequence[Path] = (),
+    file_bytes: int = FILE_BYTES,
+) -> None:
+    """Writes a Hugging Face folder.
+
+    Args:
+        model: the model or its state by name; of `TensorFiles` one tensor after the other is read.
+        config: its dimensions.
+        folder: a new or an empty one.
+        dtype: `float32` or `bfloat16`; router biases are FP32 in both.
+        more: fields of `NAMED_LATER` for `config.json`: special ids, longest sequence.
+        beside: other files to put into the folder, such as a tokenizer's.
+        file_bytes: largest file of weights.
+
+    Raises:
+        UserError: when the folder is not empty, the type is unknown, the state is of another model, or Hugging Face
+            has no such model.
+    """
+    number_format = _dtype(dtype)
+    values = to_huggingface(config, dtype, more or {})
+    state = model.state_dict() if isinstance(model, nn.Module) else model
+    pieces = {piece.theirs: piece for piece in correspondence(config)}
+    _check_ours(state, pieces.values())
+
+    def read(name: str) -> Tensor:
+        piece = pieces[name]
+        return piece.of(state[piece.ours]).detach().cpu().to(_type_of(piece, number_format))
+
+    planned = [Planned(name, _type_of(piece, number_format), piece.shape) for name, piece in pieces.items()]
+    with _new_folder(Path(folder)) as made:
+        _write_weights(made, planned, read, file_bytes)
+        for path in beside:
+            shutil.copyfile(path, made / path.name)
+        (made / CONFIG_FILE).write_bytes(json_bytes(values))
+
+
+def _type_of(piece: Piece, number_format: torch.dtype) -> torch.dtype:
+    return torch.float32 if piece.is_bias else number_format
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise UserError(f"'{name}' is no number format for weights", mend=f"choose {' or '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _check_ours(state: Mapping[str, Tensor], pieces: Any) -> None:
+    """Raises UserError when a state does not have exactly the tensors of its dimensions."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    for piece in pieces:
+        stacked = 0 if piece.expert is None else piece.expert + 1
+        wanted[piece.ours] = (stacked, *piece.shape) if stacked else piece.shape
+    where = "the state of the model"
+    _compare(set(wanted), set(state), where)
+    for name, shape in wanted.items():
+        _check_shape(name, tuple(state[name].shape), shape, where)
+
+
+def _compare(wanted: set[str], found: set[str], where: str) -> None:
+    for what, names in (("missing", wanted - found), ("unexpected", found - wanted)):
+        if names:
+            raise UserError(f"{what} tensors: {_listed(names)}", where, "weights and configuration do not match")
+
+
+def _listed(names: set[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(sorted(names)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
+    if found != wanted:
+        mend = "weights and configuration do not match"
+        raise UserError(f"'{name}' has the shape {list(found)}; its configuration says {list(wanted)}", where, mend)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when all that is in it is on the disk."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError("this is there already", where=str(folder), mend="give another folder, or remove it")
+    require_commit()
+    absolute = folder.absolute()
+    temporary = absolute.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{absolute.name}"
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.iterdir():
+            sync_path(path)
+        sync_path(temporary)
+        require_commit()
+        temporary.rename(absolute)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_path(absolute.parent)
+
+
+def _write_weights(folder: Path, planned: list[Planned], read: Any, file_bytes: int) -> None:
+    """One file, or several and their index, in the order that is planned."""
+    files: list[list[Planned]] = [[]]
+    filled = 0
+    for each in planned:
+        if files[-1] and filled + each.size > file_bytes:
+            files.append([])
+            filled = 0
+        files[-1].append(each)
+        filled += each.size
+    if len(files) == 1:
+        write_tensors(folder / MODEL_FILE, files[0], read)
+        return
+    placed = {}
+    for number, tensors in enumerate(files, 1):
+        name = f"model-{number:05d}-of-{len(files):05d}.safetensors"
+        write_tensors(folder / name, tensors, read)
+        placed.update({each.name: name for each in tensors})
+    total = sum(each.size for each in planned)
+    (folder / INDEX_FILE).write_bytes(json_bytes({"metadata": {"total_size": total}, "weight_map": placed}))
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A Hugging Face folder that has been checked: every tensor is there and has its shape; none has been read."""
+
+    folder: Path
+    config: ModelConfig
+    values: Mapping[str, Any]
+    """The content of `config.json`."""
+    tensors: TensorFiles
+    pieces: Mapping[str, list[Piece]]
+    """By our name, what a tensor is put together of."""
+
+    def read(self, name: str, dtype: str = "float32") -> Tensor:
+        """One tensor of ours, in this type; a router's bias in FP32. Raises UserError for FP8 and for whole numbers."""
+        pieces = self.pieces[name]
+        kind = _type_of(pieces[0], _dtype(dtype))
+        if pieces[0].expert is not None:
+            return torch.stack([self._taken(piece).to(kind) for piece in pieces])
+        tensor = self._taken(pieces[0]).to(kind, copy=True)
+        if pieces[0].halves_swapped:
+            tensor = swap_halves(tensor)
+        # transformers takes a missing field for true, and null for false.
+        return tensor if self.values.get("rope_interleave", True) else pair_neighbours(name, tensor, self.config)
+
+    def _taken(self, piece: Piece) -> Tensor:
+        tensor = self.tensors[piece.theirs]
+        if not tensor.is_floating_point() or tensor.dtype.itemsize < torch.bfloat16.itemsize:
+            raise UserError(
+                f"'{piece.theirs}' is {str(tensor.dtype).removeprefix('torch.')}",
+                where=str(self.folder),
+                mend="convert the weights to BF16 first",
+            )
+        return tensor
+
+
+def open_model(folder: str | Path) -> ForeignModel:
+    """Opens a Hugging Face folder and checks it. MTP modules are taken where their weights are there.
+
+    Raises:
+        UserError: for a folder that is none, another type of model, dimensions that have no counterpart here, tensors
+            that are missing, unexpected or of the wrong shape, and an MTP module whose copy of embedding or head is
+            another one than the main model's.
+    """
+    folder = Path(folder)
+    values = _read_json(folder / CONFIG_FILE)
+    config = from_huggingface(values, str(folder / CONFIG_FILE))
+    tensors = TensorFiles(_weight_files(folder))
+    prefixes = tuple(f"model.layers.{config.n_layers + depth}." for depth in range(config.mtp_depth))
+    if not any(name.startswith(prefixes) for name in tensors):
+        # transformers states one module in `config.json` and saves none.
+        config = replace(config, mtp_depth=0)
+    expected = correspondence(config)
+    found = {name for name in tensors if not name.endswith(_IGNORED)}
+    copies = {piece.theirs for piece in expected if piece.copy}
+    _compare({piece.theirs for piece in expected if piece.theirs in found or not piece.copy}, found, str(folder))
+    own = {piece.ours: piece.theirs for piece in expected if not piece.copy}
+    pieces: dict[str, list[Piece]] = {}
+    for piece in expected:
+        if piece.theirs not in found:
+            continue
+        _check_shape(piece.theirs, tensors.shapes[piece.theirs], piece.shape, str(folder))
+        if piece.theirs not in copies:
+            pieces.setdefault(piece.ours, []).append(piece)
+        elif not torch.equal(tensors[piece.theirs], tensors[own[piece.ours]]):
+            raise UserError(f"'{piece.theirs}' is not the main model's, which this model shares", where=str(folder))
+    return ForeignModel(folder, config, values, tensors, pieces)
+
+
+def import_model(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Dimensions and state of a Hugging Face folder, for `Transformer.load_state_dict`. Raises as `open_model`."""
+    opened = open_model(folder)
+    return opened.config, {name: opened.read(name, dtype) for name in opened.pieces}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError("no such file", where=str(path), mend="name a folder with a config.json") from error
+    except ValueError as error:
+        raise UserError("not JSON", where=str(path)) from error
+    if not isinstance(values, dict):
+        raise UserError("not a JSON object", where=str(path))
+    return values
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder. Raises UserError where there are none, or an index names others."""
+    index = folder / INDEX_FILE
+    if index.exists():
+        names = _read_json(index).get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+            raise UserError("not an index: it has no weight_map", where=str(index))
+        files = sorted(set(names.values()))
+        if outside := [name for name in files if Path(name).name != name]:
+            raise UserError(f"the index names {outside[0]!r}, which is not in its folder", where=str(index))
+        return [folder / name for name in files]
+    if (folder / MODEL_FILE).exists():
+        return [folder / MODEL_FILE]
+    if next(folder.glob("*.bin"), None) is not None:
+        raise UserError(
+            "the weights are pickles (.bin), which can run code", str(folder), "save them as safetensors first"
+        )
+    raise UserError(f"there is no {MODEL_FILE}", where=str(folder), mend="name a folder with safetensors")
+
+
+def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", beside: Sequence[Path] = ()) -> ModelConfig:
+    """Writes the final weights of a finished run, or of an imported model, as a Hugging Face folder.
+
+    Special ids and the longest sequence come from the shards that the run was trained on. Raises as `export_model`,
+    and for a folder without weights.
+    """
+    run = Path(run)
+    config, values = read_run_config(run)
+    if not (run / MODEL_FILE).exists():
+        raise UserError(f"there is no {MODEL_FILE}", where=str(run), mend="train to the end first")
+    more = values.get("huggingface")
+    if more is None and (shards := values.get("shards")):
+        special = shards["special"]
+        more = {f"{role}_token_id": special[role] for role in ("bos", "eos", "pad")}
+        more["max_position_embeddings"] = shards["sequence_length"]
+    export_model(TensorFiles([run / MODEL_FILE]), config, folder, dtype, more=more, beside=beside)
+    return config
+
+
+def read_run_config(run: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """(dimensions, all of `config.json`) of a run folder. Raises UserError when it is none."""
+    values = _read_json(run / CONFIG_FILE)
+    try:
+        return ModelConfig(**values["model"]), values
+    except (KeyError, TypeError) as error:
+        raise UserError("not the folder of a training run", where=str(run), mend="name the output of train") from error
+
+
+def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -> ModelConfig:
+    """Writes a Hugging Face folder as one that looks like a finished run: `model.safetensors` and `config.json`.
+
+    One tensor is in memory at a time. Raises as `open_model`, and when `output` is not empty.
+    """
+    opened = open_model(folder)
+    kind = _dtype(dtype)
+    planned = []
+    for name, pieces in opened.pieces.items():
+        stacked = () if pieces[0].expert is None else (len(pieces),)
+        planned.append(Planned(name, _type_of(pieces[0], kind), (*stacked, *pieces[0].shape)))
+    more = {name: opened.values[name] for name in NAMED_LATER if isinstance(opened.values.get(name), int)}
+    with _new_folder(Path(output)) as made:
+        write_tensors(made / MODEL_FILE, planned, lambda name: opened.read(name, dtype))
+        described = {"model": as_dictionary(opened.config), "huggingface": more}
+        (made / CONFIG_FILE).write_bytes(json_bytes(described))
+    return opened.config

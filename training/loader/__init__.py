@@ -1,0 +1,1 @@
+"""Token shards to batches: memory-mapped rows, gathered, prefetched and cached."""

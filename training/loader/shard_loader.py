@@ -1,0 +1,246 @@
+"""Token shards to training batches: memory-mapped, in a seeded global order, and resumable from one integer.
+
+`ShardLoader` walks the global order (`training/order/sequence_order.py`) over the sequences of a folder
+(`training/loader/shard_set.py`) and counts those that all ranks together have consumed. That count is its whole state:
+position p of the order is the same sequence for any number of ranks, so a run may be resumed on another number of
+machines and see exactly what it would have seen. It hands them out in two ways: `take` gives a rank its share of a
+global batch of any size, which may grow from step to step; iteration gives micro-batches of one size without end.
+
+Cost: the batch, 8 bytes a token, and one pass over its tokens; the order is computed 4,096 sequences at a time in the
+iteration, and a micro-batch at a time in `take`, which costs 0.02 ms more.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dataproc.errors import UserError
+from dataproc.sequences.shards import list_shards
+from dataproc.storage import join
+from training.loader.batch import Batch
+from training.loader.prefetch import Prefetcher
+from training.loader.shard_cache import ShardCache
+from training.loader.shard_set import ShardSet
+from training.order.plan import Plan
+from training.order.sequence_order import SequenceOrder
+
+_ORDER_AHEAD = 4096
+"""Positions of the order that are computed at a time: one by one they would cost more than reading the sequences."""
+
+
+def held_back(folder: str | Path, cache: ShardCache | None = None) -> ShardSet | None:
+    """The sequences of held-back documents that lie beside the shards, in `validation/`; None where there are none."""
+    inner = join(str(folder), "validation")
+    return ShardSet(inner, cache) if list_shards(inner) else None
+
+
+class _Feed:
+    """The batches of one rank's iteration: a function of the sequences that all ranks have consumed before."""
+
+    def __init__(
+        self, shards: ShardSet, order: SequenceOrder, micro_batch: int, rank: int, world_size: int, pin: bool
+    ) -> None:
+        self._shards, self.order, self._pin = shards, order, pin
+        self._first, self.count, self.stride = rank * micro_batch, micro_batch, world_size * micro_batch
+        self._known_from, self._known = 0, np.empty((0, micro_batch), np.int64)
+
+    def batch(self, consumed: int) -> Batch | None:
+        """None when the plan has not enough sequences left for every rank."""
+        step, between = divmod(consumed - self._known_from, self.stride)
+        if between or not 0 <= step < len(self._known):
+            self._compute(consumed)
+            step = 0
+        return self._shards.read(self._known[step], self._pin) if len(self._known) else None
+
+    def read(self, first: int, end: int) -> Batch:
+        """The sequences at these positions of the global order."""
+        return self._shards.read(self.order.rows(first, end - first), self._pin)
+
+    def _compute(self, consumed: int) -> None:
+        steps = max(1, _ORDER_AHEAD // self.count)
+        if self.order.sequences is not None:
+            steps = max(0, min(steps, (self.order.sequences - consumed) // self.stride))
+        starts = consumed + self._first + np.arange(steps, dtype=np.int64) * self.stride
+        positions = (starts[:, None] + np.arange(self.count)).reshape(-1)
+        self._known_from, self._known = consumed, self.order.at(positions).reshape(steps, self.count)
+
+
+def share_of(rank: int, world_size: int, sequences: int) -> tuple[int, int]:
+    """(first, end) of a rank's part of so many sequences: contiguous, the first ranks having one more where they don't
+    divide evenly."""
+    each, more = divmod(sequences, world_size)
+    first = rank * each + min(rank, more)
+    return first, first + each + (rank < more)
+
+
+class _Share:
+    """One rank's batches of global batches of one size, numbered from the first one's: a function of the number."""
+
+    def __init__(self, feed: _Feed, rank: int, world_size: int, sequences: int, consumed: int) -> None:
+        self._feed, self.sequences, self._consumed = feed, sequences, consumed
+        self._first, self._end = share_of(rank, world_size, sequences)
+        self.count = -(-(self._end - self._first) // feed.count)
+        """Batches of each global batch; the last may be smaller than the others."""
+
+    def batch(self, number: int) -> Batch | None:
+        """None when the plan has not enough sequences left for the whole global batch."""
+        step, within = divmod(number, self.count)
+        whole = self._consumed + step * self.sequences
+        first = whole + self._first + within * self._feed.count
+        planned = self._feed.order.sequences
+        if planned is not None and whole + self.sequences > planned:
+            return None
+        return self._feed.read(first, min(first + self._feed.count, whole + self._end))
+
+
+class ShardLoader:
+    """Micro-batches in a seeded global order, endless unless the plan has an end.
+
+    `take` consumes one global batch. Each step of the iteration hands the next `world_size * micro_batch` sequences of
+    the global order to the ranks, `micro_batch` to each in the order of ranks. Epochs are shuffled differently and
+    follow each other without a gap. A plan that ends leaves out what is too little for all ranks.
+
+    Args:
+        folder: shards, or a `ShardSet` that is already open.
+        micro_batch: sequences of a batch: in the iteration of each, in `take` at most.
+        rank: which rank this is, below `world_size`.
+        world_size: data-parallel ranks.
+        seed: chooses the order.
+        plan: mixture and phases; None: all sequences, shuffled as one.
+        prefetch: batches that a background thread makes ahead; 0: each is made when it is asked for. For `take` they
+            are made as if the next one asked for as many sequences as the last; otherwise they are made again.
+        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; nothing without CUDA.
+
+    Raises UserError when the plan doesn't fit the shards, and once there are fewer sequences than the ranks take at a
+    time.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | ShardSet,
+        micro_batch: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+        plan: Plan | None = None,
+        *,
+        prefetch: int = 0,
+        pin: bool = False,
+    ) -> None:
+        self.shards = folder if isinstance(folder, ShardSet) else ShardSet(folder)
+        self.micro_batch, self.rank, self.world_size, self.seed = micro_batch, rank, world_size, seed
+        self.sequence_order = SequenceOrder.of_entries(self.shards.entries, self.shards.sequence_length, seed, plan)
+        """What gives a row for every position."""
+        pinned = pin and torch.cuda.is_available()
+        self._feed = _Feed(self.shards, self.sequence_order, micro_batch, rank, world_size, pinned)
+        self._prefetch = prefetch
+        self._ahead: Prefetcher[Batch] | None = None
+        self._share: _Share | None = None
+        """What is made ahead for `take`; None: nothing, or what is made is for the iteration."""
+        self._consumed = 0
+
+    @property
+    def sequences_consumed(self) -> int:
+        """Sequences that all ranks together have been handed; set it to resume."""
+        return self._consumed
+
+    @sequences_consumed.setter
+    def sequences_consumed(self, consumed: int) -> None:
+        self.close()
+        self._consumed = consumed
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` needs: the sequences consumed, and a fingerprint of the order that they are counted in."""
+        return {"sequences_consumed": self._consumed, "plan": self.sequence_order.fingerprint}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state, of any number of ranks. Raises UserError when it was counted in another order."""
+        here = self.sequence_order.fingerprint
+        if state["plan"] != here:
+            raise UserError(
+                f"the state is of the order {state['plan']}, and this loader has {here}",
+                where=self.shards.folder,
+                mend="use the shards, seed and plan of before",
+            )
+        self.sequences_consumed = state["sequences_consumed"]
+
+    def order(self, start: int, count: int) -> np.ndarray:
+        """Row numbers (int64 [count]) at the positions from `start` on of the global order."""
+        return self.sequence_order.rows(start, count)
+
+    def __iter__(self) -> "ShardLoader":
+        return self
+
+    def __next__(self) -> Batch:
+        self._require(self._feed.stride)
+        if self._share is not None:
+            self.close()
+        if not self._prefetch:
+            batch = self._feed.batch(self._consumed)
+        else:
+            if self._ahead is None:
+                self._ahead = Prefetcher(self._feed.batch, self._consumed, self._feed.stride, self._prefetch)
+            batch = self._next_ahead(self._ahead)
+        if batch is None:
+            self.close()
+            raise StopIteration
+        self._consumed += self._feed.stride
+        return batch
+
+    def take(self, sequences: int) -> list[Batch]:
+        """This rank's share of the next global batch; all ranks have to ask for as many.
+
+        Args:
+            sequences: of the batch, over all ranks, 1 or more.
+
+        Returns:
+            The share in order, in batches of `micro_batch` sequences of which the last may be smaller; none for a rank
+            that has no share, where there are more ranks than sequences.
+
+        Raises UserError, on all ranks, when the shards have fewer sequences, or the plan has fewer left.
+        """
+        if sequences < 1:
+            raise ValueError(f"a batch of {sequences} sequences")
+        self._require(sequences)
+        planned = self.sequence_order.sequences
+        if planned is not None and self._consumed + sequences > planned:
+            raise UserError(
+                f"the plan has {max(0, planned - self._consumed):,} sequences left, and a batch is of {sequences:,}",
+                where=self.shards.folder,
+                mend="give the last phase more tokens, or no length",
+            )
+        if self._share is None or self._share.sequences != sequences:
+            self.close()
+            share = _Share(self._feed, self.rank, self.world_size, sequences, self._consumed)
+            if self._prefetch and share.count:
+                self._share, self._ahead = share, Prefetcher(share.batch, 0, 1, self._prefetch)
+        else:
+            share = self._share
+        ahead = self._ahead
+        found = [share.batch(number) if ahead is None else self._next_ahead(ahead) for number in range(share.count)]
+        self._consumed += sequences
+        return [batch for batch in found if batch is not None]
+
+    def _require(self, sequences: int) -> None:
+        if len(self.shards) < sequences:
+            raise UserError(
+                f"{len(self.shards)} sequences are fewer than a batch of {sequences}",
+                where=self.shards.folder,
+                mend="pack more text, or train with a smaller batch",
+            )
+
+    def _next_ahead(self, ahead: Prefetcher[Batch]) -> Batch | None:
+        try:
+            return ahead.next()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the background thread, if there is one; the loader may still be used, and starts another."""
+        if self._ahead is not None:
+            self._ahead.close()
+        self._ahead = self._share = None

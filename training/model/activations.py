@@ -1,0 +1,178 @@
+"""What a forward pass leaves in memory for the backward pass, as closed forms over the dimensions.
+
+The method is that of Korthikanti et al. (2022, "Reducing Activation Recomputation in Large Transformer Models", section
+4): go through the operations of a layer in order, and add up each tensor that autograd keeps. A tensor that several
+operations read is kept once. A test holds the forms against all that is alive after a real forward pass, byte for byte,
+in FP32 and in BF16, with and without recomputation.
+
+Two columns: `plain` keeps everything; `selective` is V3's recomputation (section 3.2.3, `training/model/recompute.py`):
+outputs of all RMSNorms, of MLA's up-projections and of SwiGLU are made again from their inputs. Attention itself is not
+run twice, and the rows sent to experts are kept, because sending them again would be communication.
+
+Not counted: attention masks of documents, what an operation needs only while it runs (`workspace` gives the largest of
+that), gradients passing through the backward pass, and the allocator's gaps.
+
+Legend, for a token: D stream, H heads, E experts, K chosen, I inner width of a network; an element has a bytes.
+"""
+
+from dataclasses import dataclass
+
+from training.model.dimensions import ModelConfig
+
+FLOAT, INT64, INT32 = 4, 8, 4
+CPU_LOGIT_ROWS = 128
+"""`training/model/loss.py`'s chunk on a CPU."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes held between forward and backward: of everything, and with selective recomputation."""
+
+    plain: int
+    selective: int
+
+    def __add__(self, other: "Kept") -> "Kept":
+        return Kept(self.plain + other.plain, self.selective + other.selective)
+
+    def __mul__(self, times: int) -> "Kept":
+        return Kept(self.plain * times, self.selective * times)
+
+    def bytes(self, recompute: bool) -> int:
+        """The column that is asked for."""
+        return self.selective if recompute else self.plain
+
+
+NOTHING = Kept(0, 0)
+
+
+def both(count: int) -> Kept:
+    """Bytes that recomputation doesn't save."""
+    return Kept(count, count)
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Where and in which type activations are computed."""
+
+    element_bytes: int = 2
+    """a: 2 for BF16, 4 for FP32."""
+    fused_norms: bool = True
+    """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates. Tells what the
+    cross-entropy keeps, too."""
+
+    def norm(self, width: int, stored: int | None = None, shared: bool = False, read: bool = True) -> Kept:
+        """RMSNorm of a vector of this width.
+
+        Args:
+            width: what it normalises.
+            stored: width of the tensor that its input is a slice of, which is what stays in memory.
+            shared: whether another operation already keeps that tensor.
+            read: whether what follows keeps the output, as a matrix does.
+        """
+        a = self.element_bytes
+        as_it_is = 0 if shared else a * (stored or width)
+        inverse_root, output = FLOAT, a * width if read else 0
+        if self.fused_norms:
+            return Kept(as_it_is + inverse_root + output, as_it_is)
+        if a == FLOAT:
+            return Kept(as_it_is + FLOAT * width + inverse_root + output, as_it_is)
+        # In BF16 the input's FP32 copy is kept in its place, and kept by each norm that reads it.
+        return Kept(2 * FLOAT * width + inverse_root + output, as_it_is)
+
+
+def attention(config: ModelConfig, numerics: Numerics) -> Kept:
+    """MLA with the norm before it, a token: latents, expanded queries, keys and values, and attention's output."""
+    c, a = config, numerics.element_bytes
+    kept = numerics.norm(c.dim)
+    if c.q_lora_rank:
+        kept += numerics.norm(c.q_lora_rank)
+    kept += numerics.norm(c.kv_lora_rank, stored=c.kv_lora_rank + c.qk_rope_head_dim)
+    padded = max(c.qk_head_dim, c.v_head_dim)
+    narrow = c.v_head_dim < c.qk_head_dim
+    # Without padding, values stay a slice of the expanded tensor, which holds keys, too.
+    values = padded if narrow else c.qk_nope_head_dim + c.v_head_dim
+    kept += Kept(a * c.n_heads * (2 * c.qk_head_dim + values), 0)
+    output_again = c.v_head_dim if narrow else 0  # cut to its width for W_O
+    return kept + both(c.n_heads * (a * (padded + output_again) + FLOAT))
+
+
+def swiglu(inner: int, numerics: Numerics) -> Kept:
+    """A SwiGLU network, a token, without its input: gate, up, silu(gate) and the product; recomputed, the first two."""
+    return Kept(4 * numerics.element_bytes * inner, 2 * numerics.element_bytes * inner)
+
+
+def dense(config: ModelConfig, numerics: Numerics) -> Kept:
+    """A dense layer's network with the norm before it, a token."""
+    return numerics.norm(config.dim) + swiglu(config.inter_dim, numerics)
+
+
+def experts(config: ModelConfig, numerics: Numerics) -> Kept:
+    """Router, dispatch, chosen and shared experts with the norm before them, a token."""
+    c, a, chosen = config, numerics.element_bytes, config.n_activated_experts
+    # Dispatch copies the normalised stream, so only shared experts, or a router that reads it as it is, keep it.
+    kept = numerics.norm(c.dim, read=bool(c.n_shared_experts) or a == FLOAT)
+    if a != FLOAT:
+        kept += Kept(FLOAT * c.dim, 0)  # the router's FP32 copy
+    # Scores; chosen numbers, their scores and sum; the permutation both ways; gates; the balance loss's sum and weight.
+    kept += both(FLOAT * c.n_routed_experts + chosen * (INT64 + FLOAT) + FLOAT + 2 * INT64 * chosen + a * chosen)
+    kept += both(2 * FLOAT)
+    rows = both(2 * a * c.dim) + swiglu(c.moe_inter_dim, numerics)  # sent to the expert, and what came back
+    return kept + rows * chosen + swiglu(c.n_shared_experts * c.moe_inter_dim, numerics)
+
+
+def routing_tables(config: ModelConfig, sequences: int) -> Kept:
+    """What an expert layer keeps once, not a token: ends of the experts' rows, and their loads."""
+    return both(INT32 * config.n_routed_experts + FLOAT * sequences * config.n_routed_experts)
+
+
+def prediction(config: ModelConfig, tokens: int, numerics: Numerics) -> Kept:
+    """Output head and cross-entropy over this many targets.
+
+    The chunked operator makes gradients as it goes and keeps these instead of logits: of its input, and of the head,
+    the latter on CPUs in FP32.
+    """
+    of_head = numerics.element_bytes if numerics.fused_norms else FLOAT
+    return both(config.dim * (numerics.element_bytes * tokens + of_head * config.vocab_size))
+
+
+def activations(config: ModelConfig, sequences: int, length: int, numerics: Numerics) -> dict[str, Kept]:
+    """Bytes by part for one micro-batch of sequences of this length, MTP included; a part that isn't there is 0."""
+    c, tokens = config, sequences * length
+    ids_and_angles = INT64 * tokens + FLOAT * c.qk_rope_head_dim * length
+    tables = routing_tables(c, sequences)
+    modules, heads = NOTHING, prediction(c, sequences * (length - 1), numerics)
+    for depth in range(1, c.mtp_depth + 1):
+        positions = sequences * (length - depth)
+        joined = numerics.norm(c.dim, shared=True, read=False) * 2 + both(2 * numerics.element_bytes * c.dim)
+        layer = attention(c, numerics) + experts(c, numerics) + numerics.norm(c.dim, read=False)
+        modules += (joined + layer) * positions + tables
+        heads += prediction(c, positions - sequences, numerics)
+    return {
+        "attention": attention(c, numerics) * tokens * c.n_layers,
+        "dense networks": dense(c, numerics) * tokens * c.n_dense_layers,
+        "experts and routers": (experts(c, numerics) * tokens + tables) * c.n_moe_layers,
+        "MTP modules": modules,
+        "output head": numerics.norm(c.dim, read=False) * tokens + heads,
+        "ids and RoPE table": both(ids_and_angles),
+    }
+
+
+def workspace(config: ModelConfig, sequences: int, length: int, numerics: Numerics, recompute: bool) -> int:
+    """The largest tensors that are there only for a while: a chunk of logits, or one layer that is recomputed.
+
+    On CPUs BF16 logits are made with an FP32 copy of the head.
+    """
+    c, tokens = config, sequences * length
+    chunk = FLOAT * c.vocab_size * (logit_rows(c, tokens) if numerics.fused_norms else min(CPU_LOGIT_ROWS, tokens))
+    if not numerics.fused_norms and numerics.element_bytes != FLOAT:
+        chunk += FLOAT * c.vocab_size * c.dim
+    networks = [dense(c, numerics)] * bool(c.n_dense_layers) + [experts(c, numerics)] * bool(c.n_moe_layers)
+    layers = [attention(c, numerics) + network for network in networks]
+    again = max(layer.plain - layer.selective for layer in layers) * tokens
+    return max(chunk, again if recompute else 0)
+
+
+def logit_rows(config: ModelConfig, tokens: int) -> int:
+    """Rows of a chunk on GPUs: torch's `aspect_ratio:2`, so that a chunk is about half as large as the input."""
+    wanted = -(-tokens // -(-config.vocab_size // config.dim))
+    return min((1 << (wanted - 1).bit_length()) // 2, tokens) or 1

@@ -1,0 +1,224 @@
+"""DeepSeekMoE (section 2.1.2): sigmoid gates, a bias that only selects, no token dropped, no auxiliary-loss tug-of-war.
+
+A router scores each token against every expert's centroid. Which experts a token goes to follows score plus bias; how
+much each counts follows the score alone. The bias is not trained: after each step it goes up for experts that got too
+few tokens of the whole batch and down for those that got too many. A very small loss (alpha 1e-4) additionally keeps
+single sequences from leaning on few experts.
+
+Tokens are sorted by expert and multiplied by torch's grouped matmul: one call for all experts, whatever their loads.
+`Dispatch` is the seam for expert parallelism: it alone knows where a token's copies are while experts work on them.
+
+What the report leaves open is settled here: f_i of the balance loss ranks the raw scores as eq 18 prints it (no bias,
+no group limit); the loss is averaged over sequences and summed over layers, MTP's included; padding counts nowhere.
+
+Legend: N tokens, D width, E experts, K chosen experts a token, I an expert's inner width.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.model.config import ModelConfig
+from training.model.feedforward import FeedForward, swiglu
+from training.model.recompute import remade
+
+
+class Gate(nn.Module):
+    """The router, in FP32 whatever the model's type: sigmoid scores, group-limited top-K by score plus bias.
+
+    `bias` [E] is saved with the model. `load` [E] counts the tokens that each expert received since the last bias
+    update, over all micro-batches of a step; it is not saved, because checkpoints lie between steps.
+    """
+
+    bias: Tensor
+    load: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.dim))
+        self.register_buffer("bias", torch.zeros(config.n_routed_experts, dtype=torch.float32))
+        self.register_buffer("load", torch.zeros(config.n_routed_experts, dtype=torch.int64), persistent=False)
+
+    def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Chooses experts for tokens x [N, D] (eq 13 to 16).
+
+        Args:
+            x: tokens.
+            valid: [N], false for padding, which is routed as anything else but not counted in `load`.
+
+        Returns:
+            scores [N, E] FP32 (sigmoid), chosen experts [N, K] int64, gates [N, K] FP32 that sum to `route_scale`.
+        """
+        inputs = x if x.dtype == torch.float32 else remade(Tensor.float, x)
+        scores = F.linear(inputs, self.weight.float()).sigmoid()
+        chosen = self.select(scores.detach())
+        picked = scores.gather(1, chosen)
+        gates = picked / picked.sum(-1, keepdim=True) * self.config.route_scale
+        if self.training:
+            self.load += count_choices(chosen, valid, self.config.n_routed_experts)
+        return scores, chosen, gates
+
+    def select(self, scores: Tensor) -> Tensor:
+        """The experts [N, K] that score plus bias chooses, within the M best groups.
+
+        A group is worth the sum of its K/M highest keys, bias included.
+        """
+        c = self.config
+        keys = scores + self.bias
+        if c.n_limited_groups < c.n_expert_groups:
+            grouped = keys.unflatten(-1, (c.n_expert_groups, -1))
+            worth = grouped.topk(c.n_activated_experts // c.n_limited_groups, -1).values.sum(-1)
+            kept = torch.zeros_like(worth, dtype=torch.bool).scatter_(
+                1, worth.topk(c.n_limited_groups, -1).indices, True
+            )
+            keys = grouped.masked_fill(~kept.unsqueeze(-1), float("-inf")).flatten(1)
+        return keys.topk(c.n_activated_experts, -1).indices
+
+
+def count_choices(chosen: Tensor, valid: Tensor, n_experts: int) -> Tensor:
+    """How many valid tokens chose each expert: [E] int64, exact in any order."""
+    marks = torch.zeros(len(chosen), n_experts, dtype=torch.bool, device=chosen.device).scatter_(1, chosen, True)
+    return (marks & valid.unsqueeze(1)).sum(0)
+
+
+def balance_loss(scores: Tensor, valid: Tensor, n_activated: int) -> Tensor:
+    """The sequence-wise balance loss (eq 17 to 20) without its factor alpha, summed over sequences.
+
+    For each sequence the sum over experts of f_i P_i, which is 1 where scores are uniform. The gradient reaches the
+    router through P alone; f is a count.
+
+    Args:
+        scores: raw router scores [B, T, E].
+        valid: [B, T], false for padding.
+        n_activated: K.
+    """
+    n_experts = scores.shape[-1]
+    lengths = valid.sum(1, keepdim=True).clamp(min=1)
+    weights = (valid / lengths).unsqueeze(-1)
+    highest = scores.detach().topk(n_activated, -1).indices
+    share = torch.zeros_like(scores).scatter_(-1, highest, 1.0)
+    frequency = (share * weights).sum(1) * (n_experts / n_activated)
+    probability = (scores / scores.sum(-1, keepdim=True) * weights).sum(1)
+    return (frequency * probability).sum()
+
+
+class _Permute(torch.autograd.Function):
+    """Rows by a permutation, whose gradient is rows by its inverse: a gather both ways, so no order of additions
+    is left to chance, as it would be with the scatter that autograd derives."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return x.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return gradients[0].index_select(0, inverse), None, None
+
+
+class Dispatch:
+    """Brings tokens to the experts that they chose, and back. Here all experts are on one device.
+
+    Args:
+        chosen: [N, K], each token's experts.
+        n_experts: E.
+    """
+
+    def __init__(self, chosen: Tensor, n_experts: int) -> None:
+        self.n_chosen = chosen.shape[1]
+        flat = chosen.flatten()
+        self.order = flat.argsort(stable=True)
+        self.inverse = torch.empty_like(self.order)
+        self.inverse[self.order] = torch.arange(len(flat), device=flat.device)
+        self.ends = torch.bincount(flat, minlength=n_experts).cumsum(0).to(torch.int32)
+        """[E]: where each expert's rows end among the sorted ones."""
+
+    def send(self, x: Tensor) -> Tensor:
+        """Tokens [N, D] to rows [N K, D], sorted by expert."""
+        copies = x.unsqueeze(1).expand(-1, self.n_chosen, -1).reshape(-1, x.shape[-1])
+        return _Permute.apply(copies, self.order, self.inverse)
+
+    def combine(self, rows: Tensor, gates: Tensor) -> Tensor:
+        """Expert outputs [N K, D] to tokens [N, D], each the sum of its experts' rows weighed by gates [N, K]."""
+        copies = _Permute.apply(rows, self.inverse, self.order).unflatten(0, (-1, self.n_chosen))
+        return (copies * gates.unsqueeze(-1).to(copies.dtype)).sum(1)
+
+
+class Experts(nn.Module):
+    """The routed experts' SwiGLU networks, their matrices stacked: w1 and w3 [E, I, D], w2 [E, D, I]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        n, dim, inner = config.n_routed_experts, config.dim, config.moe_inter_dim
+        self.w1 = nn.Parameter(torch.empty(n, inner, dim))
+        self.w2 = nn.Parameter(torch.empty(n, dim, inner))
+        self.w3 = nn.Parameter(torch.empty(n, inner, dim))
+
+    def forward(self, rows: Tensor, ends: Tensor) -> Tensor:
+        """Rows [N K, D] sorted by expert, whose ends are `ends` [E] int32, to rows [N K, D]."""
+        gate = F.grouped_mm(rows, self.w1.transpose(1, 2), offs=ends)
+        up = F.grouped_mm(rows, self.w3.transpose(1, 2), offs=ends)
+        return F.grouped_mm(remade(swiglu, gate, up), self.w2.transpose(1, 2), offs=ends)
+
+
+class MoE(nn.Module):
+    """Shared expert plus the chosen routed experts (eq 12)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gate = Gate(config)
+        self.experts = Experts(config)
+        inner = config.n_shared_experts * config.moe_inter_dim
+        self.shared_experts = FeedForward(config.dim, inner) if inner else None
+
+    def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding."""
+        tokens = x.flatten(0, 1)
+        scores, chosen, gates = self.gate(tokens, valid.flatten())
+        dispatch = Dispatch(chosen, self.config.n_routed_experts)
+        routed = dispatch.combine(self.experts(dispatch.send(tokens), dispatch.ends), gates).view_as(x)
+        if self.shared_experts is not None:
+            routed = routed + self.shared_experts(x)
+        scores = scores.unflatten(0, x.shape[:2])
+        return routed, balance_loss(scores, valid, self.config.n_activated_experts)
+
+
+def routers(model: nn.Module) -> list[Gate]:
+    """All routers of a model, main layers first and MTP's last."""
+    return [module for module in model.modules() if isinstance(module, Gate)]
+
+
+def take_loads(model: nn.Module) -> Tensor:
+    """What each router's experts received since this was last asked, on this rank; the routers count from 0 again.
+
+    With data parallelism loads are to be summed over ranks before biases follow from them.
+
+    Returns:
+        int64 [R, E], in the order of `routers`.
+    """
+    found = routers(model)
+    if not found:
+        return torch.zeros(0, 0, dtype=torch.int64)
+    loads = torch.stack([router.load for router in found])
+    for router in found:
+        router.load.zero_()
+    return loads
+
+
+@torch.no_grad()
+def update_biases(model: nn.Module, loads: Tensor, speed: float) -> None:
+    """Ends a step for every router of a model: bias += speed * sign(mean load - load), by the loads [R, E] of all."""
+    for router, load in zip(routers(model), loads.double(), strict=True):
+        router.bias += speed * torch.sign(load.mean() - load).to(torch.float32)
+
+
+def violations(loads: Tensor) -> list[float]:
+    """For each router the highest load over the mean load, less 1: 0 is even; 0, too, where nothing was routed."""
+    found = loads.double()
+    mean = found.mean(1).clamp(min=1e-9)
+    return torch.where(found.sum(1) > 0, found.amax(1) / mean - 1, 0.0).tolist() if found.numel() else []

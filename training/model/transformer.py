@@ -1,0 +1,145 @@
+"""The DeepSeek-V3 transformer: embedding, layers of MLA and (expert) networks, final norm, output head, MTP modules.
+
+Pre-norm residual layers; input and output embeddings are two tables; every matrix starts from N(0, init_std) (section
+4.2) and every norm from 1. Each matrix draws from a stream of its own, keyed by seed and name, so weights don't depend
+on the order in which modules were made, nor on torch's global generator.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dataproc.randomness import random_key
+from training.model.attention import MLA
+from training.model.config import ModelConfig
+from training.model.feedforward import FeedForward
+from training.model.moe import MoE
+from training.model.mtp import MTPModule
+from training.model.recompute import recomputation, remade
+from training.model.rope import model_rope_table
+
+
+class Block(nn.Module):
+    """One layer: x + attention(norm x), then x + network(norm x)."""
+
+    def __init__(self, config: ModelConfig, dense: bool) -> None:
+        super().__init__()
+        self.attn_norm = nn.RMSNorm(config.dim, config.norm_eps)
+        self.attn = MLA(config)
+        self.ffn_norm = nn.RMSNorm(config.dim, config.norm_eps)
+        self.ffn: FeedForward | MoE = FeedForward(config.dim, config.inter_dim) if dense else MoE(config)
+
+    def forward(self, x: Tensor, rope: Tensor, valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[B, T, D] to ([B, T, D], balance loss, which is 0 in a dense layer)."""
+        x = x + self.attn(remade(self.attn_norm, x), rope, mask)
+        normed = remade(self.ffn_norm, x)
+        if isinstance(self.ffn, MoE):
+            out, balance = self.ffn(normed, valid)
+        else:
+            out, balance = self.ffn(normed), x.new_zeros((), dtype=torch.float32)
+        return x + out, balance
+
+
+@dataclass(frozen=True)
+class Representations:
+    """What a forward pass gives, ready for the output head."""
+
+    main: Tensor
+    """[B, T, D]: predicts the next token."""
+    mtp: list[Tensor]
+    """[B, T-k, D] of each depth k = 1, 2, …: predicts token i+k+1."""
+    balance: Tensor
+    """Balance loss without alpha, summed over sequences and layers."""
+
+
+class Transformer(nn.Module):
+    """The whole model. Weights are undefined until `initialise` or a checkpoint fills them.
+
+    Args:
+        config: its shape.
+        recompute: whether norms, MLA's up-projections and SwiGLU are computed again in the backward pass instead of
+            kept (`training/model/recompute.py`); changes no number.
+    """
+
+    def __init__(self, config: ModelConfig, recompute: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.recompute = recompute
+        self.embed = nn.Embedding(config.vocab_size, config.dim)
+        self.layers = nn.ModuleList(
+            Block(config, dense=layer < config.n_dense_layers) for layer in range(config.n_layers)
+        )
+        self.norm = nn.RMSNorm(config.dim, config.norm_eps)
+        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.mtp = nn.ModuleList(MTPModule(config, Block(config, dense=False)) for _ in range(config.mtp_depth))
+
+    def forward(
+        self, tokens: Tensor, valid: Tensor | None = None, mask: Tensor | None = None, mtp: bool = True
+    ) -> Representations:
+        """Runs tokens [B, T] int64 through the model.
+
+        Args:
+            tokens: ids.
+            valid: [B, T], false for padding at the end of sequences; none: all are valid.
+            mask: from `document_mask`; none: causal over the whole sequence.
+            mtp: whether to run the MTP modules, too.
+        """
+        with recomputation(self.recompute):
+            return self._run(tokens, valid, mask, mtp)
+
+    def _run(self, tokens: Tensor, valid: Tensor | None, mask: Tensor | None, mtp: bool) -> Representations:
+        config = self.config
+        if valid is None:
+            valid = torch.ones_like(tokens, dtype=torch.bool)
+        rope = model_rope_table(config, tokens.shape[1], tokens.device)
+        embedded = self.embed(tokens)
+        x, balance = embedded, embedded.new_zeros((), dtype=torch.float32)
+        for layer in self.layers:
+            x, layer_balance = layer(x, rope, valid, mask)
+            balance = balance + layer_balance
+        heads, hidden = [], x
+        for depth, module in enumerate(self.mtp if mtp else [], 1):
+            length = tokens.shape[1] - depth
+            hidden, normalised, layer_balance = module(
+                hidden[:, :length],
+                embedded[:, depth:],
+                rope[:length],
+                valid[:, depth:],
+                None if mask is None else mask[..., :length, :length],
+            )
+            heads.append(normalised)
+            balance = balance + layer_balance
+        return Representations(remade(self.norm, x), heads, balance)
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """Next-token logits [B, T, V] of tokens [B, T]: for small inputs; training never builds them whole."""
+        return self.head(self(tokens, mtp=False).main)
+
+
+def build_model(config: ModelConfig, device: torch.device | str = "cpu", recompute: bool = False) -> Transformer:
+    """A model with undefined weights and zero buffers; arguments as for `Transformer`.
+
+    Made without memory first, so torch's own initialisation neither costs time nor draws from its global generator.
+    """
+    with torch.device("meta"):
+        model = Transformer(config, recompute)
+    model.to_empty(device=device)
+    for buffer in model.buffers():
+        buffer.zero_()
+    return model
+
+
+@torch.no_grad()
+def initialise(model: Transformer, seed: int) -> None:
+    """Gives every matrix N(0, init_std) from the stream of (seed, "init", its name), every norm 1, every buffer 0."""
+    generator = torch.Generator()
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            parameter.fill_(1.0)
+            continue
+        generator.manual_seed(random_key(seed, "init", name))
+        drawn = torch.empty(parameter.shape).normal_(0.0, model.config.init_std, generator=generator)
+        parameter.copy_(drawn)
+    for buffer in model.buffers():
+        buffer.zero_()

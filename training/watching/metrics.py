@@ -1,0 +1,192 @@
+"""What a run writes down, one JSON line a step.
+
+`metrics.jsonl` holds only what the seed decides, so two runs with the same settings leave the same bytes; times, rates
+and memory go to `timing.jsonl`, in a folder that is not part of the output. Lines are flushed as they come. A run that
+goes on from a checkpoint, or back to one, first cuts both files to its step: what was written after it would otherwise
+stand there twice.
+
+The files grow with the run (one like V3's leaves about 240,000 lines, 400 MB), while those who ask want their end: how
+far it is, the last losses, what is to be cut. So the end is read backwards, a block at a time, and costs what the lines
+asked for cost, not the file.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from training.watching.tensorboard import EventWriter, open_writer
+
+METRICS_FILE = "metrics.jsonl"
+TIMING_FILE = "timing.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+_BLOCK = 1 << 16
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Cuts a JSONL file behind its last whole line whose "step" is at most `step`; nothing happens without a file.
+
+    A kill in the middle leaves the file as it was or cut: the next run cuts again.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        keep = 0
+        for start, line in _backwards(file):
+            if line.endswith(b"\n") and json.loads(line)["step"] <= step:
+                keep = start + len(line)
+                break
+        if keep < file.seek(0, os.SEEK_END):
+            file.truncate(keep)
+            os.fsync(file.fileno())
+
+
+class MetricsLog:
+    """Appends to both files of a run that continues after `step` (0: from the start).
+
+    Args:
+        output: where the metrics go.
+        state_folder: where the times go.
+        step: the last step of which lines are kept.
+        tensorboard: whether all of it goes to event files, too, in `tensorboard/` of `state_folder`; UserError where
+            TensorBoard is missing. A writer may be given instead.
+    """
+
+    def __init__(
+        self, output: Path, state_folder: Path, step: int, tensorboard: bool | EventWriter | None = None
+    ) -> None:
+        self._paths = (output / METRICS_FILE, state_folder / TIMING_FILE)
+        self._events: EventWriter | None = tensorboard if not isinstance(tensorboard, bool) else None
+        if tensorboard is True:
+            self._events = open_writer(state_folder / TENSORBOARD_FOLDER)
+        for path in self._paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.cut_back(step)
+        self._metrics, self._timing = (path.open("ab") for path in self._paths)
+
+    def cut_back(self, step: int) -> None:
+        """Takes back what was written of steps after `step`."""
+        for path in self._paths:
+            cut_after(path, step)
+        if self._events is not None:
+            self._events.cut_back(step)
+
+    def write(self, metrics: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
+        """One step's line to each file; both carry "step"."""
+        for file, line in ((self._metrics, metrics), (self._timing, timing)):
+            file.write((json.dumps(line) + "\n").encode())
+            file.flush()
+        if self._events is not None:
+            self._events.write(metrics, timing)
+
+    def sync(self) -> None:
+        """Forces both files to disk: a checkpoint must not outlive the lines that lead to it."""
+        for file in (self._metrics, self._timing):
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Closes all files."""
+        self._metrics.close()
+        self._timing.close()
+        if self._events is not None:
+            self._events.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All lines of a metrics or timing file. For long runs see `last_lines`."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def last_lines(path: str | Path, count: int) -> list[dict[str, Any]]:
+    """The last whole lines of a JSONL file, at most `count`, in their order; none where there is no file.
+
+    A line that is still being written is left out. The file may be cut back meanwhile, by another process: then what
+    is no line any more is left out, too.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            lines = (line for _, line in _backwards(file) if line.endswith(b"\n"))
+            found = [_parsed(line) for line in islice(lines, count)]
+    except FileNotFoundError:
+        return []
+    return [line for line in reversed(found) if line is not None]
+
+
+def last_line(path: str | Path) -> dict[str, Any] | None:
+    """The last whole line of a JSONL file; None where there is none."""
+    return next(iter(last_lines(path, 1)), None)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) from the last line to the first; lines keep their newline, which the last may lack."""
+    start = file.seek(0, os.SEEK_END)
+    rest: list[bytes] = []  # of the line whose beginning was not found yet, last piece first
+    while start:
+        size = min(_BLOCK, start)
+        start -= size
+        file.seek(start)
+        block = file.read(size)
+        end = len(block)
+        while end and (found := block.rfind(b"\n", 0, end - 1 if not rest else end)) >= 0:
+            rest.append(block[found + 1 : end])
+            yield start + found + 1, b"".join(reversed(rest))
+            rest, end = [block[found : found + 1]], found
+        rest.append(block[:end])
+    if line := b"".join(reversed(rest)):
+        yield 0, line
+
+
+def live_line(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, steps: int) -> str:
+    """How far a run is, for a terminal: its last step's numbers, and how long the rest will take at that step's pace.
+
+    For instance `step 120 of 300 · loss 4.312 · 1.9k tokens/s · lr 1.0e-3 · norm 0.80 · load 1.3x · 5 min left`. The
+    load is that of the busiest expert in multiples of an even one. What a line does not have is left out.
+
+    Args:
+        metrics: a line of `metrics.jsonl`.
+        timing: a line of `timing.jsonl`, of the same step or a near one.
+        steps: of the whole run.
+    """
+    step, timing = metrics["step"], timing or {}
+    said = [f"step {step:,} of {steps:,}"]
+    forms = {"loss": "loss {:.3f}", "validation_loss": "held back {:.3f}"}
+    said += [form.format(metrics[name]) for name, form in forms.items() if metrics.get(name) is not None]
+    if timing.get("tokens_per_second"):
+        said.append(f"{_short(timing['tokens_per_second'])} tokens/s")
+    if timing.get("mfu") is not None:
+        said.append(f"MFU {timing['mfu']:.1%}")
+    if metrics.get("learning_rate") is not None:
+        said.append(f"lr {metrics['learning_rate']:.1e}".replace("e-0", "e-"))
+    if metrics.get("gradient_norm") is not None:
+        said.append(f"norm {metrics['gradient_norm']:.2f}")
+    if metrics.get("expert_violations"):
+        said.append(f"load {1 + metrics['expert_max_violation']:.1f}x")
+    if timing.get("seconds") and step < steps:
+        said.append(f"{_rough(timing['seconds'] * (steps - step))} left")
+    return " · ".join(said)
+
+
+def _short(number: float) -> str:
+    """A number with three digits at most: 870, 1.9k, 24k, 1.2M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            scaled = number / size
+            return f"{scaled:.1f}{unit}" if scaled < 9.95 else f"{scaled:.0f}{unit}"
+    return f"{number:.0f}"
+
+
+def _rough(seconds: float) -> str:
+    """A time to come, to one unit: 40 s, 5 min, 3 h, 12 days."""
+    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
+        if round(seconds / size) < most:
+            return f"{max(1, round(seconds / size))} {unit}"
+    return f"{round(seconds / 86400)} days"
