@@ -95,9 +95,9 @@ def peak_bytes() -> int:
 
 def compile_steps() -> None:
     """Compiles every kernel of both ways, so that neither pays for it."""
-    from dataproc.dedup.components import components
-    from dataproc.dedup.routed import by_hash
-    from dataproc.dedup.stars import SmallestNeighbours
+    from corpusmill.dataproc.dedup.components import components
+    from corpusmill.dataproc.dedup.routed import by_hash
+    from corpusmill.dataproc.dedup.stars import SmallestNeighbours
 
     nodes = np.arange(3, dtype=np.uint64)
     components(nodes, nodes[::-1].copy())
@@ -106,7 +106,7 @@ def compile_steps() -> None:
 
 
 def in_core(folder: Path) -> dict[str, Any]:
-    from dataproc.dedup.components import components_of_files
+    from corpusmill.dataproc.dedup.components import components_of_files
 
     compile_steps()
     started = time.perf_counter()
@@ -119,9 +119,9 @@ def in_core(folder: Path) -> dict[str, Any]:
 
 
 def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> dict[str, Any]:
-    from pipelines.engine.executor import make_executor
-    from pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
-    from pipelines.stages.dedup.stars import ComponentFiles, run_stars
+    from corpusmill.pipelines.engine.executor import make_executor
+    from corpusmill.pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
+    from corpusmill.pipelines.stages.dedup.stars import ComponentFiles, run_stars
 
     found: dict[str, Any] = {}
     compile_steps()

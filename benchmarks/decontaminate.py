@@ -86,10 +86,10 @@ def seconds_of(work) -> float:
 
 
 def main() -> None:
-    from dataproc.contamination.decontaminate import Decontamination, decontaminate
-    from dataproc.contamination.index import ARRAYS, build_index
-    from dataproc.contamination.items import EvaluationSet
-    from dataproc.contamination.matching import find_ngrams
+    from corpusmill.dataproc.contamination.decontaminate import Decontamination, decontaminate
+    from corpusmill.dataproc.contamination.index import ARRAYS, build_index
+    from corpusmill.dataproc.contamination.items import EvaluationSet
+    from corpusmill.dataproc.contamination.matching import find_ngrams
 
     parser = argparse.ArgumentParser()
     parser.add_argument("dataset")
@@ -144,10 +144,10 @@ def main() -> None:
 
 def compare(given: argparse.Namespace, corpus: pa.Table, index, items: list[str]) -> None:
     """Speed and agreement on a sample of the ASCII documents: its tokenizer here is the English one."""
-    from dataproc.contamination.decontaminate import Decontamination, decontaminate
-    from dataproc.contamination.index import build_index
-    from dataproc.contamination.items import EvaluationSet
-    from dataproc.contamination.matching import find_ngrams
+    from corpusmill.dataproc.contamination.decontaminate import Decontamination, decontaminate
+    from corpusmill.dataproc.contamination.index import build_index
+    from corpusmill.dataproc.contamination.items import EvaluationSet
+    from corpusmill.dataproc.contamination.matching import find_ngrams
 
     sizes = pc.binary_length(corpus["text"]).to_numpy()
     is_ascii = pc.equal(pc.utf8_length(corpus["text"]), pc.binary_length(corpus["text"])).to_numpy(zero_copy_only=False)

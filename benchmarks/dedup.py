@@ -40,7 +40,7 @@ BARS = {"times": 50, "recall>=0.8": 0.995, "recall>=0.9": 0.9995}
 def corpusmill(*line: str) -> float:
     """Wall seconds of a command."""
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "pipelines", *line], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "corpusmill", *line], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"corpusmill {' '.join(line)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return time.monotonic() - started
@@ -137,8 +137,8 @@ def unjustified_by_our_words(datasets: list[str], output: Path, threshold: float
     import numpy as np
     import pyarrow as pa
 
-    from dataproc.dedup.jaccard import set_similarity, shingle_sets
-    from dataproc.dedup.minhash import MinHashSettings
+    from corpusmill.dataproc.dedup.jaccard import set_similarity, shingle_sets
+    from corpusmill.dataproc.dedup.minhash import MinHashSettings
 
     documents = pa.concat_tables([pq.read_table(each, columns=["id", "text"]) for each in datasets]).to_pydict()
     row_of = {each: row for row, each in enumerate(documents["id"])}
@@ -172,7 +172,7 @@ def main() -> None:
     if not arguments.corpus or not arguments.scorer:
         parser.error("give the corpus and the scorer as well")
     pairs = Path(arguments.pairs)
-    warm = "from pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
+    warm = "from corpusmill.pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
     subprocess.run([sys.executable, "-c", warm], check=True)
     with tempfile.TemporaryDirectory(prefix="dedup-") as name:
         folder = Path(name)

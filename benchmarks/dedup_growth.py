@@ -41,7 +41,7 @@ PIECES = re.compile(r"\w+|\W+")
 
 def corpusmill(*line: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "corpusmill", *line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
@@ -65,7 +65,7 @@ def perturb(text: str, key: int, vocabulary: np.ndarray) -> str:
 
 def make_copies(corpus: Path, folder: Path, copies: int, seed: int) -> list[Path]:
     """Ingests the corpus and its perturbed copies, each a dataset; those that are there are left as they are."""
-    from dataproc.randomness import random_keys
+    from corpusmill.dataproc.randomness import random_keys
 
     datasets = [folder / f"copy-{number}" for number in range(copies)]
     ready = [(dataset / "_manifest.json").exists() for dataset in datasets]
@@ -148,7 +148,7 @@ def main() -> None:
     folder = Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
     datasets = make_copies(Path(arguments.corpus), folder, max(arguments.sizes), arguments.seed)
-    warm = "from pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
+    warm = "from corpusmill.pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
     subprocess.run([sys.executable, "-c", warm], check=True)
     flags = ["--workers", str(arguments.workers), *shlex.split(arguments.flags)]
     columns = ["seconds", "work", "end", "tree", "process"]

@@ -112,7 +112,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def expected_of(shards: Path) -> dict[str, np.ndarray]:
     """Tokens and lengths of all sequences, and sorted digests of all documents, by a plain loop over the shards."""
-    from dataproc.sequences.shards import batch_tokens, list_shards, open_shard
+    from corpusmill.dataproc.sequences.shards import batch_tokens, list_shards, open_shard
 
     expected: dict[str, np.ndarray] = {}
     for side in SIDES:
@@ -139,7 +139,7 @@ def expected_of(shards: Path) -> dict[str, np.ndarray]:
 
 
 def corpusmill(*line: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pipelines", *line, "--workers", "1"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "corpusmill", *line, "--workers", "1"], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"corpusmill {' '.join(line)}: {done.stderr}")
 

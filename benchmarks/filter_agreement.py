@@ -55,7 +55,7 @@ TOKEN_PATTERN = rf"{WORD_PATTERN}|([\p{{P}}\p{{S}}])\1*"
 
 def breaks(rule: Any, row: dict[str, float], kind: str, language: str | None) -> bool:
     """Whether a document breaks a rule, by the definition of `dataproc.rules.rule.Rule`."""
-    from dataproc.measures.stop_words import list_of
+    from corpusmill.dataproc.measures.stop_words import list_of
 
     if (rule.kinds and kind not in rule.kinds) or kind in rule.not_kinds:
         return False
@@ -68,8 +68,8 @@ def breaks(rule: Any, row: dict[str, float], kind: str, language: str | None) ->
 
 
 def rules_of_the_one_pass() -> list[Any]:
-    from dataproc.measures.statistics import STATISTICS
-    from dataproc.rules import PRESETS
+    from corpusmill.dataproc.measures.statistics import STATISTICS
+    from corpusmill.dataproc.rules import PRESETS
 
     rules = [rule for preset in PRESETS.values() for rule in preset.rules]
     return [rule for rule in rules if rule.statistic in STATISTICS and not rule.not_languages]
@@ -77,8 +77,8 @@ def rules_of_the_one_pass() -> list[Any]:
 
 def compare_with_oracle(batch: pa.RecordBatch) -> Counter[str]:
     """Counts of documents, numbers and decisions, of what differs, and of broken rules."""
-    from dataproc.measures.statistics import measure
-    from dataproc.rules import decide
+    from corpusmill.dataproc.measures.statistics import measure
+    from corpusmill.dataproc.rules import decide
     from tests.dataproc.measures.statistics_oracle import oracle
 
     rules = rules_of_the_one_pass()
@@ -157,9 +157,9 @@ PAIRS = {
 
 def our_decisions(documents: pa.Table) -> pa.Table:
     """One column of booleans a rule of PAIRS: whether the document keeps to it; and our sentences of kept lines."""
-    from dataproc.measures.statistics import measure
-    from dataproc.rewriting.c4_lines import C4Lines
-    from dataproc.rules import decide, resolve_filter
+    from corpusmill.dataproc.measures.statistics import measure
+    from corpusmill.dataproc.rewriting.c4_lines import C4Lines
+    from corpusmill.dataproc.rules import decide, resolve_filter
 
     plan = resolve_filter([GOPHER, REPETITION, "fineweb", "c4"])
     rules = {rule.name: rule for rule in plan.rules}

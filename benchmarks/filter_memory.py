@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines import kernels
+from corpusmill.pipelines import kernels
 
 
 def watch(process: subprocess.Popen, most: dict[str, int]) -> None:
@@ -39,7 +39,7 @@ def watch(process: subprocess.Popen, most: dict[str, int]) -> None:
 
 def measured(*line: str) -> dict[str, float]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "corpusmill", *line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     most = {"tree": 0, "process": 0}
     watcher = threading.Thread(target=watch, args=(process, most))

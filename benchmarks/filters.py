@@ -49,13 +49,13 @@ def fastest(repeats: int, work: Callable[[], object]) -> float:
 
 def ours(documents: pa.Table, folder: Path, repeats: int) -> tuple[dict[str, float], dict[str, int]]:
     """(MB/s by way, counts of the last run)."""
-    from dataproc.datasets import PartWriter
-    from dataproc.measures.statistics import measure
-    from pipelines.engine.task import Call
-    from pipelines.engine.worker import TaskContext
-    from pipelines.stages.filter.plan import FilterStage
-    from pipelines.stages.filter.work.filtering import filter_part
-    from pipelines.stages.filter.work.judging import judge, judge_from
+    from corpusmill.dataproc.datasets import PartWriter
+    from corpusmill.dataproc.measures.statistics import measure
+    from corpusmill.pipelines.engine.task import Call
+    from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.filter.plan import FilterStage
+    from corpusmill.pipelines.stages.filter.work.filtering import filter_part
+    from corpusmill.pipelines.stages.filter.work.judging import judge, judge_from
 
     pa.set_cpu_count(1)
     batches = documents.to_batches(max_chunksize=BATCH)

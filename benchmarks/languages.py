@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from corpus_documents import megabytes, read_corpus
 
-from dataproc.language import EMBEDDED, LanguageIdentifier, language_identifier
-from dataproc.language.codes import language_code, without_script
+from corpusmill.dataproc.language import EMBEDDED, LanguageIdentifier, language_identifier
+from corpusmill.dataproc.language.codes import language_code, without_script
 
 SURE = 0.65
 ALIKE = {"nn": "no"}

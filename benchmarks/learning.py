@@ -38,12 +38,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ngrams import Events, KneserNey, events_of
 
-from training.loader.shard_loader import held_back
-from training.loader.shard_set import ShardSet
-from training.model.config import parameters
-from training.run import Run, reproducible
-from training.settings import settings_for
-from training.watching.evaluation import evaluate, measured_rows
+from corpusmill.training.loader.shard_loader import held_back
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.config import parameters
+from corpusmill.training.run import Run, reproducible
+from corpusmill.training.settings import settings_for
+from corpusmill.training.watching.evaluation import evaluate, measured_rows
 
 BAR_STEPS = 300
 

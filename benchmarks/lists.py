@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from corpus_documents import megabytes, read_corpus
 
-from dataproc.measures.columns import Measure
+from corpusmill.dataproc.measures.columns import Measure
 
 LISTS = {
     "domains": "domains",
@@ -96,7 +96,7 @@ def make_urls(corpus: Path, folder: Path, repeat: int, listed: int) -> list[str]
 
 def load_lists(lists: dict[str, str]) -> Measure:
     """Our measure with its lists in memory; tells what loading took."""
-    from dataproc.lists.urls import UrlMatches
+    from corpusmill.dataproc.lists.urls import UrlMatches
 
     measure = UrlMatches(lists=lists)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -164,7 +164,7 @@ def main() -> None:
 
 def ours_on_texts(corpus: Path, folder: Path) -> tuple[pa.Table, np.ndarray, float]:
     """(documents, listed words of each, seconds of CPU time)."""
-    from dataproc.lists.words import ListedWords
+    from corpusmill.dataproc.lists.words import ListedWords
 
     documents = read_corpus(corpus)
     documents = documents.filter(pc.not_equal(documents["kind"], "code")).combine_chunks()

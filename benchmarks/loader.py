@@ -89,10 +89,10 @@ class ByLoader:
 class Ours:
     """Our shards, which are there already; they are read where they lie."""
 
-    imports = ("training.loader.shard_loader",)
+    imports = ("corpusmill.training.loader.shard_loader",)
 
     def __init__(self, folder: Path, batch: int) -> None:
-        from training.loader.shard_loader import ShardLoader
+        from corpusmill.training.loader.shard_loader import ShardLoader
 
         self.loader = ShardLoader((folder / "shards").read_text(), batch, 0, 1, SEED)
         self.batches_an_epoch = len(self.loader.shards) // batch
@@ -343,10 +343,10 @@ def perform(name: str, action: str, folder: Path, batch: int, started: float, se
 
 def resume_far(repeats: int) -> dict[str, list[float]]:
     """Milliseconds from nothing to the first rows at `PLAN_PLACE`, by where the order comes from."""
-    from dataproc.sequences.shards import ShardEntry
-    from training.order import sequence_order as order
-    from training.order.plan import Phase, Plan
-    from training.order.sequence_order import SequenceOrder
+    from corpusmill.dataproc.sequences.shards import ShardEntry
+    from corpusmill.training.order import sequence_order as order
+    from corpusmill.training.order.plan import Phase, Plan
+    from corpusmill.training.order.sequence_order import SequenceOrder
 
     groups = [f"{name}:{bucket}" for name in ("web", "code", "book", "math", "docs") for bucket in ("0-4096", "4097-")]
     rows = PLAN_SEQUENCES // PLAN_SHARDS
@@ -387,7 +387,7 @@ def measure(arguments: argparse.Namespace, name: str, action: str, batch: int) -
     line = [python, __file__, arguments.shards, "--work", arguments.work, "--batch", str(batch)]
     line += ["--contestant", name, "--action", action, "--seconds", str(arguments.seconds)]
     line += ["--repeats", str(arguments.repeats), "--started", repr(time.monotonic())]
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parent.parent / "src")
     done = subprocess.run(line, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": root})
     if done.returncode:
         raise SystemExit(f"{name} {action} ended with {done.returncode}\n{done.stderr}")
@@ -398,7 +398,7 @@ def prepare(shards: str, folder: Path, batch: int) -> tuple[int, int]:
     """The one array of tokens that all peers write their files from; gives its shape."""
     import numpy as np
 
-    from training.loader.shard_loader import ShardSet
+    from corpusmill.training.loader.shard_loader import ShardSet
 
     source = ShardSet(shards)
     shape = (len(source), source.sequence_length)

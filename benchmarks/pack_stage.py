@@ -47,10 +47,10 @@ LOADING = ("caching.py", "load_overload")
 
 RUNNER = """
 import cProfile, runpy, sys, time
-from pipelines import kernels
+from corpusmill.pipelines import kernels
 kernels.configure()
-from pipelines.stages.pack.work import packing as pack
-from pipelines.stages.pack.work import shard_writing
+from corpusmill.pipelines.stages.pack.work import packing as pack
+from corpusmill.pipelines.stages.pack.work import shard_writing
 path, profiled = sys.argv.pop(1), sys.argv.pop(1) == "profiled"
 spent = 0.0
 def timed(work):
@@ -68,7 +68,7 @@ if not profiled:
 profiler = cProfile.Profile(builtins=False)
 try:
     (profiler.runcall if profiled else lambda run, *a, **k: run(*a, **k))(
-        runpy.run_module, "pipelines", run_name="__main__", alter_sys=True)
+        runpy.run_module, "corpusmill", run_name="__main__", alter_sys=True)
 finally:
     profiler.dump_stats(path) if profiled else open(path, "w").write(str(spent))
 """
@@ -134,12 +134,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
 
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     kernels.configure()
     kernels.compile_if_needed(print)
-    from dataproc.datasets import read_batches
-    from tokenizer.encoder import Tokenizer
+    from corpusmill.dataproc.datasets import read_batches
+    from corpusmill.tokenizer.encoder import Tokenizer
 
     parts = sorted(Path(arguments.dataset).glob("part-*.parquet"))
     texts = [batch.column("text") for part in parts for batch in read_batches(str(part), ["text"])]

@@ -41,7 +41,7 @@ def document_lengths(place: str) -> np.ndarray:
     """Tokens of each document, int64 (N,), of a shard set or from an .npy."""
     if place.endswith(".npy"):
         return np.load(place).astype(np.int64)
-    from dataproc.sequences.shards import list_shards, open_shard
+    from corpusmill.dataproc.sequences.shards import list_shards, open_shard
 
     names, lengths = [], []
     for path in list_shards(place):
@@ -71,7 +71,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def measure(lengths: np.ndarray, window: int, capacity: int, policy: str, repeats: int) -> dict[str, float]:
     """Packs all windows `repeats` times; seconds are medians, measures are sums over windows."""
-    from dataproc.sequences.packing import fill, pack, report
+    from corpusmill.dataproc.sequences.packing import fill, pack, report
 
     placing, filling = [0.0] * repeats, [0.0] * repeats
     totals = dict.fromkeys(("tokens", "padding", "space", "documents", "cut", "cut_needlessly", "lost"), 0.0)
@@ -157,7 +157,7 @@ def main() -> None:
         f"{len(lengths):,} documents, {lengths.sum() / 1e6:,.1f} M tokens; drawn: {count:,} documents, "
         f"{drawn.sum() / 1e6:,.1f} M tokens, median {np.median(drawn):,.0f}, longest {drawn.max():,}"
     )
-    from dataproc.sequences.packing import fill, pack
+    from corpusmill.dataproc.sequences.packing import fill, pack
 
     fill(pack(lengths[:10], 16), token_lists(lengths[:10]), 0)  # compiles
     print(

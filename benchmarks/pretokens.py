@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tokenizer.patterns import PATTERNS, pre_tokenizer_json
-from tokenizer.pretokens import pretoken_blocks, read_text
+from corpusmill.tokenizer.patterns import PATTERNS, pre_tokenizer_json
+from corpusmill.tokenizer.pretokens import pretoken_blocks, read_text
 
 
 def texts_of(folder: str) -> pa.Array:

@@ -40,7 +40,7 @@ def read_documents(folder: str) -> Any:
     """A table of id, text and kind."""
     import pyarrow as pa
 
-    from dataproc.datasets import read_batches
+    from corpusmill.dataproc.datasets import read_batches
 
     manifest = json.loads((Path(folder) / "_manifest.json").read_text())
     parts = [str(Path(folder) / part["path"]) for part in manifest["parts"]]
@@ -89,7 +89,7 @@ def child(python: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 def area(scores: np.ndarray, is_positive: np.ndarray) -> float:
-    from dataproc.quality.metrics import Steps, area_under_roc
+    from corpusmill.dataproc.quality.metrics import Steps, area_under_roc
 
     return area_under_roc(Steps.of(scores, is_positive)) or 0.0
 
@@ -98,14 +98,14 @@ def measure_training(table: Any, is_positive: np.ndarray, folder: Path, runs: in
     """Prints how both train; gives the path of our model."""
     import pyarrow as pa
 
-    from dataproc.quality.evaluation import is_held_back
-    from dataproc.quality.lines import LineSettings, as_strings, to_lines
-    from dataproc.quality.model_file import write_model
-    from dataproc.quality.saved import NEGATIVE, POSITIVE
-    from dataproc.quality.scorer import ListScorer, open_scorer
-    from dataproc.quality.trainer import PRESETS, train
-    from dataproc.quality.words import WordNumbers
-    from dataproc.randomness import random_keys
+    from corpusmill.dataproc.quality.evaluation import is_held_back
+    from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
+    from corpusmill.dataproc.quality.model_file import write_model
+    from corpusmill.dataproc.quality.saved import NEGATIVE, POSITIVE
+    from corpusmill.dataproc.quality.scorer import ListScorer, open_scorer
+    from corpusmill.dataproc.quality.trainer import PRESETS, train
+    from corpusmill.dataproc.quality.words import WordNumbers
+    from corpusmill.dataproc.randomness import random_keys
 
     ids = table["id"].combine_chunks()
     held = is_held_back(ids, 0.1, 0)
@@ -159,11 +159,11 @@ def measure_scoring(table: Any, folder: Path, dataset: str, model: str, datatrov
     """Prints how fast each scores, and how far scores are apart."""
     import pyarrow as pa
 
-    from dataproc.quality.lines import LineSettings
-    from dataproc.quality.scorer import ListScorer, open_scorer
-    from pipelines.engine.task import Call
-    from pipelines.engine.worker import TaskContext
-    from pipelines.stages.quality_score.work import score_part
+    from corpusmill.dataproc.quality.lines import LineSettings
+    from corpusmill.dataproc.quality.scorer import ListScorer, open_scorer
+    from corpusmill.pipelines.engine.task import Call
+    from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.quality_score.work import score_part
 
     batches = table.to_batches()
     size = sum(int(pa.compute.sum(pa.compute.binary_length(batch["text"])).as_py()) for batch in batches) / 1e6

@@ -23,7 +23,7 @@ def run(output: Path, cache: Path, options: list[str]) -> tuple[float, int, str]
     """(seconds, peak bytes, everything that was printed)."""
     environment = {**os.environ, "CORPUSMILL_CACHE": str(cache)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    line = [sys.executable, "-m", "pipelines", "quickstart", "--output", str(output), *options]
+    line = [sys.executable, "-m", "corpusmill", "quickstart", "--output", str(output), *options]
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT, env=environment)

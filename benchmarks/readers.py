@@ -61,10 +61,10 @@ def prepare(corpus: Path, folder: Path) -> int:
 
 def ours(path: str, output: str) -> tuple[int, float]:
     """(documents, CPU seconds) of our reader, or of an ingest task where there is an output."""
-    from dataproc.readers.pieces import Fields, Piece
-    from pipelines.engine.task import Call
-    from pipelines.engine.worker import TaskContext
-    from pipelines.stages.ingest.work import BY_PIECE, ingest_pieces
+    from corpusmill.dataproc.readers.pieces import Fields, Piece
+    from corpusmill.pipelines.engine.task import Call
+    from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.ingest.work import BY_PIECE, ingest_pieces
 
     format = Path(path).name.split(".")[1]
     piece = Piece(path=path, name="a", format=format, bytes=0)

@@ -23,13 +23,13 @@ from typing import Any
 
 import zstandard
 
-from dataproc.language import language_of_path
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.repository import read_repositories
-from dataproc.repositories.finding import find_repositories
-from dataproc.repositories.order import order_files
-from dataproc.repositories.reading import RepositorySettings, read_repository
-from dataproc.repositories.trees import FolderTree
+from corpusmill.dataproc.language import language_of_path
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.repository import read_repositories
+from corpusmill.dataproc.repositories.finding import find_repositories
+from corpusmill.dataproc.repositories.order import order_files
+from corpusmill.dataproc.repositories.reading import RepositorySettings, read_repository
+from corpusmill.dataproc.repositories.trees import FolderTree
 
 GROUPS = ("code", "thealgorithms")
 ORACLES = ("test_python_imports", "test_imports")

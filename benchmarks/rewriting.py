@@ -102,8 +102,8 @@ def speed(rewriter, table: pa.Table) -> float:
 
 def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, str, str, str]]:
     """(id, kind, before, found, behind) of all personal data."""
-    from dataproc.documents import text_buffers
-    from dataproc.rewriting.pii.rewriter import KINDS, PersonalData
+    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.rewriting.pii.rewriter import KINDS, PersonalData
 
     rewriter, rows = PersonalData(kinds=kinds), []
     for batch in table.combine_chunks().to_batches(max_chunksize=BATCH):
@@ -117,7 +117,7 @@ def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, st
 
 
 def tell_speed(table: pa.Table) -> None:
-    from dataproc.rewriting import C4Lines, Citations, PersonalData, RefinedWebLines
+    from corpusmill.dataproc.rewriting import C4Lines, Citations, PersonalData, RefinedWebLines
 
     code = pc.equal(table["kind"], "code")
     unmarked = pc.and_(pc.invert(pc.match_substring_regex(table["text"], "[0-9@]")), pc.invert(code))
@@ -139,7 +139,7 @@ def tell_speed(table: pa.Table) -> None:
 
 
 def compare(table: pa.Table, python: str, wanted: float) -> None:
-    from dataproc.rewriting import C4Lines, PersonalData
+    from corpusmill.dataproc.rewriting import C4Lines, PersonalData
 
     english = table.filter(pc.and_(is_english(table), pc.not_equal(table["kind"], "code")))
     chosen = sample(english, wanted).combine_chunks()

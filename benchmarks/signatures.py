@@ -83,8 +83,8 @@ def python_shingles(way: str) -> Callable[[str], list[str]]:
 
 
 def run_corpusmill(texts: list[str], way: str) -> Iterator[None]:
-    from dataproc.dedup.bands import band_keys, choose_bands
-    from dataproc.dedup.minhash import MinHashSettings, signatures
+    from corpusmill.dataproc.dedup.bands import band_keys, choose_bands
+    from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
 
     settings, banding = MinHashSettings(permutations=PERMUTATIONS, ngram=NGRAM), choose_bands(0.8, PERMUTATIONS)
     batches = [pa.array(texts[first : first + BATCH], pa.large_string()) for first in range(0, len(texts), BATCH)]
@@ -172,12 +172,12 @@ def profile(table: pa.Table) -> None:
     import numba
     import numpy as np
 
-    from dataproc.dedup.bands import band_keys, choose_bands
-    from dataproc.dedup.jaccard import shingle_sets
-    from dataproc.dedup.minhash import MinHashSettings, signatures
-    from dataproc.documents import text_buffers
-    from dataproc.text.unicode_tables import load_tables
-    from dataproc.text.words import word_hashes
+    from corpusmill.dataproc.dedup.bands import band_keys, choose_bands
+    from corpusmill.dataproc.dedup.jaccard import shingle_sets
+    from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
+    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.text.unicode_tables import load_tables
+    from corpusmill.dataproc.text.words import word_hashes
 
     texts = table["text"].combine_chunks()
     texts = texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts

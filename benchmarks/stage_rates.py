@@ -61,13 +61,13 @@ def main() -> None:
     arguments = parser.parse_args()
     out = Path(arguments.output)
     shutil.rmtree(out, ignore_errors=True)
-    warm = "from pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
+    warm = "from corpusmill.pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
     subprocess.run([sys.executable, "-c", warm], check=True)
     taken = 0
     print(f"{'stage':<10} {'MB in':>8} {'MB/s':>8} {'out/in':>7} {'disk/in':>8} {'peak MB':>8}")
     for stage, command in ROAD.items():
         folder = out / stage
-        line = [sys.executable, "-m", "pipelines", *command(arguments, out), "--output", str(folder), "--workers", "1"]
+        line = [sys.executable, "-m", "corpusmill", *command(arguments, out), "--output", str(folder), "--workers", "1"]
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         peak = [0]
         watcher = threading.Thread(target=peak_memory, args=(process, peak))

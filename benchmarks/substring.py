@@ -72,11 +72,11 @@ print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1
 
 def run_stage(dataset: str, folder: str, workers: int, settings: str) -> None:
     """One run of the stage in this process; prints what came of it as JSON."""
-    from pipelines.engine.executor import make_executor
-    from pipelines.engine.stage import Session
-    from pipelines.engine.stage import run_stage as run
-    from pipelines.settings import validate
-    from pipelines.stages.spans.plan import SpansStage
+    from corpusmill.pipelines.engine.executor import make_executor
+    from corpusmill.pipelines.engine.stage import Session
+    from corpusmill.pipelines.engine.stage import run_stage as run
+    from corpusmill.pipelines.settings import validate
+    from corpusmill.pipelines.stages.spans.plan import SpansStage
 
     stage = SpansStage(validate(SpansStage.Settings, {"datasets": [dataset], **json.loads(settings)}, "benchmark"))
     with Session(make_executor=lambda: make_executor("local", workers=workers)) as session:
@@ -92,9 +92,9 @@ def run_kernels(folder: str, length: int) -> None:
     """The slice by our kernels, in one process and one partition; prints seconds and megabytes."""
     import pyarrow as pa
 
-    from dataproc.dedup.repeats import REPEATS, joined_repeats
-    from dataproc.dedup.substring import Resolver
-    from dataproc.dedup.windows import contexts, keys_to_tell, shared_keys, twice_at_most, window_runs
+    from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
+    from corpusmill.dataproc.dedup.substring import Resolver
+    from corpusmill.dataproc.dedup.windows import contexts, keys_to_tell, shared_keys, twice_at_most, window_runs
 
     data, offsets = np.load(f"{folder}/data.npy"), np.load(f"{folder}/offsets.npy")
 
@@ -125,8 +125,8 @@ def run_kernels(folder: str, length: int) -> None:
 
 def write_slice(dataset: str, size: int, folder: str) -> None:
     """The first documents of a dataset as data.npy and offsets.npy."""
-    from dataproc.datasets import read_batches
-    from dataproc.documents import text_buffers
+    from corpusmill.dataproc.datasets import read_batches
+    from corpusmill.dataproc.documents import text_buffers
 
     pieces, lengths, total = [], [], 0
     for path in sorted(Path(dataset).glob("part-*.parquet")):

@@ -66,7 +66,7 @@ def read_texts(path: str) -> pa.Array:
 
 
 def ours(folder: str, warm: bool) -> tuple[Callable[[pa.Array], Any], Encode, Callable[[Any], Rows]]:
-    from tokenizer.encoder import Tokenizer
+    from corpusmill.tokenizer.encoder import Tokenizer
 
     tokenizer = Tokenizer.load(folder)
     if not warm:
@@ -206,7 +206,7 @@ def environment() -> dict[str, str]:
         **os.environ,
         "RAYON_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).parents[1] / "src"),
     }
 
 
@@ -248,9 +248,9 @@ def differing(expected: Rows, found: Rows, rows: list[int], spelled: list[bool])
 
 
 def write_warm(folder: str, texts: list[str], limit: int) -> None:
-    from tokenizer.counting.counts import count_pretokens
-    from tokenizer.encoder import Tokenizer
-    from tokenizer.warm import WARM, write_warm_table
+    from corpusmill.tokenizer.counting.counts import count_pretokens
+    from corpusmill.tokenizer.encoder import Tokenizer
+    from corpusmill.tokenizer.warm import WARM, write_warm_table
 
     (Path(folder) / WARM).unlink(missing_ok=True)
     tokenizer = Tokenizer.load(folder)
@@ -265,7 +265,7 @@ def write_warm(folder: str, texts: list[str], limit: int) -> None:
 
 
 def measure_kind(kind: str, texts: list[str], arguments: argparse.Namespace, temporary: Path) -> None:
-    from tokenizer.formats.files import read_tokenizer
+    from corpusmill.tokenizer.formats.files import read_tokenizer
 
     folder = arguments.tokenizer
     specials = [token.text for token in read_tokenizer(folder).special.tokens]

@@ -51,10 +51,10 @@ def peak_bytes() -> int:
 
 def ours(texts: list[pa.Array], task: dict[str, Any], times: int) -> dict[str, Any]:
     """Counts the text `times` times over, and learns."""
-    from tokenizer.counting.counter import Counter
-    from tokenizer.counting.counts import count_pretokens, counts_of
-    from tokenizer.learning.bpe import train_merges
-    from tokenizer.vocabulary import byte_characters
+    from corpusmill.tokenizer.counting.counter import Counter
+    from corpusmill.tokenizer.counting.counts import count_pretokens, counts_of
+    from corpusmill.tokenizer.learning.bpe import train_merges
+    from corpusmill.tokenizer.vocabulary import byte_characters
 
     train_merges(count_pretokens(texts[0][:100]), 1000, task["special_tokens"])  # compiles
     before, started = peak_bytes(), time.process_time()
@@ -140,7 +140,7 @@ CONTESTANTS = {
 def run(python: str, arguments: list[str], repeats: int) -> dict[str, Any]:
     """The fastest of some runs of a contestant in its own process."""
     environment = {**os.environ, "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")
     results = []
     for _ in range(repeats):
         done = subprocess.run([python, __file__, *arguments], stdout=subprocess.PIPE, text=True, env=environment)
@@ -172,8 +172,8 @@ def main() -> None:
         task = json.loads(Path(arguments.task).read_text())
         print(json.dumps(CONTESTANTS[arguments.contestant](texts_of(arguments.documents), task)))
         return
-    from tokenizer.patterns import DEEPSEEK_V3
-    from tokenizer.special import layout_named
+    from corpusmill.tokenizer.patterns import DEEPSEEK_V3
+    from corpusmill.tokenizer.special import layout_named
 
     text_bytes = sum(pc.sum(pc.binary_length(chunk)).as_py() or 0 for chunk in texts_of(arguments.documents))
     task = {

@@ -48,8 +48,8 @@ def their_model(config: Any) -> Any:
     """transformers' model with the weights that ours starts from, by way of our export."""
     from transformers import DeepseekV3ForCausalLM
 
-    from training.huggingface.folder import export_model
-    from training.model.transformer import build_model, initialise
+    from corpusmill.training.huggingface.folder import export_model
+    from corpusmill.training.model.transformer import build_model, initialise
 
     ours = build_model(config)
     initialise(ours, 0)
@@ -62,12 +62,12 @@ def our_step(depth: int, tokens: Any, precision: str = "float32") -> Callable[[]
     """A step of ours; returns the next-token loss before it, in nats."""
     import torch
 
-    from training.model.config import preset
-    from training.model.loss import losses
-    from training.model.moe import take_loads, update_biases
-    from training.model.transformer import build_model, initialise
-    from training.parallel.ranks import ALONE
-    from training.parallel.zero1 import Zero1
+    from corpusmill.training.model.config import preset
+    from corpusmill.training.model.loss import losses
+    from corpusmill.training.model.moe import take_loads, update_biases
+    from corpusmill.training.model.transformer import build_model, initialise
+    from corpusmill.training.parallel.ranks import ALONE
+    from corpusmill.training.parallel.zero1 import Zero1
 
     model = build_model(preset("laptop", {"mtp_depth": depth}))
     initialise(model, 0)
@@ -92,8 +92,8 @@ def transformers_step(tokens: Any, precision: str) -> Callable[[], float]:
     """The same of transformers' model."""
     import torch
 
-    from training.model.config import preset
-    from training.optimizer import make_optimizer, set_learning_rate
+    from corpusmill.training.model.config import preset
+    from corpusmill.training.optimizer import make_optimizer, set_learning_rate
 
     model = their_model(preset("laptop", {"mtp_depth": 0}))
     model.train()
@@ -130,8 +130,8 @@ def perform(arguments: argparse.Namespace) -> None:
     """A contestant's process: a step for each line of standard input, its figures as a line of JSON."""
     import torch
 
-    from training.model.config import preset
-    from training.trainer import reproducible
+    from corpusmill.training.model.config import preset
+    from corpusmill.training.trainer import reproducible
 
     torch.set_num_threads(arguments.threads)
     generator = torch.Generator().manual_seed(1)

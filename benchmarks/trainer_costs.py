@@ -20,14 +20,14 @@ from pathlib import Path
 
 import torch
 
-from training.average import MovingAverage
-from training.checkpoint.checkpoints import Checkpoints
-from training.model.activations import Numerics, activations
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.transformer import Transformer, build_model, initialise
-from training.parallel.ranks import ALONE
-from training.parallel.zero1 import Zero1
+from corpusmill.training.average import MovingAverage
+from corpusmill.training.checkpoint.checkpoints import Checkpoints
+from corpusmill.training.model.activations import Numerics, activations
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.parallel.ranks import ALONE
+from corpusmill.training.parallel.zero1 import Zero1
 
 ROUNDS = 7
 

@@ -28,9 +28,9 @@ EXTRACTORS = ("none", "resiliparse", "trafilatura")
 
 OURS = """
 import json, resource, sys, time
-from dataproc.readers.archives import pages
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.archives.warc import read_warc
+from corpusmill.dataproc.readers.archives import pages
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.archives.warc import read_warc
 path, extractor, out = sys.argv[1:]
 pages.EXTRACTORS["none"] = lambda html: html
 pages.check_extractor(extractor)

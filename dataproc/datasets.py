@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 ROW_GROUP_BYTES = 16 << 20
 ROW_GROUP_ROWS = 1 << 17
@@ -159,7 +159,7 @@ def open_part(path: str) -> pq.ParquetFile:
         file.close()
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the storage failed, not the file
-        raise UserError(f"not a readable Parquet file ({error})", where=path, mend="make it again") from error
+        raise UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again") from error
 
 
 def read_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

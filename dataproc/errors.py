@@ -1,7 +1,12 @@
-"""The one exception type for a user's mistake: it prints as one line that says what is wrong, where, and the mend.
+"""The one exception type for a user's mistake: it prints as one line that says what is wrong, where, and the hint.
 
 A bug is any other exception and keeps its traceback; the command line shows a `UserError` without one.
 """
+
+import difflib
+from collections.abc import Sequence
+
+MOST_LISTED = 8
 
 
 class UserError(Exception):
@@ -10,23 +15,30 @@ class UserError(Exception):
     Args:
         what: what is wrong, a sentence without a full stop.
         where: the file, field, line or document concerned.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
-    def __init__(self, what: str, where: str = "", mend: str = "") -> None:
-        super().__init__(what, where, mend)
+    def __init__(self, what: str, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where, hint)
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
-        line = f"{line}; {self.mend}" if self.mend else line
+        line = f"{line}; {self.hint}" if self.hint else line
         return " ".join(line.split())
 
 
 def require_extra(module: str, extra: str) -> UserError:
     """The error for a missing optional library: names the extra that brings it."""
     return UserError(
-        f"this needs the Python module '{module}', which is not installed", mend=f"pip install 'corpusmill[{extra}]'"
+        f"this needs the Python module '{module}', which is not installed", hint=f"pip install 'corpusmill[{extra}]'"
     )
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """The hint of an error about an unknown name: the nearest known one, or the first few of all."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    listed = ", ".join(known[:MOST_LISTED]) + (", ..." if len(known) > MOST_LISTED else "")
+    return f"did you mean '{close[0]}'?" if close else f"known are {listed}"

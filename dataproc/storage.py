@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -97,7 +97,7 @@ def open_input(path: str) -> BinaryIO:
     except FileNotFoundError as error:
         raise UserError("no such file", where=path) from error
     except PermissionError as error:
-        raise UserError("this file may not be read", where=path, mend="check its permissions") from error
+        raise UserError("this file may not be read", where=path, hint="check its permissions") from error
 
 
 def read_bytes(path: str) -> bytes:

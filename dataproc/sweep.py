@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.rules.decision import UNSPACED_COLUMN, applies_to, decide, limits_of, values_of
-from dataproc.rules.resolve import columns_of_rule
-from dataproc.rules.rule import SIDES, Rule, Side, with_threshold
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules.decision import UNSPACED_COLUMN, applies_to, decide, limits_of, values_of
+from corpusmill.dataproc.rules.resolve import columns_of_rule
+from corpusmill.dataproc.rules.rule import SIDES, Rule, Side, with_threshold
 
 DEFAULT_STEPS = 9
 MOST_CELLS = 10_000
@@ -97,7 +97,7 @@ def sweep(
     swept = _without_swept_sides(swept)
     shape = tuple(len(each.thresholds) + 1 for each in swept)
     if np.prod(shape) > MOST_CELLS:
-        raise UserError(f"{np.prod(shape):,} combinations of thresholds are too many", mend="give fewer steps")
+        raise UserError(f"{np.prod(shape):,} combinations of thresholds are too many", hint="give fewer steps")
     tallies = {columns: _Tally(columns, shape) for columns in ((), *by)}
     for batch in batches:
         if not batch.num_rows:
@@ -225,6 +225,6 @@ def thresholds_of(text: str, whole: bool = False) -> tuple[float, ...]:
             raise ValueError("not finite")
     except (ValueError, OverflowError) as error:
         raise UserError(
-            f"'{text}' is no range of thresholds", mend="write 0.1..0.5, 0.1..0.5:5 or 0.1,0.2,0.5"
+            f"'{text}' is no range of thresholds", hint="write 0.1..0.5, 0.1..0.5:5 or 0.1,0.2,0.5"
         ) from error
     return tuple(sorted(set(found)))

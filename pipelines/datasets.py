@@ -6,9 +6,9 @@ from typing import Any
 
 import xxhash
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
 
 NOT_DOCUMENTS = {
     "count": "counts of pretokens",
@@ -52,9 +52,9 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
         manifest = state.require_manifest(opened)
         if manifest["stage"] in NOT_DOCUMENTS:
             what = f"this folder holds {NOT_DOCUMENTS[manifest['stage']]}, not documents"
-            raise UserError(what, where=opened, mend="give a dataset, as ingest, filter and dedup make them")
+            raise UserError(what, where=opened, hint="give a dataset, as ingest, filter and dedup make them")
         if storage.absolute(opened) in taken:
-            raise UserError("this dataset is given twice", where=opened, mend="give it once")
+            raise UserError("this dataset is given twice", where=opened, hint="give it once")
         taken.add(storage.absolute(opened))
         for entry in manifest["parts"]:
             parts.append(
@@ -93,13 +93,13 @@ def tokenizer_identity(folder: str, resolve: Callable[[str], str]) -> dict[str, 
 
 def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mapping[str, str]) -> None:
     """Raises UserError when a tokenizer has no special token for a role; `needed` says what for, by role."""
-    from tokenizer.formats.files import read_tokenizer
+    from corpusmill.tokenizer.formats.files import read_tokenizer
 
     roles = read_tokenizer(resolve(folder)).special.roles
     for role, purpose in needed.items():
         if role not in roles:
             what = f"the tokenizer has no special token for the role '{role}', which {purpose}"
-            raise UserError(what, where=folder, mend="make or import it with one, or set what needs it otherwise")
+            raise UserError(what, where=folder, hint="make or import it with one, or set what needs it otherwise")
 
 
 def total_counts(folders: Sequence[str], resolve: Callable[[str], str]) -> int:

@@ -17,11 +17,16 @@ from pathlib import Path
 
 import xxhash
 
-from dataproc.cache import user_cache_folder
-from dataproc.errors import UserError
+from corpusmill.dataproc.cache import user_cache_folder
+from corpusmill.dataproc.errors import UserError
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "road": ("tokenizer.warmup", "dataproc.measures.warmup", "dataproc.dedup.warmup", "training.warmup"),
+    "road": (
+        "tokenizer.warmup",
+        "dataproc.measures.warmup",
+        "dataproc.dedup.warmup",
+        "training.warmup",
+    ),
     "spans": ("dataproc.dedup.warmup_spans",),
     "contamination": ("dataproc.contamination.warmup",),
     "quality": ("dataproc.quality.warmup",),
@@ -45,7 +50,7 @@ def cache_folder() -> Path:
         from importlib.metadata import version
 
         state.update(f"{name} {version(name)}".encode())
-    for package in ("dataproc", "tokenizer"):  # those of training call none but dataproc's
+    for package in ("corpusmill.dataproc", "corpusmill.tokenizer"):  # those of training call none but dataproc's
         spec = importlib.util.find_spec(package)
         root = Path(str(spec.origin)).parent if spec else Path()
         for path in sorted(root.rglob("*.py")):
@@ -76,8 +81,8 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        mend = "name another folder by CORPUSMILL_CACHE"
-        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(folder), mend) from error
+        hint = "name another folder by CORPUSMILL_CACHE"
+        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(folder), hint) from error
     started = time.monotonic()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -86,7 +91,9 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
             return 0.0
         say("compiling kernels (first use on this machine, under a minute; kept for later runs)")
         modules = [module for family in missing for module in FAMILIES[family]]
-        _run_children([[sys.executable, "-c", f"import {name} as w; w.compile_kernels()"] for name in modules])
+        _run_children(
+            [[sys.executable, "-c", f"import corpusmill.{name} as w; w.compile_kernels()"] for name in modules]
+        )
         seconds = time.monotonic() - started
         for family in missing:
             _done_marker(family).write_text(f"{seconds:.1f} s\n")

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from gzip import GzipFile
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import COMPRESSED, recognise
-from pipelines.datasets import list_parts
-from pipelines.engine.executor import available_cores, choose_engine
-from pipelines.engine.stage import Stage, done_manifest
-from pipelines.engine.state import MANIFEST, require_manifest
-from pipelines.recipe import NamedStage, Recipe
-from pipelines.running import RunOptions
-from pipelines.stages.train.plan import TOKEN_BYTES, TrainStage
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import COMPRESSED, recognise
+from corpusmill.pipelines.datasets import list_parts
+from corpusmill.pipelines.engine.executor import available_cores, choose_engine
+from corpusmill.pipelines.engine.stage import Stage, done_manifest
+from corpusmill.pipelines.engine.state import MANIFEST, require_manifest
+from corpusmill.pipelines.recipe import NamedStage, Recipe
+from corpusmill.pipelines.running import RunOptions
+from corpusmill.pipelines.stages.train.plan import TOKEN_BYTES, TrainStage
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipelines.engine.progress import clock
+    from corpusmill.pipelines.engine.progress import clock
 
     engine = choose_engine(options.engine, options.address)
     workers = options.workers or available_cores()
@@ -243,9 +243,9 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
 
 def _print_mixture(named: NamedStage, console: Any) -> None:
     """The plan of a mixture, group by group, for which its input's texts are gone over in this process."""
-    from pipelines.stages.mixture.plan import MixtureStage
-    from pipelines.stages.mixture.work import sum_groups
-    from pipelines.summary import plan_rows
+    from corpusmill.pipelines.stages.mixture.plan import MixtureStage
+    from corpusmill.pipelines.stages.mixture.work import sum_groups
+    from corpusmill.pipelines.summary import plan_rows
 
     stage = named.stage
     assert isinstance(stage, MixtureStage)
@@ -275,5 +275,5 @@ def _warn_of_disk(output: str, needed: int) -> None:
         raise UserError(
             f"{free / 1e6:,.0f} MB are free and about {needed / 1e6:,.0f} MB are needed",
             where=folder,
-            mend="make space",
+            hint="make space",
         )

@@ -20,11 +20,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.stage import Stage
-from pipelines.settings import validate
-from pipelines.stages import STAGES, stage_type
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.stage import Stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import STAGES, stage_type
 
 
 class RecipeFile(BaseModel):
@@ -86,12 +86,12 @@ def _build(
     name: str, values: Mapping[str, Any], folder: str, seed: int, path: str, known: Mapping[str, str]
 ) -> NamedStage:
     if "/" in name or name.startswith((".", "_")) or name in ("", "report"):
-        mend = "use another; it becomes a folder beside report/"
-        raise UserError("this cannot be a stage's name", where=f"{path}: stages.{name}", mend=mend)
+        hint = "use another; it becomes a folder beside report/"
+        raise UserError("this cannot be a stage's name", where=f"{path}: stages.{name}", hint=hint)
     kind = values.get("stage", name)
     if not isinstance(kind, str) or kind not in STAGES:
-        mend = f"give one by 'stage:'; the stages are {', '.join(STAGES)}"
-        raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", mend=mend)
+        hint = f"give one by 'stage:'; the stages are {', '.join(STAGES)}"
+        raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", hint=hint)
     made_of = stage_type(kind)
     settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")
     return NamedStage(name=name, folder=folder, stage=made_of(settings, seed=seed, resolve=path_resolver(known)))

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.engine.state import MANIFEST
-from pipelines.recipe import Recipe
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.engine.state import MANIFEST
+from corpusmill.pipelines.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +37,15 @@ class RunOptions:
         try:
             picked["memory_per_worker"] = int(TypeAdapter(ByteSize).validate_python(text))
         except ValidationError as error:
-            mend = "write a number and a unit, as in 4GiB"
-            raise UserError(f"'{text}' is not a size", where="--memory-per-worker", mend=mend) from error
+            hint = "write a number and a unit, as in 4GiB"
+            raise UserError(f"'{text}' is not a size", where="--memory-per-worker", hint=hint) from error
         return cls(**picked)
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     """Runs (or with `dry_run` only plans) a recipe; prints the table; gives the exit code."""
     if options.dry_run:
-        from pipelines.planning import print_plan
+        from corpusmill.pipelines.planning import print_plan
 
         print_plan(recipe, options)
         return 0
@@ -72,7 +72,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
             session.progress.say("corpusmill: interrupted; run again to go on from here")
             raise
     report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
-    from pipelines.summary import print_summary
+    from corpusmill.pipelines.summary import print_summary
 
     print_summary(recipe, finished, report, time.monotonic() - started)
     return exit_code(finished, options)
@@ -83,12 +83,12 @@ def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) ->
     page = storage.join(recipe.output, "report", "index.html")
     if all(done.was_done for _, done in finished) and storage.exists(page):
         return storage.absolute(page)
-    from pipelines.report import write_report
+    from corpusmill.pipelines.report import write_report
 
     try:
         folders = [(named.name, named.folder) for named in recipe.stages]
         return storage.absolute(write_report(recipe.output, recipe.name, folders))
-    except UserError as error:  # the run is done without a page; its absence is said, with the mend
+    except UserError as error:  # the run is done without a page; its absence is said, with the hint
         return f"not written: {error}"
 
 

@@ -1,11 +1,11 @@
-"""Values to settings: what a model does not accept is one line that names the field and the mend."""
+"""Values to settings: what a model does not accept is one line that names the field and the hint."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 
 def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "", *, flags: bool = False) -> Any:
@@ -16,15 +16,15 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "",
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         place = f"--{key.replace('_', '-')}" if flags else ".".join(part for part in (where, key) if part)
-        what, mend = first["msg"], ""
+        what, hint = first["msg"], ""
         if first["type"] == "extra_forbidden":
-            what, mend = "no such setting", f"the settings are {', '.join(model.model_fields)}"
+            what, hint = "no such setting", f"the settings are {', '.join(model.model_fields)}"
         elif first["type"] == "missing":
             what = "this setting is needed"
         elif first["type"] in ("byte_size", "byte_size_unit"):
-            what, mend = f"{first['input']!r} is not a size", "write a number and a unit, as in 64MiB"
+            what, hint = f"{first['input']!r} is not a size", "write a number and a unit, as in 64MiB"
         elif first["type"] == "tuple_type":
-            what, mend = f"{first['input']!r} is not a list", "write a list, as in [a, b]"
+            what, hint = f"{first['input']!r} is not a list", "write a list, as in [a, b]"
         else:
             what = f"{what} (got {first['input']!r})"
-        raise UserError(what, where=place, mend=mend) from error
+        raise UserError(what, where=place, hint=hint) from error

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from dataproc import storage
-from dataproc.errors import UserError
-from tokenizer.formats.special_records import layout_from_record
-from tokenizer.special import LAYOUTS, SpecialLayout
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.formats.special_records import layout_from_record
+from corpusmill.tokenizer.special import LAYOUTS, SpecialLayout
 
 MOST_BYTES = 16 << 20
 
@@ -23,8 +23,8 @@ def read_layout(setting: str) -> SpecialLayout:
     if setting in LAYOUTS:
         return LAYOUTS[setting]
     if not storage.exists(setting) or setting in (".", ".."):
-        mend = f"give a YAML or JSON file, or one of {', '.join(sorted(LAYOUTS))}"
-        raise UserError(f"no layout of special tokens '{setting}'", mend=mend)
+        hint = f"give a YAML or JSON file, or one of {', '.join(sorted(LAYOUTS))}"
+        raise UserError(f"no layout of special tokens '{setting}'", hint=hint)
     return layout_from_record(read_values(setting), setting, PurePosixPath(setting).stem)
 
 

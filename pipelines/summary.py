@@ -4,10 +4,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataproc import storage
-from pipelines.engine.progress import clock
-from pipelines.engine.stage import Finished
-from pipelines.recipe import Recipe
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine.progress import clock
+from corpusmill.pipelines.engine.stage import Finished
+from corpusmill.pipelines.recipe import Recipe
 
 Rows = list[tuple[str, str]]
 RULES_SHOWN = 6

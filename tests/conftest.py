@@ -5,7 +5,7 @@ Hypothesis sets no deadline: the first example of a test may have to wait for a 
 
 from hypothesis import HealthCheck, settings
 
-from pipelines import kernels
+from corpusmill.pipelines import kernels
 
 kernels.configure()
 

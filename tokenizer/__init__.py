@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokenizer.encoder import Tokenizer
+    from corpusmill.tokenizer.encoder import Tokenizer
 
 __all__ = ["Tokenizer"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "Tokenizer":  # on demand: the kernels behind it take half a second to import
-        from tokenizer.encoder import Tokenizer
+        from corpusmill.tokenizer.encoder import Tokenizer
 
         return Tokenizer
     raise AttributeError(f"module 'tokenizer' has no attribute '{name}'")

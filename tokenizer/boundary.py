@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dataproc.randomness import random_uniform
-from tokenizer.encoder import Tokenizer
-from tokenizer.keys import kernel, read_only
-from tokenizer.unicode import MARKED, unicode_classes
+from corpusmill.dataproc.randomness import random_uniform
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.tokenizer.unicode import MARKED, unicode_classes
 
 
 @dataclass(frozen=True)

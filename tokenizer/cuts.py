@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.keys import Integer, kernel, kernel_step, load64, read_only
-from tokenizer.pretokens import read_text
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_step, load64, read_only
+from corpusmill.tokenizer.pretokens import read_text
 
 PAIR_BITS = 20
 PARTS = 1 << PAIR_BITS

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from tokenizer.encoder import Tokenizer
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.encoder import Tokenizer
 
 Errors = Literal["replace", "strict"]
 

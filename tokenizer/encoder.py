@@ -25,18 +25,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.storage import exists, join
-from tokenizer.cuts import joined_characters, pieces_of
-from tokenizer.formats.files import TokenizerFiles, read_tokenizer
-from tokenizer.keys import KEY_MASKS, hash_of, kernel, kernel_step, masked_key, prefetch
-from tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
-from tokenizer.patterns import Pattern, pattern_named
-from tokenizer.pretokens import pretoken_blocks, read_text
-from tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
-from tokenizer.special import SpecialTokens
-from tokenizer.vocabulary import Vocabulary
-from tokenizer.warm import WARM, WarmTable, no_warm_table, read_warm_table, whole_tokens
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import exists, join
+from corpusmill.tokenizer.cuts import joined_characters, pieces_of
+from corpusmill.tokenizer.formats.files import TokenizerFiles, read_tokenizer
+from corpusmill.tokenizer.keys import KEY_MASKS, hash_of, kernel, kernel_step, masked_key, prefetch
+from corpusmill.tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
+from corpusmill.tokenizer.patterns import Pattern, pattern_named
+from corpusmill.tokenizer.pretokens import pretoken_blocks, read_text
+from corpusmill.tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
+from corpusmill.tokenizer.special import SpecialTokens
+from corpusmill.tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer.warm import WARM, WarmTable, no_warm_table, read_warm_table, whole_tokens
 
 SLOTS = 1 << 20
 ARENA = 1 << 22

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenizer.unicode import LETTER, MARKED, NUMBER, SPACE, unicode_classes
+from corpusmill.tokenizer.unicode import LETTER, MARKED, NUMBER, SPACE, unicode_classes
 
 WORD, DIGIT, MARK, BREAK, BLANK, OTHER = b"wnpb o"
 """The letters: letter or mark; number; punctuation or symbol; CR or LF; other white space (a space); the rest."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.keys import SHORT, Integer, hash_of, kernel, kernel_step, load64, masked_key
+from corpusmill.tokenizer.keys import SHORT, Integer, hash_of, kernel, kernel_step, load64, masked_key
 
 INLINE = 3
 """Most ids that a slot holds itself."""

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.storage import read_bytes
-from tokenizer.decoding import decode_texts
-from tokenizer.encoder import Tokenizer
-from tokenizer.vocabulary import byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import read_bytes
+from corpusmill.tokenizer.decoding import decode_texts
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.vocabulary import byte_characters
 
 
 class Measurable(Protocol):

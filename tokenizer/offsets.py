@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenizer.encoder import Tokenizer
-from tokenizer.keys import kernel, read_only
-from tokenizer.pretokens import read_text
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.tokenizer.pretokens import read_text
 
 Unit = Literal["byte", "character"]
 UNITS: tuple[Unit, ...] = ("byte", "character")

@@ -27,7 +27,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def pattern_named(pattern: str | Pattern) -> Pattern:
     if isinstance(pattern, Pattern):
         return pattern
     if pattern not in PATTERNS:
-        raise UserError(f"unknown pretoken pattern '{pattern}'", mend=f"known patterns: {', '.join(sorted(PATTERNS))}")
+        raise UserError(f"unknown pretoken pattern '{pattern}'", hint=f"known patterns: {', '.join(sorted(PATTERNS))}")
     return PATTERNS[pattern]
 
 
@@ -195,8 +195,8 @@ def pattern_of_json(section: Any, where: str) -> Pattern:
     try:
         *steps, last = _steps(section)
         if last["type"] != "ByteLevel":
-            mend = "only byte-level BPE is read"
-            raise UserError("the pre_tokenizer does not end in ByteLevel", where=where, mend=mend)
+            hint = "only byte-level BPE is read"
+            raise UserError("the pre_tokenizer does not end in ByteLevel", where=where, hint=hint)
         if last["add_prefix_space"]:
             raise UserError("the pre_tokenizer puts spaces in front (add_prefix_space)", where=where)
         splits = [_regex_of(step, where) for step in steps]

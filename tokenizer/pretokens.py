@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import text_buffers
-from tokenizer.keys import read_only
-from tokenizer.patterns import (
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.tokenizer.keys import read_only
+from corpusmill.tokenizer.patterns import (
     CL100K,
     CONTRACTIONS,
     DEEPSEEK_V3,
@@ -29,12 +29,12 @@ from tokenizer.patterns import (
     Pattern,
     pattern_named,
 )
-from tokenizer.regexes import regex_blocks
-from tokenizer.unicode import unicode_classes
-from tokenizer.walkers.cl100k import walk_words
-from tokenizer.walkers.deepseek_v3 import walk_deepseek_v3
-from tokenizer.walkers.gpt2 import walk_gpt2
-from tokenizer.walkers.o200k import walk_cased_words
+from corpusmill.tokenizer.regexes import regex_blocks
+from corpusmill.tokenizer.unicode import unicode_classes
+from corpusmill.tokenizer.walkers.cl100k import walk_words
+from corpusmill.tokenizer.walkers.deepseek_v3 import walk_deepseek_v3
+from corpusmill.tokenizer.walkers.gpt2 import walk_gpt2
+from corpusmill.tokenizer.walkers.o200k import walk_cased_words
 
 BLOCK = 1 << 14
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_step, read_only
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_step, read_only
 
 SCANNED = 48
 """Longest pretoken, in bytes, that is merged by scanning."""

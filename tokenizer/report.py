@@ -23,12 +23,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.words import word_hashes
-from tokenizer.keys import kernel, read_only
-from tokenizer.kinds import JOINED, KINDS, MISSING, PARTIAL, SCRIPTS, VocabularyKinds, vocabulary_kinds
-from tokenizer.measurable import Measurable
-from tokenizer.pretokens import read_text
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.words import word_hashes
+from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.tokenizer.kinds import JOINED, KINDS, MISSING, PARTIAL, SCRIPTS, VocabularyKinds, vocabulary_kinds
+from corpusmill.tokenizer.measurable import Measurable
+from corpusmill.tokenizer.pretokens import read_text
 
 COLUMNS = ("language", "source", "kind")
 READ = ("id", "text", *COLUMNS)

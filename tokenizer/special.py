@@ -16,7 +16,7 @@ for a vocabulary of any size; other layouts come as settings (`special_records.p
 
 from dataclasses import dataclass, field
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 FIM_HOLE, FIM_BEGIN, FIM_END = "<｜fim▁hole｜>", "<｜fim▁begin｜>", "<｜fim▁end｜>"
@@ -64,7 +64,7 @@ class SpecialTokens:
         """The id of a role. Raises UserError when no token has it."""
         if name not in self.roles:
             raise UserError(
-                f"the tokenizer has no special token for the role '{name}'", mend="name one when it is made"
+                f"the tokenizer has no special token for the role '{name}'", hint="name one when it is made"
             )
         return self.roles[name]
 
@@ -123,7 +123,7 @@ class SpecialLayout:
         if size < least:
             raise UserError(
                 f"a vocabulary of {vocab_size:,} ids is too small for the layout '{self.name}'",
-                mend=f"ask for {least + vocab_size - size:,} at least",
+                hint=f"ask for {least + vocab_size - size:,} at least",
             )
         return size
 
@@ -198,5 +198,5 @@ LAYOUTS = {layout.name: layout for layout in (DEEPSEEK_V3, COMPACT, GPT2, LLAMA3
 def layout_named(name: str) -> SpecialLayout:
     """The layout of that name. Raises UserError that lists the known ones."""
     if name not in LAYOUTS:
-        raise UserError(f"unknown layout of special tokens '{name}'", mend=f"known: {', '.join(sorted(LAYOUTS))}")
+        raise UserError(f"unknown layout of special tokens '{name}'", hint=f"known: {', '.join(sorted(LAYOUTS))}")
     return LAYOUTS[name]

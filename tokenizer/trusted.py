@@ -29,11 +29,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from tokenizer.encoder import Tokenizer
-from tokenizer.keys import kernel, read_only
-from tokenizer.pretokens import read_text
-from tokenizer.special import SpecialTokens
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.special import SpecialTokens
 
 SEGMENT = pa.struct([pa.field("text", pa.large_string(), nullable=False), pa.field("trusted", pa.bool_(), False)])
 SEGMENTS = pa.large_list(SEGMENT)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataproc.cache import user_cache_folder
-from dataproc.storage import commit_bytes
-from tokenizer.keys import Integer, kernel_step, read_only
+from corpusmill.dataproc.cache import user_cache_folder
+from corpusmill.dataproc.storage import commit_bytes
+from corpusmill.tokenizer.keys import Integer, kernel_step, read_only
 
 LETTER, NUMBER, MARKED, SPACE, HAN, COMBINING, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
 """Class bits: letter or mark; number; punctuation or symbol; white space; member of DeepSeek-V3's Han and kana; mark

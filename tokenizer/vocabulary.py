@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 PRINTABLE = frozenset((*range(33, 127), *range(161, 173), *range(174, 256)))
 """Bytes that the byte-level alphabet spells as the character of the same number."""
@@ -61,7 +61,7 @@ class Vocabulary:
         ids[np.frombuffer(spelled, np.uint8)] = numbers + self.specials
         if len(missing := np.flatnonzero(ids < 0)):
             raise UserError(
-                f"no token for the byte {missing[0]:#04x}", where="the vocabulary", mend="all 256 are needed"
+                f"no token for the byte {missing[0]:#04x}", where="the vocabulary", hint="all 256 are needed"
             )
         return ids
 
@@ -73,7 +73,7 @@ class Vocabulary:
         least = int(self.byte_ids().max()) + 1
         if not least <= size <= len(self):
             raise UserError(
-                f"a vocabulary of {len(self):,} ids has no prefix of {size:,}", mend=f"{least:,} is the least"
+                f"a vocabulary of {len(self):,} ids has no prefix of {size:,}", hint=f"{least:,} is the least"
             )
         kept = np.flatnonzero((self.merges < size).all(axis=1))
         # Training ends with the last new token: a merge that spelled an older one again came later, or not at all.

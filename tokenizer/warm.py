@@ -22,17 +22,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_bytes, is_url, join, read_bytes
-from tokenizer.counting.counts import PretokenCounts
-from tokenizer.cuts import pieces_of
-from tokenizer.keys import KEY_MASKS, SHORT, read_only
-from tokenizer.lookup import INLINE, LONGEST, PretokenTable, fill_table, new_table
-from tokenizer.pretokens import read_text
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_bytes, is_url, join, read_bytes
+from corpusmill.tokenizer.counting.counts import PretokenCounts
+from corpusmill.tokenizer.cuts import pieces_of
+from corpusmill.tokenizer.keys import KEY_MASKS, SHORT, read_only
+from corpusmill.tokenizer.lookup import INLINE, LONGEST, PretokenTable, fill_table, new_table
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from tokenizer.encoder import Tokenizer
+    from corpusmill.tokenizer.encoder import Tokenizer
 
 WARM = "warm.arrow"
 FORMAT = "corpusmill-warm-1"
@@ -166,19 +166,19 @@ def read_warm_table(path: str, fingerprint: str) -> WarmTable:
 
     Raises UserError when it is damaged, or not of the tokenizer with this fingerprint.
     """
-    mend = "delete it (encoding works without, slower at first) or train the tokenizer again"
+    hint = "delete it (encoding works without, slower at first) or train the tokenizer again"
     try:
         source = pa.BufferReader(read_bytes(path)) if is_url(path) else pa.memory_map(path)
         reader = pa.ipc.open_file(source)
         facts = {key.decode(): value.decode() for key, value in (reader.schema.metadata or {}).items()}
         if facts["format"] != FORMAT:
-            raise UserError(f"unknown format '{facts['format']}' of warm table", where=path, mend=mend)
+            raise UserError(f"unknown format '{facts['format']}' of warm table", where=path, hint=hint)
         if facts["fingerprint"] != fingerprint:
-            raise UserError("the warm table is that of another tokenizer", where=path, mend=mend)
+            raise UserError("the warm table is that of another tokenizer", where=path, hint=hint)
         slots, arena = _lists(reader.get_batch(0))
         if _digest(slots, arena) != facts["digest"]:
             raise ValueError("the content is not what was written")
         return _as_read(int(facts["pretokens"]), slots, arena)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         what = f"the warm table is damaged ({type(error).__name__}: {error})".replace("\n", " ")
-        raise UserError(what, where=path, mend=mend) from error
+        raise UserError(what, where=path, hint=hint) from error

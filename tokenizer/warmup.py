@@ -10,12 +10,12 @@ from itertools import product
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.boundary import boundary_table, split_joined
-from tokenizer.counting.warmup import compile_counts
-from tokenizer.encoder import Tokenizer
-from tokenizer.learning.bpe import train_merges
-from tokenizer.special import layout_named
-from tokenizer.warm import common_pieces, table_of
+from corpusmill.tokenizer.boundary import boundary_table, split_joined
+from corpusmill.tokenizer.counting.warmup import compile_counts
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.special import layout_named
+from corpusmill.tokenizer.warm import common_pieces, table_of
 
 
 def compile_kernels() -> None:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from training.parallel.weights import Weights
+from corpusmill.training.parallel.weights import Weights
 
 _CHUNK = 1 << 16
 """Numbers that go through all three operations before the next: two such arrays fit in a core's cache."""

@@ -16,7 +16,7 @@ one gradient exists in both types. Activations are BF16 because embeddings are.
 import torch
 from torch import Tensor, nn
 
-from training.model.moe import Gate
+from corpusmill.training.model.moe import Gate
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Types by the words of the settings."""

@@ -15,14 +15,14 @@ from typing import Any
 
 from safetensors.torch import save
 
-from dataproc.storage import commit_bytes, commit_file
-from training.checkpoint.checkpoints import MODEL_FILE, json_bytes, read_tensors
-from training.loader.shard_set import ShardSet
-from training.model.config import as_dictionary, flops_per_token, parameters
-from training.run import Run
-from training.watching.evaluation import unigram_counts, unigram_loss
-from training.watching.metrics import METRICS_FILE, last_lines
-from training.watching.throughput import MFU_CONVENTION
+from corpusmill.dataproc.storage import commit_bytes, commit_file
+from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes, read_tensors
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.config import as_dictionary, flops_per_token, parameters
+from corpusmill.training.run import Run
+from corpusmill.training.watching.evaluation import unigram_counts, unigram_loss
+from corpusmill.training.watching.metrics import METRICS_FILE, last_lines
+from corpusmill.training.watching.throughput import MFU_CONVENTION
 
 AVERAGE_FILE = "average.safetensors"
 _UNIGRAM_SEQUENCES = 65_536

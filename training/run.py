@@ -21,24 +21,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_key
-from training.average import MovingAverage
-from training.checkpoint.checkpoints import Checkpoints, read_state
-from training.loader.batch import Batch, empty_batch
-from training.loader.shard_loader import ShardLoader
-from training.loader.shard_set import ShardSet
-from training.model.attention import document_mask
-from training.model.config import ModelConfig, as_dictionary, preset
-from training.model.loss import losses
-from training.model.moe import take_loads, update_biases, violations
-from training.model.transformer import Transformer, build_model, initialise
-from training.parallel import choose
-from training.parallel.ranks import ALONE, Ranks
-from training.schedule import Scheduled, planned_sequences, schedule, schedule_of
-from training.settings import TrainSettings
-from training.watching.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
-from training.weights_start import start_weights
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_key
+from corpusmill.training.average import MovingAverage
+from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.loader.batch import Batch, empty_batch
+from corpusmill.training.loader.shard_loader import ShardLoader
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import take_loads, update_biases, violations
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import ALONE, Ranks
+from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.watching.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
+from corpusmill.training.weights_start import start_weights
 
 FREE_TO_CHANGE = {
     "shards",
@@ -95,10 +95,10 @@ def model_config(settings: TrainSettings, shards: ShardSet) -> ModelConfig:
         raise UserError(
             f"the model has {config.vocab_size} vocabulary rows, the shards' tokenizer needs {rows}",
             where=settings.shards,
-            mend="leave vocab_size out",
+            hint="leave vocab_size out",
         )
     if shards.sequence_length < config.mtp_depth + 2:
-        raise UserError("sequences are too short to predict in", where=settings.shards, mend="pack longer ones")
+        raise UserError("sequences are too short to predict in", where=settings.shards, hint="pack longer ones")
     return config
 
 
@@ -116,7 +116,7 @@ class Run:
             raise UserError(
                 f"{len(self.shards)} sequences are fewer than a batch of {settings.batch_sequences}",
                 where=settings.shards,
-                mend="pack more text, or train with a smaller batch",
+                hint="pack more text, or train with a smaller batch",
             )
         self.length = self.shards.sequence_length
         self.schedule = schedule_of(settings, self.length)
@@ -164,7 +164,7 @@ class Run:
             raise UserError(
                 f"spikes '{self.settings.spikes}' reads more than the run trains on, and the phases end",
                 where="phases",
-                mend="leave the last phase without tokens",
+                hint="leave the last phase without tokens",
             )
 
     @property
@@ -220,7 +220,7 @@ class Run:
             raise UserError(
                 f"the run in this folder has other settings: {listed}",
                 where=str(checkpoint),
-                mend="train into another folder, or use the same settings",
+                hint="train into another folder, or use the same settings",
             )
 
     def step(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ last: `constant_fraction` 1, no warm-up.
 from dataclasses import dataclass
 from math import cos, inf, pi
 
-from training.settings import TrainSettings
+from corpusmill.training.settings import TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)

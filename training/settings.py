@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataproc.errors import UserError
-from training.order.plan import Plan
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.order.plan import Plan
 
 CHOICES = {
     "precision": ("float32", "bfloat16"),
@@ -123,9 +123,9 @@ class TrainSettings:
     """Whether metrics are written for TensorBoard, too, to `tensorboard/` beside the run's timing."""
 
     def __post_init__(self) -> None:
-        def require(law: bool, what: str, mend: str) -> None:
+        def require(law: bool, what: str, hint: str) -> None:
             if not law:
-                raise UserError(what, where="training settings", mend=mend)
+                raise UserError(what, where="training settings", hint=hint)
 
         whole = ("steps", "batch_sequences", "micro_batch", "threads", "checkpoint_every", "keep_checkpoints")
         for name in (*whole, "evaluate_every", "evaluation_sequences", "learning_rate", "clip"):

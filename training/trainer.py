@@ -22,15 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from dataproc.storage import commit_bytes
-from training.loader.shard_loader import held_back
-from training.parallel.ranks import ALONE, Ranks
-from training.results import write_results
-from training.run import Run, reproducible
-from training.settings import TrainSettings
-from training.watching.evaluation import Evaluation, evaluate
-from training.watching.metrics import MetricsLog
-from training.watching.throughput import Throughput, memory_bytes
+from corpusmill.dataproc.storage import commit_bytes
+from corpusmill.training.loader.shard_loader import held_back
+from corpusmill.training.parallel.ranks import ALONE, Ranks
+from corpusmill.training.results import write_results
+from corpusmill.training.run import Run, reproducible
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.watching.evaluation import Evaluation, evaluate
+from corpusmill.training.watching.metrics import MetricsLog
+from corpusmill.training.watching.throughput import Throughput, memory_bytes
 
 PLAN_FILE = "plan.json"
 

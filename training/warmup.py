@@ -5,9 +5,9 @@ Each is called on arrays of the dtypes of production. Cold this takes about 2 se
 
 import numpy as np
 
-from training.loader.gather import gather
-from training.order.permutation import permute_each
-from training.order.quotas import assign_turns
+from corpusmill.training.loader.gather import gather
+from corpusmill.training.order.permutation import permute_each
+from corpusmill.training.order.quotas import assign_turns
 
 
 def compile_kernels() -> None:

@@ -26,12 +26,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataproc.errors import UserError
-from training.checkpoint.checkpoints import MODEL_FILE, STATE_FILE, read_state, read_tensors
-from training.checkpoint.tensor_files import TensorFiles
-from training.huggingface.folder import CONFIG_FILE, read_run_config
-from training.model.config import ModelConfig
-from training.model.transformer import Transformer
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, STATE_FILE, read_state, read_tensors
+from corpusmill.training.checkpoint.tensor_files import TensorFiles
+from corpusmill.training.huggingface.folder import CONFIG_FILE, read_run_config
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.transformer import Transformer
 
 _WITHOUT_WEIGHTS = {"rope_factor", "original_seq_len", "beta_fast", "beta_slow", "mscale", "init_std"}
 _NAMED = 3
@@ -66,17 +66,17 @@ def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None
 def _require_finished(folder: Path) -> None:
     """Raises UserError for a folder without final weights and dimensions of ours; says what it might be instead."""
     if not folder.is_dir():
-        raise UserError("no such folder", where=str(folder), mend="name a finished run or an imported model")
+        raise UserError("no such folder", where=str(folder), hint="name a finished run or an imported model")
     if (folder / MODEL_FILE).is_file() and (folder / CONFIG_FILE).is_file():
         return
     checkpoints = sorted((folder / "checkpoints").glob("step-*"))
     if checkpoints:
-        mend = f"train it to its end, or name a checkpoint such as {checkpoints[-1]}"
-        raise UserError("this run is not finished", where=str(folder), mend=mend)
+        hint = f"train it to its end, or name a checkpoint such as {checkpoints[-1]}"
+        raise UserError("this run is not finished", where=str(folder), hint=hint)
     raise UserError(
         f"there is no {MODEL_FILE} with a {CONFIG_FILE} here",
         where=str(folder),
-        mend="name a finished run, or bring a Hugging Face folder in with 'corpusmill model import'",
+        hint="name a finished run, or bring a Hugging Face folder in with 'corpusmill model import'",
     )
 
 
@@ -87,21 +87,21 @@ def _check(
     known = shards.get("tokenizer")
     if tokenizer is not None and known is not None and known != tokenizer:
         what = f"these weights are of the tokenizer {known}, the shards of {tokenizer}"
-        raise UserError(what, where=where, mend="pack the text with the tokenizer of the weights")
+        raise UserError(what, where=where, hint="pack the text with the tokenizer of the weights")
     if found.vocab_size != wanted.vocab_size:
         what = f"these weights have {found.vocab_size} vocabulary rows, and {wanted.vocab_size} are needed"
         larger = found.vocab_size > wanted.vocab_size
-        mend = f"give the model vocab_size {found.vocab_size}" if larger else "pack with the tokenizer of the weights"
-        raise UserError(what, where=where, mend=mend)
+        hint = f"give the model vocab_size {found.vocab_size}" if larger else "pack with the tokenizer of the weights"
+        raise UserError(what, where=where, hint=hint)
     if found.mtp_depth < wanted.mtp_depth:
         what = f"these weights have {found.mtp_depth} MTP modules, and {wanted.mtp_depth} are needed"
-        raise UserError(what, where=where, mend=f"give the model mtp_depth {found.mtp_depth}")
+        raise UserError(what, where=where, hint=f"give the model mtp_depth {found.mtp_depth}")
     here, there = asdict(found), asdict(wanted)
     compared = here.keys() - _WITHOUT_WEIGHTS - {"mtp_depth", "vocab_size"}
     other = sorted(name for name in compared if here[name] != there[name])
     if other:
         listed = _listed([f"{name} {here[name]} and not {there[name]}" for name in other])
-        raise UserError(f"these weights have {listed}", where=where, mend="choose the preset that they are of")
+        raise UserError(f"these weights have {listed}", where=where, hint="choose the preset that they are of")
 
 
 def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, found: ModelConfig, where: str) -> dict[str, Tensor]:
@@ -112,14 +112,14 @@ def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, found: ModelCon
     there = {name for name in tensors if not name.startswith(left_behind)}
     for what, names in (("missing", wanted.keys() - there), ("unexpected", there - wanted.keys())):
         if names:
-            raise UserError(f"{what} tensors: {_listed(sorted(names))}", where=where, mend="copy the whole folder")
+            raise UserError(f"{what} tensors: {_listed(sorted(names))}", where=where, hint="copy the whole folder")
     fitting = {}
     for name, shape in wanted.items():
         tensor = tensors[name]
         if tensor.shape != shape or not tensor.is_floating_point() or tensor.itemsize < torch.bfloat16.itemsize:
             kind = str(tensor.dtype).removeprefix("torch.")
             what = f"'{name}' is {kind} {list(tensor.shape)}, and needed is float32 or bfloat16 {list(shape)}"
-            raise UserError(what, where=where, mend="weights and their configuration do not match")
+            raise UserError(what, where=where, hint="weights and their configuration do not match")
         fitting[name] = tensor.to(torch.float32, copy=True)
     return fitting
 

@@ -18,9 +18,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.text.unicode_tables import ALONE, MARK, load_tables
-from dataproc.text.words import WORD, decode
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.text.unicode_tables import ALONE, MARK, load_tables
+from corpusmill.dataproc.text.words import WORD, decode
 
 JOINT = b"\n\n"
 

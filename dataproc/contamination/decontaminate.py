@@ -36,11 +36,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.contamination.cutting import cut_out
-from dataproc.contamination.index import OverlapIndex
-from dataproc.contamination.matching import Found, Overlaps, documents_by_ngram, find_ngrams, overlaps
-from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
-from dataproc.file_starts import with_texts
+from corpusmill.dataproc.contamination.cutting import cut_out
+from corpusmill.dataproc.contamination.index import OverlapIndex
+from corpusmill.dataproc.contamination.matching import Found, Overlaps, documents_by_ngram, find_ngrams, overlaps
+from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
+from corpusmill.dataproc.file_starts import with_texts
 
 ActionName = Literal["report", "remove", "cut"]
 RULE = "decontaminate"

@@ -34,13 +34,13 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.contamination.items import EvaluationSet
-from dataproc.contamination.key_filter import filter_of
-from dataproc.contamination.word_places import same_words, word_places
-from dataproc.documents import read_only, text_buffers
-from dataproc.errors import UserError
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.words import word_hashes
+from corpusmill.dataproc.contamination.items import EvaluationSet
+from corpusmill.dataproc.contamination.key_filter import filter_of
+from corpusmill.dataproc.contamination.word_places import same_words, word_places
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.words import word_hashes
 
 STEP = 0x9E3779B97F4A7C15
 LENGTH_STEP = 0xD1342543DE82EF95
@@ -153,14 +153,14 @@ def build_index(
     """
     if not 1 <= minimum <= ngram <= MOST_WORDS:
         what = f"n-grams of {ngram} words and at least {minimum}"
-        raise UserError(what, where="ngram", mend=f"give 1 <= minimum <= ngram <= {MOST_WORDS}")
+        raise UserError(what, where="ngram", hint=f"give 1 <= minimum <= ngram <= {MOST_WORDS}")
     names = tuple(each.name for each in sets)
     if len(set(names)) != len(names) or not names:
-        raise UserError("evaluation sets need names that differ", where=", ".join(names), mend="name each once")
+        raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
     texts = pa.concat_arrays([each.texts for each in sets])
     offsets, data = text_buffers(texts)
     if int(offsets[-1]) >= 1 << 32:
-        raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", mend="give 4 GiB at most, in several runs")
+        raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
     tables = load_tables()
     item_words = np.zeros(len(texts) + 1, np.int64)
     room = int((np.diff(offsets) + 1).sum() // 2 + len(texts) + 1)
@@ -275,7 +275,7 @@ def _with_tables(made: OverlapIndex, keys: np.ndarray, lengths: np.ndarray) -> O
     """The index with sorted keys, and the tables by which they are found."""
     log_buckets = max(2, int(max(len(keys), 1) - 1).bit_length())
     if len(keys) >= 1 << 31 or len(made.places) >= 1 << 32:
-        raise UserError(f"evaluation sets of {len(made.places):,} n-grams", mend="give less, in several runs")
+        raise UserError(f"evaluation sets of {len(made.places):,} n-grams", hint="give less, in several runs")
     edges = np.arange((1 << log_buckets) + 1, dtype=np.float64) * 2.0 ** (64 - log_buckets)
     buckets = np.searchsorted(keys, edges[:-1].astype(np.uint64))
     openings = _openings(made, lengths)

@@ -10,10 +10,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.contamination.index import ARRAYS, OverlapIndex
-from dataproc.documents import read_only
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.contamination.index import ARRAYS, OverlapIndex
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
 
 METADATA = b"corpusmill"
 

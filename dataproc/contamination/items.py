@@ -19,9 +19,9 @@ import orjson
 import pyarrow as pa
 import zstandard
 
-from dataproc import storage
-from dataproc.datasets import read_batches
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.errors import UserError
 
 FIELDS = ("text",)
 ID = "id"
@@ -69,8 +69,8 @@ def read_evaluation_set(
             texts.append(text)
         missing = [field for field in fields if field not in found]
         if number >= 0 and missing:
-            mend = f"name the fields of an item; this file has {', '.join(list(names)[:FIELDS_SHOWN])}"
-            raise UserError(f"no record has a text in the field '{missing[0]}'", path, mend)
+            hint = f"name the fields of an item; this file has {', '.join(list(names)[:FIELDS_SHOWN])}"
+            raise UserError(f"no record has a text in the field '{missing[0]}'", path, hint)
     if not texts:
         raise UserError(f"the evaluation set '{name}' has no items", ", ".join(paths), "give its files")
     return EvaluationSet(name, pa.array(ids, pa.string()), pa.array(texts, pa.large_string()))

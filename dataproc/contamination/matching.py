@@ -22,12 +22,12 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.contamination.index import LENGTH_STEP, STEP, OverlapIndex, key_mask, key_of
-from dataproc.contamination.key_filter import filter_bits, shift_to
-from dataproc.contamination.word_places import characters_before, same_words, word_places
-from dataproc.documents import text_buffers
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.words import word_hashes
+from corpusmill.dataproc.contamination.index import LENGTH_STEP, STEP, OverlapIndex, key_mask, key_of
+from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
+from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.words import word_hashes
 
 ROOM = 1 << 18
 """N-grams for which there is room at first (6 MB); a batch with more is gone over twice."""

@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 
-from dataproc.contamination.decontaminate import Decontamination, common_ngrams, decontaminate
-from dataproc.contamination.index import build_index, crowded
-from dataproc.contamination.items import EvaluationSet
+from corpusmill.dataproc.contamination.decontaminate import Decontamination, common_ngrams, decontaminate
+from corpusmill.dataproc.contamination.index import build_index, crowded
+from corpusmill.dataproc.contamination.items import EvaluationSet
 
 
 def compile_kernels() -> None:

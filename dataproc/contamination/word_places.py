@@ -7,8 +7,8 @@ costs a decoding of every character (250 MB/s) and is done only for documents in
 import numba
 import numpy as np
 
-from dataproc.text.unicode_tables import ALONE, MARK
-from dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.unicode_tables import ALONE, MARK
+from corpusmill.dataproc.text.words import WORD, decode
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.dedup.minhash import EMPTY
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.text.words import mix
+from corpusmill.dataproc.dedup.minhash import EMPTY
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.words import mix
 
 NO_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 """The key of a document without words: no bucket. No band's key has this value."""
@@ -100,7 +100,7 @@ def choose_bands(threshold: float, permutations: int, recall: float = 0.995) -> 
     if not 0.0 < threshold < 1.0 or not 0.0 < recall < 1.0:
         raise UserError(
             f"threshold {threshold} and recall {recall} must be between 0 and 1",
-            mend="remove equal documents by exact de-duplication",
+            hint="remove equal documents by exact de-duplication",
         )
     for rows in range(permutations, 0, -1):
         bands = int(np.ceil(np.log1p(-recall) / np.log1p(-(threshold**rows))))
@@ -108,7 +108,7 @@ def choose_bands(threshold: float, permutations: int, recall: float = 0.995) -> 
             return Banding(bands, rows)
     raise UserError(
         f"{permutations} permutations cannot give recall {recall} at threshold {threshold}",
-        mend="use more permutations or a lower recall",
+        hint="use more permutations or a lower recall",
     )
 
 

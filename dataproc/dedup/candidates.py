@@ -13,7 +13,7 @@ sort. Memory: 26 bytes a row for the first sort, and about 100 a row that shares
 import numba
 import numpy as np
 
-from dataproc.dedup.bands import NO_KEY
+from corpusmill.dataproc.dedup.bands import NO_KEY
 
 
 def sorted_buckets(keys: np.ndarray, addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

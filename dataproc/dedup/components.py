@@ -22,9 +22,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.documents import read_only
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
 
 EDGE_BLOCK = 1 << 20
 """Edges whose ends are turned into node numbers at a time, where the caller does not say."""
@@ -204,7 +204,7 @@ def edge_blocks(paths: Iterable[str], block_edges: int) -> Iterator[Edges]:
 
 def _edge_batches(path: str) -> Iterator[pa.RecordBatch]:
     """The record batches of one file, of which only the two columns are read."""
-    mend = "delete it and run the stage again"
+    hint = "delete it and run the stage again"
     with storage.open_input(path) as file:
         try:
             schema = pa.ipc.open_file(file).schema
@@ -215,4 +215,4 @@ def _edge_batches(path: str) -> Iterator[pa.RecordBatch]:
             for number in range(reader.num_record_batches):
                 yield reader.get_batch(number)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"this is not a whole file of edges ({error})", where=path, mend=mend) from error
+            raise UserError(f"this is not a whole file of edges ({error})", where=path, hint=hint) from error

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from dataproc.dedup.normalise import normalised
-from dataproc.documents import text_buffers
+from corpusmill.dataproc.dedup.normalise import normalised
+from corpusmill.dataproc.documents import text_buffers
 
 
 def text_digests(texts: pa.Array, normalise: Sequence[str] = ()) -> np.ndarray:

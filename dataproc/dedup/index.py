@@ -28,10 +28,10 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.dedup.bands import Banding, band_keys, choose_bands, estimate_floor, key_rows
-from dataproc.dedup.index_files import ROW_BITS, Generation, read_tombstone, require_generation
-from dataproc.dedup.index_matches import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup.bands import Banding, band_keys, choose_bands, estimate_floor, key_rows
+from corpusmill.dataproc.dedup.index_files import ROW_BITS, Generation, read_tombstone, require_generation
+from corpusmill.dataproc.dedup.index_matches import (
     Matches,
     best_matches,
     joined_matches,
@@ -39,10 +39,10 @@ from dataproc.dedup.index_matches import (
     sorted_matches,
     unique_matches,
 )
-from dataproc.dedup.index_segment import DIGESTS, KEYS, Segment
-from dataproc.dedup.minhash import MinHashSettings, similarity
-from dataproc.documents import read_only
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup.index_segment import DIGESTS, KEYS, Segment
+from corpusmill.dataproc.dedup.minhash import MinHashSettings, similarity
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
 
 EXACT, MINHASH = "exact", "minhash"
 BUCKET_MEMBERS = 8
@@ -335,4 +335,4 @@ def require_matchable(index: Index, threshold: float) -> None:
     least = index.settings["threshold"]
     if threshold < least:
         what = f"this index was made for a threshold of {least}, not {threshold}"
-        raise UserError(what, where=index.folder, mend=f"ask for {least} or more, or make another index")
+        raise UserError(what, where=index.folder, hint=f"ask for {least} or more, or make another index")

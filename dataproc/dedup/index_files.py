@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 ROW_BITS = 40
 """Bits of a row in an address; the 24 above are the segment's number."""
@@ -113,7 +113,7 @@ def read_generation(folder: str, number: int | None = None) -> Generation | None
         schema = values.pop("schema")
         if schema != SCHEMA_VERSION:
             what = f"this index has schema {schema!r}, and this corpusmill reads {SCHEMA_VERSION}"
-            raise UserError(what, where=path, mend="use the version that wrote it, or make the index again")
+            raise UserError(what, where=path, hint="use the version that wrote it, or make the index again")
         segments, retracted = (
             tuple(SegmentEntry(**each) for each in values.pop(name)) for name in ("segments", "retracted")
         )
@@ -126,7 +126,7 @@ def require_generation(folder: str, number: int | None = None) -> Generation:
     """As `read_generation`. Raises UserError where there is no index."""
     generation = read_generation(folder, number)
     if generation is None:
-        raise UserError("no index here", where=folder, mend="make one by `corpusmill index add INDEX DATASET`")
+        raise UserError("no index here", where=folder, hint="make one by `corpusmill index add INDEX DATASET`")
     return generation
 
 
@@ -196,7 +196,7 @@ def list_segment(folder: str, settings: dict[str, Any], entry: SegmentEntry) -> 
         if find_dataset(folder, present, entry.dataset, entry.manifest):
             return None
         if present.next_segment >= MAX_SEGMENTS:
-            raise UserError(f"an index holds {MAX_SEGMENTS} datasets at most", where=folder, mend="start another index")
+            raise UserError(f"an index holds {MAX_SEGMENTS} datasets at most", where=folder, hint="start another index")
         listed = replace(entry, number=present.next_segment)
         return replace(present, next_segment=listed.number + 1, segments=(*present.segments, listed))
 
@@ -229,7 +229,7 @@ def require_same_settings(folder: str, present: dict[str, Any], wanted: dict[str
             raise UserError(
                 f"this index was made with {name} {present.get(name)!r}, not {wanted.get(name)!r}",
                 where=folder,
-                mend="leave the setting out, or start another index",
+                hint="leave the setting out, or start another index",
             )
 
 
@@ -242,7 +242,7 @@ def require_comparable(folder: str, present: dict[str, Any], wanted: dict[str, A
         for name in DEPENDS_ON[method]:
             if present[name] != wanted[name]:
                 what = f"this index was made with {name} {present[name]!r}, not {wanted[name]!r}"
-                raise UserError(what, where=folder, mend="use the settings of the index, or make another one")
+                raise UserError(what, where=folder, hint="use the settings of the index, or make another one")
 
 
 def retract_dataset(folder: str, dataset: str, manifest: str = "") -> SegmentEntry:
@@ -263,7 +263,7 @@ def retract_dataset(folder: str, dataset: str, manifest: str = "") -> SegmentEnt
         ]
         if not taken:
             raise UserError(
-                "this dataset is not in the index", where=dataset, mend=f"see `corpusmill index show {folder}`"
+                "this dataset is not in the index", where=dataset, hint=f"see `corpusmill index show {folder}`"
             )
         kept = tuple(entry for entry in present.segments if entry not in taken)
         return replace(present, segments=kept, retracted=(*present.retracted, *taken))

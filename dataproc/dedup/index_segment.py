@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.dedup.shuffle import partition_order
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup.shuffle import partition_order
+from corpusmill.dataproc.errors import UserError
 
 SCHEMA_VERSION = 1
 SEGMENT = "segment.json"
@@ -114,8 +114,8 @@ def _read_arrow(path: str) -> pa.Table:
     except FileNotFoundError as error:
         raise _gone(path) from error
     except pa.ArrowInvalid as error:
-        mend = "retract the dataset and add it again"
-        raise UserError(f"not a whole file of an index ({error})", path, mend) from error
+        hint = "retract the dataset and add it again"
+        raise UserError(f"not a whole file of an index ({error})", path, hint) from error
 
 
 def _gone(path: str) -> UserError:
@@ -138,7 +138,7 @@ class Segment:
         values = json.loads(storage.read_bytes(path))
         if values.get("schema") != SCHEMA_VERSION:
             what = f"this segment has schema {values.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}"
-            raise UserError(what, where=path, mend="use the version that wrote it")
+            raise UserError(what, where=path, hint="use the version that wrote it")
         self.partitions = int(values["partitions"])
         self._permutations = int(values["permutations"])
         self._first_rows = np.concatenate([[0], np.cumsum(np.array(values["rows"], np.int64))]).astype(np.int64)

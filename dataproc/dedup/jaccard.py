@@ -23,9 +23,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.minhash import MinHashSettings, shingle_hashes, shingle_room
-from dataproc.documents import read_only, text_buffers
-from dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.dedup.minhash import MinHashSettings, shingle_hashes, shingle_room
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.text.unicode_tables import load_tables
 
 
 @numba.njit(cache=True, nogil=True)

@@ -25,9 +25,9 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.exact import text_digests
-from dataproc.dedup.spans import gather_bytes
-from dataproc.documents import text_buffers
+from corpusmill.dataproc.dedup.exact import text_digests
+from corpusmill.dataproc.dedup.spans import gather_bytes
+from corpusmill.dataproc.documents import text_buffers
 
 UnitName = Literal["line", "paragraph"]
 

@@ -28,10 +28,10 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.errors import UserError
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.words import WORD, decode, mix, word_hashes
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.words import WORD, decode, mix, word_hashes
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """A slot that no shingle has filled."""
@@ -63,9 +63,9 @@ class MinHashSettings:
         for name, low, high in (("permutations", 1, 4096), ("ngram", 1, 64), ("seed", 0, 2**32 - 1), ("version", 1, 1)):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise UserError(f"MinHash {name} must be {low} to {high}, not {value}", mend=f"change {name}")
+                raise UserError(f"MinHash {name} must be {low} to {high}, not {value}", hint=f"change {name}")
         if self.shingle not in ("word", "character"):
-            raise UserError(f"there are no shingles of '{self.shingle}'", mend="make shingle word or character")
+            raise UserError(f"there are no shingles of '{self.shingle}'", hint="make shingle word or character")
 
 
 def permutation_parameters(settings: MinHashSettings) -> tuple[np.ndarray, np.ndarray]:

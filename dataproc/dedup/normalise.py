@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.text.unicode_tables import PUNCTUATION, SPACE, load_tables
-from dataproc.text.words import decode
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, load_tables
+from corpusmill.dataproc.text.words import decode
 
 NORMALISATIONS = ("case", "space", "punctuation")
 
@@ -81,7 +81,7 @@ def normalised(offsets: np.ndarray, data: np.ndarray, names: Sequence[str]) -> t
     """
     for name in names:
         if name not in NORMALISATIONS:
-            raise UserError(f"there is no normalisation '{name}'", mend=f"use some of {', '.join(NORMALISATIONS)}")
+            raise UserError(f"there is no normalisation '{name}'", hint=f"use some of {', '.join(NORMALISATIONS)}")
     tables = load_tables()
     bounds = np.zeros(len(offsets), np.int64)
     out = np.empty(3 * int(offsets[-1] - offsets[0]), np.uint8)  # a byte that is no UTF-8 becomes a U+FFFD of three

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.spans import one_array
+from corpusmill.dataproc.dedup.spans import one_array
 
 REPEATS = pa.schema(
     [

@@ -21,11 +21,11 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.shuffle import partition_order
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.randomness import random_bits
-from dataproc.storage import commit_file, is_url, open_input
+from corpusmill.dataproc.dedup.shuffle import partition_order
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_bits
+from corpusmill.dataproc.storage import commit_file, is_url, open_input
 
 ROUTED_SCHEMA = pa.schema(
     [pa.field("node", pa.uint64(), nullable=False), pa.field("other", pa.uint64(), nullable=False)]
@@ -139,5 +139,5 @@ class RoutedRows:
                         if batch.num_rows:
                             yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
         except (pa.ArrowInvalid, OSError) as error:
-            mend = "delete it and run the stage again"
-            raise UserError(f"this is not a whole file of routed rows ({error})", where=path, mend=mend) from error
+            hint = "delete it and run the stage again"
+            raise UserError(f"this is not a whole file of routed rows ({error})", where=path, hint=hint) from error

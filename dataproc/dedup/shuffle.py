@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_file, is_url, open_input
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_file, is_url, open_input
 
 ROW_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("address", pa.uint64(), nullable=False)])
 """What a shuffled row is: a key, and the 64-bit address of the document that has it."""
@@ -112,5 +112,5 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
         raise UserError(
             f"this is not a whole shuffle file with a partition {partition} ({error})",
             where=path,
-            mend="delete it and run the stage again",
+            hint="delete it and run the stage again",
         ) from error

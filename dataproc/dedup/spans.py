@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.documents import read_only, text_buffers
 
 
 class Spans(NamedTuple):

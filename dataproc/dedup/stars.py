@@ -35,13 +35,13 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.components import components, edge_blocks
-from dataproc.dedup.routed import RoutedRows, RoutedWriter, Rows
-from dataproc.dedup.shuffle import MAX_PARTITIONS
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.randomness import random_bits
-from dataproc.storage import commit_file
+from corpusmill.dataproc.dedup.components import components, edge_blocks
+from corpusmill.dataproc.dedup.routed import RoutedRows, RoutedWriter, Rows
+from corpusmill.dataproc.dedup.shuffle import MAX_PARTITIONS
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_bits
+from corpusmill.dataproc.storage import commit_file
 
 BASE_BYTES = 224 << 20
 """What a worker holds before it does anything: Python, NumPy, Arrow and compiled kernels."""
@@ -78,7 +78,7 @@ class Bounds:
         """The bounds by which a worker's resident memory stays below `memory_bytes`. Raises UserError for too few."""
         if memory_bytes < LEAST_BYTES:
             what = f"{memory_bytes >> 20} MiB are too few for components out of core"
-            raise UserError(what, mend=f"give each worker {LEAST_BYTES >> 20} MiB or more")
+            raise UserError(what, hint=f"give each worker {LEAST_BYTES >> 20} MiB or more")
         free = memory_bytes - BASE_BYTES
         most = free * 3 // 4
         return cls(

@@ -38,10 +38,10 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.repeats import REPEATS
-from dataproc.dedup.spans import one_array
-from dataproc.dedup.windows import BASE, power_of_base, spread
-from dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.dedup.repeats import REPEATS
+from corpusmill.dataproc.dedup.spans import one_array
+from corpusmill.dataproc.dedup.windows import BASE, power_of_base, spread
+from corpusmill.dataproc.documents import read_only, text_buffers
 
 TABLE_LOAD = 0.75
 ID_CHUNKS = 256

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 DEFAULT_PREFERENCES = ("length:desc",)
 

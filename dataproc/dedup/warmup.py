@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup import bands, candidates, components, jaccard, minhash
-from dataproc.sequences import fim, packing
-from dataproc.sequences.shards import SpecialIds
+from corpusmill.dataproc.dedup import bands, candidates, components, jaccard, minhash
+from corpusmill.dataproc.sequences import fim, packing
+from corpusmill.dataproc.sequences.shards import SpecialIds
 
 
 def compile_kernels() -> None:

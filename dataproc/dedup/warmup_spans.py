@@ -6,12 +6,12 @@ Apart from `warmup.py` so that both compile side by side.
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup import exact, index, lines, spans, stars, windows
-from dataproc.dedup.normalise import NORMALISATIONS
-from dataproc.dedup.repeats import joined_repeats
-from dataproc.dedup.routed import by_hash
-from dataproc.dedup.substring import Resolver
-from dataproc.dedup.windows import LEAST_LENGTH
+from corpusmill.dataproc.dedup import exact, index, lines, spans, stars, windows
+from corpusmill.dataproc.dedup.normalise import NORMALISATIONS
+from corpusmill.dataproc.dedup.repeats import joined_repeats
+from corpusmill.dataproc.dedup.routed import by_hash
+from corpusmill.dataproc.dedup.substring import Resolver
+from corpusmill.dataproc.dedup.windows import LEAST_LENGTH
 
 
 def compile_kernels() -> None:

@@ -15,8 +15,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.spans import gather_bytes
-from dataproc.documents import text_buffers
+from corpusmill.dataproc.dedup.spans import gather_bytes
+from corpusmill.dataproc.documents import text_buffers
 
 LEAST_LENGTH = 16
 """Bytes of the shortest substring that can be asked for: below, chance repeats are all there is."""

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.exchange.pieces import Tokens
-from dataproc.sequences.shards import SpecialIds
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.pieces import Tokens
+from corpusmill.dataproc.sequences.shards import SpecialIds
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from dataproc.errors import UserError
-from dataproc.exchange.items import Items
-from dataproc.exchange.pieces import BATCH_TOKENS, Piece, ReadOptions, Tokens, file_bytes, files_in, read_range
-from dataproc.sequences.shards import ShardHeader
-from dataproc.storage import commit_bytes, commit_file, exists, join, read_bytes
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.items import Items
+from corpusmill.dataproc.exchange.pieces import (
+    BATCH_TOKENS,
+    Piece,
+    ReadOptions,
+    Tokens,
+    file_bytes,
+    files_in,
+    read_range,
+)
+from corpusmill.dataproc.sequences.shards import ShardHeader
+from corpusmill.dataproc.storage import commit_bytes, commit_file, exists, join, read_bytes
 
 PADDED = False
 DTYPES: dict[str, np.dtype] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4"), "int32": np.dtype("<i4")}
@@ -95,10 +103,10 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
             dtype = DTYPES[name]
         except (ValueError, KeyError, TypeError) as error:
             what = f"this does not describe flat tokens ({error})"
-            raise UserError(what, where=beside_it, mend="write dtype and tokens, or take it away") from error
+            raise UserError(what, where=beside_it, hint="write dtype and tokens, or take it away") from error
     elif not name:
         what = "nothing says how large an id is in this file"
-        raise UserError(what, where=path, mend="tell by --dtype uint16 or uint32, as it was written")
+        raise UserError(what, where=path, hint="tell by --dtype uint16 or uint32, as it was written")
     dtype = DTYPES[name]
     if held % dtype.itemsize or (told is not None and told * dtype.itemsize != held):
         wanted = f"{told:,} tokens of {name}" if told is not None else f"a whole number of {name}"

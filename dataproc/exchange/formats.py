@@ -10,8 +10,8 @@ read(piece, options)                  the items of a portion
 
 from types import ModuleType
 
-from dataproc.errors import UserError
-from dataproc.exchange import flat, huggingface, mds, megatron
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange import flat, huggingface, mds, megatron
 
 FORMATS: dict[str, ModuleType] = {"megatron": megatron, "mds": mds, "huggingface": huggingface, "flat": flat}
 
@@ -19,5 +19,5 @@ FORMATS: dict[str, ModuleType] = {"megatron": megatron, "mds": mds, "huggingface
 def format_named(name: str) -> ModuleType:
     """The module of a format. Raises UserError for a name that is none."""
     if name not in FORMATS:
-        raise UserError(f"there is no format '{name}'", mend=f"the formats are {', '.join(FORMATS)}")
+        raise UserError(f"there is no format '{name}'", hint=f"the formats are {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataproc.datasets import open_part
-from dataproc.errors import UserError
-from dataproc.exchange.items import Items, flat_segments
-from dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, files_in
-from dataproc.sequences.shards import ShardHeader
-from dataproc.storage import commit_file, exists, is_url, join, list_names, open_input
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.items import Items, flat_segments
+from corpusmill.dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, files_in
+from corpusmill.dataproc.sequences.shards import ShardHeader
+from corpusmill.dataproc.storage import commit_file, exists, is_url, join, list_names, open_input
 
 PADDED = True
 IDS = pa.list_(pa.int32())
@@ -172,7 +172,7 @@ def _open_stream(path: str) -> pa.RecordBatchReader:
         return pa.ipc.open_stream(source)
     except (pa.ArrowInvalid, OSError) as error:
         what = f"this is not an Arrow stream ({error})"
-        raise UserError(what, where=path, mend="name what Dataset.save_to_disk wrote") from error
+        raise UserError(what, where=path, hint="name what Dataset.save_to_disk wrote") from error
 
 
 def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
@@ -181,7 +181,7 @@ def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
     column = next((each for each in wanted if each in schema.names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(schema.names)}"
-        raise UserError(what, where=path, mend="name the column of token ids by --column")
+        raise UserError(what, where=path, hint="name the column of token ids by --column")
     kind = schema.field(column).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not lists or not pa.types.is_integer(kind.value_type):

@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import BATCH_TOKENS, ShardHeader, batch_tokens, open_reader
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import BATCH_TOKENS, ShardHeader, batch_tokens, open_reader
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.shuffle import partition_order
-from dataproc.exchange.items import Items, flat_segments, running, sequence_items, shard_batches
-from dataproc.randomness import random_keys
-from dataproc.sequences.shards import segment_column
+from corpusmill.dataproc.dedup.shuffle import partition_order
+from corpusmill.dataproc.exchange.items import Items, flat_segments, running, sequence_items, shard_batches
+from corpusmill.dataproc.randomness import random_keys
+from corpusmill.dataproc.sequences.shards import segment_column
 
 PIECE_SCHEMA = pa.schema(
     [

@@ -27,11 +27,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.exchange.items import Items, flat_segments
-from dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, file_bytes, read_range
-from dataproc.sequences.shards import ShardHeader
-from dataproc.storage import commit_file, exists, join, read_bytes
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.items import Items, flat_segments
+from corpusmill.dataproc.exchange.pieces import (
+    LENGTHS_COLUMN,
+    TOKEN_COLUMNS,
+    Piece,
+    ReadOptions,
+    Tokens,
+    file_bytes,
+    read_range,
+)
+from corpusmill.dataproc.sequences.shards import ShardHeader
+from corpusmill.dataproc.storage import commit_file, exists, join, read_bytes
 
 PADDED = True
 SHARD_BYTES = 1 << 26
@@ -203,24 +211,24 @@ def _read_index(folder: str) -> list[dict[str, Any]]:
     """The index's shards, as far as they can be read. Raises UserError."""
     path = join(folder, INDEX)
     if not exists(path):
-        raise UserError(f"no {INDEX} here", where=folder, mend="name a folder that MDSWriter wrote")
+        raise UserError(f"no {INDEX} here", where=folder, hint="name a folder that MDSWriter wrote")
     try:
         index = json.loads(read_bytes(path))
         shards = index["shards"]
         for shard in shards:
             if index["version"] != 2 or shard["format"] != "mds":
-                raise UserError("this is not MDS of version 2", where=path, mend="write it again by MDSWriter")
+                raise UserError("this is not MDS of version 2", where=path, hint="write it again by MDSWriter")
             if shard["compression"] or shard["zip_data"]:
                 name = shard["zip_data"]["basename"]
                 what = f"{name} is compressed ({shard['compression']}), which is not read here"
-                raise UserError(what, where=path, mend="write it without compression")
+                raise UserError(what, where=path, hint="write it without compression")
             if "/" in shard["raw_data"]["basename"]:
-                raise UserError("a shard lies outside its folder", where=path, mend="write it again by MDSWriter")
+                raise UserError("a shard lies outside its folder", where=path, hint="write it again by MDSWriter")
             held = (int(shard["samples"]), int(shard["raw_data"]["bytes"]), len(shard["column_names"]))
             if min(held) < 0:
                 raise ValueError(f"negative numbers in {shard['raw_data']['basename']}")
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"this index cannot be read ({error!r})", where=path, mend="fetch or write it again") from error
+        raise UserError(f"this index cannot be read ({error!r})", where=path, hint="fetch or write it again") from error
     return shards
 
 
@@ -233,14 +241,14 @@ def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:
     column = next((each for each in wanted if each in names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(names)}"
-        raise UserError(what, where=piece.path, mend="name the column of token ids by --column")
+        raise UserError(what, where=piece.path, hint="name the column of token ids by --column")
     held = file_bytes(piece.path)
     raw = read_range(piece.path, 0, held, U1)
     head = U4.itemsize * (piece.last + 2)
     bounds = raw[:head].view(U4).astype(np.int64) if held >= head else np.zeros(1, np.int64)
     if held != shard["raw_data"]["bytes"] or bounds[0] != piece.last or bounds[-1] != held or not _rises(bounds[1:]):
         what = f"this shard is not the {piece.last:,} samples in {shard['raw_data']['bytes']:,} bytes of its index"
-        raise UserError(what, where=piece.path, mend="it may be truncated: fetch it again")
+        raise UserError(what, where=piece.path, hint="it may be truncated: fetch it again")
     spans = _spans(raw, bounds[1:], sizes, piece.path)
     offsets, tokens = _integers(raw, spans[names.index(column)], encodings[names.index(column)], piece.path)
     lengths = None
@@ -261,7 +269,7 @@ def _spans(
     variable = sum(not fixed for fixed in sizes)
     at, ends = bounds[:-1], bounds[1:]
     if (ends - at < 4 * variable).any():
-        raise UserError("a sample is shorter than its columns", where=path, mend="fetch it again")
+        raise UserError("a sample is shorter than its columns", where=path, hint="fetch it again")
     begins = at + 4 * variable
     spans = []
     for fixed in sizes:
@@ -273,7 +281,7 @@ def _spans(
         spans.append((begins, begins + width))
         begins = begins + width
     if (begins != ends).any():
-        raise UserError("a sample is not as long as its columns", where=path, mend="fetch it again")
+        raise UserError("a sample is not as long as its columns", where=path, hint="fetch it again")
     return spans
 
 
@@ -290,14 +298,14 @@ def _integers(
         raise UserError(f"a column of {encoding} holds no token ids", path, "name another by --column")
     elif not shape:
         if (ends <= begins).any():
-            raise UserError("an array is shorter than its own head", where=path, mend="fetch it again")
+            raise UserError("an array is shorter than its own head", where=path, hint="fetch it again")
         code = raw[begins].astype(np.int64)
         begins = begins + 1 + (code >> 2) * (1 << (code & 3))
     if name not in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"):
         raise UserError(f"a column of {encoding} holds no token ids", path, "name another by --column")
     dtype = np.dtype(name).newbyteorder("<")
     if ((ends < begins) | ((ends - begins) % dtype.itemsize != 0)).any():
-        raise UserError(f"a column is no whole number of {name}", where=path, mend="fetch it again")
+        raise UserError(f"a column is no whole number of {name}", where=path, hint="fetch it again")
     # Every second stretch between these bounds is what is wanted; `take` joins them.
     between = np.stack([begins, ends], axis=1).reshape(-1)
     taken = _binary(between, raw).take(pa.array(np.arange(len(begins)) * 2))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataproc.errors import UserError
-from dataproc.storage import is_url, join, list_names, open_input
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import is_url, join, list_names, open_input
 
 BATCH_TOKENS = 1 << 22
 """About how many tokens a reader gives at once (16 MiB of int32)."""
@@ -69,7 +69,7 @@ def read_range(path: str, offset: int, count: int, dtype: np.dtype) -> np.ndarra
         held = file.seek(0, 2)
         if offset + wanted > held:
             what = f"this file has {held:,} bytes, and {offset + wanted:,} were expected"
-            raise UserError(what, where=path, mend="it may be truncated: fetch or write it again")
+            raise UserError(what, where=path, hint="it may be truncated: fetch or write it again")
         if not count:
             return np.zeros(0, dtype)
         if not is_url(path):
@@ -90,7 +90,7 @@ def files_in(path: str, ending: str, what: str) -> list[str]:
         return [path]
     found = [join(path, name) for name in list_names(path) if name.endswith(ending)]
     if not found:
-        raise UserError(f"no {what} here (*{ending})", where=path, mend="name a file or the folder that holds them")
+        raise UserError(f"no {what} here (*{ending})", where=path, hint="name a file or the folder that holds them")
     return found
 
 

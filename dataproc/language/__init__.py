@@ -25,8 +25,8 @@ give a model that knows them, such as GlotLID.
 This module imports neither numba nor a model: identifiers do when they are made.
 """
 
-from dataproc.language.extensions import LANGUAGE_OF_EXTENSION, LANGUAGE_OF_NAME, language_of_path
-from dataproc.language.identifier import CHARACTERS, LanguageIdentifier
+from corpusmill.dataproc.language.extensions import LANGUAGE_OF_EXTENSION, LANGUAGE_OF_NAME, language_of_path
+from corpusmill.dataproc.language.identifier import CHARACTERS, LanguageIdentifier
 
 EMBEDDED = "embedded"
 """The name of the model that lies in py3langid's wheel."""
@@ -49,9 +49,9 @@ def language_identifier(model: str = EMBEDDED, characters: int = CHARACTERS) -> 
         UserError: the file is not there or holds no fastText classifier, a library is missing, or `characters` < 1.
     """
     if model == EMBEDDED:
-        from dataproc.language.embedded import EmbeddedIdentifier
+        from corpusmill.dataproc.language.embedded import EmbeddedIdentifier
 
         return EmbeddedIdentifier(characters)
-    from dataproc.language.fasttext_model import FastTextIdentifier
+    from corpusmill.dataproc.language.fasttext_model import FastTextIdentifier
 
     return FastTextIdentifier(model, characters)

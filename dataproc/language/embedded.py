@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.language.codes import language_code
-from dataproc.language.identifier import CHARACTERS, require_characters, starts_of
-from dataproc.text.bits import kernel_step
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.language.codes import language_code
+from corpusmill.dataproc.language.identifier import CHARACTERS, require_characters, starts_of
+from corpusmill.dataproc.text.bits import kernel_step
 
 _NOTHING = -1
 

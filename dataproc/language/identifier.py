@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 CHARACTERS = 2000
 """How much of a text is looked at: enough for any classifier, and a bound on its time for long documents."""

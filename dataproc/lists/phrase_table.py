@@ -21,12 +21,12 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.errors import UserError
-from dataproc.lists.files import read_entries
-from dataproc.text.bits import kernel_step
-from dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
-from dataproc.text.words import WORD, decode, mix
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.lists.files import read_entries
+from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
+from corpusmill.dataproc.text.words import WORD, decode, mix
 
 SEPARATOR = 32
 """What stands between two words of an entry."""

@@ -27,11 +27,11 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.lists.phrase_table import NONE, SEPARATOR, PhraseTable, advance, filter_place, look_up
-from dataproc.text.bits import kernel_step
-from dataproc.text.unicode_tables import MARK, SPACE, TERMINAL, UNSPACED, load_tables
-from dataproc.text.words import WORD, decode
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.lists.phrase_table import NONE, SEPARATOR, PhraseTable, advance, filter_place, look_up
+from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.text.unicode_tables import MARK, SPACE, TERMINAL, UNSPACED, load_tables
+from corpusmill.dataproc.text.words import WORD, decode
 
 FOUND, DISTINCT, FOUND_WORDS, WORDS = range(4)
 """Columns of counts: entries found, different ones, the words that they have, and all words of the text.

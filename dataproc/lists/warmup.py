@@ -11,10 +11,10 @@ import pyarrow as pa
 
 def compile_kernels() -> None:
     """Calls every kernel of `dataproc.language`, `dataproc.lists.phrases` and `dataproc.lists.urls` once."""
-    from dataproc.language import language_identifier
-    from dataproc.lists.urls import UrlMatches
-    from dataproc.lists.urls.matches import KINDS
-    from dataproc.lists.urls.suffixes import registered_domains
+    from corpusmill.dataproc.language import language_identifier
+    from corpusmill.dataproc.lists.urls import UrlMatches
+    from corpusmill.dataproc.lists.urls.matches import KINDS
+    from corpusmill.dataproc.lists.urls.suffixes import registered_domains
 
     language_identifier().identify(pa.array(["a text"]))
     urls = pa.array(["http://a.example/b"], pa.string())

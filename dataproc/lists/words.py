@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.language.codes import language_code, without_script
-from dataproc.lists.files import list_paths, stem
-from dataproc.measures.columns import Column
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.language.codes import language_code, without_script
+from corpusmill.dataproc.lists.files import list_paths, stem
+from corpusmill.dataproc.measures.columns import Column
 
 _LANGUAGE_NAME = re.compile(r"[a-z]{2,3}(?:[_-][A-Za-z0-9]+)*")
 _ANY = ""
@@ -65,7 +65,7 @@ class ListedWords:
 
     def measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The numbers of each document of `batch`, by its columns `text` and `language`."""
-        from dataproc.lists.phrases import DISTINCT, FOUND, FOUND_WORDS, WORDS, count_phrases
+        from corpusmill.dataproc.lists.phrases import DISTINCT, FOUND, FOUND_WORDS, WORDS, count_phrases
 
         languages, table = self._lists
         counts = count_phrases(batch.column("text"), self._list_of_each(batch, languages), table)
@@ -77,7 +77,7 @@ class ListedWords:
     @cached_property
     def _lists(self) -> tuple[list[str], Any]:
         """(the language of each list, `_ANY` for one of all; the table of all lists)."""
-        from dataproc.lists.phrase_table import table_of_files
+        from corpusmill.dataproc.lists.phrase_table import table_of_files
 
         paths: dict[str, list[str]] = {}
         for path in list_paths(self.path):

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.measures.columns import Column
+from corpusmill.dataproc.measures.columns import Column
 
 SENTENCE_END = r"[.!?]+\s+|[。！？]+\s*"
 FEWEST_TOKENS, SHORTEST, LONGEST = 12, 20, 500

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.measures.columns import Column, Measure, Rewriter
-from dataproc.measures.statistics import STATISTICS
-from dataproc.rules.suggest import suggest
+from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.columns import Column, Measure, Rewriter
+from corpusmill.dataproc.measures.statistics import STATISTICS
 
 LABELS = ("source", "kind", "language")
 """Columns of strings that expressions may look at."""
@@ -46,14 +45,14 @@ class Provider:
 
 
 PROVIDERS: dict[str, Provider] = {
-    "code": Provider("dataproc.measures.code_text.measure:CodeText"),
-    "madlad": Provider("dataproc.measures.madlad:MadladSentences"),
-    "url": Provider("dataproc.lists.urls:UrlMatches", needs="give lists of URLs (url_lists)"),
-    "words": Provider("dataproc.lists.words:ListedWords", needs="give a list of words (word_list)"),
-    "c4-lines": Provider("dataproc.rewriting.c4_lines:C4Lines", rewrites=True),
-    "refinedweb-lines": Provider("dataproc.rewriting.refinedweb_lines:RefinedWebLines", rewrites=True),
-    "citations": Provider("dataproc.rewriting.citations:Citations", rewrites=True),
-    "pii-mask": Provider("dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True),
+    "code": Provider("corpusmill.dataproc.measures.code_text.measure:CodeText"),
+    "madlad": Provider("corpusmill.dataproc.measures.madlad:MadladSentences"),
+    "url": Provider("corpusmill.dataproc.lists.urls:UrlMatches", needs="give lists of URLs (url_lists)"),
+    "words": Provider("corpusmill.dataproc.lists.words:ListedWords", needs="give a list of words (word_list)"),
+    "c4-lines": Provider("corpusmill.dataproc.rewriting.c4_lines:C4Lines", rewrites=True),
+    "refinedweb-lines": Provider("corpusmill.dataproc.rewriting.refinedweb_lines:RefinedWebLines", rewrites=True),
+    "citations": Provider("corpusmill.dataproc.rewriting.citations:Citations", rewrites=True),
+    "pii-mask": Provider("corpusmill.dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True),
 }
 """Every provider of columns by name, but for the one pass and the language, which are no classes of their own."""
 
@@ -121,6 +120,6 @@ def _build(name: str, settings: Mapping[str, Any]) -> Any:
 def class_of(name: str) -> Any:
     """The class of a provider. Raises UserError for an unknown name."""
     if name not in PROVIDERS:
-        raise UserError(f"nothing measures by the name '{name}'", mend=suggest(name, list(PROVIDERS)))
+        raise UserError(f"nothing measures by the name '{name}'", hint=suggest(name, list(PROVIDERS)))
     module, _, class_name = PROVIDERS[name].target.partition(":")
     return getattr(import_module(module), class_name)

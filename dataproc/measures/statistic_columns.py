@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dataproc.text.counts import Count
-from dataproc.text.repetition import LARGEST_NGRAM, LARGEST_TOP, SMALLEST_COVERED
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.repetition import LARGEST_NGRAM, LARGEST_TOP, SMALLEST_COVERED
 
 
 @dataclass(frozen=True)

@@ -39,16 +39,16 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.measures.statistic_columns import SCHEMA, STATISTICS, TOKEN_NGRAMS, Statistic
-from dataproc.text.bitmaps import make_bitmaps
-from dataproc.text.bits import BLOCK
-from dataproc.text.counts import Count
-from dataproc.text.repetition import count_repetition, make_scratch
-from dataproc.text.scan import scan
-from dataproc.text.stop_tables import lists_numbered, load_stop_tables
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.units import make_units
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.measures.statistic_columns import SCHEMA, STATISTICS, TOKEN_NGRAMS, Statistic
+from corpusmill.dataproc.text.bitmaps import make_bitmaps
+from corpusmill.dataproc.text.bits import BLOCK
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.repetition import count_repetition, make_scratch
+from corpusmill.dataproc.text.scan import scan
+from corpusmill.dataproc.text.stop_tables import lists_numbered, load_stop_tables
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.units import make_units
 
 SLACK = BLOCK
 """Bytes that have to lie behind a document in its buffer."""

@@ -9,6 +9,6 @@ import pyarrow as pa
 
 def compile_kernels() -> None:
     """Calls every kernel of `dataproc.text` and `dataproc.measures.statistics` once."""
-    from dataproc.measures.statistics import measure
+    from corpusmill.dataproc.measures.statistics import measure
 
     measure(pa.array(["the same\nthe same"], pa.large_string()))

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.mixture.settings import UNKNOWN, Key
+from corpusmill.dataproc.mixture.settings import UNKNOWN, Key
 
 EVERYTHING = 1 << 64
 """A threshold that lies above every key."""

@@ -35,8 +35,8 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.mixture.settings import OTHERS, Key, Mixture, check_names
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.mixture.settings import OTHERS, Key, Mixture, check_names
 
 
 @dataclass(frozen=True)
@@ -277,10 +277,10 @@ def _refusal(node: _Node, amount: Fraction, total: int, ratio: Fraction) -> User
         f"the weights ask for {int(amount):,} of {name}, which has {node.size:,} and may give {node.limit:,}: "
         f"{int(amount) - node.limit:,} short"
     )
-    mend = f"give a total of {int(total * ratio):,} at most, other weights or limits, or --short scale or redistribute"
-    return UserError(what, where="mixture", mend=mend)
+    hint = f"give a total of {int(total * ratio):,} at most, other weights or limits, or --short scale or redistribute"
+    return UserError(what, where="mixture", hint=hint)
 
 
 def _too_little(total: int, limit: int) -> UserError:
     what = f"all groups together may give {limit:,}, and the total is {total:,}: {total - limit:,} short"
-    return UserError(what, where="mixture", mend="give a smaller total, or higher limits")
+    return UserError(what, where="mixture", hint="give a smaller total, or higher limits")

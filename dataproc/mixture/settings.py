@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 LEVELS = ("source", "language", "kind")
 OTHERS = "*"
@@ -76,8 +76,8 @@ def check_names(keys: Sequence[Key], asked: Mixture) -> None:
         if weights and OTHERS not in weights:
             for name in there:
                 if name not in weights:
-                    mend = "give it a weight (0 leaves it out), or all others together one as *"
-                    raise UserError(f"the {level} '{name}' has no weight", f"{level}_weights", mend)
+                    hint = "give it a weight (0 leaves it out), or all others together one as *"
+                    raise UserError(f"the {level} '{name}' has no weight", f"{level}_weights", hint)
     names = {"/".join(key[:depth]) for key in keys for depth in range(1, len(key) + 1)}
     leaves = {"/".join(key) for key in keys}
     for where, given, known in (("caps", asked.caps, names), ("group_repeats", asked.group_repeats, leaves)):

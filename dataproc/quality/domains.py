@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_keys
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_keys
 
 EXAMPLES = 5
 COUNTS_SCHEMA = pa.schema([("domain", pa.string()), ("pages", pa.int64()), ("collected", pa.int64())])

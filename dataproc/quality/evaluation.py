@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.quality import calibration, metrics
-from dataproc.randomness import random_keys, uniforms
+from corpusmill.dataproc.quality import calibration, metrics
+from corpusmill.dataproc.randomness import random_keys, uniforms
 
 LEAST_FOR_CALIBRATION = 20
 """Documents of each class that a calibration is fitted to, at the least; with fewer there is none."""

@@ -13,7 +13,7 @@ from the process's generator, seeded where the filter object was made: on a clus
 import numpy as np
 import pyarrow as pa
 
-from dataproc.randomness import random_keys, uniforms
+from corpusmill.dataproc.randomness import random_keys, uniforms
 
 RULES = {"threshold": "quality/threshold", "top": "quality/top-share", "pareto": "quality/pareto"}
 """Names of the rules in the ledger."""

@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import text_buffers
-from dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
-from dataproc.text.words import decode
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
+from corpusmill.dataproc.text.words import decode
 
 END_OF_LINE = "</s>"
 """The token that fastText reads at a line's end, and counts as a word."""

@@ -22,7 +22,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 _MAGIC, _VERSION = 793712314, 12
 _SOFTMAX, _SUPERVISED = 3, 3

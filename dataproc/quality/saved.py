@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.quality.calibration import apply
-from dataproc.quality.lines import LineSettings
-from dataproc.quality.scorer import Scorer, open_scorer
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.calibration import apply
+from corpusmill.dataproc.quality.lines import LineSettings
+from corpusmill.dataproc.quality.scorer import Scorer, open_scorer
 
 MODEL, RECORD = "model.bin", "quality.json"
 POSITIVE, NEGATIVE = "__label__hq", "__label__cc"

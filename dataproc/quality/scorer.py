@@ -23,12 +23,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.errors import UserError, require_extra
-from dataproc.quality.lines import LineSettings, as_strings, to_lines
-from dataproc.quality.model_file import Opened, open_model
-from dataproc.quality.trainer import NGRAM_STEP
-from dataproc.quality.words import LONG_START, hash_word, long_end, long_step
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
+from corpusmill.dataproc.quality.model_file import Opened, open_model
+from corpusmill.dataproc.quality.trainer import NGRAM_STEP
+from corpusmill.dataproc.quality.words import LONG_START, hash_word, long_end, long_step
 
 LARGEST_FOLD = 64
 """Labels up to which the product of the matrices is taken: beyond, it is no smaller than the model."""
@@ -108,7 +108,7 @@ class KernelScorer:
             self._word_ngrams, self._end[0], np.uint64(self._end[1]), self._label, out,
         )  # fmt: skip
         if np.isnan(out).any():
-            raise UserError("the model gives scores that are no numbers", mend="train it with a lower learning rate")
+            raise UserError("the model gives scores that are no numbers", hint="train it with a lower learning rate")
         return out
 
 
@@ -129,8 +129,8 @@ class ListScorer:
             try:
                 labels, found = self._model.predict(lines.take(pa.array(rows)).to_pylist(), k=-1)
             except RuntimeError as error:
-                mend = "train it with a lower learning rate"
-                raise UserError(f"the model gives scores that are no numbers ({error})", self._path, mend) from error
+                hint = "train it with a lower learning rate"
+                raise UserError(f"the model gives scores that are no numbers ({error})", self._path, hint) from error
             for row, names, values in zip(rows, labels, found, strict=True):
                 if self._label in names:
                     out[row] = min(float(values[names.index(self._label)]), 1.0)

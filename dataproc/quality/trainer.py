@@ -21,11 +21,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.quality.model_file import FastTextModel
-from dataproc.quality.words import WordNumbers
-from dataproc.randomness import random_key, random_uniform
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.model_file import FastTextModel
+from corpusmill.dataproc.quality.words import WordNumbers
+from corpusmill.dataproc.randomness import random_key, random_uniform
 
 NGRAM_STEP = 116049371
 """What fastText chains the hashes of an n-gram's words by (`Dictionary::addWordNgrams`)."""
@@ -83,7 +83,7 @@ def train(
     documents = np.bincount(labels, minlength=len(names))
     for name, count in zip(names, documents, strict=True):
         if count == 0:
-            raise UserError(f"no document of {name} to train on", mend="give more documents, or hold back fewer")
+            raise UserError(f"no document of {name} to train on", hint="give more documents, or hold back fewer")
     order, rows = _vocabulary(words, chosen.minimum_count)
     buckets = chosen.buckets if chosen.word_ngrams > 1 else 0
     weights = np.empty((len(order) + buckets, chosen.dimensions), np.float32)
@@ -102,8 +102,8 @@ def train(
                 epoch * len(tokens) + done, chosen.epochs * len(tokens), scratch,
             )  # fmt: skip
             if not good:
-                mend = f"give a --learning-rate below {chosen.learning_rate:g}, or more documents"
-                raise UserError("training left the numbers (what fastText calls 'Encountered NaN')", mend=mend)
+                hint = f"give a --learning-rate below {chosen.learning_rate:g}, or more documents"
+                raise UserError("training left the numbers (what fastText calls 'Encountered NaN')", hint=hint)
             document, done = last, int(ends[last - 1])
             tell((epoch + done / len(tokens)) / chosen.epochs)
     return FastTextModel(
@@ -129,8 +129,8 @@ def _vocabulary(words: WordNumbers, minimum_count: int) -> tuple[np.ndarray, np.
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= minimum_count]
     if not len(order) or (len(order) == 1 and order[0] == 0):
-        mend = "give more documents, or a smaller --minimum-count"
-        raise UserError(f"no word occurs {minimum_count} times in the documents to train on", mend=mend)
+        hint = "give more documents, or a smaller --minimum-count"
+        raise UserError(f"no word occurs {minimum_count} times in the documents to train on", hint=hint)
     rows = np.full(len(counts), -1, np.int32)
     rows[order] = np.arange(len(order), dtype=np.int32)
     return order, rows

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dataproc.quality import calibration
-from dataproc.quality.lines import LineSettings, to_lines
-from dataproc.quality.model_file import open_model, write_model
-from dataproc.quality.scorer import KernelScorer
-from dataproc.quality.trainer import Hyperparameters, train
-from dataproc.quality.words import WordNumbers
+from corpusmill.dataproc.quality import calibration
+from corpusmill.dataproc.quality.lines import LineSettings, to_lines
+from corpusmill.dataproc.quality.model_file import open_model, write_model
+from corpusmill.dataproc.quality.scorer import KernelScorer
+from corpusmill.dataproc.quality.trainer import Hyperparameters, train
+from corpusmill.dataproc.quality.words import WordNumbers
 
 
 def compile_kernels() -> None:

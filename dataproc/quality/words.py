@@ -11,7 +11,7 @@ object (41 more).
 import numba
 import numpy as np
 
-from dataproc.text.words import mix
+from corpusmill.dataproc.text.words import mix
 
 _FNV32_START, _FNV32_STEP = 2166136261, 16777619
 _FNV64_STEP = 0x100000001B3

@@ -19,12 +19,12 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.readers.arrow_messages import Layout, Message, read_layout
-from dataproc.readers.batches import Report
-from dataproc.readers.parquet import row_names
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.readers.arrow_messages import Layout, Message, read_layout
+from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.parquet import row_names
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
 MAXIMUM_BATCH_BYTES = 1 << 30
 

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from dataproc import storage
-from dataproc.readers.batches import Report
-from dataproc.readers.jsonl import foreign_format
-from dataproc.readers.members import UnpackedFile, codec_of
-from dataproc.readers.parquet import row_names
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.jsonl import foreign_format
+from corpusmill.dataproc.readers.members import UnpackedFile, codec_of
+from corpusmill.dataproc.readers.parquet import row_names
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
 BLOCK_BYTES = 64 << 20
 

@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import FORMATS, NAMED_FORMATS, find_files, recognise
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import FORMATS, NAMED_FORMATS, find_files, recognise
 
 DATA_FORMATS = {name: FORMATS[name] for name in ("jsonl", "parquet", "arrow")} | NAMED_FORMATS
 ALL_SPLITS = "all"

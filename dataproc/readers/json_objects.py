@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.jsonl import BYTE_ORDER_MARK, foreign_format
-from dataproc.readers.members import Chunk, codec_of, read_members
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.records import record_parser
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.jsonl import BYTE_ORDER_MARK, foreign_format
+from corpusmill.dataproc.readers.members import Chunk, codec_of, read_members
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.records import record_parser
 
 CHUNK_BYTES = 4 << 20
 BETWEEN = b" \t\r\n,[]"

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.lines import read_lines
-from dataproc.readers.members import codec_of
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.records import Row, record_parser, top_level_keys
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.lines import read_lines
+from corpusmill.dataproc.readers.members import codec_of
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PROBED_RECORDS, SHOWN_NAMES = 100, 20

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import SCHEMA
-from dataproc.errors import require_extra
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.errors import require_extra
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataproc import storage
-from dataproc.datasets import open_part
-from dataproc.errors import UserError
-from dataproc.readers.batches import Report
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
 
 def read_parquet(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:

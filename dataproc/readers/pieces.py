@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 FORMATS = {
     "jsonl": (
@@ -87,7 +87,7 @@ def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str
     named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(set(paths)))
     found = [(path, name) for path, name in named if not any(fnmatch(name, each) for each in exclude)]
     if not found:
-        raise UserError("no file matches", where=pattern, mend="check the path (and exclude)")
+        raise UserError("no file matches", where=pattern, hint="check the path (and exclude)")
     return found
 
 
@@ -97,7 +97,7 @@ def _check_names(paths: Sequence[str]) -> None:
             path.encode()
         except UnicodeEncodeError as error:
             shown = path.encode("utf-8", "backslashreplace").decode()
-            raise UserError("the name of this file is not UTF-8", where=shown, mend="rename it") from error
+            raise UserError("the name of this file is not UTF-8", where=shown, hint="rename it") from error
 
 
 def fixed_root(pattern: str) -> str:

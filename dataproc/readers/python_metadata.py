@@ -12,9 +12,9 @@ from email.policy import compat32
 
 import pyarrow as pa
 
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.text import read_text
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.text import read_text
 
 KEPT_HEADERS = ("Name", "Version", "Summary", "License", "License-Expression")
 CONTINUATION = re.compile(r"\n(?: {7}\||\t| {8})")

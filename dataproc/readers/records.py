@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from dataproc.readers.pieces import Fields
+from corpusmill.dataproc.readers.pieces import Fields
 
 Row = tuple[str | None, ...]
 """The columns of `dataproc.documents.SCHEMA`, in order."""

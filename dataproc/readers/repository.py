@@ -16,15 +16,15 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from dataproc.documents import SCHEMA
-from dataproc.readers.batches import BATCH_CHARACTERS, Report, normalise
-from dataproc.readers.normalisation import Normalisation
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.repositories.documents import grouped_files, join_files
-from dataproc.repositories.finding import is_folder, name_of
-from dataproc.repositories.left_out import REASONS
-from dataproc.repositories.reading import Repository, RepositorySettings, read_repository
-from dataproc.repositories.trees import ARCHIVES, ArchiveTree, FolderTree, Tree
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.readers.batches import BATCH_CHARACTERS, Report, normalise
+from corpusmill.dataproc.readers.normalisation import Normalisation
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.repositories.documents import grouped_files, join_files
+from corpusmill.dataproc.repositories.finding import is_folder, name_of
+from corpusmill.dataproc.repositories.left_out import REASONS
+from corpusmill.dataproc.repositories.reading import Repository, RepositorySettings, read_repository
+from corpusmill.dataproc.repositories.trees import ARCHIVES, ArchiveTree, FolderTree, Tree
 
 SUMMARY_SCHEMA = pa.schema(
     [

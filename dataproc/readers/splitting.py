@@ -19,11 +19,11 @@ searched for a member after each cut, and when there is none, the rest is one pi
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.arrow_messages import read_layout
-from dataproc.readers.members import Codec, codec_of, find_member, frame_edges
-from dataproc.readers.pieces import Piece
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.arrow_messages import read_layout
+from corpusmill.dataproc.readers.members import Codec, codec_of, find_member, frame_edges
+from corpusmill.dataproc.readers.pieces import Piece
 
 PACKED_RATIO = 3
 SEARCHED_BYTES = 64 << 20
@@ -88,7 +88,7 @@ def _grouped(units: Sequence[int], size: int, target: int) -> tuple[list[int], l
 
 def _row_groups(path: str) -> list[int]:
     """Bytes of each row group, uncompressed; none for a broken file, which its reader will report."""
-    from dataproc.datasets import open_part
+    from corpusmill.dataproc.datasets import open_part
 
     try:
         opened = open_part(path)

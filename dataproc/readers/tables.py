@@ -16,10 +16,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import SCHEMA
-from dataproc.errors import UserError
-from dataproc.readers.batches import Report, normalise
-from dataproc.readers.pieces import Fields
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.batches import Report, normalise
+from corpusmill.dataproc.readers.pieces import Fields
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 14

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.language import language_of_path
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.language import language_of_path
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 
 def read_files(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:

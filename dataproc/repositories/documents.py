@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataproc.errors import UserError
-from dataproc.repositories.comments import path_comment
-from dataproc.repositories.order import order_files
-from dataproc.repositories.reading import Repository
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.repositories.comments import path_comment
+from corpusmill.dataproc.repositories.order import order_files
+from corpusmill.dataproc.repositories.reading import Repository
 
 GROUPINGS = ("component", "repository", "file")
 

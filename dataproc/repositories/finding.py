@@ -13,10 +13,10 @@ import os
 from collections.abc import Sequence
 from fnmatch import fnmatch
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import WILDCARD, find_files, fixed_root
-from dataproc.repositories.trees import ARCHIVES
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import WILDCARD, find_files, fixed_root
+from corpusmill.dataproc.repositories.trees import ARCHIVES
 
 DEPTHS = 2
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from dataproc.repositories.imports import Text, c, go, java, javascript, python, rust
+from corpusmill.dataproc.repositories.imports import Text, c, go, java, javascript, python, rust
 
 FAMILY_OF_LANGUAGE = {
     "python": "python", "c": "c", "cpp": "c", "cuda": "c", "java": "java", "javascript": "javascript",

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 
-from dataproc.language import language_of_path
+from corpusmill.dataproc.language import language_of_path
 
 _SHEBANG = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:-\S+[ \t]+|\w+=\S+[ \t]+)*(?:\S*/)?)?([A-Za-z+]+)")
 _INTERPRETERS = {

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
 
-from dataproc.repositories import left_out
-from dataproc.repositories.graph import Imports
-from dataproc.repositories.languages import MANIFESTS, header_languages, language_of_file, says_cpp
-from dataproc.repositories.trees import Tree
-from dataproc.repositories.walking import walk
+from corpusmill.dataproc.repositories import left_out
+from corpusmill.dataproc.repositories.graph import Imports
+from corpusmill.dataproc.repositories.languages import MANIFESTS, header_languages, language_of_file, says_cpp
+from corpusmill.dataproc.repositories.trees import Tree
+from corpusmill.dataproc.repositories.walking import walk
 
 HELD_BYTES = 64 << 20
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 import zstandard
 
-from dataproc import storage
+from corpusmill.dataproc import storage
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 """Endings of archives that can hold a repository."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
-from dataproc.repositories import left_out, trees
-from dataproc.repositories.ignored import NAME, IgnoreFile, is_ignored
-from dataproc.repositories.languages import is_candidate
-from dataproc.repositories.trees import Tree
+from corpusmill.dataproc.repositories import left_out, trees
+from corpusmill.dataproc.repositories.ignored import NAME, IgnoreFile, is_ignored
+from corpusmill.dataproc.repositories.languages import is_candidate
+from corpusmill.dataproc.repositories.trees import Tree
 
 
 @dataclass(kw_only=True)

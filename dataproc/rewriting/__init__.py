@@ -15,10 +15,10 @@ A rewriter is a small class built from plain JSON settings, which checks them, a
 buffers, whatever the text holds: bytes that are no UTF-8 count as one character each and are copied as they are.
 """
 
-from dataproc.rewriting.c4_lines import C4Lines
-from dataproc.rewriting.citations import Citations
-from dataproc.rewriting.pii.rewriter import PersonalData
-from dataproc.rewriting.refinedweb_lines import RefinedWebLines
+from corpusmill.dataproc.rewriting.c4_lines import C4Lines
+from corpusmill.dataproc.rewriting.citations import Citations
+from corpusmill.dataproc.rewriting.pii.rewriter import PersonalData
+from corpusmill.dataproc.rewriting.refinedweb_lines import RefinedWebLines
 
 REWRITERS: dict[str, type] = {each.name: each for each in (C4Lines, RefinedWebLines, Citations, PersonalData)}
 """Every rewriter by name."""

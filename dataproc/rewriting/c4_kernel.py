@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataproc.kernels.compiling import kernel, kernel_step
-from dataproc.rewriting.citation_marks import copy_bytes
-from dataproc.rewriting.line_units import last_character, measure_line, trim
-from dataproc.text.scan import CLOSERS
-from dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
-from dataproc.text.words import decode
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.rewriting.citation_marks import copy_bytes
+from corpusmill.dataproc.rewriting.line_units import last_character, measure_line, trim
+from corpusmill.dataproc.text.scan import CLOSERS
+from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
+from corpusmill.dataproc.text.words import decode
 
 TERMINAL_MARKS = ".?!\"'"
 """What a line ends with, after C4 (and datatrove's list, which has the apostrophe)."""

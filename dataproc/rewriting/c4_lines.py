@@ -32,10 +32,10 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.measures.columns import Column, Rewritten
-from dataproc.rewriting.settings import check_settings
-from dataproc.rewriting.texts import number_rows, share, spared_rows, text_array
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.measures.columns import Column, Rewritten
+from corpusmill.dataproc.rewriting.settings import check_settings
+from corpusmill.dataproc.rewriting.texts import number_rows, share, spared_rows, text_array
 
 POLICY_PHRASES = (
     "terms of use",
@@ -95,8 +95,8 @@ class C4Lines:
 
     def rewrite(self, batch: pa.RecordBatch) -> Rewritten:
         """The lines of each text that are kept; a text of which nothing is kept becomes empty."""
-        from dataproc.rewriting import c4_kernel as kernel
-        from dataproc.text.unicode_tables import load_tables
+        from corpusmill.dataproc.rewriting import c4_kernel as kernel
+        from corpusmill.dataproc.text.unicode_tables import load_tables
 
         offsets, data = text_buffers(batch.column("text"))
         phrases = [(kernel.LOREM_IPSUM, "lorem ipsum")]

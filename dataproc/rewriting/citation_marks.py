@@ -7,8 +7,8 @@ Arabic, Bengali and Burmese pages number their notes in their own.
 
 import numpy as np
 
-from dataproc.kernels.compiling import kernel, kernel_step
-from dataproc.text.words import decode
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.text.words import decode
 
 # fmt: off
 ZEROS = (

@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.measures.columns import Column, Rewritten
-from dataproc.rewriting.settings import check_settings
-from dataproc.rewriting.texts import number_rows, spared_rows, text_array
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.measures.columns import Column, Rewritten
+from corpusmill.dataproc.rewriting.settings import check_settings
+from corpusmill.dataproc.rewriting.texts import number_rows, spared_rows, text_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Citations:
 
     def rewrite(self, batch: pa.RecordBatch) -> Rewritten:
         """The texts without marks; of a batch without any, the texts themselves."""
-        from dataproc.rewriting.citation_marks import remove_citations
+        from corpusmill.dataproc.rewriting.citation_marks import remove_citations
 
         texts = batch.column("text")
         offsets, data = text_buffers(texts)

@@ -12,9 +12,9 @@ whose length the rule on overlong words looks at. Lines without such letters hav
 
 import numpy as np
 
-from dataproc.kernels.compiling import kernel_step
-from dataproc.text.unicode_tables import SPACE, UNSPACED
-from dataproc.text.words import decode
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.text.unicode_tables import SPACE, UNSPACED
+from corpusmill.dataproc.text.words import decode
 
 _NEWLINE, _CARRIAGE_RETURN = 10, 13
 _BLANK = np.array([chr(code).isspace() for code in range(128)], np.uint8)

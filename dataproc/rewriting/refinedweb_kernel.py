@@ -14,11 +14,11 @@ any line costs a number of steps that is linear in its length.
 
 import numpy as np
 
-from dataproc.kernels.compiling import kernel, kernel_step
-from dataproc.rewriting.citation_marks import copy_bytes
-from dataproc.rewriting.line_units import last_character, measure_line, trim
-from dataproc.text.unicode_tables import LETTER, NUMBER, SPACE
-from dataproc.text.words import decode
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.rewriting.citation_marks import copy_bytes
+from corpusmill.dataproc.rewriting.line_units import last_character, measure_line, trim
+from corpusmill.dataproc.text.unicode_tables import LETTER, NUMBER, SPACE
+from corpusmill.dataproc.text.words import decode
 
 WORDS_WITH_PHRASES = 10
 """In a line of more words a phrase is no navigation."""

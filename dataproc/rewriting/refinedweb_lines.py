@@ -21,10 +21,10 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.measures.columns import Column, Rewritten
-from dataproc.rewriting.settings import check_settings
-from dataproc.rewriting.texts import number_rows, share, spared_rows, text_array
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.measures.columns import Column, Rewritten
+from corpusmill.dataproc.rewriting.settings import check_settings
+from corpusmill.dataproc.rewriting.texts import number_rows, share, spared_rows, text_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class RefinedWebLines:
 
     def rewrite(self, batch: pa.RecordBatch) -> Rewritten:
         """The lines of each text that are kept; of a batch in which all are, the texts themselves."""
-        from dataproc.rewriting import refinedweb_kernel as kernel
-        from dataproc.text.unicode_tables import load_tables
+        from corpusmill.dataproc.rewriting import refinedweb_kernel as kernel
+        from corpusmill.dataproc.text.unicode_tables import load_tables
 
         texts = batch.column("text")
         offsets, data = text_buffers(texts)

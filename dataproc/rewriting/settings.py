@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 
 def check_settings(rewriter: Any) -> None:

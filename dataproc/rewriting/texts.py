@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.measures.columns import Column
+from corpusmill.dataproc.measures.columns import Column
 
 
 def spared_rows(batch: pa.RecordBatch, kinds: Sequence[str]) -> np.ndarray:

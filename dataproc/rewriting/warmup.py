@@ -8,7 +8,7 @@ import pyarrow as pa
 
 def compile_kernels() -> None:
     """Rewrites one line by each rewriter."""
-    from dataproc.rewriting import REWRITERS
+    from corpusmill.dataproc.rewriting import REWRITERS
 
     batch = pa.record_batch({"text": pa.array(["One line of text."], pa.large_string()), "kind": ["prose"]})
     for rewriter in REWRITERS.values():

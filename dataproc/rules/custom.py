@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.measures.providers import LABELS, providers_of_columns
-from dataproc.rules.expression import Kind, check_expression
-from dataproc.rules.rule import Rule
-from dataproc.rules.suggest import suggest
+from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.providers import LABELS, providers_of_columns
+from corpusmill.dataproc.rules.expression import Kind, check_expression
+from corpusmill.dataproc.rules.rule import Rule
 
 RESERVED = ("language", "empty-after-rewriting")
 """Names under which the filter itself rejects documents."""
@@ -101,7 +100,7 @@ def _check_expression(rule: Rule, statistics: Sequence[str]) -> None:
     try:
         check_expression(rule.expression, kinds)
     except UserError as error:
-        raise UserError(error.what, f"rule {rule.name}: {error.where}", error.mend) from error
+        raise UserError(error.what, f"rule {rule.name}: {error.where}", error.hint) from error
 
 
 def _names(value: Any, field: str, where: str) -> tuple[str, ...]:

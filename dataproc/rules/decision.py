@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.language.codes import language_code, without_script
-from dataproc.measures.statistic_columns import TOKEN_NGRAMS
-from dataproc.measures.stop_words import DEFAULT_LANGUAGE, list_of
-from dataproc.rules.expression import check_expression, kind_of_type
-from dataproc.rules.expression_values import evaluate
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.language.codes import language_code, without_script
+from corpusmill.dataproc.measures.statistic_columns import TOKEN_NGRAMS
+from corpusmill.dataproc.measures.stop_words import DEFAULT_LANGUAGE, list_of
+from corpusmill.dataproc.rules.expression import check_expression, kind_of_type
+from corpusmill.dataproc.rules.expression_values import evaluate
+from corpusmill.dataproc.rules.rule import Rule
 
 LEDGER_SCHEMA = pa.schema(
     [
@@ -144,6 +144,6 @@ def _numbers(statistics: pa.RecordBatch, name: str, rule: Rule) -> np.ndarray:
     """A column as float64, nulls as NaN."""
     index = statistics.schema.get_field_index(name)
     if index < 0:
-        mend = f"measure the documents again{', with token_ngrams' if name in TOKEN_NGRAMS else ''}"
-        raise UserError(f"no column '{name}' in the statistics", f"rule {rule.name}", mend)
+        hint = f"measure the documents again{', with token_ngrams' if name in TOKEN_NGRAMS else ''}"
+        raise UserError(f"no column '{name}' in the statistics", f"rule {rule.name}", hint)
     return statistics.column(index).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

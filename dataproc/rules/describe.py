@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from dataproc.errors import UserError
-from dataproc.measures.providers import (
+from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.providers import (
     PROVIDERS,
     class_of,
     columns_of,
@@ -12,11 +12,10 @@ from dataproc.measures.providers import (
     rewriter_names,
     source_of,
 )
-from dataproc.rules.preset import Preset
-from dataproc.rules.presets import PRESETS
-from dataproc.rules.resolve import columns_of_rule
-from dataproc.rules.rule import Rule
-from dataproc.rules.suggest import suggest
+from corpusmill.dataproc.rules.preset import Preset
+from corpusmill.dataproc.rules.presets import PRESETS
+from corpusmill.dataproc.rules.resolve import columns_of_rule
+from corpusmill.dataproc.rules.rule import Rule
 
 ALL = "all"
 

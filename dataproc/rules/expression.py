@@ -21,8 +21,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.rules.suggest import suggest
+from corpusmill.dataproc.errors import UserError, suggest
 
 Kind = Literal["number", "text", "truth"]
 """Types of columns and of every part of an expression."""

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.rules.expression import Expression, constant_of, kind_of_type
+from corpusmill.dataproc.rules.expression import Expression, constant_of, kind_of_type
 
 _ARITHMETIC: dict[type, str] = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply"}
 _COMPARISONS: dict[type, str] = {

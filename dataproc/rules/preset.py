@@ -10,8 +10,8 @@ character or a whole phrase; a rule whose number only holds for words between sp
 
 from dataclasses import dataclass
 
-from dataproc.measures.stop_words import LANGUAGES
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.measures.stop_words import LANGUAGES
+from corpusmill.dataproc.rules.rule import Rule
 
 STOP_WORD_LANGUAGES = tuple(sorted(LANGUAGES))
 

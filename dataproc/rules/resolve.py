@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.measures.providers import (
+from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.providers import (
     DOCUMENTS,
     LABELS,
     LANGUAGE,
@@ -18,12 +18,11 @@ from dataproc.measures.providers import (
     providers_of_columns,
     rewriter_names,
 )
-from dataproc.measures.statistic_columns import TOKEN_NGRAMS
-from dataproc.rules.custom import check_rule, custom_rules, threshold
-from dataproc.rules.expression import parse_expression
-from dataproc.rules.presets import PRESETS
-from dataproc.rules.rule import SIDES, Rule, Side, with_threshold
-from dataproc.rules.suggest import suggest
+from corpusmill.dataproc.measures.statistic_columns import TOKEN_NGRAMS
+from corpusmill.dataproc.rules.custom import check_rule, custom_rules, threshold
+from corpusmill.dataproc.rules.expression import parse_expression
+from corpusmill.dataproc.rules.presets import PRESETS
+from corpusmill.dataproc.rules.rule import SIDES, Rule, Side, with_threshold
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def resolve_filter(
     configured, known = configured or {}, providers_of_columns()
     for name in configured:
         if name != LANGUAGE and name not in known.values():
-            raise UserError(f"settings for '{name}', which there is not", mend=suggest(name, rewriter_names()))
+            raise UserError(f"settings for '{name}', which there is not", hint=suggest(name, rewriter_names()))
     rewriters = _rewriters(names, rewrite)
     for column in columns:
         if column in known or column in LABELS:

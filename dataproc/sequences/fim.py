@@ -30,10 +30,10 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.errors import UserError
-from dataproc.randomness import random_uniform
-from dataproc.sequences.fim_places import (
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_uniform
+from corpusmill.dataproc.sequences.fim_places import (
     NO_TOKENS,
     TOKEN,
     UNITS,
@@ -44,8 +44,8 @@ from dataproc.sequences.fim_places import (
     mark_tokens,
     tokens_before,
 )
-from dataproc.sequences.packing import token_buffers
-from dataproc.sequences.shards import SpecialIds
+from corpusmill.dataproc.sequences.packing import token_buffers
+from corpusmill.dataproc.sequences.shards import SpecialIds
 
 MODES = ("psm", "spm")
 
@@ -134,7 +134,7 @@ def draw_splits(
     """
     if unit not in UNITS[:TOKEN]:
         raise UserError(
-            f"text cannot be cut for FIM at each '{unit}'", mend="use character or line; draw_token_splits cuts tokens"
+            f"text cannot be cut for FIM at each '{unit}'", hint="use character or line; draw_token_splits cuts tokens"
         )
     return _splits(texts, keys, rates, minimum, maximum, UNITS.index(unit), files, NO_TOKENS)
 
@@ -185,7 +185,7 @@ def _splits(
     rates = read_only(rates, np.float64)
     wrong = ~((rates >= 0) & (rates <= 1))
     if wrong.any():
-        raise UserError(f"the FIM rate must be 0 to 1, not {rates[wrong][0]}", mend="DeepSeek-V3 uses 0.1")
+        raise UserError(f"the FIM rate must be 0 to 1, not {rates[wrong][0]}", hint="DeepSeek-V3 uses 0.1")
     if not 0 <= minimum <= maximum:
         raise UserError(f"FIM for {minimum} to {maximum} characters is an empty range")
     offsets, data = text_buffers(texts)
@@ -300,14 +300,14 @@ def assemble(
         large_list<int32> of N documents (64-bit offsets: a batch of long documents may pass 2^31 tokens).
     """
     if mode not in MODES:
-        raise UserError(f"there is no FIM mode '{mode}'", mend="use psm or spm")
+        raise UserError(f"there is no FIM mode '{mode}'", hint="use psm or spm")
     markers = (special.fim_begin, special.fim_hole, special.fim_end)
     if splits.fim.any() and None in markers:
-        raise UserError("the tokenizer has no FIM markers", mend="train it with them or set the FIM rate to 0")
+        raise UserError("the tokenizer has no FIM markers", hint="train it with them or set the FIM rate to 0")
     if splits.fim.any() and len({*markers} - {special.eos, special.bos}) < 3:
-        raise UserError(f"the FIM markers {markers} are not ids of their own", mend="train the tokenizer with them")
+        raise UserError(f"the FIM markers {markers} are not ids of their own", hint="train the tokenizer with them")
     if bos and special.bos is None:
-        raise UserError("the tokenizer has no beginning-of-sequence token", mend="pack without it")
+        raise UserError("the tokenizer has no beginning-of-sequence token", hint="pack without it")
     offsets, values = token_buffers(piece_tokens)
     counts = np.where(splits.fim, 3, 1)
     ends = np.cumsum(counts)

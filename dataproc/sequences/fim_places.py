@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import read_only
-from dataproc.errors import UserError
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
 
 UNITS = ("character", "line", "token")
 CHARACTER, LINE, TOKEN = range(3)

@@ -21,8 +21,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only
-from dataproc.errors import UserError
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
 
 POLICIES = ("best-fit", "concat", "none")
 
@@ -145,7 +145,7 @@ def pack(lengths: np.ndarray, capacity: int, policy: str = "best-fit", rows: np.
         chosen = pack(lengths[rows], capacity, policy)
         return chosen._replace(document=np.asarray(rows, np.int64)[chosen.document])
     if policy not in POLICIES:
-        raise UserError(f"there is no packing policy '{policy}'", mend=f"use one of {', '.join(POLICIES)}")
+        raise UserError(f"there is no packing policy '{policy}'", hint=f"use one of {', '.join(POLICIES)}")
     if capacity < 1:
         raise UserError(f"the sequence length must be 1 or more, not {capacity}")
     lengths = np.ascontiguousarray(lengths, np.int64)

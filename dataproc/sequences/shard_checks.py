@@ -8,7 +8,7 @@ record batches, at about 100 million tokens/s. What can only be seen across shar
 import numpy as np
 import pyarrow as pa
 
-from dataproc.sequences.shards import ShardHeader, batch_tokens, open_shard
+from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, open_shard
 
 
 def verify_shard(path: str, examples: int = 3) -> list[str]:

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_file, exists, is_url, join, list_names, open_input, read_bytes, size
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_file, exists, is_url, join, list_names, open_input, read_bytes, size
 
 VERSION = 2
 METADATA_KEY = b"corpusmill"
@@ -176,7 +176,7 @@ def _token_column(header: ShardHeader, tokens: np.ndarray, schema: pa.Schema) ->
     if header.storage != "packed":
         return pa.FixedSizeListArray.from_arrays(pa.array(tokens.reshape(-1)), type=kind)
     if header.vocab_size > 1 << (8 * PACKED_BYTES):
-        raise UserError(f"{header.vocab_size:,} ids do not fit 3 bytes", mend="use storage plain or zstd")
+        raise UserError(f"{header.vocab_size:,} ids do not fit 3 bytes", hint="use storage plain or zstd")
     narrow = np.ascontiguousarray(tokens.astype("<i4", copy=False).view(np.uint8).reshape(-1, 4)[:, :PACKED_BYTES])
     return pa.Array.from_buffers(kind, len(tokens), [None, pa.py_buffer(narrow)])
 
@@ -312,7 +312,7 @@ def shard_entries(folder: str) -> list[ShardEntry]:
         if not here:
             continue
         if missing := sorted(here.keys() - set(paths)):
-            raise UserError("a shard of the manifest is not here", where=missing[0], mend="fetch it or pack again")
+            raise UserError("a shard of the manifest is not here", where=missing[0], hint="fetch it or pack again")
         wanted = ("rows", "group", "bytes", "digest", "tokens")
         return [ShardEntry(path, *(here[path][key] for key in wanted)) for path in paths if path in here]
     entries = []

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.text.bits import BLOCK, bytes_between, kernel_step, low_bits, lowest, ones
-from dataproc.text.counts import Count
-from dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, TERMINAL, UNSPACED
-from dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.bits import BLOCK, bytes_between, kernel_step, low_bits, lowest, ones
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, TERMINAL, UNSPACED
+from corpusmill.dataproc.text.words import WORD, decode
 
 _ELLIPSIS = 0x2026
 _ANGLE_BRACKETS = (0x27E8, 0x27E9)

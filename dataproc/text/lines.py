@@ -10,10 +10,10 @@ paragraph   a maximal run of text lines with no blank line between them
 
 import numpy as np
 
-from dataproc.text.bits import kernel_step, last_zero, next_one, next_zero, ones_between
-from dataproc.text.counts import Count
-from dataproc.text.units import CHAIN_SEED, CHAIN_STEP, bytes_key
-from dataproc.text.words import decode
+from corpusmill.dataproc.text.bits import kernel_step, last_zero, next_one, next_zero, ones_between
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.units import CHAIN_SEED, CHAIN_STEP, bytes_key
+from corpusmill.dataproc.text.words import decode
 
 BULLETS = "-*•●‣⁃◦○∙□■▪▫▶◀–·"
 """What a bullet line begins with: the sets of datatrove, dolma and DCLM, some of NeMo Curator's."""

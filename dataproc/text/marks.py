@@ -10,10 +10,10 @@ URL        "http://" or "https://", and all up to the next white space
 
 import numpy as np
 
-from dataproc.text.bits import bytes_between, kernel_step, low_bits, lowest, next_one, ones_between
-from dataproc.text.counts import Count
-from dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
-from dataproc.text.words import decode
+from corpusmill.dataproc.text.bits import bytes_between, kernel_step, low_bits, lowest, next_one, ones_between
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
+from corpusmill.dataproc.text.words import decode
 
 CLOSERS = "\"')]}”’»」』）】》〉"
 """What may stand between the last mark of a sentence and the white space after it."""

@@ -28,9 +28,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.text.bits import kernel_step
-from dataproc.text.counts import Count
-from dataproc.text.tokens import list_tokens
+from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.tokens import list_tokens
 
 LARGEST_TOP = 4
 SMALLEST_COVERED = 5

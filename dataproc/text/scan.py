@@ -13,12 +13,12 @@ Cost: 2 ns a byte of English prose.
 
 import numpy as np
 
-from dataproc.text.bitmaps import classify
-from dataproc.text.bits import kernel_step
-from dataproc.text.counts import Count
-from dataproc.text.lines import count_lines
-from dataproc.text.marks import CLOSERS, count_marks
-from dataproc.text.units import count_stretches, count_words
+from corpusmill.dataproc.text.bitmaps import classify
+from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.lines import count_lines
+from corpusmill.dataproc.text.marks import CLOSERS, count_marks
+from corpusmill.dataproc.text.units import count_stretches, count_words
 
 __all__ = ["CLOSERS", "scan"]
 

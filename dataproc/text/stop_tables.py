@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.measures.stop_words import DEFAULT_LANGUAGE, STOP_WORDS, lists_of
-from dataproc.text.units import CHAIN_SEED, CHAIN_STEP, LONGEST_STOP_WORD, SLOT_SHIFT, STOP_SLOTS
+from corpusmill.dataproc.measures.stop_words import DEFAULT_LANGUAGE, STOP_WORDS, lists_of
+from corpusmill.dataproc.text.units import CHAIN_SEED, CHAIN_STEP, LONGEST_STOP_WORD, SLOT_SHIFT, STOP_SLOTS
 
 _ORDER = (DEFAULT_LANGUAGE, *(code for code in STOP_WORDS if code != DEFAULT_LANGUAGE))
 """Languages by number; the number after the last means no list."""

@@ -9,9 +9,9 @@ Word splitters such as spaCy's, which datatrove uses, give punctuation as words 
 
 import numpy as np
 
-from dataproc.text.bits import kernel_step, lowest
-from dataproc.text.units import bytes_key
-from dataproc.text.words import decode
+from corpusmill.dataproc.text.bits import kernel_step, lowest
+from corpusmill.dataproc.text.units import bytes_key
+from corpusmill.dataproc.text.words import decode
 
 
 @kernel_step

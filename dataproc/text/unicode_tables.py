@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataproc.cache import user_cache_folder
+from corpusmill.dataproc.cache import user_cache_folder
 
 TABLE_VERSION = 1
 """Raised whenever the meaning of a flag or of the lower-case map changes, so that an old cache file is not read."""

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.text.bits import any_between, kernel_step, list_ones, load64, low_bits, ones, ones_between
-from dataproc.text.counts import Count
-from dataproc.text.words import decode
+from corpusmill.dataproc.text.bits import any_between, kernel_step, list_ones, load64, low_bits, ones, ones_between
+from corpusmill.dataproc.text.counts import Count
+from corpusmill.dataproc.text.words import decode
 
 LONGEST_COUNTED = 255
 """Medians are of lengths up to this one; what is longer counts as this long."""

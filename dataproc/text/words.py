@@ -19,7 +19,7 @@ Cost: about 1 GB/s a core for `word_hashes` on real text of which 10 % of the by
 import numba
 import numpy as np
 
-from dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER
+from corpusmill.dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER
 
 REPLACEMENT = 0xFFFD
 WORD = LETTER | MARK | NUMBER

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.trace import inspect_console
-from training.model.config import ModelConfig, flops_per_token, parameters, parts
-from training.model.memory import MemoryLayout, memory
+from corpusmill.pipelines.cli.trace import inspect_console
+from corpusmill.training.model.config import ModelConfig, flops_per_token, parameters, parts
+from corpusmill.training.model.memory import MemoryLayout, memory
 
 KIB = 2**10
 MAIN, TOTAL = "main model", "total"

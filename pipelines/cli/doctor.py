@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.apps import command_app
 
 HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray cluster answers.
 
@@ -49,8 +49,8 @@ def _doctor(
 def _machine() -> list[tuple[str, str, bool]]:
     import psutil
 
-    from pipelines.engine.executor import available_cores
-    from pipelines.engine.stage import our_version
+    from corpusmill.pipelines.engine.executor import available_cores
+    from corpusmill.pipelines.engine.stage import our_version
 
     memory = psutil.virtual_memory()
     free = psutil.disk_usage(".").free
@@ -74,13 +74,13 @@ def _libraries() -> list[tuple[str, str, bool]]:
             lines.append((name, version(name), True))
         except PackageNotFoundError:
             extra = EXTRAS.get(name)
-            mend = f"pip install 'corpusmill[{extra}]'" if extra else "pip install corpusmill again"
-            lines.append((name, f"not installed: {mend}", extra is not None))
+            hint = f"pip install 'corpusmill[{extra}]'" if extra else "pip install corpusmill again"
+            lines.append((name, f"not installed: {hint}", extra is not None))
     return lines
 
 
 def _kernels() -> list[tuple[str, str, bool]]:
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
     if kernels.is_compiled():
@@ -109,7 +109,7 @@ def _ray(address: str | None) -> list[tuple[str, str, bool]]:
     try:
         import ray
 
-        from pipelines.engine.ray import check_reachable
+        from corpusmill.pipelines.engine.ray import check_reachable
 
         check_reachable(target)
         ray.init(address=target, log_to_driver=False, logging_level="ERROR")

@@ -11,11 +11,11 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from pipelines.cli.apps import command_app
-from pipelines.cli.flags import options_of, with_options
-from pipelines.cli.show_rules import show_rules
-from pipelines.cli.stages import stage_command
-from pipelines.cli.sweep import sweep_command
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.flags import options_of, with_options
+from corpusmill.pipelines.cli.show_rules import show_rules
+from corpusmill.pipelines.cli.stages import stage_command
+from corpusmill.pipelines.cli.sweep import sweep_command
 
 SWEEP = "sweep"
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from dataproc.errors import UserError
-from pipelines.settings import validate
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.settings import validate
 
 EngineOption = Annotated[
     str | None, typer.Option(help="local or ray; ray by itself when RAY_ADDRESS is set", metavar="NAME")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.cli.apps import group_app, help_text
-from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
-from pipelines.inspect.visible import one_line
-from pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
 
 HELP = """Keep what a corpus holds, so that a new crawl is de-duplicated against it at the cost of the new crawl.
 
@@ -70,10 +70,10 @@ def _query_command() -> Any:
 
 
 def _add(values: dict[str, Any]) -> None:
-    from pipelines.engine.executor import make_executor
-    from pipelines.engine.stage import Session
-    from pipelines.running import RunOptions, exit_code
-    from pipelines.stages.index.changes import add_dataset
+    from corpusmill.pipelines.engine.executor import make_executor
+    from corpusmill.pipelines.engine.stage import Session
+    from corpusmill.pipelines.running import RunOptions, exit_code
+    from corpusmill.pipelines.stages.index.changes import add_dataset
 
     index, options = values["index"], RunOptions.from_flags(values)
     settings = read_model(SegmentSettings, values | {"dataset": "-"})
@@ -100,8 +100,8 @@ def _add(values: dict[str, Any]) -> None:
 
 
 def _query(values: dict[str, Any]) -> None:
-    from pipelines.recipe import NamedStage, Recipe
-    from pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.recipe import NamedStage, Recipe
+    from corpusmill.pipelines.running import RunOptions, run_recipe
 
     stage = QueryStage(read_model(QuerySettings, values))
     named = NamedStage(name="query", folder=values["output"], stage=stage)
@@ -122,13 +122,13 @@ def _retract(
 
     Example: corpusmill index retract seen crawl-2
     """
-    from pipelines.stages.index.changes import retract_dataset, retract_ids
+    from corpusmill.pipelines.stages.index.changes import retract_dataset, retract_ids
 
     if ids is not None:
         retracted, missing = retract_ids(index, _lines(ids), dataset)
         print(f"{retracted:,} documents retracted; {missing:,} ids are not in the index")
     elif dataset is None:
-        raise UserError("nothing to retract is named", where=index, mend="give a dataset, or --ids FILE")
+        raise UserError("nothing to retract is named", where=index, hint="give a dataset, or --ids FILE")
     elif (entry := retract_dataset(index, dataset)) is None:
         print(f"{storage.absolute(dataset)}: its unfinished add was removed; it was not in the index")
     else:
@@ -153,8 +153,8 @@ def _show(index: Folder) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from dataproc.dedup.index_files import read_generation, require_generation
-    from pipelines.stages.index.changes import unfinished_segments
+    from corpusmill.dataproc.dedup.index_files import read_generation, require_generation
+    from corpusmill.pipelines.stages.index.changes import unfinished_segments
 
     unfinished = unfinished_segments(index, read_generation(index))
     generation = require_generation(index)

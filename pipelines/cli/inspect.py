@@ -11,16 +11,16 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import group_app, help_text
-from pipelines.cli.trace import inspect_console, trace_command
-from pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
-from pipelines.inspect.overview import overview
-from pipelines.inspect.places import recognise
-from pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
-from pipelines.inspect.verify import verify
-from pipelines.inspect.visible import excerpt, one_line, visible
-from pipelines.inspect.why import explain
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.trace import inspect_console, trace_command
+from corpusmill.pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
+from corpusmill.pipelines.inspect.overview import overview
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
+from corpusmill.pipelines.inspect.why import explain
 
 HELP = """Look into any folder or file that corpusmill made.
 
@@ -84,7 +84,7 @@ def _show(
     Example: corpusmill inspect show quickstart-output/shards --row 3 --tokens
     """
     if row is not None and document is not None:
-        raise UserError("a row and an id were both given", where="--id", mend="give one of them")
+        raise UserError("a row and an id were both given", where="--id", hint="give one of them")
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
@@ -92,7 +92,7 @@ def _show(
         return
     rows = rows_of(place)
     if tokens:
-        raise UserError("documents have no tokens yet", where="--tokens", mend="name shards or a shard")
+        raise UserError("documents have no tokens yet", where="--tokens", hint="name shards or a shard")
     _print_row(inspect_console(), rows.row(row or 0) if document is None else _find(rows, document))
 
 
@@ -158,7 +158,7 @@ def _verify(path: Path) -> None:
 def _find(rows: Rows, document: str) -> Found:
     found = rows.find(document)
     if found is None:
-        raise UserError("no document with this id", where=f"{rows.where}: {document}", mend="inspect why may know it")
+        raise UserError("no document with this id", where=f"{rows.where}: {document}", hint="inspect why may know it")
     return found
 
 

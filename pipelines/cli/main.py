@@ -16,39 +16,55 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import command_app, group_app
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import command_app, group_app
 
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 COMMANDS = {
-    "quickstart": ("pipelines.cli.quickstart", "Text that every machine has, all the way to a small trained model."),
-    "run": ("pipelines.cli.run", "Run a recipe: several stages from one YAML file."),
-    "ingest": ("pipelines.cli.stages", "Raw files to a dataset of documents."),
+    "quickstart": (
+        "quickstart",
+        "Text that every machine has, all the way to a small trained model.",
+    ),
+    "run": ("run", "Run a recipe: several stages from one YAML file."),
+    "ingest": ("stages", "Raw files to a dataset of documents."),
     "filter": (
-        "pipelines.cli.filter",
+        "filter",
         "Measure every document once; keep by rules, with a ledger of every broken one.",
     ),
-    "dedup": ("pipelines.cli.stages", "Remove exact and near duplicates; name the survivor of each."),
-    "index": ("pipelines.cli.index", "Keep what a corpus holds, to de-duplicate what comes later against it."),
-    "spans": ("pipelines.cli.stages", "Find repeated substrings, paragraphs or lines; report, cut or remove."),
-    "decontaminate": ("pipelines.cli.stages", "Find items of evaluation sets in documents; report, cut or remove."),
-    "mixture": ("pipelines.cli.stages", "Sources and languages by weight: documents repeated, drawn or dropped."),
+    "dedup": ("stages", "Remove exact and near duplicates; name the survivor of each."),
+    "index": (
+        "index",
+        "Keep what a corpus holds, to de-duplicate what comes later against it.",
+    ),
+    "spans": (
+        "stages",
+        "Find repeated substrings, paragraphs or lines; report, cut or remove.",
+    ),
+    "decontaminate": (
+        "stages",
+        "Find items of evaluation sets in documents; report, cut or remove.",
+    ),
+    "mixture": (
+        "stages",
+        "Sources and languages by weight: documents repeated, drawn or dropped.",
+    ),
     "quality": (
-        "pipelines.cli.quality",
+        "quality",
         "Train a quality classifier; score documents, keep the good ones, grow seeds.",
     ),
-    "tokenizer": ("pipelines.cli.tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
-    "pack": ("pipelines.cli.stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
-    "export": ("pipelines.cli.stages", "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files."),
-    "import": ("pipelines.cli.stages", "Tokenised documents of those formats to token shards."),
-    "train": ("pipelines.cli.train", "Train a DeepSeek-V3-shaped model on shards."),
-    "model": ("pipelines.cli.model", "A trained model as a Hugging Face folder, and the other way round."),
-    "inspect": ("pipelines.cli.inspect", "Look into any folder that corpusmill made."),
-    "report": ("pipelines.cli.report", "One HTML page on a run."),
-    "status": ("pipelines.cli.report", "How far a run is."),
-    "doctor": ("pipelines.cli.doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
+    "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
+    "pack": ("stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
+    "export": ("stages", "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files."),
+    "import": ("stages", "Tokenised documents of those formats to token shards."),
+    "train": ("train", "Train a DeepSeek-V3-shaped model on shards."),
+    "model": ("model", "A trained model as a Hugging Face folder, and the other way round."),
+    "inspect": ("inspect", "Look into any folder that corpusmill made."),
+    "report": ("report", "One HTML page on a run."),
+    "status": ("report", "How far a run is."),
+    "doctor": ("doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
 }
+"""The module of `corpusmill.pipelines.cli` that has a command, and what `--help` says of it."""
 
 
 class LazyGroup(TyperGroup):
@@ -64,7 +80,7 @@ class LazyGroup(TyperGroup):
         if ctx.resilient_parsing or _only_listing():
             command = get_command(_stub(line))
         else:
-            command = get_command(import_module(module).app_for(name))
+            command = get_command(import_module(f"corpusmill.pipelines.cli.{module}").app_for(name))
         command.name = name
         return command
 
@@ -91,13 +107,13 @@ def _root() -> None:
 
 def main() -> None:
     """The entry point: runs a command and turns what it raises into a line and an exit code."""
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     if isinstance(sys.stdout, TextIOWrapper):  # text of any script, also where the terminal's encoding has not got it
         sys.stdout.reconfigure(errors="backslashreplace")
     if not _only_listing():
         kernels.configure()
-    from pipelines.engine.scheduler import StageFailed
+    from corpusmill.pipelines.engine.scheduler import StageFailed
 
     try:
         app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
@@ -108,7 +124,7 @@ def main() -> None:
             print(error.trace, file=sys.stderr)
         _fail(str(error), FAILED)
     except OSError as error:
-        from pipelines.engine.worker import describe
+        from corpusmill.pipelines.engine.worker import describe
 
         described = describe(error)
         if described.kind == "bug":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.apps import group_app, help_text
 
 HELP = """A trained model as a Hugging Face folder (DeepseekV3), or such a folder as a model.
 
@@ -60,10 +60,10 @@ def _import(
 
 
 def _huggingface() -> Any:
-    from dataproc.errors import require_extra
+    from corpusmill.dataproc.errors import require_extra
 
     try:
-        from training.huggingface import folder as huggingface
+        from corpusmill.training.huggingface import folder as huggingface
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     return huggingface
@@ -71,8 +71,8 @@ def _huggingface() -> Any:
 
 def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
     """The files that `transformers` reads a tokenizer from. Raises UserError for another tokenizer than the run's."""
-    from dataproc.errors import UserError
-    from tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
+    from corpusmill.dataproc.errors import UserError
+    from corpusmill.tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
 
     found = read_tokenizer(tokenizer).fingerprint
     wanted = run.get("shards", {}).get("tokenizer", found)
@@ -82,8 +82,8 @@ def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
 
 
 def _print_made(output: str, config: Any) -> None:
-    from dataproc import storage
-    from training.model.config import parameters
+    from corpusmill.dataproc import storage
+    from corpusmill.training.model.config import parameters
 
     counted = parameters(config)
     print(f"{storage.absolute(output)}: {counted.total:,} parameters, {counted.mtp_total:,} in MTP modules")

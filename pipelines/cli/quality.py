@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import group_app, help_text
-from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
-from pipelines.cli.stages import stage_command
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
+from corpusmill.pipelines.cli.stages import stage_command
 
 HELP = """Train a classifier of quality or subject; score documents, keep the good ones; grow the seeds of a subject.
 
@@ -45,9 +45,9 @@ def _report(
 
     Example: corpusmill quality report classifier --html classifier.html
     """
-    from dataproc.quality.saved import read_record
-    from pipelines.report.quality_page import print_tables, write_page
-    from pipelines.report.templates import require_charts
+    from corpusmill.dataproc.quality.saved import read_record
+    from corpusmill.pipelines.report.quality_page import print_tables, write_page
+    from corpusmill.pipelines.report.templates import require_charts
 
     if html:
         require_charts()
@@ -58,7 +58,7 @@ def _report(
 
 
 def _round_command() -> Any:
-    from pipelines.cli.quality_round import LoopSettings
+    from corpusmill.pipelines.cli.quality_round import LoopSettings
 
     def command(**values: Any) -> None:
         _round(values)
@@ -75,13 +75,13 @@ def _round_command() -> Any:
 
 
 def _round(values: dict[str, Any]) -> None:
-    from pipelines.cli.quality_round import LoopSettings, next_round, open_loop
-    from pipelines.running import RunOptions
+    from corpusmill.pipelines.cli.quality_round import LoopSettings, next_round, open_loop
+    from corpusmill.pipelines.running import RunOptions
 
     given = {name: value for name, value in values.items() if name in LoopSettings.model_fields and value is not None}
     settings = read_model(LoopSettings, given) if {"seeds", "corpus"} <= given.keys() else None
     if settings is None and given:
         missing = " and ".join(f"--{name}" for name in ("seeds", "corpus") if name not in given)
-        raise UserError(f"settings are given without {missing}", where="quality round", mend="give all, or none")
+        raise UserError(f"settings are given without {missing}", where="quality round", hint="give all, or none")
     loop = open_loop(values["loop"], settings, values["seed"])
     raise typer.Exit(next_round(loop, RunOptions.from_flags(values)))

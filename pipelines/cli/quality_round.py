@@ -20,22 +20,22 @@ from typing import Any
 
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.state import MANIFEST, read_manifest, to_json
-from pipelines.recipe import NamedStage, Recipe
-from pipelines.running import RunOptions, run_recipe
-from pipelines.settings import validate
-from pipelines.stages.quality_domains.plan import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.state import MANIFEST, read_manifest, to_json
+from corpusmill.pipelines.recipe import NamedStage, Recipe
+from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.quality_domains.plan import (
     PROPOSALS,
     QualityDomainsSettings,
     QualityDomainsStage,
     QualitySeedsSettings,
     QualitySeedsStage,
 )
-from pipelines.stages.quality_keep.plan import QualityKeepSettings, QualityKeepStage
-from pipelines.stages.quality_score.plan import QualityScoreSettings, QualityScoreStage
-from pipelines.stages.quality_train.plan import ClassifierSettings, QualityTrainSettings, QualityTrainStage
+from corpusmill.pipelines.stages.quality_keep.plan import QualityKeepSettings, QualityKeepStage
+from corpusmill.pipelines.stages.quality_score.plan import QualityScoreSettings, QualityScoreStage
+from corpusmill.pipelines.stages.quality_train.plan import ClassifierSettings, QualityTrainSettings, QualityTrainStage
 
 SETTINGS, REVIEW = "loop.json", "review.csv"
 ENOUGH_OVERLAP = 0.98
@@ -78,9 +78,9 @@ def open_loop(folder: str, settings: LoopSettings | None, seed: int | None) -> L
     path = storage.join(folder, SETTINGS)
     if not storage.exists(path):
         if settings is None:
-            raise UserError("no loop was begun here", where=folder, mend="give --seeds, --corpus and what to collect")
+            raise UserError("no loop was begun here", where=folder, hint="give --seeds, --corpus and what to collect")
         if storage.list_names(folder):
-            raise UserError("this folder holds other things", where=folder, mend="use a new folder for the loop")
+            raise UserError("this folder holds other things", where=folder, hint="use a new folder for the loop")
         loop = Loop(folder=folder, settings=settings, seed=seed or 0)
         _stages(loop, 1)[2].stage.check()
         storage.commit_bytes(path, to_json({"seed": loop.seed, "settings": settings.model_dump(mode="json")}))
@@ -89,7 +89,7 @@ def open_loop(folder: str, settings: LoopSettings | None, seed: int | None) -> L
     known = validate(LoopSettings, told["settings"], path)
     if (settings is not None and settings != known) or seed not in (None, told["seed"]):
         raise UserError(
-            "this loop was begun with other settings", where=folder, mend="leave them out, or begin another"
+            "this loop was begun with other settings", where=folder, hint="leave them out, or begin another"
         )
     return Loop(folder=folder, settings=known, seed=told["seed"])
 
@@ -101,11 +101,11 @@ def next_round(loop: Loop, options: RunOptions) -> int:
         _offer_review(loop, number)
         number += 1
     if number > 1 and not storage.exists(loop.path(number)):
-        from dataproc.quality.domains import read_review
+        from corpusmill.dataproc.quality.domains import read_review
 
         review = loop.path(number - 1, REVIEW)
         if not read_review(storage.read_bytes(review), review):
-            raise UserError("nothing is accepted here", where=review, mend="write true before domains on the subject")
+            raise UserError("nothing is accepted here", where=review, hint="write true before domains on the subject")
     recipe = Recipe(
         name=f"round {number}", output=loop.path(number), seed=loop.seed, stages=tuple(_stages(loop, number))
     )

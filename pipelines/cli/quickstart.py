@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import command_app
-from pipelines.cli.flags import RUN_OPTIONS, with_options
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.flags import RUN_OPTIONS, with_options
 
 HELP = """Text that every machine has, all the way to a small trained model, in minutes.
 
@@ -26,18 +26,16 @@ def app_for(name: str) -> typer.Typer:
 
 
 def example_path(name: str) -> str:
-    """A recipe of `examples/`: packaged beside the code in a wheel, in the repository in an editable installation."""
-    packaged = Path(str(files("pipelines"))) / "examples" / name
-    in_repository = Path(str(files("pipelines"))).parent / "examples" / name
-    for path in (packaged, in_repository):
-        if path.exists():
-            return str(path)
-    raise UserError("this example is not installed", where=name, mend="install corpusmill again")
+    """A recipe of `examples/`, which is installed beside the code."""
+    path = Path(str(files("corpusmill"))) / "examples" / name
+    if path.exists():
+        return str(path)
+    raise UserError("this example is not installed", where=name, hint="install corpusmill again")
 
 
 def _quickstart(**values: Any) -> None:
-    from pipelines.recipe import load_recipe
-    from pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.recipe import load_recipe
+    from corpusmill.pipelines.running import RunOptions, run_recipe
 
     recipe = load_recipe(example_path("quickstart.yaml"), output=values["output"])
     # The text is the machine's and not the user's: a file of it that is not UTF-8 is no reason to fail.

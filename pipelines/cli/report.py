@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.apps import command_app
-from pipelines.inspect.visible import one_line
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.inspect.visible import one_line
 
 PIPE_COLUMNS = 1000
 
@@ -36,13 +36,13 @@ def _report(
     run: Run,
     output: Annotated[str | None, typer.Option(help="the page to write", metavar="FILE")] = None,
 ) -> None:
-    from dataproc import storage
-    from dataproc.errors import UserError
-    from pipelines.inspect.places import folder_name, run_stages
-    from pipelines.report import write_report
+    from corpusmill.dataproc import storage
+    from corpusmill.dataproc.errors import UserError
+    from corpusmill.pipelines.inspect.places import folder_name, run_stages
+    from corpusmill.pipelines.report import write_report
 
     if output and storage.list_names(output):
-        raise UserError("this is a folder", where=output, mend="name the page to write, as in report.html")
+        raise UserError("this is a folder", where=output, hint="name the page to write, as in report.html")
     path = write_report(run, folder_name(run), run_stages(run), output)
     print(storage.absolute(path))
 
@@ -52,8 +52,8 @@ def _status(run: Run) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pipelines.engine.progress import clock
-    from pipelines.inspect.status import run_status
+    from corpusmill.pipelines.engine.progress import clock
+    from corpusmill.pipelines.inspect.status import run_status
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "state", "tasks", "counts", "time"):

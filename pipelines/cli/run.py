@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.apps import command_app
-from pipelines.cli.flags import RUN_OPTIONS, with_options
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.flags import RUN_OPTIONS, with_options
 
 EXAMPLE = """Run the stages of a recipe, one after the other; what is done already is not done again.
 
@@ -25,8 +25,8 @@ def app_for(name: str) -> typer.Typer:
 
 
 def _run(**values: Any) -> None:
-    from pipelines.recipe import load_recipe
-    from pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.recipe import load_recipe
+    from corpusmill.pipelines.running import RunOptions, run_recipe
 
     recipe = load_recipe(values["recipe"], changes=values["changes"], output=values["output"])
     raise typer.Exit(run_recipe(recipe, RunOptions.from_flags(values)))

@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.trace import inspect_console
+from corpusmill.pipelines.cli.trace import inspect_console
 
 if TYPE_CHECKING:
-    from dataproc.rules.describe import Section
+    from corpusmill.dataproc.rules.describe import Section
 
 
 def show_rules(name: str) -> None:
     """Prints all about a preset, a rule, a statistic or a rewriter. Raises UserError for an unknown name."""
-    from dataproc.rules.describe import describe
+    from corpusmill.dataproc.rules.describe import describe
 
     console = inspect_console()
     plain = not sys.stdout.isatty()

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.apps import command_app
-from pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
-from pipelines.engine.stage import Stage
-from pipelines.stages import stage_type
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
+from corpusmill.pipelines.engine.stage import Stage
+from corpusmill.pipelines.stages import stage_type
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def app_for(name: str) -> typer.Typer:
 
 
 def _run(made_of: type[Stage], values: dict[str, Any]) -> None:
-    from pipelines.recipe import NamedStage, Recipe
-    from pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.recipe import NamedStage, Recipe
+    from corpusmill.pipelines.running import RunOptions, run_recipe
 
     settings = read_model(made_of.Settings, values)
     stage = made_of(settings, seed=values["seed"])

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.flags import read_assignments
+from corpusmill.pipelines.cli.flags import read_assignments
 
 if TYPE_CHECKING:
-    from dataproc.sweep import Counts, SweepResult, Swept
+    from corpusmill.dataproc.sweep import Counts, SweepResult, Swept
 
 GROUPS = 10
 HEADINGS = ("documents", "share", "bytes", "share")
@@ -49,9 +49,9 @@ def sweep_command(
 
     Example: corpusmill filter sweep clean --rule gopher-quality/words.minimum=20..200:10 --by source,language
     """
-    from dataproc.datasets import read_batches
-    from dataproc.sweep import sweep
-    from pipelines.inspect.sweeping import plan_sweep
+    from corpusmill.dataproc.datasets import read_batches
+    from corpusmill.dataproc.sweep import sweep
+    from corpusmill.pipelines.inspect.sweeping import plan_sweep
 
     breakdowns = [tuple(each.split("+")) for each in _listed(by)]
     plan = plan_sweep(
@@ -75,7 +75,7 @@ def _listed(text: str) -> list[str]:
 
 
 def _number(name: str, text: str) -> float:
-    from dataproc.errors import UserError
+    from corpusmill.dataproc.errors import UserError
 
     try:
         return float(text)
@@ -125,9 +125,9 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pipelines.cli.trace import inspect_console
-    from pipelines.inspect.sweeping import threshold_in_force
-    from pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.cli.trace import inspect_console
+    from corpusmill.pipelines.inspect.sweeping import threshold_in_force
+    from corpusmill.pipelines.inspect.visible import one_line
 
     console = inspect_console()
     total = result.total

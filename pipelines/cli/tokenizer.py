@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import group_app, help_text
-from pipelines.cli.stages import stage_command
-from pipelines.cli.tokenizer_files import COMMANDS
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.stages import stage_command
+from corpusmill.pipelines.cli.tokenizer_files import COMMANDS
 
 HELP = """Train a byte-level BPE tokenizer; encode, decode, look into it and report.
 
@@ -56,12 +56,12 @@ def _encode(
     """
     import pyarrow as pa
 
-    from tokenizer import Tokenizer
-    from tokenizer.offsets import token_offsets
-    from tokenizer.trusted import encode_segments, segments
+    from corpusmill.tokenizer import Tokenizer
+    from corpusmill.tokenizer.offsets import token_offsets
+    from corpusmill.tokenizer.trusted import encode_segments, segments
 
     if offsets is not None and offsets not in UNITS:
-        raise UserError(f"unknown unit '{offsets}'", where="--offsets", mend=f"give {' or '.join(UNITS)}")
+        raise UserError(f"unknown unit '{offsets}'", where="--offsets", hint=f"give {' or '.join(UNITS)}")
     loaded = Tokenizer.load(tokenizer)
     texts = [_text(path) for path in files] if files else [_decoded(sys.stdin.buffer.read(), "standard input")]
     if trusted:
@@ -97,8 +97,8 @@ def _decode(
     """
     import pyarrow as pa
 
-    from tokenizer import Tokenizer
-    from tokenizer.decoding import StreamDecoder, decode_lists
+    from corpusmill.tokenizer import Tokenizer
+    from corpusmill.tokenizer.decoding import StreamDecoder, decode_lists
 
     loaded = Tokenizer.load(tokenizer)
     lists = (_known(numbers, loaded.vocab_size, tokenizer) for numbers in ([ids] if ids else _lists(sys.stdin, stream)))
@@ -128,9 +128,9 @@ def _show(
     from rich.table import Table
     from rich.text import Text
 
-    from pipelines.inspect.tokens import describe, describe_id, token_pieces
-    from pipelines.inspect.visible import one_line
-    from tokenizer import Tokenizer
+    from corpusmill.pipelines.inspect.tokens import describe, describe_id, token_pieces
+    from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)
     console = Console(highlight=False, markup=False, emoji=False)
@@ -179,12 +179,12 @@ def _report(
 
     Example: corpusmill tokenizer report tokenizer unique --against other/tokenizer.json --html tokenizer
     """
-    from dataproc import storage
-    from pipelines.engine.progress import make_progress
-    from pipelines.report.templates import require_charts
-    from pipelines.report.tokenizer_page import write_page
-    from pipelines.report.tokenizer_tables import print_tables
-    from pipelines.report.tokenizers import measure_datasets, open_tokenizer
+    from corpusmill.dataproc import storage
+    from corpusmill.pipelines.engine.progress import make_progress
+    from corpusmill.pipelines.report.templates import require_charts
+    from corpusmill.pipelines.report.tokenizer_page import write_page
+    from corpusmill.pipelines.report.tokenizer_tables import print_tables
+    from corpusmill.pipelines.report.tokenizers import measure_datasets, open_tokenizer
 
     if html:
         require_charts()
@@ -222,7 +222,7 @@ def _lists(lines: Iterable[str], single: bool) -> Iterator[list[int]]:
 def _known(numbers: list[int], vocab_size: int, where: str) -> list[int]:
     wrong = [number for number in numbers if not 0 <= number < vocab_size]
     if wrong:
-        raise UserError(f"no id {wrong[0]}", where=where, mend=f"ids are 0 to {vocab_size - 1}")
+        raise UserError(f"no id {wrong[0]}", where=where, hint=f"ids are 0 to {vocab_size - 1}")
     return numbers
 
 

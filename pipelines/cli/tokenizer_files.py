@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 Output = Annotated[str, typer.Option(help="the TOKENIZER folder to make", metavar="TOKENIZER")]
 
@@ -41,8 +41,8 @@ def _import(
 
     Example: corpusmill tokenizer import model/tokenizer.json --output tokenizer --role 'eos=<|im_end|>'
     """
-    from tokenizer.formats.files import write_files
-    from tokenizer.formats.importing import import_tokenizer
+    from corpusmill.tokenizer.formats.files import write_files
+    from corpusmill.tokenizer.formats.importing import import_tokenizer
 
     files = import_tokenizer(
         file,
@@ -70,7 +70,7 @@ def _shrink(
 
     Example: corpusmill tokenizer shrink tokenizer --vocab-size 32000 --output small
     """
-    from tokenizer.formats.shrinking import shrink_tokenizer
+    from corpusmill.tokenizer.formats.shrinking import shrink_tokenizer
 
     _check_new(output)
     _print_made(shrink_tokenizer(tokenizer, vocab_size, output), output)
@@ -81,7 +81,7 @@ COMMANDS: dict[str, Callable[..., None]] = {"import": _import, "shrink": _shrink
 
 def tokenizer_pattern(pattern: str | None, regex: str | None) -> Any:
     """The pattern that the options --pattern and --regex state; None if neither is given."""
-    from tokenizer.patterns import Pattern, pattern_named
+    from corpusmill.tokenizer.patterns import Pattern, pattern_named
 
     if pattern and regex:
         raise UserError("one of them says how text is cut", where="--pattern, --regex")
@@ -94,14 +94,14 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     """What stands on either side of the first equals sign."""
     name, equals, value = text.partition("=")
     if not equals or not name or not value:
-        raise UserError(f"'{text}' is not ROLE=SPELLING", where=option, mend="for example eos=<|endoftext|>")
+        raise UserError(f"'{text}' is not ROLE=SPELLING", where=option, hint="for example eos=<|endoftext|>")
     return name, value
 
 
 def _special(given: Sequence[str]) -> dict[str, int]:
     """Id by spelling; an entry is SPELLING=ID, or a file of such."""
-    from dataproc import storage
-    from pipelines.special_layouts import read_values
+    from corpusmill.dataproc import storage
+    from corpusmill.pipelines.special_layouts import read_values
 
     ids: dict[str, int] = {}
     for entry in given:
@@ -111,8 +111,8 @@ def _special(given: Sequence[str]) -> dict[str, int]:
         elif storage.exists(entry):
             found = read_values(entry)
         else:
-            mend = "for example '<|endoftext|>=50256'"
-            raise UserError(f"'{entry}' is neither SPELLING=ID nor a file", where="--special", mend=mend)
+            hint = "for example '<|endoftext|>=50256'"
+            raise UserError(f"'{entry}' is neither SPELLING=ID nor a file", where="--special", hint=hint)
         if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is int for k, v in found.items()):
             raise UserError("not a table of spelling and id", where=entry)
         if twice := [each for each in found if each in ids]:
@@ -122,15 +122,15 @@ def _special(given: Sequence[str]) -> dict[str, int]:
 
 
 def _check_new(output: str) -> None:
-    from dataproc import storage
+    from corpusmill.dataproc import storage
 
     if storage.list_names(output):
-        raise UserError("this folder is there already", where=output, mend="give another one, or remove it")
+        raise UserError("this folder is there already", where=output, hint="give another one, or remove it")
 
 
 def _print_made(files: Any, output: str) -> None:
     """What was made: sizes, pattern, roles."""
-    from pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.inspect.visible import one_line
 
     special = files.special
     rows = f"{special.vocab_size:,} ids, {len(files.vocabulary.merges):,} merges, {special.model_rows:,} embedding rows"

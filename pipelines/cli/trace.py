@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.inspect.places import recognise
-from pipelines.inspect.raw import Raw
-from pipelines.inspect.spikes import SpikeStory
-from pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
-from pipelines.inspect.visible import one_line
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.raw import Raw
+from corpusmill.pipelines.inspect.spikes import SpikeStory
+from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
+from corpusmill.pipelines.inspect.visible import one_line
 
 PIPE_COLUMNS = 1000
 NAMED = 5

@@ -12,11 +12,11 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from dataproc.errors import UserError
-from pipelines.cli.apps import command_app
-from pipelines.cli.describe_model import describe_model
-from pipelines.cli.flags import options_of, read_assignments, with_options
-from pipelines.cli.stages import stage_command
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.cli.describe_model import describe_model
+from corpusmill.pipelines.cli.flags import options_of, read_assignments, with_options
+from corpusmill.pipelines.cli.stages import stage_command
 
 FLAG = "--describe"
 
@@ -70,8 +70,8 @@ def describe_command(
     ] = True,
 ) -> None:
     """Prints what a preset is made of and what it costs. Raises UserError for what cannot be."""
-    from training.model.config import preset
-    from training.model.memory import FLOAT32, MemoryLayout
+    from corpusmill.training.model.config import preset
+    from corpusmill.training.model.memory import FLOAT32, MemoryLayout
 
     types = FLOAT32 if precision == "float32" else {}
     layout = MemoryLayout(
@@ -92,7 +92,7 @@ def _number(text: str) -> int | float:
     try:
         value = float(text)
     except ValueError:
-        raise UserError(f"'{text}' is not a number", where="--model", mend="give NAME=NUMBER") from None
+        raise UserError(f"'{text}' is not a number", where="--model", hint="give NAME=NUMBER") from None
     return int(value) if value.is_integer() else value
 
 
@@ -110,14 +110,14 @@ def app_for(name: str) -> typer.Typer:
 
 def _run_here_or_launched(run: Callable[..., None], values: dict[str, Any]) -> None:
     """The stage's command; as one of several ranks that torchrun started, its part of it."""
-    from pipelines.engine.ranks import launched_ranks
+    from corpusmill.pipelines.engine.ranks import launched_ranks
 
     if launched_ranks() == 1:
         return run(**values)
     if values["engine"] == "ray":
-        raise UserError("torchrun starts the ranks, or Ray does", where="--engine", mend="leave one of them out")
-    from pipelines.stages.train.work.launched import run_launched
-    from pipelines.stages.train.work.training import train_rank
+        raise UserError("torchrun starts the ranks, or Ray does", where="--engine", hint="leave one of them out")
+    from corpusmill.pipelines.stages.train.work.launched import run_launched
+    from corpusmill.pipelines.stages.train.work.training import train_rank
 
     here = values | {"engine": "local", "workers": 1}
     return run_launched(values["device"] or "auto", lambda: run(**here), train_rank)

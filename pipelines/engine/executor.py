@@ -7,8 +7,8 @@ in the same way.
 import os
 from typing import Protocol
 
-from dataproc.errors import UserError
-from pipelines.engine.task import Call, Ended
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.task import Call, Ended
 
 
 class Executor(Protocol):
@@ -37,9 +37,9 @@ class Executor(Protocol):
 def choose_engine(engine: str | None, address: str | None) -> str:
     """The engine by flag, else `ray` when an address is given or RAY_ADDRESS is set (inside a submitted job)."""
     if engine not in (None, "local", "ray"):
-        raise UserError(f"no engine '{engine}'", where="--engine", mend="use local or ray")
+        raise UserError(f"no engine '{engine}'", where="--engine", hint="use local or ray")
     if engine == "local" and address:
-        raise UserError("an address is given for the local engine", where="--address", mend="use --engine ray")
+        raise UserError("an address is given for the local engine", where="--address", hint="use --engine ray")
     return engine or ("ray" if address or os.environ.get("RAY_ADDRESS") else "local")
 
 
@@ -56,14 +56,14 @@ def make_executor(
     """
     count = workers or available_cores()
     if choose_engine(engine, address) == "ray":
-        from pipelines.engine.ray import RayExecutor
+        from corpusmill.pipelines.engine.ray import RayExecutor
 
         return RayExecutor(address=address, workers=count)
     if count == 1:
-        from pipelines.engine.local import InProcessExecutor
+        from corpusmill.pipelines.engine.local import InProcessExecutor
 
         return InProcessExecutor()
-    from pipelines.engine.local import ProcessExecutor
+    from corpusmill.pipelines.engine.local import ProcessExecutor
 
     return ProcessExecutor(workers=count, memory_per_worker=memory_per_worker)
 

@@ -15,9 +15,9 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.documents import QUARANTINE_SCHEMA
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.documents import QUARANTINE_SCHEMA
+from corpusmill.dataproc.errors import UserError
 
 T = TypeVar("T")
 REASON_CHARACTERS = 300

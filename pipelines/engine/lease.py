@@ -17,9 +17,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.state import STATE
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.state import STATE
 
 LEASE = "driver.lease"
 POLL_SECONDS = 1.0
@@ -44,7 +44,7 @@ def holds_lease(folder: str, token: str) -> bool:
 def require_lease(folder: str, token: str) -> None:
     """Raises UserError when another driver has taken the folder over."""
     if not holds_lease(folder, token):
-        raise UserError("another driver has taken this output over", where=folder, mend="let that one finish")
+        raise UserError("another driver has taken this output over", where=folder, hint="let that one finish")
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from pipelines.engine.task import Call, Ended
-from pipelines.engine.worker import run_call
+from corpusmill.pipelines.engine.task import Call, Ended
+from corpusmill.pipelines.engine.worker import run_call
 
 MEMORY_POLL_SECONDS = 0.25
 MEMORY_SHARE = 0.9

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
 
 
 class FolderLock:
@@ -35,7 +35,7 @@ class FolderLock:
             raise UserError(
                 f"another driver is at work here ({holder or 'unknown process'})",
                 where=self._folder,
-                mend="wait for it or end it",
+                hint="wait for it or end it",
             ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode())

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dataproc import storage
-from dataproc.datasets import write_table
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import write_table
+from corpusmill.pipelines.engine.worker import TaskContext
 
 
 def write_quarantine(task: TaskContext) -> list[dict[str, Any]]:

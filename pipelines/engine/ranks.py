@@ -28,12 +28,12 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from dataproc import storage
-from pipelines.engine import state
-from pipelines.engine.lease import require_lease
-from pipelines.engine.local import describe_exit
-from pipelines.engine.task import Call, TaskError, TaskFailed
-from pipelines.engine.worker import TaskContext, describe
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lease import require_lease
+from corpusmill.pipelines.engine.local import describe_exit
+from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed
+from corpusmill.pipelines.engine.worker import TaskContext, describe
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 3.0
@@ -179,7 +179,7 @@ def _end_with_parent() -> None:
 
 def _main() -> None:
     """The life of a rank that `start_here` started."""
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     told = json.loads(sys.stdin.buffer.readline())

@@ -14,10 +14,10 @@ import sys
 from functools import partial
 from typing import Any
 
-from dataproc.errors import UserError, require_extra
-from pipelines.engine.lease import ends_with_lease
-from pipelines.engine.task import Call, Ended
-from pipelines.engine.worker import run_call
+from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.pipelines.engine.lease import ends_with_lease
+from corpusmill.pipelines.engine.task import Call, Ended
+from corpusmill.pipelines.engine.worker import run_call
 
 OBJECT_STORE_BYTES = 256 << 20
 CONNECT_SECONDS = 5.0
@@ -62,7 +62,7 @@ class RayExecutor:
             self._ray.init(**options)
         except ConnectionError as error:
             raise UserError(
-                f"no Ray cluster answers ({error})", where=str(target), mend="see `corpusmill doctor`"
+                f"no Ray cluster answers ({error})", where=str(target), hint="see `corpusmill doctor`"
             ) from error
 
     def submit(self, call: Call) -> None:
@@ -103,7 +103,7 @@ def check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise UserError(
-            f"no Ray cluster answers ({error.strerror or error})", where=address, mend="see `ray status` there"
+            f"no Ray cluster answers ({error.strerror or error})", where=address, hint="see `ray status` there"
         ) from error
 
 
@@ -121,11 +121,11 @@ def describe_ray_error(error: Exception) -> str:
 
 def _run_on_ray(call: Call) -> Ended:
     """The body of the Ray task."""
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     start_ranks = None
     if call.ranks:
-        from pipelines.engine.ray_ranks import start_by_ray_train
+        from corpusmill.pipelines.engine.ray_ranks import start_by_ray_train
 
         start_ranks = start_by_ray_train
     kernels.configure()

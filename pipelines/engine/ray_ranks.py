@@ -14,11 +14,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError, require_extra
-from pipelines.engine.lease import ends_with_lease
-from pipelines.engine.ranks import new_reports, outcome, run_rank
-from pipelines.engine.task import Call
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.pipelines.engine.lease import ends_with_lease
+from corpusmill.pipelines.engine.ranks import new_reports, outcome, run_rank
+from corpusmill.pipelines.engine.task import Call
 
 ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/stages/train/work/training.py`
 
@@ -70,7 +70,7 @@ def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
 
 def _rank(told: Mapping[str, Any]) -> None:
     """The life of a rank."""
-    from pipelines import kernels
+    from corpusmill.pipelines import kernels
 
     kernels.configure()
     call = Call(**told["call"])
@@ -87,7 +87,7 @@ def choose_device(nodes: Sequence[Mapping[str, float]], count: int, wanted: str)
         raise UserError(
             f"{count} ranks need a GPU each, and the cluster has {known}",
             where="ranks",
-            mend="use fewer ranks, or device 'cpu'",
+            hint="use fewer ranks, or device 'cpu'",
         )
     return "cuda"
 
@@ -104,5 +104,5 @@ def cpus_per_rank(nodes: Sequence[Mapping[str, float]], count: int, threads: int
     raise UserError(
         f"{count} ranks need a CPU each, and Ray has {known}",
         where="ranks",
-        mend="use fewer ranks, or more workers",
+        hint="use fewer ranks, or more workers",
     )

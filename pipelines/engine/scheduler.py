@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.executor import Executor
-from pipelines.engine.task import Call, Ended, Task, TaskError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.executor import Executor
+from corpusmill.pipelines.engine.task import Call, Ended, Task, TaskError
 
 TRANSIENT_ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.5

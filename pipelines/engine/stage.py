@@ -16,15 +16,15 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.executor import Executor
-from pipelines.engine.lease import LEASE, require_lease, take_lease
-from pipelines.engine.lock import FolderLock
-from pipelines.engine.progress import Progress, make_progress
-from pipelines.engine.scheduler import Scheduler
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.executor import Executor
+from corpusmill.pipelines.engine.lease import LEASE, require_lease, take_lease
+from corpusmill.pipelines.engine.lock import FolderLock
+from corpusmill.pipelines.engine.progress import Progress, make_progress
+from corpusmill.pipelines.engine.scheduler import Scheduler
+from corpusmill.pipelines.engine.task import Task
 
 DATA_ENDINGS = (".parquet", ".arrow")
 FATES = ("kept", "rejected", "duplicates", "dropped", "quarantined")
@@ -127,7 +127,7 @@ class Session:
     def executor(self, *, kernels: tuple[str, ...]) -> Executor:
         """The engine, started on first use; families of kernels that were never compiled are compiled first."""
         if kernels:
-            from pipelines.kernels import compile_if_needed
+            from corpusmill.pipelines.kernels import compile_if_needed
 
             compile_if_needed(self.progress.say, kernels)
         if self._executor is None:
@@ -179,7 +179,7 @@ class StageRun:
     def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
         executor, progress = self.session.executor(kernels=self.stage.kernels), self.session.progress
         if self.folder.startswith("memory://") and not executor.is_driver:
-            raise UserError("memory:// is seen by one process alone", where=self.folder, mend="use --workers 1")
+            raise UserError("memory:// is seen by one process alone", where=self.folder, hint="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
         progress.start(f"{self.stage.name}: {phase}", total, len(tasks), total - left)
 
@@ -222,14 +222,14 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
     """
     started = time.monotonic()
     if not folder:
-        raise UserError("an output needs a name", mend="use a new folder for the output")
+        raise UserError("an output needs a name", hint="use a new folder for the output")
     plan = stage.plan()
     if not session.overwrite and (manifest := done_manifest(plan, folder)) is not None:
         return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
     planned = storage.exists(storage.join(folder, state.STATE, "plan.json"))
     if not session.overwrite and not planned and state.read_manifest(folder) is not None:
-        mend = "use another output, or --overwrite to make it again"
-        raise UserError("this is finished, and its plan is gone (copied without _state?)", where=folder, mend=mend)
+        hint = "use another output, or --overwrite to make it again"
+        raise UserError("this is finished, and its plan is gone (copied without _state?)", where=folder, hint=hint)
     stage.check_inputs(folder)
     with FolderLock(_checked_folder(folder)):
         lease = take_lease(folder)
@@ -268,7 +268,7 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
         raise UserError(
             f"made before with other settings or inputs: {'; '.join(changed[:3])}{more}",
             where=folder,
-            mend="use another output, or --overwrite to make it again",
+            hint="use another output, or --overwrite to make it again",
         )
     manifest = state.read_manifest(folder)
     if manifest is None:
@@ -278,7 +278,7 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
         with suppress(FileNotFoundError):
             if storage.size(path) == entry["bytes"]:
                 continue
-        raise UserError("this output is gone or not as it was written", where=path, mend="make it again by --overwrite")
+        raise UserError("this output is gone or not as it was written", where=path, hint="make it again by --overwrite")
     return manifest
 
 
@@ -286,12 +286,12 @@ def _checked_folder(folder: str) -> str:
     """Refuses a folder with things in it that are not ours: nothing of a user's is ever mixed with, or removed."""
     names = storage.list_names(folder)
     if names and state.STATE not in names and state.MANIFEST not in names:
-        raise UserError("this folder holds other things", where=folder, mend="use a new folder for the output")
+        raise UserError("this folder holds other things", where=folder, hint="use a new folder for the output")
     if not storage.is_url(folder):
         for parent in Path(storage.absolute(folder)).parents:
             if (parent / state.STATE).is_dir() or (parent / state.MANIFEST).exists():
                 what = f"this folder lies in the output of another stage, {parent}"
-                raise UserError(what, where=folder, mend="use a folder beside it")
+                raise UserError(what, where=folder, hint="use a folder beside it")
     return folder
 
 
@@ -323,7 +323,7 @@ def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None
         raise UserError(
             f"inputs changed while this was made: {'; '.join(changed[:3])}",
             where=folder,
-            mend="run again with --overwrite when nothing writes to them",
+            hint="run again with --overwrite when nothing writes to them",
         )
 
 

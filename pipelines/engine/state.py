@@ -16,8 +16,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 MANIFEST = "_manifest.json"
 STATE = "_state"
@@ -35,7 +35,7 @@ def read_json(path: str) -> Any:
     try:
         return json.loads(storage.read_bytes(path))
     except ValueError as error:
-        raise UserError(f"not a JSON file ({error})", where=path, mend="remove it and run again") from error
+        raise UserError(f"not a JSON file ({error})", where=path, hint="remove it and run again") from error
 
 
 def marker_path(folder: str, phase: str, task: str) -> str:
@@ -70,7 +70,7 @@ def read_manifest(folder: str) -> dict[str, Any] | None:
         raise UserError(
             f"this manifest has schema {manifest.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}",
             where=path,
-            mend="use the version that wrote it, or make the folder again",
+            hint="use the version that wrote it, or make the folder again",
         )
     return manifest
 
@@ -84,7 +84,7 @@ def require_manifest(folder: str) -> dict[str, Any]:
             if not storage.exists(folder)
             else "not finished, or not made by corpusmill (no _manifest.json)"
         )
-        raise UserError(what, where=folder, mend="run the stage that makes it first")
+        raise UserError(what, where=folder, hint="run the stage that makes it first")
     return manifest
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.guard import Guard
-from pipelines.engine.lease import require_lease
-from pipelines.engine.task import Call, Ended, TaskError, TaskFailed
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.guard import Guard
+from corpusmill.pipelines.engine.lease import require_lease
+from corpusmill.pipelines.engine.task import Call, Ended, TaskError, TaskFailed
 
 TRANSIENT_ERRNO = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET,
@@ -66,7 +66,7 @@ class TaskContext:
         """Runs `function` ("module:name", given a context like this one) on all ranks of the task; gives what it
         returned on rank 0."""
         if self._start_ranks is None:
-            from pipelines.engine.ranks import start_here
+            from corpusmill.pipelines.engine.ranks import start_here
 
             return start_here(self.call, function, self.call.ranks)
         return self._start_ranks(self.call, function, self.call.ranks)

@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from dataproc import storage
-from dataproc.documents import text_buffers
-from dataproc.sequences.shards import ShardHeader, open_reader, token_rows, unpack_rows
-from pipelines.inspect.places import SHARD
-from pipelines.inspect.sequences import VALIDATION
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.sequences.shards import ShardHeader, open_reader, token_rows, unpack_rows
+from corpusmill.pipelines.inspect.places import SHARD
+from corpusmill.pipelines.inspect.sequences import VALIDATION
 
 MOST_SEGMENTS = 1 << 24
 """Segments that are held at once."""

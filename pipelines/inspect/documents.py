@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import open_part, read_batches
-from dataproc.errors import UserError
-from pipelines.inspect.places import PARQUET, Place
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part, read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.inspect.places import PARQUET, Place
 
 SAMPLE_PURPOSE = "inspect sample"
 
@@ -45,8 +45,8 @@ class Rows:
     def row(self, number: int) -> Found:
         """The row of a number. Raises UserError past the end."""
         if not 0 <= number < len(self):
-            mend = f"rows are 0 to {len(self) - 1}" if len(self) else "it has no rows"
-            raise UserError(f"no row {number}", where=self.where, mend=mend)
+            hint = f"rows are 0 to {len(self) - 1}" if len(self) else "it has no rows"
+            raise UserError(f"no row {number}", where=self.where, hint=hint)
         file = int(np.searchsorted(self._ends, number, side="right"))
         path, rows = self.files[file]
         row = number - (int(self._ends[file]) - rows)
@@ -76,14 +76,14 @@ def rows_of(place: Place) -> Rows:
         return Rows(place.path, [(storage.join(place.path, entry["path"]), entry["rows"]) for entry in entries])
     if place.what == "run":
         stages = ", ".join(name for name, _ in place.stages)
-        raise UserError("this is a whole run", where=place.path, mend=f"name one of its stages: {stages}")
+        raise UserError("this is a whole run", where=place.path, hint=f"name one of its stages: {stages}")
     what = "this stage is not finished" if place.what == "unfinished" else f"a {place.what} has no documents"
-    raise UserError(what, where=place.path, mend="name a dataset, a part, shards or a shard")
+    raise UserError(what, where=place.path, hint="name a dataset, a part, shards or a shard")
 
 
 def draw_rows(total: int, count: int, seed: int) -> list[int]:
     """`count` different row numbers below `total` (all of them if there are no more), drawn by the seed, in order."""
-    from dataproc.randomness import random_key
+    from corpusmill.dataproc.randomness import random_key
 
     if count >= total:
         return list(range(total))
@@ -127,4 +127,4 @@ def _read_row(path: str, row: int) -> dict[str, Any]:
             if row < first + rows:
                 return file.read_row_group(group, use_threads=False).slice(row - first, 1).to_pylist()[0]
             first += rows
-    raise UserError(f"no row {row}: the file has {first}", where=path, mend="see corpusmill inspect verify")
+    raise UserError(f"no row {row}: the file has {first}", where=path, hint="see corpusmill inspect verify")

@@ -6,8 +6,8 @@ A manifest holds them whole, so they can be applied again where presets have cha
 from collections.abc import Mapping
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.rules import Rule, resolve_rules, rule_from_dict
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import Rule, resolve_rules, rule_from_dict
 
 LANGUAGE_RULE = "language"
 """The name under which a filter rejects documents of languages that were not asked for."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataproc.datasets import open_part
-from dataproc.errors import UserError
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataproc import storage
-from dataproc.datasets import open_part
-from dataproc.sequences.shards import open_shard
-from pipelines.engine import state
-from pipelines.inspect.documents import rows_of
-from pipelines.inspect.places import Place, recognise
-from pipelines.inspect.sequences import VALIDATION
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.sequences.shards import open_shard
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.documents import rows_of
+from corpusmill.pipelines.inspect.places import Place, recognise
+from corpusmill.pipelines.inspect.sequences import VALIDATION
 
 Lines = list[tuple[str, ...]]
 Section = tuple[str, Lines]

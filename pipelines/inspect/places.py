@@ -11,10 +11,10 @@ from typing import Any
 
 import xxhash
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.stages import STAGES
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.stages import STAGES
 
 MAKES = {
     "ingest": "dataset",
@@ -83,7 +83,7 @@ def recognise(path: str) -> Place:
         return Place(path=path, what="tokenizer")
     if any(name.endswith(PARQUET) for name in names):
         return Place(path=path, what="parquet files")
-    raise UserError("not made by corpusmill", where=path, mend="name a run, a stage's folder, a part or a shard")
+    raise UserError("not made by corpusmill", where=path, hint="name a run, a stage's folder, a part or a shard")
 
 
 def run_stages(path: str) -> list[tuple[str, str]]:
@@ -92,7 +92,7 @@ def run_stages(path: str) -> list[tuple[str, str]]:
     if place.what == "run":
         return list(place.stages)
     if not place.plan and not place.manifest:
-        raise UserError("neither a run nor a stage's folder", where=path, mend="name the output folder of a recipe")
+        raise UserError("neither a run nor a stage's folder", where=path, hint="name the output folder of a recipe")
     return [(folder_name(place.path), place.path)]
 
 

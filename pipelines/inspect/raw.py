@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import fixed_root
-from dataproc.readers.pieces import recognise as format_of
-from pipelines.inspect.places import Link
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import fixed_root
+from corpusmill.dataproc.readers.pieces import recognise as format_of
+from corpusmill.pipelines.inspect.places import Link
 
 RECORDS = {"jsonl": "byte", "json": "byte", "csv": "row", "parquet": "row", "arrow": "row", "warc": "byte"}
 """What the number after an id's `#` counts, by format; a file of another format is one record. (Of a compressed file of
@@ -48,7 +48,7 @@ class RawFiles:
     """The raw files of an ingest, by its manifest: which of them a document came from."""
 
     def __init__(self, link: Link) -> None:
-        from pipelines.recipe import path_resolver
+        from corpusmill.pipelines.recipe import path_resolver
 
         self._link = link
         described = link.described
@@ -88,8 +88,8 @@ class RawFiles:
 
     def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
         """The records of documents that had ids of their own, found by reading the files of their task once more."""
-        from dataproc.readers.pieces import Fields, Piece
-        from pipelines.stages.ingest.work import BY_PIECE
+        from corpusmill.dataproc.readers.pieces import Fields, Piece
+        from corpusmill.pipelines.stages.ingest.work import BY_PIECE
 
         ids, found = pa.array(document_ids, pa.string()), {}
         for values in self._pieces(task):
@@ -120,12 +120,12 @@ class RawFiles:
     def _planned(self) -> list[Mapping[str, Any]]:
         """The arguments of ingest's tasks as they were, for as long as the raw files are those that were read."""
         if self._tasks is None:
-            from pipelines.settings import validate
-            from pipelines.stages.ingest.plan import IngestStage
+            from corpusmill.pipelines.settings import validate
+            from corpusmill.pipelines.stages.ingest.plan import IngestStage
 
             self._tasks = []
             try:
-                from pipelines.recipe import path_resolver
+                from corpusmill.pipelines.recipe import path_resolver
 
                 settings = validate(IngestStage.Settings, self._settings)
                 stage = IngestStage(settings, seed=self._link.described["seed"], resolve=path_resolver({}))

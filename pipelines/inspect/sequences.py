@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.sequences.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
-from pipelines.inspect.places import Place
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
+from corpusmill.pipelines.inspect.places import Place
 
 VOCABULARY = "vocabulary.parquet"
 VALIDATION = "validation"
@@ -96,7 +96,7 @@ class Shards:
     def _spelled(self) -> tuple[list[bytes], np.ndarray]:
         """(bytes of each id, whether it is special)."""
         if not storage.exists(self._vocabulary):
-            raise UserError("the vocabulary of these shards is not here", where=self._vocabulary, mend="pack again")
+            raise UserError("the vocabulary of these shards is not here", where=self._vocabulary, hint="pack again")
         with storage.open_input(self._vocabulary) as file:
             table = pq.read_table(file)
         return table["bytes"].to_pylist(), table["special"].to_numpy()
@@ -104,15 +104,15 @@ class Shards:
     def sequence(self, number: int) -> PackedSequence:
         """The sequence of a number. Raises UserError past the end."""
         if not 0 <= number < len(self):
-            mend = f"sequences are 0 to {len(self) - 1}" if len(self) else "there are none"
-            raise UserError(f"no sequence {number}", where=self.where, mend=mend)
+            hint = f"sequences are 0 to {len(self) - 1}" if len(self) else "there are none"
+            raise UserError(f"no sequence {number}", where=self.where, hint=hint)
         shard = int(np.searchsorted(self._ends, number, side="right"))
         row = number - (int(self._ends[shard - 1]) if shard else 0)
         header, reader = self._open(self.paths[shard])
         at, inside = divmod(row, rows_per_batch(header.sequence_length))
         if at >= reader.num_record_batches or inside >= (batch := reader.get_batch(at)).num_rows:
             raise UserError(
-                f"no row {row} in this shard", where=self.paths[shard], mend="see corpusmill inspect verify"
+                f"no row {row} in this shard", where=self.paths[shard], hint="see corpusmill inspect verify"
             )
         segments = self._segments(header, batch.slice(inside, 1), number)
         return PackedSequence(number, self.paths[shard], row, header.group, segments)
@@ -135,7 +135,7 @@ class Shards:
         tokens = batch_tokens(header, batch)[0]
         if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(spelled):
             raise UserError(
-                f"sequence {number} has ids outside the vocabulary", where=self.where, mend="verify the shards"
+                f"sequence {number} has ids outside the vocabulary", where=self.where, hint="verify the shards"
             )
         segments, at = [], 0
         for each in batch.column("segments")[0].as_py():
@@ -181,22 +181,22 @@ def step_positions(run: str, step: int) -> range:
             if number == step:
                 break
     if step < 1 or step not in lines:
-        raise UserError(f"no step {step}", where=path, mend=f"steps are 1 to {seen}" if seen else "no step is done yet")
+        raise UserError(f"no step {step}", where=path, hint=f"steps are 1 to {seen}" if seen else "no step is done yet")
     told = lines[step]
     after, own = told.get("sequences"), told.get("batch_sequences")
     before = lines[step - 1].get("sequences") if own is None or after is None else after - own
     if before is None or after is None or told["step"] != step:
-        raise UserError("these metrics do not say which sequences were read", where=path, mend="use --sequence")
+        raise UserError("these metrics do not say which sequences were read", where=path, hint="use --sequence")
     return range(before, after)
 
 
 def ordered_rows(run: str, positions: range) -> list[int]:
     """The rows of the shard set at these positions of a training run's order."""
-    from training.order.sequence_order import SequenceOrder
+    from corpusmill.training.order.sequence_order import SequenceOrder
 
     path = storage.join(run, ORDER)
     if not storage.exists(path):
-        raise UserError("this run left no order of its sequences", where=path, mend="use --sequence")
+        raise UserError("this run left no order of its sequences", where=path, hint="use --sequence")
     order = SequenceOrder.from_json(storage.read_bytes(path), path)
     return [int(row) for row in order.rows(positions.start, len(positions))]
 

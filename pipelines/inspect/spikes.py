@@ -7,8 +7,8 @@ going on.
 import json
 from dataclasses import dataclass
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 SPIKES = "spikes.jsonl"
 
@@ -48,11 +48,11 @@ def read_spike(run: str, number: int) -> SpikeStory:
     """A spike of a training run. Raises UserError where there is none of this number."""
     path = storage.join(run, SPIKES)
     if not storage.exists(path):
-        raise UserError("no spike has been noted down here", where=run, mend="ask for a step with --step")
+        raise UserError("no spike has been noted down here", where=run, hint="ask for a step with --step")
     with storage.open_input(path) as file:
         lines = [line for line in file if line.endswith(b"\n")]  # the last one may be being written
     if not 1 <= number <= len(lines):
-        raise UserError(f"no spike {number}", where=path, mend=f"spikes are 1 to {len(lines)}" if lines else "")
+        raise UserError(f"no spike {number}", where=path, hint=f"spikes are 1 to {len(lines)}" if lines else "")
     told = json.loads(lines[number - 1])
     try:
         same = ("step", "loss", "norm", "why", "done", "back_to", "first", "end", "skipped_from")
@@ -60,4 +60,4 @@ def read_spike(run: str, number: int) -> SpikeStory:
         values = {name: told[name] for name in same}
         return SpikeStory(number=number, **values, rows=rows, rows_left_out=told["sequences_left_out"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"line {number} tells of no spike", where=path, mend="use --sequence") from error
+        raise UserError(f"line {number} tells of no spike", where=path, hint="use --sequence") from error

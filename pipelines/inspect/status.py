@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.stage import Stage
-from pipelines.inspect.places import read_plan, run_stages
-from pipelines.recipe import path_resolver
-from pipelines.settings import validate
-from pipelines.stages import STAGES, stage_type
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import Stage
+from corpusmill.pipelines.inspect.places import read_plan, run_stages
+from corpusmill.pipelines.recipe import path_resolver
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import STAGES, stage_type
 
 TAIL_BYTES = 4096
 MOST_MARKERS = 20_000

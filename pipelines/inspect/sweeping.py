@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataproc import storage
-from dataproc.datasets import open_part
-from dataproc.errors import UserError
-from dataproc.measures.providers import LABELS
-from dataproc.measures.statistics import STATISTICS
-from dataproc.rules import PRESETS, Rule, resolve_rules
-from dataproc.rules.custom import custom_rules
-from dataproc.rules.resolve import override, threshold_of
-from dataproc.rules.rule import SIDES, Side, with_threshold
-from dataproc.rules.suggest import suggest
-from dataproc.sweep import Swept, columns_needed, thresholds_of
-from pipelines.engine import state
-from pipelines.inspect.filter_rules import language_rule, rules_in_force
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.providers import LABELS
+from corpusmill.dataproc.measures.statistics import STATISTICS
+from corpusmill.dataproc.rules import PRESETS, Rule, resolve_rules
+from corpusmill.dataproc.rules.custom import custom_rules
+from corpusmill.dataproc.rules.resolve import override, threshold_of
+from corpusmill.dataproc.rules.rule import SIDES, Side, with_threshold
+from corpusmill.dataproc.sweep import Swept, columns_needed, thresholds_of
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.filter_rules import language_rule, rules_in_force
 
 STATISTICS_FOLDER = "statistics"
 
@@ -81,7 +80,7 @@ def plan_sweep(
     for column in needed:
         if column not in names:
             what = f"these statistics have no column '{column}'"
-            raise UserError(what, where=folder, mend="filter again with a rule that asks for it")
+            raise UserError(what, where=folder, hint="filter again with a rule that asks for it")
     return SweepPlan(files, tuple(needed), tuple(swept), others)
 
 
@@ -95,7 +94,7 @@ def _manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
     elif manifest is None and folder == STATISTICS_FOLDER:
         folder, manifest = ".", state.read_manifest(".")
     if manifest is None or manifest["stage"] != "filter":
-        raise UserError("not the folder of a finished filter", where=folder, mend="name one, or its statistics/")
+        raise UserError("not the folder of a finished filter", where=folder, hint="name one, or its statistics/")
     return folder, manifest
 
 
@@ -115,7 +114,7 @@ def _swept(text: str, rules: dict[str, Rule], numbers: Sequence[str]) -> Swept:
     try:
         return Swept(rule, side, thresholds_of(spread.strip(), whole))
     except UserError as error:
-        raise UserError(error.what, f"--rule {key}", error.mend) from error
+        raise UserError(error.what, f"--rule {key}", error.hint) from error
 
 
 def _target(key: str, rules: dict[str, Rule], numbers: Sequence[str]) -> tuple[str, Side]:

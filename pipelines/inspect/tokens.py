@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from tokenizer.encoder import Tokenizer
-from tokenizer.offsets import Unit, encode_with_offsets
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.offsets import Unit, encode_with_offsets
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def token_pieces(tokenizer: Tokenizer, text: str, unit: Unit = "byte") -> Iterat
 def describe_id(tokenizer: Tokenizer, number: int) -> list[tuple[str, str]]:
     """(what, value) of one id. Raises UserError for an id that no token has."""
     if not 0 <= number < tokenizer.vocab_size or not tokenizer.spellings[number].is_valid:
-        raise UserError(f"no token has the id {number}", mend=f"ids are 0 to {tokenizer.vocab_size - 1}")
+        raise UserError(f"no token has the id {number}", hint=f"ids are 0 to {tokenizer.vocab_size - 1}")
     spelled = tokenizer.spellings[number].as_py()
     rows = [("text", spelled.decode(errors="backslashreplace")), ("bytes", spelled.hex(" "))]
     for token in tokenizer.special.tokens:

@@ -20,16 +20,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import read_batches
-from dataproc.errors import UserError
-from dataproc.rules import Rule
-from pipelines.inspect.filter_rules import rules_in_force
-from pipelines.inspect.lookup import Row, look_up
-from pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
-from pipelines.inspect.raw import Raw, RawFiles
-from pipelines.inspect.sequences import PackedSequence, Shards, ordered_rows, set_folder, shards_of, step_positions
-from pipelines.inspect.spikes import SpikeStory, read_spike
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import Rule
+from corpusmill.pipelines.inspect.filter_rules import rules_in_force
+from corpusmill.pipelines.inspect.lookup import Row, look_up
+from corpusmill.pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
+from corpusmill.pipelines.inspect.raw import Raw, RawFiles
+from corpusmill.pipelines.inspect.sequences import (
+    PackedSequence,
+    Shards,
+    ordered_rows,
+    set_folder,
+    shards_of,
+    step_positions,
+)
+from corpusmill.pipelines.inspect.spikes import SpikeStory, read_spike
 
 SEQUENCES_OF_A_STEP = 3
 
@@ -157,7 +164,7 @@ def trace(place: Place, question: Question) -> Trace:
     asked = [each for each in things if each is not None]
     if len(asked) != 1:
         what = "nothing to trace was named" if not asked else "several things to trace were named"
-        raise UserError(what, where=place.path, mend="give one of --step, --sequence and --position, or --spike")
+        raise UserError(what, where=place.path, hint="give one of --step, --sequence and --position, or --spike")
     start = _start(place, "shards" if question.sequence is not None else "model")
     links = chain(recognise(set_folder(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
@@ -183,16 +190,16 @@ def _start(place: Place, made: str) -> Place:
             return place
         if place.what in ("shards", "shard"):
             what = "shards by themselves know no steps"
-            raise UserError(what, where=place.path, mend="name the run or the model, or use --sequence")
-        raise UserError("there are no sequences here", where=place.path, mend="name a run, a model or shards")
+            raise UserError(what, where=place.path, hint="name the run or the model, or use --sequence")
+        raise UserError("there are no sequences here", where=place.path, hint="name a run, a model or shards")
     here = [recognise(folder) for _, folder in place.stages]
     fitting = [each for each in here if _makes(each) == made]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise UserError(f"this run has no {made}", where=place.path, mend="name a folder that has, or another run")
+        raise UserError(f"this run has no {made}", where=place.path, hint="name a folder that has, or another run")
     names = ", ".join(each.path for each in fitting)
-    raise UserError(f"this run has several folders of {made}", where=place.path, mend=f"name one of {names}")
+    raise UserError(f"this run has several folders of {made}", where=place.path, hint=f"name one of {names}")
 
 
 def _makes(place: Place) -> str | None:
@@ -206,7 +213,7 @@ def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
     for link in links.values():
         if link.place and link.place.what == "shards":
             return shards_of(link.place)
-    raise UserError("the shards of this run are not there", where=start.path, mend="put them beside its folder again")
+    raise UserError("the shards of this run are not there", where=start.path, hint="put them beside its folder again")
 
 
 _Chosen = list[tuple[int | None, int, float | None]]
@@ -376,7 +383,7 @@ def _passed(link: Link, rows: Mapping[str, Row]) -> tuple[list[tuple[str, Passed
 
     Which rules apply to a document (its kind, its language, its script) is for `applies_to` to say.
     """
-    from dataproc.rules.decision import applies_to, values_of
+    from corpusmill.dataproc.rules.decision import applies_to, values_of
 
     settings = link.described["settings"]
     try:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.datasets import open_part
-from dataproc.errors import UserError
-from dataproc.sequences.shard_checks import verify_shard
-from dataproc.sequences.shards import is_shard_name, open_reader
-from pipelines.engine import state
-from pipelines.engine.stage import FATES
-from pipelines.inspect.coverage import coverage_problems
-from pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, recognise
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shard_checks import verify_shard
+from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import FATES
+from corpusmill.pipelines.inspect.coverage import coverage_problems
+from corpusmill.pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, recognise
 
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
 """The folder in which the documents of a fate stand."""
@@ -53,9 +53,9 @@ def verify(place: Place) -> list[Verified]:
         return [_verify_file(place.path)]
     if place.what == "parquet files":
         raise UserError(
-            "a folder beside the parts has no manifest", where=place.path, mend="verify the folder above it"
+            "a folder beside the parts has no manifest", where=place.path, hint="verify the folder above it"
         )
-    raise UserError("nothing to verify by: there is no manifest", where=place.path, mend="finish the stage first")
+    raise UserError("nothing to verify by: there is no manifest", where=place.path, hint="finish the stage first")
 
 
 def _verify_named(name: str, folder: str) -> Verified:

@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.inspect.documents import matching, rows_of
-from pipelines.inspect.places import MAKES, Place
-from pipelines.inspect.sequences import shards_of
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.inspect.documents import matching, rows_of
+from corpusmill.pipelines.inspect.places import MAKES, Place
+from corpusmill.pipelines.inspect.sequences import shards_of
 
 SHOWN = 20
 
@@ -34,7 +34,7 @@ def explain(place: Place, document: str) -> Reason:
     stage = place.manifest.get("stage")
     if place.what == "run" or stage is None:
         rows_of(place)  # says what to name instead
-        raise UserError("a file by itself does not know", where=place.path, mend="name the stage's folder")
+        raise UserError("a file by itself does not know", where=place.path, hint="name the stage's folder")
     made = MAKES.get(stage)
     if made not in ("dataset", "shards"):
         raise UserError(f"documents have no fate in the stage {stage}", where=place.path)
@@ -52,7 +52,7 @@ def explain(place: Place, document: str) -> Reason:
     kept = _kept_in_shards(place, document) if made == "shards" else _kept(place, document)
     if kept is None:
         raise UserError(
-            "no such document came in here", where=f"{place.path}: {document}", mend="look where it came from"
+            "no such document came in here", where=f"{place.path}: {document}", hint="look where it came from"
         )
     return Reason("kept", kept)
 

@@ -4,6 +4,6 @@ The page is made from what the stages left on disk (manifests, ledgers, statisti
 any time. It is one file: charts are SVG inside it, nothing is loaded from anywhere, and no script runs.
 """
 
-from pipelines.report.page import write_report
+from corpusmill.pipelines.report.page import write_report
 
 __all__ = ["write_report"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataproc.errors import require_extra
-from pipelines.report.lengths import Lengths
+from corpusmill.dataproc.errors import require_extra
+from corpusmill.pipelines.report.lengths import Lengths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

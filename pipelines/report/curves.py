@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dataproc import storage
-from pipelines.engine import state
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine import state
 
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"

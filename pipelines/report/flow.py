@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.inspect.visible import one_line
-from pipelines.report.removals import SoleRules
-from pipelines.report.stages import StageOutput
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.report.removals import SoleRules
+from corpusmill.pipelines.report.stages import StageOutput
 
 SINGLE_RULES = 6
 """Rules that get a bar of their own for the documents that broke no other."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.report.charts import FAINT
+from corpusmill.pipelines.report.charts import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import read_batches
-from pipelines.report.stages import StageOutput
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.pipelines.report.stages import StageOutput
 
 COLUMN = "character_count"
 LARGEST_POWER = 32

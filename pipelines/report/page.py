@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.progress import clock
-from pipelines.engine.stage import our_version
-from pipelines.inspect.visible import one_line
-from pipelines.report.charts import length_chart
-from pipelines.report.flow import OVER_DOCUMENTS, waterfall
-from pipelines.report.lengths import length_histogram
-from pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
-from pipelines.report.stages import StageOutput
-from pipelines.report.templates import as_markup, template
-from pipelines.report.training import training_section
-from pipelines.summary import boundary_splits, summary_rows
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.progress import clock
+from corpusmill.pipelines.engine.stage import our_version
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.report.charts import length_chart
+from corpusmill.pipelines.report.flow import OVER_DOCUMENTS, waterfall
+from corpusmill.pipelines.report.lengths import length_histogram
+from corpusmill.pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
+from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.report.templates import as_markup, template
+from corpusmill.pipelines.report.training import training_section
+from corpusmill.pipelines.summary import boundary_splits, summary_rows
 
 PAGE = "report/index.html"
 SOURCES_SHOWN = 20
@@ -48,7 +48,7 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
         else:
             finished.append(StageOutput(stage_name, stage_folder, manifest))
     if not finished:
-        raise UserError("no stage is finished yet", where=folder, mend="see corpusmill status")
+        raise UserError("no stage is finished yet", where=folder, hint="see corpusmill status")
     only = {stage.name: sole_rules(stage) for stage in finished if stage.stage == "filter"}
     page = page_template.render(
         name=one_line(name),

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dataproc import storage
-from dataproc.quality.evaluation import GROUPS
-from pipelines.engine.stage import our_version
-from pipelines.inspect.visible import one_line
-from pipelines.report.charts import FIRST, INK, SECOND, draw
-from pipelines.report.templates import as_markup, template
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.quality.evaluation import GROUPS
+from corpusmill.pipelines.engine.stage import our_version
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
+from corpusmill.pipelines.report.templates import as_markup, template
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import read_batches
-from pipelines.inspect.visible import excerpt, one_line
-from pipelines.report.stages import StageOutput
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.pipelines.inspect.visible import excerpt, one_line
+from corpusmill.pipelines.report.stages import StageOutput
 
 EXAMPLES = 2
 EXCERPT_CHARACTERS = 400

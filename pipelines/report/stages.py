@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataproc import storage
+from corpusmill.dataproc import storage
 
 MOST_FILES = 256
 """Side files that are read of a kind; where there are more, evenly spaced ones, and the page says so."""

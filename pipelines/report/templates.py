@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-from dataproc.errors import require_extra
+from corpusmill.dataproc.errors import require_extra
 
 
 def template(name: str) -> Any:
@@ -12,7 +12,7 @@ def template(name: str) -> Any:
         import jinja2
     except ImportError as error:
         raise require_extra("jinja2", "report") from error
-    beside = files("pipelines.report")
+    beside = files("corpusmill.pipelines.report")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda wanted: (beside / wanted).read_text(encoding="utf-8")),
         autoescape=True,

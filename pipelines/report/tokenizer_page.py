@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataproc import storage
-from pipelines.engine.stage import our_version
-from pipelines.inspect.visible import one_line
-from pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
-from pipelines.report.templates import as_markup, template
-from pipelines.report.tokenizer_tables import number, round_trip
-from tokenizer.report import LONGEST_COUNTED, RARE
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine.stage import our_version
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
+from corpusmill.pipelines.report.templates import as_markup, template
+from corpusmill.pipelines.report.tokenizer_tables import number, round_trip
+from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

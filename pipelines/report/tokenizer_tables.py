@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.inspect.visible import one_line
+from corpusmill.pipelines.inspect.visible import one_line
 
 PIPE_COLUMNS = 200
 ROWS_SHOWN = 12
@@ -72,7 +72,7 @@ def _overview(tokenizers: Sequence[Report]) -> Any:
 
 
 def _rare() -> int:
-    from tokenizer.report import RARE
+    from corpusmill.tokenizer.report import RARE
 
     return RARE
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.datasets import read_batches
-from dataproc.errors import UserError
-from pipelines.datasets import list_parts
-from pipelines.engine.progress import Progress
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import TRAINING, TokenizerFiles
-from tokenizer.formats.foreign import read_bounded
-from tokenizer.formats.importing import found_file, import_tokenizer, is_json
-from tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
-from tokenizer.patterns import Pattern
-from tokenizer.report import READ, Measures, measure, report
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import list_parts
+from corpusmill.pipelines.engine.progress import Progress
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import TRAINING, TokenizerFiles
+from corpusmill.tokenizer.formats.foreign import read_bounded
+from corpusmill.tokenizer.formats.importing import found_file, import_tokenizer, is_json
+from corpusmill.tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
+from corpusmill.tokenizer.patterns import Pattern
+from corpusmill.tokenizer.report import READ, Measures, measure, report
 
 
 def open_tokenizer(path: str, pattern: str | Pattern | None = None) -> Measurable:

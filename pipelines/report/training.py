@@ -4,14 +4,21 @@ from typing import Any
 
 import numpy as np
 
-from dataproc import storage
-from pipelines.engine import state
-from pipelines.inspect.visible import one_line
-from pipelines.report.charts import VARIABLES
-from pipelines.report.curves import Curves, read_curves, read_spikes
-from pipelines.report.stages import StageOutput
-from pipelines.report.templates import as_markup
-from pipelines.report.training_charts import STYLES, line_chart, load_map, loss_chart, source_chart, violation_map
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.report.charts import VARIABLES
+from corpusmill.pipelines.report.curves import Curves, read_curves, read_spikes
+from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.report.templates import as_markup
+from corpusmill.pipelines.report.training_charts import (
+    STYLES,
+    line_chart,
+    load_map,
+    loss_chart,
+    source_chart,
+    violation_map,
+)
 
 MORE_SOURCES = 40
 SPIKES_SHOWN = 20
@@ -43,7 +50,7 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
     }
     if _known(curves.times["mfu"]):
         # Where the number stands, its convention does.
-        from training.watching.throughput import MFU_CONVENTION
+        from corpusmill.training.watching.throughput import MFU_CONVENTION
 
         section["convention"] = MFU_CONVENTION
     return section

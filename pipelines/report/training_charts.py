@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.report.charts import FIRST, INK, SECOND, THIRD, WIDTH, draw
-from pipelines.report.curves import Curves
-from pipelines.report.heat import Level, draw_heat
+from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, WIDTH, draw
+from corpusmill.pipelines.report.curves import Curves
+from corpusmill.pipelines.report.heat import Level, draw_heat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,33 +3,33 @@
 
 import importlib
 
-from dataproc.errors import UserError
-from pipelines.engine.stage import Stage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.stage import Stage
 
 STAGES = {
-    "ingest": "pipelines.stages.ingest.plan:IngestStage",
-    "filter": "pipelines.stages.filter.plan:FilterStage",
-    "dedup": "pipelines.stages.dedup.plan:DedupStage",
-    "count": "pipelines.stages.tokenizer.count:CountStage",
-    "tokenizer": "pipelines.stages.tokenizer.plan:TokenizerStage",
-    "pack": "pipelines.stages.pack.plan:PackStage",
-    "spans": "pipelines.stages.spans.plan:SpansStage",
-    "decontaminate": "pipelines.stages.decontaminate.plan:DecontaminateStage",
-    "mixture": "pipelines.stages.mixture.plan:MixtureStage",
-    "quality-train": "pipelines.stages.quality_train.plan:QualityTrainStage",
-    "quality-score": "pipelines.stages.quality_score.plan:QualityScoreStage",
-    "quality-keep": "pipelines.stages.quality_keep.plan:QualityKeepStage",
-    "quality-domains": "pipelines.stages.quality_domains.plan:QualityDomainsStage",
-    "quality-seeds": "pipelines.stages.quality_domains.plan:QualitySeedsStage",
-    "export": "pipelines.stages.export.plan:ExportStage",
-    "import": "pipelines.stages.import_tokens.plan:ImportStage",
-    "train": "pipelines.stages.train.plan:TrainStage",
+    "ingest": "corpusmill.pipelines.stages.ingest.plan:IngestStage",
+    "filter": "corpusmill.pipelines.stages.filter.plan:FilterStage",
+    "dedup": "corpusmill.pipelines.stages.dedup.plan:DedupStage",
+    "count": "corpusmill.pipelines.stages.tokenizer.count:CountStage",
+    "tokenizer": "corpusmill.pipelines.stages.tokenizer.plan:TokenizerStage",
+    "pack": "corpusmill.pipelines.stages.pack.plan:PackStage",
+    "spans": "corpusmill.pipelines.stages.spans.plan:SpansStage",
+    "decontaminate": "corpusmill.pipelines.stages.decontaminate.plan:DecontaminateStage",
+    "mixture": "corpusmill.pipelines.stages.mixture.plan:MixtureStage",
+    "quality-train": "corpusmill.pipelines.stages.quality_train.plan:QualityTrainStage",
+    "quality-score": "corpusmill.pipelines.stages.quality_score.plan:QualityScoreStage",
+    "quality-keep": "corpusmill.pipelines.stages.quality_keep.plan:QualityKeepStage",
+    "quality-domains": "corpusmill.pipelines.stages.quality_domains.plan:QualityDomainsStage",
+    "quality-seeds": "corpusmill.pipelines.stages.quality_domains.plan:QualitySeedsStage",
+    "export": "corpusmill.pipelines.stages.export.plan:ExportStage",
+    "import": "corpusmill.pipelines.stages.import_tokens.plan:ImportStage",
+    "train": "corpusmill.pipelines.stages.train.plan:TrainStage",
 }
 
 
 def stage_type(name: str) -> type[Stage]:
     """The class of a stage. Raises UserError for a name that is none."""
     if name not in STAGES:
-        raise UserError(f"no stage '{name}'", mend=f"the stages are {', '.join(STAGES)}")
+        raise UserError(f"no stage '{name}'", hint=f"the stages are {', '.join(STAGES)}")
     module, _, attribute = STAGES[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataproc import datasets, storage
-from dataproc.datasets import PartWriter, open_part, read_batches, row_bytes, write_table
-from dataproc.errors import UserError
+from corpusmill.dataproc import datasets, storage
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, row_bytes, write_table
+from corpusmill.dataproc.errors import UserError
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string()), ("n", pa.int32())])
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.documents import address, read_only, split_address, text_buffers
+from corpusmill.dataproc.documents import address, read_only, split_address, text_buffers
 
 KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary()]
 

@@ -2,8 +2,8 @@ import json
 
 import pyarrow as pa
 
-from dataproc.documents import SCHEMA
-from dataproc.file_starts import with_texts
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.file_starts import with_texts
 
 
 def batch(*rows: tuple[str, str | None]) -> pa.RecordBatch:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.randomness import random_bits, random_key, random_keys, random_uniform, uniforms
+from corpusmill.dataproc.randomness import random_bits, random_key, random_keys, random_uniform, uniforms
 
 MASK = (1 << 64) - 1
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 import xxhash
 
-from dataproc import storage
-from dataproc.errors import UserError
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
 
 
 @pytest.fixture(params=["local", "file://", "memory://"])

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.rules import Rule, decide
-from dataproc.sweep import Swept, columns_needed, sweep, thresholds_of
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import Rule, decide
+from corpusmill.dataproc.sweep import Swept, columns_needed, sweep, thresholds_of
 
 VALUES = st.one_of(st.none(), st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, float("nan")]))
 ROWS = st.tuples(

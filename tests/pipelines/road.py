@@ -93,13 +93,13 @@ def write_recipe(folder: Path) -> Path:
 def environment(**more: str) -> dict[str, str]:
     """An environment for the command line without a Ray of somebody else's."""
     plain = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "RAY_JOB_ID")}
-    paths = [str(ROOT), *([plain["PYTHONPATH"]] if plain.get("PYTHONPATH") else [])]
+    paths = [str(ROOT / "src"), *([plain["PYTHONPATH"]] if plain.get("PYTHONPATH") else [])]
     return {**plain, "PYTHONPATH": os.pathsep.join(paths), "RAY_AUTH_MODE": "disabled", **more}
 
 
 def command(recipe: Path, output: Path, *options: str) -> list[str]:
     """The command line that runs the recipe."""
-    return [sys.executable, "-m", "pipelines", "run", str(recipe), "--output", str(output), *options]
+    return [sys.executable, "-m", "corpusmill", "run", str(recipe), "--output", str(output), *options]
 
 
 def run(

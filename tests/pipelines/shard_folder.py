@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataproc.datasets import write_table
+from corpusmill.dataproc.datasets import write_table
 from tests.pipelines.small_run import write_manifest
 from tests.training.shardmaker import write_shard_set
 

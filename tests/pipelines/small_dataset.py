@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter
-from dataproc.documents import SCHEMA
+from corpusmill.dataproc.datasets import PartWriter
+from corpusmill.dataproc.documents import SCHEMA
 from tests.pipelines.small_run import write_manifest
 
 

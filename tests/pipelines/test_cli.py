@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipelines.cli.main import COMMANDS
+from corpusmill.pipelines.cli.main import COMMANDS
 
-CLI = [sys.executable, "-m", "pipelines"]
+CLI = [sys.executable, "-m", "corpusmill"]
 
 
 def corpusmill(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     (tmp_path / "x").write_text("text")
     done = corpusmill(*arguments, cwd=tmp_path, env=environment)
     assert done.returncode == 2, done.stderr
@@ -151,7 +151,7 @@ def test_doctor_says_that_the_kernel_cache_cannot_be_written(tmp_path: Path) -> 
 def test_a_process_ends_by_its_exit_code_with_all_output_written(tmp_path: Path) -> None:
     body = """
 import sys, threading, time
-from pipelines.cli import main
+from corpusmill.pipelines.cli import main
 def fails():
     print("x" * 100_000)
     threading.Thread(target=time.sleep, args=(60,)).start()  # native teardown, or Python's wait for threads, would hang

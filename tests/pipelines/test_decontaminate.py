@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.inspect.places import recognise
-from pipelines.inspect.verify import verify
-from pipelines.inspect.why import explain
-from pipelines.settings import validate
-from pipelines.stages.decontaminate.plan import DecontaminateStage
-from pipelines.summary import summary_rows
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.decontaminate.plan import DecontaminateStage
+from corpusmill.pipelines.summary import summary_rows
 from tests.pipelines.road import final_bytes
 from tests.pipelines.small_dataset import write_dataset
 

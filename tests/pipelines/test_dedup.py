@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import dedup as stage
-from pipelines.stages import stage_type
-from pipelines.stages.dedup.plan import block_numbers
-from pipelines.stages.dedup.work import signing
-from pipelines.stages.index.changes import add_dataset
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import dedup as stage
+from corpusmill.pipelines.stages import stage_type
+from corpusmill.pipelines.stages.dedup.plan import block_numbers
+from corpusmill.pipelines.stages.dedup.work import signing
+from corpusmill.pipelines.stages.index.changes import add_dataset
 from tests.pipelines.test_stage_inputs import run
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]

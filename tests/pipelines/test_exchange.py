@@ -9,18 +9,18 @@ import numpy as np
 import orjson
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.sequences.shard_checks import verify_shard
-from dataproc.sequences.shards import batch_tokens, list_shards, open_shard
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Session, run_stage
-from pipelines.inspect.places import recognise
-from pipelines.inspect.verify import verify
-from pipelines.settings import validate
-from pipelines.stages import stage_type
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shard_checks import verify_shard
+from corpusmill.dataproc.sequences.shards import batch_tokens, list_shards, open_shard
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import stage_type
+from corpusmill.tokenizer.encoder import Tokenizer
 from tests.pipelines.road import assert_same_bytes
 from tests.pipelines.test_stage_inputs import run
-from tokenizer.encoder import Tokenizer
 
 FORMATS = ("megatron", "mds", "huggingface", "flat")
 LENGTH = 64

@@ -17,7 +17,7 @@ def run_without(name: str, folder: Path, *arguments: str) -> subprocess.Complete
     site.mkdir()
     (site / "sitecustomize.py").write_text(BLOCK.format(name=name))
     paths = f"{site}:{environment()['PYTHONPATH']}"
-    line = [sys.executable, "-m", "pipelines", *map(str, arguments)]
+    line = [sys.executable, "-m", "corpusmill", *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, env=environment(PYTHONPATH=paths), cwd=folder)
 
 

@@ -27,9 +27,9 @@ stages:
 # build a way for faults into the product.
 POISON = """
 import os, signal
-from pipelines import kernels
+from corpusmill.pipelines import kernels
 kernels.configure()
-import dataproc.measures.statistics as statistics
+import corpusmill.dataproc.measures.statistics as statistics
 real = statistics.measure
 def measure(texts, *rest, **more):
     if any("POISON" in text for text in texts.to_pylist()):

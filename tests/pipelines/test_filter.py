@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.stage import Finished
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.stage import Finished
 from tests.pipelines.small_dataset import write_dataset
 from tests.pipelines.small_run import prose
 from tests.pipelines.test_cli import corpusmill

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.datasets import read_batches
-from dataproc.errors import UserError
-from dataproc.sweep import SweepResult, sweep
-from pipelines.inspect.places import recognise
-from pipelines.inspect.sweeping import plan_sweep
-from pipelines.inspect.why import explain
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sweep import SweepResult, sweep
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.sweeping import plan_sweep
+from corpusmill.pipelines.inspect.why import explain
 from tests.pipelines.small_dataset import write_dataset
 from tests.pipelines.small_run import prose
 from tests.pipelines.test_stage_inputs import run
@@ -25,7 +25,7 @@ CUSTOM = [{"name": "no-news", "expression": "source != 'news' or word_count > 10
 
 
 def corpusmill(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipelines", *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "corpusmill", *arguments], capture_output=True, text=True, timeout=120)
 
 
 def documents() -> list[dict[str, Any]]:

@@ -14,21 +14,21 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from dataproc import storage
-from dataproc.dedup.bands import band_keys, estimate_floor
-from dataproc.dedup.index import Index
-from dataproc.dedup.index_files import read_generation
-from dataproc.dedup.minhash import signatures, similarity
-from dataproc.errors import UserError
-from pipelines.cli.index import app_for
-from pipelines.engine.executor import make_executor
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.stage import Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages.dedup.plan import DedupSettings
-from pipelines.stages.dedup.work import signing
-from pipelines.stages.index.changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
-from pipelines.stages.index.plan import IndexView, QuerySettings, QueryStage
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup.bands import band_keys, estimate_floor
+from corpusmill.dataproc.dedup.index import Index
+from corpusmill.dataproc.dedup.index_files import read_generation
+from corpusmill.dataproc.dedup.minhash import signatures, similarity
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.index import app_for
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.dedup.plan import DedupSettings
+from corpusmill.pipelines.stages.dedup.work import signing
+from corpusmill.pipelines.stages.index.changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
+from corpusmill.pipelines.stages.index.plan import IndexView, QuerySettings, QueryStage
 from tests.pipelines.test_stage_inputs import run
 
 WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mu", "ti", "so") for second in ("na", "re", "vi", "do")]

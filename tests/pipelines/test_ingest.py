@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.recipe import NamedStage, Recipe
-from pipelines.running import RunOptions, run_recipe
-from pipelines.settings import validate
-from pipelines.stages.ingest.plan import IngestSettings, IngestStage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.recipe import NamedStage, Recipe
+from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage
 
 
 class Ingested:
@@ -242,10 +242,10 @@ def test_a_declared_format_goes_before_the_ending(ingest: Ingest, tmp_path: Path
 
 
 def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataproc.readers import text
-    from pipelines.engine.task import Call
-    from pipelines.engine.worker import TaskContext
-    from pipelines.stages.ingest.work import ingest_pieces
+    from corpusmill.dataproc.readers import text
+    from corpusmill.pipelines.engine.task import Call
+    from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.ingest.work import ingest_pieces
 
     pieces = []
     for name in ("a.txt", "b.txt"):

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.sequences.packing import pack
-from dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
-from pipelines.cli.main import main
-from pipelines.engine import state
-from pipelines.inspect import coverage
-from pipelines.inspect.coverage import coverage_problems
-from pipelines.inspect.documents import draw_rows
-from pipelines.inspect.places import recognise, run_stages
-from pipelines.inspect.visible import one_line, visible
+from corpusmill.dataproc.sequences.packing import pack
+from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
+from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect import coverage
+from corpusmill.pipelines.inspect.coverage import coverage_problems
+from corpusmill.pipelines.inspect.documents import draw_rows
+from corpusmill.pipelines.inspect.places import recognise, run_stages
+from corpusmill.pipelines.inspect.visible import one_line, visible
 from tests.pipelines.small_run import GOOD, add_shards, make_run, prose, write_manifest
 
 Command = Callable[..., tuple[int, str, str]]

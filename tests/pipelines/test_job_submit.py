@@ -68,7 +68,7 @@ def _job(verb: str, address: str, *rest: str) -> list[str]:
 
 def test_the_quickstart_recipe_runs_as_a_submitted_job(dashboard: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    line = [sys.executable, "-m", "pipelines", "run", str(ROOT / "examples/quickstart.yaml")]
+    line = [sys.executable, "-m", "corpusmill", "run", str(ROOT / "examples/quickstart.yaml")]
     line += ["--output", str(output), "--set", "model.steps=4", "--allow-quarantine"]
     submitted = subprocess.run(
         _job("submit", dashboard, "--submission-id", "quickstart", "--", *line),
@@ -89,7 +89,7 @@ def test_the_quickstart_recipe_runs_as_a_submitted_job(dashboard: str, tmp_path:
 
 
 def test_a_failing_job_fails(dashboard: str, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "pipelines", "run", str(tmp_path / "nowhere.yaml")]
+    line = [sys.executable, "-m", "corpusmill", "run", str(tmp_path / "nowhere.yaml")]
     submitted = subprocess.run(
         _job("submit", dashboard, "--submission-id", "broken", "--", *line),
         capture_output=True,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipelines.recipe import Recipe, load_recipe
-from pipelines.running import RunOptions, run_recipe
-from training.model.config import ModelConfig, preset
-from training.schedule import Schedule, planned_sequences, schedule, schedule_of
-from training.settings import TrainSettings, settings_for
+from corpusmill.pipelines.recipe import Recipe, load_recipe
+from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.training.model.config import ModelConfig, preset
+from corpusmill.training.schedule import Schedule, planned_sequences, schedule, schedule_of
+from corpusmill.training.settings import TrainSettings, settings_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples/long-context.yaml"
 PHASES = {"shards-short": "pretrained", "shards-longer": "longer", "shards-longest": "longest"}

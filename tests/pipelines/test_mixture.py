@@ -10,25 +10,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.inspect.places import chain, recognise
-from pipelines.inspect.trace import Document, _Way
-from pipelines.inspect.verify import verify
-from pipelines.inspect.why import explain
-from pipelines.planning import print_plan
-from pipelines.recipe import NamedStage, Recipe
-from pipelines.running import RunOptions
-from pipelines.settings import validate
-from pipelines.stages.mixture.plan import MixtureStage
-from pipelines.summary import summary_rows
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.inspect.places import chain, recognise
+from corpusmill.pipelines.inspect.trace import Document, _Way
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.planning import print_plan
+from corpusmill.pipelines.recipe import NamedStage, Recipe
+from corpusmill.pipelines.running import RunOptions
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.mixture.plan import MixtureStage
+from corpusmill.pipelines.summary import summary_rows
+from corpusmill.tokenizer.encoder import Tokenizer
 from tests.pipelines.road import final_bytes
 from tests.pipelines.small_dataset import write_dataset
 from tests.pipelines.small_run import write_manifest
 from tests.pipelines.test_stage_inputs import run
-from tokenizer.encoder import Tokenizer
 
 Mix = Callable[..., Finished]
 WEB, CODE = 60, 12

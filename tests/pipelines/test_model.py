@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataproc.sequences.shards import ShardHeader, SpecialIds
+from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.formats.files import write_tokenizer
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.special import layout_named
+from corpusmill.training.model.config import as_dictionary
 from tests.pipelines.test_cli import corpusmill
 from tests.training.foreign_models import foreign_config, trained_like
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.formats.files import write_tokenizer
-from tokenizer.learning.bpe import train_merges
-from tokenizer.special import layout_named
-from training.model.config import as_dictionary
 
 WORDS = "the river and the stone bridge with a letter in the morning garden"
 

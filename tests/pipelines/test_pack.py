@@ -12,20 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.sequences.fim import restore
-from dataproc.sequences.shard_checks import verify_shard
-from dataproc.sequences.shards import ShardHeader, batch_tokens, list_shards, open_shard
-from pipelines.engine.stage import Finished
-from pipelines.inspect.places import recognise
-from pipelines.inspect.verify import verify
-from pipelines.stages.pack.gathering import cut_rows
-from pipelines.stages.pack.work.encoding import file_starts, fim_rates
-from pipelines.stages.pack.work.packing import group_names
-from pipelines.summary import summary_rows
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.fim import restore
+from corpusmill.dataproc.sequences.shard_checks import verify_shard
+from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, list_shards, open_shard
+from corpusmill.pipelines.engine.stage import Finished
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.stages.pack.gathering import cut_rows
+from corpusmill.pipelines.stages.pack.work.encoding import file_starts, fim_rates
+from corpusmill.pipelines.stages.pack.work.packing import group_names
+from corpusmill.pipelines.summary import summary_rows
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.training.order.sequence_order import SequenceOrder
 from tests.pipelines.test_stage_inputs import run
-from tokenizer.encoder import Tokenizer
-from training.order.sequence_order import SequenceOrder
 
 Packer = Callable[..., Finished]
 

@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.quality import ranking
-from dataproc.quality.evaluation import is_held_back
-from dataproc.quality.keeping import pareto_thresholds, tie_draws
-from dataproc.quality.saved import open_saved, read_record
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import stage_type
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality import ranking
+from corpusmill.dataproc.quality.evaluation import is_held_back
+from corpusmill.dataproc.quality.keeping import pareto_thresholds, tie_draws
+from corpusmill.dataproc.quality.saved import open_saved, read_record
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import stage_type
 from tests.pipelines.road import final_bytes
 from tests.pipelines.test_stage_inputs import run as run_ingest
 
@@ -279,7 +279,7 @@ def test_the_report_prints_tables_and_writes_a_page_that_escapes_what_documents_
 ) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
-    from pipelines.cli.quality import app_for
+    from corpusmill.pipelines.cli.quality import app_for
 
     hostile = "<script>alert(1)</script>\x1b[2J"
     lines = (folder / "good.jsonl").read_text().splitlines()
@@ -303,7 +303,7 @@ def test_the_report_prints_tables_and_writes_a_page_that_escapes_what_documents_
 
 
 def test_the_help_of_every_command_has_an_example() -> None:
-    from pipelines.cli.quality import app_for
+    from corpusmill.pipelines.cli.quality import app_for
 
     for command in ("train", "score", "keep", "report", "round"):
         told = CliRunner().invoke(app_for("quality"), [command, "--help"])

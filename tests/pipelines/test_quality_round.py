@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from dataproc.errors import UserError
-from pipelines.cli.quality import app_for
-from pipelines.engine.state import read_manifest
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.quality import app_for
+from corpusmill.pipelines.engine.state import read_manifest
 from tests.pipelines.road import final_bytes
 from tests.pipelines.test_quality import table, text
 from tests.pipelines.test_stage_inputs import run as run_ingest

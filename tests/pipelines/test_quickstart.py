@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.inspect.places import recognise, run_stages
-from pipelines.inspect.verify import verify
+from corpusmill.pipelines.inspect.places import recognise, run_stages
+from corpusmill.pipelines.inspect.verify import verify
 from tests.pipelines.test_cli import corpusmill
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.recipe import load_recipe
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.recipe import load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.cli.main import main
-from pipelines.engine import state
-from pipelines.inspect.places import run_stages
-from pipelines.report import write_report
-from pipelines.report.curves import MOST_POINTS, read_curves
-from pipelines.report.flow import waterfall
-from pipelines.report.lengths import length_histogram
-from pipelines.report.removals import largest_clusters, rule_lines, sole_rules
-from pipelines.report.stages import StageOutput
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.places import run_stages
+from corpusmill.pipelines.report import write_report
+from corpusmill.pipelines.report.curves import MOST_POINTS, read_curves
+from corpusmill.pipelines.report.flow import waterfall
+from corpusmill.pipelines.report.lengths import length_histogram
+from corpusmill.pipelines.report.removals import largest_clusters, rule_lines, sole_rules
+from corpusmill.pipelines.report.stages import StageOutput
 from tests.pipelines.small_run import GOOD, add_model, add_shards, make_run, write_manifest
 
 pytest.importorskip("jinja2")

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipelines.report import write_report
-from pipelines.report.charts import FIRST, SECOND, draw
-from pipelines.report.curves import MOST_POINTS, MOST_SPIKES, read_curves, read_spikes
-from pipelines.report.heat import Level, draw_heat
+from corpusmill.pipelines.report import write_report
+from corpusmill.pipelines.report.charts import FIRST, SECOND, draw
+from corpusmill.pipelines.report.curves import MOST_POINTS, MOST_SPIKES, read_curves, read_spikes
+from corpusmill.pipelines.report.heat import Level, draw_heat
+from corpusmill.training.watching.throughput import MFU_CONVENTION
 from tests.pipelines.small_run import write_manifest
-from training.watching.throughput import MFU_CONVENTION
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

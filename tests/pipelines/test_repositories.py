@@ -23,7 +23,7 @@ def ingest(path: Path, output: Path, *flags: str) -> subprocess.CompletedProcess
     command = [
         sys.executable,
         "-m",
-        "pipelines",
+        "corpusmill",
         "ingest",
         str(path),
         "--output",

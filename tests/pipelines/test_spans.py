@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import spans as stage_module
-from pipelines.stages.spans.plan import SpansStage
-from pipelines.stages.spans.work import searching as tasks
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import spans as stage_module
+from corpusmill.pipelines.stages.spans.plan import SpansStage
+from corpusmill.pipelines.stages.spans.work import searching as tasks
 from tests.dataproc.dedup.test_substring import Parts, repeated_windows
 from tests.pipelines.road import final_bytes
 from tests.pipelines.test_stage_inputs import run

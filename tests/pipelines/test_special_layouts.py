@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.special_layouts import MOST_BYTES, read_layout
-from pipelines.stages.pack.work.encoding import load_encoder
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.special_layouts import MOST_BYTES, read_layout
+from corpusmill.pipelines.stages.pack.work.encoding import load_encoder
+from corpusmill.tokenizer.formats.shrinking import shrink_tokenizer
+from corpusmill.tokenizer.formats.special_records import layout_record
+from corpusmill.tokenizer.special import LAYOUTS, SpecialLayout
 from tests.pipelines.test_stage_inputs import run
-from tokenizer.formats.shrinking import shrink_tokenizer
-from tokenizer.formats.special_records import layout_record
-from tokenizer.special import LAYOUTS, SpecialLayout
 
 YAML = """
 first: ["<s>"]

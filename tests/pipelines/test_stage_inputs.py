@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import stage_type
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import stage_type
 
 TEXT = "The {0} quick brown foxes jump over {0} lazy dogs, and nobody minds them at all. "
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.components import components
-from dataproc.dedup.stars import Bounds
-from pipelines.engine.executor import make_executor
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
-from pipelines.stages.dedup.stars import run_stars
-from pipelines.stages.dedup.work import stars as tasks
+from corpusmill.dataproc.dedup.components import components
+from corpusmill.dataproc.dedup.stars import Bounds
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
+from corpusmill.pipelines.stages.dedup.stars import run_stars
+from corpusmill.pipelines.stages.dedup.work import stars as tasks
 
 MOST = 2**64 - 1
 NODES = st.one_of(st.integers(0, 30), st.integers(MOST - 3, MOST), st.integers(0, MOST))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.cli.main import main
-from pipelines.engine import state
-from pipelines.engine.lock import FolderLock
-from pipelines.inspect.status import lock_holder, run_status
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lock import FolderLock
+from corpusmill.pipelines.inspect.status import lock_holder, run_status
 from tests.pipelines.small_run import GOOD, make_run
 
 DEDUP = ["layout", "sign", "pairs", "cluster", "members", "survivors", "apply"]

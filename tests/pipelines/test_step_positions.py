@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.inspect.sequences import ordered_rows, step_positions
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.inspect.sequences import ordered_rows, step_positions
+from corpusmill.training.loader import shard_loader as data
+from corpusmill.training.settings import settings_for
 from tests.training.shardmaker import write_shard_set
-from training.loader import shard_loader as data
-from training.settings import settings_for
 
 
 def write_metrics(folder: Path, lines: list[dict[str, int]], end: str = "") -> str:
@@ -74,7 +74,7 @@ def test_a_long_file_takes_no_memory(tmp_path: Path) -> None:
 
 
 def test_the_rows_at_a_steps_positions_are_those_that_training_read(tmp_path: Path, monkeypatch) -> None:
-    from training.trainer import train
+    from corpusmill.training.trainer import train
 
     read: list[list[int]] = []
     real = data.ShardLoader.take

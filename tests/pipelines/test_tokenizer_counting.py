@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from tokenizers import Regex, pre_tokenizers
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import stage_type
-from pipelines.stages.tokenizer import counting
-from pipelines.stages.tokenizer.work import counting as tasks
-from tokenizer.encoder import Tokenizer
-from tokenizer.patterns import pattern_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import stage_type
+from corpusmill.pipelines.stages.tokenizer import counting
+from corpusmill.pipelines.stages.tokenizer.work import counting as tasks
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.patterns import pattern_named
 
 REFERENCE = pre_tokenizers.Sequence(
     [pre_tokenizers.Split(Regex(split), "isolated") for split in pattern_named("deepseek-v3").splits]
@@ -111,7 +111,7 @@ def test_bytes_are_the_same_for_other_workers_memory_and_steps(
     run("count", tmp_path / "b", workers=2, datasets=both(made), group_by="language", memory="1MiB")
     monkeypatch.setattr(counting, "MOST_RUNS", 100)
     monkeypatch.setattr(counting, "FEW_TASKS", 2)
-    monkeypatch.setattr("tokenizer.counting.counter.FIRST_SLOTS", 64)
+    monkeypatch.setattr("corpusmill.tokenizer.counting.counter.FIRST_SLOTS", 64)
     run("count", tmp_path / "c", datasets=both(made), group_by="language", memory="1MiB")
     assert counts_files(tmp_path / "a") == counts_files(tmp_path / "b") == counts_files(tmp_path / "c")
 

@@ -12,20 +12,20 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from dataproc.errors import UserError
-from pipelines.report.tokenizers import open_tokenizer
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.report.tokenizers import open_tokenizer
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.formats.files import read_tokenizer
+from corpusmill.tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
+from corpusmill.tokenizer.vocabulary import byte_characters
 from tests.pipelines.road import environment
-from tokenizer import Tokenizer
-from tokenizer.formats.files import read_tokenizer
-from tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
-from tokenizer.vocabulary import byte_characters
 
 TEXTS = ["def main():\n    return 12345\n", "naïve façade, 中文。", "<|endoftext|>"] * 3
 END = "<|endoftext|>"
 
 
 def corpusmill(*arguments: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipelines", "tokenizer", *map(str, arguments)]
+    command = [sys.executable, "-m", "corpusmill", "tokenizer", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False, timeout=120)
 
 

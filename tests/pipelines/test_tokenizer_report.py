@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.inspect.tokens import describe_id, token_pieces
-from pipelines.report.tokenizers import measure_datasets, open_tokenizer
+from corpusmill.pipelines.inspect.tokens import describe_id, token_pieces
+from corpusmill.pipelines.report.tokenizers import measure_datasets, open_tokenizer
+from corpusmill.tokenizer import Tokenizer
 from tests.pipelines.road import environment
 from tests.pipelines.test_stage_inputs import run
-from tokenizer import Tokenizer
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def corpusmill(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "pipelines", "tokenizer", *map(str, arguments)]
+    line = [sys.executable, "-m", "corpusmill", "tokenizer", *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=120, **options)
 
 
@@ -168,7 +168,7 @@ def test_a_document_that_does_not_come_back_fails_the_command(made: Path, tmp_pa
 def test_a_missing_library_is_said_before_anything_is_measured(made: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
     paths = f"{tmp_path}:{environment()['PYTHONPATH']}"
-    line = [sys.executable, "-m", "pipelines", "tokenizer", "report", str(made / "tokenizer"), str(made / "documents")]
+    line = [sys.executable, "-m", "corpusmill", "tokenizer", "report", str(made / "tokenizer"), str(made / "documents")]
     for more, code in ((["--html", str(tmp_path / "page.html")], 2), ([], 0)):
         done = subprocess.run([*line, *more], capture_output=True, text=True, env=environment(PYTHONPATH=paths))
         assert done.returncode == code, done.stderr

@@ -13,19 +13,19 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from pipelines.engine.executor import make_executor
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.settings import validate
-from pipelines.stages import stage_type
-from pipelines.stages.tokenizer import learning_work as learning
-from pipelines.stages.tokenizer.plan import _progress_line
-from pipelines.stages.tokenizer.progress import ProgressFile, seconds_left
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import stage_type
+from corpusmill.pipelines.stages.tokenizer.plan import _progress_line
+from corpusmill.pipelines.stages.tokenizer.progress import ProgressFile, seconds_left
+from corpusmill.pipelines.stages.tokenizer.work import learning as learning
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import read_tokenizer
+from corpusmill.tokenizer.learning.bpe import Progress
+from corpusmill.tokenizer.warm import WARM
 from tests.pipelines.road import environment
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import read_tokenizer
-from tokenizer.learning.bpe import Progress
-from tokenizer.warm import WARM
 
 
 def run(kind: str, folder: Path, **values: Any) -> Finished:
@@ -68,7 +68,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_killed_while_learning_it_ends_with_the_same_bytes(documents: str, tmp_path: Path) -> None:
     options = ["--vocab-size", "1500", "--checkpoint-merges", "1", "--workers", "1"]
-    line = [sys.executable, "-m", "pipelines", "tokenizer", "train", documents, *options, "--output"]
+    line = [sys.executable, "-m", "corpusmill", "tokenizer", "train", documents, *options, "--output"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     checkpoint = killed / "_work" / learning.CHECKPOINT
     process = subprocess.Popen([*line, str(killed)], env=environment(), stderr=subprocess.DEVNULL)

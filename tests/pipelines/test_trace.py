@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from dataproc import storage
-from dataproc.sequences.shards import list_shards, open_shard, shard_entries
-from pipelines.cli.main import main
-from pipelines.engine import state
-from pipelines.inspect.places import chain, recognise
-from pipelines.inspect.verify import verify
-from pipelines.recipe import load_recipe
-from pipelines.running import RunOptions, run_recipe
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.sequences.shards import list_shards, open_shard, shard_entries
+from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.places import chain, recognise
+from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.recipe import load_recipe
+from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.training.order.sequence_order import SequenceOrder
 from tests.pipelines.small_run import prose, write_manifest
-from training.order.sequence_order import SequenceOrder
 
 Command = Callable[..., tuple[int, str, str]]
 LENGTH, BATCH, STEPS = 64, 4, 5

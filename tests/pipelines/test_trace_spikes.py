@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dataproc import storage
-from dataproc.sequences.shards import shard_entries
-from pipelines.cli.main import main
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.sequences.shards import shard_entries
+from corpusmill.pipelines.cli.main import main
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.order.sequence_order import SequenceOrder
+from corpusmill.training.watching.spikes import ROLLED_BACK, SKIPPED, STOPPED, SpikeLog, spike_of
 from tests.pipelines.small_run import LENGTH, add_shards, write_manifest
-from training.loader.shard_set import ShardSet
-from training.order.sequence_order import SequenceOrder
-from training.watching.spikes import ROLLED_BACK, SKIPPED, STOPPED, SpikeLog, spike_of
 
 Command = Callable[..., tuple[int, str, str]]
 

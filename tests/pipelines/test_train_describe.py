@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from pipelines.cli.describe_model import describe_model
+from corpusmill.pipelines.cli.describe_model import describe_model
+from corpusmill.training.model.config import PRESETS, preset
+from corpusmill.training.model.memory import MemoryLayout, memory
 from tests.pipelines.test_cli import corpusmill
-from training.model.config import PRESETS, preset
-from training.model.memory import MemoryLayout, memory
 
 
 def _rows(text: str) -> dict[str, list[str]]:
@@ -67,7 +67,8 @@ def test_a_mistake_is_one_line(arguments: list[str], said: str) -> None:
 
 
 def test_describing_imports_no_torch() -> None:
-    code = "import sys; sys.argv = ['corpusmill', 'train', '--describe', 'v3-671b']\nimport pipelines.cli.main as m\n"
+    code = "import sys; sys.argv = ['corpusmill', 'train', '--describe', 'v3-671b']\n"
+    code += "import corpusmill.pipelines.cli.main as m\n"
     code += "try:\n m.main()\nexcept SystemExit as end: assert not end.code\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

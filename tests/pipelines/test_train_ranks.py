@@ -24,7 +24,7 @@ SETTINGS = {"preset": "tiny", "steps": STEPS, "batch_sequences": 8, "micro_batch
 def command(shards: Path, output: Path, *more: str, **settings: object) -> list[str]:
     """The arguments of the command line."""
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in {**SETTINGS, **settings}.items()]
-    return ["-m", "pipelines", "train", str(shards), "--output", str(output), *flags, *more]
+    return ["-m", "corpusmill", "train", str(shards), "--output", str(output), *flags, *more]
 
 
 def torchrun() -> list[str]:
@@ -88,7 +88,9 @@ def kill_rank(number: int) -> Callable[[int], None]:
 
     def kill(process: int) -> None:
         below = psutil.Process(process).children(recursive=True)
-        ranks = {each.environ()["RANK"]: each for each in below if "pipelines.engine.ranks" in each.cmdline()}
+        ranks = {
+            each.environ()["RANK"]: each for each in below if "corpusmill.pipelines.engine.ranks" in each.cmdline()
+        }
         ranks[str(number)].kill()
 
     return kill

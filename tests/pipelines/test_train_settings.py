@@ -7,16 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dataproc.errors import UserError
-from pipelines.engine.stage import done_manifest
-from pipelines.settings import validate
-from pipelines.stages.train.plan import TrainStage
-from pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.stage import done_manifest
+from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.train.plan import TrainStage
+from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+from corpusmill.training.run import FREE_TO_CHANGE
+from corpusmill.training.schedule import planned_sequences
+from corpusmill.training.settings import CHOICES, TrainSettings
 from tests.pipelines.shard_folder import LENGTH, make_shards
 from tests.pipelines.test_stage_inputs import run
-from training.run import FREE_TO_CHANGE
-from training.schedule import planned_sequences
-from training.settings import CHOICES, TrainSettings
 
 SHORT: dict[str, Any] = {"preset": "tiny", "steps": 3, "batch_sequences": 2, "micro_batch": 2, "threads": 1}
 
@@ -66,7 +66,7 @@ def test_steps_and_tokens_together_are_refused(shards: Path) -> None:
 
 
 def test_threads_are_shared_out_among_ranks(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.stages.train.plan.available_cores", lambda: 8)
+    monkeypatch.setattr("corpusmill.pipelines.stages.train.plan.available_cores", lambda: 8)
 
     def threads(**values: int) -> int:
         return stage(shards, **values)._trainer_settings("s", "o")["threads"]

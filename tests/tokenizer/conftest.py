@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.formats.files import write_tokenizer
-from tokenizer.learning.bpe import train_merges
-from tokenizer.special import layout_named
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.formats.files import write_tokenizer
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.special import layout_named
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 SCRIPTS = (
     "敏捷的棕色狐狸跳过了懒狗。春眠不觉晓，处处闻啼鸟。\n夜来风雨声，花落知多少。",

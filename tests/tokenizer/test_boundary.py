@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.randomness import random_keys, random_uniform
-from tokenizer import Tokenizer
-from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
+from corpusmill.dataproc.randomness import random_keys, random_uniform
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.boundary import BoundaryTable, boundary_table, split_joined
 
 
 @pytest.fixture(scope="module")

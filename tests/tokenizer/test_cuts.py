@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer import cuts
-from tokenizer.cuts import joined_characters, pieces_of
-from tokenizer.pretokens import read_text
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer import cuts
+from corpusmill.tokenizer.cuts import joined_characters, pieces_of
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 TOKENS = ["的", "中文", "中文字", "学习", "ひら", "がな", "か", "日本"]
 PARTS = [

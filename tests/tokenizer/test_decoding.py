@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers.decoders import DecodeStream
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.decoding import StreamDecoder, decode_lists, decode_texts, hidden_ids
 from tests.tokenizer.conftest import SCRIPTS
-from tokenizer import Tokenizer
-from tokenizer.decoding import StreamDecoder, decode_lists, decode_texts, hidden_ids
 
 IDS = st.lists(st.one_of(st.integers(0, 258), st.integers(0, 3814)), max_size=40)
 """Ids of the test's tokenizer, single bytes often, so that most lists are no UTF-8."""

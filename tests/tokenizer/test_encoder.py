@@ -12,13 +12,13 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer import Tokenizer, encoder
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.learning.bpe import train_merges
-from tokenizer.patterns import PATTERNS, Pattern
-from tokenizer.special import SpecialToken, SpecialTokens, layout_named
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer import Tokenizer, encoder
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern
+from corpusmill.tokenizer.special import SpecialToken, SpecialTokens, layout_named
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 TELLING = "aZé中ー・゛ぁ１5٣'.,_-$€。、！ \t\r\n\u00a0\u3000\u200b\u0301\x00\U0001f600\U00020000한"
 PIECES = st.sampled_from(["<｜end▁of▁sentence｜>", "<|EOT|>", "<｜User｜>", " the", "import ", "    ", ".\n", "12345"])

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tokenizer import Tokenizer
-from tokenizer.boundary import boundary_table
-from tokenizer.kinds import JOINED, KINDS, SCRIPTS, vocabulary_kinds
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.boundary import boundary_table
+from corpusmill.tokenizer.kinds import JOINED, KINDS, SCRIPTS, vocabulary_kinds
 
 
 def told(*tokens: bytes | None, special: tuple[int, ...] = ()) -> list[tuple[str, str]]:

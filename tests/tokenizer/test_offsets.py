@@ -9,9 +9,9 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.offsets import encode_with_offsets, token_offsets
 from tests.tokenizer.conftest import SCRIPTS
-from tokenizer import Tokenizer
-from tokenizer.offsets import encode_with_offsets, token_offsets
 
 MIXED = ["", "plain words, 123\n\n", "日本語のテキスト", "😀👩‍👩‍👧 split", "", "a\u0301\u0327 ÿ \U0010ffff", *SCRIPTS]
 

@@ -14,8 +14,8 @@ from tokenizers.pre_tokenizers import Digits, Split
 from transformers.convert_slow_tokenizer import TikTokenConverter
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX as QWEN2_IN_TRANSFORMERS
 
-from dataproc.errors import UserError
-from tokenizer.patterns import (
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.patterns import (
     CL100K,
     DEEPSEEK_V3,
     GPT2,

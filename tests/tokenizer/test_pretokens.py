@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from tokenizer import pretokens, unicode
-from tokenizer.patterns import (
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer import pretokens, unicode
+from corpusmill.tokenizer.patterns import (
     CONTRACTIONS,
     DEEPSEEK_V3,
     EXPANDED_CONTRACTIONS,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.patterns import PATTERNS, Pattern
-from tokenizer.pretokens import is_fast, pretoken_blocks, pretokens, read_text
-from tokenizer.regexes import piece_ends, regex_blocks
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern
+from corpusmill.tokenizer.pretokens import is_fast, pretoken_blocks, pretokens, read_text
+from corpusmill.tokenizer.regexes import piece_ends, regex_blocks
 
 WORDS = (r"\p{Lu}?\p{Ll}+",)
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
+from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE, Measures, measure, report
 from tests.tokenizer.conftest import SCRIPTS
-from tokenizer import Tokenizer
-from tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
-from tokenizer.report import LONGEST_COUNTED, RARE, Measures, measure, report
 
 END = "<｜end▁of▁sentence｜>"
 

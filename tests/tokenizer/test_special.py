@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataproc.errors import UserError
-from tokenizer.special import LAYOUTS, ROLES, SpecialLayout, layout_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.special import LAYOUTS, ROLES, SpecialLayout, layout_named
 
 
 def test_deepseek_v3_is_the_official_layout() -> None:

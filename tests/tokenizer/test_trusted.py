@@ -6,10 +6,10 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer import Tokenizer
-from tokenizer.decoding import decode_texts
-from tokenizer.trusted import SPANS, encode_segments, encode_trusted, segments, special_trie, spelling_trie
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.decoding import decode_texts
+from corpusmill.tokenizer.trusted import SPANS, encode_segments, encode_trusted, segments, special_trie, spelling_trie
 
 END = "<｜end▁of▁sentence｜>"
 NAMES = (END, "<｜User｜>", "<|EOT|>", "<｜place▁holder▁no▁7｜>", "<｜place▁holder▁no▁77｜>", "<｜tool▁sep｜>")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.learning.bpe import train_merges
-from tokenizer.vocabulary import Vocabulary, alphabet
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.vocabulary import Vocabulary, alphabet
 
 NO_MERGES = np.empty((0, 3), np.int32)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
-from tokenizer import pretokens
-from tokenizer.keys import read_only
-from tokenizer.patterns import CONTRACTIONS, EXPANDED_CONTRACTIONS, GPT2, PATTERNS, Pattern
+from corpusmill.tokenizer import pretokens
+from corpusmill.tokenizer.keys import read_only
+from corpusmill.tokenizer.patterns import CONTRACTIONS, EXPANDED_CONTRACTIONS, GPT2, PATTERNS, Pattern
 
 EXPANDED = [
     Pattern(f"{name}, expanded", (PATTERNS[name].splits[0].replace(CONTRACTIONS, EXPANDED_CONTRACTIONS),))

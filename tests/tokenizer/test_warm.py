@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.storage import join, read_bytes
-from tokenizer import Tokenizer
-from tokenizer.counting.counts import PretokenCounts, count_pretokens
-from tokenizer.formats.files import write_tokenizer
-from tokenizer.pretokens import pretokens
-from tokenizer.vocabulary import Vocabulary
-from tokenizer.warm import WARM, common_pieces, read_warm_table, table_of, write_warm_table
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import join, read_bytes
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens
+from corpusmill.tokenizer.formats.files import write_tokenizer
+from corpusmill.tokenizer.pretokens import pretokens
+from corpusmill.tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer.warm import WARM, common_pieces, read_warm_table, table_of, write_warm_table
 
 
 @pytest.fixture

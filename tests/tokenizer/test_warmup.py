@@ -5,12 +5,12 @@ import importlib
 import pyarrow as pa
 from numba.core.dispatcher import Dispatcher
 
-from dataproc.randomness import random_keys
-from tokenizer import Tokenizer
-from tokenizer.boundary import boundary_table, split_joined
-from tokenizer.counting.counts import count_pretokens, merge, partition
-from tokenizer.learning.bpe import train_merges
-from tokenizer.warmup import compile_kernels
+from corpusmill.dataproc.randomness import random_keys
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.boundary import boundary_table, split_joined
+from corpusmill.tokenizer.counting.counts import count_pretokens, merge, partition
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.warmup import compile_kernels
 
 MODULES = (
     *("keys", "pretokens", "ranks", "cuts", "lookup", "encoder", "boundary"),

@@ -2,8 +2,8 @@
 
 import torch
 
-from training.model.config import ModelConfig, preset
-from training.model.transformer import Transformer, initialise
+from corpusmill.training.model.config import ModelConfig, preset
+from corpusmill.training.model.transformer import Transformer, initialise
 
 VARIANTS = {
     "groups, a dense layer first": {"n_layers": 3, "n_activated_experts": 4},

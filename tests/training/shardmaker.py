@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from dataproc.sequences.shards import ShardHeader, SpecialIds, shard_schema
+from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds, shard_schema
 
 PAD = 2
 

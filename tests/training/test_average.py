@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from corpusmill.training.average import MovingAverage
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.transformer import build_model, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import ALONE, Ranks, join_ranks
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.parallel.zero1 import Zero1
+from corpusmill.training.settings import TrainSettings
 from tests.training.two_processes import run_ranks
-from training.average import MovingAverage
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.transformer import build_model, initialise
-from training.parallel import choose
-from training.parallel.ranks import ALONE, Ranks, join_ranks
-from training.parallel.weights import Weights
-from training.parallel.zero1 import Zero1
-from training.settings import TrainSettings
 
 DECAY = 0.9
 

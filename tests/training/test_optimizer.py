@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.model.config import preset
-from training.model.transformer import Transformer
-from training.optimizer import (
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.optimizer import (
     MOMENTS,
     BFloat16MomentsAdamW,
     make_optimizer,

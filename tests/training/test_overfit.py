@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.trainer import train
+from corpusmill.training.watching.metrics import read_metrics
 from tests.training.shardmaker import write_shard
-from training.settings import TrainSettings
-from training.trainer import train
-from training.watching.metrics import read_metrics
 
 SEQUENCES, LENGTH, STEPS = 64, 64, 200
 

@@ -2,12 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.transformer import Transformer, build_model, initialise
-from training.parallel.ranks import ALONE
-from training.parallel.zero1 import Zero1
-from training.precision import compute_types, set_compute_weight
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.parallel.ranks import ALONE
+from corpusmill.training.parallel.zero1 import Zero1
+from corpusmill.training.precision import compute_types, set_compute_weight
 
 CONFIG = preset("tiny")
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.parallel.ranks import join_ranks
+from corpusmill.training.run import Run
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.trainer import train
+from corpusmill.training.watching.metrics import read_metrics
 from tests.training.shardmaker import patterned_rows, write_shard, write_shard_set
 from tests.training.test_trainer import run_files, settings_of
 from tests.training.two_processes import rank_environments, run_ranks, start_rank
-from training.parallel.ranks import join_ranks
-from training.run import Run
-from training.settings import TrainSettings
-from training.trainer import train
-from training.watching.metrics import read_metrics
 
 
 def _metrics(settings: TrainSettings) -> list[dict]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from training.schedule import DEEPSEEK_V3, Schedule, planned_sequences, schedule, schedule_of
-from training.settings import settings_for
+from corpusmill.training.schedule import DEEPSEEK_V3, Schedule, planned_sequences, schedule, schedule_of
+from corpusmill.training.settings import settings_for
 
 V3_LENGTH = 4096
 V3_TOKENS = 14.8e12

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dataproc.errors import UserError
-from training.checkpoint.checkpoints import Checkpoints, json_bytes
-from training.huggingface.folder import export_model, import_run
-from training.model.config import ModelConfig, as_dictionary, preset
-from training.model.transformer import Transformer, initialise
-from training.weights_start import start_weights
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.checkpoints import Checkpoints, json_bytes
+from corpusmill.training.huggingface.folder import export_model, import_run
+from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
+from corpusmill.training.model.transformer import Transformer, initialise
+from corpusmill.training.weights_start import start_weights
 
 CONFIG = preset("tiny", {"n_expert_groups": 1, "n_limited_groups": 1})  # such as Hugging Face has, too
 HEADER = {"tokenizer": "aaaa", "sequence_length": 32}

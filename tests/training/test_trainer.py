@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.loader.shard_loader import ShardLoader, held_back
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.order.sequence_order import SequenceOrder
+from corpusmill.training.run import model_config
+from corpusmill.training.settings import TrainSettings, settings_for
+from corpusmill.training.trainer import train
+from corpusmill.training.watching.evaluation import evaluate, unigram_counts, unigram_loss
+from corpusmill.training.watching.metrics import cut_after, read_metrics
 from tests.training.shardmaker import patterned_rows, write_grouped_set, write_shard
-from training.loader.shard_loader import ShardLoader, held_back
-from training.loader.shard_set import ShardSet
-from training.model.transformer import Transformer
-from training.order.sequence_order import SequenceOrder
-from training.run import model_config
-from training.settings import TrainSettings, settings_for
-from training.trainer import train
-from training.watching.evaluation import evaluate, unigram_counts, unigram_loss
-from training.watching.metrics import cut_after, read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,8 +48,8 @@ def run_files(folder: Path) -> dict[str, bytes]:
 
 KILLED = """
 import json, os, signal, sys
-from training.settings import TrainSettings
-from training.trainer import train
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.trainer import train
 
 def on_step(metrics):
     if metrics["step"] == 13:

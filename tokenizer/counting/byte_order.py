@@ -7,7 +7,7 @@ by byte. Memory: 24 bytes a string beside the strings.
 
 import numpy as np
 
-from tokenizer.keys import kernel, kernel_step, load_partial, read_only
+from corpusmill.tokenizer.keys import kernel, kernel_step, load_partial, read_only
 
 
 @kernel_step

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from tokenizer.counting.rows import CountRows, sorted_rows
-from tokenizer.counting.table import ENTRY_SHIFT, GROUP_SHIFT, MOST_GROUPS, count_spans, move_slots
-from tokenizer.keys import KEY_MASKS
-from tokenizer.patterns import Pattern, pattern_named
-from tokenizer.pretokens import pretoken_blocks, read_text
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.rows import CountRows, sorted_rows
+from corpusmill.tokenizer.counting.table import ENTRY_SHIFT, GROUP_SHIFT, MOST_GROUPS, count_spans, move_slots
+from corpusmill.tokenizer.keys import KEY_MASKS
+from corpusmill.tokenizer.patterns import Pattern, pattern_named
+from corpusmill.tokenizer.pretokens import pretoken_blocks, read_text
 
 FIRST_SLOTS, LEAST_SLOTS = 1 << 16, 1 << 5
 SLOT_BYTES, ENTRY_BYTES = 32, 88
@@ -127,7 +127,7 @@ class Counter:
     def _number(self, name: str) -> int:
         if name not in self._groups and len(self._groups) >= self._most_groups:
             what = f"there are more than {self._most_groups} groups of documents ('{name}' is one more)"
-            raise UserError(what, mend="group by something that has fewer values, or allow more")
+            raise UserError(what, hint="group by something that has fewer values, or allow more")
         return self._groups.setdefault(name, len(self._groups))
 
     def _ranks(self) -> np.ndarray:

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from tokenizer.counting.counter import Counter
-from tokenizer.counting.rows import CountRows, partition_numbers, sorted_rows
-from tokenizer.counting.weighing import weigh
-from tokenizer.patterns import Pattern
-from tokenizer.pretokens import read_text
+from corpusmill.tokenizer.counting.counter import Counter
+from corpusmill.tokenizer.counting.rows import CountRows, partition_numbers, sorted_rows
+from corpusmill.tokenizer.counting.weighing import weigh
+from corpusmill.tokenizer.patterns import Pattern
+from corpusmill.tokenizer.pretokens import read_text
 
 SCHEMA = pa.schema(
     [pa.field("pretoken", pa.large_binary(), nullable=False), pa.field("count", pa.int64(), nullable=False)]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.counting.byte_order import byte_order
-from tokenizer.keys import hash_of, kernel, key_of, read_only
+from corpusmill.tokenizer.counting.byte_order import byte_order
+from corpusmill.tokenizer.keys import hash_of, kernel, key_of, read_only
 
 SCHEMA = pa.schema(
     [

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_file, is_url, open_input
-from tokenizer.counting.rows import SCHEMA, CountRows, partition_numbers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_file, is_url, open_input
+from corpusmill.tokenizer.counting.rows import SCHEMA, CountRows, partition_numbers
 
 BATCH_ROWS = 1 << 12
 """Rows of a batch: some 100 KB, which is what a merge holds of each run that is not on a local disk."""
@@ -97,5 +97,5 @@ def _opened(path: str) -> tuple[Any, dict[bytes, bytes]]:
         return file, metadata
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
-            f"this is not a whole run of counts ({error})", where=path, mend="delete it and run the stage again"
+            f"this is not a whole run of counts ({error})", where=path, hint="delete it and run the stage again"
         ) from error

@@ -10,7 +10,7 @@ Keys here (`keys.masked_key`) are never stored: unlike `keys.key_of` they may ch
 
 import numpy as np
 
-from tokenizer.keys import SHORT, hash_of, kernel, load64, masked_key, prefetch, same_bytes
+from corpusmill.tokenizer.keys import SHORT, hash_of, kernel, load64, masked_key, prefetch, same_bytes
 
 AHEAD = 64
 """Keys computed before the first of them is looked up."""

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataproc.errors import UserError
-from dataproc.storage import open_input
-from tokenizer.counting.balance import ONE
-from tokenizer.counting.counts import PretokenCounts, gather
-from tokenizer.counting.merging import group_numbers
-from tokenizer.counting.rows import CountRows
-from tokenizer.counting.weighing import Dropped, weigh
-from tokenizer.patterns import Pattern
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import open_input
+from corpusmill.tokenizer.counting.balance import ONE
+from corpusmill.tokenizer.counting.counts import PretokenCounts, gather
+from corpusmill.tokenizer.counting.merging import group_numbers
+from corpusmill.tokenizer.counting.rows import CountRows
+from corpusmill.tokenizer.counting.weighing import Dropped, weigh
+from corpusmill.tokenizer.patterns import Pattern
 
 METADATA = b"corpusmill.counts"
 COLUMNS = [
@@ -81,9 +81,9 @@ class TableFile:
             try:
                 metadata = pq.read_schema(file).metadata or {}
             except pa.ArrowException as error:
-                raise UserError(f"not a readable Parquet file ({error})", where=path, mend="make it again") from error
+                raise UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again") from error
         if METADATA not in metadata:
-            raise UserError("this is not a table of counts", where=path, mend="give what `tokenizer count` made")
+            raise UserError("this is not a table of counts", where=path, hint="give what `tokenizer count` made")
         told = json.loads(metadata[METADATA])
         pattern = Pattern(told["pattern"]["name"], tuple(told["pattern"]["splits"]))
         self.info = TableInfo(pattern, told["group_by"], tuple(told["groups"]), told["min_count"], told["inputs"])

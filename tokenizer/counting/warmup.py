@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.counting.counter import Counter
-from tokenizer.counting.counts import PretokenCounts, counts_of
-from tokenizer.counting.merging import CountMerge
-from tokenizer.counting.rows import CountRows, partition_numbers
+from corpusmill.tokenizer.counting.counter import Counter
+from corpusmill.tokenizer.counting.counts import PretokenCounts, counts_of
+from corpusmill.tokenizer.counting.merging import CountMerge
+from corpusmill.tokenizer.counting.rows import CountRows, partition_numbers
 
 
 def compile_counts(texts: pa.Array) -> PretokenCounts:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from tokenizer.counting.balance import BITS, ONE
-from tokenizer.counting.rows import CountRows
-from tokenizer.keys import hash_of, kernel, key_of, read_only, same_bytes
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.balance import BITS, ONE
+from corpusmill.tokenizer.counting.rows import CountRows
+from corpusmill.tokenizer.keys import hash_of, kernel, key_of, read_only, same_bytes
 
 MOST = (1 << 63) - 1
 OVERFLOW = -1
@@ -137,4 +137,4 @@ def weigh(rows: CountRows, scales: np.ndarray | None = None, min_count: int = 1)
 
 def overflow() -> UserError:
     """The error of a count that 64 bits do not hold."""
-    return UserError("a count passes 2^63 - 1", mend="count less text, or give smaller weights")
+    return UserError("a count passes 2^63 - 1", hint="count less text, or give smaller weights")

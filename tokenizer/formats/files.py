@@ -19,16 +19,16 @@ import orjson
 import pyarrow as pa
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_bytes, exists, join, read_bytes, remove
-from tokenizer.formats.special_records import check_roles, layout_from_record, layout_record
-from tokenizer.formats.splits import same_by_rank
-from tokenizer.formats.tiktoken_files import ENCODING, RANKS, tiktoken_json, tiktoken_ranks
-from tokenizer.formats.vocabulary_file import NAME as ARROW
-from tokenizer.formats.vocabulary_file import read_vocabulary_file, vocabulary_file
-from tokenizer.patterns import PATTERNS, Pattern, pattern_named, pattern_of_json, pre_tokenizer_json
-from tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens, layout_named
-from tokenizer.vocabulary import Vocabulary, byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_bytes, exists, join, read_bytes, remove
+from corpusmill.tokenizer.formats.special_records import check_roles, layout_from_record, layout_record
+from corpusmill.tokenizer.formats.splits import same_by_rank
+from corpusmill.tokenizer.formats.tiktoken_files import ENCODING, RANKS, tiktoken_json, tiktoken_ranks
+from corpusmill.tokenizer.formats.vocabulary_file import NAME as ARROW
+from corpusmill.tokenizer.formats.vocabulary_file import read_vocabulary_file, vocabulary_file
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern, pattern_named, pattern_of_json, pre_tokenizer_json
+from corpusmill.tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens, layout_named
+from corpusmill.tokenizer.vocabulary import Vocabulary, byte_characters
 
 FORMAT = 2
 TOKENIZER, CONFIG, TRAINING = "tokenizer.json", "tokenizer_config.json", "training.json"
@@ -81,8 +81,8 @@ def _spelled(vocabulary: Vocabulary, special: SpecialTokens) -> dict[int, str]:
         if token is not None
     }
     for text in set(special.ids).intersection(tokens.values()):
-        mend = "spell it otherwise"
-        raise UserError("ordinary text spells this special token", where=repr(text), mend=mend)
+        hint = "spell it otherwise"
+        raise UserError("ordinary text spells this special token", where=repr(text), hint=hint)
     within = {token.id: token.text for token in special.tokens if token.id < len(vocabulary)}
     behind = {token.id: token.text for token in special.tokens if token.id >= len(vocabulary)}
     size = len(tokens) + len(within)
@@ -238,7 +238,7 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
         if record.get("format") not in (1, FORMAT):
             raise UserError(f"unknown format {record.get('format')!r} of tokenizer folder", where=folder)
         if fingerprint != record["fingerprint"]:
-            raise UserError(f"not the file that {TRAINING} speaks of", where=where, mend="write the tokenizer again")
+            raise UserError(f"not the file that {TRAINING} speaks of", where=where, hint="write the tokenizer again")
         told = record["special_tokens"]["layout"]
         at = f"{join(folder, TRAINING)}, special_tokens.layout"
         layout = layout_named(told) if isinstance(told, str) else layout_from_record(told, at)

@@ -22,13 +22,13 @@ import orjson
 import pyarrow as pa
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.storage import exists, join, read_bytes, size
-from tokenizer.formats.files import CONFIG, TokenizerFiles
-from tokenizer.formats.roles import chosen_roles
-from tokenizer.patterns import Pattern, pattern_of_json
-from tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens
-from tokenizer.vocabulary import Vocabulary, byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import exists, join, read_bytes, size
+from corpusmill.tokenizer.formats.files import CONFIG, TokenizerFiles
+from corpusmill.tokenizer.formats.roles import chosen_roles
+from corpusmill.tokenizer.patterns import Pattern, pattern_of_json
+from corpusmill.tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens
+from corpusmill.tokenizer.vocabulary import Vocabulary, byte_characters
 
 MOST_BYTES = 256 << 20
 """Largest file that is read; those of today's models have up to 30 MB."""
@@ -68,7 +68,7 @@ def _section(content: Mapping[str, Any], name: str, kind: type, where: str) -> A
     value = content.get(name)
     if not isinstance(value, kind):
         raise UserError(
-            f"no {'list' if kind is list else 'table'} '{name}'", where=where, mend="is it a tokenizer.json?"
+            f"no {'list' if kind is list else 'table'} '{name}'", where=where, hint="is it a tokenizer.json?"
         )
     return value
 
@@ -105,9 +105,9 @@ def _added(entries: list[Any], ids: Mapping[str, int], where: str) -> dict[str, 
         if (text not in ids and given in taken) or given >= MOST_IDS:
             raise UserError(f"the id {given} of {text!r} is taken or out of range", where=here)
         if given != number:
-            mend = "save it again with that library"
+            hint = "save it again with that library"
             raise UserError(
-                f"{text!r} has the id {number} here and {given} in Hugging Face's library", where=here, mend=mend
+                f"{text!r} has the id {number} here and {given} in Hugging Face's library", where=here, hint=hint
             )
         if not flagged and not MARKER.fullmatch(text):
             what = f"the added token {text!r} is ordinary text, which the original cuts out before merging"
@@ -159,7 +159,7 @@ def _vocabulary(
     merges = _merges(_section(model, "merges", list, where), ids, f"{where}.merges")
     for number in np.intersect1d(merges, np.array(list(special), np.int32))[:1].tolist():
         what = f"ordinary text spells the special token {special[number]!r}"
-        raise UserError(what, where=f"{where}.merges", mend="it cannot be told from text")
+        raise UserError(what, where=f"{where}.merges", hint="it cannot be told from text")
     spelled: list[bytes | None] = [None] * (max(ordinary.values(), default=-1) + 1)
     for text, number in ordinary.items():
         spelled[number] = bytes(map(byte_of.__getitem__, text))
@@ -180,7 +180,7 @@ def _check_model(model: dict[str, Any], where: str) -> None:
     """Raises UserError for a model whose ids are not those of byte-level BPE merges."""
     kind = model.get("type", "BPE")
     if kind != "BPE":
-        raise UserError(f"its model is {kind!r}", where=where, mend="only byte-level BPE is read")
+        raise UserError(f"its model is {kind!r}", where=where, hint="only byte-level BPE is read")
     if model.get("byte_fallback"):
         raise UserError("it falls back to bytes (byte_fallback), as SentencePiece's models do", where=where)
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
@@ -209,8 +209,8 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     normalizer = value.get("normalizer")
     if normalizer not in NO_NORMALIZER and not drop_normalizer:
         kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
-        mend = "drop it, if your text is normalised already" if isinstance(normalizer, dict) else ""
-        raise UserError(f"its normaliser ({kind}) changes text", where=f"{file}, normalizer", mend=mend)
+        hint = "drop it, if your text is normalised already" if isinstance(normalizer, dict) else ""
+        raise UserError(f"its normaliser ({kind}) changes text", where=f"{file}, normalizer", hint=hint)
     model = _section(value, "model", dict, f"{file}, model")
     _check_model(model, f"{file}, model")
     ids = _ids(_section(model, "vocab", dict, f"{file}, model"), f"{file}, model.vocab")

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from dataproc.errors import UserError
-from tokenizer.formats.files import TokenizerFiles
-from tokenizer.formats.foreign import MOST_IDS, imported, read_bounded, special_tokens
-from tokenizer.formats.roles import chosen_roles
-from tokenizer.formats.special_records import check_spellings
-from tokenizer.formats.splits import merges_by_rank
-from tokenizer.formats.tiktoken_files import read_ranks
-from tokenizer.patterns import Pattern, check_regex, pattern_named
-from tokenizer.special import SpecialToken
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.formats.files import TokenizerFiles
+from corpusmill.tokenizer.formats.foreign import MOST_IDS, imported, read_bounded, special_tokens
+from corpusmill.tokenizer.formats.roles import chosen_roles
+from corpusmill.tokenizer.formats.special_records import check_spellings
+from corpusmill.tokenizer.formats.splits import merges_by_rank
+from corpusmill.tokenizer.formats.tiktoken_files import read_ranks
+from corpusmill.tokenizer.patterns import Pattern, check_regex, pattern_named
+from corpusmill.tokenizer.special import SpecialToken
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 LONGEST_TOKEN = 1024
 """Bytes of the longest token that is taken; each is tried at every place where it may come apart."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from dataproc.errors import UserError
-from dataproc.storage import exists, join, list_names
-from tokenizer.formats.files import TOKENIZER, TokenizerFiles
-from tokenizer.formats.foreign import import_json, read_bounded
-from tokenizer.formats.foreign_tiktoken import import_ranks
-from tokenizer.patterns import PATTERNS, Pattern
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import exists, join, list_names
+from corpusmill.tokenizer.formats.files import TOKENIZER, TokenizerFiles
+from corpusmill.tokenizer.formats.foreign import import_json, read_bounded
+from corpusmill.tokenizer.formats.foreign_tiktoken import import_ranks
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern
 
 
 def found_file(path: str) -> str:
@@ -18,7 +18,7 @@ def found_file(path: str) -> str:
     ranks = [name for name in names if name.endswith(".tiktoken")] or [n for n in names if n == "tokenizer.model"]
     if TOKENIZER in names or len(ranks) == 1:
         return join(path, TOKENIZER if TOKENIZER in names else ranks[0])
-    raise UserError("no such tokenizer", where=path, mend=f"give a tokenizer file, or a folder with {TOKENIZER}")
+    raise UserError("no such tokenizer", where=path, hint=f"give a tokenizer file, or a folder with {TOKENIZER}")
 
 
 def is_json(content: bytes) -> bool:
@@ -52,5 +52,5 @@ def import_tokenizer(
         return import_json(file, roles, drop_normalizer)
     if pattern is None:
         known = ", ".join(sorted(PATTERNS))
-        raise UserError("a file of ranks does not say how text is cut", where=file, mend=f"give its pattern: {known}")
+        raise UserError("a file of ranks does not say how text is cut", where=file, hint=f"give its pattern: {known}")
     return import_ranks(file, pattern, special, roles)

@@ -8,8 +8,8 @@ Whoever imports can say otherwise for each role.
 from collections.abc import Mapping
 from typing import Any
 
-from dataproc.errors import UserError
-from tokenizer.special import ROLES
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.special import ROLES
 
 NAMED = {"bos": "bos_token", "eos": "eos_token", "pad": "pad_token"}
 """What `tokenizer_config.json` calls a role."""
@@ -58,7 +58,7 @@ def chosen_roles(
             roles |= dict(zip(ROLES[3:], (ids[text] for text in family), strict=True))
     for role, text in chosen.items():
         if role not in ROLES:
-            raise UserError(f"unknown role '{role}'", where=where, mend=f"roles: {', '.join(ROLES)}")
+            raise UserError(f"unknown role '{role}'", where=where, hint=f"roles: {', '.join(ROLES)}")
         if text not in ids:
             raise UserError(f"the role '{role}' names {text!r}, which is no special token", where=where)
         roles[role] = ids[text]

@@ -5,10 +5,10 @@ the folder alone. Ids below the new size stay what they are, those of special to
 move up in their order.
 """
 
-from dataproc.errors import UserError
-from dataproc.storage import absolute
-from tokenizer.formats.files import TokenizerFiles, read_tokenizer, write_files
-from tokenizer.special import SpecialToken, SpecialTokens
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import absolute
+from corpusmill.tokenizer.formats.files import TokenizerFiles, read_tokenizer, write_files
+from corpusmill.tokenizer.special import SpecialToken, SpecialTokens
 
 
 def shrink_tokenizer(folder: str, vocab_size: int, output: str) -> TokenizerFiles:
@@ -22,7 +22,7 @@ def shrink_tokenizer(folder: str, vocab_size: int, output: str) -> TokenizerFile
     Raises UserError when there are not so many ids, or too few for the bytes and special tokens.
     """
     if absolute(folder) == absolute(output):
-        raise UserError("this is the tokenizer itself", where=output, mend="give another folder")
+        raise UserError("this is the tokenizer itself", where=output, hint="give another folder")
     files = read_tokenizer(folder)
     size = files.layout.model_size(vocab_size)
     vocabulary = files.vocabulary.prefix(size)

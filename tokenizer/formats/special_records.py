@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from dataproc.errors import UserError
-from tokenizer.special import ROLES, SpecialLayout
-from tokenizer.vocabulary import byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.special import ROLES, SpecialLayout
+from corpusmill.tokenizer.vocabulary import byte_characters
 
 FIELDS = ("name", "first", "last", "roles", "visible", "counted", "rows_multiple")
 MOST_TOKENS = 1 << 17

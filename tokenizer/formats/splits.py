@@ -16,9 +16,9 @@ CPU for 128,000 tokens, 100 MB of memory while it lasts.
 
 import numpy as np
 
-from tokenizer.keys import kernel, read_only
-from tokenizer.pretokens import read_text
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 
 def all_pairs(vocabulary: Vocabulary) -> np.ndarray:

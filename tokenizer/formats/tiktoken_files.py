@@ -11,11 +11,11 @@ import binascii
 import json
 from typing import Any
 
-from dataproc.errors import UserError
-from dataproc.storage import exists, join, read_bytes
-from tokenizer.patterns import COMPLETE, DEEPSEEK_V3, Pattern
-from tokenizer.special import SpecialTokens
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import exists, join, read_bytes
+from corpusmill.tokenizer.patterns import COMPLETE, DEEPSEEK_V3, Pattern
+from corpusmill.tokenizer.special import SpecialTokens
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 RANKS, ENCODING = "tokenizer.tiktoken", "tiktoken.json"
 
@@ -63,18 +63,18 @@ def tiktoken_encoding(folder: str) -> Any:
     try:
         import tiktoken
     except ImportError as error:
-        raise UserError("the library tiktoken is not installed", mend="pip install tiktoken") from error
+        raise UserError("the library tiktoken is not installed", hint="pip install tiktoken") from error
 
     if not exists(join(folder, ENCODING)):
-        mend = "not every tokenizer can be said in tiktoken's form"
-        raise UserError(f"no {ENCODING} in this folder", where=folder, mend=mend)
+        hint = "not every tokenizer can be said in tiktoken's form"
+        raise UserError(f"no {ENCODING} in this folder", where=folder, hint=hint)
     try:
         told = json.loads(read_bytes(join(folder, ENCODING)))
         expression, special = told["pat_str"], told["special_tokens"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("not a file of ours", where=join(folder, ENCODING)) from error
     if expression is None:
-        raise UserError("its pattern is more than one expression", where=folder, mend="tiktoken takes only one")
+        raise UserError("its pattern is more than one expression", where=folder, hint="tiktoken takes only one")
     ranks = read_ranks(read_bytes(join(folder, RANKS)), join(folder, RANKS))
     try:
         return tiktoken.Encoding(folder, pat_str=expression, mergeable_ranks=ranks, special_tokens=special)

@@ -8,9 +8,9 @@ read. One row: tokens, merges (flat), whole_first, specials, and the special tok
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from tokenizer.special import SpecialToken
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.special import SpecialToken
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 NAME = "vocabulary.arrow"
 ADDED = pa.list_(pa.struct({"id": pa.int32(), "text": pa.string(), "special": pa.bool_()}))
@@ -58,5 +58,5 @@ def read_vocabulary_file(content: bytes, where: str) -> tuple[Vocabulary, tuple[
         if merges.size and not 0 <= merges.min() <= merges.max() < len(tokens):
             raise ValueError("a merge of unknown tokens")
     except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"damaged ({error})", where=where, mend="remove it; tokenizer.json says the same") from error
+        raise UserError(f"damaged ({error})", where=where, hint="remove it; tokenizer.json says the same") from error
     return Vocabulary(tokens, merges, specials, whole_first), added

@@ -34,15 +34,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts
-from tokenizer.learning.checkpoints import Checkpoints, identity, load, save
-from tokenizer.learning.merges import DONE, DRY, SPELLED_AGAIN, merge_pairs, no_neighbours
-from tokenizer.learning.no_merge import cut_apart
-from tokenizer.learning.pairs import pairs_of
-from tokenizer.learning.spellings import spelled_tokens, spellings_of, with_room
-from tokenizer.learning.words import words_of
-from tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts
+from corpusmill.tokenizer.learning.checkpoints import Checkpoints, identity, load, save
+from corpusmill.tokenizer.learning.merges import DONE, DRY, SPELLED_AGAIN, merge_pairs, no_neighbours
+from corpusmill.tokenizer.learning.no_merge import cut_apart
+from corpusmill.tokenizer.learning.pairs import pairs_of
+from corpusmill.tokenizer.learning.spellings import spelled_tokens, spellings_of, with_room
+from corpusmill.tokenizer.learning.words import words_of
+from corpusmill.tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
 
 NO_LIMIT = 1 << 62
 
@@ -99,7 +99,7 @@ def train_merges(
     if vocab_size < len(spelled):
         raise UserError(
             f"a vocabulary of {vocab_size:,} has no room for {specials} special tokens and the 256 bytes",
-            mend=f"vocab_size must be {len(spelled)} at least",
+            hint=f"vocab_size must be {len(spelled)} at least",
         )
     start = Vocabulary(pa.array(spelled, pa.large_binary()), np.empty((0, 3), np.int32), specials)
     rules = _Rules(min_frequency, max_token_length, tuple(no_merge))
@@ -138,7 +138,7 @@ def extend_merges(
     if vocab_size < ids:
         raise UserError(
             f"a vocabulary of {ids:,} ids cannot be extended to {vocab_size:,}",
-            mend=f"vocab_size must be {ids:,} at least",
+            hint=f"vocab_size must be {ids:,} at least",
         )
     rules = _Rules(min_frequency, max_token_length, tuple(no_merge))
     return _learn(vocabulary, special, table, vocab_size, rules, checkpoints, progress)
@@ -200,8 +200,8 @@ def _learn(
         if status == SPELLED_AGAIN:
             exact = False
             if (new := int(batch[made - 1, 2])) in special:
-                where, mend = repr(special[new]), "spell it otherwise"
-                raise UserError("ordinary text spells this special token", where=where, mend=mend)
+                where, hint = repr(special[new]), "spell it otherwise"
+                raise UserError("ordinary text spells this special token", where=where, hint=hint)
         elif checkpoints is not None and exact and made and learned % checkpoints.every == 0:
             merges = [np.concatenate(merges)]
             save(checkpoints, of, merges[0])

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_file, exists, open_input
-from tokenizer.counting.counts import PretokenCounts
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_file, exists, open_input
+from corpusmill.tokenizer.counting.counts import PretokenCounts
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 SCHEMA = pa.schema([pa.field(name, pa.int32(), nullable=False) for name in ("left", "right", "new")])
 
@@ -53,12 +53,12 @@ def load(checkpoints: Checkpoints, of: str) -> np.ndarray:
     """The merges there, none where there is no file. Raises UserError for a file of something else."""
     if not exists(checkpoints.path):
         return np.empty((0, 3), np.int32)
-    mend = "remove it, or name another file"
+    hint = "remove it, or name another file"
     try:
         with open_input(checkpoints.path) as file:
             table = pa.ipc.open_file(file).read_all()
     except pa.ArrowInvalid as error:
-        raise UserError("not a checkpoint of training", where=checkpoints.path, mend=mend) from error
+        raise UserError("not a checkpoint of training", where=checkpoints.path, hint=hint) from error
     if not table.schema.equals(SCHEMA) or (table.schema.metadata or {}).get(b"of") != of.encode():
-        raise UserError("a checkpoint of other counts or settings", where=checkpoints.path, mend=mend)
+        raise UserError("a checkpoint of other counts or settings", where=checkpoints.path, hint=hint)
     return np.column_stack([column.to_numpy() for column in table.columns]).astype(np.int32)

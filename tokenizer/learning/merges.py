@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_part, prefetch
-from tokenizer.learning.pairs import Pairs, find_pair, longer, move_pairs, pair_key, rise, sink, taller
-from tokenizer.learning.spellings import Spellings, enter_spelling, spell
-from tokenizer.learning.words import Words
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_part, prefetch
+from corpusmill.tokenizer.learning.pairs import Pairs, find_pair, longer, move_pairs, pair_key, rise, sink, taller
+from corpusmill.tokenizer.learning.spellings import Spellings, enter_spelling, spell
+from corpusmill.tokenizer.learning.words import Words
 
 DONE, DRY, PAUSED, FULL, SPELLED_AGAIN = 0, 1, 2, 3, 4
 

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts, merge
-from tokenizer.keys import kernel
-from tokenizer.pretokens import read_text
-from tokenizer.unicode import MARKED, NUMBER, SPACE, decode_at, unicode_classes
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts, merge
+from corpusmill.tokenizer.keys import kernel
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.unicode import MARKED, NUMBER, SPACE, decode_at, unicode_classes
 
 CLASSES = {"digits": NUMBER, "punctuation": MARKED, "whitespace": SPACE}
 """Class bits by name."""
@@ -57,7 +57,7 @@ def cut_apart(table: PretokenCounts, no_merge: Sequence[str]) -> PretokenCounts:
     """
     unknown = sorted(set(no_merge) - set(CLASSES))
     if unknown:
-        raise UserError(f"no class of characters is called '{unknown[0]}'", mend=f"known: {', '.join(CLASSES)}")
+        raise UserError(f"no class of characters is called '{unknown[0]}'", hint=f"known: {', '.join(CLASSES)}")
     if not no_merge or not len(table):
         return table
     apart = np.bitwise_or.reduce([CLASSES[name] for name in no_merge])

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_part
-from tokenizer.learning.words import Words
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_part
+from corpusmill.tokenizer.learning.words import Words
 
 
 class Pairs(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.keys import Integer, hash_of, kernel, kernel_part, key_of, same_bytes
-from tokenizer.vocabulary import byte_characters
+from corpusmill.tokenizer.keys import Integer, hash_of, kernel, kernel_part, key_of, same_bytes
+from corpusmill.tokenizer.vocabulary import byte_characters
 
 
 class Spellings(NamedTuple):

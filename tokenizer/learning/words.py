@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts
-from tokenizer.keys import kernel
-from tokenizer.pretokens import read_text
-from tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts
+from corpusmill.tokenizer.keys import kernel
+from corpusmill.tokenizer.pretokens import read_text
+from corpusmill.tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 MOST_WORDS = 1 << 31
 """What an int32 can number."""
@@ -73,7 +73,7 @@ def words_of(table: PretokenCounts, vocabulary: Vocabulary, more: np.ndarray) ->
     counts = table.counts[wanted.to_numpy(zero_copy_only=False)]
     if len(counts) >= MOST_WORDS or float(np.diff(offsets) @ counts.astype(np.float64)) >= MOST_BYTES:
         what = f"{len(counts):,} unique pretokens, or their counts, are more than can be learned from"
-        raise UserError(what, mend="leave out the rarest (min_count)")
+        raise UserError(what, hint="leave out the rarest (min_count)")
     packed = np.empty((len(counts), 2), np.int64)
     packed[:, 1] = counts
     symbols = np.empty(int(offsets[-1] - offsets[0]) + len(counts), np.int32)

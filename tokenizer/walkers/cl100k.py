@@ -10,9 +10,9 @@ would read `{1,3}+` as another repetition, so files keep this string, and we fol
 
 import numpy as np
 
-from tokenizer.keys import kernel, kernel_part
-from tokenizer.unicode import NUMBER, decode_at
-from tokenizer.walkers.runs import (
+from corpusmill.tokenizer.keys import kernel, kernel_part
+from corpusmill.tokenizer.unicode import NUMBER, decode_at
+from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,
     contraction_end,
     is_letter,

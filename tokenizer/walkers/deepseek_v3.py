@@ -12,10 +12,10 @@ What stands before a pretoken has no part in where it ends. So wherever one star
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_step
-from tokenizer.unicode import HAN, LETTER, MARKED, NUMBER, SPACE, decode_at
-from tokenizer.walkers.masks import WIDTH, Masks, class_masks, leading_zeros, trailing_zeros
-from tokenizer.walkers.runs import skip_ascii_letters
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_step
+from corpusmill.tokenizer.unicode import HAN, LETTER, MARKED, NUMBER, SPACE, decode_at
+from corpusmill.tokenizer.walkers.masks import WIDTH, Masks, class_masks, leading_zeros, trailing_zeros
+from corpusmill.tokenizer.walkers.runs import skip_ascii_letters
 
 FOLD = np.uint64(0x2020202020202020)
 """Has `skip_ascii_letters` take capitals for small letters."""

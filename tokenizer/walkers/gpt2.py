@@ -8,9 +8,9 @@ space; line breaks are white space like any other.
 
 import numpy as np
 
-from tokenizer.keys import kernel, kernel_part
-from tokenizer.unicode import NUMBER, SPACE, decode_at
-from tokenizer.walkers.runs import (
+from corpusmill.tokenizer.keys import kernel, kernel_part
+from corpusmill.tokenizer.unicode import NUMBER, SPACE, decode_at
+from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,
     contraction_end,
     is_letter,

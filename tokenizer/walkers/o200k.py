@@ -11,9 +11,9 @@ Only a run of capitals alone is left to the second line. A mark is also a leadin
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel, kernel_part
-from tokenizer.unicode import LETTER, LOWER, NUMBER, UPPER, decode_at
-from tokenizer.walkers.runs import (
+from corpusmill.tokenizer.keys import Integer, kernel, kernel_part
+from corpusmill.tokenizer.unicode import LETTER, LOWER, NUMBER, UPPER, decode_at
+from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,
     contraction_end,
     is_letter,

@@ -10,9 +10,9 @@ contraction, too. No other character beyond ASCII folds into the letters of the 
 
 import numpy as np
 
-from tokenizer.keys import Integer, kernel_step, load64
-from tokenizer.unicode import COMBINING, LETTER, NUMBER, SPACE, decode_at
-from tokenizer.walkers.masks import trailing_zeros
+from corpusmill.tokenizer.keys import Integer, kernel_step, load64
+from corpusmill.tokenizer.unicode import COMBINING, LETTER, NUMBER, SPACE, decode_at
+from corpusmill.tokenizer.walkers.masks import trailing_zeros
 
 APOSTROPHE = 0x27
 LONG_S_LEAD, LONG_S_TAIL = 0xC5, 0xBF

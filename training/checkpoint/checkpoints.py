@@ -31,11 +31,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dataproc.errors import UserError
-from dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
-from training.checkpoint.plan import Snapshot, read_into, read_whole, write
-from training.checkpoint.storage import OTHER_MEND, RankFilesWriter
-from training.parallel.ranks import ALONE, Ranks
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
+from corpusmill.training.checkpoint.plan import Snapshot, read_into, read_whole, write
+from corpusmill.training.checkpoint.storage import OTHER_MEND, RankFilesWriter
+from corpusmill.training.parallel.ranks import ALONE, Ranks
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.json"
@@ -181,7 +181,7 @@ class Checkpoints:
             raise UserError(
                 "the checkpoint that 'latest' names is not there",
                 where=str(self.folder / LATEST),
-                mend="restore or remove it",
+                hint="restore or remove it",
             )
         return named
 

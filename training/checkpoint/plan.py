@@ -30,8 +30,8 @@ from torch.distributed.checkpoint.metadata import Metadata, MetadataIndex
 from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.tensor import DTensor
 
-from dataproc.errors import UserError
-from training.checkpoint.storage import RankFilesReader, RankFilesWriter
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.storage import RankFilesReader, RankFilesWriter
 
 _FLAT: dict[str, Any] = {"flatten_state_dict": False, "flatten_sharded_tensors": False}
 _MEND = "use the settings that it was made with"

@@ -38,9 +38,9 @@ from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner, ReadItem
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
-from dataproc.errors import UserError
-from dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
-from training.checkpoint.tensor_files import CODES, MAPPED_BYTES, Planned, write_tensors
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
+from corpusmill.training.checkpoint.tensor_files import CODES, MAPPED_BYTES, Planned, write_tensors
 
 INDEX_FILE = "index.json"
 OTHER_MEND = "restore it, or name an older checkpoint in the file 'latest' beside it"
@@ -130,8 +130,8 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         where = str(folder)
         if error.errno in _FULL:
-            mend = "free some or keep fewer checkpoints, then start again: the run goes on from the last whole one"
-            raise UserError("no space is left for a checkpoint", where, mend) from error
+            hint = "free some or keep fewer checkpoints, then start again: the run goes on from the last whole one"
+            raise UserError("no space is left for a checkpoint", where, hint) from error
         if error.errno == errno.ENOENT:
             raise UserError(
                 "the folder that rank 0 made for a checkpoint is not there for another rank",

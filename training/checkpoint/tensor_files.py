@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats that models are written in, by the names that people give them."""
@@ -59,10 +59,10 @@ class TensorFiles(Mapping[str, Tensor]):
                 with safe_open(str(path), framework="pt") as file:
                     shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             except FileNotFoundError as error:
-                raise UserError("no such file", where=str(path), mend="copy the whole folder") from error
+                raise UserError("no such file", where=str(path), hint="copy the whole folder") from error
             except SafetensorError as error:
                 raise UserError(
-                    f"not a whole safetensors file ({error})", where=str(path), mend="copy it again"
+                    f"not a whole safetensors file ({error})", where=str(path), hint="copy it again"
                 ) from error
             if twice := [name for name in shapes if name in self._places]:
                 raise UserError(f"the tensor '{twice[0]}' is in another file, too", where=str(path))

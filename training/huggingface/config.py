@@ -16,9 +16,9 @@ group has at least two experts.
 from collections.abc import Mapping
 from typing import Any
 
-from dataproc.errors import UserError
-from training.huggingface.rope import read_rope, rope_fields
-from training.model.config import ModelConfig
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.huggingface.rope import read_rope, rope_fields
+from corpusmill.training.model.config import ModelConfig
 
 FIELDS = {
     "vocab_size": "vocab_size",

@@ -27,13 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dataproc.errors import UserError
-from dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
-from training.checkpoint.checkpoints import MODEL_FILE, json_bytes
-from training.checkpoint.tensor_files import DTYPES, Planned, TensorFiles, write_tensors
-from training.huggingface.config import NAMED_LATER, from_huggingface, to_huggingface
-from training.huggingface.tensors import Piece, correspondence, pair_neighbours, swap_halves
-from training.model.config import ModelConfig, as_dictionary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
+from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes
+from corpusmill.training.checkpoint.tensor_files import DTYPES, Planned, TensorFiles, write_tensors
+from corpusmill.training.huggingface.config import NAMED_LATER, from_huggingface, to_huggingface
+from corpusmill.training.huggingface.tensors import Piece, correspondence, pair_neighbours, swap_halves
+from corpusmill.training.model.config import ModelConfig, as_dictionary
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
@@ -94,7 +94,7 @@ def _type_of(piece: Piece, number_format: torch.dtype) -> torch.dtype:
 
 def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
-        raise UserError(f"'{name}' is no number format for weights", mend=f"choose {' or '.join(DTYPES)}")
+        raise UserError(f"'{name}' is no number format for weights", hint=f"choose {' or '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -123,15 +123,15 @@ def _listed(names: set[str]) -> str:
 
 def _check_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
     if found != wanted:
-        mend = "weights and configuration do not match"
-        raise UserError(f"'{name}' has the shape {list(found)}; its configuration says {list(wanted)}", where, mend)
+        hint = "weights and configuration do not match"
+        raise UserError(f"'{name}' has the shape {list(found)}; its configuration says {list(wanted)}", where, hint)
 
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name when all that is in it is on the disk."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("this is there already", where=str(folder), mend="give another folder, or remove it")
+        raise UserError("this is there already", where=str(folder), hint="give another folder, or remove it")
     require_commit()
     absolute = folder.absolute()
     temporary = absolute.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{absolute.name}"
@@ -201,7 +201,7 @@ class ForeignModel:
             raise UserError(
                 f"'{piece.theirs}' is {str(tensor.dtype).removeprefix('torch.')}",
                 where=str(self.folder),
-                mend="convert the weights to BF16 first",
+                hint="convert the weights to BF16 first",
             )
         return tensor
 
@@ -249,7 +249,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise UserError("no such file", where=str(path), mend="name a folder with a config.json") from error
+        raise UserError("no such file", where=str(path), hint="name a folder with a config.json") from error
     except ValueError as error:
         raise UserError("not JSON", where=str(path)) from error
     if not isinstance(values, dict):
@@ -274,7 +274,7 @@ def _weight_files(folder: Path) -> list[Path]:
         raise UserError(
             "the weights are pickles (.bin), which can run code", str(folder), "save them as safetensors first"
         )
-    raise UserError(f"there is no {MODEL_FILE}", where=str(folder), mend="name a folder with safetensors")
+    raise UserError(f"there is no {MODEL_FILE}", where=str(folder), hint="name a folder with safetensors")
 
 
 def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", beside: Sequence[Path] = ()) -> ModelConfig:
@@ -286,7 +286,7 @@ def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", besi
     run = Path(run)
     config, values = read_run_config(run)
     if not (run / MODEL_FILE).exists():
-        raise UserError(f"there is no {MODEL_FILE}", where=str(run), mend="train to the end first")
+        raise UserError(f"there is no {MODEL_FILE}", where=str(run), hint="train to the end first")
     more = values.get("huggingface")
     if more is None and (shards := values.get("shards")):
         special = shards["special"]
@@ -302,7 +302,7 @@ def read_run_config(run: Path) -> tuple[ModelConfig, dict[str, Any]]:
     try:
         return ModelConfig(**values["model"]), values
     except (KeyError, TypeError) as error:
-        raise UserError("not the folder of a training run", where=str(run), mend="name the output of train") from error
+        raise UserError("not the folder of a training run", where=str(run), hint="name the output of train") from error
 
 
 def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -> ModelConfig:

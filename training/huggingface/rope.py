@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from math import log
 from typing import Any
 
-from dataproc.errors import UserError
-from training.model.config import ModelConfig
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.model.config import ModelConfig
 
 PLAIN = "default"
 YARN = "yarn"

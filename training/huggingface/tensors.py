@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.model.config import ModelConfig
-from training.model.transformer import Transformer
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.transformer import Transformer
 
 TOP = {"embed.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight", "head.weight": "lm_head.weight"}
 

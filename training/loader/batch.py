@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from training.model.attention import document_mask
+from corpusmill.training.model.attention import document_mask
 
 
 class Batch:

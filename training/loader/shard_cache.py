@@ -19,9 +19,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import ShardEntry
-from dataproc.storage import TEMPORARY_PREFIX, commit_file, open_input
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import ShardEntry
+from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_file, open_input
 
 _CHUNK = 4 << 20
 _LOCKS = 64
@@ -90,7 +90,7 @@ class ShardCache:
         raise UserError(
             f"its digest is {' and then '.join(found)}, and the manifest says {entry.digest}",
             where=entry.path,
-            mend="the copy is damaged: put the shard there again",
+            hint="the copy is damaged: put the shard there again",
         )
 
     def _make_room(self, bytes_needed: int) -> None:

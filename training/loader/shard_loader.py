@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import list_shards
-from dataproc.storage import join
-from training.loader.batch import Batch
-from training.loader.prefetch import Prefetcher
-from training.loader.shard_cache import ShardCache
-from training.loader.shard_set import ShardSet
-from training.order.plan import Plan
-from training.order.sequence_order import SequenceOrder
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import list_shards
+from corpusmill.dataproc.storage import join
+from corpusmill.training.loader.batch import Batch
+from corpusmill.training.loader.prefetch import Prefetcher
+from corpusmill.training.loader.shard_cache import ShardCache
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.order.plan import Plan
+from corpusmill.training.order.sequence_order import SequenceOrder
 
 _ORDER_AHEAD = 4096
 """Positions of the order that are computed at a time: one by one they would cost more than reading the sequences."""
@@ -163,7 +163,7 @@ class ShardLoader:
             raise UserError(
                 f"the state is of the order {state['plan']}, and this loader has {here}",
                 where=self.shards.folder,
-                mend="use the shards, seed and plan of before",
+                hint="use the shards, seed and plan of before",
             )
         self.sequences_consumed = state["sequences_consumed"]
 
@@ -210,7 +210,7 @@ class ShardLoader:
             raise UserError(
                 f"the plan has {max(0, planned - self._consumed):,} sequences left, and a batch is of {sequences:,}",
                 where=self.shards.folder,
-                mend="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or no length",
             )
         if self._share is None or self._share.sequences != sequences:
             self.close()
@@ -229,7 +229,7 @@ class ShardLoader:
             raise UserError(
                 f"{len(self.shards)} sequences are fewer than a batch of {sequences}",
                 where=self.shards.folder,
-                mend="pack more text, or train with a smaller batch",
+                hint="pack more text, or train with a smaller batch",
             )
 
     def _next_ahead(self, ahead: Prefetcher[Batch]) -> Batch | None:

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import (
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import (
     PACKED_BYTES,
     ShardEntry,
     ShardHeader,
@@ -31,11 +31,11 @@ from dataproc.sequences.shards import (
     token_rows,
     unpack_rows,
 )
-from dataproc.storage import is_url
-from training.loader.batch import Batch
-from training.loader.gather import OUTSIDE, gather
-from training.loader.shard_cache import ShardCache
-from training.order.layout import Layout
+from corpusmill.dataproc.storage import is_url
+from corpusmill.training.loader.batch import Batch
+from corpusmill.training.loader.gather import OUTSIDE, gather
+from corpusmill.training.loader.shard_cache import ShardCache
+from corpusmill.training.order.layout import Layout
 
 OPEN_SHARDS = 1024
 DECODED_BYTES = 256 << 20
@@ -197,10 +197,10 @@ class ShardSet:
         self.entries = shard_entries(self.folder)
         """The shards, opened or not."""
         if not self.entries:
-            raise UserError("no token shards here", where=self.folder, mend="make them with 'corpusmill pack'")
+            raise UserError("no token shards here", where=self.folder, hint="make them with 'corpusmill pack'")
         self._starts = np.cumsum([0, *(entry.rows for entry in self.entries)], dtype=np.int64)
         if not len(self):
-            raise UserError("the shards hold no sequence", where=self.folder, mend="pack more documents")
+            raise UserError("the shards hold no sequence", where=self.folder, hint="pack more documents")
         self._lock = threading.Lock()
         self._open = _OpenShards(self.entries, cache if is_url(self.folder) else None, open_shards)
         self._decoded: OrderedDict[tuple[str, int], _Part] = OrderedDict()

@@ -17,7 +17,7 @@ Legend, for a token: D stream, H heads, E experts, K chosen, I inner width of a 
 
 from dataclasses import dataclass
 
-from training.model.dimensions import ModelConfig
+from corpusmill.training.model.dimensions import ModelConfig
 
 FLOAT, INT64, INT32 = 4, 8, 4
 CPU_LOGIT_ROWS = 128

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.config import ModelConfig
-from training.model.feedforward import linear
-from training.model.recompute import remade
-from training.model.rope import rotate
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.feedforward import linear
+from corpusmill.training.model.recompute import remade
+from corpusmill.training.model.rope import rotate
 
 _CPU_QUERIES = 256
 _CPU_LONGEST = 1024

@@ -8,8 +8,8 @@ section numbers are of the technical report (arXiv 2412.19437).
 
 from dataclasses import dataclass
 
-from training.model.dimensions import ModelConfig, as_dictionary
-from training.model.presets import PRESETS, preset, scaled_init_std
+from corpusmill.training.model.dimensions import ModelConfig, as_dictionary
+from corpusmill.training.model.presets import PRESETS, preset, scaled_init_std
 
 __all__ = [
     "PRESETS",

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from training.model.matmul import product
+from corpusmill.training.model.matmul import product
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

@@ -8,7 +8,7 @@ numbers are of the technical report (arXiv 2412.19437).
 from dataclasses import asdict, dataclass, fields
 from math import log, sqrt
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 V3_INIT_STD = 0.006
 _YARN = ("rope_factor", "original_seq_len", "beta_fast", "beta_slow", "mscale")
@@ -76,7 +76,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         def require(law: bool, what: str) -> None:
             if not law:
-                raise UserError(what, where="model configuration", mend="change these dimensions")
+                raise UserError(what, where="model configuration", hint="change these dimensions")
 
         optional = {"q_lora_rank", "n_dense_layers", "mtp_depth", "n_shared_experts", "mscale"}
         for field in fields(self):

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.matmul import Linear
-from training.model.recompute import remade
+from corpusmill.training.model.matmul import Linear
+from corpusmill.training.model.recompute import remade
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:

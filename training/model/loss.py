@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model.cross_entropy import chunked_cross_entropy
-from training.model.matmul import product
-from training.model.transformer import Transformer
+from corpusmill.training.model.cross_entropy import chunked_cross_entropy
+from corpusmill.training.model.matmul import product
+from corpusmill.training.model.transformer import Transformer
 
 IGNORED = -100
 _CPU_ROWS = 128  # 4 MB of logits at 8,192 ids: the chunk stays in the cache between its three matmuls

@@ -14,9 +14,9 @@ GB together on a GPU): leave a tenth free.
 
 from dataclasses import dataclass
 
-from dataproc.errors import UserError
-from training.model.activations import Numerics, activations, workspace
-from training.model.config import ModelConfig, parameters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.model.activations import Numerics, activations, workspace
+from corpusmill.training.model.config import ModelConfig, parameters
 
 TYPE_BYTES = {"float32": 4, "bfloat16": 2}
 
@@ -49,9 +49,9 @@ class MemoryLayout:
     """Whether RMSNorm is one kernel, as on GPUs; False is torch on a CPU."""
 
     def __post_init__(self) -> None:
-        def require(law: bool, what: str, mend: str) -> None:
+        def require(law: bool, what: str, hint: str) -> None:
             if not law:
-                raise UserError(what, where="memory layout", mend=mend)
+                raise UserError(what, where="memory layout", hint=hint)
 
         for name in ("ranks", "sequence_length", "micro_batch"):
             require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "give a positive number")
@@ -99,7 +99,7 @@ def memory(config: ModelConfig, layout: MemoryLayout) -> Memory:
         UserError: sequences are too short to predict in.
     """
     if layout.sequence_length < config.mtp_depth + 2:
-        raise UserError("sequences are too short to predict in", where="memory layout", mend="give longer ones")
+        raise UserError("sequences are too short to predict in", where="memory layout", hint="give longer ones")
     counted = parameters(config)
     trained = counted.total + counted.mtp_total
     routers = (config.n_moe_layers + config.mtp_depth) * config.n_routed_experts * config.dim

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.model.config import ModelConfig
-from training.model.feedforward import FeedForward, swiglu
-from training.model.recompute import remade
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.feedforward import FeedForward, swiglu
+from corpusmill.training.model.recompute import remade
 
 
 class Gate(nn.Module):

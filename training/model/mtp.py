@@ -13,9 +13,9 @@ weights.
 import torch
 from torch import Tensor, nn
 
-from training.model.config import ModelConfig
-from training.model.feedforward import linear
-from training.model.recompute import remade
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.feedforward import linear
+from corpusmill.training.model.recompute import remade
 
 
 class MTPModule(nn.Module):

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from dataproc.errors import UserError
-from training.model.dimensions import V3_INIT_STD, ModelConfig
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.model.dimensions import V3_INIT_STD, ModelConfig
 
 V3_DIM = 7168
 
@@ -185,14 +185,14 @@ PRESETS: dict[str, ModelConfig] = {
 def preset(name: str, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
     """A preset, with some fields replaced. Raises UserError for an unknown preset or field, or an unfit value."""
     if name not in PRESETS:
-        raise UserError(f"there is no model preset '{name}'", mend=f"choose one of {', '.join(PRESETS)}")
+        raise UserError(f"there is no model preset '{name}'", hint=f"choose one of {', '.join(PRESETS)}")
     types = {field.name: field.type for field in fields(ModelConfig)}
     for key, value in (overrides or {}).items():
         if key not in types:
-            raise UserError(f"a model has no field '{key}'", mend=f"choose from {', '.join(types)}")
+            raise UserError(f"a model has no field '{key}'", hint=f"choose from {', '.join(types)}")
         whole = types[key] is int
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise UserError(
-                f"the model field '{key}' is {value!r}", mend="give a whole number" if whole else "give a number"
+                f"the model field '{key}' is {value!r}", hint="give a whole number" if whole else "give a number"
             )
     return replace(PRESETS[name], **(overrides or {}))

@@ -18,7 +18,7 @@ from math import ceil, floor, log, pi
 import torch
 from torch import Tensor
 
-from training.model.dimensions import ModelConfig
+from corpusmill.training.model.dimensions import ModelConfig
 
 
 def rope_table(length: int, dim: int, theta: float, device: torch.device | None = None) -> Tensor:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dataproc.randomness import random_key
-from training.model.attention import MLA
-from training.model.config import ModelConfig
-from training.model.feedforward import FeedForward
-from training.model.moe import MoE
-from training.model.mtp import MTPModule
-from training.model.recompute import recomputation, remade
-from training.model.rope import model_rope_table
+from corpusmill.dataproc.randomness import random_key
+from corpusmill.training.model.attention import MLA
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.feedforward import FeedForward
+from corpusmill.training.model.moe import MoE
+from corpusmill.training.model.mtp import MTPModule
+from corpusmill.training.model.recompute import recomputation, remade
+from corpusmill.training.model.rope import model_rope_table
 
 
 class Block(nn.Module):

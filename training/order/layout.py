@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dataproc.sequences.shards import ShardEntry
+from corpusmill.dataproc.sequences.shards import ShardEntry
 
 EVERYTHING = ""
 """The group of all sequences: what an ungrouped set has."""

@@ -12,7 +12,7 @@ mixture holds sequences of many groups in different epochs.
 import numba
 import numpy as np
 
-from dataproc.randomness import random_uniform
+from corpusmill.dataproc.randomness import random_uniform
 
 _ROUNDS = 8
 

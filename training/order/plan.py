@@ -16,7 +16,7 @@ from fractions import Fraction
 from math import isfinite
 from typing import Any
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 _NAMES_SHOWN = 30
 
@@ -33,8 +33,8 @@ class Phase:
     """Length in sequences, instead of `tokens`."""
 
     def __post_init__(self) -> None:
-        def refuse(what: str, mend: str) -> UserError:
-            return UserError(what, where="mixture", mend=mend)
+        def refuse(what: str, hint: str) -> UserError:
+            return UserError(what, where="mixture", hint=hint)
 
         for name, weight in self.mixture.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight) or weight < 0:
@@ -61,9 +61,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.phases:
-            raise UserError("a plan without a phase", where="phases", mend="give one, or no plan")
+            raise UserError("a plan without a phase", where="phases", hint="give one, or no plan")
         if any(phase.endless for phase in self.phases[:-1]):
-            raise UserError("a phase that is not the last has no length", where="phases", mend="give it tokens")
+            raise UserError("a phase that is not the last has no length", where="phases", hint="give it tokens")
 
     @classmethod
     def of(cls, mixture: Mapping[str, float], phases: Sequence[Mapping[str, Any]] = ()) -> "Plan | None":
@@ -79,7 +79,7 @@ class Plan:
             return None
         for phase in phases:
             if unknown := sorted(set(phase) - {"tokens", "mixture"}):
-                raise UserError(f"a phase has no '{unknown[0]}'", where="phases", mend="it has tokens and mixture")
+                raise UserError(f"a phase has no '{unknown[0]}'", where="phases", hint="it has tokens and mixture")
         told = [Phase(dict(phase.get("mixture") or mixture), phase.get("tokens")) for phase in phases]
         return cls(tuple(told or [Phase(dict(mixture))]))
 
@@ -115,7 +115,7 @@ class Plan:
             ends.append(int(exact + Fraction(1, 2)))
             if ends[-1] == (ends[-2] if number else 0):
                 what = f"phase {number + 1} is shorter than a sequence of {sequence_length} tokens"
-                raise UserError(what, where="phases", mend="give it more tokens")
+                raise UserError(what, where="phases", hint="give it more tokens")
         return ends
 
     def check(self, groups: Mapping[str, int], sequence_length: int, sequences: int) -> None:
@@ -127,7 +127,7 @@ class Plan:
             raise UserError(
                 f"the phases end after {ends[-1]:,} sequences, and the run is of {sequences:,}",
                 where="phases",
-                mend="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or no length",
             )
 
 
@@ -148,12 +148,12 @@ def group_shares(mixture: Mapping[str, float], groups: Mapping[str, int]) -> dic
     for name, weight in mixture.items():
         members = [name] if name in groups else [group for group in groups if ":" in group and _stem(group) == name]
         if not members:
-            raise UserError(f"no group is called '{name}'", where="mixture", mend=_choices(groups))
+            raise UserError(f"no group is called '{name}'", where="mixture", hint=_choices(groups))
         total = sum(groups[group] for group in members)
         for group in members:
             if group in named:
                 what = f"'{named[group]}' and '{name}' both weigh the group '{group}'"
-                raise UserError(what, where="mixture", mend="name each group once")
+                raise UserError(what, where="mixture", hint="name each group once")
             named[group] = name
             weights[group] = Fraction(repr(float(weight))) * Fraction(groups[group], total)
     whole = sum(weights.values())

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_key
-from dataproc.sequences.shards import ShardEntry
-from training.order.layout import Layout
-from training.order.permutation import permute_each
-from training.order.plan import Phase, Plan, group_shares
-from training.order.quotas import Quotas, quotas
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_key
+from corpusmill.dataproc.sequences.shards import ShardEntry
+from corpusmill.training.order.layout import Layout
+from corpusmill.training.order.permutation import permute_each
+from corpusmill.training.order.plan import Phase, Plan, group_shares
+from corpusmill.training.order.quotas import Quotas, quotas
 
 VERSION = 1
 
@@ -74,7 +74,7 @@ class SequenceOrder:
 
     def __init__(self, layout: Layout, sequence_length: int, seed: int = 0, plan: Plan | None = None) -> None:
         if not len(layout.rows):
-            raise UserError("there is no sequence to put in order", where="order", mend="pack more documents")
+            raise UserError("there is no sequence to put in order", where="order", hint="pack more documents")
         self.layout = layout if plan else layout.joined()
         self.sequence_length, self.seed, self.plan = sequence_length, seed, plan
         sizes = self.layout.sizes
@@ -134,7 +134,7 @@ class SequenceOrder:
             raise UserError(
                 f"the plan ends after {self.sequences:,} sequences, and number {last + 1:,} is asked for",
                 where="phases",
-                mend="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or no length",
             )
         numbers = np.searchsorted(self._starts, positions, side="right") - 1
         groups, streams = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)

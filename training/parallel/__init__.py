@@ -1,10 +1,10 @@
 """How several processes train one model: who they are, and who keeps which weights, gradients and moments."""
 
-from training.model.transformer import Transformer
-from training.parallel.ranks import Ranks
-from training.parallel.weights import Weights
-from training.parallel.zero1 import Zero1
-from training.settings import TrainSettings
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.parallel.ranks import Ranks
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.parallel.zero1 import Zero1
+from corpusmill.training.settings import TrainSettings
 
 
 def choose(settings: TrainSettings, model: Transformer, ranks: Ranks) -> Weights:
@@ -15,7 +15,7 @@ def choose(settings: TrainSettings, model: Transformer, ranks: Ranks) -> Weights
     """
     options = (settings.precision, settings.moments, settings.weight_decay)
     if settings.parallel == "fsdp2" and not ranks.alone:
-        from training.parallel.fsdp2 import Fsdp2
+        from corpusmill.training.parallel.fsdp2 import Fsdp2
 
         return Fsdp2(model, ranks, *options)
     return Zero1(model, ranks, *options)

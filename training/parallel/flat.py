@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from training.parallel.ranks import Ranks
-from training.precision import set_compute_weight
+from corpusmill.training.parallel.ranks import Ranks
+from corpusmill.training.precision import set_compute_weight
 
 ALIGNMENT = 64
 """Elements to a multiple of which parameters begin: 128 bytes of BF16. Grouped matmuls need 16."""

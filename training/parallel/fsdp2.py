@@ -26,12 +26,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from training.model.moe import Gate
-from training.model.transformer import Transformer
-from training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
-from training.parallel.ranks import Ranks
-from training.parallel.weights import Weights
-from training.precision import TYPES
+from corpusmill.training.model.moe import Gate
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
+from corpusmill.training.parallel.ranks import Ranks
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.precision import TYPES
 
 
 class Fsdp2(Weights):

@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 _TOLD_BY_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -104,7 +104,7 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
         raise UserError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set",
             where="environment",
-            mend="start the ranks with torchrun, or unset WORLD_SIZE to train in one process",
+            hint="start the ranks with torchrun, or unset WORLD_SIZE to train in one process",
         )
     # Its functions have the open group as a default argument: imported later, as torch's optimisers do, it would keep
     # that group alive (see `_close`).
@@ -135,7 +135,7 @@ def _number(name: str, default: int) -> int:
     """An environment variable that is a number from 0."""
     told = os.environ.get(name, str(default))
     if not told.isdecimal():
-        raise UserError(f"{name} is '{told}'", where="environment", mend="start the ranks with torchrun")
+        raise UserError(f"{name} is '{told}'", where="environment", hint="start the ranks with torchrun")
     return int(told)
 
 
@@ -144,12 +144,12 @@ def _device(wanted: str) -> torch.device:
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UserError("torch finds no CUDA device", where="device", mend="train with device 'cpu' or 'auto'")
+        raise UserError("torch finds no CUDA device", where="device", hint="train with device 'cpu' or 'auto'")
     number, known = _number("LOCAL_RANK", 0), torch.cuda.device_count()
     if number >= known:
         raise UserError(
             f"LOCAL_RANK is {number}, but there are {known} CUDA devices",
             where="environment",
-            mend="start at most one rank a device",
+            hint="start at most one rank a device",
         )
     return torch.device("cuda", number)

@@ -25,8 +25,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from training.model.transformer import Transformer
-from training.parallel.ranks import Ranks
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.parallel.ranks import Ranks
 
 
 class Weights(ABC):

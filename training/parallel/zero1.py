@@ -19,12 +19,12 @@ Alone, nothing is shared and nothing is flat: gradients are made by the first mi
 import torch
 from torch import Tensor, nn
 
-from training.model.transformer import Transformer
-from training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
-from training.parallel.flat import FlatParameters
-from training.parallel.ranks import Ranks
-from training.parallel.weights import Weights
-from training.precision import TYPES, compute_types, set_compute_weight
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.optimizer import make_optimizer, moments_by_name, set_learning_rate, set_steps
+from corpusmill.training.parallel.flat import FlatParameters
+from corpusmill.training.parallel.ranks import Ranks
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.precision import TYPES, compute_types, set_compute_weight
 
 
 class Zero1(Weights):

@@ -25,13 +25,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.loader.batch import Batch, empty_batch
-from training.loader.shard_loader import ShardLoader
-from training.loader.shard_set import ShardSet
-from training.model.attention import document_mask
-from training.model.loss import IGNORED, targets_ahead
-from training.model.transformer import Transformer
-from training.parallel.ranks import ALONE, Ranks
+from corpusmill.training.loader.batch import Batch, empty_batch
+from corpusmill.training.loader.shard_loader import ShardLoader
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.model.loss import IGNORED, targets_ahead
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.parallel.ranks import ALONE, Ranks
 
 _CHUNK_TOKENS = {"cpu": 128, "cuda": 2048}
 """Tokens whose logits are in memory at a time: on a CPU they stay in its cache, as in `training/model/loss.py`."""

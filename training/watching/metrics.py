@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from training.watching.tensorboard import EventWriter, open_writer
+from corpusmill.training.watching.tensorboard import EventWriter, open_writer
 
 METRICS_FILE = "metrics.jsonl"
 TIMING_FILE = "timing.jsonl"

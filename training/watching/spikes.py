@@ -37,14 +37,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataproc.errors import UserError
-from dataproc.storage import commit_bytes
-from training.loader.batch import Batch, empty_batch
-from training.loader.shard_set import ShardSet
-from training.model.loss import IGNORED
-from training.model.transformer import Transformer
-from training.parallel.ranks import ALONE, Ranks
-from training.watching.evaluation import batch_nats, measuring
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commit_bytes
+from corpusmill.training.loader.batch import Batch, empty_batch
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.loss import IGNORED
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.parallel.ranks import ALONE, Ranks
+from corpusmill.training.watching.evaluation import batch_nats, measuring
 
 SPIKES_FILE = "spikes.jsonl"
 STOPPED, SKIPPED, ROLLED_BACK = "stopped", "skipped", "rolled back"
@@ -128,13 +128,13 @@ class SpikeWatch:
         """
         if self.policy == "skip":
             tried = f", nor were {MOST_SKIPS} steps before it"
-            mend = "see spikes.jsonl; train with a lower learning rate, or roll back instead"
+            hint = "see spikes.jsonl; train with a lower learning rate, or roll back instead"
         elif self.policy == "rollback":
             tried = f", after going back {self._rollbacks} times to step {self._checkpoint}" if self._rollbacks else ""
-            mend = "see spikes.jsonl; train with a lower learning rate, or go on from an older checkpoint"
+            hint = "see spikes.jsonl; train with a lower learning rate, or go on from an older checkpoint"
         else:
-            tried, mend = "", "train with a lower learning rate, or let spikes be skipped or rolled back"
-        return UserError(f"step {step} was not taken{tried}: {why}", where=where, mend=mend)
+            tried, hint = "", "train with a lower learning rate, or let spikes be skipped or rolled back"
+        return UserError(f"step {step} was not taken{tried}: {why}", where=where, hint=hint)
 
     def state(self) -> dict[str, Any]:
         """All that it remembers after an accepted step, as JSON values, which hold a float exactly."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dataproc.errors import require_extra
+from corpusmill.dataproc.errors import require_extra
 
 _GROUPS = {
     "loss": "loss/training",

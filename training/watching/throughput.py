@@ -16,8 +16,8 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
-from training.model.config import flops_per_token
-from training.model.dimensions import ModelConfig
+from corpusmill.training.model.config import flops_per_token
+from corpusmill.training.model.dimensions import ModelConfig
 
 if TYPE_CHECKING:
     import torch

@@ -7,6 +7,6 @@ lists.py       list files to such sets
 matches.py     the measure: how many entries of which list a document's URL meets
 """
 
-from dataproc.lists.urls.matches import UrlMatches
+from corpusmill.dataproc.lists.urls.matches import UrlMatches
 
 __all__ = ["UrlMatches"]

@@ -24,8 +24,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.text.bits import kernel_step
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.text.bits import kernel_step
 
 _SPACE, _PERCENT, _AT, _COLON, _SLASH, _BACKSLASH, _DOT = 0x20, 0x25, 0x40, 0x3A, 0x2F, 0x5C, 0x2E
 _QUESTION, _HASH_MARK, _OPEN, _CLOSE = 0x3F, 0x23, 0x5B, 0x5D

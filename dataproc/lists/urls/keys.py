@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
-from dataproc.documents import read_only
-from dataproc.text.bits import kernel_step
-from dataproc.text.words import mix
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.text.words import mix
 
 _SEED = 0xCBF29CE484222325
 _STEP = 0x9E3779B97F4A7C15

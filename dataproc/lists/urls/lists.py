@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.documents import read_only
-from dataproc.errors import UserError
-from dataproc.lists.files import list_paths, no_entries, read_chunks
-from dataproc.lists.urls.canonical import Canonical, canonical_spans
-from dataproc.lists.urls.keys import address_keys, holds, host_keys, make_set
-from dataproc.lists.urls.suffixes import load_rules
-from dataproc.text.bits import kernel_step
+from corpusmill.dataproc.documents import read_only
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.lists.files import list_paths, no_entries, read_chunks
+from corpusmill.dataproc.lists.urls.canonical import Canonical, canonical_spans
+from corpusmill.dataproc.lists.urls.keys import address_keys, holds, host_keys, make_set
+from corpusmill.dataproc.lists.urls.suffixes import load_rules
+from corpusmill.dataproc.text.bits import kernel_step
 
 _SPACE, _NEWLINE, _HASH_MARK, _DOT, _COLON, _STAR = 0x20, 0x0A, 0x23, 0x2E, 0x3A, 0x2A
 _HYPHEN, _UNDERSCORE, _OPEN, _CLOSE = 0x2D, 0x5F, 0x5B, 0x5D

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from dataproc.lists.urls.keys import SEED, address_key, advance, holds, is_address, key_of
-from dataproc.text.bits import kernel_step
+from corpusmill.dataproc.lists.urls.keys import SEED, address_key, advance, holds, is_address, key_of
+from corpusmill.dataproc.text.bits import kernel_step
 
 _DOT = 0x2E
 DOMAIN, SUBDOMAIN, EXACT = range(3)

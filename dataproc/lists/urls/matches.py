@@ -37,8 +37,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.measures.columns import Column
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.measures.columns import Column
 
 KINDS = ("domains", "subdomains", "urls", "words", "soft-words", "substrings", "allowed")
 """Names of lists."""
@@ -80,9 +80,9 @@ class UrlMatches:
 
     def measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The numbers of each document of `batch`, by its column `url`."""
-        from dataproc.lists.phrases import DISTINCT, FOUND, count_in_buffers
-        from dataproc.lists.urls.canonical import canonical_urls
-        from dataproc.lists.urls.match_kernel import match_hosts
+        from corpusmill.dataproc.lists.phrases import DISTINCT, FOUND, count_in_buffers
+        from corpusmill.dataproc.lists.urls.canonical import canonical_urls
+        from corpusmill.dataproc.lists.urls.match_kernel import match_hosts
 
         found = canonical_urls(pc.fill_null(batch.column("url").cast(pa.large_string()), ""))
         counts = np.zeros((batch.num_rows, len(self.COLUMNS)), np.int64)
@@ -105,9 +105,9 @@ class UrlMatches:
     @cached_property
     def _names(self) -> Any:
         """The lists of domains, hosts and addresses, as sets."""
-        from dataproc.lists.urls.keys import make_set
-        from dataproc.lists.urls.lists import no_names, read_addresses, read_domains, read_hosts
-        from dataproc.lists.urls.match_kernel import NameLists
+        from corpusmill.dataproc.lists.urls.keys import make_set
+        from corpusmill.dataproc.lists.urls.lists import no_names, read_addresses, read_domains, read_hosts
+        from corpusmill.dataproc.lists.urls.match_kernel import NameLists
 
         domains, allowed = (
             read_domains(self.lists[kind]) if kind in self.lists else no_names() for kind in ("domains", "allowed")
@@ -128,8 +128,8 @@ class UrlMatches:
         return self._table(("substrings",), joined=True)
 
     def _table(self, kinds: tuple[str, ...], *, joined: bool) -> Any:
-        from dataproc.lists.files import list_paths
-        from dataproc.lists.phrase_table import table_of_files
+        from corpusmill.dataproc.lists.files import list_paths
+        from corpusmill.dataproc.lists.phrase_table import table_of_files
 
         paths = [list_paths(self.lists[kind]) if kind in self.lists else [] for kind in kinds]
         return table_of_files(paths, joined=joined)

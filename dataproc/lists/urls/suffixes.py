@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.lists.urls.canonical import Canonical, canonical_urls
-from dataproc.lists.urls.keys import SEED, advance, holds, host_keys, is_address, key_of, make_set
-from dataproc.text.bits import kernel_step
+from corpusmill.dataproc.lists.urls.canonical import Canonical, canonical_urls
+from corpusmill.dataproc.lists.urls.keys import SEED, advance, holds, host_keys, is_address, key_of, make_set
+from corpusmill.dataproc.text.bits import kernel_step
 
 _BEGIN, _END = "// ===BEGIN ICANN DOMAINS===", "// ===END ICANN DOMAINS==="
 _DOT = 0x2E

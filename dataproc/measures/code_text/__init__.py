@@ -4,6 +4,6 @@ They take a language's syntax, coarsely: where comments and strings begin and en
 that doesn't parse is measured like any other.
 """
 
-from dataproc.measures.code_text.syntax import COMMENTED_LANGUAGES
+from corpusmill.dataproc.measures.code_text.syntax import COMMENTED_LANGUAGES
 
 __all__ = ["COMMENTED_LANGUAGES"]

@@ -5,7 +5,7 @@ Both walk a document once, byte by byte, and count characters by their first byt
 
 import numba
 
-from dataproc.measures.code_text.syntax import BLOCK_MARKS, LINE_MARKS
+from corpusmill.dataproc.measures.code_text.syntax import BLOCK_MARKS, LINE_MARKS
 
 _NEWLINE, _BACKSLASH, _QUOTE = ord("\n"), ord("\\"), ord("'")
 _LESS, _GREATER, _SLASH, _AND, _SEMICOLON = ord("<"), ord(">"), ord("/"), ord("&"), ord(";")

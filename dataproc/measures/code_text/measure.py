@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import read_only, text_buffers
-from dataproc.measures.code_text.syntax import SYNTAX, Tables, make_tables
-from dataproc.measures.columns import Column
+from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.measures.code_text.syntax import SYNTAX, Tables, make_tables
+from corpusmill.dataproc.measures.columns import Column
 
 _tables = functools.cache(make_tables)
 
@@ -33,7 +33,7 @@ class CodeText:
 
     def measure(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One row a document of `batch`, of which `text` and `language` are looked at."""
-        from dataproc.measures.code_text.kernel import count_comments, count_visible
+        from corpusmill.dataproc.measures.code_text.kernel import count_comments, count_visible
 
         rows_by_language, tables = _tables()
         offsets, data = text_buffers(batch.column("text"))

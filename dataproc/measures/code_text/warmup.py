@@ -8,7 +8,7 @@ import pyarrow as pa
 
 def compile_kernels() -> None:
     """Measures one line of code."""
-    from dataproc.measures.code_text.measure import CodeText
+    from corpusmill.dataproc.measures.code_text.measure import CodeText
 
     batch = {"text": pa.array(["<p>One line.</p>"], pa.large_string()), "language": pa.array(["html"])}
     CodeText().measure(pa.record_batch(batch))

@@ -12,8 +12,8 @@ lead to the end of a record. What follows is searched for the next line that can
 import re
 from typing import Any
 
-from dataproc.readers.archives.records import ArchiveFormat, take_block, take_header
-from dataproc.readers.archives.stream import LINE_BREAKS, ArchiveStream, Begin
+from corpusmill.dataproc.readers.archives.records import ArchiveFormat, take_block, take_header
+from corpusmill.dataproc.readers.archives.stream import LINE_BREAKS, ArchiveStream, Begin
 
 HEADER_BYTES = 16 << 10
 SHORT, LONG = 5, 10

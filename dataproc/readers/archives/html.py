@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 
 def read_html(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ an extractor fails is reported, and costs its neighbours nothing; a page without
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.errors import UserError, require_extra
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 REPLACED_SHARE = 0.001

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from dataproc.readers.archives.stream import ArchiveStream, Begin, next_record_member
+from corpusmill.dataproc.readers.archives.stream import ArchiveStream, Begin, next_record_member
 
 HELD_BYTES = 64 << 10
 """What is kept of a block that is too long: its HTTP header."""

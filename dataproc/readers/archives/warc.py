@@ -21,14 +21,21 @@ from typing import Any, Literal
 import orjson
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.readers.archives.arc_records import ARC
-from dataproc.readers.archives.pages import HTML_TYPES, Page, Unreadable, check_extractor, decode_page, text_of_html
-from dataproc.readers.archives.records import RawRecord, read_records
-from dataproc.readers.archives.stream import first_bytes
-from dataproc.readers.archives.warc_records import WARC
-from dataproc.readers.batches import BatchBuilder, Report
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.readers.archives.arc_records import ARC
+from corpusmill.dataproc.readers.archives.pages import (
+    HTML_TYPES,
+    Page,
+    Unreadable,
+    check_extractor,
+    decode_page,
+    text_of_html,
+)
+from corpusmill.dataproc.readers.archives.records import RawRecord, read_records
+from corpusmill.dataproc.readers.archives.stream import first_bytes
+from corpusmill.dataproc.readers.archives.warc_records import WARC
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 PLAIN_TYPES = ("text/plain",)
 ARC_BEGIN = b"filedesc:"

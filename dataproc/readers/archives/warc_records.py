@@ -15,8 +15,8 @@ Memory: one record of at most `limit` bytes and 2 MiB of what follows it (and th
 import re
 from typing import Any
 
-from dataproc.readers.archives.records import ArchiveFormat, take_block, take_header
-from dataproc.readers.archives.stream import LINE_BREAKS, ArchiveStream, Begin
+from corpusmill.dataproc.readers.archives.records import ArchiveFormat, take_block, take_header
+from corpusmill.dataproc.readers.archives.stream import LINE_BREAKS, ArchiveStream, Begin
 
 HEADER_BYTES = 64 << 10
 

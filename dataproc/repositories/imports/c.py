@@ -10,8 +10,8 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from dataproc.repositories.imports import Text, line_start
-from dataproc.repositories.imports.paths import Endings, joined, nearest
+from corpusmill.dataproc.repositories.imports import Text, line_start
+from corpusmill.dataproc.repositories.imports.paths import Endings, joined, nearest
 
 _INCLUDE = re.compile(r"#[ \t]*(?:include|include_next|import)[ \t]*(?:\"([^\"\n]+)\"|<([^>\n]+)>)")
 _HEADER_FOLDERS = frozenset(("include", "includes", "inc", "src", "source", "sources", "lib", "libs", "public", "api"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dataproc.repositories.imports import Text
+from corpusmill.dataproc.repositories.imports import Text
 
 _IMPORTS = re.compile(r"(?:^|\n)import\b[ \t]*(?:\(([^)]{0,20000}+)\)|(?:[\w.]+[ \t]+)?(\"[^\"\n]+\"|`[^`\n]+`))")
 _QUOTED = re.compile(r"^[ \t]*(?:[\w.]+[ \t]+)?[\"`]([^\"`\n]+)[\"`]", re.MULTILINE)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dataproc.repositories.imports import Text
-from dataproc.repositories.imports.paths import nearest
+from corpusmill.dataproc.repositories.imports import Text
+from corpusmill.dataproc.repositories.imports.paths import nearest
 
 _PACKAGE = re.compile(r"(?:^|\n|;)[ \t]*package[ \t]+([\w.]+)")
 _IMPORT = re.compile(r"(?:^|\n|;)[ \t]*import[ \t]+(static[ \t]+)?([\w.]+\*?)")

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
-from dataproc.repositories.imports import Text, line_start
-from dataproc.repositories.imports.paths import joined
+from corpusmill.dataproc.repositories.imports import Text, line_start
+from corpusmill.dataproc.repositories.imports.paths import joined
 
 ENDINGS = (".ts", ".tsx", ".d.ts", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs", ".vue", ".json")
 _WRITTEN_AS = {".js": (".ts", ".tsx"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}

@@ -13,8 +13,8 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from dataproc.repositories.imports import Text, line_start
-from dataproc.repositories.imports.paths import nearest
+from corpusmill.dataproc.repositories.imports import Text, line_start
+from corpusmill.dataproc.repositories.imports.paths import nearest
 
 _ENDINGS = (".py", ".pyx", ".pyi", ".pxd")
 

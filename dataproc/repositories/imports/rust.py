@@ -13,8 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dataproc.repositories.imports import Text, line_start
-from dataproc.repositories.imports.paths import joined
+from corpusmill.dataproc.repositories.imports import Text, line_start
+from corpusmill.dataproc.repositories.imports.paths import joined
 
 _MOD = re.compile(r"mod[ \t]+(?:r#)?(\w+)[ \t]*;")
 _BEFORE_MOD = re.compile(r"(?:|.*[;{}\]])[ \t]*(?:pub(?:\([^)]*\))?[ \t]+)?")

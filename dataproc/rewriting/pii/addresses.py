@@ -15,7 +15,7 @@ Of IPv6, addresses that are shortened to fewer than three groups are left, since
 import ipaddress
 import re
 
-from dataproc.rewriting.pii.window import Span, Window
+from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 _SPECIAL = tuple(
     ipaddress.ip_network(network)

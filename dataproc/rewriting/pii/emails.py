@@ -11,7 +11,7 @@ and our own replacements use, and git@, hg@ and svn@, which are names of service
 
 import re
 
-from dataproc.rewriting.pii.window import Span, Window
+from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 _NAME_BACKWARDS = re.compile(rb"(?:[A-Za-z0-9._%+'-]|[\x80-\xbf][\xc3-\xc5]){1,65}")
 _DOMAIN = re.compile(

@@ -16,7 +16,7 @@ import math
 import re
 from collections import Counter
 
-from dataproc.rewriting.pii.window import Span, Window
+from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 _TOKENS = re.compile(
     rb"(?:(?:AKIA|ASIA)[A-Z2-7]{16}"

@@ -13,7 +13,7 @@ numbers 555-0100 to 555-0199 belong to nobody and are for examples: they stay, t
 
 import re
 
-from dataproc.rewriting.pii.window import Span, Window
+from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 COUNTRY_CODES = """
 1 7 20 27 211 212 213 216 218 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 235 236 237 238 239 240 241

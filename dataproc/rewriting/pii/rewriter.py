@@ -24,16 +24,27 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from dataproc.documents import text_buffers
-from dataproc.errors import UserError
-from dataproc.measures.columns import Column, Rewritten
-from dataproc.rewriting.pii.addresses import find_address
-from dataproc.rewriting.pii.emails import find_email
-from dataproc.rewriting.pii.keys import find_block, find_secret, find_token
-from dataproc.rewriting.pii.phones import find_phone
-from dataproc.rewriting.pii.window import ADDRESS, BEFORE, BEHIND, BLOCK, EMAIL, PHONE, SECRET, TOKEN, Span, Window
-from dataproc.rewriting.settings import check_settings
-from dataproc.rewriting.texts import number_rows, spared_rows, text_array
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.measures.columns import Column, Rewritten
+from corpusmill.dataproc.rewriting.pii.addresses import find_address
+from corpusmill.dataproc.rewriting.pii.emails import find_email
+from corpusmill.dataproc.rewriting.pii.keys import find_block, find_secret, find_token
+from corpusmill.dataproc.rewriting.pii.phones import find_phone
+from corpusmill.dataproc.rewriting.pii.window import (
+    ADDRESS,
+    BEFORE,
+    BEHIND,
+    BLOCK,
+    EMAIL,
+    PHONE,
+    SECRET,
+    TOKEN,
+    Span,
+    Window,
+)
+from corpusmill.dataproc.rewriting.settings import check_settings
+from corpusmill.dataproc.rewriting.texts import number_rows, spared_rows, text_array
 
 KINDS = ("email", "ip", "phone", "key")
 
@@ -190,7 +201,7 @@ class PersonalData:
 
 def _candidates(offsets: np.ndarray, data: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """(row, byte, kind) of each candidate, in order."""
-    from dataproc.rewriting.pii.scan import find_candidates
+    from corpusmill.dataproc.rewriting.pii.scan import find_candidates
 
     columns = np.empty((3, _ROOM), np.int64)
     document, position = np.int64(0), np.int64(0)

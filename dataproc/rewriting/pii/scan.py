@@ -19,8 +19,8 @@ Every look around a byte is bounded, so the pass is linear in the text whatever 
 
 import numpy as np
 
-from dataproc.kernels.compiling import kernel, kernel_step
-from dataproc.rewriting.pii.window import ADDRESS, BLOCK, EMAIL, PHONE, SECRET, TOKEN
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.rewriting.pii.window import ADDRESS, BLOCK, EMAIL, PHONE, SECRET, TOKEN
 
 SHORTEST_SECRET = 16
 CONTEXT_BYTES = 128

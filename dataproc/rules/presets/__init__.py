@@ -4,8 +4,8 @@ Definitions are those of the columns that the rules look at, which a rule's own 
 is said in `dataproc.measures.statistics`. A document is kept if it keeps to every rule that applies to it.
 """
 
-from dataproc.rules.preset import Preset
-from dataproc.rules.presets import c4, code, fineweb, gopher, madlad, pii, refinedweb, tools, toxicity, url
+from corpusmill.dataproc.rules.preset import Preset
+from corpusmill.dataproc.rules.presets import c4, code, fineweb, gopher, madlad, pii, refinedweb, tools, toxicity, url
 
 _FAMILIES = (gopher, c4, fineweb, refinedweb, code, madlad, tools, url, toxicity, pii)
 

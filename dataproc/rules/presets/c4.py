@@ -4,7 +4,7 @@
 document. `c4-document` asks the same of the document as it came, and rewrites nothing. `mc4` is its multilingual heir.
 """
 
-from dataproc.rules.preset import Preset, prose_rules
+from corpusmill.dataproc.rules.preset import Preset, prose_rules
 
 _C4 = "Raffel et al. 2020 (T5, C4), section 2.2; datatrove C4QualityFilter"
 

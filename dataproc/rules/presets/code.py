@@ -5,9 +5,9 @@ Some rules are for one language, which a document's `language` tells (`python`, 
 Not here: stars and characters per token, which are no properties of the text; near-duplicates, which are another stage.
 """
 
-from dataproc.measures.code_text import COMMENTED_LANGUAGES
-from dataproc.rules.preset import Limits, Preset, code_rules
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.measures.code_text import COMMENTED_LANGUAGES
+from corpusmill.dataproc.rules.preset import Limits, Preset, code_rules
+from corpusmill.dataproc.rules.rule import Rule
 
 _STACK = "Kocetkov et al. 2022 (The Stack); after Chen et al. 2021 (Codex), section 3.1"
 _STARCODER = "Li et al. 2023 (StarCoder), section 3"

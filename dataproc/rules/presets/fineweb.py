@@ -4,7 +4,7 @@ FineWeb runs them after the URL list, language, Gopher's repetition and quality,
 end; before de-duplication.
 """
 
-from dataproc.rules.preset import Preset, prose_rules
+from corpusmill.dataproc.rules.preset import Preset, prose_rules
 
 _FINEWEB = "Penedo et al. 2024 (FineWeb), section 3.6; datatrove FineWebQualityFilter"
 

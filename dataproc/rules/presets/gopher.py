@@ -8,8 +8,8 @@ Gopher did not say what counts as a word, a bullet, a repeated line or n-gram, a
 -datatrove have datatrove's meaning of all these.
 """
 
-from dataproc.rules.preset import Limits, Preset, prose_rules, stop_word_rules
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.rules.preset import Limits, Preset, prose_rules, stop_word_rules
+from corpusmill.dataproc.rules.rule import Rule
 
 _QUALITY = "Rae et al. 2021 (Gopher), appendix A.1.1 'Quality Filtering'"
 _REPETITION = "Rae et al. 2021 (Gopher), table A1"

@@ -1,6 +1,6 @@
 """MADLAD-400's rules on questionable sentences, all that take no language model, and the two that Dolma 3 uses."""
 
-from dataproc.rules.preset import Preset, prose_expression, prose_rules
+from corpusmill.dataproc.rules.preset import Preset, prose_expression, prose_rules
 
 _MADLAD = "Kudugunta et al. 2023 (MADLAD-400), section 2.3"
 _DOLMA = "allenai/datamap-rs madlad400_rule_filter, rules 2 and 5, as Dolma 3 was filtered"

@@ -4,8 +4,8 @@ What counts is said in `dataproc.rewriting.pii.rewriter` and the modules it name
 documents.
 """
 
-from dataproc.rules.preset import Preset
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.rules.preset import Preset
+from corpusmill.dataproc.rules.rule import Rule
 
 SOURCE = "Penedo et al. 2024 (FineWeb), datatrove PIIFormatter; Li et al. 2023 (StarCoder), section 4"
 

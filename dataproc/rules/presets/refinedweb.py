@@ -1,6 +1,6 @@
 """RefinedWeb's line corrections: lines of web pages' furniture go, and documents that were mostly such lines."""
 
-from dataproc.rules.preset import Preset, prose_rules
+from corpusmill.dataproc.rules.preset import Preset, prose_rules
 
 REFINEDWEB = "Penedo et al. 2023 (RefinedWeb), section 3.2 and appendix G.2"
 

@@ -4,9 +4,9 @@ Only rules that our columns can say are here, with the tools' numbers over our d
 farther from the tool's than the words' split, the rule's source says so.
 """
 
-from dataproc.rules.preset import Preset, prose_rules, stop_word_rules
-from dataproc.rules.presets.refinedweb import REFINEDWEB
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.rules.preset import Preset, prose_rules, stop_word_rules
+from corpusmill.dataproc.rules.presets.refinedweb import REFINEDWEB
+from corpusmill.dataproc.rules.rule import Rule
 
 _CURATOR = "NeMo Curator, heuristic_filter_en.yaml"
 _JUICER = "Data-Juicer, defaults of its operators"

@@ -5,7 +5,7 @@ Otherwise Bad Words. Such lists reject medical, legal and minority text along wi
 al. 2021, section 5), so look at `rejected/` before a corpus goes without.
 """
 
-from dataproc.rules.preset import Preset, prose_rules
+from corpusmill.dataproc.rules.preset import Preset, prose_rules
 
 C4 = "Raffel et al. 2020 (T5, C4), section 2.2; datatrove C4BadWordsFilter with keep_fraction 0"
 DATA_JUICER = "Chen et al. 2023 (Data-Juicer); flagged_words_filter, max_ratio"

@@ -1,7 +1,7 @@
 """Rules over what lists of URLs say, for documents of all kinds; the lists are the user's own (`url_lists`)."""
 
-from dataproc.rules.preset import Preset
-from dataproc.rules.rule import Rule
+from corpusmill.dataproc.rules.preset import Preset
+from corpusmill.dataproc.rules.rule import Rule
 
 REFINEDWEB = "Penedo et al. 2023 (RefinedWeb), section 3.1 and appendix G.1; datatrove URLFilter"
 

@@ -22,15 +22,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import find_files
-from pipelines.datasets import folder_identities, list_parts, listed
-from pipelines.engine import state
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import find_files
+from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
-TASKS = "pipelines.stages.decontaminate.work"
+TASKS = "corpusmill.pipelines.stages.decontaminate.work"
 SET_NAME = re.compile(r"[^\s,/+=]+")
 PIECES = "pieces"
 """What `decontaminate/pieces` in the ledger means is no set."""

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.contamination.decontaminate import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.contamination.decontaminate import (
     HITS_SCHEMA,
     LEDGER_SCHEMA,
     REWRITES_SCHEMA,
@@ -20,14 +20,14 @@ from dataproc.contamination.decontaminate import (
     common_ngrams,
     decontaminate,
 )
-from dataproc.contamination.index import OverlapIndex, build_index, crowded
-from dataproc.contamination.index_file import open_index, write_index
-from dataproc.contamination.items import read_evaluation_set
-from dataproc.datasets import PartWriter, open_part, read_batches, write_table
-from dataproc.dedup.shuffle import read_partition, write_partitions
-from dataproc.errors import UserError
-from pipelines.engine.outputs import below, write_quarantine
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.contamination.index import OverlapIndex, build_index, crowded
+from corpusmill.dataproc.contamination.index_file import open_index, write_index
+from corpusmill.dataproc.contamination.items import read_evaluation_set
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, write_table
+from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
 
 COUNTS = pa.schema([pa.field("ngram", pa.int64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
 ITEMS = pa.schema(

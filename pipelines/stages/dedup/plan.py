@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc.errors import UserError
-from pipelines.datasets import PartReference, folder_identities, list_parts, listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
 
 if TYPE_CHECKING:
-    from pipelines.stages.index.plan import IndexView
+    from corpusmill.pipelines.stages.index.plan import IndexView
 
 PARTITION_BYTES = 64 << 20
 KEY_BYTES = 24
@@ -42,7 +42,7 @@ CORE_BYTES = 60
 PART_SHIFT = 32
 """An address is a part's number above so many bits of a row's (`dataproc.documents.address`)."""
 NOT_FOR_TASKS = {"datasets", "protect", "against", "recall", "cluster_bytes"}
-TASKS = "pipelines.stages.dedup.work"
+TASKS = "corpusmill.pipelines.stages.dedup.work"
 
 
 class DedupSettings(StageSettings):
@@ -97,7 +97,7 @@ class DedupStage(Stage):
     def index(self) -> "IndexView | None":
         """The index as it was when it was first looked at, whoever adds to it meanwhile."""
         if self.settings.against is not None and self._index is None:
-            from pipelines.stages.index.plan import IndexView
+            from corpusmill.pipelines.stages.index.plan import IndexView
 
             self._index = IndexView(self.settings.against, self.resolve(self.settings.against))
         return self._index
@@ -112,7 +112,7 @@ class DedupStage(Stage):
 
     def _banding(self) -> tuple[int, int]:
         """(bands, rows); zeros without MinHash."""
-        from dataproc.dedup.bands import choose_bands
+        from corpusmill.dataproc.dedup.bands import choose_bands
 
         if "minhash" not in self.settings.method:
             return 0, 0
@@ -121,13 +121,13 @@ class DedupStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         """Raises UserError for a preference by a column that is not there, or an index of other settings."""
-        from dataproc.datasets import open_part
-        from dataproc.dedup.survivors import parse_preferences
+        from corpusmill.dataproc.datasets import open_part
+        from corpusmill.dataproc.dedup.survivors import parse_preferences
 
         if index := self.index():
             index.arguments(self.settings.model_dump(mode="json") | {"seed": self.seed})
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
-            raise UserError("nothing is left to verify without MinHash", where="verify", mend="leave it out")
+            raise UserError("nothing is left to verify without MinHash", where="verify", hint="leave it out")
         parts, _ = self._parts()
         if parts:
             with open_part(parts[0].path) as file:
@@ -162,14 +162,14 @@ class DedupStage(Stage):
         shared |= {"seed": self.seed, "bands": bands, "rows": rows}
         shared["partitions"] = partitions_of(documents * (bands + 1) * KEY_BYTES)
         if bands:
-            from dataproc.dedup.bands import Banding, curve_in_words
+            from corpusmill.dataproc.dedup.bands import Banding, curve_in_words
 
             curve = curve_in_words(Banding(bands, rows), self.settings.permutations, self.settings.threshold)
             run.session.progress.say(f"dedup: {curve}")
         work = BlockWork(run, parts, own)
         signed = work.by_block("sign", "signing:sign_block", shared)
         if index := self.index():
-            from pipelines.stages.index.plan import partition_tasks
+            from corpusmill.pipelines.stages.index.plan import partition_tasks
 
             shared |= index.arguments(self.settings.model_dump(mode="json") | {"seed": self.seed})
             run.map("against", partition_tasks("match_partition", documents, shared))
@@ -217,7 +217,7 @@ class DedupStage(Stage):
         if pairs * CORE_BYTES <= self.settings.cluster_bytes:
             task = Task(id=phase, function=f"{TASKS}.clustering:cluster_pairs", arguments=arguments)
             return int(work.run.map(phase, [task])[0]["clustered"])
-        from pipelines.stages.dedup.stars import run_stars
+        from corpusmill.pipelines.stages.dedup.stars import run_stars
 
         names = [f"partition-{number:04d}.arrow" for number in range(len(found))]
         paths = [work.run.path(WORK, folder, name) for name in names]

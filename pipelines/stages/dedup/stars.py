@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dataproc import storage
-from pipelines.engine.stage import StageRun
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine.stage import StageRun
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
 
 if TYPE_CHECKING:
-    from dataproc.dedup.stars import Bounds
+    from corpusmill.dataproc.dedup.stars import Bounds
 
 DEFAULT_MEMORY_BYTES = 512 << 20
 EDGES_A_TASK = 16 << 20
@@ -77,7 +77,7 @@ def run_stars(
         partitions, bounds: in place of those that follow from edges and memory.
         name: of the phases and folders; another one for each run of the stars within a stage.
     """
-    from dataproc.dedup.stars import Bounds
+    from corpusmill.dataproc.dedup.stars import Bounds
 
     bounds = bounds or Bounds.for_memory(memory_bytes)
     return _Stars(run, bounds, partitions or bounds.partitions(edges), name).run(edge_paths, edges)
@@ -121,7 +121,7 @@ class _Stars:
         tasks = [
             Task(
                 id=f"edges-{number:05d}",
-                function="pipelines.stages.dedup.work.stars:contract",
+                function="corpusmill.pipelines.stages.dedup.work.stars:contract",
                 arguments={**self._shared, **names, "bounds": bounds, "paths": group},
                 bytes=ROW_BYTES * edges // count,
             )
@@ -139,7 +139,7 @@ class _Stars:
         return [
             Task(
                 id=f"partitions-{number:05d}",
-                function=f"pipelines.stages.dedup.work.stars:{function}",
+                function=f"corpusmill.pipelines.stages.dedup.work.stars:{function}",
                 arguments=self._shared | arguments | {"first": first, "stop": min(first + step, self._partitions)},
                 bytes=ROW_BYTES * rows // len(starts),
             )
@@ -162,7 +162,7 @@ class _Stars:
         arguments = {"source": left.source, "splitters": splitters, "labels": "labels-last", "results": "results-last"}
         task = Task(
             id="solve-00000",
-            function="pipelines.stages.dedup.work.stars:solve",
+            function="corpusmill.pipelines.stages.dedup.work.stars:solve",
             arguments=self._shared | arguments | {"first": 0, "stop": self._partitions},
             bytes=ROW_BYTES * left.rows,
         )
@@ -195,7 +195,7 @@ class _Stars:
         tasks = [
             Task(
                 id=f"range-{number:05d}",
-                function="pipelines.stages.dedup.work.stars:write_range",
+                function="corpusmill.pipelines.stages.dedup.work.stars:write_range",
                 arguments={
                     "name": self._name,
                     "partitions": ranges,

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import ShardEntry, shard_entries
-from dataproc.storage import exists, join
-from pipelines.datasets import folder_identities, listed
-from pipelines.engine import state
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import ShardEntry, shard_entries
+from corpusmill.dataproc.storage import exists, join
+from corpusmill.pipelines.datasets import folder_identities, listed
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
 SIDES = ("", "validation")
 MAKERS = ("pack", "import")
@@ -50,7 +50,7 @@ class ExportStage(Stage):
         manifest = state.require_manifest(shards)
         if manifest["stage"] not in MAKERS:
             what = f"no token shards here: '{manifest['stage']}' made this folder"
-            raise UserError(what, where=shards, mend="make them with 'corpusmill pack'")
+            raise UserError(what, where=shards, hint="make them with 'corpusmill pack'")
 
     def inputs(self) -> dict[str, Any]:
         return folder_identities([self.settings.shards], self.resolve)
@@ -73,7 +73,7 @@ class ExportStage(Stage):
             [
                 Task(
                     id=_stem(entry) if not side else f"{side}-{_stem(entry)}",
-                    function="pipelines.stages.export.work:export_shard",
+                    function="corpusmill.pipelines.stages.export.work:export_shard",
                     arguments=settings | {"path": entry.path, "stem": _stem(entry), "folder": side},
                     bytes=entry.bytes,
                 )
@@ -84,7 +84,7 @@ class ExportStage(Stage):
             results += run.map("join", _join_tasks(settings, shards, results))
         entries = listed(results, "entries")
         finish = settings | {"entries": entries, "folders": list(SIDES), "path": shards[0][1].path if shards else ""}
-        task = Task(id="finish", function="pipelines.stages.export.work:write_beside", arguments=finish)
+        task = Task(id="finish", function="corpusmill.pipelines.stages.export.work:write_beside", arguments=finish)
         files = run.map("finish", [task])[0]["files"] if shards else []
         first = [entry for entry in entries if "rows" in entry and "/" not in entry["path"]]
         names = ["items", "tokens", "padding", "validation_items", "validation_tokens", "incomplete_documents"]
@@ -119,7 +119,7 @@ def _join_tasks(
             tasks.append(
                 Task(
                     id=stem if not side else f"{side}-{stem}",
-                    function="pipelines.stages.export.work:export_joined",
+                    function="corpusmill.pipelines.stages.export.work:export_joined",
                     arguments=arguments | {"stem": stem, "folder": side},
                     bytes=4 * tokens,
                 )

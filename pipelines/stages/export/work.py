@@ -5,13 +5,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.dedup.shuffle import read_partition, write_partitions
-from dataproc.exchange.formats import format_named
-from dataproc.exchange.items import Items, sequence_items, shard_batches
-from dataproc.exchange.joining import joined_documents, piece_partitions, shard_documents
-from dataproc.sequences.shards import ShardHeader, open_reader
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
+from corpusmill.dataproc.exchange.formats import format_named
+from corpusmill.dataproc.exchange.items import Items, sequence_items, shard_batches
+from corpusmill.dataproc.exchange.joining import joined_documents, piece_partitions, shard_documents
+from corpusmill.dataproc.sequences.shards import ShardHeader, open_reader
+from corpusmill.pipelines.engine.worker import TaskContext
 
 
 def export_shard(task: TaskContext) -> dict[str, Any]:

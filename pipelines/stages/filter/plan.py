@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import find_files
-from pipelines.datasets import folder_identities, list_parts, listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import find_files
+from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
 EMBEDDED = "embedded"
 """The language model that lies in a library's own wheel."""
@@ -28,7 +28,7 @@ GIVEN_FOR = {
     "url": ("url_lists", "add the preset: rules: [url]"),
     "words": ("word_list", "add the preset: rules: [toxicity]"),
 }
-"""(setting, mend) of what only some rules look at."""
+"""(setting, hint) of what only some rules look at."""
 
 
 class CustomRule(StageSettings):
@@ -122,7 +122,7 @@ class FilterStage(Stage):
         return [path for path in (model, settings.word_list, *settings.url_lists.values()) if path]
 
     def check(self) -> None:
-        from dataproc.measures.providers import build_measure
+        from corpusmill.dataproc.measures.providers import build_measure
 
         plan = self._plan()
         for each in [*plan["measures"], *plan["rewriters"]]:  # which checks their settings, and loads nothing
@@ -136,7 +136,7 @@ class FilterStage(Stage):
 
     def _plan(self) -> dict[str, Any]:
         """Rules, measures and rewriters in force, as plain data. Raises UserError for a name that there is not."""
-        from dataproc.rules import resolve_filter, rule_to_dict
+        from corpusmill.dataproc.rules import resolve_filter, rule_to_dict
 
         settings = self.settings
         configured: dict[str, dict[str, Any]] = dict(settings.rewriter_settings)
@@ -156,8 +156,8 @@ class FilterStage(Stage):
             columns=settings.document_columns,
         )
         for name in sorted(configured.keys() - {*plan.measures, *plan.rewriters, "language"}):
-            where, mend = GIVEN_FOR.get(name, (f"rewriter_settings, {name}", f"add it: rewrite: [{name}]"))
-            raise UserError("this is given, and no rule looks at what it says", where, mend)
+            where, hint = GIVEN_FOR.get(name, (f"rewriter_settings, {name}", f"add it: rewrite: [{name}]"))
+            raise UserError("this is given, and no rule looks at what it says", where, hint)
         return {
             "rules": [rule_to_dict(rule) for rule in plan.rules],
             "measures": [{"name": name, "settings": configured.get(name, {})} for name in plan.measures],
@@ -174,7 +174,7 @@ class FilterStage(Stage):
         return [
             Task(
                 id=part.task_id,
-                function="pipelines.stages.filter.work.filtering:filter_part",
+                function="corpusmill.pipelines.stages.filter.work.filtering:filter_part",
                 arguments={"path": part.path} | plan,
                 bytes=part.arrow_bytes,
             )

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc import storage
-from pipelines.datasets import check_roles_needed, listed, tokenizer_identity
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.stages.pack.gathering import gather_tasks
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.datasets import check_roles_needed, listed, tokenizer_identity
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 
 HELD_BACK = "validation"
 ENDS = {"eos": "ends documents", "pad": "fills sequences up"}
@@ -80,7 +80,7 @@ class ImportStage(Stage):
             [
                 Task(
                     id="vocabulary",
-                    function="pipelines.stages.pack.work.shard_writing:write_vocabulary",
+                    function="corpusmill.pipelines.stages.pack.work.shard_writing:write_vocabulary",
                     arguments=settings,
                 )
             ],
@@ -126,7 +126,7 @@ class ImportStage(Stage):
                 tasks.append(
                     Task(
                         id=f"import-{len(tasks):05d}",
-                        function="pipelines.stages.import_tokens.work:import_documents",
+                        function="corpusmill.pipelines.stages.import_tokens.work:import_documents",
                         arguments=arguments,
                         bytes=sum(piece[3] for piece in held),
                     )
@@ -136,8 +136,8 @@ class ImportStage(Stage):
     def _pieces(self) -> Iterator[tuple[bool, list[list[Any]]]]:
         """(False, pieces of the paths), then (True, those of `validation/` below them); each piece as a task takes it:
         [path, first item, last item, bytes, source, file]."""
-        from dataproc.exchange.formats import format_named
-        from dataproc.exchange.pieces import ReadOptions
+        from corpusmill.dataproc.exchange.formats import format_named
+        from corpusmill.dataproc.exchange.pieces import ReadOptions
 
         module = format_named(self.settings.format)
         options = ReadOptions(eos=-1, column=self.settings.column or "", dtype=self.settings.dtype or "")

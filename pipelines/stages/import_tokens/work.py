@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.exchange.documents import Documents, cut_documents, document_ids
-from dataproc.exchange.formats import format_named
-from dataproc.exchange.pieces import Piece, ReadOptions
-from dataproc.sequences.packing import pack, report
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.pack.work.encoding import load_encoder
-from pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
+from corpusmill.dataproc.exchange.documents import Documents, cut_documents, document_ids
+from corpusmill.dataproc.exchange.formats import format_named
+from corpusmill.dataproc.exchange.pieces import Piece, ReadOptions
+from corpusmill.dataproc.sequences.packing import pack, report
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.pack.work.encoding import load_encoder
+from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
 
 
 def import_documents(task: TaskContext) -> dict[str, Any]:

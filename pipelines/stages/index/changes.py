@@ -12,15 +12,15 @@ from typing import Any
 
 import xxhash
 
-from dataproc import storage
-from dataproc.dedup import index_files
-from dataproc.dedup.index_files import Generation, SegmentEntry
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities
-from pipelines.engine import state
-from pipelines.engine.lock import FolderLock
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.stages.index.plan import SegmentSettings, SegmentStage
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup import index_files
+from corpusmill.dataproc.dedup.index_files import Generation, SegmentEntry
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lock import FolderLock
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.stages.index.plan import SegmentSettings, SegmentStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def add_dataset(
         StageFailed: a task could not be done.
     """
     if not index:
-        raise UserError("an index needs a name", mend="use a new folder for the index")
+        raise UserError("an index needs a name", hint="use a new folder for the index")
     _check_place(index)
     dataset = storage.absolute(dataset)
     generation = index_files.read_generation(index)
@@ -78,7 +78,7 @@ def _check_place(index: str) -> None:
     """Raises UserError for a folder with other things in it."""
     names = storage.list_names(index)
     if names and not {index_files.GENERATIONS, index_files.SEGMENTS} & set(names):
-        raise UserError("this folder holds other things", where=index, mend="use a new folder for the index")
+        raise UserError("this folder holds other things", where=index, hint="use a new folder for the index")
 
 
 def _segment_stage(
@@ -159,7 +159,7 @@ def retract_ids(index: str, ids: Sequence[str], dataset: str | None = None) -> t
     import numpy as np
     import pyarrow as pa
 
-    from dataproc.dedup.index_segment import Segment
+    from corpusmill.dataproc.dedup.index_segment import Segment
 
     generation = index_files.require_generation(index)
     path = None if dataset is None else storage.absolute(dataset)

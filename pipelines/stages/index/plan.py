@@ -18,15 +18,15 @@ from typing import Any, Literal
 import xxhash
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.dedup import index_files
-from dataproc.dedup.index_files import Generation
-from pipelines.datasets import PartReference, folder_identities, list_parts, listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.stages.dedup.plan import KEY_BYTES, BlockWork, block_numbers, partitions_of
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup import index_files
+from corpusmill.dataproc.dedup.index_files import Generation
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.dedup.plan import KEY_BYTES, BlockWork, block_numbers, partitions_of
 
-TASKS = "pipelines.stages.index.work"
+TASKS = "corpusmill.pipelines.stages.index.work"
 
 
 class SegmentSettings(StageSettings):
@@ -128,7 +128,7 @@ class IndexView:
 
         Raises UserError for an index that the run's documents cannot be compared with.
         """
-        from dataproc.dedup.index import index_settings
+        from corpusmill.dataproc.dedup.index import index_settings
 
         chosen = {name: settings[name] for name in SegmentSettings.model_fields if name != "dataset"}
         wanted = index_settings(**chosen, seed=settings["seed"])
@@ -156,7 +156,7 @@ class SegmentStage(Stage):
 
     def index_settings(self) -> dict[str, Any]:
         """What the index is made by, as it is written down."""
-        from dataproc.dedup.index import index_settings
+        from corpusmill.dataproc.dedup.index import index_settings
 
         return index_settings(**self.settings.model_dump(exclude={"dataset"}), seed=self.seed)
 
@@ -173,7 +173,7 @@ class SegmentStage(Stage):
         ]
 
     def run(self, run: StageRun) -> Summary:
-        from dataproc.dedup.index_segment import write_segment
+        from corpusmill.dataproc.dedup.index_segment import write_segment
 
         parts = list_parts([self.settings.dataset], self.resolve)
         documents = sum(part.rows for part in parts)
@@ -221,7 +221,7 @@ class QueryStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         """Raises UserError for a threshold below the index's."""
-        from dataproc.dedup.index import Index, require_matchable
+        from corpusmill.dataproc.dedup.index import Index, require_matchable
 
         index = Index(self.resolve(self.settings.index), self.generation().number)
         if self.settings.threshold is not None:

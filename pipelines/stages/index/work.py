@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import PartWriter, read_batches
-from dataproc.dedup import index_segment
-from dataproc.dedup.index import EXACT, MINHASH, Index, match_digests, match_keys
-from dataproc.dedup.index_matches import Matches, best_matches
-from dataproc.dedup.shuffle import read_partition, slices_by_number, write_partitions
-from dataproc.documents import address
-from pipelines.engine.outputs import file_entry, write_quarantine
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc, signature_rows
-from pipelines.stages.dedup.work.pairing import partition_table
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import PartWriter, read_batches
+from corpusmill.dataproc.dedup import index_segment
+from corpusmill.dataproc.dedup.index import EXACT, MINHASH, Index, match_digests, match_keys
+from corpusmill.dataproc.dedup.index_matches import Matches, best_matches
+from corpusmill.dataproc.dedup.shuffle import read_partition, slices_by_number, write_partitions
+from corpusmill.dataproc.documents import address
+from corpusmill.pipelines.engine.outputs import file_entry, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc, signature_rows
+from corpusmill.pipelines.stages.dedup.work.pairing import partition_table
 
 COPY_BYTES = 4 << 20
 NEVER_FULL = 1 << 62

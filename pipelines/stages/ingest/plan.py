@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.splitting import is_indivisible, split_file
-from pipelines.datasets import listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.stages.ingest.raw_files import RawFile, find_raw_files
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
+from corpusmill.pipelines.datasets import listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
 Format = Literal[
     "jsonl", "json", "csv", "parquet", "arrow", "text", "html", "warc", "repository", "huggingface", "python-metadata"
@@ -121,19 +121,19 @@ class IngestStage(Stage):
             )
             for file in files:
                 if storage.absolute(file.path) in taken:
-                    raise UserError("this file is in two inputs", where=file.path, mend="give it once, or use exclude")
+                    raise UserError("this file is in two inputs", where=file.path, hint="give it once, or use exclude")
                 taken.add(storage.absolute(file.path))
                 other = by_name.setdefault((given.source or settings.source, file.name), file.path)
                 if other != file.path:
                     what = f"its records would have the ids of those of {other}"
-                    mend = "give both as one input, by a folder or a quoted glob, or each a source of its own"
-                    raise UserError(what, where=file.path, mend=mend)
+                    hint = "give both as one input, by a folder or a quoted glob, or each a source of its own"
+                    raise UserError(what, where=file.path, hint=hint)
             sources.append((given, files))
         return sources
 
     def check(self) -> None:
         if self.settings.mojibake:
-            from dataproc.readers.normalisation import Normalisation
+            from corpusmill.dataproc.readers.normalisation import Normalisation
 
             Normalisation(mojibake=True).check()
 
@@ -143,7 +143,7 @@ class IngestStage(Stage):
             given = storage.absolute(self.resolve(each if isinstance(each, str) else each.path))
             if output.startswith(given.rstrip("/") + "/"):
                 what = f"the output lies in the input {given}, and would be read as text itself"
-                raise UserError(what, where=folder, mend="use an output outside of it")
+                raise UserError(what, where=folder, hint="use an output outside of it")
 
     def inputs(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -180,7 +180,7 @@ class IngestStage(Stage):
     def _check_text_field(self, given: Input, files: Sequence[RawFile]) -> None:
         """Raises UserError where an input of JSON lines has no text at the field that is named."""
         if first := next((file for file in files if file.format == "jsonl"), None):
-            from dataproc.readers.jsonl import check_text_field
+            from corpusmill.dataproc.readers.jsonl import check_text_field
 
             check_text_field(first.path, Fields(**self._fields(given)))
 
@@ -218,7 +218,7 @@ class IngestStage(Stage):
             }
         return Task(
             id=f"part-{number:05d}",
-            function="pipelines.stages.ingest.work:ingest_pieces",
+            function="corpusmill.pipelines.stages.ingest.work:ingest_pieces",
             arguments=arguments,
             bytes=sum(piece.bytes for piece in pieces),
         )

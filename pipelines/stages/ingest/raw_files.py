@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from dataproc import storage
-from dataproc.errors import UserError
-from dataproc.readers.huggingface import find_dataset_files, is_saved
-from dataproc.readers.pieces import WILDCARD, find_files, recognise
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
+from corpusmill.dataproc.readers.pieces import WILDCARD, find_files, recognise
 
 FRONT_MATTER = "---"
 
@@ -56,7 +56,7 @@ def find_raw_files(
         UserError: nothing matches, or a setting goes with another format.
     """
     if format == "repository":
-        from dataproc.repositories.finding import find_repositories
+        from corpusmill.dataproc.repositories.finding import find_repositories
 
         return [RawFile(path=each, name=name, format=format) for each, name in find_repositories(path, depth, exclude)]
     if format == "huggingface" or (format is None and _may_be_saved(path) and is_saved(path)):

@@ -6,24 +6,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter, write_table
-from dataproc.documents import SCHEMA
-from dataproc.readers.archives.html import read_html
-from dataproc.readers.archives.warc import read_warc
-from dataproc.readers.arrow_ipc import read_arrow
-from dataproc.readers.batches import Report
-from dataproc.readers.csv_files import read_csv
-from dataproc.readers.json_objects import read_json
-from dataproc.readers.jsonl import read_jsonl
-from dataproc.readers.normalisation import Normalisation
-from dataproc.readers.parquet import read_parquet
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.python_metadata import read_metadata
-from dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
-from dataproc.readers.text import read_files
-from dataproc.repositories.reading import RepositorySettings
-from pipelines.engine.outputs import write_quarantine
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.datasets import PartWriter, write_table
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.readers.archives.html import read_html
+from corpusmill.dataproc.readers.archives.warc import read_warc
+from corpusmill.dataproc.readers.arrow_ipc import read_arrow
+from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.csv_files import read_csv
+from corpusmill.dataproc.readers.json_objects import read_json
+from corpusmill.dataproc.readers.jsonl import read_jsonl
+from corpusmill.dataproc.readers.normalisation import Normalisation
+from corpusmill.dataproc.readers.parquet import read_parquet
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.python_metadata import read_metadata
+from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
+from corpusmill.dataproc.readers.text import read_files
+from corpusmill.dataproc.repositories.reading import RepositorySettings
+from corpusmill.pipelines.engine.outputs import write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
 
 PieceReader = Callable[[Piece, Fields, Report], Iterator[pa.RecordBatch]]
 GroupReader = Callable[[Iterable[Piece], Fields, Report], Iterator[pa.RecordBatch]]

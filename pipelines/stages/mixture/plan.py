@@ -27,14 +27,14 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc.errors import UserError
-from dataproc.mixture.planning import Group, Planned, plan_mixture
-from dataproc.mixture.settings import LEVELS, Mixture, check_names
-from pipelines.datasets import folder_identities, list_parts, listed, tokenizer_identity
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.mixture.planning import Group, Planned, plan_mixture
+from corpusmill.dataproc.mixture.settings import LEVELS, Mixture, check_names
+from corpusmill.pipelines.datasets import folder_identities, list_parts, listed, tokenizer_identity
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
-TASKS = "pipelines.stages.mixture.work"
+TASKS = "corpusmill.pipelines.stages.mixture.work"
 BYTES_PER_TOKEN = 4.0
 
 
@@ -102,8 +102,8 @@ class MixtureStage(Stage):
                 raise UserError(f"{ratio} bytes a token of '{language}'", "bytes_per_token", "give a number above 0")
 
     def check_inputs(self, folder: str) -> None:
-        from dataproc.datasets import read_batches
-        from dataproc.mixture.draws import group_rows
+        from corpusmill.dataproc.datasets import read_batches
+        from corpusmill.dataproc.mixture.draws import group_rows
 
         keys = set()
         for part in list_parts(self.settings.datasets, self.resolve):

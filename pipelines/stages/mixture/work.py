@@ -10,14 +10,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import PartWriter, open_part, read_batches
-from dataproc.dedup.shuffle import read_partition, write_partitions
-from dataproc.mixture.draws import copies_of, draw_threshold, group_rows
-from dataproc.mixture.settings import UNKNOWN, Key
-from dataproc.randomness import random_keys
-from pipelines.engine.outputs import below
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
+from corpusmill.dataproc.mixture.draws import copies_of, draw_threshold, group_rows
+from corpusmill.dataproc.mixture.settings import UNKNOWN, Key
+from corpusmill.dataproc.randomness import random_keys
+from corpusmill.pipelines.engine.outputs import below
+from corpusmill.pipelines.engine.worker import TaskContext
 
 PURPOSE = "mixture"
 SIZES = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("reached", pa.int64(), nullable=False)])
@@ -56,7 +56,7 @@ def _bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 @cache
 def _tokenizer(folder: str) -> Any:
-    from tokenizer.encoder import Tokenizer
+    from corpusmill.tokenizer.encoder import Tokenizer
 
     return Tokenizer.load(folder)
 

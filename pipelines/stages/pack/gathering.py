@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.engine.task import Task
+from corpusmill.pipelines.engine.task import Task
 
 
 def gather_tasks(settings: Mapping[str, Any], tails: Sequence[dict[str, Any]], number: int) -> list[Task]:
@@ -25,7 +25,7 @@ def gather_tasks(settings: Mapping[str, Any], tails: Sequence[dict[str, Any]], n
             tasks.append(
                 Task(
                     id=f"shard-{name:05d}",
-                    function="pipelines.stages.pack.work.shard_writing:gather_shard",
+                    function="corpusmill.pipelines.stages.pack.work.shard_writing:gather_shard",
                     arguments={**settings, **chosen},
                     bytes=sum(piece["last"] - piece["first"] for piece in pieces) * 4 * settings["sequence_length"],
                 )

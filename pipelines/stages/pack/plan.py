@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
 
-from pipelines.datasets import (
+from corpusmill.pipelines.datasets import (
     PartReference,
     check_roles_needed,
     folder_identities,
@@ -19,9 +19,9 @@ from pipelines.datasets import (
     listed,
     tokenizer_identity,
 )
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.stages.pack.gathering import gather_tasks
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 
 
 class PackSettings(StageSettings):
@@ -136,7 +136,7 @@ class PackStage(Stage):
             [
                 Task(
                     id="vocabulary",
-                    function="pipelines.stages.pack.work.shard_writing:write_vocabulary",
+                    function="corpusmill.pipelines.stages.pack.work.shard_writing:write_vocabulary",
                     arguments=settings,
                 )
             ],
@@ -147,7 +147,7 @@ class PackStage(Stage):
             [
                 Task(
                     id=f"window-{number:05d}",
-                    function="pipelines.stages.pack.work.packing:pack_documents",
+                    function="corpusmill.pipelines.stages.pack.work.packing:pack_documents",
                     arguments=settings | {"paths": [part.path for part in window], "number": number},
                     bytes=sum(part.arrow_bytes for part in window),
                 )

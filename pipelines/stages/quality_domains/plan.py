@@ -16,15 +16,15 @@ from typing import Any
 
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities, listed
-from pipelines.engine import state
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities, listed
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
 
-TASKS = "pipelines.stages.quality_domains.work"
+TASKS = "corpusmill.pipelines.stages.quality_domains.work"
 ROWS_A_PARTITION = 1 << 22
 MAX_PARTITIONS = 1024
 PROPOSALS = "proposals.csv"
@@ -94,7 +94,7 @@ class QualityDomainsStage(Stage):
             raise UserError(
                 "the rounds were not over the same corpus",
                 where=self.resolve(self.settings.collected),
-                mend="start another loop for another corpus",
+                hint="start another loop for another corpus",
             )
         return list(zip(now, before, strict=True))
 
@@ -110,8 +110,8 @@ class QualityDomainsStage(Stage):
         ]
 
     def run(self, run: StageRun) -> Summary:
-        from dataproc.datasets import open_part
-        from dataproc.quality.domains import read_review, write_review
+        from corpusmill.dataproc.datasets import open_part
+        from corpusmill.dataproc.quality.domains import read_review, write_review
 
         settings, pairs = self.settings, self._pairs()
         partitions = _partitions(pairs)
@@ -200,7 +200,7 @@ class QualitySeedsStage(Stage):
         return [PhasePlan(name="pick", tasks=len(pairs), bytes=sum(pair["bytes"] for pair in pairs))]
 
     def run(self, run: StageRun) -> Summary:
-        from dataproc.quality.domains import read_review
+        from corpusmill.dataproc.quality.domains import read_review
 
         def accepted(review: str) -> list[list[str]]:
             found = read_review(storage.read_bytes(self.resolve(review)), self.resolve(review))
@@ -209,7 +209,7 @@ class QualitySeedsStage(Stage):
         new = accepted(self.settings.review)
         if not new:
             raise UserError(
-                "nothing is accepted here", where=self.resolve(self.settings.review), mend="write true before a domain"
+                "nothing is accepted here", where=self.resolve(self.settings.review), hint="write true before a domain"
             )
         old = [each for review in self.settings.reviews for each in accepted(review)]
         tasks = [

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import PartWriter, open_part, read_batches, write_table
-from dataproc.lists.urls.suffixes import registered_domains
-from dataproc.quality.domains import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, write_table
+from corpusmill.dataproc.lists.urls.suffixes import registered_domains
+from corpusmill.dataproc.quality.domains import (
     COUNTS_SCHEMA,
     EXAMPLES_SCHEMA,
     Accepted,
@@ -21,7 +21,7 @@ from dataproc.quality.domains import (
     propose,
     tally,
 )
-from pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.engine.worker import TaskContext
 
 PROPOSED_SCHEMA = COUNTS_SCHEMA.append(pa.field("examples", pa.list_(pa.string())))
 

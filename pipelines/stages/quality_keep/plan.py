@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities, list_parts, listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
 
 WAYS = ("threshold", "top_share", "top_count", "pareto")
 
@@ -57,13 +57,13 @@ class QualityKeepStage(Stage):
         given = [name for name in WAYS if getattr(self.settings, name) is not None]
         if len(given) != 1:
             said = f"{' and '.join(given)} are given" if given else "nothing says what to keep"
-            mend = "give one of --threshold, --top-share, --top-count and --pareto"
-            raise UserError(said, where="quality keep", mend=mend)
+            hint = "give one of --threshold, --top-share, --top-count and --pareto"
+            raise UserError(said, where="quality keep", hint=hint)
         if self.settings.thresholds and (given != ["threshold"] or not self.settings.by):
             raise UserError(
                 "thresholds of groups need groups, and a threshold for all others",
                 where="--thresholds",
-                mend="give --by and --threshold",
+                hint="give --by and --threshold",
             )
 
     def check_inputs(self, folder: str) -> None:
@@ -94,7 +94,7 @@ class QualityKeepStage(Stage):
         }
         facts: dict[str, Any] = {}
         if self._is_ranked:
-            from dataproc.quality.ranking import score_of_key
+            from corpusmill.dataproc.quality.ranking import score_of_key
 
             source = {"column": settings.column, "by": settings.by, "seed": self.seed}
             found = find_cutoffs(run, "rank", [(part, source) for part in parts], self._wanted)
@@ -106,7 +106,7 @@ class QualityKeepStage(Stage):
         tasks = [
             Task(
                 id=part.task_id,
-                function="pipelines.stages.quality_keep.work.keeping:keep_part",
+                function="corpusmill.pipelines.stages.quality_keep.work.keeping:keep_part",
                 arguments=shared | {"path": part.path},
                 bytes=part.arrow_bytes,
             )

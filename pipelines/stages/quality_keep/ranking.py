@@ -11,14 +11,14 @@ counts a group and 65,536 ranks a group.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dataproc import storage
-from pipelines.datasets import PartReference
-from pipelines.engine.stage import StageRun
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.datasets import PartReference
+from corpusmill.pipelines.engine.stage import StageRun
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
 
 if TYPE_CHECKING:
-    from dataproc.quality.ranking import Search
+    from corpusmill.dataproc.quality.ranking import Search
 
 
 def find_cutoffs(
@@ -35,7 +35,7 @@ def find_cutoffs(
         parts: with what their documents are ranked by (`pipelines.stages.quality_keep.work.ranking.Source`).
         wanted: how many documents to take of a group, by its name and how many it has.
     """
-    from dataproc.quality.ranking import Search
+    from corpusmill.dataproc.quality.ranking import Search
 
     searches: dict[str, Search] = {}
     number = 0
@@ -50,7 +50,7 @@ def find_cutoffs(
         tasks = [
             Task(
                 id=part.task_id,
-                function="pipelines.stages.quality_keep.work.ranking:rank_part",
+                function="corpusmill.pipelines.stages.quality_keep.work.ranking:rank_part",
                 arguments={"path": part.path, "source": dict(source), **arguments},
                 bytes=part.arrow_bytes,
             )
@@ -77,7 +77,7 @@ def remove_rank_files(run: StageRun, name: str) -> None:
 
 
 def _sums(folder: str, tasks: Sequence[Task]) -> dict[str, dict[int, int]]:
-    from dataproc.datasets import read_batches
+    from corpusmill.dataproc.datasets import read_batches
 
     sums: dict[str, dict[int, int]] = {}
     for task in tasks:
@@ -92,7 +92,7 @@ def _sums(folder: str, tasks: Sequence[Task]) -> dict[str, dict[int, int]]:
 def _ranks(folder: str, tasks: Sequence[Task]) -> dict[str, tuple[Any, Any]]:
     import numpy as np
 
-    from dataproc.datasets import read_batches
+    from corpusmill.dataproc.datasets import read_batches
 
     found: dict[str, list[tuple[Any, Any]]] = {}
     for task in tasks:

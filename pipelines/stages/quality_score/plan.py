@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities, list_parts, listed
-from pipelines.engine import state
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
 
 class QualityScoreSettings(StageSettings):
@@ -61,7 +61,7 @@ class QualityScoreStage(Stage):
         ]
         if given and not _is_file(self.resolve(self.settings.model)):
             flag = f"--{given[0].replace('_', '-')}"
-            raise UserError("this model says itself how it reads a text", where=flag, mend=f"leave {flag} out")
+            raise UserError("this model says itself how it reads a text", where=flag, hint=f"leave {flag} out")
 
     def phases(self) -> list[PhasePlan]:
         parts = list_parts(self.settings.datasets, self.resolve)
@@ -83,7 +83,7 @@ class QualityScoreStage(Stage):
         tasks = [
             Task(
                 id=part.task_id,
-                function="pipelines.stages.quality_score.work:score_part",
+                function="corpusmill.pipelines.stages.quality_score.work:score_part",
                 arguments=arguments | {"path": part.path},
                 bytes=part.arrow_bytes,
             )

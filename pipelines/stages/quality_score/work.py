@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter, open_part, read_batches
-from dataproc.errors import UserError
-from dataproc.quality.lines import LineSettings
-from dataproc.quality.saved import SavedModel, open_saved
-from pipelines.engine.outputs import write_quarantine
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.lines import LineSettings
+from corpusmill.dataproc.quality.saved import SavedModel, open_saved
+from corpusmill.pipelines.engine.outputs import write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
 
 RAW = "_raw"
 """What a column of raw scores is called by, after the name of the calibrated one."""

@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dataproc.errors import UserError
-from pipelines.datasets import PartReference, folder_identities, list_parts
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
-from pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
 
-TASKS = "pipelines.stages.quality_train.work"
+TASKS = "corpusmill.pipelines.stages.quality_train.work"
 BUCKET_BYTES = 64 << 20
 CLASSES = ("positive", "negative")
 
@@ -93,7 +93,7 @@ class QualityTrainStage(Stage):
 
     def hyperparameters(self) -> dict[str, Any]:
         """The preset's, with what is given in their place."""
-        from dataproc.quality.trainer import PRESETS
+        from corpusmill.dataproc.quality.trainer import PRESETS
 
         chosen = PRESETS[self.settings.preset].to_dict()
         given = {name: getattr(self.settings, name, None) for name in chosen}
@@ -119,7 +119,7 @@ class QualityTrainStage(Stage):
     def run(self, run: StageRun) -> Summary:
         settings, parts = self.settings, self._parts()
         if not any(part.rows for part, _ in parts):
-            raise UserError("these datasets hold no documents", mend="give others")
+            raise UserError("these datasets hold no documents", hint="give others")
         shared: dict[str, Any] = {
             "seed": self.seed,
             "held_back": settings.held_back,
@@ -199,7 +199,7 @@ def _part_tasks(function: str, parts: list[tuple[PartReference, str]], shared: d
 
 
 def _progress(run: StageRun) -> str:
-    from dataproc import storage
+    from corpusmill.dataproc import storage
 
     path = run.path(WORK, "progress")
     return storage.read_bytes(path).decode() if storage.exists(path) else ""

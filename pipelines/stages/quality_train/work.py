@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.datasets import open_part, read_batches, write_table
-from dataproc.errors import UserError
-from dataproc.quality.evaluation import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part, read_batches, write_table
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.evaluation import (
     GROUPS,
     SCORED_SCHEMA,
     evaluate,
     is_for_calibration,
     is_held_back,
 )
-from dataproc.quality.lines import LineSettings, as_strings, to_lines
-from dataproc.quality.model_file import write_model
-from dataproc.quality.ranking import reaches
-from dataproc.quality.saved import MODEL, NEGATIVE, POSITIVE, RECORD, RECORD_VERSION, local_copy
-from dataproc.quality.scorer import open_scorer
-from dataproc.quality.trainer import Hyperparameters, train
-from dataproc.quality.words import WordNumbers
-from dataproc.randomness import random_keys
-from pipelines.engine.outputs import file_entry
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.quality_keep.work.ranking import rank
+from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
+from corpusmill.dataproc.quality.model_file import write_model
+from corpusmill.dataproc.quality.ranking import reaches
+from corpusmill.dataproc.quality.saved import MODEL, NEGATIVE, POSITIVE, RECORD, RECORD_VERSION, local_copy
+from corpusmill.dataproc.quality.scorer import open_scorer
+from corpusmill.dataproc.quality.trainer import Hyperparameters, train
+from corpusmill.dataproc.quality.words import WordNumbers
+from corpusmill.dataproc.randomness import random_keys
+from corpusmill.pipelines.engine.outputs import file_entry
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_keep.work.ranking import rank
 
 LINES_SCHEMA = pa.schema(
     [("draw", pa.uint64()), ("id", pa.string()), ("label", pa.int8()), ("line", pa.large_binary())]
@@ -93,7 +93,7 @@ def train_model(task: TaskContext) -> dict[str, Any]:
                 ends.append(stops + tokens)
                 tokens += len(numbers)
         if not tokens:
-            raise UserError("no documents are left to train on", mend="give more documents, or hold back fewer")
+            raise UserError("no documents are left to train on", hint="give more documents, or hold back fewer")
         model = train(
             np.memmap(path, np.int32, "r"),
             np.concatenate(ends),

@@ -27,12 +27,12 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc.errors import UserError
-from pipelines.datasets import PartReference, folder_identities, list_parts, listed
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
 
-TASKS = "pipelines.stages.spans.work"
+TASKS = "corpusmill.pipelines.stages.spans.work"
 BLOCK_BYTES = 512 << 20
 LEAST_BLOCKS = 64
 MAX_PARTITIONS = 4096

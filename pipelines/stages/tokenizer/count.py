@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
-from pipelines.stages.tokenizer.counting import Counting, plan_counting
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 
 class CountSettings(StageSettings):
@@ -43,11 +43,11 @@ class CountStage(Stage):
         return folder_identities([*self.settings.datasets, *self.settings.extend], self.resolve)
 
     def check(self) -> None:
-        from tokenizer.patterns import pattern_named
+        from corpusmill.tokenizer.patterns import pattern_named
 
         pattern_named(self.settings.pattern)
         if not self.settings.datasets and not self.settings.extend:
-            raise UserError("there is nothing to count", where="datasets", mend="give a dataset of documents")
+            raise UserError("there is nothing to count", where="datasets", hint="give a dataset of documents")
 
     def check_inputs(self, folder: str) -> None:
         self._counting().check()

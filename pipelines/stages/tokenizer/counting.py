@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.datasets import PartReference, folder_identities, list_parts, listed
-from pipelines.engine import state
-from pipelines.engine.stage import PhasePlan, StageRun
-from pipelines.engine.task import Task
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun
+from corpusmill.pipelines.engine.task import Task
 
 if TYPE_CHECKING:
-    from tokenizer.patterns import Pattern
+    from corpusmill.tokenizer.patterns import Pattern
 
 FEW_TASKS, MANY_TASKS = 16, 256
 SMALL_TASK_BYTES, LARGE_TASK_BYTES = 128 << 20, 4 << 30
@@ -33,7 +33,7 @@ MOST_PARTITIONS = 1024
 MOST_RUNS = 128
 """Runs that one merge takes."""
 
-TASKS = "pipelines.stages.tokenizer.work.counting"
+TASKS = "corpusmill.pipelines.stages.tokenizer.work.counting"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ def open_counts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[C
                 number = int(entry["path"].removeprefix("counts/partition-")[:4])
                 files.setdefault(number, []).append(storage.join(path, entry["path"]))
         if not files or "table" not in manifest["facts"]:
-            mend = "give what `corpusmill tokenizer count` made, or a tokenizer that was trained from text"
-            raise UserError("there are no counts in this folder", where=path, mend=mend)
+            hint = "give what `corpusmill tokenizer count` made, or a tokenizer that was trained from text"
+            raise UserError("there are no counts in this folder", where=path, hint=hint)
         opened.append(CountsFolder(folder=path, told=manifest["facts"]["table"], files=files))
     return opened
 
@@ -132,16 +132,16 @@ class Counting:
             told = table.told
             if told["splits"] != list(self.pattern["splits"]):
                 what = f"this was counted by the pattern {told['pattern']}, not {self.pattern['name']}"
-                raise UserError(what, where=table.folder, mend=f"use --pattern {told['pattern']}, or count again")
+                raise UserError(what, where=table.folder, hint=f"use --pattern {told['pattern']}, or count again")
             if told["group_by"] != self.group_by and (merging or self.group_by != "none"):
                 what = f"this was counted by {told['group_by']}, not by {self.group_by}"
-                raise UserError(what, where=table.folder, mend=f"use --group-by {told['group_by']}, or count again")
+                raise UserError(what, where=table.folder, hint=f"use --group-by {told['group_by']}, or count again")
             if merging and told["min_count"] > 1:
                 what = f"pretokens of fewer than {told['min_count']} were left out here, so sums would be wrong"
-                raise UserError(what, where=table.folder, mend="count again without --min-count")
+                raise UserError(what, where=table.folder, hint="count again without --min-count")
             if seen & set(told["datasets"]):
                 what = "this was counted from a dataset that is counted already"
-                raise UserError(what, where=table.folder, mend="give each dataset once")
+                raise UserError(what, where=table.folder, hint="give each dataset once")
             seen |= set(told["datasets"])
 
     def as_counted(self) -> "Counted":
@@ -166,7 +166,7 @@ class Counting:
         )
         if len(names) > self.most_groups:
             what = f"there are {len(names)} groups of documents, and at most {self.most_groups} are allowed"
-            raise UserError(what, where=run.folder, mend="group by something that has fewer values, or allow more")
+            raise UserError(what, where=run.folder, hint="group by something that has fewer values, or allow more")
         paths = [path for result in counted for path in result["runs"]]
         sources = [[{"run": path, "partition": number} for path in paths] for number in range(partitions)]
         level = 0
@@ -311,7 +311,7 @@ def plan_counting(
     memory: int,
 ) -> Counting:
     """From settings as written. Raises UserError for folders that are not what they are taken for."""
-    from tokenizer.patterns import pattern_named
+    from corpusmill.tokenizer.patterns import pattern_named
 
     chosen = pattern_named(pattern)
     return Counting(

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ByteSize, Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities, tokenizer_identity
-from pipelines.engine.progress import clock
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
-from pipelines.engine.state import WORK
-from pipelines.engine.task import Task
-from pipelines.stages.tokenizer.counting import Counting, plan_counting
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities, tokenizer_identity
+from corpusmill.pipelines.engine.progress import clock
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.state import WORK
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 if TYPE_CHECKING:
-    from tokenizer.formats.files import TokenizerFiles
+    from corpusmill.tokenizer.formats.files import TokenizerFiles
 
 PROGRESS = "learning.json"
 
@@ -88,7 +88,7 @@ class TokenizerStage(Stage):
     settings: TokenizerSettings
 
     def inputs(self) -> dict[str, Any]:
-        from tokenizer.special import LAYOUTS
+        from corpusmill.tokenizer.special import LAYOUTS
 
         found = folder_identities([*self.settings.datasets, *self.settings.counts], self.resolve)
         special = self.settings.special
@@ -98,14 +98,14 @@ class TokenizerStage(Stage):
 
     def _layout(self) -> dict[str, Any]:
         """The layout of special tokens as plain values."""
-        from pipelines.special_layouts import read_layout
-        from tokenizer.formats.special_records import layout_record
+        from corpusmill.pipelines.special_layouts import read_layout
+        from corpusmill.tokenizer.formats.special_records import layout_record
 
         return layout_record(read_layout(self.settings.special))
 
     def check(self) -> None:
-        from pipelines.special_layouts import read_layout
-        from tokenizer.patterns import pattern_named
+        from corpusmill.pipelines.special_layouts import read_layout
+        from corpusmill.tokenizer.patterns import pattern_named
 
         settings = self.settings
         pattern_named(settings.pattern)
@@ -113,24 +113,24 @@ class TokenizerStage(Stage):
             read_layout(settings.special).model_size(settings.vocab_size)
         elif given := settings.model_fields_set & {"pattern", "special"}:
             what = f"'{min(given)}' is the old tokenizer's when one is continued"
-            raise UserError(what, where="continue_from", mend=f"leave '{min(given)}' out")
+            raise UserError(what, where="continue_from", hint=f"leave '{min(given)}' out")
         if not settings.datasets and not settings.counts:
-            raise UserError("there is nothing to learn from", where="datasets", mend="give a dataset, or --counts")
+            raise UserError("there is nothing to learn from", where="datasets", hint="give a dataset, or --counts")
         if settings.group_by == "none" and (settings.weights or settings.temperature != 1):
-            mend = "give --group-by language, source or kind"
-            raise UserError("weights and temperature are for groups of documents", where="group_by", mend=mend)
+            hint = "give --group-by language, source or kind"
+            raise UserError("weights and temperature are for groups of documents", where="group_by", hint=hint)
 
     def check_inputs(self, folder: str) -> None:
         old, asked = self._continued(), self.settings.vocab_size
         if old is not None and asked <= old.special.vocab_size:
             what = f"this tokenizer has {old.special.vocab_size:,} ids already, and {asked:,} are asked for"
-            raise UserError(what, where=self.settings.continue_from or "", mend="ask for a larger vocab_size")
+            raise UserError(what, where=self.settings.continue_from or "", hint="ask for a larger vocab_size")
         counting = self._counting()
         counting.check(merging=not self._in_place(counting))
 
     def _continued(self) -> "TokenizerFiles | None":
         """The tokenizer that is extended, if one is."""
-        from tokenizer.formats.files import read_tokenizer
+        from corpusmill.tokenizer.formats.files import read_tokenizer
 
         folder = self.settings.continue_from
         return None if folder is None else read_tokenizer(self.resolve(folder))
@@ -168,7 +168,7 @@ class TokenizerStage(Stage):
             [
                 Task(
                     id="tokenizer",
-                    function="pipelines.stages.tokenizer.work.learning:learn_merges",
+                    function="corpusmill.pipelines.stages.tokenizer.work.learning:learn_merges",
                     arguments={
                         "settings": settings.model_dump(mode="json"),
                         "special": self._layout(),
@@ -195,7 +195,7 @@ class TokenizerStage(Stage):
 
     def _balance(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """What each group's counts are scaled by, in units of 2^-20, and what that came from."""
-        from tokenizer.counting.balance import group_scales
+        from corpusmill.tokenizer.counting.balance import group_scales
 
         settings = self.settings
         sizes = {name: group[settings.balance_by] for name, group in told["groups"].items()}

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from math import log
 
-from dataproc import storage
-from tokenizer.learning.bpe import Progress
+from corpusmill.dataproc import storage
+from corpusmill.tokenizer.learning.bpe import Progress
 
 EVERY_SECONDS = 1.0
 

@@ -8,14 +8,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.datasets import folder_identities
-from pipelines.engine import state
-from pipelines.engine.executor import available_cores
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary
-from pipelines.engine.task import Task
-from pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.datasets import folder_identities
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.executor import available_cores
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
 
 MAKERS = ("pack", "import")
 """The stages that make shards."""
@@ -45,7 +45,7 @@ class TrainStage(Stage):
     def check(self) -> None:
         self._trainer_settings("shards", "output")
         if self.settings.steps is not None and self.settings.tokens is not None:
-            raise UserError("steps and tokens both say how long the run is", where="tokens", mend="give one of them")
+            raise UserError("steps and tokens both say how long the run is", where="tokens", hint="give one of them")
 
     def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> dict[str, Any]:
         """What the trainer is told, checked by the trainer's own settings. Raises UserError.
@@ -54,8 +54,8 @@ class TrainStage(Stage):
         """
         from dataclasses import asdict
 
-        from training.model.config import preset
-        from training.settings import settings_for
+        from corpusmill.training.model.config import preset
+        from corpusmill.training.settings import settings_for
 
         chosen = {key: value for key, value in self.settings.model_dump().items() if value is not None}
         chosen = {key: value for key, value in chosen.items() if key not in NOT_THE_TRAINERS}
@@ -75,25 +75,25 @@ class TrainStage(Stage):
     @property
     def ranks(self) -> int:
         """How many processes train. Raises UserError where settings and torchrun contradict each other."""
-        from pipelines.engine.ranks import launched_ranks
+        from corpusmill.pipelines.engine.ranks import launched_ranks
 
         launched, wanted = launched_ranks(), self.settings.ranks
         if launched > 1 and wanted not in (1, launched):
             what = f"{wanted} ranks are asked for, and torchrun started {launched}"
-            raise UserError(what, where="ranks", mend="leave the setting out under torchrun")
+            raise UserError(what, where="ranks", hint="leave the setting out under torchrun")
         return max(launched, wanted)
 
     @property
     def ranks_here(self) -> int:
         """How many of them share this machine's cores."""
-        from pipelines.engine.ranks import launched_ranks
+        from corpusmill.pipelines.engine.ranks import launched_ranks
 
         told = os.environ.get("LOCAL_WORLD_SIZE", "")
         return max(1, int(told)) if launched_ranks() > 1 and told.isdecimal() else self.ranks
 
     def sequences(self, sequence_length: int) -> int:
         """Sequences that the run will read."""
-        from training.schedule import planned_sequences
+        from corpusmill.training.schedule import planned_sequences
 
         told = self._trainer_settings("shards", "output", sequence_length)
         return planned_sequences(*_batches_of(told), told["steps"], sequence_length)
@@ -104,7 +104,7 @@ class TrainStage(Stage):
 
     def size(self, sequence_length: int) -> tuple[int, float]:
         """(parameters, GFLOPs a token in training) of the model."""
-        from training.model.config import flops_per_token, parameters, preset
+        from corpusmill.training.model.config import flops_per_token, parameters, preset
 
         config = preset(self.settings.preset, self._trainer_settings("shards", "output")["model"])
         flops = flops_per_token(config, sequence_length, mtp=config.mtp_depth > 0)
@@ -112,9 +112,9 @@ class TrainStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         """Also that the mixture names groups that the shards have, and the phases are as long as the run."""
-        from dataproc.sequences.shards import shard_entries
-        from training.order.layout import Layout
-        from training.order.plan import Plan
+        from corpusmill.dataproc.sequences.shards import shard_entries
+        from corpusmill.training.order.layout import Layout
+        from corpusmill.training.order.plan import Plan
 
         length = self._sequence_length()
         told = self._trainer_settings("shards", "output", length)
@@ -128,7 +128,7 @@ class TrainStage(Stage):
         manifest = state.require_manifest(shards)
         if manifest["stage"] not in MAKERS:
             what = f"no token shards here: '{manifest['stage']}' made this folder"
-            raise UserError(what, where=shards, mend="make them with 'corpusmill pack'")
+            raise UserError(what, where=shards, hint="make them with 'corpusmill pack'")
         return int(manifest["settings"]["sequence_length"])
 
     def phases(self) -> list[PhasePlan]:
@@ -138,7 +138,7 @@ class TrainStage(Stage):
         told = self._trainer_settings(self.resolve(self.settings.shards), run.folder, self._sequence_length())
         task = Task(
             id="train",
-            function="pipelines.stages.train.work.training:train_model",
+            function="corpusmill.pipelines.stages.train.work.training:train_model",
             arguments=told,
             bytes=self.phases()[0].bytes,
             ranks=self.ranks,
@@ -170,7 +170,7 @@ def _batches_of(told: dict[str, Any]) -> tuple[int, int | None, int]:
 
 def _steps_for(tokens: int, told: dict[str, Any], sequence_length: int) -> int:
     """The fewest steps that read so many tokens, padding included."""
-    from training.schedule import planned_sequences
+    from corpusmill.training.schedule import planned_sequences
 
     least = told["batch_sequences"] if told["first_batch_sequences"] is None else told["first_batch_sequences"]
     fewest, most = 1, -(-tokens // (least * sequence_length))
@@ -185,7 +185,7 @@ def _steps_for(tokens: int, told: dict[str, Any], sequence_length: int) -> int:
 
 def _watcher(run: StageRun, steps: int) -> Callable[[], str]:
     """Gives how far the trainer is, from the last whole lines of its metrics and its timing."""
-    from training.watching.metrics import METRICS_FILE, TIMING_FILE, last_line, live_line
+    from corpusmill.training.watching.metrics import METRICS_FILE, TIMING_FILE, last_line, live_line
 
     def watch() -> str:
         metrics = last_line(run.path(METRICS_FILE))

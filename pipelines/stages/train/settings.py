@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipelines.engine.stage import StageSettings
+from corpusmill.pipelines.engine.stage import StageSettings
 
 Precision = Literal["float32", "bfloat16"]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.contamination.cutting import cut_out
-from dataproc.text.unicode_tables import ALONE, MARK, load_tables
-from dataproc.text.words import WORD
+from corpusmill.dataproc.contamination.cutting import cut_out
+from corpusmill.dataproc.text.unicode_tables import ALONE, MARK, load_tables
+from corpusmill.dataproc.text.words import WORD
 
 CHARACTERS = "ab  \n,.é語ह\u0301\U0001f600"
 BLANK = " \t\n\r\v\f"

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.contamination.decontaminate import (
+from corpusmill.dataproc.contamination.decontaminate import (
     Decontaminated,
     Decontamination,
     allowed_ngrams,
     common_ngrams,
     decontaminate,
 )
-from dataproc.contamination.index import OverlapIndex, build_index
-from dataproc.contamination.items import EvaluationSet
+from corpusmill.dataproc.contamination.index import OverlapIndex, build_index
+from corpusmill.dataproc.contamination.items import EvaluationSet
 
 TABLES = ("kept", "rejected", "ledger", "hits", "rewrites")
 

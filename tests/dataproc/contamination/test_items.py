@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from dataproc.contamination.items import read_evaluation_set
-from dataproc.errors import UserError
+from corpusmill.dataproc.contamination.items import read_evaluation_set
+from corpusmill.dataproc.errors import UserError
 
 RECORDS = [
     {"question": "Why?", "answer": "Because.", "choices": {"text": ["one", "two"], "label": ["A", "B"]}, "task": 5},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dataproc.contamination.key_filter import filter_bits, filter_of, shift_to
+from corpusmill.dataproc.contamination.key_filter import filter_bits, filter_of, shift_to
 
 
 def knows(words: np.ndarray, keys: np.ndarray) -> np.ndarray:

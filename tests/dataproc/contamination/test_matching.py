@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.contamination.index import ARRAYS, OverlapIndex, build_index, crowded
-from dataproc.contamination.index_file import open_index, write_index
-from dataproc.contamination.items import EvaluationSet
-from dataproc.contamination.matching import documents_by_ngram, find_ngrams, overlaps
-from dataproc.errors import UserError
-from dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.contamination.index import ARRAYS, OverlapIndex, build_index, crowded
+from corpusmill.dataproc.contamination.index_file import open_index, write_index
+from corpusmill.dataproc.contamination.items import EvaluationSet
+from corpusmill.dataproc.contamination.matching import documents_by_ngram, find_ngrams, overlaps
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.unicode_tables import load_tables
 from tests.dataproc.text.test_words import split_words
 
 Hit = tuple[int, int, int, int, int, int, int, float]
@@ -200,7 +200,7 @@ def test_an_index_is_the_same_from_a_file(tmp_path: Path) -> None:
 
 
 def test_more_hits_than_there_is_room_for_are_all_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataproc.contamination.matching.ROOM", 3)
+    monkeypatch.setattr("corpusmill.dataproc.contamination.matching.ROOM", 3)
     item = " ".join(numbered(400))
     (hit,) = found_in([item], build_index(sets([item])))
     assert (hit[6], hit[7]) == (388, 1.0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.bands import (
+from corpusmill.dataproc.dedup.bands import (
     NO_KEY,
     Banding,
     band_keys,
@@ -21,8 +21,8 @@ from dataproc.dedup.bands import (
     key_rows,
     s_curve,
 )
-from dataproc.dedup.candidates import candidate_pairs, unique_pairs
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup.candidates import candidate_pairs, unique_pairs
+from corpusmill.dataproc.errors import UserError
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9])

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup import components as module
-from dataproc.dedup.components import component_labels, components, components_of_files, edge_blocks
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup import components as module
+from corpusmill.dataproc.dedup.components import component_labels, components, components_of_files, edge_blocks
+from corpusmill.dataproc.errors import UserError
 
 
 def slow_labels(edges: list[tuple[int, int]]) -> dict[int, int]:

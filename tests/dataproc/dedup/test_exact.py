@@ -6,7 +6,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.exact import duplicate_pairs, text_digests
+from corpusmill.dataproc.dedup.exact import duplicate_pairs, text_digests
 
 
 @settings(deadline=None)

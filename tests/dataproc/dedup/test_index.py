@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc import storage
-from dataproc.dedup import index, index_files, index_segment
-from dataproc.dedup.bands import band_keys, estimate_floor, key_rows
-from dataproc.dedup.candidates import candidate_pairs
-from dataproc.dedup.index import (
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup import index, index_files, index_segment
+from corpusmill.dataproc.dedup.bands import band_keys, estimate_floor, key_rows
+from corpusmill.dataproc.dedup.candidates import candidate_pairs
+from corpusmill.dataproc.dedup.index import (
     BUCKET_MEMBERS,
     Index,
     find_matches,
@@ -26,11 +26,11 @@ from dataproc.dedup.index import (
     match_keys,
     require_matchable,
 )
-from dataproc.dedup.index_files import ROW_BITS, SegmentEntry
-from dataproc.dedup.index_matches import best_matches
-from dataproc.dedup.minhash import similarity
-from dataproc.dedup.shuffle import partition_order
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup.index_files import ROW_BITS, SegmentEntry
+from corpusmill.dataproc.dedup.index_matches import best_matches
+from corpusmill.dataproc.dedup.minhash import similarity
+from corpusmill.dataproc.dedup.shuffle import partition_order
+from corpusmill.dataproc.errors import UserError
 
 BANDS, ROWS, SLOTS, THRESHOLD = 4, 2, 8, 0.7
 SETTINGS = index_settings(

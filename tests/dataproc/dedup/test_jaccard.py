@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.jaccard import set_similarity, shingle_sets, true_similarity
-from dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures
+from corpusmill.dataproc.dedup.jaccard import set_similarity, shingle_sets, true_similarity
+from corpusmill.dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures
 from tests.dataproc.dedup.test_minhash import shingles
 
 WORDS = MinHashSettings(ngram=3)

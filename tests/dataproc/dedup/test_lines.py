@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.exact import text_digests
-from dataproc.dedup.lines import (
+from corpusmill.dataproc.dedup.exact import text_digests
+from corpusmill.dataproc.dedup.lines import (
     REPEATED,
     TALLY,
     Tally,
@@ -20,7 +20,7 @@ from dataproc.dedup.lines import (
     unit_digests,
     units,
 )
-from dataproc.documents import text_buffers
+from corpusmill.dataproc.documents import text_buffers
 
 TEXTS = st.text("ab é\t\r\n\n\n", max_size=40)
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup import bands
-from dataproc.dedup.jaccard import true_similarity
-from dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures, similarity, to_lean_minhash
-from dataproc.errors import UserError
-from dataproc.text.unicode_tables import load_tables
-from dataproc.text.words import word_hashes
+from corpusmill.dataproc.dedup import bands
+from corpusmill.dataproc.dedup.jaccard import true_similarity
+from corpusmill.dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures, similarity, to_lean_minhash
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.text.words import word_hashes
 
 SETTINGS = MinHashSettings(permutations=64, ngram=5, seed=7)
 MASK = (1 << 64) - 1

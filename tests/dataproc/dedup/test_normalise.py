@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.exact import text_digests
-from dataproc.dedup.normalise import NORMALISATIONS, normalised
-from dataproc.documents import text_buffers
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup.exact import text_digests
+from corpusmill.dataproc.dedup.normalise import NORMALISATIONS, normalised
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.errors import UserError
 
 CHOICES = st.lists(st.sampled_from(NORMALISATIONS), unique=True)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.shuffle import (
+from corpusmill.dataproc.dedup.shuffle import (
     ROW_SCHEMA,
     partition_order,
     partition_rows,
@@ -17,7 +17,7 @@ from dataproc.dedup.shuffle import (
     spread,
     write_partitions,
 )
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.spans import Spans, covered_bytes, cut, gather_bytes, to_characters
+from corpusmill.dataproc.dedup.spans import Spans, covered_bytes, cut, gather_bytes, to_characters
 
 TEXTS = st.lists(st.text("aé語𝄞\n", max_size=12), min_size=1, max_size=4)
 

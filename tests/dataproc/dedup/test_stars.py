@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup import stars
-from dataproc.dedup.routed import RoutedRows, by_hash, by_range, routed_file
-from dataproc.dedup.stars import Bounds, SmallestNeighbours
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup import stars
+from corpusmill.dataproc.dedup.routed import RoutedRows, by_hash, by_range, routed_file
+from corpusmill.dataproc.dedup.stars import Bounds, SmallestNeighbours
+from corpusmill.dataproc.errors import UserError
 
 MOST = 2**64 - 1
 NODES = st.one_of(st.integers(0, 12), st.integers(MOST - 3, MOST), st.integers(0, MOST))

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.repeats import REPEATS, joined_repeats
-from dataproc.dedup.shuffle import partition_order
-from dataproc.dedup.substring import Resolver
-from dataproc.dedup.windows import LEAST_LENGTH, contexts, keys_to_tell, shared_keys, twice_at_most, window_runs
+from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
+from corpusmill.dataproc.dedup.shuffle import partition_order
+from corpusmill.dataproc.dedup.substring import Resolver
+from corpusmill.dataproc.dedup.windows import (
+    LEAST_LENGTH,
+    contexts,
+    keys_to_tell,
+    shared_keys,
+    twice_at_most,
+    window_runs,
+)
 
 N = LEAST_LENGTH
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.dedup.survivors import choose_survivors, named_columns
-from dataproc.errors import UserError
+from corpusmill.dataproc.dedup.survivors import choose_survivors, named_columns
+from corpusmill.dataproc.errors import UserError
 
 
 def table(rows: list[dict]) -> pa.Table:

@@ -9,12 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataproc.exchange.formats import format_named
-from dataproc.exchange.items import Items, sequence_items, shard_batches
-from dataproc.exchange.joining import joined_documents, piece_partitions, shard_documents
-from dataproc.exchange.pieces import ReadOptions
-from dataproc.sequences.packing import fill, pack
-from dataproc.sequences.shards import ShardHeader, SpecialIds, list_shards, segment_column, shard_name, write_shard
+from corpusmill.dataproc.exchange.formats import format_named
+from corpusmill.dataproc.exchange.items import Items, sequence_items, shard_batches
+from corpusmill.dataproc.exchange.joining import joined_documents, piece_partitions, shard_documents
+from corpusmill.dataproc.exchange.pieces import ReadOptions
+from corpusmill.dataproc.sequences.packing import fill, pack
+from corpusmill.dataproc.sequences.shards import (
+    ShardHeader,
+    SpecialIds,
+    list_shards,
+    segment_column,
+    shard_name,
+    write_shard,
+)
 
 EOS, PAD, VOCAB = 90, 91, 95
 FORMATS = ("megatron", "mds", "huggingface", "flat")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.exchange.formats import format_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.formats import format_named
 from tests.dataproc.exchange.shardset import EOS, OPTIONS, export, make_shards
 
 DOCUMENTS = [[1, 2, EOS], [3, EOS], [4, 5, 6, EOS]]

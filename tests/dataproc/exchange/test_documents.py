@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.exchange.documents import cut_documents, document_ids
-from dataproc.exchange.pieces import Tokens
-from dataproc.sequences.shards import SpecialIds
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.exchange.documents import cut_documents, document_ids
+from corpusmill.dataproc.exchange.pieces import Tokens
+from corpusmill.dataproc.sequences.shards import SpecialIds
 from tests.dataproc.exchange.shardset import EOS, PAD, VOCAB
 
 SPECIAL = SpecialIds(eos=EOS, pad=PAD, fim_begin=92, fim_hole=93, fim_end=94)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.exchange import flat, pieces
-from dataproc.exchange.documents import cut_documents
-from dataproc.exchange.formats import format_named
+from corpusmill.dataproc.exchange import flat, pieces
+from corpusmill.dataproc.exchange.documents import cut_documents
+from corpusmill.dataproc.exchange.formats import format_named
 from tests.dataproc.exchange.shardset import (
     EOS,
     FORMATS,

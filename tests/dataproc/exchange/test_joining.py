@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.exchange import items as module
-from dataproc.exchange.items import sequence_items, shard_batches
+from corpusmill.dataproc.exchange import items as module
+from corpusmill.dataproc.exchange.items import sequence_items, shard_batches
 from tests.dataproc.exchange.shardset import EOS, all_documents, expected_rows, lists_of, make_shards
 
 bodies = st.lists(st.lists(st.integers(0, 89), max_size=40).map(lambda body: [*body, EOS]), min_size=1, max_size=25)

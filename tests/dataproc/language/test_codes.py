@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataproc.language.codes import language_code, without_script
+from corpusmill.dataproc.language.codes import language_code, without_script
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_code_is_its_own_code():
 
 
 def test_every_short_code_stands_once():
-    from dataproc.language.codes import _SHORT, _TWO_LETTERS
+    from corpusmill.dataproc.language.codes import _SHORT, _TWO_LETTERS
 
     entries = [entry.split(":") for entry in _TWO_LETTERS.split()]
     assert len({code for code, _ in entries}) == len(entries)

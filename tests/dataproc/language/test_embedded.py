@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE
 from py3langid.langid import LanguageIdentifier as Library
 
-from dataproc.errors import UserError
-from dataproc.language import language_identifier
-from dataproc.language.codes import language_code
-from dataproc.language.embedded import EmbeddedIdentifier
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.language import language_identifier
+from corpusmill.dataproc.language.codes import language_code
+from corpusmill.dataproc.language.embedded import EmbeddedIdentifier
 
 SENTENCES = {
     "en": "The ship left the harbour early in the morning, and nobody knew when it would come back.",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataproc.language import language_of_path
+from corpusmill.dataproc.language import language_of_path
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.language import language_identifier
-from dataproc.language.fasttext_model import FastTextIdentifier
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.language import language_identifier
+from corpusmill.dataproc.language.fasttext_model import FastTextIdentifier
 
 WORDS = {
     "en": "the of and house water green river mountain with from where always never people window",

@@ -5,9 +5,9 @@ import gzip
 import pytest
 import zstandard
 
-from dataproc.errors import UserError
-from dataproc.lists import files as list_files
-from dataproc.lists.files import read_chunks, read_entries, stem
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.lists import files as list_files
+from corpusmill.dataproc.lists.files import read_chunks, read_entries, stem
 
 TEXT = "\ufeff# a list\r\nfoo\r\n\r\n  Bar baz  # why\n#no\nc#\ncafe\u0301\nlast"
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.lists.phrase_table import make_table
-from dataproc.lists.phrases import DISTINCT, FOUND, FOUND_WORDS, WORDS, count_phrases
-from dataproc.text.unicode_tables import MARK, SPACE, TERMINAL, UNSPACED, load_tables
-from dataproc.text.words import WORD
+from corpusmill.dataproc.lists.phrase_table import make_table
+from corpusmill.dataproc.lists.phrases import DISTINCT, FOUND, FOUND_WORDS, WORDS, count_phrases
+from corpusmill.dataproc.text.unicode_tables import MARK, SPACE, TERMINAL, UNSPACED, load_tables
+from corpusmill.dataproc.text.words import WORD
 
 
 def flags_of(character: str) -> int:

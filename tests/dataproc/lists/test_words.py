@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.lists.words import ListedWords
-from dataproc.measures.columns import Measure
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.lists.words import ListedWords
+from corpusmill.dataproc.measures.columns import Measure
 
 
 def documents(*rows: tuple[str, str | None]) -> pa.RecordBatch:

@@ -10,10 +10,10 @@ import statistics
 import unicodedata
 from collections import Counter
 
-from dataproc.measures.stop_words import STOP_WORDS, list_of
-from dataproc.text.lines import BULLETS, CURATOR_BULLETS
-from dataproc.text.marks import CLOSERS
-from dataproc.text.unicode_tables import ALONE, TERMINAL, UNSPACED, load_tables
+from corpusmill.dataproc.measures.stop_words import STOP_WORDS, list_of
+from corpusmill.dataproc.text.lines import BULLETS, CURATOR_BULLETS
+from corpusmill.dataproc.text.marks import CLOSERS
+from corpusmill.dataproc.text.unicode_tables import ALONE, TERMINAL, UNSPACED, load_tables
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.language import LANGUAGE_OF_EXTENSION, LANGUAGE_OF_NAME
-from dataproc.measures.code_text import COMMENTED_LANGUAGES
-from dataproc.measures.code_text.measure import CodeText
-from dataproc.measures.code_text.syntax import LONGEST_MARK, SYNTAX
+from corpusmill.dataproc.language import LANGUAGE_OF_EXTENSION, LANGUAGE_OF_NAME
+from corpusmill.dataproc.measures.code_text import COMMENTED_LANGUAGES
+from corpusmill.dataproc.measures.code_text.measure import CodeText
+from corpusmill.dataproc.measures.code_text.syntax import LONGEST_MARK, SYNTAX
 
 
 def measured(texts: list[str], languages: list[str | None]) -> list[dict]:

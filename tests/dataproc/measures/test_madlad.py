@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.measures.madlad import CURSED, MadladSentences
+from corpusmill.dataproc.measures.madlad import CURSED, MadladSentences
 
 LONG_TITLES = "The Big Red Fox And The Small Blue Hen went out For A Walk Today"
 PIECES = [

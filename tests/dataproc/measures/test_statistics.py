@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.measures.statistics import SCHEMA, STATISTICS, TOKEN_NGRAMS, measure
+from corpusmill.dataproc.measures.statistics import SCHEMA, STATISTICS, TOKEN_NGRAMS, measure
 from tests.dataproc.measures.statistics_oracle import oracle
 
 

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from dataproc.measures.statistics import measure
-from dataproc.measures.stop_words import LANGUAGES, STOP_WORDS, list_of, lists_of
-from dataproc.text.stop_tables import lists_numbered, load_stop_tables, stop_key
+from corpusmill.dataproc.measures.statistics import measure
+from corpusmill.dataproc.measures.stop_words import LANGUAGES, STOP_WORDS, list_of, lists_of
+from corpusmill.dataproc.text.stop_tables import lists_numbered, load_stop_tables, stop_key
 from tests.dataproc.measures.statistics_oracle import lower_case, split_words
 
 ASKED_FOR = ["en", "zh", "es", "fr", "de", "pt", "it", "nl", "ru", "ja", "ko", "ar", "hi", "vi", "tr", "pl", "id"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.mixture.draws import EVERYTHING, copies_of, draw_threshold, group_rows
-from dataproc.mixture.planning import Group, Planned, plan_mixture
-from dataproc.mixture.settings import Mixture
-from dataproc.randomness import random_keys
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.mixture.draws import EVERYTHING, copies_of, draw_threshold, group_rows
+from corpusmill.dataproc.mixture.planning import Group, Planned, plan_mixture
+from corpusmill.dataproc.mixture.settings import Mixture
+from corpusmill.dataproc.randomness import random_keys
 
 WEB = [Group(("web", "en"), 60, 6000), Group(("web", "zh"), 20, 2000), Group(("code", "und"), 10, 1000)]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dataproc.quality.calibration import apply, expected_error, fit, reliability
+from corpusmill.dataproc.quality.calibration import apply, expected_error, fit, reliability
 
 METHODS = ("platt", "isotonic")
 labelled = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=40)

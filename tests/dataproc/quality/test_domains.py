@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.quality.domains import (
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.domains import (
     EXAMPLES,
     Accepted,
     is_accepted,

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.quality.calibration import apply
-from dataproc.quality.evaluation import SCORED_SCHEMA, evaluate, is_for_calibration, is_held_back
-from dataproc.quality.metrics import Steps, area_under_roc
+from corpusmill.dataproc.quality.calibration import apply
+from corpusmill.dataproc.quality.evaluation import SCORED_SCHEMA, evaluate, is_for_calibration, is_held_back
+from corpusmill.dataproc.quality.metrics import Steps, area_under_roc
 
 IDS = pa.array([f"document-{number}" for number in range(4000)])
 

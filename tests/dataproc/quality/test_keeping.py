@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from dataproc.quality.keeping import pareto_thresholds, tie_draws
+from corpusmill.dataproc.quality.keeping import pareto_thresholds, tie_draws
 
 IDS = pa.array([f"document-{number}" for number in range(200_000)])
 

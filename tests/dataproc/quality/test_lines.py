@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.quality.lines import LineSettings, as_strings, to_lines
+from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
 
 SPACES = " \n\r\t\v\f\0"
 

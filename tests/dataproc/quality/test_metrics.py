@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.quality.metrics import (
+from corpusmill.dataproc.quality.metrics import (
     Steps,
     area_under_roc,
     at_threshold,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.quality.model_file import FastTextModel, open_model, write_model
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.model_file import FastTextModel, open_model, write_model
 
 
 def tiny() -> FastTextModel:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.quality import ranking
-from dataproc.quality.ranking import Search, begins, digit, reaches, score_keys, score_of_key
+from corpusmill.dataproc.quality import ranking
+from corpusmill.dataproc.quality.ranking import Search, begins, digit, reaches, score_keys, score_of_key
 
 scores = st.floats(allow_nan=False) | st.sampled_from([0.0, -0.0, 0.5, 1.0])
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.quality.lines import LineSettings, to_lines
-from dataproc.quality.model_file import write_model
-from dataproc.quality.scorer import KernelScorer, ListScorer, open_scorer
-from dataproc.quality.trainer import Hyperparameters, train
-from dataproc.quality.words import WordNumbers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.lines import LineSettings, to_lines
+from corpusmill.dataproc.quality.model_file import write_model
+from corpusmill.dataproc.quality.scorer import KernelScorer, ListScorer, open_scorer
+from corpusmill.dataproc.quality.trainer import Hyperparameters, train
+from corpusmill.dataproc.quality.words import WordNumbers
 
 PLAIN = LineSettings()
 VOCABULARY = [f"w{number}" for number in range(30)]

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.quality.lines import as_strings, to_lines
-from dataproc.quality.model_file import FastTextModel, write_model
-from dataproc.quality.trainer import PRESETS, Hyperparameters, train
-from dataproc.quality.words import WordNumbers
-from dataproc.randomness import random_key, uniforms
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.lines import as_strings, to_lines
+from corpusmill.dataproc.quality.model_file import FastTextModel, write_model
+from corpusmill.dataproc.quality.trainer import PRESETS, Hyperparameters, train
+from corpusmill.dataproc.quality.words import WordNumbers
+from corpusmill.dataproc.randomness import random_key, uniforms
 
 LABELS = ("__label__hq", "__label__cc")
 

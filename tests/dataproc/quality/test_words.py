@@ -5,8 +5,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.quality.lines import to_lines
-from dataproc.quality.words import WordNumbers, hash_word
+from corpusmill.dataproc.quality.lines import to_lines
+from corpusmill.dataproc.quality.words import WordNumbers, hash_word
 
 
 def slow_hash(word: bytes) -> int:

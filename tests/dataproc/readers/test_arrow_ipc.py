@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.readers import arrow_ipc
-from dataproc.readers.arrow_ipc import read_arrow
-from dataproc.readers.arrow_messages import read_layout
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers import arrow_ipc
+from corpusmill.dataproc.readers.arrow_ipc import read_arrow
+from corpusmill.dataproc.readers.arrow_messages import read_layout
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
 FIELDS = Fields(source="s")

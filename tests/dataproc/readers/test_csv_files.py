@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from dataproc.errors import UserError
-from dataproc.readers.csv_files import read_csv
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.csv_files import read_csv
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.readers.arrow_ipc import read_arrow
-from dataproc.readers.csv_files import read_csv
-from dataproc.readers.huggingface import find_dataset_files, is_saved
-from dataproc.readers.json_objects import read_json
-from dataproc.readers.jsonl import read_jsonl
-from dataproc.readers.parquet import read_parquet
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.arrow_ipc import read_arrow
+from corpusmill.dataproc.readers.csv_files import read_csv
+from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
+from corpusmill.dataproc.readers.json_objects import read_json
+from corpusmill.dataproc.readers.jsonl import read_jsonl
+from corpusmill.dataproc.readers.parquet import read_parquet
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 READERS: dict[str, Any] = {
     "arrow": read_arrow, "csv": read_csv, "json": read_json, "jsonl": read_jsonl, "parquet": read_parquet

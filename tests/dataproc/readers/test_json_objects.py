@@ -11,8 +11,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.readers.json_objects import find_objects, read_json
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.json_objects import find_objects, read_json
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
 

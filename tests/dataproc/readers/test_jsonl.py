@@ -17,10 +17,10 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataproc.readers import batches, members
-from dataproc.readers import lines as lines_of_files
-from dataproc.readers.jsonl import MAGIC, read_jsonl
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers import batches, members
+from corpusmill.dataproc.readers import lines as lines_of_files
+from corpusmill.dataproc.readers.jsonl import MAGIC, read_jsonl
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
 FIELDS = Fields(source="s")

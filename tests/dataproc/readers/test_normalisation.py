@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.readers.normalisation import Normalisation
+from corpusmill.dataproc.readers.normalisation import Normalisation
 
 
 def apply(texts: list[str], metas: list[str | None] | None = None, **steps: object) -> tuple[list[str], dict[str, int]]:

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.readers import tables
-from dataproc.readers.parquet import read_parquet
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers import tables
+from corpusmill.dataproc.readers.parquet import read_parquet
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
 FIELDS = Fields(source="s")

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.readers.pieces import find_files, recognise
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import find_files, recognise
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.python_metadata import read_metadata
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.python_metadata import read_metadata
 
 
 def read(folder: Path, *contents: bytes) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:

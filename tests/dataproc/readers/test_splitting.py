@@ -14,11 +14,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.readers import splitting
-from dataproc.readers.arrow_ipc import read_arrow
-from dataproc.readers.jsonl import read_jsonl
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.splitting import is_indivisible, split_file
+from corpusmill.dataproc.readers import splitting
+from corpusmill.dataproc.readers.arrow_ipc import read_arrow
+from corpusmill.dataproc.readers.jsonl import read_jsonl
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 
 LINES = [orjson.dumps({"text": f"{number} {'x' * (number * 37 % 400)}"}) + b"\n" for number in range(2000)]
 
@@ -81,7 +81,7 @@ def test_a_file_of_one_member_is_one_piece_and_says_so(tmp_path: Path, name: str
 @pytest.mark.parametrize("pack_one", [gzip.compress, zstandard.compress])
 def test_a_web_archive_is_split_at_members(tmp_path: Path, pack_one) -> None:
     pytest.importorskip("fastwarc")
-    from dataproc.readers.archives.warc import read_warc
+    from corpusmill.dataproc.readers.archives.warc import read_warc
 
     records_held = []
     for number in range(300):

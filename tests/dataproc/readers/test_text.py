@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dataproc.readers import batches
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.text import read_files
+from corpusmill.dataproc.readers import batches
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.text import read_files
 
 Reported = list[tuple[str, str, str, str | None]]
 

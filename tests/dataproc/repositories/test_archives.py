@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import zstandard
 
-from dataproc.errors import UserError
-from dataproc.repositories.trees import ArchiveTree
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.repositories.trees import ArchiveTree
 from tests.dataproc.repositories.trees_on_disk import Read, tar_bytes, write_tree
 
 FILES = {

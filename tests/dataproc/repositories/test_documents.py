@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.readers.normalisation import Normalisation
-from dataproc.repositories.comments import BLOCK, LINE, path_comment
-from dataproc.repositories.trees import FolderTree
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.normalisation import Normalisation
+from corpusmill.dataproc.repositories.comments import BLOCK, LINE, path_comment
+from corpusmill.dataproc.repositories.trees import FolderTree
 from tests.dataproc.repositories.trees_on_disk import Read, write_tree
 
 TWO = {
@@ -113,7 +113,7 @@ def test_the_order_in_which_a_folder_is_listed_does_not_matter(tmp_path: Path, m
 def test_a_repository_larger_than_what_is_held_lies_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path, TWO)
     expected = Read(tmp_path).documents
-    monkeypatch.setattr("dataproc.repositories.reading.HELD_BYTES", 8)
+    monkeypatch.setattr("corpusmill.dataproc.repositories.reading.HELD_BYTES", 8)
     assert Read(tmp_path).documents == expected
 
 
@@ -133,7 +133,7 @@ def test_every_language_has_one_comment_that_a_path_cannot_leave() -> None:
 
 
 def test_every_language_that_a_file_can_have_has_a_comment() -> None:
-    from dataproc.language import LANGUAGE_OF_EXTENSION
+    from corpusmill.dataproc.language import LANGUAGE_OF_EXTENSION
 
     known = set(" ".join([*LINE.values(), *BLOCK.values()]).split())
     assert set(LANGUAGE_OF_EXTENSION.values()) - known == set()
@@ -143,9 +143,9 @@ def test_packing_takes_the_offsets(tmp_path: Path) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from dataproc.documents import text_buffers
-    from dataproc.sequences.fim_places import file_begins
-    from pipelines.stages.pack.work.encoding import file_starts
+    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.sequences.fim_places import file_begins
+    from corpusmill.pipelines.stages.pack.work.encoding import file_starts
 
     read = Read(write_tree(tmp_path, TWO | {"é/漢.py": "import a\n"}))
     text = pa.array([row["text"] for row in read.documents], pa.large_string())

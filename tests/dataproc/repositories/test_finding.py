@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.repositories.finding import find_repositories, name_of
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.repositories.finding import find_repositories, name_of
 from tests.dataproc.repositories.trees_on_disk import write_tree
 
 

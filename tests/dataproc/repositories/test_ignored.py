@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataproc.repositories.ignored import IgnoreFile, is_ignored
+from corpusmill.dataproc.repositories.ignored import IgnoreFile, is_ignored
 
 
 def ignored(patterns: str, path: str, folder: str = "") -> bool | None:

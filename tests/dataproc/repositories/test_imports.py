@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from dataproc.language import language_of_path
-from dataproc.repositories.graph import FAMILY_OF_LANGUAGE, Imports
-from dataproc.repositories.imports import c, go, java, javascript, rust
-from dataproc.repositories.languages import MANIFESTS, header_languages
+from corpusmill.dataproc.language import language_of_path
+from corpusmill.dataproc.repositories.graph import FAMILY_OF_LANGUAGE, Imports
+from corpusmill.dataproc.repositories.imports import c, go, java, javascript, rust
+from corpusmill.dataproc.repositories.languages import MANIFESTS, header_languages
 
 Files = dict[str, str]
 
@@ -105,7 +105,7 @@ def test_where_names_are_unique_a_naive_search_finds_the_same() -> None:
     ],
 )
 def test_a_header_is_of_the_language_that_includes_it(files: Files, expected: str) -> None:
-    from dataproc.repositories.languages import says_cpp
+    from corpusmill.dataproc.repositories.languages import says_cpp
 
     paths = sorted(files)
     needs = [[paths.index(other) for other in needed(files, path)] for path in paths]

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.repositories.order import order_files
+from corpusmill.dataproc.repositories.order import order_files
 
 
 @st.composite

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.repositories.graph import Imports
-from dataproc.repositories.imports.python import scan
+from corpusmill.dataproc.repositories.graph import Imports
+from corpusmill.dataproc.repositories.imports.python import scan
 
 
 def edges(files: dict[str, str]) -> dict[str, tuple[list[str], list[str]]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.repositories import left_out
-from dataproc.repositories.trees import FolderTree
-from dataproc.repositories.walking import walk
+from corpusmill.dataproc.repositories import left_out
+from corpusmill.dataproc.repositories.trees import FolderTree
+from corpusmill.dataproc.repositories.walking import walk
 from tests.dataproc.repositories.trees_on_disk import Read, write_tree
 
 CODE = "x = 1\n"
@@ -160,7 +160,7 @@ def test_a_file_that_grew_is_oversized(tmp_path: Path) -> None:
             write_tree(tmp_path, {"a.py": CODE * 999})
             return found
 
-    from dataproc.repositories.reading import RepositorySettings, read_repository
+    from corpusmill.dataproc.repositories.reading import RepositorySettings, read_repository
 
     settings = RepositorySettings(maximum_file_bytes=100)
     read = read_repository(Growing(str(tmp_path), 100), settings, lambda text: text, lambda *all_: None)

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from dataproc.readers.pieces import Fields, Piece
-from dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
-from dataproc.repositories.reading import RepositorySettings
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
+from corpusmill.dataproc.repositories.reading import RepositorySettings
 
 Files = Mapping[str, str | bytes]
 

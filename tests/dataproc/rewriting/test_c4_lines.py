@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.rewriting.c4_kernel import CLOSING_QUOTES
-from dataproc.rewriting.c4_lines import POLICY_PHRASES, C4Lines
-from dataproc.text.scan import CLOSERS
-from dataproc.text.unicode_tables import TERMINAL, UNSPACED, load_tables
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rewriting.c4_kernel import CLOSING_QUOTES
+from corpusmill.dataproc.rewriting.c4_lines import POLICY_PHRASES, C4Lines
+from corpusmill.dataproc.text.scan import CLOSERS
+from corpusmill.dataproc.text.unicode_tables import TERMINAL, UNSPACED, load_tables
 
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 PIECES = (

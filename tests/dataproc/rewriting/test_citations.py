@@ -8,8 +8,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.rewriting.citation_marks import ZEROS
-from dataproc.rewriting.citations import Citations
+from corpusmill.dataproc.rewriting.citation_marks import ZEROS
+from corpusmill.dataproc.rewriting.citations import Citations
 
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 PIECES = (

@@ -6,9 +6,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.rewriting.refinedweb_kernel import COUNTED
-from dataproc.rewriting.refinedweb_lines import RefinedWebLines
-from dataproc.text.unicode_tables import NUMBER, UNSPACED, load_tables
+from corpusmill.dataproc.rewriting.refinedweb_kernel import COUNTED
+from corpusmill.dataproc.rewriting.refinedweb_lines import RefinedWebLines
+from corpusmill.dataproc.text.unicode_tables import NUMBER, UNSPACED, load_tables
 
 PIECES = (
     "a ", "two words ", "items in cart", " Items in Cart", "items in ", "cart", "Sign-in", "sign-in ", "read more",

@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pytest
 
-from dataproc.measures.providers import PROVIDERS, build_rewriter, rewriter_names
-from dataproc.rewriting import REWRITERS
-from dataproc.rewriting.warmup import compile_kernels
-from dataproc.rules.presets import PRESETS
+from corpusmill.dataproc.measures.providers import PROVIDERS, build_rewriter, rewriter_names
+from corpusmill.dataproc.rewriting import REWRITERS
+from corpusmill.dataproc.rewriting.warmup import compile_kernels
+from corpusmill.dataproc.rules.presets import PRESETS
 
 TEXTS = ["One two three.\nfour[1]\n", "", "ann@mail.org said {so}.", "没有空格。"]
 BATCH = pa.record_batch({"text": pa.array(TEXTS, pa.large_string()), "kind": ["prose", "prose", "code", "web"]})

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.documents import SCHEMA
-from dataproc.errors import UserError
-from dataproc.measures.providers import LABELS, build_measure
-from dataproc.measures.statistics import measure
-from dataproc.rules import PRESETS, Rule, decide, resolve_filter, resolve_rules
-from dataproc.rules.decision import applies_to, values_of
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.measures.providers import LABELS, build_measure
+from corpusmill.dataproc.measures.statistics import measure
+from corpusmill.dataproc.rules import PRESETS, Rule, decide, resolve_filter, resolve_rules
+from corpusmill.dataproc.rules.decision import applies_to, values_of
 
 GOOD_PROSE = (
     "The history of the town begins with a bridge that was built by the monks of the abbey in the year of the flood.\n"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.measures.providers import providers_of_columns, rewriter_names
-from dataproc.rules import PRESETS, Rule
-from dataproc.rules.describe import applies, describe, keeps
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.measures.providers import providers_of_columns, rewriter_names
+from corpusmill.dataproc.rules import PRESETS, Rule
+from corpusmill.dataproc.rules.describe import applies, describe, keeps
 
 
 @pytest.mark.parametrize("name", ["all", *PRESETS, "gopher-quality/words", "word_count", *rewriter_names()])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.rules import custom_rules, rule_from_dict, rule_to_dict
-from dataproc.rules.expression import DEEPEST, MOST_CHARACTERS, check_expression, parse_expression
-from dataproc.rules.expression_values import evaluate
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import custom_rules, rule_from_dict, rule_to_dict
+from corpusmill.dataproc.rules.expression import DEEPEST, MOST_CHARACTERS, check_expression, parse_expression
+from corpusmill.dataproc.rules.expression_values import evaluate
 
 KINDS = {"a": "number", "b": "number", "language": "text", "source": "text"}
 

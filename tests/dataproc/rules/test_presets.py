@@ -7,9 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.measures.providers import PROVIDERS, build_measure, columns_of, providers_of_columns, rewriter_names
-from dataproc.rules import PRESETS, Rule, decide, rule_from_dict, rule_to_dict
-from dataproc.rules.custom import check_rule
+from corpusmill.dataproc.measures.providers import (
+    PROVIDERS,
+    build_measure,
+    columns_of,
+    providers_of_columns,
+    rewriter_names,
+)
+from corpusmill.dataproc.rules import PRESETS, Rule, decide, rule_from_dict, rule_to_dict
+from corpusmill.dataproc.rules.custom import check_rule
 
 RULES = [rule for preset in PRESETS.values() for rule in preset.rules]
 

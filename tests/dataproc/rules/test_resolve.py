@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.rules import PRESETS, custom_rules, resolve_filter, resolve_rules
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import PRESETS, custom_rules, resolve_filter, resolve_rules
 
 
 def test_rules_are_resolved_in_order_and_once():

@@ -12,14 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_keys, random_uniform
-from dataproc.sequences.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_splits, piece_texts, restore
-from dataproc.sequences.shards import SpecialIds
-from tokenizer import Tokenizer
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.learning.bpe import train_merges
-from tokenizer.special import FIM_BEGIN, FIM_END, FIM_HOLE, layout_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_keys, random_uniform
+from corpusmill.dataproc.sequences.fim import (
+    Splits,
+    assemble,
+    cut_tokens,
+    draw_splits,
+    draw_token_splits,
+    piece_texts,
+    restore,
+)
+from corpusmill.dataproc.sequences.shards import SpecialIds
+from corpusmill.tokenizer import Tokenizer
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.special import FIM_BEGIN, FIM_END, FIM_HOLE, layout_named
 
 SPECIAL = SpecialIds(eos=300, pad=301, bos=302, fim_begin=303, fim_hole=304, fim_end=305)
 UNITS = ["character", "line", "token"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.sequences.packing import POLICIES, fill, pack, report
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.packing import POLICIES, fill, pack, report
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=40)
 CAPACITY = st.integers(1, 17)

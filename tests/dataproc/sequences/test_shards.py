@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from dataproc.sequences import shards
-from dataproc.sequences.shard_checks import verify_shard
-from dataproc.sequences.shards import (
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences import shards
+from corpusmill.dataproc.sequences.shard_checks import verify_shard
+from corpusmill.dataproc.sequences.shards import (
     STORAGES,
     ShardEntry,
     ShardHeader,

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.text import bits as kernels
+from corpusmill.dataproc.text import bits as kernels
 
 
 @numba.njit

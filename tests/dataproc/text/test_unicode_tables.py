@@ -8,8 +8,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from dataproc.text import unicode_tables
-from dataproc.text.unicode_tables import (
+from corpusmill.dataproc.text import unicode_tables
+from corpusmill.dataproc.text.unicode_tables import (
     ALONE,
     LETTER,
     MARK,
@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_made_is_no_obstacle(tmp_path, monkeypatch):
 
 
 def test_processes_that_build_at_once_leave_whole_files(cache):
-    command = [sys.executable, "-c", "from dataproc.text.unicode_tables import load_tables; load_tables()"]
+    command = [sys.executable, "-c", "from corpusmill.dataproc.text.unicode_tables import load_tables; load_tables()"]
     children = [subprocess.Popen(command) for _ in range(3)]
     assert [child.wait() for child in children] == [0, 0, 0]
     assert len(list(cache.iterdir())) == 2

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.text.unicode_tables import ALONE, load_tables
-from dataproc.text.words import decode, word_hashes
+from corpusmill.dataproc.text.unicode_tables import ALONE, load_tables
+from corpusmill.dataproc.text.words import decode, word_hashes
 
 GUARD = 64
 

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from pipelines.engine.task import Task
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.engine.worker import TaskContext
 
 HERE = "tests.pipelines.engine.faulty_tasks"
 
@@ -33,7 +33,7 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
     if fault == "transient" and attempt < 3:
         raise ConnectionResetError(104, "the store went away")
     if fault == "user":
-        raise UserError("the text is upside down", where="book.txt", mend="turn it")
+        raise UserError("the text is upside down", where="book.txt", hint="turn it")
     if fault == "bug":
         raise ZeroDivisionError("a bug of ours")
     if fault == "full":

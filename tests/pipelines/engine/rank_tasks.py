@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dataproc.errors import UserError
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.worker import TaskContext
 
 
 def run_all(task: TaskContext) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def act(task: TaskContext) -> dict[str, Any]:
     Path(task.path(f"rank-{rank}.pid")).write_text(str(os.getpid()))
     match task.arguments.get(str(rank)):
         case "user":
-            raise UserError("the text is upside down", where="book.txt", mend="turn it")
+            raise UserError("the text is upside down", where="book.txt", hint="turn it")
         case "bug":
             raise ZeroDivisionError("a bug of ours")
         case "broken":

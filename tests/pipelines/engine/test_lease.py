@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import lease, state
-from pipelines.engine.lease import holds_lease, require_lease, take_lease
-from pipelines.engine.task import Call
-from pipelines.engine.worker import TaskContext, run_call
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import lease, state
+from corpusmill.pipelines.engine.lease import holds_lease, require_lease, take_lease
+from corpusmill.pipelines.engine.task import Call
+from corpusmill.pipelines.engine.worker import TaskContext, run_call
 
 
 def write_a_file(task: TaskContext) -> dict[str, int]:

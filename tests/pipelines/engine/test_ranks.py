@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dataproc import storage
-from pipelines.engine.executor import make_executor
-from pipelines.engine.lease import take_lease
-from pipelines.engine.ranks import launched_ranks, outcome
-from pipelines.engine.ray_ranks import choose_device, cpus_per_rank
-from pipelines.engine.scheduler import Scheduler, StageFailed
-from pipelines.engine.state import to_json
-from pipelines.engine.task import Call, Ended, Task, TaskFailed
-from pipelines.engine.worker import run_call
+from corpusmill.dataproc import storage
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.lease import take_lease
+from corpusmill.pipelines.engine.ranks import launched_ranks, outcome
+from corpusmill.pipelines.engine.ray_ranks import choose_device, cpus_per_rank
+from corpusmill.pipelines.engine.scheduler import Scheduler, StageFailed
+from corpusmill.pipelines.engine.state import to_json
+from corpusmill.pipelines.engine.task import Call, Ended, Task, TaskFailed
+from corpusmill.pipelines.engine.worker import run_call
 from tests.pipelines.road import ROOT, environment
 
 FUNCTION = "tests.pipelines.engine.rank_tasks:run_all"
@@ -54,7 +54,7 @@ def test_the_result_is_that_of_rank_0(tmp_path: Path) -> None:
 def test_a_rank_that_fails_ends_the_others_with_its_own_error(
     tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.engine.ranks.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("corpusmill.pipelines.engine.ranks.GRACE_SECONDS", 0.5)
     started = time.monotonic()
     error = ended(tmp_path, **{f"_{rank}": "user", f"_{1 - rank}": "waits"}).error
     assert error is not None and (error.kind, error.message) == ("user", "book.txt: the text is upside down; turn it")
@@ -119,7 +119,7 @@ def test_the_first_cause_is_told(tmp_path: Path) -> None:
 
 
 def test_a_task_that_always_loses_ranks_fails_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.engine.scheduler.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("corpusmill.pipelines.engine.scheduler.FIRST_PAUSE_SECONDS", 0.01)
     scheduler = Scheduler(
         make_executor("local", workers=1), folder=str(tmp_path), phase="steps", kernels=(),
         lease=take_lease(str(tmp_path)), on_end=lambda task, result: None, on_tick=lambda: None, say=lambda line: None,

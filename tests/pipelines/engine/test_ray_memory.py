@@ -16,10 +16,10 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import sys
 from functools import partial
-from pipelines.engine.executor import make_executor
-from pipelines.engine.progress import PlainProgress
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.progress import PlainProgress
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.stage import Session, run_stage
 from tests.pipelines.engine.faulty_tasks import FaultySettings, FaultyStage
 
 settings = FaultySettings(scratch=sys.argv[1], tasks=2, faults={0: "much memory"})

@@ -10,16 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataproc import storage
-from dataproc.errors import UserError
-from pipelines.engine import state
-from pipelines.engine.executor import make_executor
-from pipelines.engine.guard import Guard
-from pipelines.engine.local import ProcessExecutor, _Worker
-from pipelines.engine.lock import FolderLock
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.stage import Finished, Session, run_stage
-from pipelines.engine.task import Call
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.guard import Guard
+from corpusmill.pipelines.engine.local import ProcessExecutor, _Worker
+from corpusmill.pipelines.engine.lock import FolderLock
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.engine.task import Call
 from tests.pipelines.engine.faulty_tasks import FaultySettings, FaultyStage
 
 

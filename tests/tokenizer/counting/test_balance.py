@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.counting.balance import ONE, group_scales
-from tokenizer.counting.rows import CountRows, sorted_rows
-from tokenizer.counting.weighing import Dropped, weigh
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.balance import ONE, group_scales
+from corpusmill.tokenizer.counting.rows import CountRows, sorted_rows
+from corpusmill.tokenizer.counting.weighing import Dropped, weigh
 
 SIZES = st.dictionaries(st.sampled_from(["", "en", "ja", "zh", "de"]), st.integers(1, 10**12), min_size=1)
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenizer.counting.byte_order import byte_order
-from tokenizer.pretokens import read_text
+from corpusmill.tokenizer.counting.byte_order import byte_order
+from corpusmill.tokenizer.pretokens import read_text
 
 WORDS = st.one_of(
     st.binary(max_size=4),

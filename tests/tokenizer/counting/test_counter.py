@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from dataproc.errors import UserError
-from tokenizer.counting import counter as module
-from tokenizer.counting.counter import Counter
-from tokenizer.counting.counts import counts_of
-from tokenizer.counting.rows import CountRows
-from tokenizer.patterns import pattern_named
-from tokenizer.pretokens import pretoken_blocks
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting import counter as module
+from corpusmill.tokenizer.counting.counter import Counter
+from corpusmill.tokenizer.counting.counts import counts_of
+from corpusmill.tokenizer.counting.rows import CountRows
+from corpusmill.tokenizer.patterns import pattern_named
+from corpusmill.tokenizer.pretokens import pretoken_blocks
 
 Rows = list[tuple[bytes, str, int]]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.counting import counts
-from tokenizer.counting.counts import PretokenCounts, count_pretokens, gather, in_order, merge, partition
-from tokenizer.pretokens import pretokens
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting import counts
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens, gather, in_order, merge, partition
+from corpusmill.tokenizer.pretokens import pretokens
 
 
 def plain(texts: list[str]) -> list[tuple[bytes, int]]:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.counting import merging, runs
-from tokenizer.counting.merging import CountMerge, group_numbers
-from tokenizer.counting.rows import CountRows, partition_numbers, sorted_rows
-from tokenizer.counting.runs import Run, write_run, write_stream
-from tokenizer.counting.weighing import Dropped
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting import merging, runs
+from corpusmill.tokenizer.counting.merging import CountMerge, group_numbers
+from corpusmill.tokenizer.counting.rows import CountRows, partition_numbers, sorted_rows
+from corpusmill.tokenizer.counting.runs import Run, write_run, write_stream
+from corpusmill.tokenizer.counting.weighing import Dropped
 
 Plain = dict[tuple[bytes, int], int]
 

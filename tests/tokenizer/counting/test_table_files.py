@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataproc.errors import UserError
-from tokenizer.counting.balance import ONE
-from tokenizer.counting.rows import CountRows, sorted_rows
-from tokenizer.counting.table_files import TableFile, TableInfo, load_counts, whole_pretokens
-from tokenizer.counting.weighing import Dropped
-from tokenizer.patterns import pattern_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.balance import ONE
+from corpusmill.tokenizer.counting.rows import CountRows, sorted_rows
+from corpusmill.tokenizer.counting.table_files import TableFile, TableInfo, load_counts, whole_pretokens
+from corpusmill.tokenizer.counting.weighing import Dropped
+from corpusmill.tokenizer.patterns import pattern_named
 
 INFO = TableInfo(pattern_named("gpt2"), "language", ("", "en", "zh"), 1, "f" * 32)
 PLAIN = [(b"a", "", 5), (b"a", "en", 2), (b"a", "zh", 1), (b"b", "zh", 8), (b"c", "en", 1)]

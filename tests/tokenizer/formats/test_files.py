@@ -15,11 +15,11 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.formats.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
-from tokenizer.patterns import DEEPSEEK_V3, GPT2, Pattern
-from tokenizer.special import LAYOUTS, SpecialLayout, SpecialToken, SpecialTokens
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.formats.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
+from corpusmill.tokenizer.patterns import DEEPSEEK_V3, GPT2, Pattern
+from corpusmill.tokenizer.special import LAYOUTS, SpecialLayout, SpecialToken, SpecialTokens
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 TEXT = "Übung: 12345 中文ア・。\n\n<｜User｜>hi  there's\r\n\tx\u0301 😀"
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, trainers
 
-from dataproc.errors import UserError
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import TokenizerFiles, write_files
-from tokenizer.formats.foreign import import_json
-from tokenizer.patterns import DEEPSEEK_V3, GPT2, LLAMA3
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import TokenizerFiles, write_files
+from corpusmill.tokenizer.formats.foreign import import_json
+from corpusmill.tokenizer.patterns import DEEPSEEK_V3, GPT2, LLAMA3
 
 END = "<|endoftext|>"
 FIM = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")

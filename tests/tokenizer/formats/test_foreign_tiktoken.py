@@ -11,13 +11,13 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import write_files
-from tokenizer.formats.foreign_tiktoken import import_ranks
-from tokenizer.formats.tiktoken_files import tiktoken_encoding
-from tokenizer.patterns import PATTERNS, Pattern
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import write_files
+from corpusmill.tokenizer.formats.foreign_tiktoken import import_ranks
+from corpusmill.tokenizer.formats.tiktoken_files import tiktoken_encoding
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 tiktoken = pytest.importorskip("tiktoken")
 SPECIAL = {"<|endoftext|>": 3001, "<|fim_prefix|>": 3005, "<|fim_middle|>": 3006, "<|fim_suffix|>": 3007}

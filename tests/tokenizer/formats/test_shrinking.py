@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.formats.files import read_tokenizer, write_files, write_tokenizer
-from tokenizer.formats.shrinking import shrink_tokenizer
-from tokenizer.learning.bpe import train_merges
-from tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens, layout_named
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.formats.files import read_tokenizer, write_files, write_tokenizer
+from corpusmill.tokenizer.formats.shrinking import shrink_tokenizer
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens, layout_named
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3", "compact"])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.formats.special_records import layout_from_record, layout_record
-from tokenizer.special import LAYOUTS, ROLES, SpecialLayout
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.formats.special_records import layout_from_record, layout_record
+from corpusmill.tokenizer.special import LAYOUTS, ROLES, SpecialLayout
 
 spellings = st.text(st.sampled_from("<>|_{}01239｜x▁"), min_size=2, max_size=6)
 

@@ -9,8 +9,8 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenizer.formats.splits import all_pairs, merges_by_rank, same_by_rank
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.tokenizer.formats.splits import all_pairs, merges_by_rank, same_by_rank
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 TEXTS = [b"".join(letters) for length in range(1, 9) for letters in product((b"a", b"b"), repeat=length)]
 NO_MERGES = np.empty((0, 3), np.int32)

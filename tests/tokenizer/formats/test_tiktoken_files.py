@@ -9,14 +9,14 @@ import pytest
 import tokenizers
 from tokenizers import pre_tokenizers
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import count_pretokens
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import write_tokenizer
-from tokenizer.formats.tiktoken_files import one_expression, read_ranks, tiktoken_encoding
-from tokenizer.learning.bpe import train_merges
-from tokenizer.patterns import PATTERNS, Pattern
-from tokenizer.special import layout_named
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import count_pretokens
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import write_tokenizer
+from corpusmill.tokenizer.formats.tiktoken_files import one_expression, read_ranks, tiktoken_encoding
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.patterns import PATTERNS, Pattern
+from corpusmill.tokenizer.special import layout_named
 
 tiktoken = pytest.importorskip("tiktoken")
 load = pytest.importorskip("tiktoken.load")

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from tokenizer.formats.vocabulary_file import SCHEMA, read_vocabulary_file, vocabulary_file
-from tokenizer.special import SpecialToken
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.formats.vocabulary_file import SCHEMA, read_vocabulary_file, vocabulary_file
+from corpusmill.tokenizer.special import SpecialToken
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 ADDED = (SpecialToken(0, "<｜x｜>", True), SpecialToken(9, "", False))
 VOCABULARY = Vocabulary(

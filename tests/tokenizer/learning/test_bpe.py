@@ -14,11 +14,11 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
-from tokenizer.learning.bpe import train_merges
-from tokenizer.patterns import DEEPSEEK_V3
-from tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.patterns import DEEPSEEK_V3
+from corpusmill.tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
 
 SPECIALS = ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"]
 SPLITS = [Split(Regex(regex), "isolated") for regex in DEEPSEEK_V3.splits]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
-from tokenizer.learning.bpe import extend_merges, train_merges
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
+from corpusmill.tokenizer.learning.bpe import extend_merges, train_merges
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 SPECIALS = ["<begin of text>", "<end of text>"]
 WORDS = st.dictionaries(st.text("abc", min_size=1, max_size=9), st.integers(1, 9), max_size=12)

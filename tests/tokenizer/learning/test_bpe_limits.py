@@ -21,10 +21,10 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 
-from tokenizer.counting.counts import count_pretokens, in_order
-from tokenizer.learning.bpe import train_merges
-from tokenizer.patterns import DEEPSEEK_V3
-from tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
+from corpusmill.tokenizer.counting.counts import count_pretokens, in_order
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.patterns import DEEPSEEK_V3
+from corpusmill.tokenizer.vocabulary import Vocabulary, alphabet, byte_characters
 
 Merges = list[tuple[bytes, bytes]]
 SPLITS = [Split(Regex(regex), "isolated") for regex in DEEPSEEK_V3.splits]

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
-from tokenizer.learning.bpe import Progress, extend_merges, train_merges
-from tokenizer.learning.checkpoints import Checkpoints, identity, load, save
-from tokenizer.vocabulary import Vocabulary
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
+from corpusmill.tokenizer.learning.bpe import Progress, extend_merges, train_merges
+from corpusmill.tokenizer.learning.checkpoints import Checkpoints, identity, load, save
+from corpusmill.tokenizer.vocabulary import Vocabulary
 
 SPECIALS = ["<begin of text>", "<end of text>"]
 

@@ -13,12 +13,12 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 
-from dataproc.errors import UserError
-from tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
-from tokenizer.learning.bpe import train_merges
-from tokenizer.learning.no_merge import CLASSES, cut_apart
-from tokenizer.patterns import DEEPSEEK_V3
-from tokenizer.vocabulary import Vocabulary, byte_characters
+from corpusmill.dataproc.errors import UserError
+from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens, in_order
+from corpusmill.tokenizer.learning.bpe import train_merges
+from corpusmill.tokenizer.learning.no_merge import CLASSES, cut_apart
+from corpusmill.tokenizer.patterns import DEEPSEEK_V3
+from corpusmill.tokenizer.vocabulary import Vocabulary, byte_characters
 
 CHARACTERS = "ab1 9²٣½Ⅷ१.,$€–、 \n\t\u3000é中ж𝟙😀"
 PIECES = st.one_of(

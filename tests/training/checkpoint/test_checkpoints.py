@@ -14,17 +14,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-import training.checkpoint.checkpoints as checkpoint
-import training.checkpoint.storage as storage
-from dataproc.errors import UserError
-from dataproc.storage import commits_only_while
+import corpusmill.training.checkpoint.checkpoints as checkpoint
+import corpusmill.training.checkpoint.storage as storage
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.storage import commits_only_while
+from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state, read_tensors
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.transformer import Transformer, initialise
+from corpusmill.training.optimizer import MOMENTS, make_optimizer, set_learning_rate
+from corpusmill.training.parallel.ranks import ALONE, Ranks, join_ranks
 from tests.training.two_processes import ROOT, run_ranks
-from training.checkpoint.checkpoints import Checkpoints, read_state, read_tensors
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.transformer import Transformer, initialise
-from training.optimizer import MOMENTS, make_optimizer, set_learning_rate
-from training.parallel.ranks import ALONE, Ranks, join_ranks
 
 
 def _trained() -> dict[str, torch.Tensor]:
@@ -270,7 +270,7 @@ SAVES_UNTIL_KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
 
 def saves(folder):
     torch.set_num_threads(1)
@@ -298,7 +298,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path):
     moments, reached, cut_short = random.Random(7), [0], 0
     with subprocess.Popen(
         [sys.executable, "-c", SAVES_UNTIL_KILLED, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

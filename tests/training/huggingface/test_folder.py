@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.checkpoints import json_bytes
+from corpusmill.training.huggingface.config import FIELDS, from_huggingface, to_huggingface
+from corpusmill.training.huggingface.folder import export_model, export_run, import_model, import_run, open_model
+from corpusmill.training.huggingface.tensors import correspondence
+from corpusmill.training.model.config import PRESETS, as_dictionary, preset
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.trainer import train
 from tests.training.foreign_models import VARIANTS, foreign_config, trained_like
-from training.checkpoint.checkpoints import json_bytes
-from training.huggingface.config import FIELDS, from_huggingface, to_huggingface
-from training.huggingface.folder import export_model, export_run, import_model, import_run, open_model
-from training.huggingface.tensors import correspondence
-from training.model.config import PRESETS, as_dictionary, preset
-from training.settings import TrainSettings
-from training.trainer import train
 
 
 def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

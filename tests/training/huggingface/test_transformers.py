@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from corpusmill.training.huggingface.folder import export_model, import_model
+from corpusmill.training.huggingface.tensors import correspondence
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.rope import rope_table
+from corpusmill.training.model.transformer import Transformer
 from tests.training.foreign_models import VARIANTS, foreign_config, trained_like
-from training.huggingface.folder import export_model, import_model
-from training.huggingface.tensors import correspondence
-from training.model.loss import losses
-from training.model.rope import rope_table
-from training.model.transformer import Transformer
 
 transformers = pytest.importorskip("transformers")
 

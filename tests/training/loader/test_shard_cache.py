@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from dataproc.errors import UserError
-from dataproc.sequences.shards import shard_entries
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shards import shard_entries
+from corpusmill.training.loader.shard_cache import ShardCache
+from corpusmill.training.loader.shard_loader import ShardLoader, held_back
+from corpusmill.training.loader.shard_set import ShardSet
 from tests.training.shardmaker import write_grouped_set
-from training.loader.shard_cache import ShardCache
-from training.loader.shard_loader import ShardLoader, held_back
-from training.loader.shard_set import ShardSet
 
 GROUPS = {"web": 30, "code": 11, "books": 20}
 
@@ -86,7 +86,7 @@ def corrupt(url: str) -> None:
 
 
 def test_a_damaged_shard_is_fetched_twice_and_then_named_with_its_digests(remote: str, tmp_path: Path, monkeypatch):
-    import training.loader.shard_cache as module
+    import corpusmill.training.loader.shard_cache as module
 
     fetched: list[str] = []
     real = module.open_input
@@ -104,7 +104,7 @@ def test_a_damaged_shard_is_fetched_twice_and_then_named_with_its_digests(remote
 def test_a_shard_that_came_damaged_once_is_fetched_again(remote: str, tmp_path: Path, monkeypatch):
     import io
 
-    import training.loader.shard_cache as module
+    import corpusmill.training.loader.shard_cache as module
 
     real = module.open_input
     answers = iter([io.BytesIO(b"half a shard")])

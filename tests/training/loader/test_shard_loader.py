@@ -9,8 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_key
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_key
+from corpusmill.training.loader import shard_set
+from corpusmill.training.loader.batch import Batch
+from corpusmill.training.loader.shard_loader import ShardLoader, held_back
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.order.permutation import permute
+from corpusmill.training.order.plan import Phase, Plan
 from tests.training.shardmaker import (
     PAD,
     patterned_rows,
@@ -19,13 +26,6 @@ from tests.training.shardmaker import (
     write_shard,
     write_shard_set,
 )
-from training.loader import shard_set
-from training.loader.batch import Batch
-from training.loader.shard_loader import ShardLoader, held_back
-from training.loader.shard_set import ShardSet
-from training.model.attention import document_mask
-from training.order.permutation import permute
-from training.order.plan import Phase, Plan
 
 PLAN = Plan((Phase({"web": 0.7, "code": 0.3}, sequences=50), Phase({"books": 0.5, "web": 0.25, "code": 0.25})))
 

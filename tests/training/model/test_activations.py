@@ -14,11 +14,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from training.model.activations import Numerics, activations, logit_rows, workspace
-from training.model.config import ModelConfig, preset
-from training.model.loss import losses
-from training.model.transformer import Transformer, build_model, initialise
-from training.precision import TYPES, compute_types, set_compute_weight
+from corpusmill.training.model.activations import Numerics, activations, logit_rows, workspace
+from corpusmill.training.model.config import ModelConfig, preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.precision import TYPES, compute_types, set_compute_weight
 
 CASES = [
     (preset("tiny"), 2, 64),
@@ -117,7 +117,7 @@ def test_forms_are_what_a_forward_pass_leaves_to_the_byte(
 ):
     if fused:
         monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: _FusedNorm.apply(x, weight, eps))
-        monkeypatch.setattr("training.model.loss.cross_entropy", _fused_cross_entropy)
+        monkeypatch.setattr("corpusmill.training.model.loss.cross_entropy", _fused_cross_entropy)
     numerics = Numerics(TYPES[precision].itemsize, fused)
     parts = activations(config, sequences, length, numerics).values()
     kept, _ = _kept_and_peak(config, sequences, length, precision, recompute, backward=False)

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from training.model.attention import MLA, attend, document_mask
-from training.model.config import preset
-from training.model.rope import rope_table, rotate
+from corpusmill.training.model.attention import MLA, attend, document_mask
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.rope import rope_table, rotate
 
 
 def _norm(x, weight, eps):

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.model.config import ModelConfig, preset
-from training.model.loss import losses
-from training.model.moe import Gate, balance_loss, take_loads, update_biases, violations
-from training.model.transformer import Transformer, initialise
+from corpusmill.training.model.config import ModelConfig, preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import Gate, balance_loss, take_loads, update_biases, violations
+from corpusmill.training.model.transformer import Transformer, initialise
 
 SPEED, BAR = 0.001, 0.2
 STEPS = 300  # of the 500 that are allowed; the slowest of the skews below takes 230

@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 
-from dataproc.errors import UserError
-from training.model.config import PRESETS, ModelConfig, flops_per_token, parameters, parts, preset
-from training.model.transformer import Transformer
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.model.config import PRESETS, ModelConfig, flops_per_token, parameters, parts, preset
+from corpusmill.training.model.transformer import Transformer
 
 
 def test_v3_has_the_published_parameter_counts():

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model.cross_entropy import chunked_cross_entropy
+from corpusmill.training.model.cross_entropy import chunked_cross_entropy
 
 
 def _inputs(rows: int = 600) -> tuple[Tensor, Tensor, Tensor]:

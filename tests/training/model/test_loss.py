@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.loss import IGNORED, cross_entropy
+from corpusmill.training.model.loss import IGNORED, cross_entropy
 
 B, T, D, V = 3, 100, 16, 50
 

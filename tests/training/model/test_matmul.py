@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.feedforward import linear as learnable
-from training.model.matmul import Linear, linear, onednn_is_faster, product, takes_onednn, transposed_product
+from corpusmill.training.model.feedforward import linear as learnable
+from corpusmill.training.model.matmul import Linear, linear, onednn_is_faster, product, takes_onednn, transposed_product
 
 SHAPES = [(1, 32, 16), (37, 16, 80), (129, 80, 24)]
 
@@ -13,7 +13,7 @@ def library(request, monkeypatch):
     """Both ways, whoever made this machine's processor."""
     if request.param and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch is built without oneDNN")
-    monkeypatch.setattr("training.model.matmul.onednn_is_faster", lambda: request.param)
+    monkeypatch.setattr("corpusmill.training.model.matmul.onednn_is_faster", lambda: request.param)
     return request.param
 
 

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from dataproc.errors import UserError
-from training.average import MovingAverage
-from training.model.config import PRESETS, parameters, parts, preset
-from training.model.loss import losses
-from training.model.memory import FLOAT32, MemoryLayout, memory
-from training.model.transformer import build_model, initialise
-from training.parallel.ranks import ALONE
-from training.parallel.zero1 import Zero1
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.average import MovingAverage
+from corpusmill.training.model.config import PRESETS, parameters, parts, preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.memory import FLOAT32, MemoryLayout, memory
+from corpusmill.training.model.transformer import build_model, initialise
+from corpusmill.training.parallel.ranks import ALONE
+from corpusmill.training.parallel.zero1 import Zero1
 
 
 def _bytes(tensors) -> int:

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.config import preset
-from training.model.moe import Dispatch, Gate, MoE, balance_loss, take_loads, update_biases, violations
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.moe import Dispatch, Gate, MoE, balance_loss, take_loads, update_biases, violations
 
 
 def _moe(overrides=None, scale=0.5) -> MoE:

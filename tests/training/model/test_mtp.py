@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.config import preset
-from training.model.loss import IGNORED, cross_entropy, losses, targets_ahead
-from training.model.rope import rope_table
-from training.model.transformer import Transformer, initialise
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import IGNORED, cross_entropy, losses, targets_ahead
+from corpusmill.training.model.rope import rope_table
+from corpusmill.training.model.transformer import Transformer, initialise
 
 
 def _model(**overrides) -> Transformer:

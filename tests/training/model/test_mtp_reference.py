@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model.attention import document_mask
-from training.model.config import ModelConfig, preset
-from training.model.loss import losses
-from training.model.moe import MoE
-from training.model.transformer import Block, Transformer, initialise
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.model.config import ModelConfig, preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import MoE
+from corpusmill.training.model.transformer import Block, Transformer, initialise
 
 LAMBDA = 0.3
 

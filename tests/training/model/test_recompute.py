@@ -6,16 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.recompute import recomputation, remade
+from corpusmill.training.model.transformer import build_model, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import Ranks, join_ranks
+from corpusmill.training.precision import compute_types, set_compute_weight
+from corpusmill.training.settings import TrainSettings
 from tests.training.two_processes import run_ranks
-from training.model.attention import document_mask
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.recompute import recomputation, remade
-from training.model.transformer import build_model, initialise
-from training.parallel import choose
-from training.parallel.ranks import Ranks, join_ranks
-from training.precision import compute_types, set_compute_weight
-from training.settings import TrainSettings
 
 SHAPES = [
     {},

@@ -7,10 +7,10 @@ from transformers import DeepseekV3Config
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import yarn_apply_mscale
 
-from training.model.attention import MLA
-from training.model.config import PRESETS, ModelConfig, as_dictionary, preset
-from training.model.rope import model_rope_table, rope_table, yarn_frequencies
-from training.model.transformer import build_model, initialise
+from corpusmill.training.model.attention import MLA
+from corpusmill.training.model.config import PRESETS, ModelConfig, as_dictionary, preset
+from corpusmill.training.model.rope import model_rope_table, rope_table, yarn_frequencies
+from corpusmill.training.model.transformer import build_model, initialise
 
 V3_LONG = {"rope_factor": 40}
 STRETCHED = [

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.errors import UserError
-from dataproc.randomness import random_key, uniforms
-from dataproc.sequences.shards import ShardEntry
-from training.order.layout import Layout
-from training.order.permutation import permute, permute_each
-from training.order.plan import Phase, Plan, group_shares
-from training.order.quotas import PERIOD_LIMIT, assign_turns, quotas
-from training.order.sequence_order import SequenceOrder
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.randomness import random_key, uniforms
+from corpusmill.dataproc.sequences.shards import ShardEntry
+from corpusmill.training.order.layout import Layout
+from corpusmill.training.order.permutation import permute, permute_each
+from corpusmill.training.order.plan import Phase, Plan, group_shares
+from corpusmill.training.order.quotas import PERIOD_LIMIT, assign_turns, quotas
+from corpusmill.training.order.sequence_order import SequenceOrder
 
 LENGTH = 16
 

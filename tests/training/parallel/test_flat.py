@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from training.model.config import PRESETS, preset
-from training.model.transformer import Transformer
-from training.parallel.flat import ALIGNMENT, deal
+from corpusmill.training.model.config import PRESETS, preset
+from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.parallel.flat import ALIGNMENT, deal
 
 
 def _sizes(name: str) -> dict[str, int]:

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from corpusmill.training.loader.batch import empty_batch
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import Gate
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import ALONE, Ranks, join_ranks
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.settings import TrainSettings
 from tests.training.two_processes import run_ranks
-from training.loader.batch import empty_batch
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.moe import Gate
-from training.model.transformer import Transformer, build_model, initialise
-from training.parallel import choose
-from training.parallel.ranks import ALONE, Ranks, join_ranks
-from training.parallel.weights import Weights
-from training.settings import TrainSettings
 
 LENGTH = 12
 BATCHES = [3, 1, 4]

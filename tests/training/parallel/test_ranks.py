@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
-from dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.parallel.ranks import ALONE, join_ranks
 from tests.training.two_processes import run_ranks
-from training.parallel.ranks import ALONE, join_ranks
 
 
 @pytest.fixture(autouse=True)

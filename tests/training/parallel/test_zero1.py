@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.moe import Gate
-from training.model.transformer import Transformer, build_model, initialise
-from training.parallel import choose
-from training.parallel.ranks import ALONE
-from training.parallel.weights import Weights
-from training.parallel.zero1 import Zero1
-from training.settings import TrainSettings
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import Gate
+from corpusmill.training.model.transformer import Transformer, build_model, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import ALONE
+from corpusmill.training.parallel.weights import Weights
+from corpusmill.training.parallel.zero1 import Zero1
+from corpusmill.training.settings import TrainSettings
 
 CONFIG = preset("tiny")
 

@@ -6,21 +6,28 @@ import pyarrow as pa
 import pytest
 import torch
 
-from dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, write_shard
+from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, write_shard
+from corpusmill.training.loader.batch import empty_batch
+from corpusmill.training.loader.shard_loader import ShardLoader
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.attention import document_mask
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import IGNORED, cross_entropy, losses
+from corpusmill.training.model.transformer import Transformer, initialise
+from corpusmill.training.parallel import choose
+from corpusmill.training.parallel.ranks import join_ranks
+from corpusmill.training.settings import TrainSettings
+from corpusmill.training.watching.evaluation import (
+    Evaluation,
+    evaluate,
+    measured_rows,
+    token_nats,
+    unigram_counts,
+    unigram_loss,
+)
+from corpusmill.training.watching.spikes import sequence_losses
 from tests.training.shardmaker import patterned_rows
 from tests.training.two_processes import run_ranks
-from training.loader.batch import empty_batch
-from training.loader.shard_loader import ShardLoader
-from training.loader.shard_set import ShardSet
-from training.model.attention import document_mask
-from training.model.config import preset
-from training.model.loss import IGNORED, cross_entropy, losses
-from training.model.transformer import Transformer, initialise
-from training.parallel import choose
-from training.parallel.ranks import join_ranks
-from training.settings import TrainSettings
-from training.watching.evaluation import Evaluation, evaluate, measured_rows, token_nats, unigram_counts, unigram_loss
-from training.watching.spikes import sequence_losses
 
 LENGTH, SEQUENCES = 32, 9
 SOURCES = ("web", "code", "books")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from training.watching import metrics
-from training.watching.metrics import MetricsLog, cut_after, last_line, last_lines, live_line, read_metrics
+from corpusmill.training.watching import metrics
+from corpusmill.training.watching.metrics import MetricsLog, cut_after, last_line, last_lines, live_line, read_metrics
 
 LINES = [{"step": step, "expert_loads": [[0.125] * (step * 7 % 23)]} for step in range(1, 41)]
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.shardmaker import write_shard
-from training.loader.batch import Batch
-from training.loader.shard_set import ShardSet
-from training.model.config import preset
-from training.model.loss import losses
-from training.model.moe import Gate
-from training.model.transformer import Transformer, initialise
-from training.optimizer import make_optimizer, set_learning_rate
-from training.watching.spikes import (
+from corpusmill.training.loader.batch import Batch
+from corpusmill.training.loader.shard_set import ShardSet
+from corpusmill.training.model.config import preset
+from corpusmill.training.model.loss import losses
+from corpusmill.training.model.moe import Gate
+from corpusmill.training.model.transformer import Transformer, initialise
+from corpusmill.training.optimizer import make_optimizer, set_learning_rate
+from corpusmill.training.watching.spikes import (
     MOST_ROLLBACKS,
     MOST_SKIPS,
     NAMED_SEGMENTS,
@@ -30,6 +29,7 @@ from training.watching.spikes import (
     sequence_losses,
     spike_of,
 )
+from tests.training.shardmaker import write_shard
 
 WINDOW, DEVIATIONS = 8, 4.0
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataproc.errors import UserError
-from training.watching.metrics import MetricsLog
-from training.watching.tensorboard import EventWriter, load_image, open_writer, relative_loads
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.watching.metrics import MetricsLog
+from corpusmill.training.watching.tensorboard import EventWriter, load_image, open_writer, relative_loads
 
 METRICS: dict[str, Any] = {
     "step": 3,

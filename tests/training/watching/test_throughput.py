@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from training.model.config import preset
-from training.watching.throughput import Throughput, device_peak, memory_bytes, peak_teraflops
+from corpusmill.training.model.config import preset
+from corpusmill.training.watching.throughput import Throughput, device_peak, memory_bytes, peak_teraflops
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter, open_part, read_batches
-from dataproc.dedup.shuffle import read_partition
-from dataproc.documents import address
-from pipelines.engine.outputs import below, write_quarantine
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.dedup.shuffle import read_partition
+from corpusmill.dataproc.documents import address
+from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc
 
 NEVER_FULL = 1 << 62
 DUPLICATES_SCHEMA = pa.schema(

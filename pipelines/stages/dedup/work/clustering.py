@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.components import components_of_files
-from dataproc.documents import ROW_BITS
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc, write_ipc
+from corpusmill.dataproc.dedup.components import components_of_files
+from corpusmill.dataproc.documents import ROW_BITS
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc, write_ipc
 
 
 def cluster_pairs(task: TaskContext) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.datasets import open_part, read_batches
-from dataproc.documents import split_address
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part, read_batches
+from corpusmill.dataproc.documents import split_address
+from corpusmill.pipelines.engine.worker import TaskContext
 
 LAYOUT = "layout.arrow"
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.index import Index
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.index.work import block_matches
+from corpusmill.dataproc.dedup.index import Index
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.index.work import block_matches
 
 
 class Held(NamedTuple):

@@ -5,14 +5,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.dedup.bands import estimate_floor
-from dataproc.dedup.candidates import candidate_pairs
-from dataproc.dedup.exact import duplicate_pairs
-from dataproc.dedup.minhash import similarity
-from dataproc.dedup.shuffle import read_partition
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.layout import BlockRows, Layout, block_name, partition_name, signature_rows, write_ipc
-from pipelines.stages.dedup.work.signing import EXACT, MINHASH
+from corpusmill.dataproc.dedup.bands import estimate_floor
+from corpusmill.dataproc.dedup.candidates import candidate_pairs
+from corpusmill.dataproc.dedup.exact import duplicate_pairs
+from corpusmill.dataproc.dedup.minhash import similarity
+from corpusmill.dataproc.dedup.shuffle import read_partition
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.layout import (
+    BlockRows,
+    Layout,
+    block_name,
+    partition_name,
+    signature_rows,
+    write_ipc,
+)
+from corpusmill.pipelines.stages.dedup.work.signing import EXACT, MINHASH
 
 FLOOR_RECALL = {"signatures": 0.9, "exact": 0.999}
 """How likely a pair at the threshold must be to pass by its signatures: where texts are compared afterwards, a pair

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.datasets import read_batches
-from dataproc.dedup.bands import band_keys, key_rows
-from dataproc.dedup.exact import text_digests
-from dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures
-from dataproc.dedup.shuffle import partition_slices, write_partitions
-from dataproc.documents import address
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.layout import Layout, block_name, digest_rows, signature_rows, write_ipc
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.dedup.bands import band_keys, key_rows
+from corpusmill.dataproc.dedup.exact import text_digests
+from corpusmill.dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures
+from corpusmill.dataproc.dedup.shuffle import partition_slices, write_partitions
+from corpusmill.dataproc.documents import address
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, digest_rows, signature_rows, write_ipc
 
 EXACT, MINHASH = "exact", "minhash"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dataproc.dedup import stars
-from dataproc.dedup.routed import Route, RoutedRows, RoutedWriter, by_hash, by_range, routed_file
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.dedup import stars
+from corpusmill.dataproc.dedup.routed import Route, RoutedRows, RoutedWriter, by_hash, by_range, routed_file
+from corpusmill.pipelines.engine.worker import TaskContext
 
 
 def _rows(task: TaskContext, source: Mapping[str, Any], partitions: int | None = None) -> RoutedRows:

@@ -12,13 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import open_part
-from dataproc.dedup.shuffle import partition_slices, read_partition, slices_by_number, spread, write_partitions
-from dataproc.dedup.survivors import choose_survivors, named_columns
-from dataproc.documents import address
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.clustering import Labels
-from pipelines.stages.dedup.work.layout import (
+from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.dedup.shuffle import (
+    partition_slices,
+    read_partition,
+    slices_by_number,
+    spread,
+    write_partitions,
+)
+from corpusmill.dataproc.dedup.survivors import choose_survivors, named_columns
+from corpusmill.dataproc.documents import address
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.clustering import Labels
+from corpusmill.pipelines.stages.dedup.work.layout import (
     Layout,
     batches_of,
     block_name,
@@ -26,9 +32,9 @@ from pipelines.stages.dedup.work.layout import (
     partition_name,
     signature_rows,
 )
-from pipelines.stages.dedup.work.matching import Held, held_documents
-from pipelines.stages.dedup.work.pairing import estimated
-from pipelines.stages.dedup.work.signing import EXACT, MINHASH
+from corpusmill.pipelines.stages.dedup.work.matching import Held, held_documents
+from corpusmill.pipelines.stages.dedup.work.pairing import estimated
+from corpusmill.pipelines.stages.dedup.work.signing import EXACT, MINHASH
 
 INDEX = "(index)"
 """What stands for the source of a survivor that is in the index."""

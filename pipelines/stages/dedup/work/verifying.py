@@ -18,14 +18,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.dedup.jaccard import set_similarity, shingle_sets
-from dataproc.dedup.shuffle import partition_slices, read_partition, spread, write_partitions
-from dataproc.documents import address
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.dedup.work.clustering import Labels
-from pipelines.stages.dedup.work.layout import Layout, batches_of, block_name, partition_name, read_ipc, write_ipc
-from pipelines.stages.dedup.work.pairing import PAIR_SCHEMA
-from pipelines.stages.dedup.work.signing import EXACT, minhash_settings
+from corpusmill.dataproc.dedup.jaccard import set_similarity, shingle_sets
+from corpusmill.dataproc.dedup.shuffle import partition_slices, read_partition, spread, write_partitions
+from corpusmill.dataproc.documents import address
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.work.clustering import Labels
+from corpusmill.pipelines.stages.dedup.work.layout import (
+    Layout,
+    batches_of,
+    block_name,
+    partition_name,
+    read_ipc,
+    write_ipc,
+)
+from corpusmill.pipelines.stages.dedup.work.pairing import PAIR_SCHEMA
+from corpusmill.pipelines.stages.dedup.work.signing import EXACT, minhash_settings
 
 
 def shingle_block(task: TaskContext) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import PartWriter, open_part, read_batches
-from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
-from pipelines.engine.outputs import below, write_quarantine
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.filter.work.judging import Judge, judge, judge_from
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
+from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.filter.work.judging import Judge, judge, judge_from
 
 BESIDE = ("rejected", "ledger", "statistics", "rewrites")
 """Folders beside the kept documents; `rewrites/` where a rewriter is in force."""

@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
-from dataproc.errors import UserError
-from dataproc.file_starts import with_texts
-from dataproc.language import language_identifier
-from dataproc.measures.columns import Measure, Rewriter
-from dataproc.measures.providers import build_measure, build_rewriter
-from dataproc.measures.statistics import measure
-from dataproc.rules import Rule, decide, rule_from_dict
-from dataproc.rules.decision import LEDGER_SCHEMA as ROW_LEDGER
+from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.file_starts import with_texts
+from corpusmill.dataproc.language import language_identifier
+from corpusmill.dataproc.measures.columns import Measure, Rewriter
+from corpusmill.dataproc.measures.providers import build_measure, build_rewriter
+from corpusmill.dataproc.measures.statistics import measure
+from corpusmill.dataproc.rules import Rule, decide, rule_from_dict
+from corpusmill.dataproc.rules.decision import LEDGER_SCHEMA as ROW_LEDGER
 
 LABELS = ("id", "source", "kind", "language")
 """Columns of the documents that stand before the numbers in `statistics/`."""

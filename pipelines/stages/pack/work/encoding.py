@@ -16,13 +16,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.errors import UserError
-from dataproc.file_starts import FILE_STARTS
-from dataproc.randomness import random_keys, uniforms
-from dataproc.sequences.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_splits, piece_texts
-from dataproc.sequences.shards import ShardHeader, SpecialIds
-from tokenizer.boundary import BoundaryTable, boundary_table, split_joined
-from tokenizer.encoder import Tokenizer
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.file_starts import FILE_STARTS
+from corpusmill.dataproc.randomness import random_keys, uniforms
+from corpusmill.dataproc.sequences.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_splits, piece_texts
+from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds
+from corpusmill.tokenizer.boundary import BoundaryTable, boundary_table, split_joined
+from corpusmill.tokenizer.encoder import Tokenizer
 
 COLUMNS = ("id", "text", "source", "kind", "language", "meta")
 """What packing reads of a document."""

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import read_batches
-from dataproc.sequences.packing import Placement, pack, report
-from pipelines.engine.outputs import write_quarantine
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.pack.work.encoding import COLUMNS, encode_documents
-from pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.sequences.packing import Placement, pack, report
+from corpusmill.pipelines.engine.outputs import write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.pack.work.encoding import COLUMNS, encode_documents
+from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
 
 UNKNOWN = "unknown"
 COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")

@@ -13,11 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import write_table
-from dataproc.sequences.packing import Placement, fill
-from dataproc.sequences.shards import ShardHeader, batch_tokens, open_shard, segment_column, shard_name, write_shard
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.pack.work.encoding import load_encoder, shard_header
+from corpusmill.dataproc.datasets import write_table
+from corpusmill.dataproc.sequences.packing import Placement, fill
+from corpusmill.dataproc.sequences.shards import (
+    ShardHeader,
+    batch_tokens,
+    open_shard,
+    segment_column,
+    shard_name,
+    write_shard,
+)
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.pack.work.encoding import load_encoder, shard_header
 
 VALIDATION = "validation"
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter, open_part, read_batches
-from dataproc.documents import LEDGER_SCHEMA
-from dataproc.errors import UserError
-from dataproc.quality.keeping import RULES, pareto_thresholds
-from dataproc.quality.ranking import reaches, score_of_key
-from pipelines.engine.outputs import below
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.quality_keep.work.ranking import group_column, rank, score_column
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.documents import LEDGER_SCHEMA
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.keeping import RULES, pareto_thresholds
+from corpusmill.dataproc.quality.ranking import reaches, score_of_key
+from corpusmill.pipelines.engine.outputs import below
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_keep.work.ranking import group_column, rank, score_column
 
 
 def keep_part(task: TaskContext) -> dict[str, Any]:
@@ -24,8 +24,8 @@ def keep_part(task: TaskContext) -> dict[str, Any]:
     with open_part(arguments["path"]) as file:
         schema = file.schema_arrow.remove_metadata()
     if arguments["column"] not in schema.names:
-        mend = "score it by `corpusmill quality score`, or name another by --column"
-        raise UserError(f"no column {arguments['column']}", arguments["path"], mend)
+        hint = "score it by `corpusmill quality score`, or name another by --column"
+        raise UserError(f"no column {arguments['column']}", arguments["path"], hint)
     schemas = {
         "kept": schema,
         "rejected": schema if "broken_rules" in schema.names else schema.append(pa.field("broken_rules", pa.string())),

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import read_batches, write_table
-from dataproc.errors import UserError
-from dataproc.quality.evaluation import UNKNOWN, is_held_back
-from dataproc.quality.keeping import tie_draws
-from dataproc.quality.ranking import DIGIT_BITS, begins, digit, score_keys
-from dataproc.randomness import random_keys
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc.datasets import read_batches, write_table
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.evaluation import UNKNOWN, is_held_back
+from corpusmill.dataproc.quality.keeping import tie_draws
+from corpusmill.dataproc.quality.ranking import DIGIT_BITS, begins, digit, score_keys
+from corpusmill.dataproc.randomness import random_keys
+from corpusmill.pipelines.engine.worker import TaskContext
 
 Source = Mapping[str, Any]
 ALL = "all"
@@ -71,7 +71,7 @@ def score_column(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """A column of numbers as float64 of shape (N,). Raises UserError where it holds none for a document."""
     column = batch.column(name)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise UserError(f"the column {name} holds no numbers", mend="name another by --column")
+        raise UserError(f"the column {name} holds no numbers", hint="name another by --column")
     scores = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     bad = np.flatnonzero(np.isnan(scores))
     if len(bad):

@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc.datasets import PartWriter, open_part
-from dataproc.dedup import lines
-from dataproc.dedup.repeats import REPEATS, joined_repeats
-from dataproc.dedup.shuffle import read_partition
-from dataproc.dedup.spans import Spans, covered_bytes, cut, one_array, to_characters
-from dataproc.documents import LEDGER_SCHEMA, text_buffers
-from dataproc.file_starts import with_texts
-from pipelines.engine.outputs import below, write_quarantine
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.spans.work.searching import (
+from corpusmill.dataproc.datasets import PartWriter, open_part
+from corpusmill.dataproc.dedup import lines
+from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
+from corpusmill.dataproc.dedup.shuffle import read_partition
+from corpusmill.dataproc.dedup.spans import Spans, covered_bytes, cut, one_array, to_characters
+from corpusmill.dataproc.documents import LEDGER_SCHEMA, text_buffers
+from corpusmill.dataproc.file_starts import with_texts
+from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.spans.work.searching import (
     block_file,
     numbered_batches,
     partition_file,

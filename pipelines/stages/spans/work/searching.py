@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from dataproc import storage
-from dataproc.datasets import open_part, read_batches
-from dataproc.dedup import lines, substring, windows
-from dataproc.dedup.repeats import REPEATS
-from dataproc.dedup.shuffle import partition_order, read_partition, write_partitions
-from dataproc.dedup.spans import one_array
-from dataproc.documents import text_buffers
-from pipelines.engine.worker import TaskContext
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import open_part, read_batches
+from corpusmill.dataproc.dedup import lines, substring, windows
+from corpusmill.dataproc.dedup.repeats import REPEATS
+from corpusmill.dataproc.dedup.shuffle import partition_order, read_partition, write_partitions
+from corpusmill.dataproc.dedup.spans import one_array
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.pipelines.engine.worker import TaskContext
 
 T = TypeVar("T")
 KEYS = pa.schema([pa.field("key", pa.uint64(), nullable=False)])

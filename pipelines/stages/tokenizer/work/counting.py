@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataproc.datasets import PartWriter, open_part, read_batches
-from pipelines.engine.outputs import below, write_quarantine
-from pipelines.engine.worker import TaskContext
-from tokenizer.counting.counter import Counter
-from tokenizer.counting.merging import CountMerge, group_numbers
-from tokenizer.counting.rows import CountRows, partition_numbers
-from tokenizer.counting.runs import Run, write_run, write_stream
-from tokenizer.counting.table_files import TableFile, TableInfo
-from tokenizer.patterns import Pattern
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.tokenizer.counting.counter import Counter
+from corpusmill.tokenizer.counting.merging import CountMerge, group_numbers
+from corpusmill.tokenizer.counting.rows import CountRows, partition_numbers
+from corpusmill.tokenizer.counting.runs import Run, write_run, write_stream
+from corpusmill.tokenizer.counting.table_files import TableFile, TableInfo
+from corpusmill.tokenizer.patterns import Pattern
 
 
 def count_parts(task: TaskContext) -> dict[str, Any]:

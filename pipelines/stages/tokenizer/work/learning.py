@@ -10,22 +10,22 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataproc import storage
-from dataproc.datasets import read_batches
-from dataproc.errors import UserError
-from pipelines.engine.outputs import file_entry
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.tokenizer.progress import ProgressFile
-from tokenizer.counting.counts import PretokenCounts
-from tokenizer.counting.table_files import load_counts
-from tokenizer.counting.weighing import Dropped
-from tokenizer.encoder import Tokenizer
-from tokenizer.formats.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
-from tokenizer.formats.special_records import layout_from_record
-from tokenizer.learning.bpe import extend_merges, train_merges
-from tokenizer.learning.checkpoints import Checkpoints
-from tokenizer.special import SpecialTokens
-from tokenizer.warm import WARM, write_warm_table
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.outputs import file_entry
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.tokenizer.progress import ProgressFile
+from corpusmill.tokenizer.counting.counts import PretokenCounts
+from corpusmill.tokenizer.counting.table_files import load_counts
+from corpusmill.tokenizer.counting.weighing import Dropped
+from corpusmill.tokenizer.encoder import Tokenizer
+from corpusmill.tokenizer.formats.files import FILE_NAMES, TokenizerFiles, read_tokenizer, write_files, write_tokenizer
+from corpusmill.tokenizer.formats.special_records import layout_from_record
+from corpusmill.tokenizer.learning.bpe import extend_merges, train_merges
+from corpusmill.tokenizer.learning.checkpoints import Checkpoints
+from corpusmill.tokenizer.special import SpecialTokens
+from corpusmill.tokenizer.warm import WARM, write_warm_table
 
 SAMPLE_DOCUMENTS = 200
 SAMPLE_PRETOKENS = 2000
@@ -130,7 +130,7 @@ def _check_against_reference(task: TaskContext, tokenizer: Tokenizer, counts: Pr
             raise UserError(
                 "our ids differ from those of the library `tokenizers`",
                 where=f"{task.arguments['sample'] or 'the counts'}: {text[:40]!r}",
-                mend="please report this text",
+                hint="please report this text",
             )
         tokens += len(ids)
         text_bytes += len(text.encode())

@@ -1,6 +1,6 @@
 """Ranks that torchrun (or a cluster's scheduler) started as whole `corpusmill train` commands.
 
-    torchrun --nproc-per-node 8 -m pipelines train shards --output run
+    torchrun --nproc-per-node 8 -m corpusmill train shards --output run
 
 All of them are this program with the same arguments; who is who stands in torchrun's environment variables. Rank 0
 runs the stage as ever, with its lock, plan and manifest, and trains in its own process. The others only follow: they
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from dataproc.errors import require_extra
-from pipelines.engine.ranks import is_broken_connection
-from pipelines.engine.scheduler import StageFailed
-from pipelines.engine.task import Call, TaskError, TaskFailed
-from pipelines.engine.worker import TaskContext, describe
+from corpusmill.dataproc.errors import require_extra
+from corpusmill.pipelines.engine.ranks import is_broken_connection
+from corpusmill.pipelines.engine.scheduler import StageFailed
+from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed
+from corpusmill.pipelines.engine.worker import TaskContext, describe
 
 OVER = "over"
 NO_ATTEMPT_HELPS = ("user", "full", "bug")
@@ -40,7 +40,7 @@ def run_launched(device: str, run: Callable[[], None], train_rank: TrainRank) ->
         "GOMP_SPINCOUNT", "0"
     )  # before torch is imported: see `pipelines/stages/train/work/training.py`
     try:
-        from training.parallel.ranks import join_ranks
+        from corpusmill.training.parallel.ranks import join_ranks
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     failure: BaseException | None = None
@@ -74,7 +74,7 @@ def lead(task: TaskContext, train_rank: TrainRank) -> dict[str, Any]:
 
     Raises TaskFailed, and never so that the engine would try again: the others could not.
     """
-    from training.parallel.ranks import join_ranks
+    from corpusmill.training.parallel.ranks import join_ranks
 
     with join_ranks(task.arguments["device"]) as ranks:
         ranks.same(asdict(task.call))

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataproc import storage
-from dataproc.errors import UserError, require_extra
-from pipelines.engine.outputs import file_entry
-from pipelines.engine.ranks import launched_ranks
-from pipelines.engine.state import STATE
-from pipelines.engine.worker import TaskContext
-from pipelines.stages.train.work.launched import lead
+from corpusmill.dataproc import storage
+from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.pipelines.engine.outputs import file_entry
+from corpusmill.pipelines.engine.ranks import launched_ranks
+from corpusmill.pipelines.engine.state import STATE
+from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.train.work.launched import lead
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
 SOMETIMES = ("average.safetensors", "spikes.jsonl")
@@ -29,7 +29,7 @@ def train_model(task: TaskContext) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one, on as many ranks as the task has."""
     if storage.is_url(task.folder) or storage.is_url(task.arguments["shards"]):
         raise UserError(
-            "training reads and writes local folders only", where=task.folder, mend="copy the shards to a local disk"
+            "training reads and writes local folders only", where=task.folder, hint="copy the shards to a local disk"
         )
     if launched_ranks() > 1:
         return lead(task, train_rank)
@@ -42,9 +42,9 @@ def train_rank(task: TaskContext) -> dict[str, Any]:
     # 10 s. OpenMP reads this when torch is first imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
-        from training.parallel.ranks import join_ranks
-        from training.settings import TrainSettings
-        from training.trainer import train
+        from corpusmill.training.parallel.ranks import join_ranks
+        from corpusmill.training.settings import TrainSettings
+        from corpusmill.training.trainer import train
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     settings = TrainSettings(**task.arguments)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.lists.urls.canonical import ascii_host, canonical_urls
+from corpusmill.dataproc.lists.urls.canonical import ascii_host, canonical_urls
 
 
 def canonical(*urls: str) -> list[tuple[str, str]]:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
-from dataproc.errors import UserError
-from dataproc.lists.urls import UrlMatches
-from dataproc.lists.urls.matches import KINDS
-from dataproc.measures.columns import Measure
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.lists.urls import UrlMatches
+from corpusmill.dataproc.lists.urls.matches import KINDS
+from corpusmill.dataproc.measures.columns import Measure
 
 COLUMN_OF_KIND = {
     "domains": "url_domain_count",

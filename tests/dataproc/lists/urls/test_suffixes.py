@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
-from dataproc.lists.urls import suffixes
-from dataproc.lists.urls.suffixes import registered_domains
+from corpusmill.dataproc.lists.urls import suffixes
+from corpusmill.dataproc.lists.urls.suffixes import registered_domains
 
 LIBRARY = PublicSuffixList(only_icann=True)
 LABELS = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.readers.archives.warc import read_warc
-from dataproc.readers.pieces import Fields, Piece, recognise
+from corpusmill.dataproc.readers.archives.warc import read_warc
+from corpusmill.dataproc.readers.pieces import Fields, Piece, recognise
 
 SENTENCE = "The mill grinds slowly, and the flour that comes out of it is as fine as the miller had hoped for"
 VERSION_1 = b"1 0 The crawl\nURL IP-address Archive-date Content-type Archive-length\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataproc.readers.archives.html import read_html
-from dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.archives.html import read_html
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 SENTENCE = "The mill grinds slowly, and the flour that comes out of it is as fine as the miller had hoped for"
 

@@ -12,12 +12,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataproc.documents import SCHEMA
-from dataproc.errors import UserError
-from dataproc.readers.archives import pages
-from dataproc.readers.archives import records as archive_records
-from dataproc.readers.archives.warc import read_warc
-from dataproc.readers.pieces import Fields, Piece, recognise
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.archives import pages
+from corpusmill.dataproc.readers.archives import records as archive_records
+from corpusmill.dataproc.readers.archives.warc import read_warc
+from corpusmill.dataproc.readers.pieces import Fields, Piece, recognise
 
 SENTENCE = "The mill grinds slowly, and the flour that comes out of it is as fine as the miller had hoped for"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataproc.rewriting.pii.addresses import find_address
-from dataproc.rewriting.pii.window import Window
+from corpusmill.dataproc.rewriting.pii.addresses import find_address
+from corpusmill.dataproc.rewriting.pii.window import Window
 
 
 def found(text: str) -> list[str]:

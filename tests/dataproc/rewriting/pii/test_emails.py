@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataproc.rewriting.pii.emails import COUNTRIES, GENERIC, find_email
-from dataproc.rewriting.pii.window import Window
+from corpusmill.dataproc.rewriting.pii.emails import COUNTRIES, GENERIC, find_email
+from corpusmill.dataproc.rewriting.pii.window import Window
 
 
 def found(text: str) -> list[str]:

@@ -6,8 +6,8 @@ import string
 
 import pytest
 
-from dataproc.rewriting.pii.keys import find_block, find_secret, find_token
-from dataproc.rewriting.pii.window import Window
+from corpusmill.dataproc.rewriting.pii.keys import find_block, find_secret, find_token
+from corpusmill.dataproc.rewriting.pii.window import Window
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 

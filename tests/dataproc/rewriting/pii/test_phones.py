@@ -2,8 +2,8 @@
 
 import pytest
 
-from dataproc.rewriting.pii.phones import COUNTRY_CODES, find_phone
-from dataproc.rewriting.pii.window import Window
+from corpusmill.dataproc.rewriting.pii.phones import COUNTRY_CODES, find_phone
+from corpusmill.dataproc.rewriting.pii.window import Window
 
 
 def found(text: str) -> list[str]:

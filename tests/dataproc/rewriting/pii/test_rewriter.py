@@ -10,15 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataproc.documents import text_buffers
-from dataproc.errors import UserError
-from dataproc.rewriting.pii.addresses import find_address
-from dataproc.rewriting.pii.emails import find_email
-from dataproc.rewriting.pii.keys import find_block, find_secret, find_token
-from dataproc.rewriting.pii.phones import find_phone
-from dataproc.rewriting.pii.rewriter import KINDS, PLACEHOLDERS, TAGS, PersonalData
-from dataproc.rewriting.pii.scan import TOKEN_MARKS, find_candidates
-from dataproc.rewriting.pii.window import Window
+from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rewriting.pii.addresses import find_address
+from corpusmill.dataproc.rewriting.pii.emails import find_email
+from corpusmill.dataproc.rewriting.pii.keys import find_block, find_secret, find_token
+from corpusmill.dataproc.rewriting.pii.phones import find_phone
+from corpusmill.dataproc.rewriting.pii.rewriter import KINDS, PLACEHOLDERS, TAGS, PersonalData
+from corpusmill.dataproc.rewriting.pii.scan import TOKEN_MARKS, find_candidates
+from corpusmill.dataproc.rewriting.pii.window import Window
 
 KEY = "Zq7Rt2Lm9Xw4Kp8Vb3Nc6Hd1"
 PIECES = (
@@ -158,7 +158,7 @@ def test_bytes_that_are_no_utf8_are_copied_as_they_are(pieces):
 
 def patterns() -> list[re.Pattern[bytes] | re.Pattern[str]]:
     names = ("pii_emails", "pii_addresses", "pii_phones", "pii_keys")
-    modules = [import_module(f"dataproc.rewriting.{name}") for name in names]
+    modules = [import_module(f"corpusmill.dataproc.rewriting.{name}") for name in names]
     return [value for module in modules for value in vars(module).values() if isinstance(value, re.Pattern)]
 
 
