@@ -14,7 +14,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import spans as stage_module
+from corpusmill.pipelines.stages.spans import plan as stage_module
 from corpusmill.pipelines.stages.spans.plan import SpansStage
 from corpusmill.pipelines.stages.spans.work import searching as tasks
 from tests.dataproc.dedup.test_substring import Parts, repeated_windows
