@@ -1,8 +1,8 @@
 """What a task is, and what a worker needs to run one.
 
-A task is one shard of a stage's work: an importable function and JSON arguments, so that it can be sent to a spawned
-process or to another machine as it is, and written into the plan. It reads files, writes files and returns small
-numbers; documents never travel through the engine.
+A task is one shard of a stage's work: an importable function and its arguments, a frozen dataclass of plain values, so
+that it can be sent to a spawned process or to another machine as it is. It reads files, writes files and returns small
+numbers, which are kept as JSON; documents never travel through the engine.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,15 @@ class Task:
     Attributes:
         id: stable and unique in its phase; also a file name.
         function: "package.module:function", called with a `TaskContext`, giving a JSON-able dict.
-        arguments: JSON-able; everything that the output depends on.
+        arguments: everything that the output depends on: a frozen dataclass, declared where the task is planned, of
+            plain values and paths.
         bytes: input bytes, for progress and estimates.
         ranks: the task is so many processes that use the whole machine (training; `ranks.py`); 0 for any other task.
     """
 
     id: str
     function: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Any = None
     bytes: int = 0
     ranks: int = 0
 
@@ -36,7 +37,7 @@ class Call:
 
     ticket: int
     function: str
-    arguments: Mapping[str, Any]
+    arguments: Any
     folder: str
     phase: str
     task: str

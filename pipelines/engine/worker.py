@@ -10,9 +10,9 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -31,11 +31,14 @@ StartRanks = Callable[[Call, str, int], dict[str, Any]]
 """How an engine starts a task's ranks: call, function and their number to what rank 0 returned."""
 
 
-class TaskContext:
+Arguments = TypeVar("Arguments")
+
+
+class TaskContext(Generic[Arguments]):
     """What a task function is given.
 
     Attributes:
-        arguments: the task's arguments.
+        arguments: the task's arguments, of the type that its stage declares for them.
         folder: the stage's output folder; outputs go below it, by relative names.
         id: the task's id, which names its outputs.
         guard: runs per-document work (`guard.each`) and collects the quarantined.
@@ -44,7 +47,7 @@ class TaskContext:
     def __init__(self, call: Call, start_ranks: StartRanks | None = None) -> None:
         self.call = call
         self._start_ranks = start_ranks
-        self.arguments: Mapping[str, Any] = call.arguments
+        self.arguments: Arguments = call.arguments
         self.folder = call.folder
         self.id = call.task
         self.phase = call.phase
