@@ -33,8 +33,8 @@ kernels.configure()
 from corpusmill.pipelines.datasets import list_parts  # noqa: E402 - numba reads its cache's place when it is imported
 from corpusmill.pipelines.engine.executor import make_executor  # noqa: E402
 from corpusmill.pipelines.engine.stage import Session, run_stage  # noqa: E402
+from corpusmill.pipelines.registry import stage_type  # noqa: E402
 from corpusmill.pipelines.settings import validate  # noqa: E402
-from corpusmill.pipelines.stages import stage_type  # noqa: E402
 from corpusmill.pipelines.stages.index.changes import add_dataset, retract_dataset  # noqa: E402
 from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage  # noqa: E402
 

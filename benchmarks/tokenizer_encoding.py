@@ -250,7 +250,8 @@ def differing(expected: Rows, found: Rows, rows: list[int], spelled: list[bool])
 def write_warm(folder: str, texts: list[str], limit: int) -> None:
     from corpusmill.tokenizer.counting.counts import count_pretokens
     from corpusmill.tokenizer.encoder import Tokenizer
-    from corpusmill.tokenizer.warm import WARM, write_warm_table
+    from corpusmill.tokenizer.warm import WARM
+    from corpusmill.tokenizer.warming import write_warm_table
 
     (Path(folder) / WARM).unlink(missing_ok=True)
     tokenizer = Tokenizer.load(folder)

@@ -9,20 +9,7 @@ import xxhash
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
-
-NOT_DOCUMENTS = {
-    "count": "counts of pretokens",
-    "tokenizer": "a tokenizer",
-    "pack": "token shards",
-    "import": "token shards",
-    "index": "a segment of an index",
-    "query": "matches",
-    "export": "tokens in another format",
-    "quality-train": "a classifier",
-    "quality-domains": "counts of pages by domain",
-    "train": "a model",
-}
-"""What the stages make that is no dataset."""
+from corpusmill.pipelines.registry import description_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +37,9 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
     for folder in folders:
         opened = resolve(folder)
         manifest = state.require_manifest(opened)
-        if manifest["stage"] in NOT_DOCUMENTS:
-            what = f"this folder holds {NOT_DOCUMENTS[manifest['stage']]}, not documents"
+        description = description_of(manifest["stage"])
+        if description and not description.has_documents:
+            what = f"this folder holds {description.holds}, not documents"
             raise UserError(what, where=opened, hint="give a dataset, as ingest, filter and dedup make them")
         if storage.absolute(opened) in taken:
             raise UserError("this dataset is given twice", where=opened, hint="give it once")

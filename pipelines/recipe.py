@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.stage import Stage
+from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import STAGES, stage_type
 
 
 class RecipeFile(BaseModel):
@@ -89,8 +89,8 @@ def _build(
         hint = "use another; it becomes a folder beside report/"
         raise UserError("this cannot be a stage's name", where=f"{path}: stages.{name}", hint=hint)
     kind = values.get("stage", name)
-    if not isinstance(kind, str) or kind not in STAGES:
-        hint = f"give one by 'stage:'; the stages are {', '.join(STAGES)}"
+    if not isinstance(kind, str) or kind not in recipe_stages():
+        hint = f"give one by 'stage:'; the stages are {', '.join(recipe_stages())}"
         raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", hint=hint)
     made_of = stage_type(kind)
     settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")

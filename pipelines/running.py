@@ -3,43 +3,15 @@
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.engine.state import MANIFEST
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How to run, as against what to make: none of these changes a byte of the outputs."""
-
-    engine: str | None = None
-    address: str | None = None
-    workers: int = 0
-    memory_per_worker: int = 0
-    overwrite: bool = False
-    dry_run: bool = False
-    allow_quarantine: bool = False
-
-    @classmethod
-    def from_flags(cls, values: Mapping[str, Any]) -> "RunOptions":
-        """From the values of the common flags."""
-        picked = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        text = picked.get("memory_per_worker", "0")
-        try:
-            picked["memory_per_worker"] = int(TypeAdapter(ByteSize).validate_python(text))
-        except ValidationError as error:
-            hint = "write a number and a unit, as in 4GiB"
-            raise UserError(f"'{text}' is not a size", where="--memory-per-worker", hint=hint) from error
-        return cls(**picked)
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:

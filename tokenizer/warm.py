@@ -12,10 +12,10 @@ content, which is checked on opening (some 5 ms): a place read from a damaged sl
 A column of padding stands in front, so that slots lie within lines of the processor's cache.
 
 A tokenizer whose pretokens are first looked up whole (`Vocabulary.whole_first`) has all its tokens in such a table.
+Tables are written by `warming.py`, which asks the encoder for the ids.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,20 +23,14 @@ import pyarrow.compute as pc
 import xxhash
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.storage import commit_bytes, is_url, join, read_bytes
-from corpusmill.tokenizer.counting.counts import PretokenCounts
-from corpusmill.tokenizer.cuts import pieces_of
+from corpusmill.dataproc.storage import is_url, read_bytes
 from corpusmill.tokenizer.keys import KEY_MASKS, SHORT, read_only
 from corpusmill.tokenizer.lookup import INLINE, LONGEST, PretokenTable, fill_table, new_table
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from corpusmill.tokenizer.encoder import Tokenizer
-
 WARM = "warm.arrow"
 FORMAT = "corpusmill-warm-1"
-LINE = 64
 
 
 @dataclass(frozen=True)
@@ -76,12 +70,12 @@ def table_of(pretokens: pa.LargeBinaryArray, ids: pa.LargeListArray) -> WarmTabl
 
 def whole_tokens(vocabulary: Vocabulary) -> WarmTable:
     """The table of all tokens of a vocabulary as pretokens, each with its own id."""
-    rows = _encodable(vocabulary)
+    rows = encodable_ids(vocabulary)
     lists = pa.array(np.arange(len(rows) + 1, dtype=np.int64))
     return table_of(vocabulary.tokens.take(pa.array(rows)), pa.LargeListArray.from_arrays(lists, rows.astype(np.int32)))
 
 
-def _encodable(vocabulary: Vocabulary) -> np.ndarray:
+def encodable_ids(vocabulary: Vocabulary) -> np.ndarray:
     """Ids of the tokens that text may yield, int64; of two with one spelling, the first."""
     lengths = pc.fill_null(pc.binary_length(vocabulary.tokens), 0).to_numpy()
     rows = np.flatnonzero((lengths > 0) & (lengths <= LONGEST))
@@ -90,73 +84,13 @@ def _encodable(vocabulary: Vocabulary) -> np.ndarray:
     return np.sort(spelled.group_by("token").aggregate([("id", "min")])["id_min"].to_numpy())
 
 
-def common_pieces(tokenizer: "Tokenizer", counts: PretokenCounts, limit: int) -> pa.LargeBinaryArray:
-    """The `limit` commonest pieces of text that the encoder looks up, commonest first.
-
-    The rarest pretokens are not looked at, of which pieces might come: only four times as many as are asked for.
-    """
-    some = counts.pretokens[: 4 * limit]
-    offsets, data = read_text(some)
-    found = [offsets[:1]]
-    for _, ends, _ in pieces_of(data, [(int(offsets[0]), offsets[1:])], *tokenizer.cutting):
-        found.append(ends.copy())
-    places = np.concatenate(found)
-    cut = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(places) - 1, [None, *_buffers(places, data)])
-    pretoken = np.searchsorted(offsets, places[:-1], side="right") - 1
-    pieces = pa.table([cut, pa.array(counts.counts[: 4 * limit][pretoken])], ["piece", "count"])
-    pieces = pieces.filter(pc.less_equal(pc.binary_length(pieces["piece"]), LONGEST))
-    summed = pieces.group_by("piece").aggregate([("count", "sum")])
-    return summed.sort_by([("count_sum", "descending"), ("piece", "ascending")])["piece"][:limit].combine_chunks()
-
-
-def _buffers(offsets: np.ndarray, data: np.ndarray) -> tuple[pa.Buffer, pa.Buffer]:
-    return pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(data)
-
-
-def _digest(slots: np.ndarray, arena: np.ndarray) -> str:
+def digest_of(slots: np.ndarray, arena: np.ndarray) -> str:
     state = xxhash.xxh3_128(slots.data)
     state.update(arena.data)
     return state.hexdigest()
 
 
-def _file_bytes(warm: WarmTable, fingerprint: str, padding: int) -> pa.Buffer:
-    slots, arena = warm.table.slots.reshape(-1), warm.table.arena
-    lists = [
-        pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), pa.array(values))
-        for values in (np.zeros(padding // 8, np.uint64), slots, arena)
-    ]
-    facts = {"fingerprint": fingerprint, "pretokens": str(warm.pretokens), "digest": _digest(slots, arena)}
-    batch = pa.record_batch(lists, ["padding", "slots", "arena"]).replace_schema_metadata({"format": FORMAT, **facts})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue()
-
-
-def write_warm_table(folder: str, tokenizer: "Tokenizer", counts: PretokenCounts, limit: int) -> WarmTable:
-    """Writes `warm.arrow` into a tokenizer's folder (path or URL).
-
-    Args:
-        folder: where `write_tokenizer` wrote.
-        tokenizer: that tokenizer; its ids are what is written.
-        counts: of the training text, by the tokenizer's pattern.
-        limit: most pretokens; each takes some 50 bytes.
-    """
-    pieces = common_pieces(tokenizer, counts, limit)
-    if tokenizer.vocabulary.whole_first:
-        tokens = tokenizer.vocabulary.tokens.take(pa.array(_encodable(tokenizer.vocabulary)))
-        pieces = pc.unique(pa.concat_arrays([tokens, pieces]))
-    warm = table_of(pieces, tokenizer.encode_pieces(pieces))
-    content = _file_bytes(warm, tokenizer.fingerprint, 0)
-    slots = _lists(pa.ipc.open_file(content).get_batch(0))[0]
-    padding = (content.address - slots.ctypes.data) % LINE
-    if padding:
-        content = _file_bytes(warm, tokenizer.fingerprint, padding)
-    commit_bytes(join(folder, WARM), content)
-    return warm
-
-
-def _lists(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+def lists_of(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
     slots, arena = (batch.column(name).values.to_numpy() for name in ("slots", "arena"))
     return slots, arena
 
@@ -175,8 +109,8 @@ def read_warm_table(path: str, fingerprint: str) -> WarmTable:
             raise UserError(f"unknown format '{facts['format']}' of warm table", where=path, hint=hint)
         if facts["fingerprint"] != fingerprint:
             raise UserError("the warm table is that of another tokenizer", where=path, hint=hint)
-        slots, arena = _lists(reader.get_batch(0))
-        if _digest(slots, arena) != facts["digest"]:
+        slots, arena = lists_of(reader.get_batch(0))
+        if digest_of(slots, arena) != facts["digest"]:
             raise ValueError("the content is not what was written")
         return _as_read(int(facts["pretokens"]), slots, arena)
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:

@@ -15,7 +15,8 @@ from corpusmill.tokenizer.counting.warmup import compile_counts
 from corpusmill.tokenizer.encoder import Tokenizer
 from corpusmill.tokenizer.learning.bpe import train_merges
 from corpusmill.tokenizer.special import layout_named
-from corpusmill.tokenizer.warm import common_pieces, table_of
+from corpusmill.tokenizer.warm import table_of
+from corpusmill.tokenizer.warming import common_pieces
 
 
 def compile_kernels() -> None:

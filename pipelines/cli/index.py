@@ -72,7 +72,8 @@ def _query_command() -> Any:
 def _add(values: dict[str, Any]) -> None:
     from corpusmill.pipelines.engine.executor import make_executor
     from corpusmill.pipelines.engine.stage import Session
-    from corpusmill.pipelines.running import RunOptions, exit_code
+    from corpusmill.pipelines.options import RunOptions
+    from corpusmill.pipelines.running import exit_code
     from corpusmill.pipelines.stages.index.changes import add_dataset
 
     index, options = values["index"], RunOptions.from_flags(values)
@@ -100,8 +101,9 @@ def _add(values: dict[str, Any]) -> None:
 
 
 def _query(values: dict[str, Any]) -> None:
+    from corpusmill.pipelines.options import RunOptions
     from corpusmill.pipelines.recipe import NamedStage, Recipe
-    from corpusmill.pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.running import run_recipe
 
     stage = QueryStage(read_model(QuerySettings, values))
     named = NamedStage(name="query", folder=values["output"], stage=stage)

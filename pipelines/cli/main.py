@@ -18,71 +18,67 @@ from typer.main import get_command
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import command_app, group_app
+from corpusmill.pipelines.description import StageDescription
+from corpusmill.pipelines.registry import descriptions
 
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 COMMANDS = {
-    "quickstart": (
-        "quickstart",
-        "Text that every machine has, all the way to a small trained model.",
-    ),
+    "quickstart": ("quickstart", "Text that every machine has, all the way to a small trained model."),
     "run": ("run", "Run a recipe: several stages from one YAML file."),
-    "ingest": ("stages", "Raw files to a dataset of documents."),
-    "filter": (
-        "filter",
-        "Measure every document once; keep by rules, with a ledger of every broken one.",
-    ),
-    "dedup": ("stages", "Remove exact and near duplicates; name the survivor of each."),
-    "index": (
-        "index",
-        "Keep what a corpus holds, to de-duplicate what comes later against it.",
-    ),
-    "spans": (
-        "stages",
-        "Find repeated substrings, paragraphs or lines; report, cut or remove.",
-    ),
-    "decontaminate": (
-        "stages",
-        "Find items of evaluation sets in documents; report, cut or remove.",
-    ),
-    "mixture": (
-        "stages",
-        "Sources and languages by weight: documents repeated, drawn or dropped.",
-    ),
-    "quality": (
-        "quality",
-        "Train a quality classifier; score documents, keep the good ones, grow seeds.",
-    ),
-    "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
-    "pack": ("stages", "Tokens, fill-in-the-middle and packing into Arrow shards."),
-    "export": ("stages", "Token shards as Megatron, Mosaic MDS, Hugging Face or flat files."),
-    "import": ("stages", "Tokenised documents of those formats to token shards."),
-    "train": ("train", "Train a DeepSeek-V3-shaped model on shards."),
     "model": ("model", "A trained model as a Hugging Face folder, and the other way round."),
     "inspect": ("inspect", "Look into any folder that corpusmill made."),
     "report": ("report", "One HTML page on a run."),
     "status": ("report", "How far a run is."),
     "doctor": ("doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
 }
-"""The module of `corpusmill.pipelines.cli` that has a command, and what `--help` says of it."""
+"""Commands that are not a stage's: the module of `corpusmill.pipelines.cli`, and the line in the list of commands."""
+
+GROUPS = {
+    "index": ("index", "Keep what a corpus holds, to de-duplicate what comes later against it."),
+    "quality": ("quality", "Train a quality classifier; score documents, keep the good ones, grow seeds."),
+    "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
+}
+"""Commands that have commands of their own, several stages' among them; the same way."""
+
+FIRST = ("quickstart", "run")
+"""Commands that are listed before the stages."""
 
 
 class LazyGroup(TyperGroup):
     """Knows all commands by name and one line, and imports the module of the one that is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        stages = dict.fromkeys(_word(description) for description in descriptions() if _word(description))
+        return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        if name not in COMMANDS:
+        found = _module_and_line(name)
+        if found is None:
             return None
-        module, line = COMMANDS[name]
+        module, line = found
         if ctx.resilient_parsing or _only_listing():
             command = get_command(_stub(line))
         else:
-            command = get_command(import_module(f"corpusmill.pipelines.cli.{module}").app_for(name))
+            command = get_command(import_module(module).app_for(name))
         command.name = name
         return command
+
+
+def _word(description: StageDescription) -> str:
+    """The command, or group of commands, that a stage is listed under; "" for none."""
+    return description.command[0] if description.command else ""
+
+
+def _module_and_line(name: str) -> tuple[str, str] | None:
+    """The module with a command's `app_for`, and its line in the list; None for an unknown command."""
+    if name in COMMANDS or name in GROUPS:
+        module, line = (COMMANDS | GROUPS)[name]
+        return f"corpusmill.pipelines.cli.{module}", line
+    for description in descriptions():
+        if description.command == (name,):
+            return description.command_module or "corpusmill.pipelines.cli.stages", description.line
+    return None
 
 
 def _stub(line: str) -> typer.Typer:

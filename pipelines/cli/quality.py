@@ -76,7 +76,7 @@ def _round_command() -> Any:
 
 def _round(values: dict[str, Any]) -> None:
     from corpusmill.pipelines.cli.quality_round import LoopSettings, next_round, open_loop
-    from corpusmill.pipelines.running import RunOptions
+    from corpusmill.pipelines.options import RunOptions
 
     given = {name: value for name, value in values.items() if name in LoopSettings.model_fields and value is not None}
     settings = read_model(LoopSettings, given) if {"seeds", "corpus"} <= given.keys() else None

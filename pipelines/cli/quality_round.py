@@ -23,8 +23,9 @@ from pydantic import Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.state import MANIFEST, read_manifest, to_json
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.quality_domains.plan import (
     PROPOSALS,

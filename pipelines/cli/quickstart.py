@@ -34,8 +34,9 @@ def example_path(name: str) -> str:
 
 
 def _quickstart(**values: Any) -> None:
+    from corpusmill.pipelines.options import RunOptions
     from corpusmill.pipelines.recipe import load_recipe
-    from corpusmill.pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.running import run_recipe
 
     recipe = load_recipe(example_path("quickstart.yaml"), output=values["output"])
     # The text is the machine's and not the user's: a file of it that is not UTF-8 is no reason to fail.

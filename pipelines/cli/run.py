@@ -25,8 +25,9 @@ def app_for(name: str) -> typer.Typer:
 
 
 def _run(**values: Any) -> None:
+    from corpusmill.pipelines.options import RunOptions
     from corpusmill.pipelines.recipe import load_recipe
-    from corpusmill.pipelines.running import RunOptions, run_recipe
+    from corpusmill.pipelines.running import run_recipe
 
     recipe = load_recipe(values["recipe"], changes=values["changes"], output=values["output"])
     raise typer.Exit(run_recipe(recipe, RunOptions.from_flags(values)))

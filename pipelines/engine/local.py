@@ -6,17 +6,17 @@ other workers go on. Workers are spawned, never forked: Arrow, numba and torch a
 """
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import psutil
 
+from corpusmill.pipelines.engine.processes import describe_exit, die_with_parent
+from corpusmill.pipelines.engine.ranks import start_here
 from corpusmill.pipelines.engine.task import Call, Ended
 from corpusmill.pipelines.engine.worker import run_call
 
@@ -38,7 +38,7 @@ class InProcessExecutor:
         self._waiting.append(call)
 
     def wait(self, timeout: float) -> list[Ended]:
-        return [run_call(self._waiting.pop(0))] if self._waiting else []
+        return [run_call(self._waiting.pop(0), start_here)] if self._waiting else []
 
     def close(self) -> None:
         self._waiting.clear()
@@ -148,17 +148,6 @@ class ProcessExecutor:
                 worker.process.kill()
 
 
-def describe_exit(code: int | None) -> str:
-    """The cause of a process's death in words."""
-    if code is None:
-        return "ended without an exit code"
-    if code == -signal.SIGKILL:
-        return "killed by SIGKILL (by the kernel for want of memory, or by somebody)"
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exited with code {code}"
-
-
 def _serve(connection: Connection, driver: int) -> None:
     """A worker's life: calls in, ends out, until the driver is gone."""
     die_with_parent(driver)
@@ -168,13 +157,4 @@ def _serve(connection: Connection, driver: int) -> None:
             call = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(run_call(call))
-
-
-def die_with_parent(parent: int) -> None:
-    """Asks Linux to end this process when its parent dies, so that a killed driver leaves no orphans computing."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
+        connection.send(run_call(call, start_here))

@@ -31,7 +31,7 @@ from typing import Any
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lease import require_lease
-from corpusmill.pipelines.engine.local import describe_exit
+from corpusmill.pipelines.engine.processes import describe_exit
 from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed
 from corpusmill.pipelines.engine.worker import TaskContext, describe
 

@@ -123,7 +123,7 @@ def _run_on_ray(call: Call) -> Ended:
     """The body of the Ray task."""
     from corpusmill.pipelines import kernels
 
-    start_ranks = None
+    start_ranks = None  # only a task of several ranks starts any
     if call.ranks:
         from corpusmill.pipelines.engine.ray_ranks import start_by_ray_train
 

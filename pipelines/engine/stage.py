@@ -63,6 +63,16 @@ class PhasePlan:
     bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a stage will take: bytes of input, seconds, MB of memory in all, bytes of disk."""
+
+    bytes: int
+    seconds: float
+    megabytes: int
+    disk: int
+
+
 class Stage(ABC):
     """A kind of stage with its settings. Subclasses must not import heavy libraries at module level.
 
@@ -103,6 +113,18 @@ class Stage(ABC):
 
     def check_inputs(self, folder: str) -> None:  # noqa: B027 - most stages have nothing more to check
         """Raises UserError for settings that do not go with the inputs or the output folder; nothing is written yet."""
+
+    def input_bytes(self) -> int:
+        """Bytes of text that go in, of a stage that does not read datasets; for estimates."""
+        return sum(phase.bytes for phase in self.phases())
+
+    def costs(self, settings_of: Callable[[str], Mapping[str, Any]]) -> Costs | None:
+        """What the stage will take by its own reckoning; None: by the rates of its description.
+
+        Args:
+            settings_of: gives the settings of the stage that makes a folder, by the folder's name as written.
+        """
+        return None
 
     def plan(self) -> dict[str, Any]:
         """Everything that the outputs depend on, as written to `plan.json`."""

@@ -69,9 +69,7 @@ class TaskContext(Generic[Arguments]):
         """Runs `function` ("module:name", given a context like this one) on all ranks of the task; gives what it
         returned on rank 0."""
         if self._start_ranks is None:
-            from corpusmill.pipelines.engine.ranks import start_here
-
-            return start_here(self.call, function, self.call.ranks)
+            raise RuntimeError("this context was made without a way to start ranks")
         return self._start_ranks(self.call, function, self.call.ranks)
 
 

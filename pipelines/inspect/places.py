@@ -14,28 +14,7 @@ import xxhash
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.stages import STAGES
-
-MAKES = {
-    "ingest": "dataset",
-    "filter": "dataset",
-    "dedup": "dataset",
-    "spans": "dataset",
-    "decontaminate": "dataset",
-    "mixture": "dataset",
-    "quality-train": "classifier",
-    "quality-score": "dataset",
-    "quality-keep": "dataset",
-    "quality-domains": "domains",
-    "quality-seeds": "dataset",
-    "count": "counts",
-    "tokenizer": "tokenizer",
-    "pack": "shards",
-    "import": "shards",
-    "export": "export",
-    "train": "model",
-}
-"""What each stage's folder is called when people speak of it."""
+from corpusmill.pipelines.registry import description_of, makes, stage_names
 
 PARQUET, SHARD = ".parquet", ".arrow"
 
@@ -72,7 +51,7 @@ def recognise(path: str) -> Place:
         return Place(path=path, what="shard")
     manifest, plan = state.read_manifest(path), read_plan(path)
     if manifest is not None:
-        return Place(path=path, what=MAKES.get(manifest["stage"], "folder"), manifest=manifest, plan=plan)
+        return Place(path=path, what=makes(manifest["stage"]), manifest=manifest, plan=plan)
     if plan:
         return Place(path=path, what="unfinished", plan=plan)
     stages = _stages_below(path)
@@ -206,9 +185,12 @@ def chain(place: Place) -> dict[str, Link]:
 
 def _taken_in(described: Mapping[str, Any]) -> list[str]:
     """The folders of shards or documents that a stage took in, as written; none for ingest, which takes raw files."""
-    settings = described.get("settings", {})
-    named = settings.get("shards" if described.get("stage") == "train" else "datasets", ())
-    return [named] if isinstance(named, str) else list(named)
+    description, settings = description_of(described.get("stage", "")), described.get("settings", {})
+    folders: list[str] = []
+    for setting in description.reads if description else ("datasets",):
+        named = settings.get(setting) or ()
+        folders += [named] if isinstance(named, str) else named
+    return folders
 
 
 def part_number(path: str) -> int:
@@ -229,7 +211,7 @@ def _stages_below(path: str) -> list[tuple[str, str]]:
 
 def _in_order(path: str, plans: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Stages after those that they take in; otherwise in the order of the stages' list, then by name."""
-    kinds = list(STAGES)
+    kinds = stage_names()
     left = sorted(plans, key=lambda name: (_position(kinds, plans[name]["stage"]), name))
     taken = {name: _taken(path, name, plans) for name in left}
     ordered: list[str] = []

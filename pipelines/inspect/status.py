@@ -5,7 +5,6 @@ a driver that starts in that very instant would be told that another is at work,
 """
 
 import fcntl
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.description import load
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.inspect.places import read_plan, run_stages
 from corpusmill.pipelines.recipe import path_resolver
+from corpusmill.pipelines.registry import description_of, stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import STAGES, stage_type
 
-TAIL_BYTES = 4096
 MOST_MARKERS = 20_000
 """Markers that are opened to add up an unfinished stage's documents; a listing is enough for its tasks."""
 
@@ -89,7 +88,7 @@ def _stage_status(name: str, folder: str, folders: Mapping[str, str]) -> StageSt
         phases=phases,
         counts=manifest["counts"] if manifest is not None else _counted(folder, finished),
         seconds=_seconds(folder, known),
-        note=_training_note(folder, plan) if known != "done" and plan.get("stage") == "train" else "",
+        note=_note(folder, plan) if known != "done" else "",
     )
 
 
@@ -110,7 +109,7 @@ def _against_plan(finished: Mapping[str, int], planned: Mapping[str, int] | None
 
 def _planned(plan: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, int] | None:
     """Tasks of each phase, from the settings and inputs as they are now; None where an input cannot be found."""
-    if plan.get("stage") not in STAGES:
+    if description_of(plan.get("stage", "")) is None:
         return None
     try:
         made_of = stage_type(plan["stage"])
@@ -144,17 +143,7 @@ def _seconds(folder: str, known: str) -> float | None:
     return None
 
 
-def _training_note(folder: str, plan: Mapping[str, Any]) -> str:
-    """How many steps are done, by the last whole line of the metrics."""
-    path = storage.join(folder, "metrics.jsonl")
-    if not storage.exists(path):
-        return ""
-    with storage.open_input(path) as file:
-        file.seek(max(0, storage.size(path) - TAIL_BYTES))
-        lines = file.read().split(b"\n")[:-1]
-    try:
-        last = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        return ""
-    steps = plan["settings"].get("steps")
-    return f"step {last['step']}{f' of {steps}' if steps else ''}, loss {last['loss']:.3f}" if last else ""
+def _note(folder: str, plan: Mapping[str, Any]) -> str:
+    """How far unfinished work is, where the stage can say it."""
+    description = description_of(plan.get("stage", ""))
+    return str(load(description.progress)(folder, plan)) if description and description.progress else ""

@@ -13,20 +13,15 @@ ids has none of them are passed over); in the stages before it, those of the par
 since parts keep their numbers. No text is read: the excerpts are a segment's own tokens, spelled out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.rules import Rule
-from corpusmill.pipelines.inspect.filter_rules import rules_in_force
+from corpusmill.pipelines.inspect.inspection import Inspection, Passed, Side, inspection_of
 from corpusmill.pipelines.inspect.lookup import Row, look_up
-from corpusmill.pipelines.inspect.places import MAKES, Link, Place, chain, part_number, recognise
+from corpusmill.pipelines.inspect.places import Link, Place, chain, part_number, recognise
 from corpusmill.pipelines.inspect.raw import Raw, RawFiles
 from corpusmill.pipelines.inspect.sequences import (
     PackedSequence,
@@ -37,6 +32,7 @@ from corpusmill.pipelines.inspect.sequences import (
     step_positions,
 )
 from corpusmill.pipelines.inspect.spikes import SpikeStory, read_spike
+from corpusmill.pipelines.registry import description_of, makes
 
 SEQUENCES_OF_A_STEP = 3
 
@@ -48,21 +44,6 @@ class Stood:
     stage: str
     path: str
     row: int
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A rule that a filter applied to a document, the document's value, and the thresholds that it kept to.
-
-    A document of a language to keep has the language for its value, one for which an expression holds "true".
-    """
-
-    stage: str
-    rule: str
-    statistic: str
-    value: float | str
-    minimum: float | None = None
-    maximum: float | None = None
 
 
 @dataclass
@@ -204,7 +185,8 @@ def _start(place: Place, made: str) -> Place:
 
 def _makes(place: Place) -> str | None:
     """What a stage's folder is called, finished or not."""
-    return MAKES.get((place.manifest or place.plan).get("stage", ""))
+    stage = (place.manifest or place.plan).get("stage")
+    return makes(stage) if stage else None
 
 
 def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
@@ -279,10 +261,9 @@ class _Way:
     def follow(self) -> list[str]:
         """Fills the documents; gives what could not be found."""
         for path, link in self._links.items():
-            if MAKES.get(link.stage) == "dataset" and link.place:
-                self._note(path, link)
-            if link.stage == "mixture":
-                self._name_originals(path, link)
+            description = description_of(link.stage)
+            if description and description.has_documents and link.place:
+                self._note(path, link, inspection_of(description))
             self._look_in_inputs(path, link)
         self._tell_copies()
         lost = [each for each in self._documents.values() if not each.stood]
@@ -292,14 +273,11 @@ class _Way:
             document.stood.reverse()  # from the raw file on
         return self._missing
 
-    def _name_originals(self, path: str, link: Link) -> None:
-        """Looks for the documents of copies from here on, which go by other ids in the mixture's inputs."""
-        for name, row in list(self._found.get(path, {}).items()):
-            number, marker = row.values.get("copy") or 1, link.described.get("facts", {}).get("marker", "~")
-            if number > 1:
-                original = name.removesuffix(f"{marker}{number}")
-                self._copies.append((name, original))
-                self._documents.setdefault(original, Document(original, self._documents[name].source))
+    def _name_originals(self, originals: Mapping[str, str]) -> None:
+        """Looks for the documents of copies from here on, which have other ids in the mixture's inputs."""
+        for copy, original in originals.items():
+            self._copies.append((copy, original))
+            self._documents.setdefault(original, Document(original, self._documents[copy].source))
 
     def _tell_copies(self) -> None:
         """Gives copies what was found of their documents, and forgets documents that nobody asked about."""
@@ -316,23 +294,21 @@ class _Way:
     def _look_in_inputs(self, path: str, link: Link) -> None:
         """Finds the link's documents in the datasets that it took in, by part where parts keep their numbers."""
         inputs = [each for each in link.inputs if self._links[each].place]
-        if not inputs or link.stage == "train":
+        description = description_of(link.stage)
+        if not inputs or description is None or description.makes == "model":
             return
         owner = {part: each for each in inputs for part in _parts(self._links[each])}
         here = self._found.get(path, {})
-        keeps_documents = link.stage in (
-            "filter", "dedup", "spans", "decontaminate", "quality-score", "quality-keep",
-        )  # fmt: skip
-        wanted = set(here) if keeps_documents else set(self._documents)
+        wanted = set(here) if description.keeps_ids else set(self._documents)
         likely: list[str] = []
-        if keeps_documents and len(inputs) == len(link.inputs):
+        if description.keeps_ids and len(inputs) == len(link.inputs):
             numbered, read = list(owner), {part_number(row.path) for row in here.values()}
             likely = [numbered[number] for number in sorted(read) if number < len(numbered)]
         rest = [part for part in owner if part not in set(likely)]
         for part, row in look_up([*likely, *rest], wanted):
             self._found.setdefault(owner[part], {})[row.values["id"]] = row
 
-    def _note(self, path: str, link: Link) -> None:
+    def _note(self, path: str, link: Link, inspection: Inspection) -> None:
         rows = self._found.get(path, {})
         for name, row in rows.items():
             document = self._documents[name]
@@ -342,16 +318,17 @@ class _Way:
                     setattr(document, column, row.values.get(column))
         if not rows:
             return
-        if link.stage == "filter":
-            passed, missing = _passed(link, rows)
-            self._missing += missing
-            for each in passed:
-                self._documents[each[0]].passed.append(each[1])
-        elif link.stage == "dedup":
-            for removed, survivor in _removed(link, rows):
-                self._documents[survivor].survivor_of.append(removed)
-        elif link.stage == "ingest":
+        assert link.place is not None
+        side = Side(link.name, link.place.path, link.described)
+        passage = inspection.passage(side, rows)
+        self._missing += passage.missing
+        for name, rule in passage.passed:
+            self._documents[name].passed.append(rule)
+        for survivor, removed in passage.survivors:
+            self._documents[survivor].survivor_of.append(removed)
+        if inspection.reads_raw_files:
             self._find_raw(RawFiles(link), rows)
+        self._name_originals(inspection.originals(side, rows))
 
     def _find_raw(self, raw: RawFiles, rows: Mapping[str, Row]) -> None:
         tasks: dict[int, list[str]] = {}
@@ -369,61 +346,6 @@ def _parts(link: Link) -> list[str]:
     """Paths of a dataset's parts, in order."""
     assert link.place is not None
     return [storage.join(link.place.path, entry["path"]) for entry in link.described.get("parts", ())]
-
-
-def _beside(link: Link, folder: str) -> list[str]:
-    """Paths of the files in a folder beside a dataset's parts."""
-    assert link.place is not None
-    names = [file["path"] for file in link.described.get("files", ()) if file["path"].startswith(f"{folder}/")]
-    return [storage.join(link.place.path, name) for name in names]
-
-
-def _passed(link: Link, rows: Mapping[str, Row]) -> tuple[list[tuple[str, Passed]], list[str]]:
-    """(id, rule) for every rule that a filter applied to documents that it kept; and what is missing for it.
-
-    Which rules apply to a document (its kind, its language, its script) is for `applies_to` to say.
-    """
-    from corpusmill.dataproc.rules.decision import applies_to, values_of
-
-    settings = link.described["settings"]
-    try:
-        rules = rules_in_force(link.described)
-    except UserError as error:
-        return [], [f"{link.name}: its rules are no longer known here ({error.what})"]
-    numbers = {part_number(row.path) for row in rows.values()}
-    beside = _beside(link, "statistics")
-    likely = [path for path in beside if part_number(path) in numbers]
-    found = [row.values for _, row in look_up([*likely, *(set(beside) - set(likely))], set(rows))]
-    passed: list[tuple[str, Passed]] = []
-    if found:
-        statistics = pa.RecordBatch.from_pylist(found)
-        kinds = pa.array([rows[each["id"]].values["kind"] for each in found], pa.string())
-        for rule in rules:
-            values = values_of(rule, statistics)
-            for place in applies_to(rule, statistics, kinds).nonzero()[0]:
-                passed.append((found[place]["id"], _kept_to(link.name, rule, float(values[place]))))
-    if settings.get("languages"):
-        for name, row in rows.items():
-            if row.values["kind"] != "code":
-                passed.append((name, Passed(link.name, "language", "language", row.values["language"] or "unknown")))
-    lost = len(rows) - len(found)
-    return passed, [f"{link.name}: no statistics of {lost} documents, so their rules are not known"] if lost else []
-
-
-def _kept_to(stage: str, rule: Rule, value: float) -> Passed:
-    if rule.expression:
-        return Passed(stage, rule.name, rule.expression, "true" if value == 1 else "false")
-    return Passed(stage, rule.name, rule.statistic, value, rule.minimum, rule.maximum)
-
-
-def _removed(link: Link, rows: Mapping[str, Row]) -> Iterable[tuple[str, str]]:
-    """(duplicate, survivor) for the documents that stayed for others."""
-    for path in _beside(link, "duplicates"):
-        if storage.exists(path):
-            for batch in read_batches(path, ["id", "survivor"]):
-                kind = batch.schema.field("survivor").type
-                chosen = batch.filter(pc.is_in(batch.column("survivor"), value_set=pa.array(sorted(rows), kind)))
-                yield from zip(*(chosen.column(name).to_pylist() for name in ("id", "survivor")), strict=True)
 
 
 def plain_values(found: Trace) -> dict[str, Any]:

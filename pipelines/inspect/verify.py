@@ -19,15 +19,11 @@ from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import FATES
 from corpusmill.pipelines.inspect.coverage import coverage_problems
-from corpusmill.pipelines.inspect.places import MAKES, PARQUET, SHARD, Place, find_input, recognise
+from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, find_input, recognise
+from corpusmill.pipelines.registry import description_of, makes
 
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
 """The folder in which the documents of a fate stand."""
-
-BESIDE = (
-    "rejected", "ledger", "rewrites", "spans", "hits", "items", "dropped", "statistics", "duplicates", "quarantine",
-    "validation",
-)  # fmt: skip
 
 
 @dataclass
@@ -71,7 +67,7 @@ def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verif
         _verify_entry(done, storage.join(folder, entry["path"]), entry)
     for path in _strangers(folder, manifest):
         done.problems.append((path, "not in the manifest"))
-    if MAKES.get(manifest["stage"]) == "shards" and not done.unread:
+    if makes(manifest["stage"]) == "shards" and not done.unread:
         done.problems += coverage_problems(folder, manifest)
     done.problems += [(folder, line) for line in _broken_laws(manifest)]
     done.problems += [(folder, line) for line in _changed_inputs(folder, manifest)]
@@ -147,7 +143,8 @@ def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     """Data files that the manifest does not know: readers that list a folder would take them for part of the data."""
     known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
     found = []
-    for below in ("", *BESIDE):
+    description = description_of(manifest["stage"])
+    for below in ("", "quarantine", *(description.side_folders if description else ())):
         for name in storage.list_names(storage.join(folder, below) if below else folder):
             path = f"{below}/{name}" if below else name
             if name.endswith((PARQUET, SHARD)) and path not in known:
@@ -157,7 +154,7 @@ def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
 
 def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Documents in = kept + rejected + duplicates + dropped + quarantined, and each of them as many rows as counted."""
-    counts, made = manifest["counts"], MAKES.get(manifest["stage"])
+    counts, made = manifest["counts"], makes(manifest["stage"])
     if made not in ("dataset", "shards"):
         return
     accounted = sum(counts.get(fate, 0) for fate in FATES)

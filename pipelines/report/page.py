@@ -4,28 +4,24 @@ Everything that comes out of documents (ids, sources, excerpts) goes through `vi
 value. Only the charts, which hold no such text, go in as they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.description import Rows
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.engine.stage import our_version
 from corpusmill.pipelines.inspect.visible import one_line
-from corpusmill.pipelines.report.charts import length_chart
-from corpusmill.pipelines.report.flow import OVER_DOCUMENTS, waterfall
-from corpusmill.pipelines.report.lengths import length_histogram
-from corpusmill.pipelines.report.removals import SoleRules, largest_clusters, rule_lines, sole_rules
+from corpusmill.pipelines.registry import description_of
+from corpusmill.pipelines.report.flow import over_documents, waterfall
+from corpusmill.pipelines.report.sections import report_of
 from corpusmill.pipelines.report.stages import StageOutput
-from corpusmill.pipelines.report.templates import as_markup, template
-from corpusmill.pipelines.report.training import training_section
-from corpusmill.pipelines.summary import boundary_splits, summary_rows
+from corpusmill.pipelines.report.templates import template
+from corpusmill.pipelines.summary import summary_rows
 
 PAGE = "report/index.html"
-SOURCES_SHOWN = 20
-Rows = list[tuple[str, str]]
 
 
 def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]], output: str | None = None) -> str:
@@ -49,15 +45,14 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
             finished.append(StageOutput(stage_name, stage_folder, manifest))
     if not finished:
         raise UserError("no stage is finished yet", where=folder, hint="see corpusmill status")
-    only = {stage.name: sole_rules(stage) for stage in finished if stage.stage == "filter"}
     page = page_template.render(
         name=one_line(name),
         version=our_version(),
         missing=missing,
         tiles=_tiles(finished),
         summaries=[(one_line(stage.name), stage.stage, _summary(stage)) for stage in finished],
-        bars=waterfall(finished, only),
-        sections=[section for place, stage in enumerate(finished) if (section := _section(stage, place, only))],
+        bars=waterfall(finished),
+        sections=[section for place, stage in enumerate(finished) if (section := _section(stage, place))],
         times=_times(finished),
     )
     path = output or storage.join(folder, PAGE)
@@ -68,19 +63,13 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
 def _tiles(stages: Sequence[StageOutput]) -> Rows:
     """The few numbers that say what the run made."""
     tiles: Rows = []
-    over_documents = [each for each in stages if each.stage in OVER_DOCUMENTS]
-    if over_documents:
-        tiles.append(("documents in", f"{over_documents[0].counts['documents_in']:,}"))
-        tiles.append(("documents kept", f"{over_documents[-1].counts['kept']:,}"))
+    flow = over_documents(stages)
+    if flow:
+        tiles.append(("documents in", f"{flow[0].counts['documents_in']:,}"))
+        tiles.append(("documents kept", f"{flow[-1].counts['kept']:,}"))
     for stage in stages:
-        if stage.stage == "tokenizer":
-            tiles.append(("token ids", f"{stage.facts['ids']:,}"))
-        elif stage.stage == "pack":
-            tiles.append(("tokens", f"{stage.counts['tokens']:,}"))
-        elif stage.stage == "train":
-            tiles.append(("parameters", f"{stage.facts['parameters']['total']:,}"))
-            if stage.facts.get("validation_loss") is not None:
-                tiles.append(("held-back loss", f"{stage.facts['validation_loss']:.3f}"))
+        if description := description_of(stage.stage):
+            tiles += description.tiles(stage.manifest)
     return tiles
 
 
@@ -91,119 +80,12 @@ def _summary(stage: StageOutput) -> Rows:
     return [(one_line(what), value) for what, value in rows if not what.startswith(rules)]
 
 
-def _section(stage: StageOutput, place: int, only: Mapping[str, SoleRules]) -> dict[str, Any] | None:
+def _section(stage: StageOutput, place: int) -> dict[str, Any] | None:
     """What the template needs to know about one stage; None for a stage without a section of its own."""
-    gather: dict[str, Callable[[StageOutput], dict[str, Any]]] = {
-        "filter": partial(_filter, place=place, only=only.get(stage.name)),
-        "dedup": _dedup,
-        "tokenizer": _tokenizer,
-        "pack": _pack,
-        "train": partial(training_section, place=place),
-    }
-    if stage.stage not in gather:
+    report = report_of(description_of(stage.stage))
+    if report is None:
         return None
-    return {"kind": stage.stage, "name": one_line(stage.name)} | gather[stage.stage](stage)
-
-
-def _filter(stage: StageOutput, place: int, only: SoleRules) -> dict[str, Any]:
-    rules = rule_lines(stage, only)
-    lengths = length_histogram(stage)
-    return {
-        "rules": rules,
-        "most": max((rule.broke for rule in rules), default=1),
-        "lengths": as_markup(length_chart(f"lengths{place}", lengths)) if lengths else None,
-        "read": stage.share_read("statistics"),
-    }
-
-
-def _dedup(stage: StageOutput) -> dict[str, Any]:
-    facts = stage.facts
-    rows = [
-        ("candidate pairs", f"{facts['candidate_pairs']:,}"),
-        ("verified pairs", f"{facts['verified_pairs']:,}"),
-        ("clusters", f"{facts['clusters']:,}"),
-        ("documents in the largest", f"{facts['largest_cluster']:,}"),
-        ("bands × rows", f"{facts['bands']} × {facts['rows']}"),
-    ]
-    sizes = [
-        (f"{int(size):,} to {2 * int(size) - 1:,}", count) for size, count in facts.get("cluster_sizes", {}).items()
-    ]
-    between = [
-        (one_line(removed, 80), one_line(kept, 80), count)
-        for removed, row in facts.get("duplicate_sources", {}).items()
-        for kept, count in row.items()
-    ]
-    return {
-        "facts": rows,
-        "clusters": largest_clusters(stage),
-        "read": stage.share_read("duplicates"),
-        "sizes": sizes,
-        "sources": sorted(between, key=lambda row: (-row[2], row))[:SOURCES_SHOWN],
-    }
-
-
-def _tokenizer(stage: StageOutput) -> dict[str, Any]:
-    counts, facts, settings = stage.counts, stage.facts, stage.manifest["settings"]
-    rows = [
-        ("ids", f"{facts['ids']:,}"),
-        ("merges", f"{facts['merges']:,}"),
-        ("rows of a model's embedding", f"{facts['model_rows']:,}"),
-        ("pattern", one_line(str(settings["pattern"]))),
-        ("special tokens", one_line(str(settings["special"]))),
-        ("pretokens", f"{counts['pretokens']:,}"),
-        ("unique pretokens", f"{counts['unique_pretokens']:,}"),
-        ("bytes per token, on a sample", f"{facts['bytes_per_token']:.3f}"),
-        ("fingerprint", one_line(str(facts["fingerprint"]))),
-    ]
-    return {"facts": rows}
-
-
-def _pack(stage: StageOutput) -> dict[str, Any]:
-    counts, facts, settings = stage.counts, stage.facts, stage.manifest["settings"]
-    kept = max(counts["kept"], 1)
-    packed = max(counts["kept"] - counts["validation_documents"], 1)
-    rows = [
-        ("sequences", f"{counts['sequences']:,} of {settings['sequence_length']:,} tokens"),
-        ("policy", one_line(str(settings["packing"]))),
-        ("fill", f"{facts['fill']:.3%}"),
-        ("padding", f"{counts['padding']:,} tokens"),
-        ("documents cut", f"{counts['cut']:,} ({counts['cut'] / packed:.1%})"),
-        ("cut though they would fit", f"{counts['cut_needlessly']:,}"),
-        *_against_concat(facts.get("packing"), packed),
-        ("rearranged to fill in the middle", f"{counts['fim_documents']:,} ({counts['fim_documents'] / kept:.1%})"),
-        ("tokens split at boundaries", boundary_splits(counts, facts)),
-        ("bytes per token", f"{facts['bytes_per_token']:.3f}"),
-        ("held back", f"{counts['validation_documents']:,} documents, {counts['validation_sequences']:,} sequences"),
-    ]
-    return {"facts": rows, "tables": _token_tables(facts["tokens_by"])}
-
-
-def _against_concat(packing: Mapping[str, Any] | None, documents: int) -> list[tuple[str, str]]:
-    """What packing saved: tokens without their context, and what cutting a stream every L tokens would have done."""
-    if packing is None:  # a set of before version 2
-        return []
-    plain = packing["concat"]
-    return [
-        ("tokens that lost context", f"{packing['lost_context']:.1%}, in a cut stream {plain['lost_context']:.1%}"),
-        ("documents a cut stream would cut", f"{plain['cut']:,} ({plain['cut'] / documents:.1%})"),
-        ("of them would fit", f"{plain['cut_needlessly']:,}"),
-    ]
-
-
-def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:
-    """(column, (value, tokens, percent) by falling tokens) for source, kind and language."""
-    tables = []
-    for column in ("source", "kind", "language"):
-        tokens = tokens_by.get(column, {})
-        total = max(sum(tokens.values()), 1)
-        ranked = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
-        rows = [
-            (one_line("unknown" if value == "None" else value, 80), count, 100 * count / total)
-            for value, count in ranked
-        ]
-        if rows:
-            tables.append((column, rows))
-    return tables
+    return {"template": report.template, "name": one_line(stage.name)} | report.values(stage, place)
 
 
 def _times(stages: Sequence[StageOutput]) -> list[tuple[str, str, float, str]]:

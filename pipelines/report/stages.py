@@ -1,7 +1,7 @@
 """A finished stage as the report sees it, and how many of its side files are read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from corpusmill.dataproc import storage
@@ -12,11 +12,12 @@ MOST_FILES = 256
 
 @dataclass(frozen=True)
 class StageOutput:
-    """A stage's name, folder and manifest."""
+    """A stage's name, folder and manifest; `memo` keeps what several parts of the page need and is costly to count."""
 
     name: str
     folder: str
     manifest: Mapping[str, Any]
+    memo: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def stage(self) -> str:

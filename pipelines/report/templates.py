@@ -1,4 +1,7 @@
-"""The page templates beside this file: every value that goes into one is escaped, and a missing one is an error."""
+"""The page templates: every value that goes into one is escaped, and a missing one is an error.
+
+A template is named by its file beside this one, or as "package:file" where a stage's room brings its own.
+"""
 
 from importlib.resources import files
 from typing import Any
@@ -12,15 +15,19 @@ def template(name: str) -> Any:
         import jinja2
     except ImportError as error:
         raise require_extra("jinja2", "report") from error
-    beside = files("corpusmill.pipelines.report")
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda wanted: (beside / wanted).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(_read),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(name)
+
+
+def _read(name: str) -> str:
+    package, colon, file = name.rpartition(":")
+    return (files(package if colon else "corpusmill.pipelines.report") / file).read_text(encoding="utf-8")
 
 
 def as_markup(svg: str) -> Any:

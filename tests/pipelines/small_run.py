@@ -13,8 +13,9 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import write_table
 from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, write_shard
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import load_recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 
 HOSTILE = "<script>alert('{{ 7 * 7 }}')</script> \x1b]0;owned\x07 \u202etxt.exe"
 GOOD = 12

@@ -9,8 +9,9 @@ from threading import Thread
 
 import pytest
 
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import load_recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 from tests.pipelines.road import assert_same_bytes, markers
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ import pytest
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 from corpusmill.pipelines.stages.dedup import plan as stage
 from corpusmill.pipelines.stages.dedup.plan import block_numbers
 from corpusmill.pipelines.stages.dedup.work import signing

@@ -16,8 +16,8 @@ from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Session, run_stage
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 from corpusmill.tokenizer.encoder import Tokenizer
 from tests.pipelines.road import assert_same_bytes
 from tests.pipelines.test_stage_inputs import run

@@ -16,8 +16,9 @@ import zstandard
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage
 

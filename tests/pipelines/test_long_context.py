@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import Recipe, load_recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 from corpusmill.training.model.config import ModelConfig, preset
 from corpusmill.training.schedule import Schedule, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import TrainSettings, settings_for

@@ -18,9 +18,9 @@ from corpusmill.pipelines.inspect.places import chain, recognise
 from corpusmill.pipelines.inspect.trace import Document, _Way
 from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.planning import print_plan
 from corpusmill.pipelines.recipe import NamedStage, Recipe
-from corpusmill.pipelines.running import RunOptions
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.mixture.plan import MixtureStage
 from corpusmill.pipelines.summary import summary_rows

@@ -21,8 +21,8 @@ from corpusmill.dataproc.quality.keeping import pareto_thresholds, tie_draws
 from corpusmill.dataproc.quality.saved import open_saved, read_record
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 from tests.pipelines.road import final_bytes
 from tests.pipelines.test_stage_inputs import run as run_ingest
 

@@ -9,8 +9,8 @@ import pytest
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 
 TEXT = "The {0} quick brown foxes jump over {0} lazy dogs, and nobody minds them at all. "
 

@@ -15,8 +15,8 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.scheduler import StageFailed
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 from corpusmill.pipelines.stages.tokenizer import counting
 from corpusmill.pipelines.stages.tokenizer.work import counting as tasks
 from corpusmill.tokenizer.encoder import Tokenizer

@@ -16,8 +16,8 @@ import pytest
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages import stage_type
 from corpusmill.pipelines.stages.tokenizer.plan import _progress_line
 from corpusmill.pipelines.stages.tokenizer.progress import ProgressFile, seconds_left
 from corpusmill.pipelines.stages.tokenizer.work import learning as learning

@@ -17,8 +17,9 @@ from corpusmill.pipelines.cli.main import main
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.places import chain, recognise
 from corpusmill.pipelines.inspect.verify import verify
+from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import load_recipe
-from corpusmill.pipelines.running import RunOptions, run_recipe
+from corpusmill.pipelines.running import run_recipe
 from corpusmill.training.order.sequence_order import SequenceOrder
 from tests.pipelines.small_run import prose, write_manifest
 

@@ -13,7 +13,8 @@ from corpusmill.tokenizer.counting.counts import PretokenCounts, count_pretokens
 from corpusmill.tokenizer.formats.files import write_tokenizer
 from corpusmill.tokenizer.pretokens import pretokens
 from corpusmill.tokenizer.vocabulary import Vocabulary
-from corpusmill.tokenizer.warm import WARM, common_pieces, read_warm_table, table_of, write_warm_table
+from corpusmill.tokenizer.warm import WARM, read_warm_table, table_of
+from corpusmill.tokenizer.warming import common_pieces, write_warm_table
 
 
 @pytest.fixture

@@ -227,6 +227,12 @@ class IngestStage(Stage):
         tasks = self.tasks()
         return [PhasePlan(name="read", tasks=len(tasks), bytes=sum(task.bytes for task in tasks))]
 
+    def input_bytes(self) -> int:
+        """Compressed JSON lines count as what a few of them unpack to."""
+        from corpusmill.pipelines.stages.ingest.unpacked import unpacked_bytes
+
+        return super().input_bytes() + unpacked_bytes(self.inputs().values())
+
     def run(self, run: StageRun) -> Summary:
         tasks, indivisible = self._tasks_and_indivisible()
         if indivisible:

@@ -5,7 +5,7 @@ a run is carried out and not what it learns are no part of the plan: a run that 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from corpusmill.dataproc import storage
@@ -13,13 +13,23 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.executor import available_cores
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary
+from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
 
 MAKERS = ("pack", "import")
 """The stages that make shards."""
 TOKEN_BYTES = 4
+
+GIGAFLOPS = 45.0
+"""A second, of one core in FP32, validation and checkpoints included, of `quickstart`; `laptop` comes to 80."""
+
+BYTES_A_PARAMETER = 16
+BASE_MEGABYTES = 1500
+"""Memory: of FP32 weights, gradients and moments, and of all else."""
+
+DISK_BYTES_A_PARAMETER = 28
+"""The weights, and two checkpoints of weights and moments."""
 
 
 class TrainStage(Stage):
@@ -90,6 +100,18 @@ class TrainStage(Stage):
 
         told = os.environ.get("LOCAL_WORLD_SIZE", "")
         return max(1, int(told)) if launched_ranks() > 1 and told.isdecimal() else self.ranks
+
+    def costs(self, settings_of: Callable[[str], Mapping[str, Any]]) -> Costs:
+        """From the floating-point operations of the preset, and what its parameters take."""
+        sequence_length = int(settings_of(self.settings.shards)["sequence_length"])
+        tokens = self.tokens(sequence_length)
+        parameters, gigaflops = self.size(sequence_length)
+        return Costs(
+            bytes=tokens * TOKEN_BYTES,
+            seconds=tokens * gigaflops / (GIGAFLOPS * available_cores()),
+            megabytes=BASE_MEGABYTES + BYTES_A_PARAMETER * parameters // 2**20,
+            disk=parameters * DISK_BYTES_A_PARAMETER,
+        )
 
     def sequences(self, sequence_length: int) -> int:
         """Sequences that the run will read."""

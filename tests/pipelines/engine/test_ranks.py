@@ -14,7 +14,7 @@ import pytest
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.lease import take_lease
-from corpusmill.pipelines.engine.ranks import launched_ranks, outcome
+from corpusmill.pipelines.engine.ranks import launched_ranks, outcome, start_here
 from corpusmill.pipelines.engine.ray_ranks import choose_device, cpus_per_rank
 from corpusmill.pipelines.engine.scheduler import Scheduler, StageFailed
 from corpusmill.pipelines.engine.state import to_json
@@ -30,7 +30,8 @@ def ended(folder: Path, **arguments: str) -> Ended:
     lease = take_lease(str(folder))
     return run_call(
         Call(ticket=1, function=FUNCTION, arguments={key[1:]: value for key, value in arguments.items()},
-             folder=str(folder), phase="steps", task="one", ranks=2, lease=lease)
+             folder=str(folder), phase="steps", task="one", ranks=2, lease=lease),
+        start_here,
     )  # fmt: skip
 
 

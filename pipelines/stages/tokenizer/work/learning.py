@@ -25,7 +25,8 @@ from corpusmill.tokenizer.formats.special_records import layout_from_record
 from corpusmill.tokenizer.learning.bpe import extend_merges, train_merges
 from corpusmill.tokenizer.learning.checkpoints import Checkpoints
 from corpusmill.tokenizer.special import SpecialTokens
-from corpusmill.tokenizer.warm import WARM, write_warm_table
+from corpusmill.tokenizer.warm import WARM
+from corpusmill.tokenizer.warming import write_warm_table
 
 SAMPLE_DOCUMENTS = 200
 SAMPLE_PRETOKENS = 2000

@@ -1,0 +1,61 @@
+"""How `why` and `trace` read a filter: its ledger, what was rewritten, and the rules that kept documents passed."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.rules import Rule
+from corpusmill.pipelines.inspect.filter_rules import rules_in_force
+from corpusmill.pipelines.inspect.inspection import Inspection, Passage, Passed, Side, ledger_removal
+from corpusmill.pipelines.inspect.lookup import Row, look_up
+from corpusmill.pipelines.inspect.places import part_number
+
+
+def _kept(side: Side, document: str) -> list[str]:
+    rewrites = side.rows("rewrites", document)
+    return ["it broke no rule"] + [
+        f"rewritten by {row['rule']}: {row['bytes_before']:,} bytes to {row['bytes_after']:,}" for row in rewrites
+    ]
+
+
+def _passage(side: Side, rows: Mapping[str, Row]) -> Passage:
+    """Every rule that was applied to documents that were kept.
+
+    Which rules apply to a document (its kind, its language, its script) is for `applies_to` to say.
+    """
+    from corpusmill.dataproc.rules.decision import applies_to, values_of
+
+    settings = side.manifest["settings"]
+    try:
+        rules = rules_in_force(side.manifest)
+    except UserError as error:
+        return Passage(missing=[f"{side.name}: its rules are no longer known here ({error.what})"])
+    numbers = {part_number(row.path) for row in rows.values()}
+    files = side.files("statistics")
+    likely = [path for path in files if part_number(path) in numbers]
+    measured = [row.values for _, row in look_up([*likely, *(set(files) - set(likely))], set(rows))]
+    passed: list[tuple[str, Passed]] = []
+    if measured:
+        statistics = pa.RecordBatch.from_pylist(measured)
+        kinds = pa.array([rows[document["id"]].values["kind"] for document in measured], pa.string())
+        for rule in rules:
+            values = values_of(rule, statistics)
+            for place in applies_to(rule, statistics, kinds).nonzero()[0]:
+                passed.append((measured[place]["id"], _kept_to(side.name, rule, float(values[place]))))
+    if settings.get("languages"):
+        for name, row in rows.items():
+            if row.values["kind"] != "code":
+                passed.append((name, Passed(side.name, "language", "language", row.values["language"] or "unknown")))
+    lost = len(rows) - len(measured)
+    missing = [f"{side.name}: no statistics of {lost} documents, so their rules are not known"] if lost else []
+    return Passage(passed=passed, missing=missing)
+
+
+def _kept_to(stage: str, rule: Rule, value: float) -> Passed:
+    if rule.expression:
+        return Passed(stage, rule.name, rule.expression, "true" if value == 1 else "false")
+    return Passed(stage, rule.name, rule.statistic, value, rule.minimum, rule.maximum)
+
+
+INSPECTION = Inspection(removal=ledger_removal, kept=_kept, passage=_passage)

@@ -1,0 +1,37 @@
+"""What import says of itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from corpusmill.pipelines.description import Rates, Rows, StageDescription
+
+
+def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [
+        ("documents", f"{counts['kept']:,}"),
+        ("tokens", f"{counts['tokens']:,}"),
+        ("sequences", f"{counts['sequences']:,}"),
+        ("fill", f"{facts['fill']:.2%}"),
+        ("padding left out", f"{counts['padding_left_out']:,}"),
+        ("end tokens added", f"{counts['ends_added']:,}"),
+        ("documents held back", f"{counts['validation_documents']:,}"),
+    ]
+
+
+IMPORT = StageDescription(
+    name="import",
+    plan="corpusmill.pipelines.stages.import_tokens.plan:ImportStage",
+    command=("import",),
+    line="Tokenised documents of those formats to token shards.",
+    help="Tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files to token shards.",
+    example="corpusmill import tokens/ --format megatron --tokenizer tokenizer --output shards --sequence-length 4096",
+    positional=("paths",),
+    output="SHARDS",
+    makes="shards",
+    holds="token shards",
+    reads=(),
+    uses=("tokenizer",),
+    side_folders=("validation",),
+    rates=Rates(90.0, 1.0, 1.05, 800),
+    rows=_rows,
+)

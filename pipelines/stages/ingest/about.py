@@ -1,0 +1,43 @@
+"""What ingest says of itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from corpusmill.pipelines.description import Rates, Rows, StageDescription, document_rows, no_losses
+
+
+def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    normalised = [(f"  changed by {name}", f"{count:,}") for name, count in facts.get("normalised", {}).items()]
+    whole = [("large files in one piece", f"{len(facts['indivisible']):,}")] if "indivisible" in facts else []
+    return [*document_rows(counts), *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
+
+
+def _repository_rows(repositories: Mapping[str, int]) -> Rows:
+    """What became of the files of repositories: how many are in documents, and why the others are not."""
+    if not repositories:
+        return []
+    first = ("repositories", "files", "dependencies")
+    reasons = sorted(set(repositories) - {*first, "documents", "bytes", "normalised", "quarantined"})
+    return [(name, f"{repositories[name]:,}") for name in first] + [
+        (f"  files left out: {name.replace('_', ' ')}", f"{repositories[name]:,}")
+        for name in reasons
+        if repositories[name]
+    ]
+
+
+INGEST = StageDescription(
+    name="ingest",
+    plan="corpusmill.pipelines.stages.ingest.plan:IngestStage",
+    command=("ingest",),
+    line="Raw files to a dataset of documents.",
+    help="Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
+    "repositories) to a dataset of documents.",
+    example="corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
+    positional=("inputs",),
+    reads=(),
+    side_folders=("repositories",),
+    rates=Rates(99.0, 1.0, 0.27, 400),
+    rows=_rows,
+    losses=no_losses,
+    inspection="corpusmill.pipelines.stages.ingest.inspection:INSPECTION",
+)

@@ -1,0 +1,51 @@
+"""What pack says of itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from corpusmill.pipelines.description import Manifest, Rates, Rows, StageDescription
+
+
+def boundary_splits(counts: Mapping[str, int], facts: Mapping[str, Any]) -> str:
+    """How many tokens that join punctuation and line breaks were split: of all tokens, and what share was asked for."""
+    split = facts.get("boundary_split")  # an older set has only the count
+    return f"{counts['boundary_splits']:,}" + (
+        f" ({split['share_of_tokens']:.2%} of tokens, p = {split['probability']:g})" if split else ""
+    )
+
+
+def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    return [
+        ("tokens", f"{counts['tokens']:,}"),
+        ("bytes per token", f"{facts['bytes_per_token']:.2f}"),
+        ("sequences", f"{counts['sequences']:,}"),
+        ("fill", f"{facts['fill']:.2%}"),
+        ("documents cut", f"{counts['cut']:,}"),
+        *([("  by cutting a stream", f"{facts['packing']['concat']['cut']:,}")] if "packing" in facts else []),
+        ("documents with FIM", f"{counts['fim_documents']:,}"),
+        ("tokens split at boundaries", boundary_splits(counts, facts)),
+        ("documents held back", f"{counts['validation_documents']:,}"),
+    ]
+
+
+def _tiles(manifest: Manifest) -> Rows:
+    return [("tokens", f"{manifest['counts']['tokens']:,}")]
+
+
+PACK = StageDescription(
+    name="pack",
+    plan="corpusmill.pipelines.stages.pack.plan:PackStage",
+    command=("pack",),
+    line="Tokens, fill-in-the-middle and packing into Arrow shards.",
+    help="Tokens, fill-in-the-middle and best-fit packing into Arrow shards.",
+    example="corpusmill pack unique --tokenizer tokenizer --output shards --sequence-length 4096 --fim-rate 0.1",
+    output="SHARDS",
+    makes="shards",
+    holds="token shards",
+    uses=("tokenizer",),
+    side_folders=("validation",),
+    rates=Rates(92.0, 1.0, 1.03, 740),
+    rows=_rows,
+    tiles=_tiles,
+    report="corpusmill.pipelines.stages.pack.report:REPORT",
+)
