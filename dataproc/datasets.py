@@ -18,6 +18,9 @@ from corpusmill.dataproc.errors import UserError
 
 ROW_GROUP_BYTES = 16 << 20
 ROW_GROUP_ROWS = 1 << 17
+ONE_PART_A_FILE = 1 << 62
+"""`part_bytes` of a writer that fills one part, whatever its size: what stands beside a part has its name."""
+
 PART_BYTES = 128 << 20
 
 

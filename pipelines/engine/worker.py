@@ -31,7 +31,7 @@ StartRanks = Callable[[Call, str, int], dict[str, Any]]
 """How an engine starts a task's ranks: call, function and their number to what rank 0 returned."""
 
 
-Arguments = TypeVar("Arguments")
+Arguments = TypeVar("Arguments", covariant=True)
 
 
 class TaskContext(Generic[Arguments]):

@@ -15,8 +15,9 @@ from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Session, run_stage
 from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages import blocks as blocks_module
+from corpusmill.pipelines.stages.blocks import block_numbers
 from corpusmill.pipelines.stages.dedup import plan as stage
-from corpusmill.pipelines.stages.dedup.plan import block_numbers
 from corpusmill.pipelines.stages.dedup.work import signing
 from corpusmill.pipelines.stages.index.changes import add_dataset
 from tests.pipelines.test_stage_inputs import run
@@ -91,8 +92,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks and many partitions from a small corpus."""
-    monkeypatch.setattr(stage, "LEAST_BLOCKS", 1000)
-    monkeypatch.setattr(stage, "PARTITION_BYTES", 512)
+    monkeypatch.setattr(blocks_module, "LEAST_BLOCKS", 1000)
+    monkeypatch.setattr(blocks_module, "PARTITION_BYTES", 512)
 
 
 def test_copies_and_near_copies_go_and_name_their_survivor(
@@ -122,8 +123,8 @@ def test_blocks_partitions_and_workers_leave_no_trace(
         return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet")}
 
     plain = run("dedup", tmp_path / "plain", datasets=[documents], verify=verify)
-    monkeypatch.setattr(stage, "LEAST_BLOCKS", 1000)
-    monkeypatch.setattr(stage, "PARTITION_BYTES", 512)
+    monkeypatch.setattr(blocks_module, "LEAST_BLOCKS", 1000)
+    monkeypatch.setattr(blocks_module, "PARTITION_BYTES", 512)
     made_of = stage_type("dedup")
     settings = validate(made_of.Settings, {"datasets": [documents], "verify": verify}, "test")
     with Session(make_executor=lambda: make_executor("local", workers=2)) as session:

@@ -25,10 +25,12 @@ from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.scheduler import StageFailed
 from corpusmill.pipelines.engine.stage import Session, run_stage
 from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.stages.dedup.against import IndexView
+from corpusmill.pipelines.stages.dedup.arguments import Matching
 from corpusmill.pipelines.stages.dedup.plan import DedupSettings
 from corpusmill.pipelines.stages.dedup.work import signing
 from corpusmill.pipelines.stages.index.changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
-from corpusmill.pipelines.stages.index.plan import IndexView, QuerySettings, QueryStage
+from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage
 from tests.pipelines.test_stage_inputs import run
 
 WORDS = [f"{first}{second}" for first in ("ba", "ke", "lo", "mu", "ti", "so") for second in ("na", "re", "vi", "do")]
@@ -268,13 +270,14 @@ def test_an_index_keeps_the_settings_that_it_was_made_with(datasets, tmp_path, s
 def test_de_duplication_can_be_matched_against_an_index_of_its_settings(datasets, tmp_path, session) -> None:
     index = str(tmp_path / "index")
     add_dataset(index, datasets["first"], session)
-    settings = DedupSettings(datasets=(datasets["new"],)).model_dump(mode="json") | {"seed": 0}
-    wanted = {"index": index, "generation": 0, "match_threshold": None}
+    settings = DedupSettings(datasets=(datasets["new"],))
+    exact = settings.model_copy(update={"method": ("exact",)})
+    wanted = Matching(index=index, generation=0, threshold=None)
     view = IndexView("seen", index)
-    assert view.arguments(settings) == view.arguments(settings | {"method": ["exact"]}) == wanted
+    assert view.matching(settings, seed=0) == view.matching(exact, seed=0) == wanted
     assert list(view.identity()) == ["seen"]
     with pytest.raises(UserError, match="made with ngram 5, not 4"):
-        view.arguments(settings | {"ngram": 4})
+        view.matching(settings.model_copy(update={"ngram": 4}), seed=0)
 
 
 def test_a_dataset_that_changed_has_to_be_retracted_first(tmp_path, session) -> None:

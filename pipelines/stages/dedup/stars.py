@@ -12,13 +12,23 @@ task takes several partitions, so the tail of small rounds does not open a squar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine.stage import StageRun
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.dedup.arguments import (
+    ContractWork,
+    LabelWork,
+    LargeStarWork,
+    RangeWork,
+    RoutedSource,
+    SmallStarWork,
+    SolveWork,
+    StarsWork,
+)
 
 if TYPE_CHECKING:
     from corpusmill.dataproc.dedup.stars import Bounds
@@ -53,8 +63,8 @@ class _Level:
     rows: int
 
     @property
-    def source(self) -> dict[str, Any]:
-        return {"folder": self.folder, "files": self.files}
+    def source(self) -> RoutedSource:
+        return RoutedSource(folder=self.folder, files=self.files)
 
 
 def run_stars(
@@ -91,7 +101,7 @@ class _Stars:
         self._name = name
         self._bounds = bounds
         self._partitions = partitions
-        self._shared = {"name": name, "partitions": partitions, "bounds": {"chunk_rows": bounds.chunk_rows}}
+        self._shared: dict[str, Any] = {"name": name, "partitions": partitions, "chunk_rows": bounds.chunk_rows}
 
     def run(self, edge_paths: Sequence[str], edges: int) -> ComponentFiles:
         left, loops = self._contract(edge_paths, edges)
@@ -116,23 +126,28 @@ class _Stars:
 
     def _contract(self, paths: Sequence[str], edges: int) -> tuple[_Level, _Level]:
         count = max(1, min(len(paths), -(-edges // EDGES_A_TASK)))
-        names = {"edges": "edges-00", "leaves": "leaves-00"}
-        bounds = {"chunk_rows": self._bounds.chunk_rows, "block_edges": self._bounds.block_edges}
+        edges_folder, leaves_folder = "edges-00", "leaves-00"
         tasks = [
             Task(
                 id=f"edges-{number:05d}",
                 function="corpusmill.pipelines.stages.dedup.work.stars:contract",
-                arguments={**self._shared, **names, "bounds": bounds, "paths": group},
+                arguments=ContractWork(
+                    **self._shared,
+                    paths=group,
+                    block_edges=self._bounds.block_edges,
+                    edges=edges_folder,
+                    leaves=leaves_folder,
+                ),
                 bytes=ROW_BYTES * edges // count,
             )
             for number, group in enumerate(
-                list(paths[len(paths) * i // count : len(paths) * (i + 1) // count]) for i in range(count)
+                tuple(paths[len(paths) * i // count : len(paths) * (i + 1) // count]) for i in range(count)
             )
         ]
         done = self._run.map(f"{self._name}-contract", tasks)
-        return _level(names["edges"], done, "edges"), _level(names["leaves"], done, "leaves")
+        return _level(edges_folder, done, "edges"), _level(leaves_folder, done, "leaves")
 
-    def _spans(self, function: str, rows: int, arguments: dict[str, Any]) -> list[Task]:
+    def _spans(self, function: str, rows: int, work: StarsWork) -> list[Task]:
         """One task for as many partitions as it can take together, so that all of them have one."""
         step = self._bounds.partitions_a_task(self._partitions, rows)
         starts = range(0, self._partitions, step)
@@ -140,7 +155,7 @@ class _Stars:
             Task(
                 id=f"partitions-{number:05d}",
                 function=f"corpusmill.pipelines.stages.dedup.work.stars:{function}",
-                arguments=self._shared | arguments | {"first": first, "stop": min(first + step, self._partitions)},
+                arguments=replace(work, first=first, stop=min(first + step, self._partitions)),
                 bytes=ROW_BYTES * rows // len(starts),
             )
             for number, first in enumerate(starts)
@@ -149,21 +164,28 @@ class _Stars:
     def _round(self, left: _Level, number: int) -> tuple[_Level, _Level, list[int]]:
         linked, edges, leaves = (f"{name}-{number:02d}" for name in ("linked", "edges", "leaves"))
         ranges = self._partitions if number == 1 else 0
-        arguments = {"source": left.source, "linked": linked, "ranges": ranges}
-        large = self._run.map(f"{self._name}-{number:02d}-large", self._spans("large_star", 2 * left.rows, arguments))
+        work: StarsWork = LargeStarWork(**self._shared, source=left.source, linked=linked, ranges=ranges)
+        large = self._run.map(f"{self._name}-{number:02d}-large", self._spans("large_star", 2 * left.rows, work))
         self._remove(left)
         rows = _level(linked, large, "rows")
-        arguments = {"source": rows.source, "edges": edges, "leaves": leaves}
-        small = self._run.map(f"{self._name}-{number:02d}-small", self._spans("small_star", rows.rows, arguments))
+        work = SmallStarWork(**self._shared, source=rows.source, edges=edges, leaves=leaves)
+        small = self._run.map(f"{self._name}-{number:02d}-small", self._spans("small_star", rows.rows, work))
         self._remove(rows)
         return _level(edges, small, "edges"), _level(leaves, small, "leaves"), large[0].get("splitters", [])
 
     def _solve(self, left: _Level, splitters: list[int] | None) -> tuple[_Level, _Level, list[int]]:
-        arguments = {"source": left.source, "splitters": splitters, "labels": "labels-last", "results": "results-last"}
+        work = SolveWork(
+            **self._shared,
+            stop=self._partitions,
+            source=left.source,
+            splitters=None if splitters is None else tuple(splitters),
+            labels="labels-last",
+            results="results-last",
+        )
         task = Task(
             id="solve-00000",
             function="corpusmill.pipelines.stages.dedup.work.stars:solve",
-            arguments=self._shared | arguments | {"first": 0, "stop": self._partitions},
+            arguments=work,
             bytes=ROW_BYTES * left.rows,
         )
         done = self._run.map(f"{self._name}-solve", [task])
@@ -178,31 +200,33 @@ class _Stars:
         self, leaves: _Level, number: int, levels: list[_Level], cuts: list[int], is_needed: bool
     ) -> tuple[_Level, _Level]:
         labels, results = f"labels-{number:02d}", f"results-{number:02d}"
-        arguments = {
-            "source": leaves.source,
-            "known": [level.source for level in levels if level.rows],
-            "splitters": cuts,
-            "labels": labels if is_needed else None,
-            "results": results,
-        }
+        work = LabelWork(
+            **self._shared,
+            source=leaves.source,
+            known=tuple(level.source for level in levels if level.rows),
+            splitters=tuple(cuts),
+            labels=labels if is_needed else None,
+            results=results,
+        )
         rows = max(leaves.rows, sum(level.rows for level in levels))
-        done = self._run.map(f"{self._name}-{number:02d}-labels", self._spans("label_leaves", rows, arguments))
+        done = self._run.map(f"{self._name}-{number:02d}-labels", self._spans("label_leaves", rows, work))
         self._remove(leaves)
         return _level(labels, done, "labels"), _level(results, done, "results")
 
     def _ranges(self, outcomes: list[_Level], ranges: int) -> list[dict[str, Any]]:
-        sources = [level.source for level in outcomes if level.rows]
+        sources = tuple(level.source for level in outcomes if level.rows)
         tasks = [
             Task(
                 id=f"range-{number:05d}",
                 function="corpusmill.pipelines.stages.dedup.work.stars:write_range",
-                arguments={
-                    "name": self._name,
-                    "partitions": ranges,
-                    "sources": sources,
-                    "first": number,
-                    "stop": number + 1,
-                },
+                arguments=RangeWork(
+                    name=self._name,
+                    partitions=ranges,
+                    chunk_rows=self._bounds.chunk_rows,
+                    first=number,
+                    stop=number + 1,
+                    sources=sources,
+                ),
                 bytes=ROW_BYTES * sum(level.rows for level in outcomes) // ranges,
             )
             for number in range(ranges)

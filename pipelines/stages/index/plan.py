@@ -13,9 +13,9 @@ Memory: a block's keys and signatures, or a partition's keys (64 MiB; in `matche
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-import xxhash
 from pydantic import Field
 
 from corpusmill.dataproc import storage
@@ -24,28 +24,29 @@ from corpusmill.dataproc.dedup.index_files import Generation
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
-from corpusmill.pipelines.stages.dedup.plan import KEY_BYTES, BlockWork, block_numbers, partitions_of
+from corpusmill.pipelines.stages.blocks import (
+    KEY_BYTES,
+    BlockWork,
+    block_id,
+    block_numbers,
+    partition_tasks,
+    partitions_of,
+)
+from corpusmill.pipelines.stages.dedup.against import MATCH_PARTITION, generation_identity, matching
+from corpusmill.pipelines.stages.dedup.arguments import MatchingWork
+from corpusmill.pipelines.stages.dedup.plan import SIGN
+from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
 TASKS = "corpusmill.pipelines.stages.index.work"
 
 
-class SegmentSettings(StageSettings):
+class SegmentSettings(SignatureSettings):
     """Settings of an index, and the dataset that a segment is made of."""
 
     dataset: str = Field(description="dataset of documents")
     method: tuple[Literal["exact", "minhash"], ...] = Field(
         default=("exact", "minhash"), description="what can be looked for", min_length=1
     )
-    normalise: tuple[Literal["case", "space", "punctuation"], ...] = Field(
-        default=(), description="what exact duplicates may differ in"
-    )
-    threshold: float = Field(default=0.8, description="least Jaccard similarity of near duplicates", gt=0, lt=1)
-    recall: float = Field(
-        default=0.995, description="share of pairs at the threshold that must become candidates", gt=0, lt=1
-    )
-    permutations: int = Field(default=128, description="slots of a MinHash signature", ge=16, le=1024)
-    shingle: Literal["word", "character"] = Field(default="word", description="what shingles are n-grams of")
-    ngram: int = Field(default=5, description="words or characters of a shingle", ge=1, le=64)
 
 
 class QuerySettings(StageSettings):
@@ -58,87 +59,35 @@ class QuerySettings(StageSettings):
     )
 
 
-def block_tasks(function: str, parts: Sequence[PartReference], own: int, arguments: Mapping[str, Any]) -> list[Task]:
-    """A task of `pipelines.stages.index.work` for each block of the parts that are not protected.
-
-    Args:
-        parts: of the layout, the protected ones last.
-        own: how many are not protected.
-    """
+def block_tasks(function: str, parts: Sequence[PartReference], work: MatchingWork) -> list[Task]:
+    """A task of `pipelines.stages.index.work` for each block of the parts."""
     sizes: dict[int, int] = {}
-    for part, block in zip(parts, block_numbers([part.rows for part in parts], own), strict=True):
-        if part.number < own:
-            sizes[block] = sizes.get(block, 0) + part.arrow_bytes
+    for part, block in zip(parts, block_numbers([part.rows for part in parts], len(parts)), strict=True):
+        sizes[block] = sizes.get(block, 0) + part.arrow_bytes
     return [
-        Task(
-            id=f"block-{block:05d}", function=f"{TASKS}:{function}", arguments={**arguments, "block": block}, bytes=size
-        )
+        Task(id=block_id(block), function=f"{TASKS}:{function}", arguments=replace(work, block=block), bytes=size)
         for block, size in sizes.items()
     ]
 
 
-def partition_tasks(function: str, documents: int, arguments: Mapping[str, Any]) -> list[Task]:
-    """A task of `pipelines.stages.index.work` for each of the `partitions` of the arguments."""
-    count = arguments["partitions"]
-    keys = documents * (arguments["bands"] + 1) * KEY_BYTES
-    return [
-        Task(
-            id=f"partition-{number:04d}",
-            function=f"{TASKS}:{function}",
-            arguments={**arguments, "partition": number},
-            bytes=keys // count,
-        )
-        for number in range(count)
-    ]
+def _key_bytes(bands: int, documents: int) -> int:
+    return documents * (bands + 1) * KEY_BYTES
 
 
-def match_arguments(index: str, generation: Generation, threshold: float | None = None) -> dict[str, Any]:
-    """What `match_partition` and `gather_block` need beside the arguments that the documents were signed by.
-
-    Args:
-        index: folder or URL.
-        generation: which is asked.
-        threshold: to verify at; that of the index if None.
-    """
-    return {"index": storage.absolute(index), "generation": generation.number, "match_threshold": threshold}
-
-
-class IndexView:
-    """An index as de-duplication sees it: one generation, whoever adds meanwhile.
-
-    Args:
-        name: as the settings write it.
-        folder: or URL.
-    """
-
-    def __init__(self, name: str, folder: str) -> None:
-        self._name, self._folder = name, folder
-        self._generation = index_files.require_generation(folder)
-
-    def identity(self) -> dict[str, Any]:
-        """What the plan says of it, as of an input."""
-        digest = xxhash.xxh3_128_hexdigest(self._generation.to_json())
-        return {self._name: {"generation": self._generation.number, "digest": digest}}
-
-    def arguments(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """`match_arguments` for a run that signs its documents itself.
-
-        Args:
-            settings: those of `dataproc.dedup.index.index_settings` by name, with `seed`; others are passed over.
-
-        Raises UserError for an index that the run's documents cannot be compared with.
-        """
-        from corpusmill.dataproc.dedup.index import index_settings
-
-        chosen = {name: settings[name] for name in SegmentSettings.model_fields if name != "dataset"}
-        wanted = index_settings(**chosen, seed=settings["seed"])
-        index_files.require_comparable(self._folder, self._generation.settings, wanted)
-        return match_arguments(self._folder, self._generation)
-
-
-def _signing(settings: Mapping[str, Any], documents: int) -> dict[str, Any]:
-    """What `sign_block` needs, from the settings of an index."""
-    return {**settings, "partitions": partitions_of(documents * (settings["bands"] + 1) * KEY_BYTES)}
+def _signing(settings: Mapping[str, Any], documents: int) -> MatchingWork:
+    """How documents are signed by the settings of an index, as it has them written down."""
+    return MatchingWork(
+        method=tuple(settings["method"]),
+        normalise=tuple(settings["normalise"]),
+        threshold=settings["threshold"],
+        permutations=settings["permutations"],
+        shingle=settings["shingle"],
+        ngram=settings["ngram"],
+        seed=settings["seed"],
+        bands=settings["bands"],
+        rows=settings["rows"],
+        partitions=partitions_of(_key_bytes(settings["bands"], documents)),
+    )
 
 
 class SegmentStage(Stage):
@@ -165,7 +114,7 @@ class SegmentStage(Stage):
         documents, total = sum(part.rows for part in parts), sum(part.arrow_bytes for part in parts)
         blocks = len(set(block_numbers([part.rows for part in parts], len(parts))))
         settings = self.index_settings()
-        keys = documents * (settings["bands"] + 1) * KEY_BYTES
+        keys = _key_bytes(settings["bands"], documents)
         return [
             PhasePlan(name="sign", tasks=blocks, bytes=total),
             PhasePlan(name="keep", tasks=blocks, bytes=total),
@@ -177,15 +126,16 @@ class SegmentStage(Stage):
 
         parts = list_parts([self.settings.dataset], self.resolve)
         documents = sum(part.rows for part in parts)
-        shared = _signing(self.index_settings(), documents)
-        BlockWork(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
-        kept = run.map("keep", block_tasks("keep_block", parts, len(parts), shared))
-        ordered = run.map("sort", partition_tasks("sort_partition", documents, shared))
+        work = _signing(self.index_settings(), documents)
+        BlockWork(run, parts, len(parts)).by_block("sign", SIGN, work)
+        kept = run.map("keep", block_tasks("keep_block", parts, work))
+        keys = _key_bytes(work.bands, documents)
+        ordered = run.map("sort", partition_tasks(f"{TASKS}:sort_partition", work, work.partitions, keys))
         name = write_segment(
             run.folder,
             [result["documents_in"] for result in kept],
-            partitions=shared["partitions"],
-            permutations=shared["permutations"],
+            partitions=work.partitions,
+            permutations=work.permutations,
         )
         path = run.path(name)
         described = {"path": name, "bytes": storage.size(path), "digest": storage.digest_file(path)}
@@ -193,7 +143,7 @@ class SegmentStage(Stage):
         return Summary(
             counts=counts | {"kept": counts["documents_in"] - counts["quarantined"]},
             files=[*listed(kept, "files"), *listed(ordered, "files"), described],
-            facts={"bands": shared["bands"], "rows": shared["rows"]},
+            facts={"bands": work.bands, "rows": work.rows},
         )
 
 
@@ -215,8 +165,7 @@ class QueryStage(Stage):
         return self._generation
 
     def inputs(self) -> dict[str, Any]:
-        digest = xxhash.xxh3_128_hexdigest(self.generation().to_json())
-        index = {self.settings.index: {"generation": self.generation().number, "digest": digest}}
+        index = {self.settings.index: generation_identity(self.generation())}
         return index | folder_identities(self.settings.datasets, self.resolve)
 
     def check_inputs(self, folder: str) -> None:
@@ -231,7 +180,7 @@ class QueryStage(Stage):
         parts = list_parts(self.settings.datasets, self.resolve)
         documents, total = sum(part.rows for part in parts), sum(part.arrow_bytes for part in parts)
         blocks = len(set(block_numbers([part.rows for part in parts], len(parts))))
-        keys = documents * (self.generation().settings["bands"] + 1) * KEY_BYTES
+        keys = _key_bytes(self.generation().settings["bands"], documents)
         return [
             PhasePlan(name="sign", tasks=blocks, bytes=total),
             PhasePlan(name="matches", tasks=partitions_of(keys), bytes=keys),
@@ -241,11 +190,13 @@ class QueryStage(Stage):
     def run(self, run: StageRun) -> Summary:
         parts = list_parts(self.settings.datasets, self.resolve)
         documents = sum(part.rows for part in parts)
-        shared = _signing(self.generation().settings, documents)
-        BlockWork(run, parts, len(parts)).by_block("sign", "signing:sign_block", shared)
-        shared |= match_arguments(self.resolve(self.settings.index), self.generation(), self.settings.threshold)
-        run.map("matches", partition_tasks("match_partition", documents, shared))
-        gathered = run.map("gather", block_tasks("gather_block", parts, len(parts), shared))
+        work = _signing(self.generation().settings, documents)
+        BlockWork(run, parts, len(parts)).by_block("sign", SIGN, work)
+        against = matching(self.resolve(self.settings.index), self.generation(), self.settings.threshold)
+        work = replace(work, against=against)
+        keys = _key_bytes(work.bands, documents)
+        run.map("matches", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
+        gathered = run.map("gather", block_tasks("gather_block", parts, work))
         counts = add_counts(gathered, ["documents_in", "quarantined", "matched"])
         matched = counts.pop("matched")
         kept = counts["documents_in"] - counts["quarantined"] - matched

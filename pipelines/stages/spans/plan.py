@@ -23,6 +23,7 @@ documentation and code: 0.7 to 0.85 bytes a byte of text by substrings of 200 by
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field
@@ -31,11 +32,11 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.blocks import LEAST_BLOCKS, MAX_PARTITIONS, block_id, partition_tasks
+from corpusmill.pipelines.stages.spans.arguments import SpansWork
 
 TASKS = "corpusmill.pipelines.stages.spans.work"
 BLOCK_BYTES = 512 << 20
-LEAST_BLOCKS = 64
-MAX_PARTITIONS = 4096
 SORTED_KEY_BYTES = 24
 UNIT_BYTES, TALLY_BYTES = 60, 120
 WINDOW_BYTES = 32
@@ -126,13 +127,22 @@ class SpansStage(Stage):
         settings = self.settings
         parts = list_parts(settings.datasets, self.resolve)
         blocks = _blocks(parts)
-        shared = settings.model_dump(mode="json", exclude={"datasets", "partition_bytes"})
-        shared |= {"partitions": self._first_partitions(parts), "blocks": len(blocks), "applied": 0}
-        if settings.unit == "substring":
-            facts = self._find_substrings(run, blocks, shared)
-        else:
-            facts = self._find_units(run, blocks, shared)
-        applied = run.map("apply", _block_tasks(blocks, "actions:apply_block", shared))
+        work = SpansWork(
+            unit=settings.unit,
+            length=settings.length,
+            unit_length=settings.unit_length,
+            limit=settings.limit,
+            count=settings.count,
+            normalise=settings.normalise,
+            action=settings.action,
+            minimum=settings.minimum,
+            share=settings.share,
+            partitions=self._first_partitions(parts),
+            blocks=len(blocks),
+        )
+        find = self._find_substrings if settings.unit == "substring" else self._find_units
+        facts, work = find(run, blocks, work)
+        applied = run.map("apply", _block_tasks(blocks, "actions:apply_block", work))
         totals = Counter[str]()
         for result in applied:
             totals.update(result["totals"])
@@ -148,29 +158,31 @@ class SpansStage(Stage):
         )
 
     def _find_substrings(
-        self, run: StageRun, blocks: list[list[PartReference]], shared: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The phases that find repeated windows; sets `applied`, the number of files that `apply` reads."""
-        told = run.map("keys", _block_tasks(blocks, "searching:list_keys", shared))
-        keys = sum(result["bytes"] for result in told)
-        found = run.map("shared", _partition_tasks(shared["partitions"], "searching:share_keys", shared, keys))
-        windows = sum(result["keys"] for result in found) * (self.settings.length // 4 + 1)
-        shared["applied"] = self._partitions(windows * WINDOW_BYTES)
-        contexts = run.map("contexts", _block_tasks(blocks, "searching:ship_contexts", shared))
+        self, run: StageRun, blocks: list[list[PartReference]], work: SpansWork
+    ) -> tuple[dict[str, Any], SpansWork]:
+        """The phases that find repeated windows: facts, and the work of `apply`, which knows what files to read."""
+        listed_keys = run.map("keys", _block_tasks(blocks, "searching:list_keys", work))
+        size = sum(result["bytes"] for result in listed_keys)
+        shared = run.map("shared", partition_tasks(f"{TASKS}.searching:share_keys", work, work.partitions, size))
+        windows = sum(result["keys"] for result in shared) * (self.settings.length // 4 + 1)
+        work = replace(work, applied=self._partitions(windows * WINDOW_BYTES))
+        contexts = run.map("contexts", _block_tasks(blocks, "searching:ship_contexts", work))
         size = sum(result["bytes"] for result in contexts)
-        repeats = run.map("repeats", _partition_tasks(shared["applied"], "searching:find_repeats", shared, size))
-        return {"repeated_windows": sum(result["windows"] for result in repeats)}
+        repeats = run.map("repeats", partition_tasks(f"{TASKS}.searching:find_repeats", work, work.applied, size))
+        return {"repeated_windows": sum(result["windows"] for result in repeats)}, work
 
-    def _find_units(self, run: StageRun, blocks: list[list[PartReference]], shared: dict[str, Any]) -> dict[str, Any]:
-        """The phases that find repeated units; sets `applied`, the number of files that `apply` reads."""
-        tallied = run.map("tally", _block_tasks(blocks, "searching:tally_units", shared))
+    def _find_units(
+        self, run: StageRun, blocks: list[list[PartReference]], work: SpansWork
+    ) -> tuple[dict[str, Any], SpansWork]:
+        """The phases that find repeated units; as `_find_substrings`."""
+        tallied = run.map("tally", _block_tasks(blocks, "searching:tally_units", work))
         size = sum(result["bytes"] for result in tallied)
-        repeated = run.map("repeated", _partition_tasks(shared["partitions"], "searching:repeat_units", shared, size))
-        shared["applied"] = shared["partitions"]
-        return {
+        repeated = run.map("repeated", partition_tasks(f"{TASKS}.searching:repeat_units", work, work.partitions, size))
+        facts = {
             "units": sum(result["units"] for result in tallied),
             "distinct_repeated_units": sum(result["distinct"] for result in repeated),
         }
+        return facts, replace(work, applied=work.partitions)
 
 
 TOTALS = ("bytes_in", "bytes_repeated", "bytes_cut", "bytes_rejected", "spans", "documents_with_repeats")
@@ -191,25 +203,13 @@ def _blocks(parts: list[PartReference]) -> list[list[PartReference]]:
     return blocks
 
 
-def _block_tasks(blocks: list[list[PartReference]], function: str, shared: dict[str, Any]) -> list[Task]:
+def _block_tasks(blocks: list[list[PartReference]], function: str, work: SpansWork) -> list[Task]:
     return [
         Task(
-            id=f"block-{number:05d}",
+            id=block_id(number),
             function=f"{TASKS}.{function}",
-            arguments=shared | {"block": number, "parts": [[part.task_id, part.path] for part in block]},
+            arguments=replace(work, block=number, parts=tuple((part.task_id, part.path) for part in block)),
             bytes=sum(part.arrow_bytes for part in block),
         )
         for number, block in enumerate(blocks)
-    ]
-
-
-def _partition_tasks(partitions: int, function: str, shared: dict[str, Any], size: int) -> list[Task]:
-    return [
-        Task(
-            id=f"partition-{number:04d}",
-            function=f"{TASKS}.{function}",
-            arguments=shared | {"partition": number},
-            bytes=size // partitions,
-        )
-        for number in range(partitions)
     ]

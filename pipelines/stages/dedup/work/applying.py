@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
 from corpusmill.dataproc.dedup.shuffle import read_partition
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc
 
-NEVER_FULL = 1 << 62
 DUPLICATES_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),
@@ -25,11 +25,11 @@ DUPLICATES_SCHEMA = pa.schema(
 )
 
 
-def apply_block(task: TaskContext) -> dict[str, Any]:
+def apply_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes the parts of a block. Memory: two row groups, and the block's removals."""
     arguments, layout = task.arguments, Layout(task)
-    block = arguments["block"]
-    names = [task.work_path("removals", f"{partition_name(number)}.arrow") for number in range(arguments["chosen"])]
+    block = arguments.block
+    names = [task.work_path("removals", f"{partition_name(number)}.arrow") for number in range(arguments.chosen)]
     removals = pa.Table.from_batches([read_partition(name, block) for name in names]).sort_by("address")
     left_out = read_ipc(task.work_path("left_out", f"{block_name(block)}.arrow"))["address"].to_numpy()
     for bad in read_ipc(task.work_path("quarantine", f"{block_name(block)}.arrow")).to_pylist():
@@ -51,7 +51,7 @@ def apply_block(task: TaskContext) -> dict[str, Any]:
 
 
 def _apply_part(
-    task: TaskContext,
+    task: TaskContext[DedupWork],
     layout: Layout,
     part: int,
     removals: pa.Table,
@@ -65,8 +65,8 @@ def _apply_part(
     with open_part(path) as opened:
         schema = opened.schema_arrow.remove_metadata()
     with (
-        PartWriter(task.folder, name, schema, part_bytes=NEVER_FULL) as writer,
-        PartWriter(task.path("duplicates"), name, DUPLICATES_SCHEMA, part_bytes=NEVER_FULL) as duplicates,
+        PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
+        PartWriter(task.path("duplicates"), name, DUPLICATES_SCHEMA, part_bytes=ONE_PART_A_FILE) as duplicates,
     ):
         first = 0
         for batch in read_batches(path):

@@ -7,8 +7,9 @@ for each of them.
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +18,16 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part, read_batches
 from corpusmill.dataproc.documents import split_address
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.blocks import LayoutWork
+from corpusmill.pipelines.stages.dedup.arguments import SigningWork
 
 LAYOUT = "layout.arrow"
+AnySigning = TypeVar("AnySigning", bound=SigningWork)
 
 
-def write_layout(task: TaskContext) -> dict[str, Any]:
+def write_layout(task: TaskContext[LayoutWork]) -> dict[str, Any]:
     """The layout as a file of the stage's work folder: a row a part."""
-    table = pa.table(task.arguments["layout"])
+    table = pa.table(asdict(task.arguments))
     write_ipc(task.work_path(LAYOUT), table)
     return {"parts": table.num_rows}
 
@@ -137,9 +141,9 @@ class BlockRows:
         return taken
 
 
-def signature_rows(task: TaskContext, layout: Layout) -> BlockRows:
+def signature_rows(task: TaskContext[AnySigning], layout: Layout) -> BlockRows:
     """Signatures, uint32 (N, permutations)."""
-    return BlockRows(task, layout, "signatures", np.uint32, task.arguments["permutations"])
+    return BlockRows(task, layout, "signatures", np.uint32, task.arguments.permutations)
 
 
 def digest_rows(task: TaskContext, layout: Layout) -> BlockRows:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.dedup.index import Index
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.index.work import block_matches
 
 
@@ -19,10 +20,11 @@ class Held(NamedTuple):
     exact: np.ndarray
 
 
-def held_documents(task: TaskContext, block: int) -> Held:
+def held_documents(task: TaskContext[DedupWork], block: int) -> Held:
     """Those of a block; none where there is no index."""
-    if "index" not in task.arguments:
+    against = task.arguments.against
+    if against is None:
         return Held(np.zeros(0, np.uint64), pa.array([], pa.string()), np.zeros(0), np.zeros(0, bool))
     found = block_matches(task, block)
-    ids, _ = Index(task.arguments["index"], task.arguments["generation"]).names(found.addresses)
+    ids, _ = Index(against.index, against.generation).names(found.addresses)
     return Held(found.documents, ids, found.similarity, found.exact)

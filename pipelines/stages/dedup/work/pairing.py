@@ -11,6 +11,7 @@ from corpusmill.dataproc.dedup.exact import duplicate_pairs
 from corpusmill.dataproc.dedup.minhash import similarity
 from corpusmill.dataproc.dedup.shuffle import read_partition
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.dedup.work.layout import (
     BlockRows,
     Layout,
@@ -30,31 +31,31 @@ PAIR_SCHEMA = pa.schema(
 )
 
 
-def pair_partition(task: TaskContext) -> dict[str, Any]:
+def pair_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes the pairs of one partition. Memory: the partition's keys, and a signature for each candidate."""
     arguments, layout = task.arguments, Layout(task)
     found: list[pa.Table] = []
     candidates = 0
-    if EXACT in arguments["method"]:
-        table = partition_table(task, layout, "digests", arguments["partition"])
+    if EXACT in arguments.method:
+        table = partition_table(task, layout, "digests", arguments.partition)
         digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
         left, right = duplicate_pairs(digests, table["address"].to_numpy())
         candidates += len(left)
         found.append(pair_table(left, right, np.ones(len(left)), EXACT))
-    if MINHASH in arguments["method"]:
-        table = partition_table(task, layout, "bands", arguments["partition"])
+    if MINHASH in arguments.method:
+        table = partition_table(task, layout, "bands", arguments.partition)
         left, right = candidate_pairs(table["key"].to_numpy(), table["address"].to_numpy())
         candidates += len(left)
         alike = estimated(signature_rows(task, layout), left, right)
-        recall = FLOOR_RECALL[arguments["verify"]]
-        enough = alike >= estimate_floor(arguments["threshold"], arguments["permutations"], recall)
+        recall = FLOOR_RECALL[arguments.verify]
+        enough = alike >= estimate_floor(arguments.threshold, arguments.permutations, recall)
         found.append(pair_table(left[enough], right[enough], alike[enough], MINHASH))
     pairs = pa.concat_tables(found)
-    written = write_ipc(task.work_path("pairs", f"{partition_name(arguments['partition'])}.arrow"), pairs)
+    written = write_ipc(task.work_path("pairs", f"{partition_name(arguments.partition)}.arrow"), pairs)
     return {"candidates": candidates, "pairs": pairs.num_rows, "bytes": written}
 
 
-def partition_table(task: TaskContext, layout: Layout, folder: str, partition: int) -> pa.Table:
+def partition_table(task: TaskContext[Any], layout: Layout, folder: str, partition: int) -> pa.Table:
     """A partition's rows from the files of all blocks."""
     paths = [task.work_path(folder, f"{block_name(block)}.arrow") for block in range(layout.blocks)]
     return pa.Table.from_batches([read_partition(path, partition) for path in paths])

@@ -1,6 +1,5 @@
 """Phase `sign`: a block's documents to digests and band keys, partitioned by key, and to rows read by address later."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,31 +13,30 @@ from corpusmill.dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures
 from corpusmill.dataproc.dedup.shuffle import partition_slices, write_partitions
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.arguments import SigningWork
 from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, digest_rows, signature_rows, write_ipc
 
 EXACT, MINHASH = "exact", "minhash"
 
 
-def minhash_settings(arguments: Mapping[str, Any]) -> MinHashSettings:
+def minhash_settings(arguments: SigningWork) -> MinHashSettings:
     """What signatures depend on, from a task's arguments."""
     return MinHashSettings(
-        permutations=arguments["permutations"],
-        ngram=arguments["ngram"],
-        seed=arguments["seed"] & 0xFFFFFFFF,
-        shingle=arguments["shingle"],
+        permutations=arguments.permutations,
+        ngram=arguments.ngram,
+        seed=arguments.seed & 0xFFFFFFFF,
+        shingle=arguments.shingle,
     )
 
 
-def sign_block(task: TaskContext) -> dict[str, Any]:
+def sign_block(task: TaskContext[SigningWork]) -> dict[str, Any]:
     """Signs the parts of a block. A document that cannot be read leaves an empty signature: it has no partner."""
     arguments, layout = task.arguments, Layout(task)
-    block = arguments["block"]
-    near = MINHASH in arguments["method"]
-    work = partial(
-        _sign, settings=minhash_settings(arguments) if near else None, normalise=tuple(arguments["normalise"])
-    )
+    block = arguments.block
+    near = MINHASH in arguments.method
+    work = partial(_sign, settings=minhash_settings(arguments) if near else None, normalise=arguments.normalise)
     digests = np.zeros((layout.rows_of(block), 2), np.uint64)
-    signed = np.full((len(digests), arguments["permutations"]), EMPTY) if near else None
+    signed = np.full((len(digests), arguments.permutations), EMPTY) if near else None
     done = np.zeros(len(digests), bool)
     addresses = np.empty(len(digests), np.uint64)
     for part in layout.parts_of(block):
@@ -49,17 +47,17 @@ def sign_block(task: TaskContext) -> dict[str, Any]:
             first += batch.num_rows
             for row, digest, signature in task.guard.each(numbered, work, layout.path[part]):
                 digests[row], done[row] = digest, True
-                if signed is not None:
+                if signed is not None and signature is not None:
                     signed[row] = signature
     key_bytes = 0
-    if EXACT in arguments["method"]:
+    if EXACT in arguments.method:
         table = pa.table({"high": digests[done, 0], "low": digests[done, 1], "address": addresses[done]})
-        batches = partition_slices(table, digests[done, 0], arguments["partitions"])
+        batches = partition_slices(table, digests[done, 0], arguments.partitions)
         key_bytes += write_partitions(task.work_path("digests", f"{block_name(block)}.arrow"), batches)[0]
         digest_rows(task, layout).write(block, digests)
     if signed is not None:
-        keys, owners = key_rows(band_keys(signed, arguments["bands"], arguments["rows"]), addresses)
-        batches = partition_slices(pa.table({"key": keys, "address": owners}), keys, arguments["partitions"])
+        keys, owners = key_rows(band_keys(signed, arguments.bands, arguments.rows), addresses)
+        batches = partition_slices(pa.table({"key": keys, "address": owners}), keys, arguments.partitions)
         key_bytes += write_partitions(task.work_path("bands", f"{block_name(block)}.arrow"), batches)[0]
         signature_rows(task, layout).write(block, signed)
     write_ipc(task.work_path("left_out", f"{block_name(block)}.arrow"), pa.table({"address": addresses[~done]}))

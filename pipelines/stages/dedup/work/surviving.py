@@ -23,6 +23,7 @@ from corpusmill.dataproc.dedup.shuffle import (
 from corpusmill.dataproc.dedup.survivors import choose_survivors, named_columns
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.dedup.work.clustering import Labels
 from corpusmill.pipelines.stages.dedup.work.layout import (
     Layout,
@@ -41,20 +42,20 @@ INDEX = "(index)"
 MATCH_COLUMNS = ["match", "match_similarity", "match_exact"]
 
 
-def member_block(task: TaskContext) -> dict[str, Any]:
+def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes of a block's clustered documents what a choice between them needs, partitioned by component."""
     arguments, layout = task.arguments, Layout(task)
-    addresses, labels = Labels(task, layout).of_block(arguments["block"])
-    held = held_documents(task, arguments["block"])
+    addresses, labels = Labels(task, layout).of_block(arguments.block)
+    held = held_documents(task, arguments.block)
     lone = np.setdiff1d(held.addresses, addresses)  # clusters of their own
     order = np.argsort(np.concatenate([addresses, lone]))
     labels = np.concatenate([labels, lone])[order]
     addresses = np.concatenate([addresses, lone])[order]
     tables = []
-    for part in layout.parts_of(arguments["block"]):
+    for part in layout.parts_of(arguments.block):
         with open_part(layout.path[part]) as file:
             present = file.schema_arrow.names
-        wanted = [name for name in named_columns(arguments["prefer"]) if name in present and name != "length"]
+        wanted = [name for name in named_columns(arguments.prefer) if name in present and name != "length"]
         columns = sorted({"id", "source", *wanted})
         first = 0
         for batch in batches_of(layout.path[part], [*columns, "text"]):
@@ -69,8 +70,8 @@ def member_block(task: TaskContext) -> dict[str, Any]:
             tables.append(_with_matches(table, held))
             first += batch.num_rows
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
-    batches = partition_slices(table, spread(table["cluster"].to_numpy()), arguments["chosen"])
-    name = f"{block_name(arguments['block'])}.arrow"
+    batches = partition_slices(table, spread(table["cluster"].to_numpy()), arguments.chosen)
+    name = f"{block_name(arguments.block)}.arrow"
     return {"bytes": write_partitions(task.work_path("members", name), batches)[0]}
 
 
@@ -83,16 +84,16 @@ def _with_matches(table: pa.Table, held: Held) -> pa.Table:
     return table
 
 
-def choose_partition(task: TaskContext) -> dict[str, Any]:
+def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Chooses survivors among a partition's members, and writes the removals of each block."""
     arguments, layout = task.arguments, Layout(task)
     names = [task.work_path("members", f"{block_name(block)}.arrow") for block in range(layout.blocks)]
-    read = [pa.Table.from_batches([read_partition(name, arguments["partition"])]) for name in names]
+    read = [pa.Table.from_batches([read_partition(name, arguments.partition)]) for name in names]
     members = pa.concat_tables(read, promote_options="default").combine_chunks()
     addresses = members["address"].to_numpy()
     protected = layout.is_protected(addresses)
     matched = pc.is_valid(members["match"]).to_numpy()
-    survivor = choose_survivors(members.drop_columns(MATCH_COLUMNS), arguments["prefer"], protected, matched)
+    survivor = choose_survivors(members.drop_columns(MATCH_COLUMNS), arguments.prefer, protected, matched)
     removed = np.flatnonzero((matched | matched[survivor] | (survivor != np.arange(len(survivor)))) & ~protected)
     kept = survivor[removed]
     alike, equal = _likeness(task, layout, addresses[removed], addresses[kept])
@@ -112,7 +113,7 @@ def choose_partition(task: TaskContext) -> dict[str, Any]:
     )
     block, _ = layout.place(addresses[removed])
     batches = slices_by_number(table, block, layout.blocks)
-    write_partitions(task.work_path("removals", f"{partition_name(arguments['partition'])}.arrow"), batches)
+    write_partitions(task.work_path("removals", f"{partition_name(arguments.partition)}.arrow"), batches)
     sizes = np.unique(members["cluster"].to_numpy(), return_counts=True)[1]
     stayed = pc.if_else(pa.array(own | matched[kept]), INDEX, others["source"])
     between = zip(gone["source"].to_pylist(), stayed.to_pylist(), strict=True)
@@ -125,10 +126,10 @@ def choose_partition(task: TaskContext) -> dict[str, Any]:
 
 
 def _likeness(
-    task: TaskContext, layout: Layout, removed: np.ndarray, kept: np.ndarray
+    task: TaskContext[DedupWork], layout: Layout, removed: np.ndarray, kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(similarity, whether equal) of documents to their survivors; without MinHash all are equal."""
-    methods = task.arguments["method"]
+    methods = task.arguments.method
     equal = np.ones(len(removed), bool)
     if EXACT in methods:
         digests = digest_rows(task, layout)

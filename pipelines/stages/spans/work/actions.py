@@ -1,7 +1,7 @@
 """What is done about repeated text: a block's spans are found by document, listed, cut out or counted."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.datasets import PartWriter, open_part
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part
 from corpusmill.dataproc.dedup import lines
 from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
 from corpusmill.dataproc.dedup.shuffle import read_partition
@@ -19,12 +19,14 @@ from corpusmill.dataproc.documents import LEDGER_SCHEMA, text_buffers
 from corpusmill.dataproc.file_starts import with_texts
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.spans.arguments import SpansWork
 from corpusmill.pipelines.stages.spans.work.searching import (
     block_file,
     numbered_batches,
     partition_file,
     rows_left_out,
     text_bytes,
+    unit_of,
     without_rows,
 )
 
@@ -39,9 +41,6 @@ SPANS_SCHEMA = pa.schema(
 )
 """A repeated stretch: bytes `start` to `end` of the text as it came in; document and byte of its first copy."""
 
-NEVER_FULL = 1 << 62
-NEVER_FULL = 1 << 62
-
 
 @dataclass(frozen=True)
 class Found:
@@ -55,12 +54,12 @@ class Found:
 Finder = Callable[[pa.RecordBatch], Found]
 
 
-def _substring_finder(task: TaskContext) -> Finder:
+def _substring_finder(task: TaskContext[SpansWork]) -> Finder:
     """Finds a batch's spans among those of the block."""
     arguments = task.arguments
-    names = [task.work_path("repeats", partition_file(number)) for number in range(arguments["applied"])]
-    batches = [read_partition(name, arguments["block"]) for name in names]
-    table = joined_repeats(pa.Table.from_batches(batches, REPEATS), arguments["length"])
+    names = [task.work_path("repeats", partition_file(number)) for number in range(arguments.applied)]
+    batches = [read_partition(name, arguments.block) for name in names]
+    table = joined_repeats(pa.Table.from_batches(batches, REPEATS), arguments.length)
     starts, ends, first_starts = (table[name].to_numpy() for name in ("start", "end", "first_start"))
     first = one_array(table["first"])
 
@@ -82,11 +81,11 @@ def _substring_finder(task: TaskContext) -> Finder:
     return find
 
 
-def _unit_finder(task: TaskContext) -> Finder:
+def _unit_finder(task: TaskContext[SpansWork]) -> Finder:
     """Finds a batch's units again, and which of them are repeated."""
     arguments = task.arguments
-    names = [task.work_path("repeated", partition_file(number)) for number in range(arguments["applied"])]
-    table = pa.Table.from_batches([read_partition(name, arguments["block"]) for name in names], lines.REPEATED)
+    names = [task.work_path("repeated", partition_file(number)) for number in range(arguments.applied)]
+    table = pa.Table.from_batches([read_partition(name, arguments.block) for name in names], lines.REPEATED)
     known = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
     first_row, first_start = table["row"].to_numpy(), table["start"].to_numpy()
     first = one_array(table["first"])
@@ -94,8 +93,8 @@ def _unit_finder(task: TaskContext) -> Finder:
     def find(batch: pa.RecordBatch) -> Found:
         texts, rows = batch.column("text"), batch.column("row").to_numpy()
         offsets, _ = text_buffers(texts)
-        found = lines.units(texts, arguments["unit"], arguments["unit_length"])
-        at = lines.find_digests(known, lines.unit_digests(texts, found, arguments["normalise"]))
+        found = lines.units(texts, unit_of(arguments), arguments.unit_length)
+        at = lines.find_digests(known, lines.unit_digests(texts, found, arguments.normalise))
         begin = offsets[found.documents]
         starts = found.starts - begin
         repeated = at >= 0
@@ -119,7 +118,7 @@ class Judged:
     totals: dict[str, int]
 
 
-def judge(batch: pa.RecordBatch, find: Finder, arguments: Mapping[str, Any]) -> Judged:
+def judge(batch: pa.RecordBatch, find: Finder, arguments: SpansWork) -> Judged:
     """Does the action to every document of a batch, each on its own."""
     texts, ids = batch.column("text"), batch.column("id")
     found = find(batch)
@@ -128,13 +127,13 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: Mapping[str, Any]) -> 
     bad = np.zeros(batch.num_rows, bool)
     values, rule, threshold = np.zeros(batch.num_rows), "", 0.0
     kept = batch
-    if arguments["action"] == "remove":
-        values, rule, threshold = repeated / np.maximum(sizes, 1), "repeated_share", arguments["share"]
+    if arguments.action == "remove":
+        values, rule, threshold = repeated / np.maximum(sizes, 1), "repeated_share", arguments.share
         bad = values > threshold
-    elif arguments["action"] == "cut" and len(found.spans.rows):
+    elif arguments.action == "cut" and len(found.spans.rows):
         shorter = cut(texts, found.spans)
         kept = with_texts(batch, shorter)
-        values, rule, threshold = pc.utf8_length(shorter).to_numpy(), "characters_left", float(arguments["minimum"])
+        values, rule, threshold = pc.utf8_length(shorter).to_numpy(), "characters_left", float(arguments.minimum)
         bad = (values < threshold) & (repeated > 0)
     mask = pa.array(bad)
     rejected = batch.filter(mask)
@@ -150,7 +149,7 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: Mapping[str, Any]) -> 
         totals={
             "bytes_in": int(sizes.sum()),
             "bytes_repeated": int(repeated.sum()),
-            "bytes_cut": int(repeated[~bad].sum()) if arguments["action"] == "cut" else 0,
+            "bytes_cut": int(repeated[~bad].sum()) if arguments.action == "cut" else 0,
             "bytes_rejected": int(sizes[bad].sum()),
             "spans": len(found.spans.rows),
             "documents_with_repeats": int((repeated > 0).sum()),
@@ -158,14 +157,14 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: Mapping[str, Any]) -> 
     )
 
 
-def apply_block(task: TaskContext) -> dict[str, Any]:
+def apply_block(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `apply`: a block's parts after the action, what was rejected and why, and `spans/`."""
     arguments = task.arguments
-    by_substring = arguments["unit"] == "substring"
+    by_substring = arguments.unit == "substring"
     phases = ["keys", "contexts"] if by_substring else ["tally"]
     left_out = rows_left_out(task, phases)
     for phase in phases:
-        batch = read_partition(task.work_path("quarantine", phase, block_file(arguments["block"])), 0)
+        batch = read_partition(task.work_path("quarantine", phase, block_file(arguments.block)), 0)
         for bad in batch.to_pylist():
             task.guard.quarantine(bad["id"], bad["place"], bad["reason"], bad["text"])
     find = (_substring_finder if by_substring else _unit_finder)(task)
@@ -174,14 +173,16 @@ def apply_block(task: TaskContext) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     files: list[dict[str, Any]] = []
     row = position = 0
-    for name, path in arguments["parts"]:
+    for name, path in arguments.parts:
         with open_part(path) as file:
             schema = file.schema_arrow.remove_metadata()
         schemas = {"rejected": schema.append(pa.field("broken_rules", pa.string())), "ledger": LEDGER_SCHEMA}
         schemas |= {"spans": SPANS_SCHEMA}
-        beside = {each: PartWriter(task.path(each), name, schemas[each], part_bytes=NEVER_FULL) for each in schemas}
+        beside = {
+            each: PartWriter(task.path(each), name, schemas[each], part_bytes=ONE_PART_A_FILE) for each in schemas
+        }
         with (
-            PartWriter(task.folder, name, schema, part_bytes=NEVER_FULL) as writer,
+            PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
             beside["rejected"], beside["ledger"], beside["spans"],
         ):  # fmt: skip
             for batch in numbered_batches(path, row, position):

@@ -4,10 +4,10 @@ A block's files are named by its number, and a reduce task's file holds a record
 bytes of the block's text, all its documents counted, also those that were left out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from corpusmill.dataproc.dedup.shuffle import partition_order, read_partition, w
 from corpusmill.dataproc.dedup.spans import one_array
 from corpusmill.dataproc.documents import text_buffers
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.spans.arguments import SpansWork
 
 T = TypeVar("T")
 KEYS = pa.schema([pa.field("key", pa.uint64(), nullable=False)])
@@ -46,10 +47,10 @@ def numbered_batches(path: str, row: int, position: int, columns: list[str] | No
         position += int(offsets[-1] - offsets[0])
 
 
-def _each(task: TaskContext, left_out: np.ndarray, work: Callable[[pa.RecordBatch], T]) -> Iterator[list[T]]:
+def _each(task: TaskContext[SpansWork], left_out: np.ndarray, work: Callable[[pa.RecordBatch], T]) -> Iterator[list[T]]:
     """Guarded work on the block's batches, without the rows that were left out before; a list for each batch."""
     row = position = 0
-    for _, path in task.arguments["parts"]:
+    for _, path in task.arguments.parts:
         for batch in numbered_batches(path, row, position, ["id", "text"]):
             row += batch.num_rows
             position += text_bytes(batch)
@@ -67,38 +68,44 @@ def without_rows(batch: pa.RecordBatch, left_out: np.ndarray) -> pa.RecordBatch:
     return batch.filter(pa.array(~np.isin(batch.column("row").to_numpy(), left_out)))
 
 
-def _leave_out(task: TaskContext, left_out: np.ndarray) -> None:
+def _leave_out(task: TaskContext[SpansWork], left_out: np.ndarray) -> None:
     """Writes which rows this phase could not do, and why."""
     tables = [("left_out", pa.table({"row": left_out}, schema=LEFT_OUT)), ("quarantine", task.guard.quarantine_table())]
     for name, table in tables:
         batch = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
-        write_partitions(task.work_path(name, task.phase, block_file(task.arguments["block"])), batch)
+        write_partitions(task.work_path(name, task.phase, block_file(task.arguments.block)), batch)
 
 
-def rows_left_out(task: TaskContext, phases: Sequence[str]) -> np.ndarray:
+def rows_left_out(task: TaskContext[SpansWork], phases: Sequence[str]) -> np.ndarray:
     """Rows of the block that earlier phases left out."""
-    name = block_file(task.arguments["block"])
+    name = block_file(task.arguments.block)
     batches = [read_partition(task.work_path("left_out", phase, name), 0) for phase in phases]
     return np.concatenate([np.zeros(0, np.int64), *(batch.column("row").to_numpy() for batch in batches)])
 
 
-def list_keys(task: TaskContext) -> dict[str, Any]:
+def list_keys(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `keys`: the keys that stand for a block's windows, each twice at the most, partitioned."""
     arguments = task.arguments
     keys, rows = np.zeros(0, np.uint64), []
-    for pieces in _each(task, np.zeros(0, np.int64), partial(_keys_of, length=arguments["length"])):
+    for pieces in _each(task, np.zeros(0, np.int64), partial(_keys_of, length=arguments.length)):
         keys = windows.twice_at_most(np.concatenate([keys, *(piece[0] for piece in pieces)]))
         rows += [piece[1] for piece in pieces]
-    order, bounds = partition_order(keys, arguments["partitions"])
+    order, bounds = partition_order(keys, arguments.partitions)
     batches = [pa.RecordBatch.from_arrays([pa.array(keys[order[a:b]])], schema=KEYS) for a, b in pairwise(bounds)]
-    size, _ = write_partitions(task.work_path("keys", block_file(arguments["block"])), batches)
+    size, _ = write_partitions(task.work_path("keys", block_file(arguments.block)), batches)
     _leave_out(task, np.setdiff1d(np.arange(_rows_of(task)), np.concatenate([np.zeros(0, np.int64), *rows])))
     return {"documents_in": sum(map(len, rows)), "bytes": size}
 
 
-def _rows_of(task: TaskContext) -> int:
+def unit_of(work: SpansWork) -> Literal["paragraph", "line"]:
+    """What is compared, where it is not substrings."""
+    assert work.unit != "substring"
+    return work.unit
+
+
+def _rows_of(task: TaskContext[SpansWork]) -> int:
     rows = 0
-    for _, path in task.arguments["parts"]:
+    for _, path in task.arguments.parts:
         with open_part(path) as file:
             rows += file.metadata.num_rows
     return rows
@@ -110,26 +117,26 @@ def _keys_of(batch: pa.RecordBatch, length: int) -> tuple[np.ndarray, np.ndarray
     return windows.keys_to_tell(runs, length), batch.column("row").to_numpy()
 
 
-def share_keys(task: TaskContext) -> dict[str, Any]:
+def share_keys(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `shared`: the keys of a partition that occur twice, told to each block that has them."""
     arguments = task.arguments
-    names = [task.work_path("keys", block_file(number)) for number in range(arguments["blocks"])]
-    keys = [read_partition(name, arguments["partition"]).column("key").to_numpy() for name in names]
+    names = [task.work_path("keys", block_file(number)) for number in range(arguments.blocks)]
+    keys = [read_partition(name, arguments.partition).column("key").to_numpy() for name in names]
     shared = windows.shared_keys(keys)
     batches = [pa.RecordBatch.from_arrays([pa.array(each)], schema=KEYS) for each in shared]
-    write_partitions(task.work_path("shared", partition_file(arguments["partition"])), batches)
+    write_partitions(task.work_path("shared", partition_file(arguments.partition)), batches)
     return {"keys": sum(map(len, shared))}
 
 
-def ship_contexts(task: TaskContext) -> dict[str, Any]:
+def ship_contexts(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `contexts`: the text under a block's shared keys; a batch of rows for each row group and partition."""
     arguments = task.arguments
-    partitions, block = arguments["applied"], arguments["block"]
-    names = [task.work_path("shared", partition_file(number)) for number in range(arguments["partitions"])]
+    partitions, block = arguments.applied, arguments.block
+    names = [task.work_path("shared", partition_file(number)) for number in range(arguments.partitions)]
     told = [read_partition(name, block).column("key").to_numpy() for name in names]
     shared = np.concatenate(told)  # rising: partitions are ranges of the keys
     before = rows_left_out(task, ["keys"])
-    work = partial(_contexts_of, shared=shared, length=arguments["length"], partitions=partitions)
+    work = partial(_contexts_of, shared=shared, length=arguments.length, partitions=partitions)
     done = [before]
     documents = 0
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), use_threads=False)
@@ -161,23 +168,23 @@ def _whole(table: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=table.schema)
 
 
-def find_repeats(task: TaskContext) -> dict[str, Any]:
+def find_repeats(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `repeats`: the repeated windows of a partition, told to each block that has them."""
     arguments = task.arguments
-    resolver = substring.Resolver(arguments["length"])
+    resolver = substring.Resolver(arguments.length)
     batches = []
-    for block in range(arguments["blocks"]):
+    for block in range(arguments.blocks):
         path = task.work_path("contexts", block_file(block))
         with storage.open_input(path) as source:
             file = pa.ipc.open_file(source)
-            numbers = range(arguments["partition"], file.num_record_batches, arguments["applied"])
+            numbers = range(arguments.partition, file.num_record_batches, arguments.applied)
             found = [resolver.add(block, file.get_batch(number)) for number in numbers]
         batches.append(_whole(pa.Table.from_batches(found, REPEATS)))
-    write_partitions(task.work_path("repeats", partition_file(arguments["partition"])), batches)
+    write_partitions(task.work_path("repeats", partition_file(arguments.partition)), batches)
     return {"windows": sum(int(np.sum(batch.column("count").to_numpy())) for batch in batches)}
 
 
-def tally_units(task: TaskContext) -> dict[str, Any]:
+def tally_units(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `tally`: the digests of a block's units with counts and their first place, partitioned."""
     arguments = task.arguments
     tally, rows, units = lines.Tally(), [], 0
@@ -188,33 +195,33 @@ def tally_units(task: TaskContext) -> dict[str, Any]:
             rows.append(row)
             units += len(digests)
     table = _whole(tally.table())
-    order, bounds = partition_order(table.column("high").to_numpy(), arguments["partitions"])
+    order, bounds = partition_order(table.column("high").to_numpy(), arguments.partitions)
     ordered = table.take(pa.array(order))
     batches = [ordered.slice(a, b - a) for a, b in pairwise(bounds.tolist())]
-    size, _ = write_partitions(task.work_path("tallies", block_file(arguments["block"])), batches)
+    size, _ = write_partitions(task.work_path("tallies", block_file(arguments.block)), batches)
     _leave_out(task, np.setdiff1d(np.arange(_rows_of(task)), np.concatenate([np.zeros(0, np.int64), *rows])))
     return {"documents_in": sum(map(len, rows)), "bytes": size, "units": units}
 
 
 def _units_of(
-    batch: pa.RecordBatch, arguments: Mapping[str, Any]
+    batch: pa.RecordBatch, arguments: SpansWork
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, pa.Array]:
     """(digests, row and byte of each unit; rows and ids of the documents) of a batch."""
     texts, rows = batch.column("text"), batch.column("row").to_numpy()
     offsets, _ = text_buffers(texts)
-    found = lines.units(texts, arguments["unit"], arguments["unit_length"])
-    digests = lines.unit_digests(texts, found, arguments["normalise"])
+    found = lines.units(texts, unit_of(arguments), arguments.unit_length)
+    digests = lines.unit_digests(texts, found, arguments.normalise)
     return digests, rows[found.documents], found.starts - offsets[found.documents], rows, batch.column("id")
 
 
-def repeat_units(task: TaskContext) -> dict[str, Any]:
+def repeat_units(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `repeated`: the digests of a partition that are counted too often, told to each block that has them."""
     arguments = task.arguments
-    names = [task.work_path("tallies", block_file(number)) for number in range(arguments["blocks"])]
-    tallies = [read_partition(name, arguments["partition"]) for name in names]
-    repeated = lines.repeated_units(tallies, arguments["limit"], arguments["count"])
+    names = [task.work_path("tallies", block_file(number)) for number in range(arguments.blocks)]
+    tallies = [read_partition(name, arguments.partition) for name in names]
+    repeated = lines.repeated_units(tallies, arguments.limit, arguments.count)
     write_partitions(
-        task.work_path("repeated", partition_file(arguments["partition"])), [_whole(each) for each in repeated]
+        task.work_path("repeated", partition_file(arguments.partition)), [_whole(each) for each in repeated]
     )
     firsts = sum(int(np.sum(table["row"].to_numpy() >= 0)) for table in repeated)
     return {"distinct": firsts}
