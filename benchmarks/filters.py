@@ -62,7 +62,7 @@ def ours(documents: pa.Table, folder: Path, repeats: int) -> tuple[dict[str, flo
     size = megabytes(documents)
     stage = FilterStage.__new__(FilterStage)
     stage.settings = FilterStage.Settings(datasets=("english",), rules=PRESETS)
-    plan = stage._plan()
+    plan = stage.work()
     by = judge_from(plan)
     with PartWriter(str(folder / "english"), "00000", documents.schema, part_bytes=1 << 62) as writer:
         for batch in batches:

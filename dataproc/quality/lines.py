@@ -14,14 +14,13 @@ Cost on 151 MB of documentation and code: 560 MB/s a core, 420 with lower case, 
 batch's text once more, or twice.
 """
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
 from corpusmill.dataproc.text.words import decode
 
@@ -35,28 +34,6 @@ _IS_SPACE = np.zeros(256, np.bool_)
 _IS_SPACE[[0, 9, 10, 11, 12, 13, 32]] = True
 _END = np.frombuffer(END_OF_LINE.encode(), np.uint8)
 _LABEL = np.frombuffer(LABEL_PREFIX.encode(), np.uint8)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LineSettings:
-    """How a text is made a line; a model is used with the settings that it was trained with.
-
-    Attributes:
-        lowercase: letters to lower case, by Unicode's simple mapping.
-        split_unspaced: each character of a script without spaces is a token.
-        characters: so many at a text's beginning are looked at; 0 is all.
-    """
-
-    lowercase: bool = False
-    split_unspaced: bool = False
-    characters: int = 0
-
-    def to_dict(self) -> dict[str, bool | int]:
-        return {
-            "lowercase": self.lowercase,
-            "split_unspaced": self.split_unspaced,
-            "characters": self.characters,
-        }
 
 
 def to_lines(texts: pa.Array, settings: LineSettings = LineSettings()) -> tuple[np.ndarray, np.ndarray]:

@@ -25,10 +25,19 @@ from pydantic import Field, field_validator
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.pieces import find_files
-from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.decontaminate.arguments import (
+    ApplyWork,
+    CommonWork,
+    CountWork,
+    EvaluationFiles,
+    IndexWork,
+    ItemsWork,
+)
+from corpusmill.pipelines.stages.parts import PartsStage
 
 TASKS = "corpusmill.pipelines.stages.decontaminate.work"
 SET_NAME = re.compile(r"[^\s,/+=]+")
@@ -84,7 +93,7 @@ class DecontaminateSettings(StageSettings):
         return against
 
 
-class DecontaminateStage(Stage):
+class DecontaminateStage(PartsStage):
     """Documents to documents without items of evaluation sets, and a list of where these were."""
 
     name = "decontaminate"
@@ -103,7 +112,7 @@ class DecontaminateStage(Stage):
                     raise UserError(f"no evaluation set '{name}'", flag, f"the sets are {', '.join(settings.against)}")
 
     def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
+        super().check_inputs(folder)
         for files in self._files().values():
             for path in files:
                 storage.open_input(path).close()
@@ -119,55 +128,47 @@ class DecontaminateStage(Stage):
             else:
                 files[f"against {name}"] = [storage.join(path, part["path"]) for part in manifest["parts"]]
         if self.settings.allow:
-            files["allow"] = [found for each in self.settings.allow for found, _ in find_files(self.resolve(each))]
+            files["allow"] = [path for pattern in self.settings.allow for path, _ in find_files(self.resolve(pattern))]
         return files
 
     def inputs(self) -> dict[str, Any]:
-        identities = folder_identities(self.settings.datasets, self.resolve)
+        identities = super().inputs()
         for name, files in self._files().items():
             identities[name] = {path: storage.identity(path) for path in files}
         return identities
 
     def _index_task(self) -> Task:
         settings, files = self.settings, self._files()
-        arguments = settings.model_dump(mode="json", include={"ngram", "minimum", "maximum_items"})
-        arguments["allow"] = files.pop("allow", [])
-        arguments["sets"] = [
-            {
-                "name": name,
-                "paths": files[f"against {name}"],
-                "fields": settings.fields.get(name, "text").split("+"),
-                "id_field": settings.ids.get(name, "id"),
-            }
-            for name in settings.against
-        ]
-        return Task(id="index", function=f"{TASKS}:make_index", arguments=arguments, bytes=self._set_bytes())
+        work = IndexWork(
+            ngram=settings.ngram,
+            minimum=settings.minimum,
+            maximum_items=settings.maximum_items,
+            allow=tuple(files.pop("allow", [])),
+            sets=tuple(
+                EvaluationFiles(
+                    name=name,
+                    paths=files[f"against {name}"],
+                    fields=settings.fields.get(name, "text").split("+"),
+                    id_field=settings.ids.get(name, "id"),
+                )
+                for name in settings.against
+            ),
+        )
+        return Task(id="index", function=f"{TASKS}:make_index", arguments=work, bytes=self._set_bytes())
 
     def _set_bytes(self) -> int:
         return sum(storage.size(path) for files in self._files().values() for path in files)
 
-    def _part_tasks(self, function: str, arguments: dict[str, Any]) -> list[Task]:
-        return [
-            Task(
-                id=part.task_id,
-                function=f"{TASKS}:{function}",
-                arguments={"path": part.path, **arguments},
-                bytes=part.arrow_bytes,
-            )
-            for part in list_parts(self.settings.datasets, self.resolve)
-        ]
-
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
-        text, sets = sum(part.arrow_bytes for part in parts), self._set_bytes()
+        sets = self._set_bytes()
         counted = [
-            PhasePlan(name="count", tasks=len(parts), bytes=text),
+            self.phase_over_parts("count"),
             PhasePlan(name="common", tasks=1, bytes=sets),
         ]
         return [
             PhasePlan(name="index", tasks=1, bytes=sets),
             *(counted if self.settings.maximum_documents else []),
-            PhasePlan(name="apply", tasks=len(parts), bytes=text),
+            self.phase_over_parts("apply"),
             PhasePlan(name="items", tasks=1, bytes=sets),
         ]
 
@@ -177,16 +178,25 @@ class DecontaminateStage(Stage):
         facts: dict[str, Any] = {"ngrams": indexed["ngrams"], "left_out": indexed["left_out"]}
         index = "all"
         if settings.maximum_documents:
-            counted = run.map("count", self._part_tasks("count_ngrams", {"index": index}))
-            arguments = {"parts": [result["task"] for result in counted], "most": settings.maximum_documents}
-            (common,) = run.map("common", [Task(id="common", function=f"{TASKS}:leave_common", arguments=arguments)])
+            counted = run.map("count", self.part_tasks(f"{TASKS}:count_ngrams", CountWork(index=index)))
+            work = CommonWork(
+                index=index, parts=tuple(result["task"] for result in counted), most=settings.maximum_documents
+            )
+            (common,) = run.map("common", [Task(id="common", function=f"{TASKS}:leave_common", arguments=work)])
             facts["left_out"] |= {"common": common["common"]}
             index = "rare"
-        names = {"action", "share", "shares", "margin", "least_piece", "maximum_pieces"}
-        arguments = {"index": index, "action": settings.model_dump(mode="json", include=names)}
-        applied = run.map("apply", self._part_tasks("apply_part", arguments))
-        arguments = {"index": index, "parts": [result["task"] for result in applied]}
-        (told,) = run.map("items", [Task(id="items", function=f"{TASKS}:tell_items", arguments=arguments)])
+        action = ApplyWork(
+            index=index,
+            action=settings.action,
+            share=settings.share,
+            shares=settings.shares,
+            margin=settings.margin,
+            least_piece=settings.least_piece,
+            maximum_pieces=settings.maximum_pieces,
+        )
+        applied = run.map("apply", self.part_tasks(f"{TASKS}:apply_part", action))
+        wanted = ItemsWork(index=index, parts=tuple(result["task"] for result in applied))
+        (items,) = run.map("items", [Task(id="items", function=f"{TASKS}:count_items", arguments=wanted)])
         broken = Counter[str]()
         for result in applied:
             broken.update(result["rejected_by"])
@@ -194,19 +204,19 @@ class DecontaminateStage(Stage):
         return Summary(
             counts=add_counts(applied, ["documents_in", "kept", "rejected", "quarantined"]),
             parts=listed(applied, "parts"),
-            files=[*listed(applied, "files"), *told["files"]],
+            files=[*listed(applied, "files"), *items["files"]],
             facts=facts
             | add_counts(applied, TOTALS)
-            | {"documents_that_broke": rejecting | dict(broken), "sets": told["sets"]},
+            | {"documents_that_broke": rejecting | dict(broken), "sets": items["sets"]},
         )
 
 
 def _set_files(path: str) -> list[str]:
     """The file that is named, or all that a glob matches; of a folder those that can be a set."""
-    found = [each for each, _ in find_files(path)]
-    if found == [path] or any(sign in path for sign in "*?["):
-        return found
-    fitting = [each for each in found if each.endswith(ENDINGS)]
+    files = [name for name, _ in find_files(path)]
+    if files == [path] or any(sign in path for sign in "*?["):
+        return files
+    fitting = [name for name in files if name.endswith(ENDINGS)]
     if not fitting:
         raise UserError("no file here can be an evaluation set", path, f"give files with {', '.join(ENDINGS)}")
     return fitting

@@ -28,6 +28,7 @@ from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.decontaminate.arguments import ApplyWork, CommonWork, CountWork, IndexWork, ItemsWork
 
 COUNTS = pa.schema([pa.field("ngram", pa.int64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
 ITEMS = pa.schema(
@@ -58,15 +59,18 @@ SHOWN = 10
 NEVER_FULL = 1 << 62
 
 
-def make_index(task: TaskContext) -> dict[str, Any]:
+def make_index(task: TaskContext[IndexWork]) -> dict[str, Any]:
     """Phase `index`: reads the sets and writes the n-grams that are looked for."""
     arguments = task.arguments
-    sets = [read_evaluation_set(**each) for each in arguments["sets"]]
-    index = build_index(sets, ngram=arguments["ngram"], minimum=arguments["minimum"])
-    shared = crowded(index, arguments["maximum_items"])
+    sets = [
+        read_evaluation_set(name=files.name, paths=files.paths, fields=files.fields, id_field=files.id_field)
+        for files in arguments.sets
+    ]
+    index = build_index(sets, ngram=arguments.ngram, minimum=arguments.minimum)
+    shared = crowded(index, arguments.maximum_items)
     left_out = {"template": _told(index, shared)}
-    if arguments["allow"]:
-        allowed = allowed_ngrams(index, [_text_of(path) for path in arguments["allow"]])
+    if arguments.allow:
+        allowed = allowed_ngrams(index, [_text_of(path) for path in arguments.allow])
         left_out["allowed"] = _told(index, allowed)
         shared |= allowed
     index = index.without(shared) if shared.any() else index
@@ -93,13 +97,13 @@ def _opened(path: str) -> OverlapIndex:
     return open_index(path)
 
 
-def _index_of(task: TaskContext) -> OverlapIndex:
-    return _opened(task.work_path(f"{task.arguments['index']}.arrow"))
+def _index_of(task: TaskContext[CountWork | ItemsWork | CommonWork]) -> OverlapIndex:
+    return _opened(task.work_path(f"{task.arguments.index}.arrow"))
 
 
-def count_ngrams(task: TaskContext) -> dict[str, Any]:
+def count_ngrams(task: TaskContext[CountWork]) -> dict[str, Any]:
     """Phase `count`: how many of a part's documents hold each n-gram that any of them holds."""
-    index, path = _index_of(task), task.arguments["path"]
+    index, path = _index_of(task), task.arguments.path
     ngrams, documents = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     seen = 0
     for batch in read_batches(path, ["id", "text"]):
@@ -121,25 +125,33 @@ def _summed(ngrams: list[np.ndarray], documents: list[np.ndarray]) -> tuple[list
     return [held], [times]
 
 
-def leave_common(task: TaskContext) -> dict[str, Any]:
+def leave_common(task: TaskContext[CommonWork]) -> dict[str, Any]:
     """Phase `common`: the index without n-grams that more documents hold than may."""
     index = _opened(task.work_path("all.arrow"))
     totals = np.zeros(index.ngrams, np.int64)
-    for name in task.arguments["parts"]:
+    for name in task.arguments.parts:
         batch = read_partition(task.work_path("counts", f"{name}.arrow"), 0)
         totals[batch.column("ngram").to_numpy()] += batch.column("documents").to_numpy()
-    common = totals > task.arguments["most"]
+    common = totals > task.arguments.most
     write_index(task.work_path("rare.arrow"), index.without(common))
     first = np.lexsort((np.arange(len(totals)), -totals))[:SHOWN]
     such_as = [[index.words_as_text(each), int(totals[each])] for each in first if common[each]]
     return {"common": {"ngrams": int(common.sum()), "such_as": such_as}}
 
 
-def apply_part(task: TaskContext) -> dict[str, Any]:
+def apply_part(task: TaskContext[ApplyWork]) -> dict[str, Any]:
     """Phase `apply`: a part after the action, and beside it what was found and done."""
-    index, path = _index_of(task), task.arguments["path"]
-    action = Decontamination(**task.arguments["action"])
-    work = partial(decontaminate, index=index, settings=action)
+    work = task.arguments
+    index, path = _index_of(task), work.path
+    action = Decontamination(
+        action=work.action,
+        share=work.share,
+        shares=work.shares,
+        margin=work.margin,
+        least_piece=work.least_piece,
+        maximum_pieces=work.maximum_pieces,
+    )
+    cleaned = partial(decontaminate, index=index, settings=action)
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
     counts, rejected_by = Counter[str](), Counter[str]()
@@ -148,7 +160,7 @@ def apply_part(task: TaskContext) -> dict[str, Any]:
         writers = {name: stack.enter_context(writer) for name, writer in _writers(task, schema, action).items()}
         for batch in read_batches(path):
             counts["documents_in"] += batch.num_rows
-            for done in task.guard.each(batch, work, path):
+            for done in task.guard.each(batch, cleaned, path):
                 for name, writer in writers.items():
                     writer.write(getattr(done, name))
                 items.add(done)
@@ -178,7 +190,7 @@ def _bytes(batch: pa.RecordBatch) -> int:
     return int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
 
 
-def _writers(task: TaskContext, schema: pa.Schema, action: Decontamination) -> dict[str, PartWriter]:
+def _writers(task: TaskContext[Any], schema: pa.Schema, action: Decontamination) -> dict[str, PartWriter]:
     schemas = {"kept": schema, "rejected": schema.append(pa.field("broken_rules", pa.string()))}
     schemas |= {"ledger": LEDGER_SCHEMA, "hits": HITS_SCHEMA}
     if action.action == "cut":
@@ -211,12 +223,12 @@ class _ItemTotals:
         return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=ITEMS)
 
 
-def tell_items(task: TaskContext) -> dict[str, Any]:
+def count_items(task: TaskContext[ItemsWork]) -> dict[str, Any]:
     """Phase `items`: a row for each item of the sets, over all parts, and the sums of each set."""
     index = _index_of(task)
     documents, contaminated = np.zeros(index.items, np.int64), np.zeros(index.items, np.int64)
     shares = np.zeros(index.items)
-    for name in task.arguments["parts"]:
+    for name in task.arguments.parts:
         batch = read_partition(task.work_path("items", f"{name}.arrow"), 0)
         items = batch.column("item").to_numpy()
         documents[items] += batch.column("documents").to_numpy()

@@ -13,9 +13,10 @@ from pydantic import Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.pieces import find_files
-from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.datasets import listed
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSettings
+from corpusmill.pipelines.stages.parts import PartsStage
 
 EMBEDDED = "embedded"
 """The language model that lies in a library's own wheel."""
@@ -87,7 +88,7 @@ class FilterSettings(StageSettings):
     minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
 
 
-class FilterStage(Stage):
+class FilterStage(PartsStage):
     """Documents to kept documents, rejected documents, statistics, ledger and rewrites."""
 
     name = "filter"
@@ -98,21 +99,21 @@ class FilterStage(Stage):
     @property
     def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
         """The one pass, and what the measures and rewriters in force call."""
-        plan = self._plan()
-        used = {each["name"] for each in [*plan["measures"], *plan["rewriters"]]}
-        families = {"code": used & {"code"}, "lists": used & {"url", "words"} or plan["language_model"]}
+        work = self.work()
+        used = {provider.name for provider in [*work.measures, *work.rewriters]}
+        families: dict[str, Any] = {"code": used & {"code"}, "lists": used & {"url", "words"} or work.language_model}
         families["rewriting"] = used - {"code", "url", "words", "madlad"}
         return ("road", *(family for family, called in families.items() if called))
 
     def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
+        super().check_inputs(folder)
         self.check()
 
     def inputs(self) -> dict[str, Any]:
-        identities = folder_identities(self.settings.datasets, self.resolve)
-        for given in self._files():
-            opened = self.resolve(given)
-            identities[given] = {path: storage.identity(path) for path, _ in find_files(opened)}
+        identities = super().inputs()
+        for name in self._files():
+            opened = self.resolve(name)
+            identities[name] = {path: storage.identity(path) for path, _ in find_files(opened)}
         return identities
 
     def _files(self) -> list[str]:
@@ -124,9 +125,9 @@ class FilterStage(Stage):
     def check(self) -> None:
         from corpusmill.dataproc.measures.providers import build_measure
 
-        plan = self._plan()
-        for each in [*plan["measures"], *plan["rewriters"]]:  # which checks their settings, and loads nothing
-            build_measure(each["name"], each["settings"])
+        work = self.work()
+        for provider in [*work.measures, *work.rewriters]:  # which checks their settings, and loads nothing
+            build_measure(provider.name, provider.settings)
 
     def _custom_rules(self) -> list[dict[str, Any]]:
         given = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
@@ -134,9 +135,9 @@ class FilterStage(Stage):
             given.append({"name": KEEP_IF, "expression": self.settings.keep_if})
         return given
 
-    def _plan(self) -> dict[str, Any]:
-        """Rules, measures and rewriters in force, as plain data. Raises UserError for a name that there is not."""
-        from corpusmill.dataproc.rules import resolve_filter, rule_to_dict
+    def work(self) -> FilterWork:
+        """Rules, measures and rewriters in force. Raises UserError for an unknown name."""
+        from corpusmill.dataproc.rules import resolve_filter
 
         settings = self.settings
         configured: dict[str, dict[str, Any]] = dict(settings.rewriter_settings)
@@ -158,45 +159,36 @@ class FilterStage(Stage):
         for name in sorted(configured.keys() - {*plan.measures, *plan.rewriters, "language"}):
             where, hint = GIVEN_FOR.get(name, (f"rewriter_settings, {name}", f"add it: rewrite: [{name}]"))
             raise UserError("this is given, and no rule looks at what it says", where, hint)
-        return {
-            "rules": [rule_to_dict(rule) for rule in plan.rules],
-            "measures": [{"name": name, "settings": configured.get(name, {})} for name in plan.measures],
-            "rewriters": [{"name": name, "settings": configured.get(name, {})} for name in plan.rewriters],
-            "language_model": self.resolve(model) if model and model != EMBEDDED else model,
-            "token_ngrams": plan.token_ngrams or settings.token_ngrams,
-            "document_columns": list(settings.document_columns),
-            "languages": list(settings.languages),
-            "minimum_language_score": settings.minimum_language_score,
-        }
-
-    def _tasks(self) -> list[Task]:
-        plan = self._plan()
-        return [
-            Task(
-                id=part.task_id,
-                function="corpusmill.pipelines.stages.filter.work.filtering:filter_part",
-                arguments={"path": part.path} | plan,
-                bytes=part.arrow_bytes,
-            )
-            for part in list_parts(self.settings.datasets, self.resolve)
-        ]
+        return FilterWork(
+            rules=tuple(plan.rules),
+            measures=tuple(ProviderSettings(name=name, settings=configured.get(name, {})) for name in plan.measures),
+            rewriters=tuple(ProviderSettings(name=name, settings=configured.get(name, {})) for name in plan.rewriters),
+            token_ngrams=plan.token_ngrams or settings.token_ngrams,
+            document_columns=settings.document_columns,
+            language_model=self.resolve(model) if model and model != EMBEDDED else model,
+            languages=settings.languages,
+            minimum_language_score=settings.minimum_language_score,
+        )
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
-        return [PhasePlan(name="measure", tasks=len(parts), bytes=sum(part.arrow_bytes for part in parts))]
+        return [self.phase_over_parts("measure")]
 
     def run(self, run: StageRun) -> Summary:
-        results, plan = run.map("measure", self._tasks()), self._plan()
-        broken: dict[str, int] = {rule["name"]: 0 for rule in plan["rules"]}
-        rewritten: dict[str, int] = {rewriter["name"]: 0 for rewriter in plan["rewriters"]}
+        from corpusmill.dataproc.rules import rule_to_dict
+
+        work = self.work()
+        tasks = self.part_tasks("corpusmill.pipelines.stages.filter.work.filtering:filter_part", work)
+        results = run.map("measure", tasks)
+        broken = {rule.name: 0 for rule in work.rules}
+        rewritten = {rewriter.name: 0 for rewriter in work.rewriters}
         for result in results:
-            for totals, found in ((broken, result["rejected_by"]), (rewritten, result["rewritten_by"])):
-                for rule, count in found.items():
+            for totals, counts in ((broken, result["rejected_by"]), (rewritten, result["rewritten_by"])):
+                for rule, count in counts.items():
                     totals[rule] = totals.get(rule, 0) + count
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "rejected", "quarantined"]),
             parts=listed(results, "parts"),
             files=listed(results, "files"),
-            facts={"documents_that_broke": broken, "rules_in_force": plan["rules"]}
+            facts={"documents_that_broke": broken, "rules_in_force": [rule_to_dict(rule) for rule in work.rules]}
             | ({"documents_rewritten": rewritten} if rewritten else {}),
         )

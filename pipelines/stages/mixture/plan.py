@@ -30,9 +30,11 @@ from pydantic import ByteSize, Field
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.mixture.planning import Group, Planned, plan_mixture
 from corpusmill.dataproc.mixture.settings import LEVELS, Mixture, check_names
-from corpusmill.pipelines.datasets import folder_identities, list_parts, listed, tokenizer_identity
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.datasets import listed, tokenizer_identity
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.mixture.arguments import DrawWork, GroupPlan, MeasuringWork, WriteWork
+from corpusmill.pipelines.stages.parts import PartsStage
 
 TASKS = "corpusmill.pipelines.stages.mixture.work"
 BYTES_PER_TOKEN = 4.0
@@ -68,7 +70,7 @@ class MixtureSettings(StageSettings):
     )
 
 
-class MixtureStage(Stage):
+class MixtureStage(PartsStage):
     """Documents to documents in other proportions, some repeated, some dropped."""
 
     name = "mixture"
@@ -106,83 +108,68 @@ class MixtureStage(Stage):
         from corpusmill.dataproc.mixture.draws import group_rows
 
         keys = set()
-        for part in list_parts(self.settings.datasets, self.resolve):
+        for part in self.parts():
             for batch in read_batches(part.path, list(self.settings.by)):
                 keys.update(group_rows(batch, self.settings.by)[0])
         check_names(sorted(keys), self.asked())
 
     def inputs(self) -> dict[str, Any]:
-        identities = folder_identities(self.settings.datasets, self.resolve)
+        identities = super().inputs()
         if self.settings.tokenizer:
             identities |= tokenizer_identity(self.settings.tokenizer, self.resolve)
         return identities
 
-    def measuring(self) -> dict[str, Any]:
-        """What `sizes` is told besides the part."""
+    def measuring(self) -> MeasuringWork:
+        """What `sizes` needs besides the part."""
         settings = self.settings
-        return {
-            "by": list(settings.by),
-            "seed": self.seed,
-            "unit": settings.unit,
-            "tokenizer": self.resolve(settings.tokenizer) if settings.tokenizer else None,
-            "bytes_per_token": {"*": BYTES_PER_TOKEN, **settings.bytes_per_token},
-        }
+        return MeasuringWork(
+            by=settings.by,
+            seed=self.seed,
+            unit=settings.unit,
+            tokenizer=self.resolve(settings.tokenizer) if settings.tokenizer else None,
+            bytes_per_token={"*": BYTES_PER_TOKEN, **settings.bytes_per_token},
+        )
 
     def planned(self, groups: Sequence[Sequence[Any]]) -> list[Planned]:
-        """The plan for groups as `sizes` tells them: [key, documents, size] each."""
+        """The plan for groups as `sizes` gives them: [key, documents, size] each."""
         return plan_mixture([Group(tuple(key), documents, size) for key, documents, size in groups], self.asked())
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
-        text = sum(part.arrow_bytes for part in parts)
-        return [
-            PhasePlan(name="sizes", tasks=len(parts), bytes=text),
-            PhasePlan(name="draw", tasks=1, bytes=0),
-            PhasePlan(name="write", tasks=len(parts), bytes=text),
-        ]
+        draw = PhasePlan(name="draw", tasks=1, bytes=0)
+        return [self.phase_over_parts("sizes"), draw, self.phase_over_parts("write")]
 
     def run(self, run: StageRun) -> Summary:
-        parts = list_parts(self.settings.datasets, self.resolve)
-        measured = run.map(
-            "sizes",
-            [
-                Task(
-                    id=part.task_id,
-                    function=f"{TASKS}:measure_part",
-                    arguments={"path": part.path, **self.measuring()},
-                    bytes=part.arrow_bytes,
-                )
-                for part in parts
-            ],
-        )
+        parts = self.parts()
+        measured = run.map("sizes", self.part_tasks(f"{TASKS}:measure_part", self.measuring()))
         planned = self.planned([group for result in measured for group in result["groups"]])
         marker = "~" * (1 + max((result["tildes"] for result in measured), default=0))
-        arguments = {
-            "plan": [[list(each.group.key), each.copies, each.drawn] for each in planned],
-            "parts": [
-                [part.task_id, [key for key, _, _ in result["groups"]]]
+        work = DrawWork(
+            plan=tuple(GroupPlan(key=group.group.key, copies=group.copies, drawn=group.drawn) for group in planned),
+            parts=tuple(
+                (part.task_id, tuple(tuple(key) for key, _, _ in result["groups"]))
                 for part, result in zip(parts, measured, strict=True)
-            ],
-            "marker": marker,
-        }
-        (found,) = run.map("draw", [Task(id="draw", function=f"{TASKS}:draw_documents", arguments=arguments)])
-        drawn = found["drawn"]
+            ),
+            marker=marker,
+        )
+        (result,) = run.map("draw", [Task(id="draw", function=f"{TASKS}:draw_documents", arguments=work)])
+        drawn = result["drawn"]
         most = {
-            each.group.key: each.copies + (documents > 0) for each, (documents, _) in zip(planned, drawn, strict=True)
+            group.group.key: group.copies + (documents > 0)
+            for group, (documents, _) in zip(planned, drawn, strict=True)
         }
         tasks: list[Task] = []
         for copy in range(1, max([1, *most.values()]) + 1):
             for part, result in zip(parts, measured, strict=True):
                 if copy == 1 or any(most[tuple(key)] >= copy for key, _, _ in result["groups"]):
-                    arguments = {"path": part.path, "copy": copy, "by": list(self.settings.by), "seed": self.seed}
+                    write = WriteWork(path=part.path, copy=copy, by=self.settings.by, seed=self.seed)
                     name, size = f"part-{len(tasks):05d}", part.arrow_bytes
-                    tasks.append(Task(id=name, function=f"{TASKS}:write_part", arguments=arguments, bytes=size))
+                    tasks.append(Task(id=name, function=f"{TASKS}:write_part", arguments=write, bytes=size))
         written = run.map("write", tasks)
-        told = [_told(each, *once_more) for each, once_more in zip(planned, drawn, strict=True)]
+        outcomes = [_outcome(group, *once_more) for group, once_more in zip(planned, drawn, strict=True)]
         counts = add_counts(written, ["documents_in", "kept", "dropped", "quarantined", "copies"])
         for name, expected in (("kept", "kept_documents"), ("dropped", "dropped_documents")):
-            if counts[name] != sum(each[expected] for each in told):
-                raise RuntimeError(f"{counts[name]} documents {name}, and the plan says otherwise: {told}")
+            if counts[name] != sum(outcome[expected] for outcome in outcomes):
+                raise RuntimeError(f"{counts[name]} documents {name}, and the plan says otherwise: {outcomes}")
         return Summary(
             counts=counts,
             parts=listed(written, "parts"),
@@ -190,21 +177,21 @@ class MixtureStage(Stage):
             facts={
                 "unit": self.settings.unit,
                 "marker": marker,
-                "total": sum(each["size"] for each in told),
-                "plan": told,
+                "total": sum(outcome["size"] for outcome in outcomes),
+                "plan": outcomes,
             },
         )
 
 
-def _told(each: Planned, drawn_documents: int, drawn_size: int) -> dict[str, Any]:
+def _outcome(planned: Planned, drawn_documents: int, drawn_size: int) -> dict[str, Any]:
     """A group's line in the manifest: the plan, and what came of it to the document."""
-    documents = each.group.documents
-    kept = documents if each.copies else drawn_documents
-    values: Mapping[str, Any] = each.to_values()
+    documents = planned.group.documents
+    kept = documents if planned.copies else drawn_documents
+    values: Mapping[str, Any] = planned.to_values()
     return {
         **values,
-        "size": each.copies * each.group.size + drawn_size,
-        "rows": each.copies * documents + drawn_documents,
+        "size": planned.copies * planned.group.size + drawn_size,
+        "rows": planned.copies * documents + drawn_documents,
         "kept_documents": kept,
         "dropped_documents": documents - kept,
     }

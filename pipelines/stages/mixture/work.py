@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.mixture.draws import copies_of, draw_threshold, group_rows
 from corpusmill.dataproc.mixture.settings import UNKNOWN, Key
 from corpusmill.dataproc.randomness import random_keys
 from corpusmill.pipelines.engine.outputs import below
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.mixture.arguments import DrawWork, MeasuringWork, WriteWork
 
 PURPOSE = "mixture"
 SIZES = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("reached", pa.int64(), nullable=False)])
@@ -36,18 +37,17 @@ DROPPED = pa.schema(
 """A document that is in no copy."""
 
 COUNTED_SUFFIX = r"(?P<tildes>~+)[0-9]+$"
-NEVER_FULL = 1 << 62
 
 Sizer = Callable[[pa.RecordBatch], np.ndarray]
 
 
-def sizer(told: Mapping[str, Any]) -> Sizer:
+def sizer(measuring: MeasuringWork) -> Sizer:
     """Gives the size of each document of a batch, int64: bytes, tokens, or bytes over those of a token."""
-    if told["unit"] == "bytes":
+    if measuring.unit == "bytes":
         return _bytes
-    if told["tokenizer"]:
-        return partial(_tokens, folder=told["tokenizer"])
-    return partial(_estimated_tokens, ratios=told["bytes_per_token"])
+    if measuring.tokenizer:
+        return partial(_tokens, folder=measuring.tokenizer)
+    return partial(_estimated_tokens, ratios=measuring.bytes_per_token)
 
 
 def _bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -74,19 +74,19 @@ def _estimated_tokens(batch: pa.RecordBatch, ratios: Mapping[str, float]) -> np.
 
 
 def group_sizes(
-    path: str, told: Mapping[str, Any]
+    path: str, measuring: MeasuringWork
 ) -> Iterator[tuple[pa.RecordBatch, list[Key], np.ndarray, np.ndarray]]:
     """(batch, keys of its groups, group of each document, size of each document) of a part, batch by batch."""
-    size_of = sizer(told)
-    for batch in read_batches(path, ["id", "text", *dict.fromkeys(["language", *told["by"]])]):
-        keys, groups = group_rows(batch, told["by"])
+    size_of = sizer(measuring)
+    for batch in read_batches(path, ["id", "text", *dict.fromkeys(["language", *measuring.by])]):
+        keys, groups = group_rows(batch, measuring.by)
         yield batch, keys, groups, size_of(batch)
 
 
-def sum_groups(path: str, told: Mapping[str, Any]) -> list[tuple[Key, int, int]]:
+def sum_groups(path: str, measuring: MeasuringWork) -> list[tuple[Key, int, int]]:
     """(key, documents, size) of a part's groups: the plan's input without a run, for `--dry-run`."""
     totals: dict[Key, tuple[int, int]] = {}
-    for _, keys, groups, sizes in group_sizes(path, told):
+    for _, keys, groups, sizes in group_sizes(path, measuring):
         documents, held = np.bincount(groups, minlength=len(keys)), np.zeros(len(keys), np.int64)
         np.add.at(held, groups, sizes)
         for place, key in enumerate(keys):
@@ -95,15 +95,15 @@ def sum_groups(path: str, told: Mapping[str, Any]) -> list[tuple[Key, int, int]]
     return [(key, *totals[key]) for key in sorted(totals)]
 
 
-def measure_part(task: TaskContext) -> dict[str, Any]:
+def measure_part(task: TaskContext[MeasuringWork]) -> dict[str, Any]:
     """Phase `sizes`: what each document holds and the key it is drawn by, a batch of the file for each group."""
-    told = task.arguments
+    measuring = task.arguments
     numbers: dict[Key, int] = {}
     columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     tildes = text_bytes = 0
-    for batch, keys, groups, sizes in group_sizes(told["path"], told):
+    for batch, keys, groups, sizes in group_sizes(measuring.path, measuring):
         known = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-        columns.append((known[groups], random_keys(told["seed"], PURPOSE, batch.column("id")), sizes))
+        columns.append((known[groups], random_keys(measuring.seed, PURPOSE, batch.column("id")), sizes))
         tildes = max(tildes, _longest_run(batch.column("id")))
         text_bytes += int(_bytes(batch).sum())
     empty = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
@@ -111,15 +111,15 @@ def measure_part(task: TaskContext) -> dict[str, Any]:
     order = np.lexsort((key, group))
     group, key, size = group[order], key[order], size[order]
     bounds = np.searchsorted(group, np.arange(len(numbers) + 1))
-    batches, groups_told = [], []
+    batches, groups_found = [], []
     for name, number in numbers.items():
         here = slice(bounds[number], bounds[number + 1])
         reached = np.cumsum(size[here])
         batches.append(pa.RecordBatch.from_arrays([pa.array(key[here]), pa.array(reached)], schema=SIZES))
-        groups_told.append([list(name), len(reached), int(reached[-1])])
+        groups_found.append([list(name), len(reached), int(reached[-1])])
     nothing = pa.RecordBatch.from_pylist([], schema=SIZES)
     write_partitions(task.work_path("sizes", f"{task.id}.arrow"), batches or [nothing])
-    return {"documents_in": len(key), "groups": groups_told, "tildes": tildes, "text_bytes": text_bytes}
+    return {"documents_in": len(key), "groups": groups_found, "tildes": tildes, "text_bytes": text_bytes}
 
 
 def _longest_run(ids: pa.Array) -> int:
@@ -128,21 +128,21 @@ def _longest_run(ids: pa.Array) -> int:
     return int(pc.max(pc.utf8_length(runs)).as_py() or 0)
 
 
-def draw_documents(task: TaskContext) -> dict[str, Any]:
+def draw_documents(task: TaskContext[DrawWork]) -> dict[str, Any]:
     """Phase `draw`: each group's threshold, written for the writers; what is drawn, as in the plan."""
     places: dict[Key, list[tuple[str, int]]] = {}
-    for name, keys in task.arguments["parts"]:
+    for name, keys in task.arguments.parts:
         for number, key in enumerate(keys):
-            places.setdefault(tuple(key), []).append((task.work_path("sizes", f"{name}.arrow"), number))
+            places.setdefault(key, []).append((task.work_path("sizes", f"{name}.arrow"), number))
     groups, drawn = [], []
-    for key, copies, target in task.arguments["plan"]:
+    for group in task.arguments.plan:
         threshold, documents, size = 0, 0, 0
-        if target:
-            threshold, documents, size = draw_threshold(partial(_runs, places[tuple(key)]), target)
-        groups.append([key, copies, str(threshold)])  # past 64 bits JSON's readers disagree
+        if group.drawn:
+            threshold, documents, size = draw_threshold(partial(_runs, places[group.key]), group.drawn)
+        groups.append([list(group.key), group.copies, str(threshold)])  # past 64 bits JSON's readers disagree
         drawn.append([documents, size])
-    told = {"marker": task.arguments["marker"], "groups": groups}
-    storage.commit_bytes(task.work_path("copies.json"), orjson.dumps(told))
+    drawing = {"marker": task.arguments.marker, "groups": groups}
+    storage.commit_bytes(task.work_path("copies.json"), orjson.dumps(drawing))
     return {"drawn": drawn}
 
 
@@ -152,11 +152,11 @@ def _runs(places: list[tuple[str, int]]) -> Iterator[tuple[np.ndarray, np.ndarra
         yield batch.column("key").to_numpy(), batch.column("reached").to_numpy()
 
 
-def write_part(task: TaskContext) -> dict[str, Any]:
+def write_part(task: TaskContext[WriteWork]) -> dict[str, Any]:
     """Phase `write`: a part's documents that are there `copy` times or more; with the first, those that never are."""
-    path, copy = task.arguments["path"], task.arguments["copy"]
-    told = orjson.loads(storage.read_bytes(task.work_path("copies.json")))
-    copies = {tuple(key): (number, int(threshold)) for key, number, threshold in told["groups"]}
+    path, copy = task.arguments.path, task.arguments.copy
+    drawing = orjson.loads(storage.read_bytes(task.work_path("copies.json")))
+    copies = {tuple(key): (number, int(threshold)) for key, number, threshold in drawing["groups"]}
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
     at = schema.get_field_index(COPY.name)
@@ -164,16 +164,16 @@ def write_part(task: TaskContext) -> dict[str, Any]:
     came = kept = 0
     first = copy == 1
     with ExitStack() as stack:
-        writer = stack.enter_context(PartWriter(task.folder, task.id, schema, part_bytes=NEVER_FULL))
-        dropped = PartWriter(task.path("dropped"), task.id, DROPPED, part_bytes=NEVER_FULL)
+        writer = stack.enter_context(PartWriter(task.folder, task.id, schema, part_bytes=ONE_PART_A_FILE))
+        dropped = PartWriter(task.path("dropped"), task.id, DROPPED, part_bytes=ONE_PART_A_FILE)
         if first:
             stack.enter_context(dropped)
         for batch in read_batches(path):
-            keys, groups = group_rows(batch, task.arguments["by"])
-            drawn_by = random_keys(task.arguments["seed"], PURPOSE, batch.column("id"))
+            keys, groups = group_rows(batch, task.arguments.by)
+            drawn_by = random_keys(task.arguments.seed, PURPOSE, batch.column("id"))
             numbers = np.array([copies[key][0] for key in keys], np.int64)
             times = copies_of(groups, drawn_by, numbers, [copies[key][1] for key in keys])
-            taken = _numbered(batch.filter(pa.array(times >= copy)), copy, told["marker"])
+            taken = _numbered(batch.filter(pa.array(times >= copy)), copy, drawing["marker"])
             writer.write(taken)
             came += batch.num_rows
             kept += taken.num_rows

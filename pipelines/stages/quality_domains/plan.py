@@ -23,6 +23,7 @@ from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.quality_domains.arguments import MergeWork, PartPair, PickWork, TallyWork
 
 TASKS = "corpusmill.pipelines.stages.quality_domains.work"
 ROWS_A_PARTITION = 1 << 22
@@ -51,19 +52,19 @@ class QualitySeedsSettings(StageSettings):
     reviews: tuple[str, ...] = Field(default=(), description="reviews of earlier rounds: their pages are seeds already")
 
 
-def part_pairs(folder: str) -> list[dict[str, Any]]:
+def part_pairs(folder: str) -> list[PartPair]:
     """The parts of a folder of 'quality keep', each with the rejected documents beside it, and the rows of both."""
     manifest = state.require_manifest(folder)
     if manifest["stage"] != "quality-keep":
         raise UserError("this is no output of 'quality keep'", where=folder)
     beside = {entry["path"].removeprefix("rejected/"): entry for entry in manifest["files"]}
     return [
-        {
-            "kept": storage.join(folder, entry["path"]),
-            "rejected": storage.join(folder, "rejected", entry["path"]),
-            "rows": [entry["rows"], beside[entry["path"]]["rows"]],
-            "bytes": 64 * (entry["rows"] + beside[entry["path"]]["rows"]),
-        }
+        PartPair(
+            kept=storage.join(folder, entry["path"]),
+            rejected=storage.join(folder, "rejected", entry["path"]),
+            rows=(rows := entry["rows"] + beside[entry["path"]]["rows"]),
+            bytes=64 * rows,
+        )
         for entry in manifest["parts"]
     ]
 
@@ -84,13 +85,13 @@ class QualityDomainsStage(Stage):
         reviews = {name: {name: storage.identity(self.resolve(name))} for name in self.settings.reviews}
         return folder_identities(self._folders(), self.resolve) | reviews
 
-    def _pairs(self) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    def _pairs(self) -> list[tuple[PartPair, PartPair | None]]:
         """Parts of this round, each with that of the round before."""
         now, *rest = [part_pairs(self.resolve(folder)) for folder in self._folders()]
         if not rest:
             return [(pair, None) for pair in now]
         (before,) = rest
-        if [sum(pair["rows"]) for pair in now] != [sum(pair["rows"]) for pair in before]:
+        if [pair.rows for pair in now] != [pair.rows for pair in before]:
             raise UserError(
                 "the rounds were not over the same corpus",
                 where=self.resolve(self.settings.collected),
@@ -103,7 +104,7 @@ class QualityDomainsStage(Stage):
 
     def phases(self) -> list[PhasePlan]:
         pairs = self._pairs()
-        size = sum(now["bytes"] for now, _ in pairs)
+        size = sum(now.bytes for now, _ in pairs)
         return [
             PhasePlan(name="tally", tasks=len(pairs), bytes=size),
             PhasePlan(name="merge", tasks=_partitions(pairs), bytes=size),
@@ -116,37 +117,43 @@ class QualityDomainsStage(Stage):
         settings, pairs = self.settings, self._pairs()
         partitions = _partitions(pairs)
         accepted = {
-            each.domain
+            row.domain
             for review in settings.reviews
-            for each in read_review(storage.read_bytes(self.resolve(review)), review)
+            for row in read_review(storage.read_bytes(self.resolve(review)), review)
         }
         tasks = [
             Task(
                 id=f"part-{number:05d}",
                 function=f"{TASKS}:tally_part",
-                arguments={"now": now, "before": before, "partitions": partitions, "seed": self.seed},
-                bytes=now["bytes"],
+                arguments=TallyWork(now=now, before=before, partitions=partitions, seed=self.seed),
+                bytes=now.bytes,
             )
             for number, (now, before) in enumerate(pairs)
         ]
         tallied = run.map("tally", tasks)
-        names = [task.id for task in tasks]
-        proposing = {"share": settings.share, "pages": settings.pages, "proposals": settings.proposals}
+        names = tuple(task.id for task in tasks)
         merging = [
             Task(
                 id=f"domains-{number:04d}",
                 function=f"{TASKS}:merge_partition",
-                arguments={"partition": number, "parts": names, "accepted": sorted(accepted), **proposing},
+                arguments=MergeWork(
+                    partition=number,
+                    parts=names,
+                    accepted=tuple(sorted(accepted)),
+                    share=settings.share,
+                    pages=settings.pages,
+                    proposals=settings.proposals,
+                ),
                 bytes=sum(task.bytes for task in tasks) // partitions,
             )
             for number in range(partitions)
         ]
         merged = run.map("merge", merging)
-        found = []
+        proposals = []
         for task in merging:
             with open_part(run.path(WORK, "proposed", f"{task.id}.parquet")) as file:
-                found.append(file.read())
-        proposed, examples = _best(found, settings.proposals)
+                proposals.append(file.read())
+        proposed, examples = _best(proposals, settings.proposals)
         digest = storage.commit_bytes(run.path(PROPOSALS), data := write_review(proposed, examples))
         counts = add_counts(tallied, ["pages", "collected", "without_domain", "collected_before", "in_both"])
         counts |= {"domains": sum(result["domains"] for result in merged), "proposed": proposed.num_rows}
@@ -158,8 +165,8 @@ class QualityDomainsStage(Stage):
         )
 
 
-def _partitions(pairs: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> int:
-    return min(MAX_PARTITIONS, 1 + sum(sum(now["rows"]) for now, _ in pairs) // ROWS_A_PARTITION)
+def _partitions(pairs: list[tuple[PartPair, PartPair | None]]) -> int:
+    return min(MAX_PARTITIONS, 1 + sum(now.rows for now, _ in pairs) // ROWS_A_PARTITION)
 
 
 def _best(tables: list[Any], most: int) -> tuple[Any, Any]:
@@ -197,27 +204,27 @@ class QualitySeedsStage(Stage):
 
     def phases(self) -> list[PhasePlan]:
         pairs = part_pairs(self.resolve(self.settings.collected))
-        return [PhasePlan(name="pick", tasks=len(pairs), bytes=sum(pair["bytes"] for pair in pairs))]
+        return [PhasePlan(name="pick", tasks=len(pairs), bytes=sum(pair.bytes for pair in pairs))]
 
     def run(self, run: StageRun) -> Summary:
         from corpusmill.dataproc.quality.domains import read_review
 
-        def accepted(review: str) -> list[list[str]]:
-            found = read_review(storage.read_bytes(self.resolve(review)), self.resolve(review))
-            return [[each.domain, each.path] for each in found]
+        def accepted(review: str) -> tuple[tuple[str, str], ...]:
+            rows = read_review(storage.read_bytes(self.resolve(review)), self.resolve(review))
+            return tuple((row.domain, row.path) for row in rows)
 
         new = accepted(self.settings.review)
         if not new:
             raise UserError(
                 "nothing is accepted here", where=self.resolve(self.settings.review), hint="write true before a domain"
             )
-        old = [each for review in self.settings.reviews for each in accepted(review)]
+        old = tuple(row for review in self.settings.reviews for row in accepted(review))
         tasks = [
             Task(
                 id=f"part-{number:05d}",
                 function=f"{TASKS}:pick_part",
-                arguments={"path": pair["rejected"], "accepted": new, "before": old},
-                bytes=pair["bytes"],
+                arguments=PickWork(path=pair.rejected, accepted=new, before=old),
+                bytes=pair.bytes,
             )
             for number, pair in enumerate(part_pairs(self.resolve(self.settings.collected)))
         ]

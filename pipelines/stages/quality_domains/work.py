@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, write_table
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, write_table
 from corpusmill.dataproc.lists.urls.suffixes import registered_domains
 from corpusmill.dataproc.quality.domains import (
     COUNTS_SCHEMA,
@@ -22,6 +22,7 @@ from corpusmill.dataproc.quality.domains import (
     tally,
 )
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_domains.arguments import MergeWork, PartPair, PickWork, TallyWork
 
 PROPOSED_SCHEMA = COUNTS_SCHEMA.append(pa.field("examples", pa.list_(pa.string())))
 
@@ -31,18 +32,18 @@ def _pages(path: str) -> Iterator[pa.RecordBatch]:
     yield from read_batches(path, ["id", "url"])
 
 
-def tally_part(task: TaskContext) -> dict[str, Any]:
+def tally_part(task: TaskContext[TallyWork]) -> dict[str, Any]:
     """Kept and rejected pages of a part → `_work/tally/<part>.{counts,examples}.arrow`, a record batch a partition."""
     arguments = task.arguments
-    now, before, partitions = arguments["now"], arguments["before"], arguments["partitions"]
+    now, before, partitions = arguments.now, arguments.before, arguments.partitions
     counts, examples = [COUNTS_SCHEMA.empty_table()], [EXAMPLES_SCHEMA.empty_table()]
     pages, collected, without = 0, 0, 0
     for name in ("kept", "rejected"):
-        for batch in _pages(now[name]):
+        for batch in _pages(getattr(now, name)):
             urls = batch.column("url").cast(pa.string())
             domains = registered_domains(urls)
             is_collected = np.full(batch.num_rows, name == "kept")
-            counted, shown = tally(domains, urls, is_collected, arguments["seed"])
+            counted, shown = tally(domains, urls, is_collected, arguments.seed)
             counts = [merge_counts([*counts, counted])]
             examples = [merge_examples([*examples, shown])]
             pages += batch.num_rows
@@ -60,13 +61,13 @@ def tally_part(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _overlap(now: Any, before: Any) -> tuple[int, int]:
+def _overlap(now: PartPair, before: PartPair) -> tuple[int, int]:
     """(documents of a part that both rounds kept, documents that the round before kept)."""
-    with open_part(before["kept"]) as file:
+    with open_part(before.kept) as file:
         earlier = file.read(columns=["id"])["id"]
     both = sum(
         pc.sum(pc.is_in(batch.column("id"), value_set=earlier.combine_chunks())).as_py() or 0
-        for batch in read_batches(now["kept"], ["id"])
+        for batch in read_batches(now.kept, ["id"])
     )
     return both, len(earlier)
 
@@ -80,24 +81,24 @@ def _write_partitions(path: str, table: pa.Table, partitions: int) -> None:
             writer.write_batch((rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)])[0])
 
 
-def _read_partition(task: TaskContext, name: str, schema: pa.Schema) -> list[pa.Table]:
+def _read_partition(task: TaskContext[MergeWork], name: str, schema: pa.Schema) -> list[pa.Table]:
     tables = [schema.empty_table()]
-    for part in task.arguments["parts"]:
+    for part in task.arguments.parts:
         with storage.open_input(task.work_path("tally", f"{part}.{name}.arrow")) as file:
-            batch = pa.ipc.open_file(file).get_batch(task.arguments["partition"])
+            batch = pa.ipc.open_file(file).get_batch(task.arguments.partition)
             tables.append(pa.Table.from_batches([batch], schema))
     return tables
 
 
-def merge_partition(task: TaskContext) -> dict[str, Any]:
+def merge_partition(task: TaskContext[MergeWork]) -> dict[str, Any]:
     """All parts' counts of a partition → `domains/<partition>.parquet`, and its proposals in `_work/proposed/`."""
     arguments = task.arguments
     counts = merge_counts(_read_partition(task, "counts", COUNTS_SCHEMA))
     name = f"domains/{task.id}.parquet"
     entry = {"path": name} | write_table(task.path(name), counts)
-    known = pc.is_in(counts["domain"], value_set=pa.array(arguments["accepted"], pa.string()))
-    proposed = propose(counts.filter(pc.invert(known)), arguments["share"], arguments["pages"])
-    proposed = proposed.slice(0, arguments["proposals"])
+    known = pc.is_in(counts["domain"], value_set=pa.array(arguments.accepted, pa.string()))
+    proposed = propose(counts.filter(pc.invert(known)), arguments.share, arguments.pages)
+    proposed = proposed.slice(0, arguments.proposals)
     examples = merge_examples(_read_partition(task, "examples", EXAMPLES_SCHEMA))
     examples = examples.filter(pc.is_in(examples["domain"], value_set=proposed["domain"].combine_chunks()))
     shown: dict[str, list[str]] = {}
@@ -109,16 +110,16 @@ def merge_partition(task: TaskContext) -> dict[str, Any]:
     return {"domains": counts.num_rows, "files": [entry]}
 
 
-def pick_part(task: TaskContext) -> dict[str, Any]:
+def pick_part(task: TaskContext[PickWork]) -> dict[str, Any]:
     """Rejected pages of a part → those on accepted domains, without the columns that say why they were rejected."""
-    accepted = [Accepted(*each) for each in task.arguments["accepted"]]
-    before = [Accepted(*each) for each in task.arguments["before"]]
-    with open_part(task.arguments["path"]) as file:
+    accepted = [Accepted(*row) for row in task.arguments.accepted]
+    before = [Accepted(*row) for row in task.arguments.before]
+    with open_part(task.arguments.path) as file:
         schema = file.schema_arrow.remove_metadata()
     kept = pa.schema([field for field in schema if field.name != "broken_rules"])
     pages, picked = 0, 0
-    with PartWriter(task.folder, task.id, kept, part_bytes=1 << 62) as writer:
-        for batch in read_batches(task.arguments["path"]):
+    with PartWriter(task.folder, task.id, kept, part_bytes=ONE_PART_A_FILE) as writer:
+        for batch in read_batches(task.arguments.path):
             urls = batch.column("url").cast(pa.string())
             domains = registered_domains(urls)
             wanted = is_accepted(domains, urls, accepted) & ~is_accepted(domains, urls, before)

@@ -9,15 +9,17 @@ the other documents' scores; never on parts or workers. Ties at the end of the b
 """
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import Field
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.datasets import listed
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.stages.parts import PartsStage
+from corpusmill.pipelines.stages.quality_keep.arguments import KeepWork, ScoreRank
 from corpusmill.pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
 
 WAYS = ("threshold", "top_share", "top_count", "pareto")
@@ -42,16 +44,13 @@ class QualityKeepSettings(StageSettings):
     )
 
 
-class QualityKeepStage(Stage):
+class QualityKeepStage(PartsStage):
     """Scored documents to the good ones, the others, and why."""
 
     name = "quality-keep"
     kernels = ("quality",)
     Settings = QualityKeepSettings
     settings: QualityKeepSettings
-
-    def inputs(self) -> dict[str, Any]:
-        return folder_identities(self.settings.datasets, self.resolve)
 
     def check(self) -> None:
         given = [name for name in WAYS if getattr(self.settings, name) is not None]
@@ -66,52 +65,37 @@ class QualityKeepStage(Stage):
                 hint="give --by and --threshold",
             )
 
-    def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
-
     @property
     def _is_ranked(self) -> bool:
         return self.settings.top_share is not None or self.settings.top_count is not None
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
+        parts = self.parts()
         ranked = [PhasePlan(name="rank", tasks=3 * len(parts), bytes=16 * sum(part.rows for part in parts))]
-        keep = PhasePlan(name="keep", tasks=len(parts), bytes=sum(part.arrow_bytes for part in parts))
-        return [*(ranked if self._is_ranked else []), keep]
+        return [*(ranked if self._is_ranked else []), self.phase_over_parts("keep")]
 
     def run(self, run: StageRun) -> Summary:
-        settings, parts = self.settings, list_parts(self.settings.datasets, self.resolve)
-        way = "top" if self._is_ranked else "threshold" if settings.threshold is not None else "pareto"
-        shared: dict[str, Any] = {
-            "way": way,
-            "column": settings.column,
-            "by": settings.by,
-            "seed": self.seed,
-            "threshold": settings.threshold,
-            "thresholds": settings.thresholds,
-            "pareto": settings.pareto,
-            "cutoffs": {},
-        }
+        settings, parts = self.settings, self.parts()
+        source = ScoreRank(column=settings.column, by=settings.by, seed=self.seed)
+        work = KeepWork(
+            way="top" if self._is_ranked else "threshold" if settings.threshold is not None else "pareto",
+            source=source,
+            threshold=settings.threshold,
+            thresholds=settings.thresholds,
+            pareto=settings.pareto,
+        )
         facts: dict[str, Any] = {}
         if self._is_ranked:
             from corpusmill.dataproc.quality.ranking import score_of_key
 
-            source = {"column": settings.column, "by": settings.by, "seed": self.seed}
-            found = find_cutoffs(run, "rank", [(part, source) for part in parts], self._wanted)
-            shared["cutoffs"] = {group: list(search.cutoff) for group, search in found.items() if search.cutoff}
+            searches = find_cutoffs(run, "rank", [(part, source) for part in parts], self._wanted)
+            cutoffs = {group: search.cutoff for group, search in searches.items() if search.cutoff}
+            work = replace(work, cutoffs=cutoffs)
             facts["cutoffs"] = {
-                group: score_of_key(cutoff[0]) if cutoff != [0, 0] else None
-                for group, cutoff in sorted(shared["cutoffs"].items())
+                group: score_of_key(cutoff[0]) if tuple(cutoff) != (0, 0) else None
+                for group, cutoff in sorted(cutoffs.items())
             }
-        tasks = [
-            Task(
-                id=part.task_id,
-                function="corpusmill.pipelines.stages.quality_keep.work.keeping:keep_part",
-                arguments=shared | {"path": part.path},
-                bytes=part.arrow_bytes,
-            )
-            for part in parts
-        ]
+        tasks = self.part_tasks("corpusmill.pipelines.stages.quality_keep.work.keeping:keep_part", work)
         results = run.map("keep", tasks)
         remove_rank_files(run, "rank")
         counts = add_counts(results, ["documents_in", "kept", "rejected"])

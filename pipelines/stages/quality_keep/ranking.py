@@ -8,7 +8,7 @@ Only ids and the columns looked at are read. Memory: a part's row group of these
 counts a group and 65,536 ranks a group.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
@@ -16,6 +16,7 @@ from corpusmill.pipelines.datasets import PartReference
 from corpusmill.pipelines.engine.stage import StageRun
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.quality_keep.arguments import RankSource, RankWork
 
 if TYPE_CHECKING:
     from corpusmill.dataproc.quality.ranking import Search
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def find_cutoffs(
     run: StageRun,
     name: str,
-    parts: Sequence[tuple[PartReference, Mapping[str, Any]]],
+    parts: Sequence[tuple[PartReference, RankSource]],
     wanted: Callable[[str, int], int],
 ) -> dict[str, "Search"]:
     """Searches that are done, by group.
@@ -32,7 +33,7 @@ def find_cutoffs(
     Args:
         run: of the stage that this is a part of.
         name: of the phases.
-        parts: with what their documents are ranked by (`pipelines.stages.quality_keep.work.ranking.Source`).
+        parts: with what their documents are ranked by.
         wanted: how many documents to take of a group, by its name and how many it has.
     """
     from corpusmill.dataproc.quality.ranking import Search
@@ -41,17 +42,14 @@ def find_cutoffs(
     number = 0
     while number == 0 or not all(search.is_done for search in searches.values()):
         phase = f"{name}-{number}"
-        looked = {group: search for group, search in searches.items() if not search.is_done}
-        arguments = {
-            "first": number == 0,
-            "count": {group: list(search.prefix) for group, search in looked.items() if not search.wants_ranks},
-            "list": {group: list(search.prefix) for group, search in looked.items() if search.wants_ranks},
-        }
+        searched = {group: search for group, search in searches.items() if not search.is_done}
+        counted = {group: list(search.prefix) for group, search in searched.items() if not search.wants_ranks}
+        listed = {group: list(search.prefix) for group, search in searched.items() if search.wants_ranks}
         tasks = [
             Task(
                 id=part.task_id,
                 function="corpusmill.pipelines.stages.quality_keep.work.ranking:rank_part",
-                arguments={"path": part.path, "source": dict(source), **arguments},
+                arguments=RankWork(path=part.path, source=source, is_first=number == 0, counted=counted, listed=listed),
                 bytes=part.arrow_bytes,
             )
             for part, source in parts

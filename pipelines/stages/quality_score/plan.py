@@ -5,16 +5,18 @@ One task a part, and parts keep their numbers. The model is opened once a worker
 worker: a row group and its lines, and the model's folded rows (`dataproc.quality.scorer`).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import folder_identities, list_parts, listed
+from corpusmill.dataproc.quality.line_settings import LineSettings
+from corpusmill.pipelines.datasets import folder_identities, listed
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.stages.parts import PartsStage, PartWork
 
 
 class QualityScoreSettings(StageSettings):
@@ -36,7 +38,18 @@ class QualityScoreSettings(StageSettings):
     )
 
 
-class QualityScoreStage(Stage):
+@dataclass(frozen=True, kw_only=True)
+class ScoreWork(PartWork):
+    """The model that scores, the column that is added, and how a model without a record of its own reads a text."""
+
+    model: str
+    label: str | None
+    column: str
+    calibrated: bool
+    lines: LineSettings
+
+
+class QualityScoreStage(PartsStage):
     """Documents to the same documents with a score."""
 
     name = "quality-score"
@@ -45,14 +58,14 @@ class QualityScoreStage(Stage):
     settings: QualityScoreSettings
 
     def inputs(self) -> dict[str, Any]:
-        found = folder_identities(self.settings.datasets, self.resolve)
+        datasets = super().inputs()
         model, path = self.settings.model, self.resolve(self.settings.model)
         if _is_file(path):
-            return found | {model: {path: storage.identity(path)}}
-        return found | folder_identities([model], self.resolve)
+            return datasets | {model: {path: storage.identity(path)}}
+        return datasets | folder_identities([model], self.resolve)
 
     def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
+        super().check_inputs(folder)
         model = self.resolve(self.settings.model)
         if not _is_file(model) and (made := state.require_manifest(model)["stage"]) != "quality-train":
             raise UserError(f"'{made}' made this folder", model, "give one of 'quality train', or a .bin or .ftz file")
@@ -64,33 +77,24 @@ class QualityScoreStage(Stage):
             raise UserError("this model says itself how it reads a text", where=flag, hint=f"leave {flag} out")
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
-        return [PhasePlan(name="score", tasks=len(parts), bytes=sum(part.arrow_bytes for part in parts))]
+        return [self.phase_over_parts("score")]
 
     def run(self, run: StageRun) -> Summary:
         settings = self.settings
-        arguments = {
-            "model": self.resolve(settings.model),
-            "label": settings.label,
-            "column": settings.column,
-            "calibrated": settings.calibrated,
-            "lines": {
-                "lowercase": bool(settings.lowercase),
-                "split_unspaced": bool(settings.split_unspaced),
-                "characters": settings.characters or 0,
-            },
-        }
-        tasks = [
-            Task(
-                id=part.task_id,
-                function="corpusmill.pipelines.stages.quality_score.work:score_part",
-                arguments=arguments | {"path": part.path},
-                bytes=part.arrow_bytes,
-            )
-            for part in list_parts(settings.datasets, self.resolve)
-        ]
+        work = ScoreWork(
+            model=self.resolve(settings.model),
+            label=settings.label,
+            column=settings.column,
+            calibrated=settings.calibrated,
+            lines=LineSettings(
+                lowercase=bool(settings.lowercase),
+                split_unspaced=bool(settings.split_unspaced),
+                characters=settings.characters or 0,
+            ),
+        )
+        tasks = self.part_tasks("corpusmill.pipelines.stages.quality_score.work:score_part", work)
         results = run.map("score", tasks)
-        tenths = [sum(result["tenths"][each] for result in results) for each in range(10)]
+        tenths = [sum(result["tenths"][tenth] for result in results) for tenth in range(10)]
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
             parts=listed(results, "parts"),

@@ -6,23 +6,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.quality.lines import LineSettings
 from corpusmill.dataproc.quality.saved import SavedModel, open_saved
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_score.plan import ScoreWork
 
 RAW = "_raw"
 """What a column of raw scores is called by, after the name of the calibrated one."""
 
 
-def score_part(task: TaskContext) -> dict[str, Any]:
-    """Scores `arguments["path"]` into the part of the task's name."""
+def score_part(task: TaskContext[ScoreWork]) -> dict[str, Any]:
+    """Scores a part into the part of the task's name."""
     arguments = task.arguments
-    path, column = arguments["path"], arguments["column"]
-    lines = LineSettings(**arguments["lines"])
-    model = open_saved(arguments["model"], label=arguments["label"], settings=lines, calibrated=arguments["calibrated"])
+    path, column = arguments.path, arguments.column
+    model = open_saved(
+        arguments.model, label=arguments.label, settings=arguments.lines, calibrated=arguments.calibrated
+    )
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
     for name in [column, *([column + RAW] if model.calibration else [])]:
@@ -30,8 +31,7 @@ def score_part(task: TaskContext) -> dict[str, Any]:
             raise UserError(f"there is a column {name} already", path, "name another by --column")
         schema = schema.append(pa.field(name, pa.float64(), nullable=False))
     counts, tenths = {"documents_in": 0, "kept": 0}, np.zeros(10, np.int64)
-    never = 1 << 62  # one file a part, so that parts match those of the input
-    with PartWriter(task.folder, task.id, schema, part_bytes=never) as writer:
+    with PartWriter(task.folder, task.id, schema, part_bytes=ONE_PART_A_FILE) as writer:
         for batch in read_batches(path):
             counts["documents_in"] += batch.num_rows
             for scored in task.guard.each(batch, partial(_scored, model=model, schema=schema), path):

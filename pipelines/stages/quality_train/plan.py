@@ -14,20 +14,26 @@ Memory of a worker: in `lines` the chosen text of one part; in `train` 4 × dime
 lines, the vocabulary; in `evaluate` 60 bytes a held-back document. Disk: the chosen text once, and 4 bytes a token.
 """
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.parts import PartWork
+from corpusmill.pipelines.stages.quality_keep.arguments import Cutoff, DrawRank
 from corpusmill.pipelines.stages.quality_keep.ranking import find_cutoffs, remove_rank_files
 
 TASKS = "corpusmill.pipelines.stages.quality_train.work"
 BUCKET_BYTES = 64 << 20
-CLASSES = ("positive", "negative")
+Label = Literal["positive", "negative"]
+CLASSES: tuple[Label, ...] = ("positive", "negative")
 
 
 class ClassifierSettings(StageSettings):
@@ -65,6 +71,40 @@ class QualityTrainSettings(ClassifierSettings):
     negative: tuple[str, ...] = Field(description="datasets of documents to have fewer of", min_length=1)
 
 
+ClassPart = tuple[PartReference, Label]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWork(PartWork):
+    """A part of a class: which of its documents are trained on, and how they become lines in an order of buckets."""
+
+    seed: int
+    held_back: float
+    lines: LineSettings
+    cutoffs: Mapping[str, Cutoff | None]
+    buckets: int
+    label: Label = "positive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainWork:
+    """The lines to train on, by the names of their parts."""
+
+    seed: int
+    buckets: int
+    parts: tuple[str, ...]
+    hyperparameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordWork:
+    """The scores of held-back documents, by the names of their parts, and what the record says besides."""
+
+    record: Mapping[str, Any]
+    parts: tuple[str, ...]
+    calibration: str
+
+
 class QualityTrainStage(Stage):
     """Positive and negative documents to a classifier that says how good it is."""
 
@@ -80,9 +120,9 @@ class QualityTrainStage(Stage):
     def check_inputs(self, folder: str) -> None:
         self._parts()
 
-    def _parts(self) -> list[tuple[PartReference, str]]:
+    def _parts(self) -> list[ClassPart]:
         """All parts with their class, numbered through."""
-        found: list[tuple[PartReference, str]] = []
+        found: list[ClassPart] = []
         for name in CLASSES:
             for part in list_parts(getattr(self.settings, name), self.resolve):
                 numbered = PartReference(
@@ -120,29 +160,35 @@ class QualityTrainStage(Stage):
         settings, parts = self.settings, self._parts()
         if not any(part.rows for part, _ in parts):
             raise UserError("these datasets hold no documents", hint="give others")
-        shared: dict[str, Any] = {
-            "seed": self.seed,
-            "held_back": settings.held_back,
-            "lines": {name: getattr(settings, name) for name in ("lowercase", "split_unspaced", "characters")},
-            "cutoffs": self._cutoffs(run, parts),
-            "buckets": 1 + sum(part.arrow_bytes for part, _ in parts) // BUCKET_BYTES,
-        }
-        made = run.map("lines", _part_tasks("write_lines", parts, shared))
+        lines = LineSettings(
+            lowercase=settings.lowercase, split_unspaced=settings.split_unspaced, characters=settings.characters
+        )
+        work = ClassWork(
+            seed=self.seed,
+            held_back=settings.held_back,
+            lines=lines,
+            cutoffs=self._cutoffs(run, parts),
+            buckets=1 + sum(part.arrow_bytes for part, _ in parts) // BUCKET_BYTES,
+        )
+        made = run.map("lines", _part_tasks("write_lines", parts, work))
         remove_rank_files(run, "sample")
         chosen = {name: sum(result["documents"] for result in made if result["class"] == name) for name in CLASSES}
         text = sum(result["bytes"] for result in made)
+        names = tuple(part.task_id for part, _ in parts)
         training = Task(
             id="train-00000",
             function=f"{TASKS}:train_model",
-            arguments=shared
-            | {"parts": [part.task_id for part, _ in parts], "hyperparameters": self.hyperparameters()},
+            arguments=TrainWork(
+                seed=self.seed, buckets=work.buckets, parts=names, hyperparameters=self.hyperparameters()
+            ),
             bytes=text,
         )
         (trained,) = run.map("train", [training], watch=lambda: _progress(run))
-        measured = run.map("measure", _part_tasks("measure_part", parts, shared))
+        measured = run.map("measure", _part_tasks("measure_part", parts, work))
+        inputs = self.inputs()
         data = {
             name: {
-                "datasets": [{"path": each, **self.inputs()[each]} for each in getattr(settings, name)],
+                "datasets": [{"path": dataset, **inputs[dataset]} for dataset in getattr(settings, name)],
                 "documents": sum(part.rows for part, kind in parts if kind == name),
                 "trained_on": chosen[name],
                 "held_back": sum(result["documents"] for result in measured if result["class"] == name),
@@ -150,7 +196,7 @@ class QualityTrainStage(Stage):
             for name in CLASSES
         }
         record = {
-            "lines": shared["lines"],
+            "lines": asdict(lines),
             "preset": settings.preset,
             "hyperparameters": self.hyperparameters(),
             "seed": self.seed,
@@ -161,10 +207,8 @@ class QualityTrainStage(Stage):
         evaluation = Task(
             id="evaluate-00000",
             function=f"{TASKS}:write_record",
-            arguments={
-                "record": record, "parts": [part.task_id for part, _ in parts], "calibration": settings.calibration
-            },
-        )  # fmt: skip
+            arguments=RecordWork(record=record, parts=names, calibration=settings.calibration),
+        )
         (evaluated,) = run.map("evaluate", [evaluation])
         counts = {f"{name}_documents": data[name]["documents"] for name in CLASSES}
         counts |= {f"{name}_trained_on": chosen[name] for name in CLASSES}
@@ -175,23 +219,26 @@ class QualityTrainStage(Stage):
             facts={"training": trained["told"], **evaluated["facts"]},
         )
 
-    def _cutoffs(self, run: StageRun, parts: list[tuple[PartReference, str]]) -> dict[str, list[int] | None]:
+    def _cutoffs(self, run: StageRun, parts: list[ClassPart]) -> dict[str, Cutoff | None]:
         """For a class with a cap, the rank of the last document that is trained on."""
         caps = self._caps()
-        shared = {"held_back": self.settings.held_back, "seed": self.seed}
-        capped = [(part, {"class": name, **shared}) for part, name in parts if name in caps]
+        capped = [
+            (part, DrawRank(label=name, held_back=self.settings.held_back, seed=self.seed))
+            for part, name in parts
+            if name in caps
+        ]
         if not capped:
             return {}
-        found = find_cutoffs(run, "sample", capped, lambda name, documents: caps[name])
-        return {name: list(search.cutoff) if search.cutoff else None for name, search in found.items()}
+        searches = find_cutoffs(run, "sample", capped, lambda name, documents: caps[name])
+        return {name: search.cutoff for name, search in searches.items()}
 
 
-def _part_tasks(function: str, parts: list[tuple[PartReference, str]], shared: dict[str, Any]) -> list[Task]:
+def _part_tasks(function: str, parts: list[ClassPart], work: ClassWork) -> list[Task]:
     return [
         Task(
             id=part.task_id,
             function=f"{TASKS}:{function}",
-            arguments=shared | {"path": part.path, "class": name},
+            arguments=replace(work, path=part.path, label=name),
             bytes=part.arrow_bytes,
         )
         for part, name in parts

@@ -20,7 +20,7 @@ from corpusmill.dataproc.quality.evaluation import (
     is_for_calibration,
     is_held_back,
 )
-from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
+from corpusmill.dataproc.quality.lines import as_strings, to_lines
 from corpusmill.dataproc.quality.model_file import write_model
 from corpusmill.dataproc.quality.ranking import reaches
 from corpusmill.dataproc.quality.saved import MODEL, NEGATIVE, POSITIVE, RECORD, RECORD_VERSION, local_copy
@@ -30,7 +30,9 @@ from corpusmill.dataproc.quality.words import WordNumbers
 from corpusmill.dataproc.randomness import random_keys
 from corpusmill.pipelines.engine.outputs import file_entry
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_keep.arguments import DrawRank
 from corpusmill.pipelines.stages.quality_keep.work.ranking import rank
+from corpusmill.pipelines.stages.quality_train.plan import ClassWork, RecordWork, TrainWork
 
 LINES_SCHEMA = pa.schema(
     [("draw", pa.uint64()), ("id", pa.string()), ("label", pa.int8()), ("line", pa.large_binary())]
@@ -39,18 +41,18 @@ LABELS = (POSITIVE, NEGATIVE)
 TELL_SECONDS = 2.0
 
 
-def write_lines(task: TaskContext) -> dict[str, Any]:
+def write_lines(task: TaskContext[ClassWork]) -> dict[str, Any]:
     """A part → `_work/lines/<part>.arrow`: one record batch a bucket of the order in which documents are trained on."""
-    arguments, settings = task.arguments, LineSettings(**task.arguments["lines"])
-    name, buckets = arguments["class"], arguments["buckets"]
+    arguments, settings = task.arguments, task.arguments.lines
+    name, buckets = arguments.label, arguments.buckets
     pieces: list[pa.Table] = []
     size = 0
-    for batch in read_batches(arguments["path"], ["id", "text"]):
+    for batch in read_batches(arguments.path, ["id", "text"]):
         chosen = _trained_on(batch, arguments)
         offsets, data = to_lines(chosen.column("text"), settings)
         lines = as_strings(offsets, data)
         size += int(offsets[-1] - offsets[0])
-        draws = random_keys(arguments["seed"], "quality/order", chosen.column("id"))
+        draws = random_keys(arguments.seed, "quality/order", chosen.column("id"))
         labels = pa.array(np.full(chosen.num_rows, 0 if name == "positive" else 1, np.int8))
         columns = [pa.array(draws), chosen.column("id"), labels, lines.cast(pa.large_binary())]
         pieces.append(pa.table(columns, schema=LINES_SCHEMA))
@@ -67,17 +69,17 @@ def write_lines(task: TaskContext) -> dict[str, Any]:
     return {"class": name, "documents": table.num_rows, "bytes": size}
 
 
-def _trained_on(batch: pa.RecordBatch, arguments: Any) -> pa.RecordBatch:
+def _trained_on(batch: pa.RecordBatch, arguments: ClassWork) -> pa.RecordBatch:
     """The documents of a batch that are neither held back nor beyond their class's cap."""
-    batch = batch.filter(pa.array(~is_held_back(batch.column("id"), arguments["held_back"], arguments["seed"])))
-    if arguments["class"] not in arguments["cutoffs"]:
+    batch = batch.filter(pa.array(~is_held_back(batch.column("id"), arguments.held_back, arguments.seed)))
+    if arguments.label not in arguments.cutoffs:
         return batch
-    ranked = rank(batch, {"class": arguments["class"], "seed": arguments["seed"]})
-    cutoff = arguments["cutoffs"][arguments["class"]]
-    return batch.filter(pa.array(reaches(ranked.keys, ranked.draws, tuple(cutoff) if cutoff else None)))
+    ranked = rank(batch, DrawRank(label=arguments.label, held_back=arguments.held_back, seed=arguments.seed))
+    cutoff = arguments.cutoffs[arguments.label]
+    return batch.filter(pa.array(reaches(ranked.keys, ranked.draws, cutoff)))
 
 
-def train_model(task: TaskContext) -> dict[str, Any]:
+def train_model(task: TaskContext[TrainWork]) -> dict[str, Any]:
     """All lines, in their drawn order → `model.bin`. Tokens lie in a temporary file, and are mapped."""
     arguments = task.arguments
     words, labels, ends = WordNumbers(), [], []
@@ -100,8 +102,8 @@ def train_model(task: TaskContext) -> dict[str, Any]:
             np.concatenate(labels),
             words,
             LABELS,
-            Hyperparameters(**arguments["hyperparameters"]),
-            arguments["seed"],
+            Hyperparameters(**arguments.hyperparameters),
+            arguments.seed,
             _teller(task),
         )
     with storage.commit_file(task.path(MODEL)) as file:
@@ -110,10 +112,10 @@ def train_model(task: TaskContext) -> dict[str, Any]:
     return {"told": told, "files": [file_entry(task, MODEL)]}
 
 
-def _buckets(task: TaskContext) -> Iterator[pa.Table]:
+def _buckets(task: TaskContext[TrainWork]) -> Iterator[pa.Table]:
     """The lines of each bucket, of all parts, in the order drawn (equal draws by id, then by class)."""
-    paths = [task.work_path("lines", f"{name}.arrow") for name in task.arguments["parts"]]
-    for bucket in range(task.arguments["buckets"]):
+    paths = [task.work_path("lines", f"{name}.arrow") for name in task.arguments.parts]
+    for bucket in range(task.arguments.buckets):
         batches = []
         for path in paths:
             with storage.open_input(path) as file:
@@ -131,7 +133,7 @@ def _line_buffers(lines: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return found.copy(), np.frombuffer(data, np.uint8).copy() if data is not None else np.zeros(0, np.uint8)
 
 
-def _teller(task: TaskContext) -> Callable[[float], None]:
+def _teller(task: TaskContext[TrainWork]) -> Callable[[float], None]:
     """Notes how far training is where the driver looks; every two seconds at most."""
     last = [time.monotonic()]
 
@@ -143,22 +145,22 @@ def _teller(task: TaskContext) -> Callable[[float], None]:
     return tell
 
 
-def measure_part(task: TaskContext) -> dict[str, Any]:
+def measure_part(task: TaskContext[ClassWork]) -> dict[str, Any]:
     """A part → `_work/scores/<part>.parquet`: the held-back documents' scores, and what they are."""
     arguments = task.arguments
-    scorer = open_scorer(local_copy(task.path(MODEL)), POSITIVE, LineSettings(**arguments["lines"]))
-    with open_part(arguments["path"]) as file:
+    scorer = open_scorer(local_copy(task.path(MODEL)), POSITIVE, arguments.lines)
+    with open_part(arguments.path) as file:
         there = set(file.schema_arrow.names)
     pieces = [SCORED_SCHEMA.empty_table()]
-    for batch in read_batches(arguments["path"], ["id", "text", *(name for name in GROUPS if name in there)]):
+    for batch in read_batches(arguments.path, ["id", "text", *(name for name in GROUPS if name in there)]):
         ids = batch.column("id")
-        batch = batch.filter(pa.array(is_held_back(ids, arguments["held_back"], arguments["seed"])))
+        batch = batch.filter(pa.array(is_held_back(ids, arguments.held_back, arguments.seed)))
         if not batch.num_rows:
             continue
         columns = {
             "score": pa.array(scorer.score(batch.column("text"))),
-            "is_positive": pa.array(np.full(batch.num_rows, arguments["class"] == "positive")),
-            "for_calibration": pa.array(is_for_calibration(batch.column("id"), arguments["seed"])),
+            "is_positive": pa.array(np.full(batch.num_rows, arguments.label == "positive")),
+            "for_calibration": pa.array(is_for_calibration(batch.column("id"), arguments.seed)),
         }
         for name in GROUPS:
             values = batch.column(name) if name in there else pa.nulls(batch.num_rows, pa.string())
@@ -166,17 +168,17 @@ def measure_part(task: TaskContext) -> dict[str, Any]:
         pieces.append(pa.table(columns, schema=SCORED_SCHEMA))
     table = pa.concat_tables(pieces)
     write_table(task.work_path("scores", f"{task.id}.parquet"), table)
-    return {"class": arguments["class"], "documents": table.num_rows}
+    return {"class": arguments.label, "documents": table.num_rows}
 
 
-def write_record(task: TaskContext) -> dict[str, Any]:
+def write_record(task: TaskContext[RecordWork]) -> dict[str, Any]:
     """The scores of all held-back documents → `quality.json`."""
     tables = []
-    for name in task.arguments["parts"]:
+    for name in task.arguments.parts:
         with open_part(task.work_path("scores", f"{name}.parquet")) as file:
             tables.append(file.read().cast(SCORED_SCHEMA))
-    found = evaluate(pa.concat_tables(tables).unify_dictionaries(), task.arguments["calibration"])
-    record = {"version": RECORD_VERSION, "label": POSITIVE, **task.arguments["record"], **found}
+    found = evaluate(pa.concat_tables(tables).unify_dictionaries(), task.arguments.calibration)
+    record = {"version": RECORD_VERSION, "label": POSITIVE, **task.arguments.record, **found}
     storage.commit_bytes(task.path(RECORD), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     overall, told = found["metrics"]["overall"], found["metrics"]
     errors = {

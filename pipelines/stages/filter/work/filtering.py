@@ -8,19 +8,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
 from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.filter.arguments import FilterWork
 from corpusmill.pipelines.stages.filter.work.judging import Judge, judge, judge_from
 
 BESIDE = ("rejected", "ledger", "statistics", "rewrites")
 """Folders beside the kept documents; `rewrites/` where a rewriter is in force."""
 
 
-def filter_part(task: TaskContext) -> dict[str, Any]:
-    """Filters `arguments["path"]` into part, rejected, ledger, statistics and rewrites of the task's name."""
-    path, by = task.arguments["path"], judge_from(task.arguments)
+def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
+    """Filters a part into part, rejected, ledger, statistics and rewrites of the task's name."""
+    path, by = task.arguments.path, judge_from(task.arguments)
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
     counts, rejected_by, rewritten_by = Counter[str](), Counter[str](), Counter[str]()
@@ -50,11 +51,11 @@ def filter_part(task: TaskContext) -> dict[str, Any]:
 
 def _tally(table: pa.RecordBatch) -> dict[str, int]:
     """How often each rule stands in a ledger."""
-    found = pc.value_counts(table.column("rule"))
-    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+    counted = pc.value_counts(table.column("rule"))
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
 
 
-def _writers(task: TaskContext, schema: pa.Schema, by: Judge) -> dict[str, PartWriter]:
+def _writers(task: TaskContext[FilterWork], schema: pa.Schema, by: Judge) -> dict[str, PartWriter]:
     nothing = judge(pa.RecordBatch.from_pylist([], schema=schema), by)  # tells the columns of statistics/
     schemas = {
         "kept": schema,
@@ -63,5 +64,6 @@ def _writers(task: TaskContext, schema: pa.Schema, by: Judge) -> dict[str, PartW
         "statistics": nothing.statistics.schema,
     } | ({"rewrites": REWRITES_SCHEMA} if by.rewriters else {})
     folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
-    never = 1 << 62  # one file a part: what stands beside a part has the part's name
-    return {name: PartWriter(folders[name], task.id, each, part_bytes=never) for name, each in schemas.items()}
+    return {
+        name: PartWriter(folders[name], task.id, wanted, part_bytes=ONE_PART_A_FILE) for name, wanted in schemas.items()
+    }

@@ -8,10 +8,8 @@ Memory: the batch, and one more text of it for each rewriter in force.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +22,9 @@ from corpusmill.dataproc.language import language_identifier
 from corpusmill.dataproc.measures.columns import Measure, Rewriter
 from corpusmill.dataproc.measures.providers import build_measure, build_rewriter
 from corpusmill.dataproc.measures.statistics import measure
-from corpusmill.dataproc.rules import Rule, decide, rule_from_dict
+from corpusmill.dataproc.rules import Rule, decide
 from corpusmill.dataproc.rules.decision import LEDGER_SCHEMA as ROW_LEDGER
+from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSettings
 
 LABELS = ("id", "source", "kind", "language")
 """Columns of the documents that stand before the numbers in `statistics/`."""
@@ -65,30 +64,33 @@ class Judged:
     rewrites: pa.RecordBatch
 
 
-def judge_from(arguments: Mapping[str, Any]) -> Judge:
-    """The judge of a task's arguments; lists and models are loaded once a worker."""
+def judge_from(work: FilterWork) -> Judge:
+    """The judge of a task's work; lists and models are loaded once a worker."""
     return Judge(
-        rules=tuple(rule_from_dict(rule) for rule in arguments["rules"]),
-        measures=tuple(_built(json.dumps(each, sort_keys=True)) for each in arguments["measures"]),
-        rewriters=tuple(_built_rewriter(json.dumps(each, sort_keys=True)) for each in arguments["rewriters"]),
-        token_ngrams=arguments["token_ngrams"],
-        document_columns=tuple(arguments["document_columns"]),
-        language_model=arguments["language_model"],
-        languages=tuple(arguments["languages"]),
-        minimum_language_score=arguments["minimum_language_score"],
+        rules=work.rules,
+        measures=tuple(_measure(provider.name, _key(provider)) for provider in work.measures),
+        rewriters=tuple(_rewriter(provider.name, _key(provider)) for provider in work.rewriters),
+        token_ngrams=work.token_ngrams,
+        document_columns=work.document_columns,
+        language_model=work.language_model,
+        languages=work.languages,
+        minimum_language_score=work.minimum_language_score,
     )
 
 
-@cache
-def _built(described: str) -> Measure:
-    given = json.loads(described)
-    return build_measure(given["name"], given["settings"])
+def _key(provider: ProviderSettings) -> str:
+    """A provider's settings as text, by which it is built once a worker."""
+    return json.dumps(provider.settings, sort_keys=True)
 
 
 @cache
-def _built_rewriter(described: str) -> Rewriter:
-    given = json.loads(described)
-    return build_rewriter(given["name"], given["settings"])
+def _measure(name: str, settings: str) -> Measure:
+    return build_measure(name, json.loads(settings))
+
+
+@cache
+def _rewriter(name: str, settings: str) -> Rewriter:
+    return build_rewriter(name, json.loads(settings))
 
 
 _identifier = cache(language_identifier)

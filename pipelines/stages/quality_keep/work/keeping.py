@@ -1,47 +1,46 @@
 """The workers' side of keeping by a score: a part into kept, rejected, and the ledger of why."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
 from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.keeping import RULES, pareto_thresholds
 from corpusmill.dataproc.quality.ranking import reaches, score_of_key
 from corpusmill.pipelines.engine.outputs import below
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_keep.arguments import KeepWork
 from corpusmill.pipelines.stages.quality_keep.work.ranking import group_column, rank, score_column
 
 
-def keep_part(task: TaskContext) -> dict[str, Any]:
-    """Parts `arguments["path"]` into the part of the task's name, `rejected/` and `ledger/`."""
+def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
+    """Parts a part into the part of the task's name, `rejected/` and `ledger/`."""
     arguments = task.arguments
-    rule = RULES[arguments["way"]]
-    with open_part(arguments["path"]) as file:
+    rule = RULES[arguments.way]
+    with open_part(arguments.path) as file:
         schema = file.schema_arrow.remove_metadata()
-    if arguments["column"] not in schema.names:
+    if arguments.source.column not in schema.names:
         hint = "score it by `corpusmill quality score`, or name another by --column"
-        raise UserError(f"no column {arguments['column']}", arguments["path"], hint)
+        raise UserError(f"no column {arguments.source.column}", arguments.path, hint)
     schemas = {
         "kept": schema,
         "rejected": schema if "broken_rules" in schema.names else schema.append(pa.field("broken_rules", pa.string())),
         "ledger": LEDGER_SCHEMA,
     }
     folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
-    never = 1 << 62  # one file a part: what stands beside a part has the part's name
     counts, groups = {"documents_in": 0, "kept": 0, "rejected": 0}, dict[str, list[int]]()
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(folders[name], task.id, each, part_bytes=never))
+            name: stack.enter_context(PartWriter(folders[name], task.id, each, part_bytes=ONE_PART_A_FILE))
             for name, each in schemas.items()
         }
-        for batch in read_batches(arguments["path"]):
-            scores = score_column(batch, arguments["column"])
-            places, names = group_column(batch, arguments["by"])
+        for batch in read_batches(arguments.path):
+            scores = score_column(batch, arguments.source.column)
+            places, names = group_column(batch, arguments.source.by)
             is_kept, thresholds = _decide(batch, scores, places, names, arguments)
             kept, rejected = batch.filter(pa.array(is_kept)), batch.filter(pa.array(~is_kept))
             names_of_rules = pa.array([rule] * rejected.num_rows, pa.string())
@@ -69,22 +68,23 @@ def keep_part(task: TaskContext) -> dict[str, Any]:
 
 
 def _decide(
-    batch: pa.RecordBatch, scores: np.ndarray, places: np.ndarray, names: list[str], arguments: Mapping[str, Any]
+    batch: pa.RecordBatch, scores: np.ndarray, places: np.ndarray, names: list[str], arguments: KeepWork
 ) -> tuple[np.ndarray, np.ndarray]:
     """(which of N documents are kept, bool; what each score was held against, float64)."""
-    if arguments["way"] == "threshold":
-        by_group = [arguments["thresholds"].get(name, arguments["threshold"]) for name in names]
+    if arguments.way == "threshold":
+        by_group = [arguments.thresholds.get(name, arguments.threshold) for name in names]
         thresholds = np.array([*by_group, 0.0])[places]
         return scores >= thresholds, thresholds
-    if arguments["way"] == "pareto":
-        thresholds = pareto_thresholds(batch.column("id"), arguments["pareto"], arguments["seed"])
+    if arguments.way == "pareto":
+        assert arguments.pareto is not None
+        thresholds = pareto_thresholds(batch.column("id"), arguments.pareto, arguments.source.seed)
         return scores > thresholds, thresholds
-    ranked = rank(batch, {name: arguments[name] for name in ("column", "by", "seed")})
+    ranked = rank(batch, arguments.source)
     is_kept, thresholds = np.zeros(len(scores), np.bool_), np.full(len(scores), np.inf)
     for place, name in enumerate(names):
         rows = places == place
-        cutoff = arguments["cutoffs"].get(name)
-        is_kept[rows] = reaches(ranked.keys[rows], ranked.draws[rows], tuple(cutoff) if cutoff else None)
+        cutoff = arguments.cutoffs.get(name)
+        is_kept[rows] = reaches(ranked.keys[rows], ranked.draws[rows], cutoff)
         if cutoff:
             thresholds[rows] = score_of_key(cutoff[0])
     return is_kept, thresholds

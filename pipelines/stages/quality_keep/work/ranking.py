@@ -1,12 +1,9 @@
 """The workers' side of ranking: the documents of a part by one digit of their rank, or the ranks themselves.
 
-A source says what ranks are:
-
-    {"column": "quality_score", "by": "language", "seed": 0}       a score, ties by a draw, in groups
-    {"class": "positive", "held_back": 0.1, "seed": 0}             a draw alone, of the documents that may be trained on
+A source says what ranks are: a score with ties by a draw, in groups (`ScoreRank`), or a draw alone, of the documents
+that may be trained on (`DrawRank`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +18,8 @@ from corpusmill.dataproc.quality.keeping import tie_draws
 from corpusmill.dataproc.quality.ranking import DIGIT_BITS, begins, digit, score_keys
 from corpusmill.dataproc.randomness import random_keys
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.quality_keep.arguments import DrawRank, RankSource, RankWork, ScoreRank
 
-Source = Mapping[str, Any]
 ALL = "all"
 """The group of all documents."""
 
@@ -40,31 +37,31 @@ class Ranked:
     names: list[str]
 
 
-def columns_of(source: Source) -> list[str]:
+def columns_of(source: RankSource) -> list[str]:
     """The columns that ranks are made of."""
     chosen = ["id"]
-    if "column" in source:
-        chosen += [source["column"], *([source["by"]] if source["by"] else [])]
+    if isinstance(source, ScoreRank):
+        chosen += [source.column, *([source.by] if source.by else [])]
     return chosen
 
 
-def rank(batch: pa.RecordBatch, source: Source) -> Ranked:
+def rank(batch: pa.RecordBatch, source: RankSource) -> Ranked:
     """The ranks of all rows of a batch; `source` of a draw alone must have been applied by `eligible` before."""
     ids = batch.column("id")
-    if "column" not in source:
+    if isinstance(source, DrawRank):
         nothing = np.zeros(batch.num_rows, np.int64)
-        draws = random_keys(source["seed"], "quality/sample", ids)
-        return Ranked(draws, nothing.astype(np.uint64), nothing, [source["class"]])
-    scores = score_column(batch, source["column"])
-    groups, names = group_column(batch, source["by"])
-    return Ranked(score_keys(scores), tie_draws(ids, source["seed"]), groups, names)
+        draws = random_keys(source.seed, "quality/sample", ids)
+        return Ranked(draws, nothing.astype(np.uint64), nothing, [source.label])
+    scores = score_column(batch, source.column)
+    groups, names = group_column(batch, source.by)
+    return Ranked(score_keys(scores), tie_draws(ids, source.seed), groups, names)
 
 
-def eligible(batch: pa.RecordBatch, source: Source) -> pa.RecordBatch:
+def eligible(batch: pa.RecordBatch, source: RankSource) -> pa.RecordBatch:
     """The rows that are ranked: all, or those that are not held back from training."""
-    if "column" in source:
+    if isinstance(source, ScoreRank):
         return batch
-    return batch.filter(pa.array(~is_held_back(batch.column("id"), source["held_back"], source["seed"])))
+    return batch.filter(pa.array(~is_held_back(batch.column("id"), source.held_back, source.seed)))
 
 
 def score_column(batch: pa.RecordBatch, name: str) -> np.ndarray:
@@ -88,28 +85,28 @@ def group_column(batch: pa.RecordBatch, by: str | None) -> tuple[np.ndarray, lis
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 
-def rank_part(task: TaskContext) -> dict[str, Any]:
+def rank_part(task: TaskContext[RankWork]) -> dict[str, Any]:
     """A part → `_work/<phase>/<part>.counts.parquet`, and `.ranks.parquet` for the groups that want ranks."""
     arguments = task.arguments
-    source = arguments["source"]
+    source = arguments.source
     sums: dict[str, np.ndarray] = {}
     ranks: list[pa.Table] = []
     documents = 0
-    for batch in read_batches(arguments["path"], columns_of(source)):
+    for batch in read_batches(arguments.path, columns_of(source)):
         batch = eligible(batch, source)
         documents += batch.num_rows
         ranked = rank(batch, source)
         for place, name in enumerate(ranked.names):
             rows = ranked.groups == place
             keys, draws = ranked.keys[rows], ranked.draws[rows]
-            prefix = [] if arguments["first"] else arguments["count"].get(name)
+            prefix = [] if arguments.is_first else arguments.counted.get(name)
             if prefix is not None:
                 inside = begins(keys, draws, prefix)
                 found = digit(keys[inside], draws[inside], len(prefix))
                 counted = np.bincount(found, minlength=1 << DIGIT_BITS)
                 sums[name] = counted + sums[name] if name in sums else counted
-            elif name in arguments["list"]:
-                inside = begins(keys, draws, arguments["list"][name])
+            elif name in arguments.listed:
+                inside = begins(keys, draws, arguments.listed[name])
                 names = pa.array([name] * int(inside.sum()), pa.string())
                 ranks.append(pa.table([names, pa.array(keys[inside]), pa.array(draws[inside])], schema=RANKS_SCHEMA))
     counts = [_sparse(name, counted) for name, counted in sorted(sums.items())]
