@@ -15,6 +15,7 @@ from typing import IO
 from corpusmill.dataproc.repositories import left_out
 from corpusmill.dataproc.repositories.graph import Imports
 from corpusmill.dataproc.repositories.languages import MANIFESTS, header_languages, language_of_file, says_cpp
+from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.dataproc.repositories.trees import Tree
 from corpusmill.dataproc.repositories.walking import walk
 
@@ -23,27 +24,6 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Problem = Callable[[str, str, str | None], None]
 """`problem(path, reason, text)`: a file that should be a document and cannot be."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepositorySettings:
-    """How repositories become documents.
-
-    Attributes:
-        depth: how far below a path its repositories are (0, 1, 2); None to find out.
-        documents: "component" (the files of a connected subgraph), "repository", or "file".
-        document_bytes: a longer document is split, between files; a file is never cut.
-        maximum_file_bytes: a longer file is left out, and counted.
-        archive_bytes: an archive that holds more than this, uncompressed, is read up to there.
-        exclude: patterns of paths to leave out.
-    """
-
-    depth: int | None = None
-    documents: str = "component"
-    document_bytes: int = 1 << 20
-    maximum_file_bytes: int = 1 << 20
-    archive_bytes: int = 16 << 30
-    exclude: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)

@@ -32,7 +32,7 @@ from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lease import require_lease
 from corpusmill.pipelines.engine.processes import describe_exit
-from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed
+from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed, call_from_values, call_to_values
 from corpusmill.pipelines.engine.worker import TaskContext, describe
 
 POLL_SECONDS = 0.05
@@ -93,9 +93,9 @@ def _start(call: Call, function: str, reports: str, environment: dict[str, str])
             stderr=subprocess.STDOUT,
         )
     assert process.stdin is not None
-    told = {"call": asdict(call), "function": function, "reports": reports}
+    order = {"call": call_to_values(call), "function": function, "reports": reports}
     try:
-        process.stdin.write(json.dumps(told).encode() + b"\n")
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
     except BrokenPipeError:  # it is dead already, and its exit code says more
         pass
@@ -118,8 +118,8 @@ def _environments(count: int) -> list[dict[str, str]]:
 
 def launched_ranks() -> int:
     """How many ranks torchrun, or what speaks as it does, started this process as one of; 1 where there was none."""
-    told = os.environ.get("WORLD_SIZE", "1")
-    return int(told) if told.isdecimal() and int(told) > 0 else 1
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() and int(size) > 0 else 1
 
 
 def new_reports(call: Call) -> str:
@@ -182,12 +182,12 @@ def _main() -> None:
     from corpusmill.pipelines import kernels
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    told = json.loads(sys.stdin.buffer.readline())
+    order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     kernels.configure()
     code = 0
     try:
-        run_rank(Call(**told["call"]), told["function"], told["reports"], int(os.environ["RANK"]))
+        run_rank(call_from_values(order["call"]), order["function"], order["reports"], int(os.environ["RANK"]))
     except BaseException as error:
         code = 1
         sys.excepthook(type(error), error, error.__traceback__)

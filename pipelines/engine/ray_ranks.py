@@ -12,13 +12,14 @@ Cost: about 10 s to start, most of it Ray's own actors.
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.ranks import new_reports, outcome, run_rank
-from corpusmill.pipelines.engine.task import Call
+from corpusmill.pipelines.engine.task import Call, call_from_values, call_to_values
 
 ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/stages/train/work/training.py`
 
@@ -38,18 +39,15 @@ def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
     except ImportError as error:
         raise require_extra(error.name or "ray.train", "ray") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    device = choose_device(nodes, count, call.arguments.get("device", "auto"))
-    cpus = cpus_per_rank(nodes, count, call.arguments.get("threads", 1)) if device == "cpu" else 1
+    device = choose_device(nodes, count, call.arguments.device)
+    cpus = cpus_per_rank(nodes, count, call.arguments.threads) if device == "cpu" else 1
     reports = new_reports(call)
-    told = {
-        "call": vars(call) | {"arguments": {**call.arguments, "device": device}},
-        "function": function,
-        "reports": reports,
-    }
+    call = replace(call, arguments=replace(call.arguments, device=device))
+    order = {"call": call_to_values(call), "function": function, "reports": reports}
     on_gpu = device == "cuda"
     trainer = TorchTrainer(
         _rank,
-        train_loop_config=told,
+        train_loop_config=order,
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker={"CPU": cpus}),
         run_config=RunConfig(
@@ -68,14 +66,14 @@ def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
     return outcome(reports, deaths)
 
 
-def _rank(told: Mapping[str, Any]) -> None:
+def _rank(order: Mapping[str, Any]) -> None:
     """The life of a rank."""
     from corpusmill.pipelines import kernels
 
     kernels.configure()
-    call = Call(**told["call"])
+    call = call_from_values(order["call"])
     with ends_with_lease(call.folder, call.lease):
-        run_rank(call, told["function"], told["reports"], int(os.environ["RANK"]))
+        run_rank(call, order["function"], order["reports"], int(os.environ["RANK"]))
 
 
 def choose_device(nodes: Sequence[Mapping[str, float]], count: int, wanted: str) -> str:

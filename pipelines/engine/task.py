@@ -6,7 +6,8 @@ numbers, which are kept as JSON; documents never travel through the engine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
+from importlib import import_module
 from typing import Any
 
 
@@ -47,6 +48,26 @@ class Call:
     ranks: int = 0
     kernels: tuple[str, ...] = ()
     lease: str = ""
+
+
+def call_to_values(call: Call) -> dict[str, Any]:
+    """A call as values that JSON keeps, for the ranks of a task: its arguments are a dataclass of such values."""
+    values, arguments = vars(call).copy(), call.arguments
+    if is_dataclass(arguments) and not isinstance(arguments, type):
+        kind = type(arguments)
+        values["arguments"] = {"type": f"{kind.__module__}:{kind.__qualname__}", "fields": vars(arguments)}
+    else:
+        values["arguments"] = {"type": "", "fields": arguments}
+    return values
+
+
+def call_from_values(values: Mapping[str, Any]) -> Call:
+    """The call that `call_to_values` wrote."""
+    written = values["arguments"]
+    if not written["type"]:
+        return Call(**{**values, "arguments": written["fields"]})
+    module, _, name = written["type"].partition(":")
+    return Call(**{**values, "arguments": getattr(import_module(module), name)(**written["fields"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -295,13 +295,14 @@ class _Way:
         """Finds the link's documents in the datasets that it took in, by part where parts keep their numbers."""
         inputs = [each for each in link.inputs if self._links[each].place]
         description = description_of(link.stage)
-        if not inputs or description is None or description.makes == "model":
+        if not inputs or (description and description.makes == "model"):
             return
         owner = {part: each for each in inputs for part in _parts(self._links[each])}
         here = self._found.get(path, {})
-        wanted = set(here) if description.keeps_ids else set(self._documents)
+        keeps_ids = description is not None and description.keeps_ids
+        wanted = set(here) if keeps_ids else set(self._documents)
         likely: list[str] = []
-        if description.keeps_ids and len(inputs) == len(link.inputs):
+        if keeps_ids and len(inputs) == len(link.inputs):
             numbered, read = list(owner), {part_number(row.path) for row in here.values()}
             likely = [numbered[number] for number in sorted(read) if number < len(numbered)]
         rest = [part for part in owner if part not in set(likely)]

@@ -119,8 +119,7 @@ def test_charts_are_whole_svg_with_ids_of_their_own_and_the_pages_colours(page: 
 
 def test_the_waterfall_accounts_for_every_document(made: Path) -> None:
     stages = [stage(made, name) for name in ("documents", "clean", "unique")]
-    only = {"clean": sole_rules(stages[1])}
-    bars = waterfall(stages, only)
+    bars = waterfall(stages)
     assert [(bar.stage, bar.kind) for bar in bars[:3]] == [
         ("documents", "in"),
         ("documents", "loss"),

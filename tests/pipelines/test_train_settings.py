@@ -54,7 +54,7 @@ def test_a_length_in_tokens_is_the_fewest_steps_that_reach_it(shards: Path) -> N
         batches = (4, more.get("first_batch_sequences"), more.get("batch_ramp_tokens", 0))
         for tokens in (1, 4 * LENGTH, 4 * LENGTH + 1, 1000, 33 * LENGTH):
             told = stage(shards, tokens=tokens, preset="tiny", batch_sequences=4, **more)
-            steps = told._trainer_settings("s", "o", LENGTH)["steps"]
+            steps = told._trainer_settings("s", "o", LENGTH).steps
             read = [planned_sequences(*batches, number, LENGTH) * LENGTH for number in (steps - 1, steps)]
             assert read[0] < tokens <= read[1]
             assert told.tokens(LENGTH) == read[1]
@@ -69,7 +69,7 @@ def test_threads_are_shared_out_among_ranks(shards: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("corpusmill.pipelines.stages.train.plan.available_cores", lambda: 8)
 
     def threads(**values: int) -> int:
-        return stage(shards, **values)._trainer_settings("s", "o")["threads"]
+        return stage(shards, **values)._trainer_settings("s", "o").threads
 
     assert [threads(), threads(ranks=2), threads(ranks=3), threads(ranks=16)] == [8, 4, 2, 1]
     assert threads(ranks=2, threads=7) == 7

@@ -9,6 +9,7 @@ Memory: 20 MiB of tokens for sequences; for documents several times a shard's to
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -20,6 +21,7 @@ from corpusmill.pipelines.datasets import folder_identities, listed
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.export.arguments import ExportWork, FinishWork, JoinWork
 
 SIDES = ("", "validation")
 MAKERS = ("pack", "import")
@@ -67,23 +69,26 @@ class ExportStage(Stage):
 
     def run(self, run: StageRun) -> Summary:
         shards = self._shards()
-        settings = {"to": self.settings.to, "unit": self.settings.unit, "partitions": max(1, len(shards))}
+        work = ExportWork(to=self.settings.to, unit=self.settings.unit, partitions=max(1, len(shards)))
         results = run.map(
             "export",
             [
                 Task(
                     id=_stem(entry) if not side else f"{side}-{_stem(entry)}",
                     function="corpusmill.pipelines.stages.export.work:export_shard",
-                    arguments=settings | {"path": entry.path, "stem": _stem(entry), "folder": side},
+                    arguments=replace(work, path=entry.path, stem=_stem(entry), folder=side),
                     bytes=entry.bytes,
                 )
                 for side, entry in shards
             ],
         )
         if shards and self.settings.unit == "document":
-            results += run.map("join", _join_tasks(settings, shards, results))
+            results += run.map("join", _join_tasks(work, shards, results))
         entries = listed(results, "entries")
-        finish = settings | {"entries": entries, "folders": list(SIDES), "path": shards[0][1].path if shards else ""}
+        path = shards[0][1].path if shards else ""
+        finish = FinishWork(
+            to=work.to, unit=work.unit, partitions=work.partitions, path=path, entries=entries, folders=SIDES
+        )
         task = Task(id="finish", function="corpusmill.pipelines.stages.export.work:write_beside", arguments=finish)
         files = run.map("finish", [task])[0]["files"] if shards else []
         first = [entry for entry in entries if "rows" in entry and "/" not in entry["path"]]
@@ -103,24 +108,31 @@ def _stem(entry: ShardEntry) -> str:
 
 
 def _join_tasks(
-    settings: dict[str, Any], shards: Sequence[tuple[str, ShardEntry]], results: Sequence[dict[str, Any]]
+    work: ExportWork, shards: Sequence[tuple[str, ShardEntry]], results: Sequence[dict[str, Any]]
 ) -> list[Task]:
     """A task for each partition of documents that lie in several shards, as far as there are any."""
     tasks = []
     for side in SIDES:
         made = [(entry, result) for (here, entry), result in zip(shards, results, strict=True) if here == side]
-        for number in range(settings["partitions"]):
-            held = [(entry, result["pieces"][number]) for entry, result in made if result["pieces"]]
-            if not (tokens := sum(count for _, count in held)):
+        for number in range(work.partitions):
+            pieces = [(entry, result["pieces"][number]) for entry, result in made if result["pieces"]]
+            if not (tokens := sum(count for _, count in pieces)):
                 continue
-            names = [_stem(entry) for entry, count in held if count]
             stem = f"joined-{number:05d}"
-            arguments = settings | {"path": made[0][0].path, "pieces": names, "number": number}
             tasks.append(
                 Task(
                     id=stem if not side else f"{side}-{stem}",
                     function="corpusmill.pipelines.stages.export.work:export_joined",
-                    arguments=arguments | {"stem": stem, "folder": side},
+                    arguments=JoinWork(
+                        to=work.to,
+                        unit=work.unit,
+                        partitions=work.partitions,
+                        path=made[0][0].path,
+                        stem=stem,
+                        folder=side,
+                        number=number,
+                        pieces=tuple(_stem(entry) for entry, count in pieces if count),
+                    ),
                     bytes=4 * tokens,
                 )
             )

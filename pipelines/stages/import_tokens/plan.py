@@ -10,6 +10,7 @@ Memory: about 20 bytes a token of a task, 0.8 GB at the default `task_bytes`.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field
@@ -18,6 +19,7 @@ from corpusmill.dataproc import storage
 from corpusmill.pipelines.datasets import check_roles_needed, listed, tokenizer_identity
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.pack.arguments import ImportWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 
 HELD_BACK = "validation"
@@ -65,29 +67,27 @@ class ImportStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         check_roles_needed(self.settings.tokenizer, self.resolve, ENDS)
-        self._tasks({})
+        self._tasks(self.work())
 
     def phases(self) -> list[PhasePlan]:
-        tasks = self._tasks({})
+        tasks = self._tasks(self.work())
         return [PhasePlan(name="import", tasks=len(tasks), bytes=sum(task.bytes for task in tasks))]
 
     def run(self, run: StageRun) -> Summary:
-        settings = self.settings.model_dump(mode="json") | {"paths": [], "seed": self.seed}
-        settings |= {"tokenizer": self.resolve(self.settings.tokenizer), "shard_sequences": self.shard_sequences}
-        settings |= {"boundary_split": 0.0, "bos": False, "eos": self.settings.append_eos}  # as a header tells
+        work = self.work()
         vocabulary = run.map(
             "vocabulary",
             [
                 Task(
                     id="vocabulary",
                     function="corpusmill.pipelines.stages.pack.work.shard_writing:write_vocabulary",
-                    arguments=settings,
+                    arguments=work,
                 )
             ],
         )[0]
-        tasks = self._tasks(settings)
+        tasks = self._tasks(work)
         results = run.map("import", tasks)
-        gathered = run.map("gather", gather_tasks(settings, listed(results, "tails"), len(tasks)))
+        gathered = run.map("gather", gather_tasks(work, listed(results, "tails"), len(tasks)))
         entries = [result["entry"] for result in gathered]
         parts = [*listed(results, "parts"), *(entry for entry in entries if "/" not in entry["path"])]
         counts = add_counts(results, COUNTS)
@@ -103,15 +103,33 @@ class ImportStage(Stage):
             },
         )
 
+    def work(self) -> ImportWork:
+        """What all tasks are given."""
+        settings = self.settings
+        return ImportWork(
+            tokenizer=self.resolve(settings.tokenizer),
+            sequence_length=settings.sequence_length,
+            packing=settings.packing,
+            boundary_split=0.0,  # this and the next two are for the shards' headers
+            bos=False,
+            eos=settings.append_eos,
+            fim=None,
+            seed=self.seed,
+            storage=settings.storage,
+            shard_sequences=self.shard_sequences,
+            format=settings.format,
+            column=settings.column or "",
+            dtype=settings.dtype or "",
+        )
+
     @property
     def shard_sequences(self) -> int:
         """Sequences of every shard but the last."""
         return max(1, self.settings.shard_tokens // self.settings.sequence_length)
 
-    def _tasks(self, settings: dict[str, Any]) -> list[Task]:
+    def _tasks(self, work: ImportWork) -> list[Task]:
         """Consecutive pieces of the files, about `task_bytes` a task. Raises UserError for files that are not it."""
         tasks: list[Task] = []
-        held: list[list[Any]] = []
         for held_back, pieces in self._pieces():
             groups: list[list[list[Any]]] = []
             size = 0
@@ -121,14 +139,14 @@ class ImportStage(Stage):
                     size = 0
                 groups[-1].append(piece)
                 size += piece[3]
-            for held in groups:
-                arguments = settings | {"pieces": held, "held_back": held_back, "number": len(tasks)}
+            for group in groups:
+                chosen = tuple(tuple(piece) for piece in group)
                 tasks.append(
                     Task(
                         id=f"import-{len(tasks):05d}",
                         function="corpusmill.pipelines.stages.import_tokens.work:import_documents",
-                        arguments=arguments,
-                        bytes=sum(piece[3] for piece in held),
+                        arguments=replace(work, pieces=chosen, held_back=held_back, number=len(tasks)),
+                        bytes=sum(piece[3] for piece in group),
                     )
                 )
         return tasks

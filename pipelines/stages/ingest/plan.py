@@ -7,53 +7,35 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import ByteSize, Field, create_model
+from pydantic.fields import FieldInfo
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
+from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
 Format = Literal[
     "jsonl", "json", "csv", "parquet", "arrow", "text", "html", "warc", "repository", "huggingface", "python-metadata"
 ]
 Extractor = Literal["resiliparse", "trafilatura"]
-OF_FIELDS = ("text_field", "id_field", "url_field", "language_field", "meta_fields")
 
 
-class Input(BaseModel):
-    """One kind of raw files, where it differs from the stage's own settings."""
+class InputFields(StageSettings):
+    """What an input may have of its own; declared once, for the stage and for its inputs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str = Field(description="a file, folder, glob or URL")
-    source: str | None = Field(default=None, description="name of the source, if not the stage's")
-    kind: str | None = Field(default=None, description="web, book, docs, code, math, ...")
-    format: Format | None = Field(default=None, description="format of the files; by each one's ending if left out")
-    exclude: tuple[str, ...] = Field(default=(), description="patterns of names to leave out")
-    text_field: str | None = Field(default=None, description="field or column that holds the text")
-    id_field: str | None = Field(default=None, description="field or column that holds the id")
-    url_field: str | None = Field(default=None, description="field or column that holds the URL")
-    language_field: str | None = Field(default=None, description="field or column that holds the language")
-    meta_fields: tuple[str, ...] | None = Field(default=None, description="fields that meta keeps")
-    config: str | None = Field(default=None, description="configuration of a Hugging Face dataset")
-    split: str | None = Field(default=None, description="split of a Hugging Face dataset")
-
-
-class IngestSettings(StageSettings):
-    """Settings of `corpusmill ingest`."""
-
-    inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
     source: str = Field(default="corpus", description="name of the source, the first word of each new id", min_length=1)
     kind: str = Field(default="web", description="kind of text: web, book, docs, code, math, ...")
     format: Format | None = Field(default=None, description="format of the files; by each one's ending if left out")
-    exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     text_field: str = Field(
         default="text", description="field or column that holds the text; dots lead into nested ones", min_length=1
     )
@@ -71,6 +53,33 @@ class IngestSettings(StageSettings):
     split: str | None = Field(
         default=None, description="split of a Hugging Face dataset, or all; train, or the only one, if left out"
     )
+
+
+class InputFiles(StageSettings):
+    """The raw files of an input."""
+
+    path: str = Field(description="a file, folder, glob or URL")
+    exclude: tuple[str, ...] = Field(default=(), description="patterns of names to leave out, besides the stage's")
+
+
+def _optional(field: FieldInfo) -> tuple[Any, Any]:
+    """A field that may be left out, which then is the stage's."""
+    kind: Any = field.annotation
+    if field.metadata:
+        kind = Annotated[kind, *field.metadata]
+    return kind | None, Field(default=None, description=field.description)
+
+
+_FIELDS: dict[str, Any] = {name: _optional(field) for name, field in InputFields.model_fields.items()}
+Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
+"""One kind of raw files, and what of the stage's settings is different for them."""
+
+
+class IngestSettings(InputFields):
+    """Settings of `corpusmill ingest`."""
+
+    inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
+    exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text that was decoded by the wrong charset, by ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what takes the text out of HTML")
@@ -93,6 +102,13 @@ class IngestSettings(StageSettings):
         default=ByteSize(64 << 20), description="a longer record is quarantined", ge=1 << 10
     )
 
+    def of_input(self, files: Any) -> InputFields:
+        """The fields of an input: its own, and the stage's where it has none."""
+        own = {name: getattr(files, name) for name in InputFields.model_fields}
+        return InputFields(
+            **{name: getattr(self, name) if value in (None, "") else value for name, value in own.items()}
+        )
+
 
 class IngestStage(Stage):
     """Raw files to documents."""
@@ -103,53 +119,52 @@ class IngestStage(Stage):
     kernels = ()
     settings: IngestSettings
 
-    def _sources(self) -> list[tuple[Input, list[RawFile]]]:
+    def _sources(self) -> list[tuple[InputFiles, list[RawFile]]]:
         """Each input with its files. Raises UserError where ids would not be unique."""
         settings = self.settings
-        sources = []
+        sources: list[tuple[InputFiles, list[RawFile]]] = []
         taken: set[str] = set()
         by_name: dict[tuple[str, str], str] = {}
-        for each in settings.inputs:
-            given = Input(path=each) if isinstance(each, str) else each
+        for written in settings.inputs:
+            files_of = Input(path=written) if isinstance(written, str) else written
+            fields = settings.of_input(files_of)
             files = find_raw_files(
-                self.resolve(given.path),
-                given.format or settings.format,
-                [*settings.exclude, *given.exclude],
-                config=given.config or settings.config,
-                split=given.split or settings.split,
+                self.resolve(files_of.path),
+                fields.format,
+                [*settings.exclude, *files_of.exclude],
+                config=fields.config,
+                split=fields.split,
                 depth=settings.repository_depth,
             )
             for file in files:
                 if storage.absolute(file.path) in taken:
                     raise UserError("this file is in two inputs", where=file.path, hint="give it once, or use exclude")
                 taken.add(storage.absolute(file.path))
-                other = by_name.setdefault((given.source or settings.source, file.name), file.path)
+                other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
                     what = f"its records would have the ids of those of {other}"
                     hint = "give both as one input, by a folder or a quoted glob, or each a source of its own"
                     raise UserError(what, where=file.path, hint=hint)
-            sources.append((given, files))
+            sources.append((files_of, files))
         return sources
 
     def check(self) -> None:
         if self.settings.mojibake:
-            from corpusmill.dataproc.readers.normalisation import Normalisation
-
             Normalisation(mojibake=True).check()
 
     def check_inputs(self, folder: str) -> None:
         output = storage.absolute(folder) + "/"
-        for each in self.settings.inputs:
-            given = storage.absolute(self.resolve(each if isinstance(each, str) else each.path))
-            if output.startswith(given.rstrip("/") + "/"):
-                what = f"the output lies in the input {given}, and would be read as text itself"
+        for written in self.settings.inputs:
+            path = storage.absolute(self.resolve(written if isinstance(written, str) else written.path))
+            if output.startswith(path.rstrip("/") + "/"):
+                what = f"the output lies in the input {path}, and would be read as text itself"
                 raise UserError(what, where=folder, hint="use an output outside of it")
 
     def inputs(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for given, files in self._sources():
-            found.setdefault(given.path, {}).update({file.path: file.identity() for file in files})
-        return found
+        identities: dict[str, Any] = {}
+        for files_of, files in self._sources():
+            identities.setdefault(files_of.path, {}).update({file.path: file.identity() for file in files})
+        return identities
 
     def tasks(self) -> list[Task]:
         """Whole small files are put together, large ones split; a task reads one input's files only."""
@@ -158,11 +173,11 @@ class IngestStage(Stage):
     def _tasks_and_indivisible(self) -> tuple[list[Task], dict[str, int]]:
         """The tasks, and the bytes of each large file that is one piece because it is one member or frame."""
         target = int(self.settings.part_bytes)
-        groups: list[tuple[Input, str, list[Piece]]] = []
+        groups: list[tuple[InputFiles, str, list[Piece]]] = []
         indivisible: dict[str, int] = {}
-        for given, files in self._sources():
+        for files_of, files in self._sources():
             open_groups: dict[str, list[Piece]] = {}
-            self._check_text_field(given, files)
+            self._check_text_field(files_of, files)
             for file in files:
                 size = int(file.identity()[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
@@ -170,56 +185,58 @@ class IngestStage(Stage):
                     indivisible[file.path] = size
                 for piece in pieces:
                     group = open_groups.setdefault(piece.format, [])
-                    if group and sum(each.bytes for each in group) + piece.bytes > target:
-                        groups.append((given, piece.format, group))
+                    if group and sum(member.bytes for member in group) + piece.bytes > target:
+                        groups.append((files_of, piece.format, group))
                         group = open_groups[piece.format] = []
                     group.append(piece)
-            groups += [(given, name, group) for name, group in open_groups.items() if group]
+            groups += [(files_of, name, group) for name, group in open_groups.items() if group]
         return [self._task(number, *group) for number, group in enumerate(groups)], indivisible
 
-    def _check_text_field(self, given: Input, files: Sequence[RawFile]) -> None:
+    def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
         """Raises UserError where an input of JSON lines has no text at the field that is named."""
         if first := next((file for file in files if file.format == "jsonl"), None):
             from corpusmill.dataproc.readers.jsonl import check_text_field
 
-            check_text_field(first.path, Fields(**self._fields(given)))
+            check_text_field(first.path, self._fields(files_of))
 
-    def _fields(self, given: Input) -> dict[str, Any]:
-        """The values of `dataproc.readers.pieces.Fields` for an input."""
-        settings = self.settings
-        named = {name: getattr(given, name) for name in OF_FIELDS}
-        return {
-            "source": given.source or settings.source,
-            "kind": given.kind or settings.kind,
-            **{name: getattr(settings, name) if value is None else value for name, value in named.items()},
-            "maximum_record_bytes": int(settings.maximum_record_bytes),
-            "extractor": settings.extractor,
-        }
+    def _fields(self, files_of: InputFiles) -> Fields:
+        """How the records of an input become documents."""
+        settings, fields = self.settings, self.settings.of_input(files_of)
+        return Fields(
+            source=fields.source,
+            kind=fields.kind,
+            text_field=fields.text_field,
+            id_field=fields.id_field,
+            url_field=fields.url_field,
+            language_field=fields.language_field,
+            meta_fields=fields.meta_fields,
+            maximum_record_bytes=int(settings.maximum_record_bytes),
+            extractor=settings.extractor,
+        )
 
-    def _task(self, number: int, given: Input, format: str, pieces: Sequence[Piece]) -> Task:
+    def _task(self, number: int, files_of: InputFiles, format: str, pieces: Sequence[Piece]) -> Task:
         settings = self.settings
-        arguments = {
-            "pieces": [vars(piece) for piece in pieces],
-            "format": format,
-            "part_bytes": int(settings.part_bytes),
-            "fields": self._fields(given),
-            "normalisation": {
-                "form": "" if settings.unicode_form == "none" else settings.unicode_form,
-                "mojibake": settings.mojibake,
-            },
-        }
-        if format == "repository":
-            arguments["repository"] = {
-                "depth": settings.repository_depth,
-                "documents": settings.repository_documents,
-                "document_bytes": int(settings.repository_document_bytes),
-                "maximum_file_bytes": int(settings.repository_file_bytes),
-                "exclude": [*settings.exclude, *given.exclude],
-            }
+        repository = RepositorySettings(
+            depth=settings.repository_depth,
+            documents=settings.repository_documents,
+            document_bytes=int(settings.repository_document_bytes),
+            maximum_file_bytes=int(settings.repository_file_bytes),
+            exclude=(*settings.exclude, *files_of.exclude),
+        )
+        work = IngestWork(
+            pieces=tuple(pieces),
+            format=format,
+            part_bytes=int(settings.part_bytes),
+            fields=self._fields(files_of),
+            normalisation=Normalisation(
+                form="" if settings.unicode_form == "none" else settings.unicode_form, mojibake=settings.mojibake
+            ),
+            repository=repository if format == "repository" else None,
+        )
         return Task(
             id=f"part-{number:05d}",
             function="corpusmill.pipelines.stages.ingest.work:ingest_pieces",
-            arguments=arguments,
+            arguments=work,
             bytes=sum(piece.bytes for piece in pieces),
         )
 
@@ -246,15 +263,15 @@ class IngestStage(Stage):
         if indivisible:
             facts["indivisible"] = indivisible
         normalised = [
-            name for name in ("mojibake", "NFC") if any(name in each.get("normalised", ()) for each in results)
+            name for name in ("mojibake", "NFC") if any(name in result.get("normalised", ()) for result in results)
         ]
         if normalised:
             facts["normalised"] = {
-                name: sum(each["normalised"].get(name, 0) for each in results) for name in normalised
+                name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
             }
         repositories = Counter[str]()
-        for each in results:
-            repositories.update(each.get("repositories", {}))
+        for result in results:
+            repositories.update(result.get("repositories", {}))
         if repositories:
             facts["repositories"] = dict(sorted(repositories.items()))
         return Summary(

@@ -15,15 +15,14 @@ from corpusmill.dataproc.readers.batches import Report
 from corpusmill.dataproc.readers.csv_files import read_csv
 from corpusmill.dataproc.readers.json_objects import read_json
 from corpusmill.dataproc.readers.jsonl import read_jsonl
-from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.parquet import read_parquet
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.python_metadata import read_metadata
 from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
 from corpusmill.dataproc.readers.text import read_files
-from corpusmill.dataproc.repositories.reading import RepositorySettings
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 
 PieceReader = Callable[[Piece, Fields, Report], Iterator[pa.RecordBatch]]
 GroupReader = Callable[[Iterable[Piece], Fields, Report], Iterator[pa.RecordBatch]]
@@ -41,16 +40,14 @@ BY_GROUP: Mapping[str, GroupReader] = {"text": read_files, "html": read_html, "p
 SUMMARISED = "repositories"
 
 
-def ingest_pieces(task: TaskContext) -> dict[str, Any]:
+def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `quarantine/`."""
-    arguments = task.arguments
-    fields = Fields(**arguments["fields"])
-    normalisation = Normalisation(**arguments.get("normalisation", {}))
+    work, normalisation = task.arguments, task.arguments.normalisation
     normalisation.check()
     kept, changed, summaries = 0, Counter[str](), list[dict[str, Any]]()
-    with PartWriter(task.folder, task.id, SCHEMA, part_bytes=arguments["part_bytes"]) as writer:
-        for batch, place in _read(task, [Piece(**piece) for piece in arguments["pieces"]], fields, summaries):
-            for normalised, counts in task.guard.each(batch, lambda held: normalisation.apply(_checked(held)), place):
+    with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
+        for batch, place in _read(task, summaries):
+            for normalised, counts in task.guard.each(batch, lambda some: normalisation.apply(_checked(some)), place):
                 changed.update(counts)
                 writer.write(normalised)
                 kept += normalised.num_rows
@@ -66,20 +63,19 @@ def ingest_pieces(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _read(
-    task: TaskContext, pieces: list[Piece], fields: Fields, summaries: list[dict[str, Any]]
-) -> Iterator[tuple[pa.RecordBatch, str]]:
-    format, guard = task.arguments["format"], task.guard
-    entered = (piece for piece in pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
+def _read(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> Iterator[tuple[pa.RecordBatch, str]]:
+    work, guard = task.arguments, task.guard
+    format, fields = work.format, work.fields
+    entered = (piece for piece in work.pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
     if format in BY_GROUP:
         for batch in BY_GROUP[format](entered, fields, guard.quarantine):
             yield batch, "a group of files"
         return
     for piece in entered:
-        if format == "repository":
-            settings = RepositorySettings(**task.arguments["repository"])
-            normalisation = Normalisation(**task.arguments["normalisation"])  # of each file, before they are joined
-            batches = read_repositories(piece, fields, guard.quarantine, settings, summaries.append, normalisation)
+        if work.repository is not None:  # whose files are normalised one by one, before they are joined
+            batches = read_repositories(
+                piece, fields, guard.quarantine, work.repository, summaries.append, work.normalisation
+            )
         else:
             batches = BY_PIECE[format](piece, fields, guard.quarantine)
         for batch in batches:
@@ -101,7 +97,7 @@ def _added(summaries: list[dict[str, Any]]) -> Counter[str]:
     return total
 
 
-def _write_summaries(task: TaskContext, summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _write_summaries(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What became of each repository of a task, beside its parts."""
     if not summaries:
         return []

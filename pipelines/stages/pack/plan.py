@@ -7,6 +7,7 @@ shards.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field, field_validator
@@ -14,14 +15,14 @@ from pydantic import ByteSize, Field, field_validator
 from corpusmill.pipelines.datasets import (
     PartReference,
     check_roles_needed,
-    folder_identities,
-    list_parts,
     listed,
     tokenizer_identity,
 )
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
+from corpusmill.pipelines.stages.parts import PartsStage
 
 
 class PackSettings(StageSettings):
@@ -80,7 +81,7 @@ class PackSettings(StageSettings):
         return bounds
 
 
-class PackStage(Stage):
+class PackStage(PartsStage):
     """Documents and a tokenizer to token shards."""
 
     name = "pack"
@@ -89,7 +90,7 @@ class PackStage(Stage):
     settings: PackSettings
 
     def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
+        super().check_inputs(folder)
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
 
     def roles(self) -> dict[str, str]:
@@ -103,19 +104,18 @@ class PackStage(Stage):
         return roles
 
     def inputs(self) -> dict[str, Any]:
-        datasets = folder_identities(self.settings.datasets, self.resolve)
-        return datasets | tokenizer_identity(self.settings.tokenizer, self.resolve)
+        return super().inputs() | tokenizer_identity(self.settings.tokenizer, self.resolve)
 
     def windows(self) -> list[list[PartReference]]:
         """Consecutive parts that are packed together."""
         windows: list[list[PartReference]] = []
-        held = 0
-        for part in list_parts(self.settings.datasets, self.resolve):
-            if not windows or held + part.arrow_bytes > self.settings.task_bytes:
+        size = 0
+        for part in self.parts():
+            if not windows or size + part.arrow_bytes > self.settings.task_bytes:
                 windows.append([])
-                held = 0
+                size = 0
             windows[-1].append(part)
-            held += part.arrow_bytes
+            size += part.arrow_bytes
         return windows
 
     @property
@@ -123,21 +123,46 @@ class PackStage(Stage):
         """Sequences of every shard but the last of a group."""
         return max(1, self.settings.shard_tokens // self.settings.sequence_length)
 
+    def work(self) -> PackWork:
+        """What all tasks are given."""
+        settings = self.settings
+        return PackWork(
+            tokenizer=self.resolve(settings.tokenizer),
+            sequence_length=settings.sequence_length,
+            packing=settings.packing,
+            boundary_split=settings.boundary_split,
+            bos=settings.bos,
+            eos=settings.eos,
+            fim=FimSettings(
+                rate=settings.fim_rate,
+                rates=settings.fim_rates,
+                mode=settings.fim_mode,
+                split=settings.fim_split,
+                minimum=settings.fim_minimum,
+                maximum=settings.fim_maximum,
+            ),
+            seed=self.seed,
+            storage=settings.storage,
+            shard_sequences=self.shard_sequences,
+            group_by=settings.group_by,
+            length_buckets=settings.length_buckets,
+            validation_share=settings.validation_share,
+        )
+
     def phases(self) -> list[PhasePlan]:
         windows = self.windows()
         total = sum(part.arrow_bytes for window in windows for part in window)
         return [PhasePlan(name="pack", tasks=len(windows), bytes=total)]
 
     def run(self, run: StageRun) -> Summary:
-        settings = self.settings.model_dump(mode="json") | {"datasets": [], "seed": self.seed}
-        settings |= {"tokenizer": self.resolve(self.settings.tokenizer), "shard_sequences": self.shard_sequences}
+        work = self.work()
         vocabulary = run.map(
             "vocabulary",
             [
                 Task(
                     id="vocabulary",
                     function="corpusmill.pipelines.stages.pack.work.shard_writing:write_vocabulary",
-                    arguments=settings,
+                    arguments=work,
                 )
             ],
         )[0]
@@ -148,13 +173,13 @@ class PackStage(Stage):
                 Task(
                     id=f"window-{number:05d}",
                     function="corpusmill.pipelines.stages.pack.work.packing:pack_documents",
-                    arguments=settings | {"paths": [part.path for part in window], "number": number},
+                    arguments=replace(work, paths=tuple(part.path for part in window), number=number),
                     bytes=sum(part.arrow_bytes for part in window),
                 )
                 for number, window in enumerate(windows)
             ],
         )
-        gathered = run.map("gather", gather_tasks(settings, listed(results, "tails"), len(windows)))
+        gathered = run.map("gather", gather_tasks(work, listed(results, "tails"), len(windows)))
         entries = [result["entry"] for result in gathered]
         apart = [entry for entry in entries if "/" in entry["path"]]
         parts = [*listed(results, "parts"), *(entry for entry in entries if "/" not in entry["path"])]
@@ -194,8 +219,8 @@ def _facts(results: Sequence[dict[str, Any]], parts: Sequence[dict[str, Any]], b
     encoded = sum(by.get("kind", {}).values())  # those of held-back documents, whose text is counted, too
 
     def cost(prefix: str) -> dict[str, Any]:
-        told = {name: counts[prefix + name] for name in costs[:2]}
-        return told | {"lost_context": round(counts[f"{prefix}tokens_past_a_cut"] / tokens, 6)}
+        cut = {name: counts[prefix + name] for name in costs[:2]}
+        return cut | {"lost_context": round(counts[f"{prefix}tokens_past_a_cut"] / tokens, 6)}
 
     fill = round(counts["tokens"] / space, 6) if space else 0.0
     return {

@@ -70,4 +70,4 @@ class CountStage(Stage):
 
     def run(self, run: StageRun) -> Summary:
         counted = self._counting().run(run)
-        return Summary(counts=counted.counts, files=counted.files, facts={"table": counted.told})
+        return Summary(counts=counted.counts, files=counted.files, facts={"table": counted.table})

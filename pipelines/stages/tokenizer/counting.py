@@ -19,6 +19,15 @@ from corpusmill.pipelines.datasets import PartReference, folder_identities, list
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import PhasePlan, StageRun
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.tokenizer.arguments import (
+    CombineWork,
+    CountWork,
+    MergeWork,
+    PatternSettings,
+    RunSource,
+    Source,
+    TableSource,
+)
 
 if TYPE_CHECKING:
     from corpusmill.tokenizer.patterns import Pattern
@@ -42,13 +51,13 @@ class CountsFolder:
 
     Attributes:
         folder: that has `counts/`.
-        told: what its manifest says of it: pattern, splits, group_by, groups (pretokens and bytes of each), min_count,
+        table: what its manifest says of it: pattern, splits, group_by, groups (pretokens and bytes of each), min_count,
             dropped, unique, text_bytes, documents, datasets (digests), partitions.
         files: paths by partition.
     """
 
     folder: str
-    told: Mapping[str, Any]
+    table: Mapping[str, Any]
     files: Mapping[int, list[str]]
 
 
@@ -66,7 +75,7 @@ def open_counts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[C
         if not files or "table" not in manifest["facts"]:
             hint = "give what `corpusmill tokenizer count` made, or a tokenizer that was trained from text"
             raise UserError("there are no counts in this folder", where=path, hint=hint)
-        opened.append(CountsFolder(folder=path, told=manifest["facts"]["table"], files=files))
+        opened.append(CountsFolder(folder=path, table=manifest["facts"]["table"], files=files))
     return opened
 
 
@@ -85,7 +94,7 @@ class Counting:
     datasets: Sequence[str]
     parts: Sequence[PartReference]
     tables: Sequence[CountsFolder]
-    pattern: Mapping[str, Any]
+    pattern: PatternSettings
     group_by: str
     most_groups: int
     min_count: int
@@ -94,7 +103,7 @@ class Counting:
     @property
     def text_bytes(self) -> int:
         """Of the datasets and of what the tables were counted from."""
-        return sum(part.arrow_bytes for part in self.parts) + sum(table.told["text_bytes"] for table in self.tables)
+        return sum(part.arrow_bytes for part in self.parts) + sum(table.table["text_bytes"] for table in self.tables)
 
     @property
     def partitions(self) -> int:
@@ -129,46 +138,50 @@ class Counting:
         """
         seen = set(self.datasets)
         for table in self.tables:
-            told = table.told
-            if told["splits"] != list(self.pattern["splits"]):
-                what = f"this was counted by the pattern {told['pattern']}, not {self.pattern['name']}"
-                raise UserError(what, where=table.folder, hint=f"use --pattern {told['pattern']}, or count again")
-            if told["group_by"] != self.group_by and (merging or self.group_by != "none"):
-                what = f"this was counted by {told['group_by']}, not by {self.group_by}"
-                raise UserError(what, where=table.folder, hint=f"use --group-by {told['group_by']}, or count again")
-            if merging and told["min_count"] > 1:
-                what = f"pretokens of fewer than {told['min_count']} were left out here, so sums would be wrong"
+            facts = table.table
+            if facts["splits"] != list(self.pattern.splits):
+                what = f"this was counted by the pattern {facts['pattern']}, not {self.pattern.name}"
+                raise UserError(what, where=table.folder, hint=f"use --pattern {facts['pattern']}, or count again")
+            if facts["group_by"] != self.group_by and (merging or self.group_by != "none"):
+                what = f"this was counted by {facts['group_by']}, not by {self.group_by}"
+                raise UserError(what, where=table.folder, hint=f"use --group-by {facts['group_by']}, or count again")
+            if merging and facts["min_count"] > 1:
+                what = f"pretokens of fewer than {facts['min_count']} were left out here, so sums would be wrong"
                 raise UserError(what, where=table.folder, hint="count again without --min-count")
-            if seen & set(told["datasets"]):
+            if seen & set(facts["datasets"]):
                 what = "this was counted from a dataset that is counted already"
                 raise UserError(what, where=table.folder, hint="give each dataset once")
-            seen |= set(told["datasets"])
+            seen |= set(facts["datasets"])
 
     def as_counted(self) -> "Counted":
         """The one table that there is, as it stands."""
         (table,) = self.tables
-        totals = {name: sum(group[name] for group in table.told["groups"].values()) for name in ("pretokens", "bytes")}
+        totals = {name: sum(group[name] for group in table.table["groups"].values()) for name in ("pretokens", "bytes")}
         counts = {
             "documents_in": 0,
             "quarantined": 0,
-            "pretokens": totals["pretokens"] - table.told["dropped"]["pretokens"],
-            "unique_pretokens": table.told["unique"],
+            "pretokens": totals["pretokens"] - table.table["dropped"]["pretokens"],
+            "unique_pretokens": table.table["unique"],
         }
         paths = [path for number in sorted(table.files) for path in table.files[number]]
-        return Counted(told=dict(table.told), counts=counts, paths=paths)
+        return Counted(table=dict(table.table), counts=counts, paths=paths)
 
     def run(self, run: StageRun) -> "Counted":
         """Brings `counts/` about."""
         partitions = self.partitions
         counted = run.map("count", list(self._count_tasks(partitions)))
         names = sorted(
-            {name for result in counted for name in result["groups"]}.union(*(t.told["groups"] for t in self.tables))
+            {name for result in counted for name in result["groups"]}.union(
+                *(counts.table["groups"] for counts in self.tables)
+            )
         )
         if len(names) > self.most_groups:
             what = f"there are {len(names)} groups of documents, and at most {self.most_groups} are allowed"
             raise UserError(what, where=run.folder, hint="group by something that has fewer values, or allow more")
         paths = [path for result in counted for path in result["runs"]]
-        sources = [[{"run": path, "partition": number} for path in paths] for number in range(partitions)]
+        sources: list[list[Source]] = [
+            [RunSource(run=path, partition=number) for path in paths] for number in range(partitions)
+        ]
         level = 0
         while len(sources[0]) + len(self.tables) > MOST_RUNS:
             level += 1
@@ -176,21 +189,22 @@ class Counting:
         for number in range(partitions):
             sources[number] += [source for table in self.tables for source in _of_partition(table, number, partitions)]
         size = sum(result["bytes"] for result in counted) // partitions
-        datasets = sorted({*self.datasets, *(digest for table in self.tables for digest in table.told["datasets"])})
-        arguments = {
-            "groups": names,
-            "pattern": self.pattern,
-            "group_by": self.group_by,
-            "min_count": self.min_count,
-            "inputs": xxhash.xxh3_128_hexdigest("\n".join(datasets).encode()),
-        }
+        datasets = sorted({*self.datasets, *(digest for table in self.tables for digest in table.table["datasets"])})
+        inputs = xxhash.xxh3_128_hexdigest("\n".join(datasets).encode())
         merged = run.map(
             "merge",
             [
                 Task(
                     id=f"partition-{number:04d}",
                     function=f"{TASKS}:merge_partition",
-                    arguments={**arguments, "sources": sources[number]},
+                    arguments=MergeWork(
+                        groups=names,
+                        sources=tuple(sources[number]),
+                        pattern=self.pattern,
+                        group_by=self.group_by,
+                        min_count=self.min_count,
+                        inputs=inputs,
+                    ),
                     bytes=size,
                 )
                 for number in range(partitions)
@@ -203,35 +217,33 @@ class Counting:
             yield Task(
                 id=parts[0].task_id,
                 function=f"{TASKS}:count_parts",
-                arguments={
-                    "paths": [part.path for part in parts],
-                    "pattern": self.pattern,
-                    "group_by": self.group_by,
-                    "most_groups": self.most_groups,
-                    "memory": self.memory,
-                    "partitions": partitions,
-                },
+                arguments=CountWork(
+                    paths=tuple(part.path for part in parts),
+                    pattern=self.pattern,
+                    group_by=self.group_by,
+                    most_groups=self.most_groups,
+                    memory=self.memory,
+                    partitions=partitions,
+                ),
                 bytes=sum(part.arrow_bytes for part in parts),
             )
 
     @staticmethod
-    def _combine(
-        run: StageRun, phase: str, sources: list[list[dict[str, Any]]], names: list[str]
-    ) -> list[list[dict[str, Any]]]:
+    def _combine(run: StageRun, phase: str, sources: list[list[Source]], names: list[str]) -> list[list[Source]]:
         tasks, owners = [], []
-        for number, each in enumerate(sources):
-            for first in range(0, len(each), MOST_RUNS):
+        for number, runs in enumerate(sources):
+            for first in range(0, len(runs), MOST_RUNS):
                 tasks.append(
                     Task(
                         id=f"partition-{number:04d}-{first // MOST_RUNS:05d}",
                         function=f"{TASKS}:combine_runs",
-                        arguments={"groups": names, "sources": each[first : first + MOST_RUNS]},
+                        arguments=CombineWork(groups=names, sources=tuple(runs[first : first + MOST_RUNS])),
                     )
                 )
                 owners.append(number)
-        combined: list[list[dict[str, Any]]] = [[] for _ in sources]
+        combined: list[list[Source]] = [[] for _ in sources]
         for number, result in zip(owners, run.map(phase, tasks), strict=True):
-            combined[number].append({"run": result["run"]})
+            combined[number].append(RunSource(run=result["run"]))
         return combined
 
     def _counted(
@@ -249,9 +261,9 @@ class Counting:
         unique, pretokens, size = (sum(result["dropped"][column] for result in merged) for column in range(3))
         text = sum(total[1] for total in totals)
         documents = sum(result["documents_in"] for result in counted)
-        told = {
-            "pattern": self.pattern["name"],
-            "splits": list(self.pattern["splits"]),
+        table = {
+            "pattern": self.pattern.name,
+            "splits": list(self.pattern.splits),
             "group_by": self.group_by,
             "groups": {
                 name: {"pretokens": total[0], "bytes": total[1]} for name, total in zip(names, totals, strict=True)
@@ -262,12 +274,12 @@ class Counting:
             },
             "unique": sum(result["unique"] for result in merged),
             "text_bytes": self.text_bytes,
-            "documents": documents + sum(table.told["documents"] for table in self.tables),
+            "documents": documents + sum(table.table["documents"] for table in self.tables),
             "datasets": datasets,
             "partitions": len(merged),
         }  # fmt: skip
         return Counted(
-            told=told,
+            table=table,
             counts={
                 "documents_in": documents,
                 "quarantined": sum(result["quarantined"] for result in counted),
@@ -284,19 +296,19 @@ class Counting:
 class Counted:
     """What was counted: facts and counts for the manifest, entries of files, and the paths of the table's."""
 
-    told: dict[str, Any]
+    table: dict[str, Any]
     counts: dict[str, int]
     files: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
 
-def _of_partition(table: CountsFolder, number: int, partitions: int) -> list[dict[str, Any]]:
+def _of_partition(table: CountsFolder, number: int, partitions: int) -> list[Source]:
     """The files that hold a partition's rows, and whether they hold those of others, too."""
-    theirs = table.told["partitions"]
+    theirs = table.table["partitions"]
     if theirs >= partitions:
         numbers = range(number, theirs, partitions)
-        return [{"table": path} for each in numbers for path in table.files.get(each, [])]
-    return [{"table": path, "only": [number, partitions]} for path in table.files.get(number % theirs, [])]
+        return [TableSource(table=path) for place in numbers for path in table.files.get(place, [])]
+    return [TableSource(table=path, only=(number, partitions)) for path in table.files.get(number % theirs, [])]
 
 
 def plan_counting(
@@ -318,7 +330,7 @@ def plan_counting(
         datasets=[entry["manifest"] for entry in folder_identities(datasets, resolve).values()],
         parts=list_parts(datasets, resolve),
         tables=open_counts(tables, resolve),
-        pattern={"name": chosen.name, "splits": list(chosen.splits)},
+        pattern=PatternSettings(name=chosen.name, splits=tuple(chosen.splits)),
         group_by=group_by,
         most_groups=most_groups,
         min_count=min_count,

@@ -22,6 +22,7 @@ from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
+from corpusmill.pipelines.stages.tokenizer.arguments import LearnWork
 from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ class TokenizerStage(Stage):
     def inputs(self) -> dict[str, Any]:
         from corpusmill.tokenizer.special import LAYOUTS
 
-        found = folder_identities([*self.settings.datasets, *self.settings.counts], self.resolve)
+        identities = folder_identities([*self.settings.datasets, *self.settings.counts], self.resolve)
         special = self.settings.special
         if self.settings.continue_from is not None:
-            return found | tokenizer_identity(self.settings.continue_from, self.resolve)
-        return found if special in LAYOUTS else found | {special: self._layout()}
+            return identities | tokenizer_identity(self.settings.continue_from, self.resolve)
+        return identities if special in LAYOUTS else identities | {special: self._layout()}
 
     def _layout(self) -> dict[str, Any]:
         """The layout of special tokens as plain values."""
@@ -162,24 +163,31 @@ class TokenizerStage(Stage):
         settings, counting = self.settings, self._counting()
         in_place = self._in_place(counting)
         counted = counting.as_counted() if in_place else counting.run(run)
-        balance = self._balance(counted.told)
+        balance = self._balance(counted.table)
         learned = run.map(
             "learn",
             [
                 Task(
                     id="tokenizer",
                     function="corpusmill.pipelines.stages.tokenizer.work.learning:learn_merges",
-                    arguments={
-                        "settings": settings.model_dump(mode="json"),
-                        "special": self._layout(),
-                        "continue_from": settings.continue_from and self.resolve(settings.continue_from),
-                        "tables": counted.paths,
-                        "min_count": settings.min_count if in_place else 1,
-                        "balance": balance,
-                        "left_out": counted.told["dropped"],
-                        "corpus": self.inputs(),
-                        "sample": counting.parts[0].path if counting.parts else "",
-                    },
+                    arguments=LearnWork(
+                        settings=settings.model_dump(mode="json"),
+                        vocab_size=settings.vocab_size,
+                        pattern=settings.pattern,
+                        min_frequency=settings.min_frequency,
+                        max_token_length=settings.max_token_length,
+                        no_merge=settings.no_merge,
+                        checkpoint_merges=settings.checkpoint_merges,
+                        warm_pretokens=settings.warm_pretokens,
+                        special=self._layout(),
+                        continue_from=settings.continue_from and self.resolve(settings.continue_from),
+                        tables=counted.paths,
+                        min_count=settings.min_count if in_place else 1,
+                        balance=balance,
+                        left_out=counted.table["dropped"],
+                        corpus=self.inputs(),
+                        sample=counting.parts[0].path if counting.parts else "",
+                    ),
                     bytes=sum(entry["bytes"] for entry in counted.files),
                 )
             ],
@@ -190,21 +198,21 @@ class TokenizerStage(Stage):
         return Summary(
             counts={**counted.counts, "ids": learned["ids"]},
             files=[*counted.files, *learned["files"]],
-            facts=facts | ({} if in_place else {"table": counted.told}),
+            facts=facts | ({} if in_place else {"table": counted.table}),
         )
 
-    def _balance(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def _balance(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """What each group's counts are scaled by, in units of 2^-20, and what that came from."""
         from corpusmill.tokenizer.counting.balance import group_scales
 
         settings = self.settings
-        sizes = {name: group[settings.balance_by] for name, group in told["groups"].items()}
+        sizes = {name: group[settings.balance_by] for name, group in table["groups"].items()}
         return {
-            "group_by": told["group_by"],
+            "group_by": table["group_by"],
             "temperature": settings.temperature,
             "balance_by": settings.balance_by,
             "weights": settings.weights,
-            "groups": told["groups"],
+            "groups": table["groups"],
             "scales": group_scales(sizes, settings.weights, settings.temperature),
         }
 
@@ -213,8 +221,9 @@ def _progress_line(path: str) -> str:
     """How far learning is, as the worker wrote it last; nothing where it has not, or not on this machine."""
     if storage.is_url(path) or not storage.exists(path):
         return ""
-    told = json.loads(storage.read_bytes(path))
-    parts = [f"{told['merges']:,} of {told['asked']:,} merges", f"the next pair was seen {told['count']:,} times"]
-    if told["seconds_left"] is not None:
-        parts.append(f"{clock(told['seconds_left'])} left")
+    learned = json.loads(storage.read_bytes(path))
+    parts = [f"{learned['merges']:,} of {learned['asked']:,} merges"]
+    parts.append(f"the next pair was seen {learned['count']:,} times")
+    if learned["seconds_left"] is not None:
+        parts.append(f"{clock(learned['seconds_left'])} left")
     return ", ".join(parts)

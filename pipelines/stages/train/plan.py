@@ -6,7 +6,8 @@ a run is carried out and not what it learns are no part of the plan: a run that 
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -16,6 +17,9 @@ from corpusmill.pipelines.engine.executor import available_cores
 from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+
+if TYPE_CHECKING:
+    from corpusmill.training.settings import TrainSettings
 
 MAKERS = ("pack", "import")
 """The stages that make shards."""
@@ -57,13 +61,11 @@ class TrainStage(Stage):
         if self.settings.steps is not None and self.settings.tokens is not None:
             raise UserError("steps and tokens both say how long the run is", where="tokens", hint="give one of them")
 
-    def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> dict[str, Any]:
-        """What the trainer is told, checked by the trainer's own settings. Raises UserError.
+    def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> "TrainSettings":
+        """The trainer's own settings, which check themselves. Raises UserError.
 
         Without the length of a sequence, a run that is given in tokens has no number of steps yet.
         """
-        from dataclasses import asdict
-
         from corpusmill.training.model.config import preset
         from corpusmill.training.settings import settings_for
 
@@ -77,10 +79,10 @@ class TrainStage(Stage):
         if self.settings.start_from is not None:
             chosen["start_from"] = self.resolve(self.settings.start_from)
         preset(self.settings.preset, chosen["model"])
-        told = asdict(settings_for(self.settings.preset, shards, output, **chosen))
+        settings = settings_for(self.settings.preset, shards, output, **chosen)
         if self.settings.tokens is not None and sequence_length is not None:
-            told["steps"] = _steps_for(self.settings.tokens, told, sequence_length)
-        return told
+            settings = replace(settings, steps=_steps_for(self.settings.tokens, settings, sequence_length))
+        return settings
 
     @property
     def ranks(self) -> int:
@@ -98,8 +100,8 @@ class TrainStage(Stage):
         """How many of them share this machine's cores."""
         from corpusmill.pipelines.engine.ranks import launched_ranks
 
-        told = os.environ.get("LOCAL_WORLD_SIZE", "")
-        return max(1, int(told)) if launched_ranks() > 1 and told.isdecimal() else self.ranks
+        local = os.environ.get("LOCAL_WORLD_SIZE", "")
+        return max(1, int(local)) if launched_ranks() > 1 and local.isdecimal() else self.ranks
 
     def costs(self, settings_of: Callable[[str], Mapping[str, Any]]) -> Costs:
         """From the floating-point operations of the preset, and what its parameters take."""
@@ -117,8 +119,8 @@ class TrainStage(Stage):
         """Sequences that the run will read."""
         from corpusmill.training.schedule import planned_sequences
 
-        told = self._trainer_settings("shards", "output", sequence_length)
-        return planned_sequences(*_batches_of(told), told["steps"], sequence_length)
+        settings = self._trainer_settings("shards", "output", sequence_length)
+        return planned_sequences(*_batches_of(settings), settings.steps, sequence_length)
 
     def tokens(self, sequence_length: int) -> int:
         """Positions that the run will see."""
@@ -128,7 +130,7 @@ class TrainStage(Stage):
         """(parameters, GFLOPs a token in training) of the model."""
         from corpusmill.training.model.config import flops_per_token, parameters, preset
 
-        config = preset(self.settings.preset, self._trainer_settings("shards", "output")["model"])
+        config = preset(self.settings.preset, self._trainer_settings("shards", "output").model)
         flops = flops_per_token(config, sequence_length, mtp=config.mtp_depth > 0)
         return parameters(config).total, flops / 1e9
 
@@ -139,8 +141,8 @@ class TrainStage(Stage):
         from corpusmill.training.order.plan import Plan
 
         length = self._sequence_length()
-        told = self._trainer_settings("shards", "output", length)
-        if (plan := Plan.of(told["mixture"], told["phases"])) is not None:
+        settings = self._trainer_settings("shards", "output", length)
+        if (plan := Plan.of(settings.mixture, settings.phases)) is not None:
             groups = Layout.of_entries(shard_entries(self.resolve(self.settings.shards))).sizes
             plan.check(groups, length, self.sequences(length))
 
@@ -157,20 +159,20 @@ class TrainStage(Stage):
         return [PhasePlan(name="steps", tasks=1, bytes=self.tokens(self._sequence_length()) * TOKEN_BYTES)]
 
     def run(self, run: StageRun) -> Summary:
-        told = self._trainer_settings(self.resolve(self.settings.shards), run.folder, self._sequence_length())
+        settings = self._trainer_settings(self.resolve(self.settings.shards), run.folder, self._sequence_length())
         task = Task(
             id="train",
             function="corpusmill.pipelines.stages.train.work.training:train_model",
-            arguments=told,
+            arguments=settings,
             bytes=self.phases()[0].bytes,
             ranks=self.ranks,
         )
-        result = run.map("steps", [task], watch=_watcher(run, told["steps"]))[0]
+        result = run.map("steps", [task], watch=_watcher(run, settings.steps))[0]
         summary = result["summary"]
         return Summary(
             counts={"steps": summary["steps"], "tokens": summary["tokens"], "sequences": summary["sequences"]},
             files=result["files"],
-            facts=summary | {"threads": told["threads"], "ranks": self.ranks},
+            facts=summary | {"threads": settings.threads, "ranks": self.ranks},
         )
 
 
@@ -185,20 +187,20 @@ def _weights_identity(start: str, resolve: Callable[[str], str]) -> dict[str, An
     return {name: storage.identity(storage.join(folder, name)) for name in names}
 
 
-def _batches_of(told: dict[str, Any]) -> tuple[int, int | None, int]:
+def _batches_of(settings: "TrainSettings") -> tuple[int, int | None, int]:
     """What decides how many sequences so many steps read."""
-    return told["batch_sequences"], told["first_batch_sequences"], told["batch_ramp_tokens"]
+    return settings.batch_sequences, settings.first_batch_sequences, settings.batch_ramp_tokens
 
 
-def _steps_for(tokens: int, told: dict[str, Any], sequence_length: int) -> int:
+def _steps_for(tokens: int, settings: "TrainSettings", sequence_length: int) -> int:
     """The fewest steps that read so many tokens, padding included."""
     from corpusmill.training.schedule import planned_sequences
 
-    least = told["batch_sequences"] if told["first_batch_sequences"] is None else told["first_batch_sequences"]
+    least = settings.batch_sequences if settings.first_batch_sequences is None else settings.first_batch_sequences
     fewest, most = 1, -(-tokens // (least * sequence_length))
     while fewest < most:
         middle = (fewest + most) // 2
-        if planned_sequences(*_batches_of(told), middle, sequence_length) * sequence_length < tokens:
+        if planned_sequences(*_batches_of(settings), middle, sequence_length) * sequence_length < tokens:
             fewest = middle + 1
         else:
             most = middle

@@ -7,7 +7,7 @@ punctuation and line breaks are split in between.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from corpusmill.dataproc.file_starts import FILE_STARTS
 from corpusmill.dataproc.randomness import random_keys, uniforms
 from corpusmill.dataproc.sequences.fim import Splits, assemble, cut_tokens, draw_splits, draw_token_splits, piece_texts
 from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds
+from corpusmill.pipelines.stages.pack.arguments import PackWork, ShardWork
 from corpusmill.tokenizer.boundary import BoundaryTable, boundary_table, split_joined
 from corpusmill.tokenizer.encoder import Tokenizer
 
@@ -71,25 +72,25 @@ def load_encoder(folder: str) -> Encoder:
     return Encoder(tokenizer, boundary_table(tokenizer), special, lengths, np.array(starts, bool))
 
 
-def encode_documents(batch: pa.RecordBatch, settings: Mapping[str, Any]) -> Encoded:
+def encode_documents(batch: pa.RecordBatch, work: PackWork) -> Encoded:
     """Tokens of a batch of documents, each a function of its own text, id, source, kind and the settings."""
-    encoder = load_encoder(settings["tokenizer"])
-    ids, text, seed = batch.column("id"), batch.column("text"), settings["seed"]
+    encoder, rules = load_encoder(work.tokenizer), work.fim
+    ids, text, seed = batch.column("id"), batch.column("text"), work.seed
     fim = {
         "keys": random_keys(seed, "fim", ids),
-        "rates": fim_rates(batch, settings["fim_rate"], settings["fim_rates"]),
-        "minimum": settings["fim_minimum"],
-        "maximum": settings["fim_maximum"],
+        "rates": fim_rates(batch, rules.rate, rules.rates),
+        "minimum": rules.minimum,
+        "maximum": rules.maximum,
         "files": file_starts(batch.column("meta")),
     }
-    boundary = random_keys(seed, "boundary", ids), settings["boundary_split"]
-    cut = _cut_tokens if settings["fim_split"] == "token" else _cut_text
+    boundary = random_keys(seed, "boundary", ids), work.boundary_split
+    cut = _cut_tokens if rules.split == "token" else _cut_text
     try:
-        pieces, splits, touched = cut(encoder, text, fim, boundary, settings["fim_split"])
+        pieces, splits, touched = cut(encoder, text, fim, boundary, rules.split)
     except UserError as error:  # of a document's own `file_starts`: its fault, and no reason to stop
         raise ValueError(error.what) from error
-    whole = assemble(pieces, splits, encoder.special, settings["fim_mode"], bos=settings["bos"], eos=settings["eos"])
-    held_back = uniforms(random_keys(seed, "validation", ids)) < settings["validation_share"]
+    whole = assemble(pieces, splits, encoder.special, rules.mode, bos=work.bos, eos=work.eos)
+    held_back = uniforms(random_keys(seed, "validation", ids)) < work.validation_share
     table = batch.select(["id", "source", "kind", "language"])
     table = table.append_column("fim", pa.array(splits.fim)).append_column("held_back", pa.array(held_back))
     text_bytes = int(pc.sum(pc.binary_length(text)).as_py() or 0)
@@ -150,8 +151,8 @@ def file_starts(meta: pa.Array) -> pa.Array | None:
         return None
     lists: list[list[int] | None] = [None] * len(meta)
     for row in rows:  # only documents made of files: their meta is small beside their text
-        told = orjson.loads(meta[int(row)].as_py())
-        starts = told.get(FILE_STARTS) if isinstance(told, dict) else None
+        values = orjson.loads(meta[int(row)].as_py())
+        starts = values.get(FILE_STARTS) if isinstance(values, dict) else None
         if starts is None:
             continue
         if not isinstance(starts, list) or not all(type(start) is int for start in starts):
@@ -160,23 +161,23 @@ def file_starts(meta: pa.Array) -> pa.Array | None:
     return pa.array(lists, pa.large_list(pa.int64()))
 
 
-def shard_header(settings: Mapping[str, Any], group: str = "", storage: str | None = None) -> ShardHeader:
+def shard_header(work: ShardWork, group: str = "", storage: str | None = None) -> ShardHeader:
     """The header of a shard of the set."""
-    encoder = load_encoder(settings["tokenizer"])
+    encoder = load_encoder(work.tokenizer)
     return ShardHeader(
         tokenizer=encoder.tokenizer.fingerprint,
-        sequence_length=settings["sequence_length"],
+        sequence_length=work.sequence_length,
         special=encoder.special,
         vocab_size=encoder.tokenizer.vocab_size,
         model_rows=encoder.tokenizer.model_rows,
-        seed=settings["seed"],
+        seed=work.seed,
         packing={
-            "policy": settings["packing"],
-            "boundary_split": settings["boundary_split"],
-            "bos": settings["bos"],
-            "eos": settings["eos"],
+            "policy": work.packing,
+            "boundary_split": work.boundary_split,
+            "bos": work.bos,
+            "eos": work.eos,
         },
-        fim={name.removeprefix("fim_"): settings[name] for name in settings if name.startswith("fim_")},
+        fim=asdict(work.fim) if work.fim else {},
         group=group,
-        storage=storage or settings["storage"],
+        storage=storage or work.storage,
     )

@@ -1,7 +1,7 @@
 """The workers' side of packing: parts of documents to sequences in one pass over the text, group by group."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,52 +13,55 @@ from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.sequences.packing import Placement, pack, report
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.pack.arguments import PackWork
 from corpusmill.pipelines.stages.pack.work.encoding import COLUMNS, encode_documents
-from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, write_group
+from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, Written, write_group
 
 UNKNOWN = "unknown"
 COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")
 
 
-def pack_documents(task: TaskContext) -> dict[str, Any]:
+def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
     """Encodes and packs a group of parts into full shards, and a tail of each group of documents."""
-    settings = task.arguments
-    work = partial(encode_documents, settings=settings)
+    work = task.arguments
+    encode = partial(encode_documents, work=work)
     encoded = [
         piece
-        for path in settings["paths"]
+        for path in work.paths
         for batch in read_batches(path, list(COLUMNS))
-        for piece in task.guard.each(batch, work, path)
+        for piece in task.guard.each(batch, encode, path)
     ]
     result: dict[str, Any] = {
-        "documents_in": sum(each.table.num_rows for each in encoded) + task.guard.quarantined,
-        "kept": sum(each.table.num_rows for each in encoded),
+        "documents_in": sum(batch.table.num_rows for batch in encoded) + task.guard.quarantined,
+        "kept": sum(batch.table.num_rows for batch in encoded),
         "quarantined": task.guard.quarantined,
-        "fim_documents": sum(int(pc.sum(each.table.column("fim")).as_py() or 0) for each in encoded),
-        "boundary_splits": sum(each.boundary_splits for each in encoded),
-        "text_bytes": sum(each.text_bytes for each in encoded),
+        "fim_documents": sum(int(pc.sum(batch.table.column("fim")).as_py() or 0) for batch in encoded),
+        "boundary_splits": sum(batch.boundary_splits for batch in encoded),
+        "text_bytes": sum(batch.text_bytes for batch in encoded),
         "parts": [],
         "tails": [],
         "files": write_quarantine(task),
     }
     if not encoded:
         return result
-    documents = TokenisedDocuments.join([(each.table, each.tokens) for each in encoded])
+    documents = TokenisedDocuments.join([(batch.table, batch.tokens) for batch in encoded])
     counts: Counter[str] = Counter()
-    for group, held_back, rows in _groups(documents, settings):
-        placement = pack(documents.lengths, settings["sequence_length"], settings["packing"], rows)
-        write_group(task, documents, placement, group, held_back, result)
+    written = Written()
+    for group, held_back, rows in _groups(documents, work):
+        placement = pack(documents.lengths, work.sequence_length, work.packing, rows)
+        written = write_group(task, documents, placement, group, held_back, written)
         counts.update(_counted(placement, held_back))
         if not held_back:
-            plain = report(pack(documents.lengths, settings["sequence_length"], "concat", rows))
+            plain = report(pack(documents.lengths, work.sequence_length, "concat", rows))
             counts.update({f"concat_{name}": getattr(plain, name) for name in COSTS})
+    result |= {"parts": written.parts, "tails": written.tails}
     return result | counts | {"tokens_by": _tokens_by(documents)}
 
 
-def _groups(documents: TokenisedDocuments, settings: Mapping[str, Any]) -> Iterator[tuple[str, bool, np.ndarray]]:
+def _groups(documents: TokenisedDocuments, work: PackWork) -> Iterator[tuple[str, bool, np.ndarray]]:
     """(name, whether held back, rows) of every group that has documents; held-back documents are one group."""
     held_back = documents.table["held_back"].to_numpy()
-    names = group_names(documents.table, documents.lengths, settings["group_by"], settings["length_buckets"])
+    names = group_names(documents.table, documents.lengths, work.group_by, work.length_buckets)
     rows = np.flatnonzero(~held_back)
     found = names.take(pa.array(rows)).dictionary_encode()
     code = found.indices.to_numpy()

@@ -6,7 +6,7 @@ of sequences but its last one. Only tails are written twice. Packing and import 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from corpusmill.dataproc.sequences.shards import (
     write_shard,
 )
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.pack.arguments import GatherWork, ShardWork
 from corpusmill.pipelines.stages.pack.work.encoding import load_encoder, shard_header
 
 VALIDATION = "validation"
@@ -43,14 +44,22 @@ class TokenisedDocuments:
     @classmethod
     def join(cls, batches: Sequence[tuple[pa.RecordBatch, pa.LargeListArray]]) -> "TokenisedDocuments":
         """(columns, tokens) of all batches of a task, numbered through."""
-        tokens = [each for _, each in batches]
+        tokens = [lists for _, lists in batches]
         lengths = np.concatenate([pc.list_value_length(chunk).to_numpy() for chunk in tokens])
         return cls(pa.Table.from_batches([table for table, _ in batches]).combine_chunks(), tokens, lengths)
 
 
-def write_vocabulary(task: TaskContext) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Written:
+    """Entries of the full shards and the tails of a task."""
+
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    tails: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_vocabulary(task: TaskContext[ShardWork]) -> dict[str, Any]:
     """`vocabulary.parquet`: the bytes of every id, so that shards can be read without the tokenizer."""
-    tokenizer = load_encoder(task.arguments["tokenizer"]).tokenizer
+    tokenizer = load_encoder(task.arguments.tokenizer).tokenizer
     numbers = np.arange(tokenizer.vocab_size, dtype=np.int32)
     special = np.isin(numbers, list(tokenizer.special.ids.values()))
     spelled = tokenizer.spellings.fill_null(b"").cast(pa.binary())  # an id that there is not spells nothing
@@ -60,28 +69,30 @@ def write_vocabulary(task: TaskContext) -> dict[str, Any]:
 
 
 def write_group(
-    task: TaskContext,
+    task: TaskContext[ShardWork],
     documents: TokenisedDocuments,
     placement: Placement,
     group: str,
     held_back: bool,
-    result: dict[str, Any],
-) -> None:
-    """Writes full shards and the tail of a group, and notes them in the result's `parts` and `tails`.
+    before: Written,
+) -> Written:
+    """Writes full shards and the tail of a group; gives these and what the task had written before.
 
     Held-back sequences are all tail: a task has few of them.
     """
-    header, rows = shard_header(task.arguments, group), task.arguments["shard_sequences"]
+    header, rows = shard_header(task.arguments, group), task.arguments.shard_sequences
+    parts, tails = list(before.parts), list(before.tails)
     full = 0 if held_back else placement.sequences // rows
     for number in range(full):
-        name = shard_name(task.arguments["number"], len(result["parts"]))
+        name = shard_name(task.arguments.number, len(parts))
         first, last = number * rows, (number + 1) * rows
-        result["parts"].append(_write(task.path(name), name, header, documents, placement, first, last))
+        parts.append(_write(task.path(name), name, header, documents, placement, first, last))
     if (first := full * rows) < placement.sequences:
-        name = f"{task.id}-{len(result['tails']):03d}.arrow"
+        name = f"{task.id}-{len(tails):03d}.arrow"
         plain = replace(header, storage="plain")
         entry = _write(task.work_path("tails", name), name, plain, documents, placement, first, placement.sequences)
-        result["tails"].append({"path": name, "rows": entry["rows"], "group": group, "held_back": held_back})
+        tails.append({"path": name, "rows": entry["rows"], "group": group, "held_back": held_back})
+    return Written(parts, tails)
 
 
 def _write(
@@ -112,19 +123,19 @@ def _write(
     return entry | {"tokens": used, "group": header.group}
 
 
-def gather_shard(task: TaskContext) -> dict[str, Any]:
+def gather_shard(task: TaskContext[GatherWork]) -> dict[str, Any]:
     """Joins rows of tails into one shard. Memory: the shard."""
-    settings = task.arguments
-    header = shard_header(settings, settings["group"])
+    work = task.arguments
+    header = shard_header(work.shard, work.group)
     tokens, segments = [], []
-    for piece in settings["pieces"]:
-        found, table = open_shard(task.work_path("tails", piece["path"]))
-        for batch in table.slice(piece["first"], piece["last"] - piece["first"]).to_batches():
-            tokens.append(batch_tokens(found, batch))
+    for piece in work.pieces:
+        tail, table = open_shard(task.work_path("tails", piece.path))
+        for batch in table.slice(piece.first, piece.last - piece.first).to_batches():
+            tokens.append(batch_tokens(tail, batch))
             segments.append(batch.column("segments"))
     joined = pa.concat_arrays(segments)
-    name = shard_name(settings["number"])
-    name = f"{VALIDATION}/{name}" if settings["held_back"] else name
+    name = shard_name(work.shard.number)
+    name = f"{VALIDATION}/{name}" if work.held_back else name
     size, digest = write_shard(task.path(name), header, np.concatenate(tokens), joined)
     entry = {"path": name, "rows": len(joined), "bytes": size, "digest": digest}
     used = int(pc.sum(joined.flatten().field("length")).as_py())

@@ -1,6 +1,6 @@
 """Counting: parts become sorted runs, runs become fewer, and all that share a partition become a file of the table."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,14 @@ import pyarrow as pa
 from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.tokenizer.arguments import (
+    CombineWork,
+    CountWork,
+    MergeWork,
+    PatternSettings,
+    RunSource,
+    Source,
+)
 from corpusmill.tokenizer.counting.counter import Counter
 from corpusmill.tokenizer.counting.merging import CountMerge, group_numbers
 from corpusmill.tokenizer.counting.rows import CountRows, partition_numbers
@@ -17,7 +25,7 @@ from corpusmill.tokenizer.counting.table_files import TableFile, TableInfo
 from corpusmill.tokenizer.patterns import Pattern
 
 
-def count_parts(task: TaskContext) -> dict[str, Any]:
+def count_parts(task: TaskContext[CountWork]) -> dict[str, Any]:
     """Phase 1: the pretokens of some parts, as runs, one each time that the table is full, and one at the end."""
     arguments = task.arguments
     runs: list[str] = []
@@ -26,20 +34,20 @@ def count_parts(task: TaskContext) -> dict[str, Any]:
     def spill(rows: CountRows, names: list[str]) -> None:
         nonlocal written
         path = task.work_path("runs", f"{task.id}-{len(runs):04d}.arrow")
-        written += write_run(path, rows, names, arguments["partitions"])
+        written += write_run(path, rows, names, arguments.partitions)
         runs.append(path)
 
     counter = Counter(
-        _pattern(arguments["pattern"]), memory=arguments["memory"], spill=spill, most_groups=arguments["most_groups"]
+        _pattern(arguments.pattern), memory=arguments.memory, spill=spill, most_groups=arguments.most_groups
     )
-    column = arguments["group_by"]
+    column = arguments.group_by
     columns = ["id", "text"] if column == "none" else ["id", "text", column]
 
     def count(batch: pa.RecordBatch) -> None:
         counter.add_texts(batch.column("text"), None if column == "none" else batch.column(column))
 
     documents = 0
-    for path in arguments["paths"]:
+    for path in arguments.paths:
         with open_part(path) as file:
             documents += file.metadata.num_rows
         for batch in read_batches(path, columns):
@@ -56,23 +64,23 @@ def count_parts(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def combine_runs(task: TaskContext) -> dict[str, Any]:
+def combine_runs(task: TaskContext[CombineWork]) -> dict[str, Any]:
     """Between 1 and 2, where there are too many runs for one merge: some runs of a partition become one."""
-    names = task.arguments["groups"]
+    names = list(task.arguments.groups)
     path = task.work_path("runs", f"{task.phase}-{task.id}.arrow")
     written = write_stream(
-        path, CountMerge([_opened(each, names) for each in task.arguments["sources"]], len(names)), names
+        path, CountMerge([_opened(source, names) for source in task.arguments.sources], len(names)), names
     )
     return {"run": path, "bytes": written}
 
 
-def merge_partition(task: TaskContext) -> dict[str, Any]:
+def merge_partition(task: TaskContext[MergeWork]) -> dict[str, Any]:
     """Phase 2: all runs of a partition, and all tables that are extended, to one file of the table."""
     arguments = task.arguments
-    names = arguments["groups"]
-    pattern = _pattern(arguments["pattern"])
-    info = TableInfo(pattern, arguments["group_by"], tuple(names), arguments["min_count"], arguments["inputs"])
-    merge = CountMerge([_opened(each, names) for each in arguments["sources"]], len(names), info.min_count)
+    names = list(arguments.groups)
+    pattern = _pattern(arguments.pattern)
+    info = TableInfo(pattern, arguments.group_by, tuple(names), arguments.min_count, arguments.inputs)
+    merge = CountMerge([_opened(source, names) for source in arguments.sources], len(names), info.min_count)
     rows = 0
     with PartWriter(task.path("counts"), task.id, info.schema()) as writer:
         for piece in merge:
@@ -88,18 +96,18 @@ def merge_partition(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _pattern(told: Mapping[str, Any]) -> Pattern:
-    return Pattern(told["name"], tuple(told["splits"]))
+def _pattern(settings: PatternSettings) -> Pattern:
+    return Pattern(settings.name, settings.splits)
 
 
-def _opened(source: Mapping[str, Any], names: list[str]) -> tuple[Iterable[CountRows], np.ndarray]:
+def _opened(source: Source, names: list[str]) -> tuple[Iterable[CountRows], np.ndarray]:
     """What a merge takes of a source: a run (of one partition of it), or a file of a table (or what of it belongs to
     one partition of several)."""
-    if "run" in source:
-        run = Run(source["run"], source.get("partition"))
+    if isinstance(source, RunSource):
+        run = Run(source.run, source.partition)
         return run, group_numbers(run.names, names)
-    file = TableFile(source["table"])
-    rows = _only(file, *source["only"]) if source.get("only") else file
+    file = TableFile(source.table)
+    rows = _only(file, *source.only) if source.only else file
     return rows, group_numbers(file.info.groups, names)
 
 

@@ -15,6 +15,7 @@ from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.outputs import file_entry
 from corpusmill.pipelines.engine.worker import TaskContext
+from corpusmill.pipelines.stages.tokenizer.arguments import LearnWork
 from corpusmill.pipelines.stages.tokenizer.progress import ProgressFile
 from corpusmill.tokenizer.counting.counts import PretokenCounts
 from corpusmill.tokenizer.counting.table_files import load_counts
@@ -33,24 +34,24 @@ SAMPLE_PRETOKENS = 2000
 CHECKPOINT, PROGRESS = "merges.arrow", "learning.json"
 
 
-def learn_merges(task: TaskContext) -> dict[str, Any]:
+def learn_merges(task: TaskContext[LearnWork]) -> dict[str, Any]:
     """The last phase: merges from the counts, the tokenizer's files, and a check of them against `tokenizers`."""
-    settings = task.arguments["settings"]
-    balance, min_count = task.arguments["balance"], task.arguments["min_count"]
-    counts, dropped = load_counts(task.arguments["tables"], balance["scales"], min_count)
-    before = Dropped(*(task.arguments["left_out"][name] for name in ("unique", "pretokens", "bytes")))
+    work = task.arguments
+    balance, min_count = work.balance, work.min_count
+    counts, dropped = load_counts(list(task.arguments.tables), balance["scales"], min_count)
+    before = Dropped(*(task.arguments.left_out[name] for name in ("unique", "pretokens", "bytes")))
     left_out = (before + dropped).told(sum(group["bytes"] for group in balance["groups"].values()))
     training = {
-        "settings": settings,
+        "settings": work.settings,
         "counts": counts.digest(),
         "balance": balance,
         "left_out": left_out,
-        "corpus": task.arguments["corpus"],
+        "corpus": task.arguments.corpus,
     }
     learned = _learn(task, counts, training)
     tokenizer = Tokenizer.load(task.folder)
-    if settings["warm_pretokens"]:
-        write_warm_table(task.folder, tokenizer, counts, settings["warm_pretokens"])
+    if work.warm_pretokens:
+        write_warm_table(task.folder, tokenizer, counts, work.warm_pretokens)
     tokens, text_bytes = _check_against_reference(task, tokenizer, counts)
     return {
         "ids": tokenizer.vocab_size,
@@ -63,22 +64,22 @@ def learn_merges(task: TaskContext) -> dict[str, Any]:
     }
 
 
-def _learn(task: TaskContext, counts: PretokenCounts, training: Mapping[str, Any]) -> TokenizerFiles:
+def _learn(task: TaskContext[LearnWork], counts: PretokenCounts, training: Mapping[str, Any]) -> TokenizerFiles:
     """Trains a vocabulary, or extends one, and writes its files."""
-    settings = task.arguments["settings"]
-    checkpoints = Checkpoints(task.work_path(CHECKPOINT), settings["checkpoint_merges"])
+    work = task.arguments
+    checkpoints = Checkpoints(task.work_path(CHECKPOINT), work.checkpoint_merges)
     progress = ProgressFile(task.work_path(PROGRESS))
     limits = {
-        "min_frequency": settings["min_frequency"],
-        "max_token_length": settings["max_token_length"],
-        "no_merge": settings["no_merge"],
+        "min_frequency": work.min_frequency,
+        "max_token_length": work.max_token_length,
+        "no_merge": work.no_merge,
     }
-    if task.arguments["continue_from"]:
-        old = read_tokenizer(task.arguments["continue_from"])
+    if task.arguments.continue_from:
+        old = read_tokenizer(task.arguments.continue_from)
         vocabulary = extend_merges(
             old.vocabulary,
             counts,
-            settings["vocab_size"],
+            work.vocab_size,
             added={token.id: token.text for token in old.special.tokens},
             checkpoints=checkpoints,
             progress=progress,
@@ -87,16 +88,16 @@ def _learn(task: TaskContext, counts: PretokenCounts, training: Mapping[str, Any
         special = _enlarged(old, len(vocabulary))
         training = {**training, "continues": old.fingerprint}
         return write_files(task.folder, vocabulary, special, old.layout, old.pattern, training)
-    layout = layout_from_record(task.arguments["special"], "special")
+    layout = layout_from_record(task.arguments.special, "special")
     vocabulary = train_merges(
         counts,
-        layout.model_size(settings["vocab_size"]),
+        layout.model_size(work.vocab_size),
         layout.first,
         checkpoints=checkpoints,
         progress=progress,
         **limits,
     )
-    return write_tokenizer(task.folder, vocabulary, layout, settings["pattern"], dict(training))
+    return write_tokenizer(task.folder, vocabulary, layout, work.pattern, dict(training))
 
 
 def _enlarged(old: TokenizerFiles, ids: int) -> SpecialTokens:
@@ -107,9 +108,9 @@ def _enlarged(old: TokenizerFiles, ids: int) -> SpecialTokens:
     return SpecialTokens(special.tokens, special.roles, ids, rows)
 
 
-def _sample(task: TaskContext, counts: PretokenCounts) -> tuple[pa.Array, bool]:
+def _sample(task: TaskContext[LearnWork], counts: PretokenCounts) -> tuple[pa.Array, bool]:
     """(some texts, whether they are documents): without a dataset, the commonest pretokens that are valid UTF-8."""
-    path = task.arguments["sample"]
+    path = task.arguments.sample
     for batch in read_batches(path, ["text"]) if path else ():
         return batch.column("text").slice(0, SAMPLE_DOCUMENTS), True
     some = [pretoken.decode(errors="replace") for pretoken in counts.pretokens[:SAMPLE_PRETOKENS].to_pylist()]
@@ -117,7 +118,9 @@ def _sample(task: TaskContext, counts: PretokenCounts) -> tuple[pa.Array, bool]:
     return texts.filter(pc.invert(pc.match_substring(texts, "\ufffd"))), False
 
 
-def _check_against_reference(task: TaskContext, tokenizer: Tokenizer, counts: PretokenCounts) -> tuple[int, int]:
+def _check_against_reference(
+    task: TaskContext[LearnWork], tokenizer: Tokenizer, counts: PretokenCounts
+) -> tuple[int, int]:
     """(tokens, bytes) of some documents, whose ids by our encoder must be those that `tokenizers` gives; 0 and 0 where
     there are no documents, and pretokens are looked at in their place."""
     import tokenizers
@@ -130,7 +133,7 @@ def _check_against_reference(task: TaskContext, tokenizer: Tokenizer, counts: Pr
         if reference.encode(text, add_special_tokens=False).ids != ids:
             raise UserError(
                 "our ids differ from those of the library `tokenizers`",
-                where=f"{task.arguments['sample'] or 'the counts'}: {text[:40]!r}",
+                where=f"{task.arguments.sample or 'the counts'}: {text[:40]!r}",
                 hint="please report this text",
             )
         tokens += len(ids)

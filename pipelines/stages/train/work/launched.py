@@ -12,13 +12,13 @@ The line of an error comes from the rank that it happened on; torchrun then ends
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from corpusmill.dataproc.errors import require_extra
 from corpusmill.pipelines.engine.ranks import is_broken_connection
 from corpusmill.pipelines.engine.scheduler import StageFailed
-from corpusmill.pipelines.engine.task import Call, TaskError, TaskFailed
+from corpusmill.pipelines.engine.task import TaskError, TaskFailed, call_from_values, call_to_values
 from corpusmill.pipelines.engine.worker import TaskContext, describe
 
 OVER = "over"
@@ -36,9 +36,7 @@ def run_launched(device: str, run: Callable[[], None], train_rank: TrainRank) ->
     Raises what `run` or `train_rank` raise. The others hear that it is over, unless rank 0 failed in the middle of
     training: then they find their connection to it closed.
     """
-    os.environ.setdefault(
-        "GOMP_SPINCOUNT", "0"
-    )  # before torch is imported: see `pipelines/stages/train/work/training.py`
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch is imported: see `training.py` beside this
     try:
         from corpusmill.training.parallel.ranks import join_ranks
     except ImportError as error:
@@ -46,8 +44,8 @@ def run_launched(device: str, run: Callable[[], None], train_rank: TrainRank) ->
     failure: BaseException | None = None
     with join_ranks(device) as ranks:
         if not ranks.leads:
-            while (told := ranks.same(None)) != OVER:
-                _follow(TaskContext(Call(**told)), ranks.rank, train_rank)
+            while (call := ranks.same(None)) != OVER:
+                _follow(TaskContext(call_from_values(call)), ranks.rank, train_rank)
             return
         try:
             run()
@@ -76,8 +74,8 @@ def lead(task: TaskContext, train_rank: TrainRank) -> dict[str, Any]:
     """
     from corpusmill.training.parallel.ranks import join_ranks
 
-    with join_ranks(task.arguments["device"]) as ranks:
-        ranks.same(asdict(task.call))
+    with join_ranks(task.arguments.device) as ranks:
+        ranks.same(call_to_values(task.call))
     _at_it.append(task.id)
     try:
         result = train_rank(task)

@@ -19,15 +19,16 @@ from corpusmill.pipelines.engine.ranks import launched_ranks
 from corpusmill.pipelines.engine.state import STATE
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.train.work.launched import lead
+from corpusmill.training.settings import TrainSettings
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
 SOMETIMES = ("average.safetensors", "spikes.jsonl")
 """Outputs that only some settings, or some runs, lead to."""
 
 
-def train_model(task: TaskContext) -> dict[str, Any]:
+def train_model(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one, on as many ranks as the task has."""
-    if storage.is_url(task.folder) or storage.is_url(task.arguments["shards"]):
+    if storage.is_url(task.folder) or storage.is_url(task.arguments.shards):
         raise UserError(
             "training reads and writes local folders only", where=task.folder, hint="copy the shards to a local disk"
         )
@@ -36,18 +37,17 @@ def train_model(task: TaskContext) -> dict[str, Any]:
     return task.run_ranks(f"{__name__}:{train_rank.__name__}")
 
 
-def train_rank(task: TaskContext) -> dict[str, Any]:
+def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     """Trains as one of the ranks that the environment tells of; rank 0 has the result."""
     # Threads that wait by spinning take the cores from each other on a busy machine: a step of 0.4 s became one of
     # 10 s. OpenMP reads this when torch is first imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
         from corpusmill.training.parallel.ranks import join_ranks
-        from corpusmill.training.settings import TrainSettings
         from corpusmill.training.trainer import train
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
-    settings = TrainSettings(**task.arguments)
+    settings = task.arguments
     with join_ranks(settings.device) as ranks:
         summary = train(settings, task.path(STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
     if not ranks.leads:

@@ -1,0 +1,83 @@
+"""What pack and import hand to their tasks; both write shards by the same tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FimSettings:
+    """How documents are rearranged to fill in the middle; names are those of the settings without `fim_`."""
+
+    rate: float
+    rates: Mapping[str, float]
+    mode: Literal["psm", "spm"]
+    split: Literal["character", "line", "token"]
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardWork:
+    """What every task that writes shards needs.
+
+    Attributes:
+        tokenizer: folder or URL.
+        packing: policy.
+        fim: None where documents come as tokens.
+        shard_sequences: sequences of a full shard.
+        number: of the task, which its shards are named by.
+    """
+
+    tokenizer: str
+    sequence_length: int
+    packing: Literal["best-fit", "concat", "none"]
+    boundary_split: float
+    bos: bool
+    eos: bool
+    fim: FimSettings | None
+    seed: int
+    storage: Literal["plain", "packed", "zstd"]
+    shard_sequences: int
+    number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackWork(ShardWork):
+    """Parts of documents that are encoded and packed together."""
+
+    fim: FimSettings
+    group_by: Literal["none", "source", "kind", "language"]
+    length_buckets: tuple[int, ...]
+    validation_share: float
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportWork(ShardWork):
+    """Pieces of another format's files: [path, first item, last item, bytes, source, file] each."""
+
+    format: str
+    column: str
+    dtype: str
+    held_back: bool = False
+    pieces: tuple[tuple[Any, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TailRows:
+    """Rows `first` to `last` of a tail, a file of `_work/tails/`."""
+
+    path: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherWork:
+    """Rows of tails of one group that become one shard."""
+
+    shard: ShardWork
+    pieces: tuple[TailRows, ...]
+    group: str
+    held_back: bool
