@@ -36,33 +36,14 @@ from corpusmill.training.model.transformer import Transformer, build_model, init
 from corpusmill.training.parallel import choose
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
-from corpusmill.training.settings import TrainSettings
+from corpusmill.training.settings import TrainSettings, changeable_settings
 from corpusmill.training.watching.spikes import ROLLED_BACK, STOPPED, SpikeLog, SpikeWatch, sequence_losses, spike_of
 from corpusmill.training.weights_start import start_weights
 
-FREE_TO_CHANGE = {
-    "shards",
-    "output",
-    "micro_batch",
-    "threads",
-    "device",
-    "parallel",
-    "recompute",
-    "peak_teraflops",
-    "spikes",
-    "spike_deviations",
-    "spike_window",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "keep_every",
-    "evaluate_every",
-    "evaluation_sequences",
-    "evaluate_average",
-    "tensorboard",
-}
+FREE_TO_CHANGE = changeable_settings()
 """Settings that a resumed run may have others of: those that say how it is carried out, some of which change the last
-bits of its numbers, and what is done about spikes, since a run that one has stopped could not get past it otherwise."""
-_TOLD_BY_THE_PLAN = {"mixture", "phases"}
+bits of its numbers, and what is done about spikes: a run that one has stopped could not get past it otherwise."""
+_IN_THE_PLAN = {"mixture", "phases"}
 _SHARE_PLACES = 5
 
 
@@ -174,11 +155,11 @@ class Run:
 
     def _identity(self) -> dict[str, Any]:
         """What decides the numbers of a run: settings, dimensions, the plan, and which shards."""
-        apart = FREE_TO_CHANGE | _TOLD_BY_THE_PLAN
-        told = {key: value for key, value in asdict(self.settings).items() if key not in apart}
-        told["model"] = as_dictionary(self.config)
-        told["plan"] = self.settings.plan.to_values() if self.settings.plan else None
-        return {**told, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
+        apart = FREE_TO_CHANGE | _IN_THE_PLAN
+        identity = {key: value for key, value in asdict(self.settings).items() if key not in apart}
+        identity["model"] = as_dictionary(self.config)
+        identity["plan"] = self.settings.plan.to_values() if self.settings.plan else None
+        return {**identity, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
 
     def _tensors(self) -> dict[str, Tensor]:
         """All that a checkpoint holds of this rank, but torch's random state."""

@@ -1,4 +1,9 @@
-"""Everything that a training run is told, as one frozen dataclass, and what suits each preset.
+"""The settings of a training run: one frozen dataclass, in which each is declared once, and what suits each preset.
+
+A field's annotation says everything about it: its type (words to choose from as a Literal), its bounds
+(`annotated_types`, which need no pydantic), and by `Setting` what it means, whether a stopped run may go on with
+another value, and whether it is too rare for a flag. The checks here, the command's flags, the keys of a recipe and
+what a checkpoint's settings are compared by all follow from these.
 
 Does not import torch, so the command line can offer these settings as options without waiting for it. Two runs with
 equal settings over equal shards, on one machine, leave equal bytes.
@@ -6,141 +11,162 @@ equal settings over equal shards, on one machine, leave equal bytes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.training.order.plan import Plan
 
-CHOICES = {
-    "precision": ("float32", "bfloat16"),
-    "moments": ("float32", "bfloat16"),
-    "parallel": ("zero1", "fsdp2"),
-    "spikes": ("stop", "skip", "rollback"),
-    "device": ("auto", "cpu", "cuda"),
-}
-"""The settings that are one of some words."""
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field of the settings says of itself, besides its type and bounds.
+
+    Attributes:
+        description: for `--help` and the documentation, with the unit.
+        may_change: a stopped run may go on with another value: it says how a run is carried out and not what it learns
+            (or, of spikes, how it gets past one).
+        recipe_only: rarely changed, so that it has no flag.
+    """
+
+    description: str
+    may_change: bool = False
+    recipe_only: bool = False
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of one run. Raises UserError for values that contradict each other."""
+    """Settings of one run. Raises UserError for values out of bounds, or that contradict each other."""
 
-    shards: str
-    """Folder of token shards, held-back ones in its `validation/`."""
-    output: str
-    """Folder of the run: weights, metrics, summary, checkpoints."""
-    preset: str = "laptop"
-    """Model preset, see `training.model.config.PRESETS`."""
-    model: Mapping[str, int | float] = field(default_factory=dict)
-    """Fields of the preset to replace. `vocab_size` follows the shards unless it is given."""
-    steps: int = 300
-    """Optimiser steps of the whole run."""
-    batch_sequences: int = 8
-    """Sequences a step, of all ranks together."""
-    micro_batch: int = 8
-    """Most sequences of a forward pass on one rank. It need not divide a rank's share of the batch: the last pass of a
-    step is then smaller, and the numbers are those of any other division but for rounding."""
-    first_batch_sequences: int | None = None
-    """Sequences of the first step, from which the batch grows; None: it is whole from the start."""
-    batch_ramp_tokens: int = 0
-    """Tokens over which the batch grows, linearly in tokens consumed (V3: 3,072 to 15,360 over 469 B)."""
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
-    final_learning_rate: float = 1e-4
-    """Learning rate at the end of the decay."""
-    last_learning_rate: float | None = None
-    """Learning rate of a last phase after the decay (V3: 7.3e-6); None: there is none."""
-    last_fraction: float = 0.0
-    """Part of the run, at its end, that has `last_learning_rate`."""
-    warmup_steps: int = 20
-    """Steps of linear warm-up."""
-    constant_fraction: float = 0.6
-    """Part of the run at the peak rate."""
-    decayed_fraction: float = 1.0
-    """Part of the run after which the rate is at its final value; the cosine lies between."""
-    weight_decay: float = 0.1
-    """AdamW's decay of matrices."""
-    clip: float = 1.0
-    """Largest global gradient norm."""
-    mtp_weight: float = 0.3
-    """Weight of the multi-token-prediction loss while the rate is constant."""
-    late_mtp_weight: float = 0.1
-    """The same during the decay."""
-    balance_alpha: float = 1e-4
-    """Factor of the sequence-wise balance loss."""
-    bias_speed: float = 1e-3
-    """Step by which router biases move after each optimiser step."""
-    precision: str = "float32"
-    """What the model computes in: "float32", or "bfloat16" with FP32 master weights, gradients summed in FP32, and
-    router, losses and norms' sums in FP32."""
-    moments: str = "float32"
-    """Type in which AdamW's moments are kept: "float32", or "bfloat16" (section 3.3.3)."""
-    recompute: bool = False
-    """Whether norms, MLA's up-projections and SwiGLU are computed again in the backward pass instead of kept."""
-    parallel: str = "zero1"
-    """How ranks share the work: "zero1" has whole weights and gradients on each and optimiser state in parts (section
-    3.1), "fsdp2" has weights in parts, too."""
-    average_decay: float = 0.0
-    """Decay of the moving average of the weights (EMA, section 3.2.3), in CPU memory; 0: there is none."""
-    spikes: str = "stop"
-    """What a loss spike leads to: "stop" (only for losses that are not finite), "skip" (its step changes nothing) or
-    "rollback" (to the last checkpoint, and on behind the data that led there)."""
-    spike_deviations: float = 6.0
-    """Standard deviations above the mean of the last losses from which on a loss is a spike."""
-    spike_window: int = 64
-    """Losses that it is compared with; the first so many of a run are never spikes."""
-    start_from: str | None = None
-    """Folder of a run or of imported weights to start from, with a new optimiser; None: random weights."""
-    document_mask: bool = False
-    """Whether documents packed into one sequence are hidden from each other; V3's pre-training does not."""
-    mixture: Mapping[str, float] = field(default_factory=dict)
-    """Weights by group of the shards, in sequences; groups that are not named are left out. Empty: all shuffled as one,
-    or in phases every group by its number of sequences."""
-    phases: Sequence[Mapping[str, Any]] = ()
-    """Stretches of the run with a mixture each, as {"tokens": …, "mixture": …}: without a mixture it is the run's, and
-    the last may be without tokens. Tokens are places of sequences, padding included."""
-    seed: int = 0
-    """Of initial weights and of the order of sequences."""
-    threads: int = 2
-    """CPU threads of each rank. Another number may change the last bits of every result."""
-    device: str = "auto"
-    """`cpu`, `cuda`, or `auto`: CUDA where there is one."""
-    peak_teraflops: float | None = None
-    """What the device can do at most, in 10^12 operations a second, for MFU; None: known for some GPUs in BF16."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints; the last step always writes one."""
-    keep_checkpoints: int = 2
-    """Newest checkpoints that are kept."""
-    keep_every: int = 0
-    """Besides, checkpoints of every so many steps stay for good; 0: none."""
-    evaluate_every: int = 100
-    """Steps between measurements on held-back sequences; the last step always makes one."""
-    evaluation_sequences: int = 64
-    """Held-back sequences that are measured."""
-    evaluate_average: bool = False
-    """Whether the moving average is measured beside the weights."""
-    tensorboard: bool = False
-    """Whether metrics are written for TensorBoard, too, to `tensorboard/` beside the run's timing."""
+    shards: Annotated[str, Setting("a folder of token shards", may_change=True)]
+    """Held-back ones are in its `validation/`."""
+    output: Annotated[str, Setting("folder of the run: weights, metrics, summary, checkpoints", may_change=True)]
+    preset: Annotated[str, Setting("model shape; --describe NAME tells what one costs")] = "laptop"
+    """See `training.model.config.PRESETS`."""
+    model: Annotated[Mapping[str, int | float], Setting("other values for fields of the preset")] = field(
+        default_factory=dict
+    )
+    """`vocab_size` follows the shards unless it is given."""
+    start_from: Annotated[
+        str | None, Setting("a finished run, imported model or checkpoint whose weights it starts from")
+    ] = None
+    """With a new optimiser; None: random weights."""
+    steps: Annotated[int, Setting("optimiser steps"), Ge(1)] = 300
+    batch_sequences: Annotated[int, Setting("sequences of a step, of all ranks together"), Ge(1)] = 8
+    micro_batch: Annotated[int, Setting("most sequences of a forward pass on one rank", may_change=True), Ge(1)] = 8
+    """It need not divide a rank's share of the batch: the last pass of a step is then smaller, and the numbers are
+    those of any other division but for rounding."""
+    first_batch_sequences: Annotated[
+        int | None, Setting("sequences of the first step, from which the batch grows"), Ge(1)
+    ] = None
+    """None: the batch is whole from the start."""
+    batch_ramp_tokens: Annotated[int, Setting("tokens over which the batch grows"), Ge(0)] = 0
+    """Linearly in tokens consumed (V3: 3,072 to 15,360 sequences over 469 B)."""
+    mixture: Annotated[
+        Mapping[str, float],
+        Setting("weights, in sequences, of the groups that 'pack --group-by' made; all as one if left out"),
+    ] = field(default_factory=dict)
+    """Groups that are not named are left out. Empty: all shuffled as one, or in phases every group by its number of
+    sequences."""
+    phases: Annotated[Sequence[Mapping[str, Any]], Setting("stretches with a mixture each", recipe_only=True)] = ()
+    """As {"tokens": …, "mixture": …}: without a mixture it is the run's, and the last may be without tokens. Tokens
+    are places of sequences, padding included."""
+    document_mask: Annotated[bool, Setting("hide documents of one sequence from each other")] = False
+    """V3's pre-training does not."""
+    learning_rate: Annotated[float, Setting("peak learning rate"), Gt(0)] = 1e-3
+    final_learning_rate: Annotated[float, Setting("learning rate at the end of the decay"), Ge(0)] = 1e-4
+    last_learning_rate: Annotated[
+        float | None, Setting("learning rate of a last phase after the decay", recipe_only=True), Ge(0)
+    ] = None
+    """V3: 7.3e-6; None: there is no such phase."""
+    last_fraction: Annotated[
+        float, Setting("part of the run, at its end, with that rate", recipe_only=True), Ge(0), Le(1)
+    ] = 0.0
+    warmup_steps: Annotated[int, Setting("steps of linear warm-up"), Ge(0)] = 20
+    constant_fraction: Annotated[float, Setting("part of the run at the peak rate"), Ge(0), Le(1)] = 0.6
+    decayed_fraction: Annotated[
+        float, Setting("part after which the decay has ended", recipe_only=True), Ge(0), Le(1)
+    ] = 1.0
+    """The cosine lies between the two."""
+    weight_decay: Annotated[float, Setting("AdamW's decay of matrices", recipe_only=True), Ge(0)] = 0.1
+    clip: Annotated[float, Setting("largest global gradient norm", recipe_only=True), Gt(0)] = 1.0
+    mtp_weight: Annotated[float, Setting("weight of the multi-token-prediction loss at the peak rate"), Ge(0)] = 0.3
+    late_mtp_weight: Annotated[float, Setting("the same during and after the decay", recipe_only=True), Ge(0)] = 0.1
+    balance_alpha: Annotated[float, Setting("factor of the sequence-wise balance loss", recipe_only=True), Ge(0)] = 1e-4
+    bias_speed: Annotated[
+        float, Setting("step of the routers' biases after each optimiser step", recipe_only=True), Ge(0)
+    ] = 1e-3
+    precision: Annotated[Precision, Setting("what the model computes in; masters are float32")] = "float32"
+    """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32."""
+    moments: Annotated[Precision, Setting("what AdamW's moments are kept in")] = "float32"
+    """Section 3.3.3 for "bfloat16"."""
+    recompute: Annotated[
+        bool, Setting("compute norms, MLA's up-projections and SwiGLU again instead of keeping them", may_change=True)
+    ] = False
+    parallel: Annotated[
+        Literal["zero1", "fsdp2"],
+        Setting("what ranks share: optimiser state, or weights and gradients, too", may_change=True),
+    ] = "zero1"
+    """"zero1" has whole weights and gradients on each rank and optimiser state in parts (section 3.1)."""
+    threads: Annotated[int, Setting("CPU threads of each rank", may_change=True), Ge(1)] = 2
+    """Another number may change the last bits of every result."""
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Setting("where to compute; auto is CUDA where there is", may_change=True)
+    ] = "auto"
+    average_decay: Annotated[float, Setting("decay of a moving average of the weights; 0 is none"), Ge(0), Lt(1)] = 0.0
+    """EMA, section 3.2.3, in CPU memory."""
+    spikes: Annotated[
+        Literal["stop", "skip", "rollback"], Setting("what a spike of the loss leads to", may_change=True)
+    ] = "stop"
+    """"stop" (only for losses that are not finite), "skip" (its step changes nothing) or "rollback" (to the last
+    checkpoint, and on behind the data that led there)."""
+    spike_deviations: Annotated[
+        float, Setting("standard deviations that make a spike", may_change=True, recipe_only=True), Gt(0)
+    ] = 6.0
+    """Above the mean of the last losses."""
+    spike_window: Annotated[
+        int, Setting("last losses that a spike is seen against", may_change=True, recipe_only=True), Ge(2)
+    ] = 64
+    """The first so many losses of a run are never spikes."""
+    checkpoint_every: Annotated[int, Setting("steps between checkpoints", may_change=True), Ge(1)] = 100
+    """The last step always writes one."""
+    keep_checkpoints: Annotated[int, Setting("newest checkpoints that are kept", may_change=True), Ge(1)] = 2
+    keep_every: Annotated[
+        int, Setting("keep checkpoints of every so many steps for good; 0 is none", may_change=True), Ge(0)
+    ] = 0
+    evaluate_every: Annotated[int, Setting("steps between validations", may_change=True), Ge(1)] = 100
+    """The last step always makes one."""
+    evaluation_sequences: Annotated[int, Setting("held-back sequences measured", may_change=True), Ge(1)] = 64
+    evaluate_average: Annotated[bool, Setting("measure the moving average, too", may_change=True)] = False
+    tensorboard: Annotated[bool, Setting("write metrics for TensorBoard, too", may_change=True)] = False
+    """To `tensorboard/` beside the run's timing."""
+    peak_teraflops: Annotated[
+        float | None,
+        Setting("10^12 operations a second of the device at most, for MFU", may_change=True, recipe_only=True),
+        Gt(0),
+    ] = None
+    """None: known for some GPUs in BF16."""
+    seed: Annotated[int, Setting("of initial weights and of the order of sequences"), Ge(0)] = 0
 
     def __post_init__(self) -> None:
+        for name, about in described_settings().items():
+            _check(name, getattr(self, name), about)
+
         def require(law: bool, what: str, hint: str) -> None:
             if not law:
-                raise UserError(what, where="training settings", hint=hint)
+                raise UserError(what, where=WHERE, hint=hint)
 
-        whole = ("steps", "batch_sequences", "micro_batch", "threads", "checkpoint_every", "keep_checkpoints")
-        for name in (*whole, "evaluate_every", "evaluation_sequences", "learning_rate", "clip"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "give a positive number")
-        for name in ("final_learning_rate", "warmup_steps", "weight_decay", "mtp_weight", "late_mtp_weight"):
-            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "give 0 or more")
-        for name in ("balance_alpha", "bias_speed", "seed", "keep_every", "batch_ramp_tokens", "last_fraction"):
-            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}", "give 0 or more")
         marks = (self.constant_fraction, self.decayed_fraction, 1 - self.last_fraction)
         require(
-            0 <= marks[0] <= marks[1] <= 1 and 0 <= marks[2] <= 1,
-            "constant_fraction, decayed_fraction and last_fraction are no parts of one run",
+            marks[0] <= marks[1],
+            "constant_fraction ends after decayed_fraction",
             "give fractions with constant_fraction <= decayed_fraction",
         )
-        require(0 <= self.average_decay < 1, f"average_decay is {self.average_decay}", "give 0 or more, below 1")
         require(
             self.last_fraction == 0 or self.last_learning_rate is not None,
             "last_fraction has no last_learning_rate",
@@ -148,7 +174,7 @@ class TrainSettings:
         )
         first = self.first_batch_sequences
         require(
-            first is None or 0 < first <= self.batch_sequences,
+            first is None or first <= self.batch_sequences,
             f"first_batch_sequences is {first}",
             "give a positive number, at most batch_sequences",
         )
@@ -157,16 +183,12 @@ class TrainSettings:
             "first_batch_sequences and batch_ramp_tokens go together",
             "give both or none",
         )
-        require(self.spike_window > 1 and self.spike_deviations > 0, "no spike is found so", "give positive numbers")
         require(
             not self.evaluate_average or self.average_decay > 0,
             "evaluate_average without an average",
             "give average_decay",
         )
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            require(value in known, f"{name} is '{value}'", f"choose one of {', '.join(known)}")
-        Plan.of(self.mixture, self.phases)  # raises for what is none
+        Plan.of(self.mixture, self.phases)  # raises for a mixture or phases that make no sense
 
     @property
     def plan(self) -> Plan | None:
@@ -174,11 +196,83 @@ class TrainSettings:
         return Plan.of(self.mixture, self.phases)
 
 
+WHERE = "training settings"
+
+
+@dataclass(frozen=True)
+class DescribedSetting:
+    """A field as everybody but the trainer sees it: its type without None, its bounds, and what it says of itself."""
+
+    kind: Any
+    optional: bool
+    bounds: tuple[Any, ...]
+    setting: Setting
+
+
+@cache
+def described_settings() -> dict[str, DescribedSetting]:
+    """All settings by name, in order."""
+    hints = get_type_hints(TrainSettings, include_extras=True)
+    described = {}
+    for name in TrainSettings.__dataclass_fields__:
+        annotation, *metadata = get_args(hints[name])
+        (setting,) = (extra for extra in metadata if isinstance(extra, Setting))
+        bounds = tuple(extra for extra in metadata if not isinstance(extra, Setting))
+        kinds = [annotation]
+        if get_origin(annotation) in (Union, UnionType):
+            kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        described[name] = DescribedSetting(kinds[0], len(kinds) < len(get_args(annotation) or kinds), bounds, setting)
+    return described
+
+
+def changeable_settings() -> frozenset[str]:
+    """Settings that a stopped run may go on with others of."""
+    return frozenset(name for name, about in described_settings().items() if about.setting.may_change)
+
+
+def _check(name: str, value: Any, about: DescribedSetting) -> None:
+    """Raises UserError for a value that is out of bounds or not one of the words to choose from."""
+    if value is None and about.optional:
+        return
+    if get_origin(about.kind) is Literal and value not in get_args(about.kind):
+        words = ", ".join(get_args(about.kind))
+        raise UserError(f"{name} is '{value}'", where=WHERE, hint=f"choose one of {words}")
+    for bound in about.bounds:
+        if not _keeps(value, bound):
+            raise UserError(f"{name} is {value}", where=WHERE, hint=f"give {_in_words(bound)}")
+
+
+def _keeps(value: Any, bound: Any) -> bool:
+    match bound:
+        case Ge():
+            return bool(value >= bound.ge)
+        case Gt():
+            return bool(value > bound.gt)
+        case Le():
+            return bool(value <= bound.le)
+        case Lt():
+            return bool(value < bound.lt)
+    raise TypeError(f"no check for {bound}")
+
+
+def _in_words(bound: Any) -> str:
+    match bound:
+        case Ge():
+            return f"{bound.ge} or more"
+        case Gt():
+            return f"more than {bound.gt}"
+        case Le():
+            return f"at most {bound.le}"
+        case Lt():
+            return f"less than {bound.lt}"
+    raise TypeError(f"no words for {bound}")
+
+
 RECIPES: dict[str, dict[str, Any]] = {
-    # 300 steps of 16,384 tokens, for text of many languages (docs/training.md has the curve). What a step learns hangs
-    # on its batch more than on the rate: after 100 steps batches of 2, 8 and 32 were at 3.71, 3.25 and 2.58 bits a
-    # byte, while at 8 rates of 1e-3 and 2e-3 were 0.02 apart. At V3's bias speed of 0.001 all tokens went to four of
-    # sixteen experts up to step 40 or so; at 0.01 loads were nearly even (violation 0.5) by step 60.
+    # 300 steps of 16,384 tokens, for text of many languages (docs/training.md has the curve). What a step learns
+    # depends on its batch more than on the rate: after 100 steps batches of 2, 8 and 32 were at 3.71, 3.25 and 2.58
+    # bits a byte, while at 8 rates of 1e-3 and 2e-3 were 0.02 apart. At V3's bias speed of 0.001 all tokens went to
+    # four of sixteen experts up to step 40 or so; at 0.01 loads were nearly even (violation 0.5) by step 60.
     "laptop": {
         "steps": 300,
         "batch_sequences": 32,

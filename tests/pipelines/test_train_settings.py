@@ -1,7 +1,7 @@
 """What `corpusmill train` can be told: all that the trainer can, and what a run that goes on may have others of."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -11,10 +11,10 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.stage import done_manifest
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.train.plan import TrainStage
-from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
+from corpusmill.pipelines.stages.train.settings import FREE, NOT_OFFERED, NOT_THE_TRAINERS, OWN, TrainStageSettings
 from corpusmill.training.run import FREE_TO_CHANGE
 from corpusmill.training.schedule import planned_sequences
-from corpusmill.training.settings import CHOICES, TrainSettings
+from corpusmill.training.settings import TrainSettings, described_settings
 from tests.pipelines.shard_folder import LENGTH, make_shards
 from tests.pipelines.test_stage_inputs import run
 
@@ -39,14 +39,54 @@ def test_every_setting_of_the_trainer_is_offered_and_no_other() -> None:
 
 def test_what_may_change_is_what_the_trainer_lets_change() -> None:
     assert FREE_TO_CHANGE - {"shards", "output"} | {"ranks"} == FREE
+    assert {"micro_batch", "spikes", "checkpoint_every"} < FREE and not {"steps", "learning_rate", "seed"} & FREE
+
+
+CHOICES = {
+    name: get_args(about.kind) for name, about in described_settings().items() if get_origin(about.kind) is Literal
+}
 
 
 def test_words_are_those_that_the_trainer_knows() -> None:
+    assert len(CHOICES) == 5
     for name, words in CHOICES.items():
         for word in words:
             assert getattr(validate(TrainStageSettings, {"shards": "x", name: word}), name) == word
-        with pytest.raises(UserError, match=name):
-            validate(TrainStageSettings, {"shards": "x", name: "sideways"})
+        for refuse in (
+            lambda name=name: validate(TrainStageSettings, {"shards": "x", name: "sideways"}),
+            lambda name=name: TrainSettings("s", "o", **{name: "sideways"}),
+        ):
+            with pytest.raises(UserError, match=name):
+                refuse()
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        ("steps", 0, 1),
+        ("learning_rate", 0.0, 1e-9),
+        ("last_fraction", 1.5, 0.0),
+        ("average_decay", 1.0, 0.5),
+        ("spike_window", 1, 2),
+        ("keep_every", -1, 0),
+    ],
+)
+def test_bounds_hold_at_both_doors(name: str, bad: float, good: float) -> None:
+    with pytest.raises(UserError, match=name):
+        validate(TrainStageSettings, {"shards": "x", name: bad})
+    with pytest.raises(UserError, match=name):
+        TrainSettings("s", "o", **{name: bad})
+    assert getattr(validate(TrainStageSettings, {"shards": "x", name: good}), name) == good
+    assert getattr(TrainSettings("s", "o", **{name: good}), name) == good
+
+
+def test_bounds_and_descriptions_stand_in_one_place() -> None:
+    for name, about in described_settings().items():
+        if name not in NOT_OFFERED and name not in OWN:
+            field = TrainStageSettings.model_fields[name]
+            assert field.description == about.setting.description
+            assert set(about.bounds) <= set(field.metadata)
+            assert bool(field.json_schema_extra["recipe_only"]) == about.setting.recipe_only
 
 
 def test_a_length_in_tokens_is_the_fewest_steps_that_reach_it(shards: Path) -> None:

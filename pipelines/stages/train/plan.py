@@ -43,7 +43,6 @@ class TrainStage(Stage):
     version = 2
     Settings = TrainStageSettings
     over_documents = False
-    settings: TrainStageSettings
 
     def inputs(self) -> dict[str, Any]:
         start = self.settings.start_from

@@ -1,17 +1,17 @@
-"""What `corpusmill train` can be told: flags and recipe keys that the trainer's own settings are made from.
+"""The flags and recipe keys of `corpusmill train`, made from the trainer's own settings (`training/settings.py`).
 
-What is left out follows the preset (`training/settings.py`), so nearly all defaults are None. Some are in recipes only,
-because they are rarely changed and `--help` has to be read. Some are *free*: they say how a run is carried out and not
-what it learns (or, of spikes, how it gets past one), and a run that was stopped may go on with others.
+What is left out follows the preset, so nearly all defaults are None. Some keys are in recipes only, because they are
+rarely changed and `--help` has to be read. Three settings are the command's own: a length in tokens, how many ranks
+there are, and threads, of which 0 shares all cores out.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, get_origin
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from corpusmill.pipelines.engine.stage import StageSettings
-
-Precision = Literal["float32", "bfloat16"]
+from corpusmill.training.settings import DescribedSetting, TrainSettings, changeable_settings, described_settings
 
 
 class PhaseSettings(StageSettings):
@@ -21,86 +21,70 @@ class PhaseSettings(StageSettings):
     mixture: dict[str, float] = Field(default={}, description="weights by group; the run's mixture if left out")
 
 
-def _setting(description: str, default: Any = None, *, rare: bool = False, free: bool = False, **bounds: Any) -> Any:
-    """A field of the settings.
+NOT_OFFERED = ("output", "seed")
+"""Settings of the trainer that come from options which all stages have."""
 
-    Args:
-        description: for `--help`, with the unit.
-        default: None where the preset says it.
-        rare: in recipes only, so that `--help` stays readable.
-        free: a run that goes on may have another.
-        bounds: as pydantic names them.
-    """
-    extra: Any = {"recipe_only": rare, "free": free}
-    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
+AS_HERE: dict[str, Any] = {"phases": tuple[PhaseSettings, ...], "model": dict[str, float], "mixture": dict[str, float]}
+"""Types of settings that a recipe writes down in another way than the trainer takes them."""
+
+OWN: dict[str, tuple[str, Any, Any]] = {
+    "tokens": (
+        "steps",
+        int | None,
+        Field(
+            default=None,
+            description="length in tokens, padding included, instead of steps: the fewest that reach it",
+            ge=1,
+        ),
+    ),
+    "ranks": (
+        "parallel",
+        int,
+        Field(default=1, description="data-parallel processes; torchrun's number under torchrun", ge=1),
+    ),
+    "threads": (
+        "ranks",
+        int,
+        Field(default=0, description="CPU threads of each rank; 0 shares all cores out", ge=0),
+    ),
+}
+"""The command's own settings: behind which one each is listed, type and field."""
 
 
-class TrainStageSettings(StageSettings):
-    """Settings of `corpusmill train`; what is left out follows the preset."""
-
-    shards: str = Field(description="a folder of token shards")
-    preset: str = Field(default="laptop", description="model shape; --describe NAME tells what one costs")
-    model: dict[str, float] = Field(default={}, description="other values for fields of the preset")
-    start_from: str | None = _setting("a finished run, imported model or checkpoint whose weights it starts from")
-    steps: int | None = _setting("optimiser steps", ge=1)
-    tokens: int | None = _setting(
-        "length in tokens, padding included, instead of steps: the fewest that reach it", ge=1
+def _field(name: str, about: DescribedSetting) -> tuple[Any, Any]:
+    """A setting of the trainer as the command offers it: left out, the preset's value holds."""
+    kind = AS_HERE.get(name, about.kind)
+    default: Any = None
+    if name == "shards":
+        default = ...
+    elif name == "preset" or kind is bool:
+        default = TrainSettings.__dataclass_fields__[name].default
+    elif get_origin(kind) in (dict, tuple):
+        default = get_origin(kind)()
+    annotation = kind if default is not None else kind | None
+    extra: dict[str, Any] = {"recipe_only": about.setting.recipe_only}
+    return Annotated[annotation, *about.bounds] if about.bounds else annotation, Field(
+        default=default, description=about.setting.description, json_schema_extra=extra
     )
-    batch_sequences: int | None = _setting("sequences of a step, of all ranks together", ge=1)
-    micro_batch: int | None = _setting("most sequences of a forward pass on one rank", free=True, ge=1)
-    first_batch_sequences: int | None = _setting("sequences of the first step, from which the batch grows", ge=1)
-    batch_ramp_tokens: int | None = _setting("tokens over which the batch grows", ge=0)
-    mixture: dict[str, float] = Field(
-        default={},
-        description="weights, in sequences, of the groups that 'pack --group-by' made; all as one if left out",
-    )
-    phases: tuple[PhaseSettings, ...] = Field(
-        default=(), description="stretches with a mixture each", json_schema_extra={"recipe_only": True}
-    )
-    document_mask: bool = _setting("hide documents of one sequence from each other", False)
-    learning_rate: float | None = _setting("peak learning rate", gt=0)
-    final_learning_rate: float | None = _setting("learning rate at the end of the decay", ge=0)
-    last_learning_rate: float | None = _setting("learning rate of a last phase after the decay", rare=True, ge=0)
-    last_fraction: float | None = _setting("part of the run, at its end, with that rate", rare=True, ge=0, le=1)
-    warmup_steps: int | None = _setting("steps of linear warm-up", ge=0)
-    constant_fraction: float | None = _setting("part of the run at the peak rate", ge=0, le=1)
-    decayed_fraction: float | None = _setting("part after which the decay has ended", rare=True, ge=0, le=1)
-    weight_decay: float | None = _setting("AdamW's decay of matrices", rare=True, ge=0)
-    clip: float | None = _setting("largest global gradient norm", rare=True, gt=0)
-    mtp_weight: float | None = _setting("weight of the multi-token-prediction loss at the peak rate", ge=0)
-    late_mtp_weight: float | None = _setting("the same during and after the decay", rare=True, ge=0)
-    balance_alpha: float | None = _setting("factor of the sequence-wise balance loss", rare=True, ge=0)
-    bias_speed: float | None = _setting("step of the routers' biases after each optimiser step", rare=True, ge=0)
-    precision: Precision | None = _setting("what the model computes in; masters are float32")
-    moments: Precision | None = _setting("what AdamW's moments are kept in")
-    recompute: bool = _setting("compute norms, MLA's up-projections and SwiGLU again instead of keeping them", False,
-                               free=True)  # fmt: skip
-    parallel: Literal["zero1", "fsdp2"] | None = _setting(
-        "what ranks share: optimiser state, or weights and gradients, too", free=True
-    )
-    ranks: int = _setting("data-parallel processes; torchrun's number under torchrun", 1, free=True, ge=1)
-    threads: int = _setting("CPU threads of each rank; 0 shares all cores out", 0, free=True, ge=0)
-    device: Literal["auto", "cpu", "cuda"] | None = _setting("where to compute; auto is CUDA where there is", free=True)
-    average_decay: float | None = _setting("decay of a moving average of the weights; 0 is none", ge=0, lt=1)
-    spikes: Literal["stop", "skip", "rollback"] | None = _setting("what a spike of the loss leads to", free=True)
-    spike_deviations: float | None = _setting("standard deviations that make a spike", rare=True, free=True, gt=0)
-    spike_window: int | None = _setting("last losses that a spike is seen against", rare=True, free=True, ge=2)
-    checkpoint_every: int | None = _setting("steps between checkpoints", free=True, ge=1)
-    keep_checkpoints: int | None = _setting("newest checkpoints that are kept", free=True, ge=1)
-    keep_every: int | None = _setting("keep checkpoints of every so many steps for good; 0 is none", free=True, ge=0)
-    evaluate_every: int | None = _setting("steps between validations", free=True, ge=1)
-    evaluation_sequences: int | None = _setting("held-back sequences measured", free=True, ge=1)
-    evaluate_average: bool = _setting("measure the moving average, too", False, free=True)
-    tensorboard: bool = _setting("write metrics for TensorBoard, too", False, free=True)
-    peak_teraflops: float | None = _setting("10^12 operations a second of the device at most, for MFU", free=True,
-                                            rare=True, gt=0)  # fmt: skip
 
 
-FREE = frozenset(
-    name
-    for name, field in TrainStageSettings.model_fields.items()
-    if (field.json_schema_extra or {}).get("free")  # type: ignore[union-attr]
-)
+def _fields() -> Mapping[str, tuple[Any, Any]]:
+    fields: dict[str, tuple[Any, Any]] = {}
+    for name, about in described_settings().items():
+        if name not in NOT_OFFERED and name not in OWN:
+            fields[name] = _field(name, about)
+        for own, (behind, annotation, field) in OWN.items():
+            if behind in fields and own not in fields:
+                fields[own] = (annotation, field)
+    return fields
+
+
+_FIELDS: dict[str, Any] = dict(_fields())
+TrainStageSettings: Any = create_model("TrainStageSettings", __base__=StageSettings, **_FIELDS)
+"""Settings of `corpusmill train`; what is left out follows the preset."""
+
+FREE = (changeable_settings() | {"ranks"}) - {"shards", "output"}
 """Settings that a run which goes on may have others of."""
+
 NOT_THE_TRAINERS = {"shards", "preset", "threads", "tokens", "ranks", "start_from"}
-"""Settings that the trainer is told in another way, or not at all."""
+"""Settings that reach the trainer in another way, or not at all."""
