@@ -1,7 +1,7 @@
 """The cache of compiled kernels: one for each user, shared by all worker processes, filled once and said aloud.
 
-numba checks a cached kernel against the file that holds it, but not against the files that it calls into; so the
-folder's name carries a digest of the packages that hold kernels, and a change anywhere in them starts a fresh one.
+A kernel in it is used as long as no source that it is made of has changed (`dataproc/kernels/caching.py`). The folder's
+name covers what all kernels depend on: Python, the compiler and NumPy.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ import xxhash
 
 from corpusmill.dataproc.cache import user_cache_folder
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.sources import Sources
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "road": (
@@ -42,34 +43,49 @@ The `road` is what a run from text to a trained model takes, compiled as one; al
 PARALLEL_COMPILES = 2
 
 
+LOCATORS = ("corpusmill.dataproc.kernels.caching.SourceCacheLocator", "UserProvidedCacheLocator", "IPythonCacheLocator")
+"""What numba asks where a kernel is kept, in this order; the first that has an answer is taken."""
+
+
 @cache
 def cache_folder() -> Path:
-    """`<user cache>/numba-<digest of our kernels' packages and of the compiler>`."""
+    """`<user cache>/kernels-<digest of Python, compiler and NumPy>`."""
     state = xxhash.xxh3_64(f"{platform.machine()} {platform.python_version()}".encode())
     for name in ("numba", "llvmlite", "numpy"):
         from importlib.metadata import version
 
         state.update(f"{name} {version(name)}".encode())
-    for package in ("corpusmill.dataproc", "corpusmill.tokenizer"):  # those of training call none but dataproc's
-        spec = importlib.util.find_spec(package)
-        root = Path(str(spec.origin)).parent if spec else Path()
-        for path in sorted(root.rglob("*.py")):
-            state.update(path.name.encode() + path.read_bytes())
-    return user_cache_folder() / f"numba-{state.hexdigest()}"
+    return user_cache_folder() / f"kernels-{state.hexdigest()}"
 
 
 def configure() -> None:
     """Points numba at the cache; must run before numba is imported, and worker processes inherit it."""
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
 
 
 def is_compiled(family: str = "road") -> bool:
-    """Whether the cache holds a family's kernels."""
+    """Whether the cache holds a family's kernels as its sources are now."""
     return _done_marker(family).exists()
 
 
+def _folder() -> Path:
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
+
+
+@cache
+def _sources(folder: Path) -> Sources:
+    return Sources(folder)
+
+
 def _done_marker(family: str) -> Path:
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder()) / f"compiled-{family}"
+    """Named by the sources of all modules that the family's warm-ups import."""
+    state = xxhash.xxh3_64()
+    for name in FAMILIES[family]:
+        spec = importlib.util.find_spec(f"corpusmill.{name}")
+        assert spec is not None and spec.origin is not None  # a module of ours
+        state.update(_sources(_folder()).digest(spec.origin).encode())
+    return _folder() / f"compiled-{family}-{state.hexdigest()}"
 
 
 def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tuple(FAMILIES)) -> float:
@@ -77,7 +93,7 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
     if all(map(is_compiled, families)):
         return 0.0
     configure()
-    folder = _done_marker("").parent
+    folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

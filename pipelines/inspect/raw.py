@@ -7,9 +7,9 @@ finds the record.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,10 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.pieces import fixed_root
 from corpusmill.dataproc.readers.pieces import recognise as format_of
 from corpusmill.pipelines.inspect.places import Link
+
+if TYPE_CHECKING:
+    from corpusmill.dataproc.readers.pieces import Piece
+    from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 
 RECORDS = {"jsonl": "byte", "json": "byte", "csv": "row", "parquet": "row", "arrow": "row", "warc": "byte"}
 """What the number after an id's `#` counts, by format; a file of another format is one record. (Of a compressed file of
@@ -71,7 +75,7 @@ class RawFiles:
                 for root in {fixed_root(opened), opened.rstrip("/") + "/", path.rsplit("/", 1)[0] + "/"}:
                     if path.startswith(root):
                         self._named[f"{source}/{path[len(root) :].lstrip('/')}"] = (path, format)
-        self._tasks: list[Mapping[str, Any]] | None = None
+        self._tasks: list[IngestWork] | None = None
 
     def of(self, document: str, task: int) -> Raw:
         """The raw file and record of a document, by its id or else by the task that wrote its part."""
@@ -82,19 +86,17 @@ class RawFiles:
         if path and re.fullmatch(r"\d+(\+\d+)?", record):
             counted = f"{RECORDS[format]} {record}" if format in RECORDS else "the whole file"
             return Raw([path], counted, self._note([path]))
-        files = sorted({piece["path"] for piece in self._pieces(task)}) or list(self._sizes)
+        files = sorted({piece.path for piece in self._pieces(task)}) or list(self._sizes)
         record = f"the record whose {self._settings['id_field']} is this id"
         return Raw(files[:FILES_NAMED], record, self._note(files), by_own_id=True)
 
     def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
         """The records of documents that had ids of their own, found by reading the files of their task once more."""
-        from corpusmill.dataproc.readers.pieces import Fields, Piece
         from corpusmill.pipelines.stages.ingest.work import BY_PIECE
 
         ids, found = pa.array(document_ids, pa.string()), {}
-        for values in self._pieces(task):
-            piece, before = Piece(**values), 0
-            fields = Fields(**self._planned()[task]["fields"])
+        for piece in self._pieces(task):
+            before, fields = 0, self._planned()[task].fields
             since = f" of those from {RECORDS.get(piece.format)} {piece.start:,} on" if piece.start else ""
             for batch in BY_PIECE[piece.format](piece, fields, lambda *_: None) if piece.format in BY_PIECE else ():
                 for row in pc.indices_nonzero(pc.is_in(batch.column("id"), value_set=ids)).to_pylist():
@@ -113,11 +115,11 @@ class RawFiles:
             return ""
         return "" if storage.size(path) == self._sizes[path] else "this file has another size by now"
 
-    def _pieces(self, task: int) -> list[dict[str, Any]]:
+    def _pieces(self, task: int) -> "list[Piece]":
         planned = self._planned()
-        return list(planned[task]["pieces"]) if task < len(planned) else []
+        return list(planned[task].pieces) if task < len(planned) else []
 
-    def _planned(self) -> list[Mapping[str, Any]]:
+    def _planned(self) -> "list[IngestWork]":
         """The arguments of ingest's tasks as they were, for as long as the raw files are those that were read."""
         if self._tasks is None:
             from corpusmill.pipelines.settings import validate
@@ -131,7 +133,7 @@ class RawFiles:
                 stage = IngestStage(settings, seed=self._link.described["seed"], resolve=path_resolver({}))
                 now = {path: kept[0] for files in stage.inputs().values() for path, kept in files.items()}
                 if now == self._sizes:
-                    self._tasks = [each.arguments for each in stage.tasks()]
+                    self._tasks = [task.arguments for task in stage.tasks()]
             except (UserError, OSError):
                 pass
         return self._tasks

@@ -244,15 +244,24 @@ def test_a_declared_format_goes_before_the_ending(ingest: Ingest, tmp_path: Path
 
 def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from corpusmill.dataproc.readers import text
+    from corpusmill.dataproc.readers.normalisation import Normalisation
+    from corpusmill.dataproc.readers.pieces import Fields, Piece
     from corpusmill.pipelines.engine.task import Call
     from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.ingest.arguments import IngestWork
     from corpusmill.pipelines.stages.ingest.work import ingest_pieces
 
     pieces = []
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(name)
-        pieces.append({"path": str(tmp_path / name), "name": name, "format": "text", "bytes": 5})
-    arguments = {"pieces": pieces, "format": "text", "part_bytes": 1 << 20, "fields": {"source": "s"}}
+        pieces.append(Piece(path=str(tmp_path / name), name=name, format="text", bytes=5))
+    arguments = IngestWork(
+        pieces=tuple(pieces),
+        format="text",
+        part_bytes=1 << 20,
+        fields=Fields(source="s"),
+        normalisation=Normalisation(),
+    )
     call = Call(
         ticket=0, task="part-00000", phase="read", function="", arguments=arguments, folder=str(tmp_path / "out"),
         attempt=1, careful=True, skip={},
@@ -262,7 +271,7 @@ def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, mon
     read = text.read_text
     monkeypatch.setattr(text, "read_text", lambda *all_: (noted.append(crumb.read_text()), read(*all_))[1])
     assert ingest_pieces(TaskContext(call))["kept"] == 2
-    assert noted == [piece["path"] for piece in pieces]
+    assert noted == [piece.path for piece in pieces]
 
 
 def test_a_compressed_file_of_many_members_is_split_and_workers_leave_no_trace(ingest: Ingest, tmp_path: Path) -> None:

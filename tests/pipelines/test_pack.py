@@ -256,9 +256,9 @@ def test_names_of_groups() -> None:
 def test_rows_are_cut_in_order_and_none_is_lost(rows: int) -> None:
     files = [{"path": name, "rows": count} for name, count in (("a", 4), ("b", 0), ("c", 9), ("d", 1))]
     pieces = list(cut_rows(files, rows))
-    flat = [(each["path"], row) for piece in pieces for each in piece for row in range(each["first"], each["last"])]
+    flat = [(tail.path, row) for piece in pieces for tail in piece for row in range(tail.first, tail.last)]
     assert flat == [(file["path"], row) for file in files for row in range(file["rows"])]
-    sizes = [sum(each["last"] - each["first"] for each in piece) for piece in pieces]
+    sizes = [sum(tail.last - tail.first for tail in piece) for piece in pieces]
     assert set(sizes[:-1]) <= {rows} and 0 < sizes[-1] <= rows
 
 

@@ -60,7 +60,7 @@ def test_changes_are_checked_like_the_file(write) -> None:
     ("change", "said"),
     [
         ("documents.part_bytes=3Q", "documents.part_bytes: '3Q' is not a size; write a number and a unit, as in 64MiB"),
-        ("documents.prat_bytes=1MiB", "documents.prat_bytes: no such setting; the settings are inputs, source"),
+        ("documents.prat_bytes=1MiB", "documents.prat_bytes: no such setting; the settings are source, kind"),
         ("nothing.rules=[a]", "--set nothing.rules: no stage or key 'nothing' in this recipe"),
         ("documents", "--set: 'documents' is not KEY=VALUE"),
         ("filter.minimum_language_score=2", "filter.minimum_language_score: Input should be less than or equal to 1"),
