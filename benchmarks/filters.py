@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,7 +50,7 @@ def fastest(repeats: int, work: Callable[[], object]) -> float:
 
 def ours(documents: pa.Table, folder: Path, repeats: int) -> tuple[dict[str, float], dict[str, int]]:
     """(MB/s by way, counts of the last run)."""
-    from corpusmill.dataproc.datasets import PartWriter
+    from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter
     from corpusmill.dataproc.measures.statistics import measure
     from corpusmill.pipelines.engine.task import Call
     from corpusmill.pipelines.engine.worker import TaskContext
@@ -62,9 +63,9 @@ def ours(documents: pa.Table, folder: Path, repeats: int) -> tuple[dict[str, flo
     size = megabytes(documents)
     stage = FilterStage.__new__(FilterStage)
     stage.settings = FilterStage.Settings(datasets=("english",), rules=PRESETS)
-    plan = stage.work()
-    by = judge_from(plan)
-    with PartWriter(str(folder / "english"), "00000", documents.schema, part_bytes=1 << 62) as writer:
+    work = stage.work()
+    by = judge_from(work)
+    with PartWriter(str(folder / "english"), "00000", documents.schema, part_bytes=ONE_PART_A_FILE) as writer:
         for batch in batches:
             writer.write(batch)
     path = str(folder / "english" / writer.parts[0]["path"])
@@ -74,7 +75,7 @@ def ours(documents: pa.Table, folder: Path, repeats: int) -> tuple[dict[str, flo
         call = Call(
             ticket=0,
             function="",
-            arguments={"path": path} | plan,
+            arguments=replace(work, path=path),
             folder=str(folder / "filtered"),
             phase="measure",
             task="00000",

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ def measure_scoring(table: Any, folder: Path, dataset: str, model: str, datatrov
     from corpusmill.dataproc.quality.scorer import ListScorer, open_scorer
     from corpusmill.pipelines.engine.task import Call
     from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.quality_score.plan import ScoreWork
     from corpusmill.pipelines.stages.quality_score.work import score_part
 
     batches = table.to_batches()
@@ -175,11 +177,18 @@ def measure_scoring(table: Any, folder: Path, dataset: str, model: str, datatrov
     manifest = json.loads((Path(dataset) / "_manifest.json").read_text())
     parts = [str(Path(dataset) / part["path"]) for part in manifest["parts"]]
 
+    work = ScoreWork(model=model, label=None, column="score", calibrated=False, lines=LineSettings())
+
     def stage() -> None:
         for number, part in enumerate(parts):
-            arguments = {"path": part, "model": model, "label": None, "column": "score", "calibrated": False}
-            arguments |= {"lines": LineSettings().to_dict()}
-            call = Call(ticket=0, function="", arguments=arguments, folder=str(folder), phase="", task=f"part-{number}")
+            call = Call(
+                ticket=0,
+                function="",
+                arguments=replace(work, path=part),
+                folder=str(folder),
+                phase="",
+                task=f"part-{number}",
+            )
             score_part(TaskContext(call))
 
     _, whole = timed(stage)
