@@ -1,10 +1,10 @@
 """Decontamination: items of evaluation sets in documents, listed, cut out, or removed with the document.
 
-    index    one task: the n-grams of all sets, less those that are allowed or that a set's items share
+    index    one task: the n-grams of all sets, without those that are allowed or that a set's items share
     count    part → which n-grams its documents hold           only where `maximum_documents` is given
     common   one task: the index without n-grams that more documents hold        likewise
     apply    part → the part after the action, `hits/`, `rejected/`, `ledger/`, and `rewrites/` of a cut
-    items    one task: `items/`, a row for each item: in how many documents, and the most that one of them holds of it
+    items    one task: `items/`, a row for each item: the documents that hold it, and the greatest share in one of them
 
 Definitions and their sources are in `dataproc/contamination/decontaminate.py`. Sets are files (JSON lines, a JSON
 array, Parquet, plain text with an item a line) or datasets; an item is made of the fields that are named:
@@ -42,13 +42,13 @@ from corpusmill.pipelines.stages.parts import PartsStage
 TASKS = "corpusmill.pipelines.stages.decontaminate.work"
 SET_NAME = re.compile(r"[^\s,/+=]+")
 PIECES = "pieces"
-"""What `decontaminate/pieces` in the ledger means is no set."""
+"""Not the name of a set: `decontaminate/pieces` in the ledger means something else."""
 
 ENDINGS = (
     ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".json", ".json.gz", ".json.zst",
     ".parquet", ".txt", ".txt.gz", ".txt.zst",
 )  # fmt: skip
-"""Of files in a folder that are taken for a set."""
+"""Endings of the files in a folder that make up a set."""
 
 TOTALS = ("contaminated", "hits", "bytes_in", "bytes_cut", "bytes_rejected")
 
@@ -69,18 +69,20 @@ class DecontaminateSettings(StageSettings):
         default={}, description="the same for sets by name, as gsm8k=0.5"
     )
     maximum_documents: int = Field(
-        default=0, description="n-grams that more documents hold are common and no sign of an item; 0: none are", ge=0
+        default=0,
+        description="n-grams in more documents than this are common and no sign of an item; 0: none are",
+        ge=0,
     )
     maximum_items: int = Field(
-        default=256, description="n-grams that more items of a set share are its template, and left out", ge=1
+        default=256, description="n-grams that more items of a set share than this are its template, and left out", ge=1
     )
     allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams are no sign of an item")
     action: Literal["report", "remove", "cut"] = Field(
         default="report", description="list items, remove documents that hold them, or cut the places out"
     )
-    margin: int = Field(default=200, description="cut: characters that go along on either side", ge=0)
-    least_piece: int = Field(default=200, description="cut: pieces that are left with fewer characters go, too", ge=0)
-    maximum_pieces: int = Field(default=10, description="cut: reject what comes apart into more pieces", ge=1)
+    margin: int = Field(default=200, description="cut: characters to cut on either side, too", ge=0)
+    least_piece: int = Field(default=200, description="cut: drop pieces of fewer characters, too", ge=0)
+    maximum_pieces: int = Field(default=10, description="cut: reject a document that falls into more pieces", ge=1)
 
     @field_validator("against")
     @classmethod
@@ -212,7 +214,7 @@ class DecontaminateStage(PartsStage):
 
 
 def _set_files(path: str) -> list[str]:
-    """The file that is named, or all that a glob matches; of a folder those that can be a set."""
+    """The file that is named, or all that a glob matches, or the files of a folder that can be a set."""
     files = [name for name, _ in find_files(path)]
     if files == [path] or any(sign in path for sign in "*?["):
         return files

@@ -23,7 +23,7 @@ from corpusmill.dataproc.contamination.decontaminate import (
 from corpusmill.dataproc.contamination.index import OverlapIndex, build_index, crowded
 from corpusmill.dataproc.contamination.index_file import open_index, write_index
 from corpusmill.dataproc.contamination.items import read_evaluation_set
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, write_table
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, write_table
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
@@ -56,7 +56,6 @@ ITEMS_SCHEMA = pa.schema(
 counts by the share that was asked for; and the greatest share that a document holds of it."""
 
 SHOWN = 10
-NEVER_FULL = 1 << 62
 
 
 def make_index(task: TaskContext[IndexWork]) -> dict[str, Any]:
@@ -68,10 +67,10 @@ def make_index(task: TaskContext[IndexWork]) -> dict[str, Any]:
     ]
     index = build_index(sets, ngram=arguments.ngram, minimum=arguments.minimum)
     shared = crowded(index, arguments.maximum_items)
-    left_out = {"template": _told(index, shared)}
+    left_out = {"template": _examples(index, shared)}
     if arguments.allow:
         allowed = allowed_ngrams(index, [_text_of(path) for path in arguments.allow])
-        left_out["allowed"] = _told(index, allowed)
+        left_out["allowed"] = _examples(index, allowed)
         shared |= allowed
     index = index.without(shared) if shared.any() else index
     write_index(task.work_path("all.arrow"), index)
@@ -85,7 +84,7 @@ def _text_of(path: str) -> str:
         raise UserError(f"not UTF-8 ({error})", path, "give files of text") from error
 
 
-def _told(index: OverlapIndex, ngrams: np.ndarray) -> dict[str, Any]:
+def _examples(index: OverlapIndex, ngrams: np.ndarray) -> dict[str, Any]:
     """How many n-grams, and the first of them."""
     chosen = np.flatnonzero(ngrams)
     return {"ngrams": len(chosen), "such_as": sorted(index.words_as_text(ngram) for ngram in chosen[:SHOWN])}
@@ -108,8 +107,8 @@ def count_ngrams(task: TaskContext[CountWork]) -> dict[str, Any]:
     seen = 0
     for batch in read_batches(path, ["id", "text"]):
         seen += batch.num_rows
-        for held, times in task.guard.each(batch, partial(common_ngrams, index=index), path):
-            ngrams.append(held)
+        for numbers, times in task.guard.each(batch, partial(common_ngrams, index=index), path):
+            ngrams.append(numbers)
             documents.append(times)
         ngrams, documents = _summed(ngrams, documents)
     columns = [pa.array(ngrams[0]), pa.array(documents[0])]
@@ -120,13 +119,13 @@ def count_ngrams(task: TaskContext[CountWork]) -> dict[str, Any]:
 
 def _summed(ngrams: list[np.ndarray], documents: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The counts of equal n-grams added up."""
-    held, group = np.unique(np.concatenate(ngrams), return_inverse=True)
-    times = np.bincount(group, np.concatenate(documents), minlength=len(held)).astype(np.int64)
-    return [held], [times]
+    numbers, group = np.unique(np.concatenate(ngrams), return_inverse=True)
+    times = np.bincount(group, np.concatenate(documents), minlength=len(numbers)).astype(np.int64)
+    return [numbers], [times]
 
 
 def leave_common(task: TaskContext[CommonWork]) -> dict[str, Any]:
-    """Phase `common`: the index without n-grams that more documents hold than may."""
+    """Phase `common`: the index without the n-grams that too many documents hold."""
     index = _opened(task.work_path("all.arrow"))
     totals = np.zeros(index.ngrams, np.int64)
     for name in task.arguments.parts:
@@ -135,12 +134,12 @@ def leave_common(task: TaskContext[CommonWork]) -> dict[str, Any]:
     common = totals > task.arguments.most
     write_index(task.work_path("rare.arrow"), index.without(common))
     first = np.lexsort((np.arange(len(totals)), -totals))[:SHOWN]
-    such_as = [[index.words_as_text(each), int(totals[each])] for each in first if common[each]]
+    such_as = [[index.words_as_text(ngram), int(totals[ngram])] for ngram in first if common[ngram]]
     return {"common": {"ngrams": int(common.sum()), "such_as": such_as}}
 
 
 def apply_part(task: TaskContext[ApplyWork]) -> dict[str, Any]:
-    """Phase `apply`: a part after the action, and beside it what was found and done."""
+    """Phase `apply`: a part after the action, and beside it the hits and what was done."""
     work = task.arguments
     index, path = _index_of(task), work.path
     action = Decontamination(
@@ -196,7 +195,10 @@ def _writers(task: TaskContext[Any], schema: pa.Schema, action: Decontamination)
     if action.action == "cut":
         schemas["rewrites"] = REWRITES_SCHEMA
     folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
-    return {name: PartWriter(folders[name], task.id, each, part_bytes=NEVER_FULL) for name, each in schemas.items()}
+    return {
+        name: PartWriter(folders[name], task.id, columns, part_bytes=ONE_PART_A_FILE)
+        for name, columns in schemas.items()
+    }
 
 
 class _ItemTotals:
@@ -239,14 +241,14 @@ def count_items(task: TaskContext[ItemsWork]) -> dict[str, Any]:
     columns = [names, index.item_ids, *map(pa.array, (words, looked_for, documents, contaminated, shares))]
     name = "items/part-00000.parquet"
     entry = write_table(task.path(name), pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA))
-    told = {}
+    sums = {}
     for number, set_name in enumerate(index.set_names):
         here = index.item_sets == number
-        told[set_name] = {
+        sums[set_name] = {
             "items": int(here.sum()),
             "looked_for": int((here & looked_for).sum()),
             "too_short": int((here & (words < index.minimum)).sum()),
             "found": int((here & (documents > 0)).sum()),
             "contaminated": int((here & (contaminated > 0)).sum()),
         }
-    return {"files": [{"path": name} | entry], "sets": told}
+    return {"files": [{"path": name} | entry], "sets": sums}

@@ -19,8 +19,7 @@ from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSet
 from corpusmill.pipelines.stages.parts import PartsStage
 
 EMBEDDED = "embedded"
-"""The language model that lies in a library's own wheel."""
-
+"""The language model that a library brings with it."""
 
 KEEP_IF = "keep-if"
 """The name of the rule that the setting `keep_if` makes."""
@@ -29,7 +28,7 @@ GIVEN_FOR = {
     "url": ("url_lists", "add the preset: rules: [url]"),
     "words": ("word_list", "add the preset: rules: [toxicity]"),
 }
-"""(setting, hint) of what only some rules look at."""
+"""(setting, hint) for lists that only some rules look at."""
 
 
 class CustomRule(StageSettings):
@@ -130,10 +129,10 @@ class FilterStage(PartsStage):
             build_measure(provider.name, provider.settings)
 
     def _custom_rules(self) -> list[dict[str, Any]]:
-        given = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
+        rules = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
         if self.settings.keep_if:
-            given.append({"name": KEEP_IF, "expression": self.settings.keep_if})
-        return given
+            rules.append({"name": KEEP_IF, "expression": self.settings.keep_if})
+        return rules
 
     def work(self) -> FilterWork:
         """Rules, measures and rewriters in force. Raises UserError for an unknown name."""

@@ -87,16 +87,16 @@ def sum_groups(path: str, measuring: MeasuringWork) -> list[tuple[Key, int, int]
     """(key, documents, size) of a part's groups: the plan's input without a run, for `--dry-run`."""
     totals: dict[Key, tuple[int, int]] = {}
     for _, keys, groups, sizes in group_sizes(path, measuring):
-        documents, held = np.bincount(groups, minlength=len(keys)), np.zeros(len(keys), np.int64)
-        np.add.at(held, groups, sizes)
+        documents, amounts = np.bincount(groups, minlength=len(keys)), np.zeros(len(keys), np.int64)
+        np.add.at(amounts, groups, sizes)
         for place, key in enumerate(keys):
             before = totals.get(key, (0, 0))
-            totals[key] = before[0] + int(documents[place]), before[1] + int(held[place])
+            totals[key] = before[0] + int(documents[place]), before[1] + int(amounts[place])
     return [(key, *totals[key]) for key in sorted(totals)]
 
 
 def measure_part(task: TaskContext[MeasuringWork]) -> dict[str, Any]:
-    """Phase `sizes`: what each document holds and the key it is drawn by, a batch of the file for each group."""
+    """Phase `sizes`: the size of each document and the key that it is drawn by, a batch of the file for each group."""
     measuring = task.arguments
     numbers: dict[Key, int] = {}
     columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

@@ -1,13 +1,13 @@
-"""Two stages of the loop that grows seeds (`pipelines.quality_loop`): which domains to look at, and what was accepted.
+"""Two stages of the loop that grows seeds (`pipelines.cli.quality_round`): domains to look at, and pages accepted.
 
     quality-domains    tally    part of what a round kept and rejected → pages by registered domain, partitioned
                        merge    partition → `domains/`: pages, collected pages; candidates with addresses
-                       then `proposals.csv`, a line for each domain of which more than `share` was collected
+                       then `proposals.csv`, a line for each domain with more than `share` of its pages collected
     quality-seeds      pick     part of what a round rejected → its pages on accepted domains, as a dataset
 
-`overlap` in the facts of the first says how much of what this round collected the one before had collected, too:
-DeepSeekMath stopped its loop at 98 %. Pages without an address, or with one that has no registered domain, are counted
-apart.
+`overlap` in the facts of the first is the share of this round's collected pages that the round before had collected,
+too: DeepSeekMath stopped its loop at 98 %. Pages without an address, or with one that has no registered domain, are
+counted separately.
 
 Memory of a worker: the domains of one part or partition, with five addresses each; in the overlap, the ids of one part.
 """
@@ -31,23 +31,27 @@ MAX_PARTITIONS = 1024
 PROPOSALS = "proposals.csv"
 
 
-class QualityDomainsSettings(StageSettings):
-    """Settings of the stage `quality-domains`."""
+class CollectedSettings(StageSettings):
+    """What both stages read."""
 
     collected: str = Field(description="what a round kept and rejected: a folder of 'quality keep'")
+
+
+class QualityDomainsSettings(CollectedSettings):
+    """Settings of the stage `quality-domains`."""
+
     before: str | None = Field(default=None, description="the same of the round before")
-    share: float = Field(default=0.1, description="propose domains of which more was collected", ge=0, lt=1)
-    pages: int = Field(default=10, description="propose domains of so many pages or more", ge=1)
-    proposals: int = Field(default=1000, description="propose so many domains at most", ge=1)
+    share: float = Field(default=0.1, description="propose domains of which a larger share was collected", ge=0, lt=1)
+    pages: int = Field(default=10, description="propose domains with this many pages or more", ge=1)
+    proposals: int = Field(default=1000, description="propose this many domains at most", ge=1)
     reviews: tuple[str, ...] = Field(
         default=(), description="reviews of earlier rounds: what they accept is not proposed"
     )
 
 
-class QualitySeedsSettings(StageSettings):
+class QualitySeedsSettings(CollectedSettings):
     """Settings of the stage `quality-seeds`."""
 
-    collected: str = Field(description="what a round kept and rejected: a folder of 'quality keep'")
     review: str = Field(description="the file of proposals that people edited")
     reviews: tuple[str, ...] = Field(default=(), description="reviews of earlier rounds: their pages are seeds already")
 
@@ -86,7 +90,7 @@ class QualityDomainsStage(Stage):
         return folder_identities(self._folders(), self.resolve) | reviews
 
     def _pairs(self) -> list[tuple[PartPair, PartPair | None]]:
-        """Parts of this round, each with that of the round before."""
+        """The parts of this round, each with the same part of the round before."""
         now, *rest = [part_pairs(self.resolve(folder)) for folder in self._folders()]
         if not rest:
             return [(pair, None) for pair in now]

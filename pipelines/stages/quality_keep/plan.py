@@ -1,11 +1,11 @@
 """Keep documents by a score: above a threshold, the best share of them, or by a draw that favours the better ones.
 
     rank-…    only for the best share or number: where it ends, exactly, in each group
-    keep      part → kept documents, `rejected/`, and `ledger/` with the score and what it was held against
+    keep      part → kept documents, `rejected/`, and `ledger/` with the score and the threshold that it missed
 
-Parts keep their numbers. Whether a document is kept depends on its score, its id, the seed, and for the best share on
-the other documents' scores; never on parts or workers. Ties at the end of the best share are broken by a draw. With
-`by`, shares, numbers and thresholds are of each group by itself. Memory of a worker: two row groups.
+Parts keep their numbers. Whether a document is kept depends on its score, its id and the seed, and for the best share
+on the other documents' scores; never on parts or workers. Ties at the end of the best share are broken by a draw. With
+`by`, shares, numbers and thresholds apply to each group by itself. Memory of a worker: two row groups.
 """
 
 import math
@@ -30,10 +30,10 @@ class QualityKeepSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of scored documents", min_length=1)
     column: str = Field(default="quality_score", description="the column of scores")
-    threshold: float | None = Field(default=None, description="keep documents that score so much or more")
-    thresholds: dict[str, float] = Field(default={}, description="other thresholds of groups, by --by")
+    threshold: float | None = Field(default=None, description="keep documents that score this much or more")
+    thresholds: dict[str, float] = Field(default={}, description="other thresholds for groups, by --by")
     top_share: float | None = Field(default=None, description="keep the best share of documents", gt=0, le=1)
-    top_count: int | None = Field(default=None, description="keep so many of the best documents", ge=1)
+    top_count: int | None = Field(default=None, description="keep this many of the best documents", ge=1)
     pareto: float | None = Field(
         default=None,
         description="keep documents that score above 1 minus a draw of this Pareto exponent (GPT-3: 9, Curator: 3)",
@@ -114,7 +114,7 @@ class QualityKeepStage(PartsStage):
         )
 
     def _wanted(self, group: str, documents: int) -> int:
-        """How many of a group are kept: a share is of exact decimals, rounded up."""
+        """How many documents of a group are kept: a share is taken as the exact decimal, and rounded up."""
         if self.settings.top_count is not None:
             return min(documents, self.settings.top_count)
         return math.ceil(Fraction(repr(self.settings.top_share)) * documents)

@@ -1,11 +1,11 @@
 """The rank at which the best documents of each group end, found by counting (`dataproc.quality.ranking`).
 
     <name>-0    part → its documents by the first digit of their rank, by group
-    <name>-1    … by the next digit, of those that the search is on; groups with few such documents give their ranks
+    <name>-1    … by the next digit, of those among which the cutoff is; groups with few such documents give their ranks
     …           until every group's cutoff is known: two or three phases for a billion documents
 
-Only ids and the columns looked at are read. Memory: a part's row group of these columns, and in the driver 65,536
-counts a group and 65,536 ranks a group.
+Only ids and the columns that ranks are made of are read. Memory: a part's row group of these columns, and in the driver
+65,536 counts and 65,536 ranks per group.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,13 +28,13 @@ def find_cutoffs(
     parts: Sequence[tuple[PartReference, RankSource]],
     wanted: Callable[[str, int], int],
 ) -> dict[str, "Search"]:
-    """Searches that are done, by group.
+    """The finished searches, by group.
 
     Args:
-        run: of the stage that this is a part of.
+        run: of the stage that needs the cutoffs.
         name: of the phases.
-        parts: with what their documents are ranked by.
-        wanted: how many documents to take of a group, by its name and how many it has.
+        parts: with what ranks their documents.
+        wanted: how many documents to take from a group, given its name and how many it has.
     """
     from corpusmill.dataproc.quality.ranking import Search
 
@@ -58,9 +58,9 @@ def find_cutoffs(
         folder = run.path(WORK, phase)
         counts, ranks = _sums(folder, tasks), _ranks(folder, tasks)
         if number == 0:
-            searches = {group: Search(wanted(group, sum(found.values()))) for group, found in sorted(counts.items())}
-        for group, found in counts.items():
-            searches[group].narrow(found)
+            searches = {group: Search(wanted(group, sum(digits.values()))) for group, digits in sorted(counts.items())}
+        for group, digits in counts.items():
+            searches[group].narrow(digits)
         for group, (keys, draws) in ranks.items():
             searches[group].settle(keys, draws)
         number += 1
@@ -68,7 +68,7 @@ def find_cutoffs(
 
 
 def remove_rank_files(run: StageRun, name: str) -> None:
-    """Removes what the phases left; call it once all that follows from them is written."""
+    """Removes the files of the phases; call it once everything that needs them is written."""
     for phase in storage.list_names(run.path(WORK)):
         if phase.startswith(f"{name}-"):
             storage.remove(run.path(WORK, phase))
@@ -82,8 +82,8 @@ def _sums(folder: str, tasks: Sequence[Task]) -> dict[str, dict[int, int]]:
         for batch in read_batches(storage.join(folder, f"{task.id}.counts.parquet")):
             columns = (batch.column(name).to_pylist() for name in ("group", "digit", "documents"))
             for group, digit, documents in zip(*columns, strict=True):
-                found = sums.setdefault(group, {})
-                found[digit] = found.get(digit, 0) + documents
+                digits = sums.setdefault(group, {})
+                digits[digit] = digits.get(digit, 0) + documents
     return sums
 
 
@@ -92,7 +92,7 @@ def _ranks(folder: str, tasks: Sequence[Task]) -> dict[str, tuple[Any, Any]]:
 
     from corpusmill.dataproc.datasets import read_batches
 
-    found: dict[str, list[tuple[Any, Any]]] = {}
+    ranks: dict[str, list[tuple[Any, Any]]] = {}
     for task in tasks:
         path = storage.join(folder, f"{task.id}.ranks.parquet")
         for batch in read_batches(path) if storage.exists(path) else ():
@@ -100,8 +100,8 @@ def _ranks(folder: str, tasks: Sequence[Task]) -> dict[str, tuple[Any, Any]]:
             keys, draws = batch.column("key").to_numpy(), batch.column("draw").to_numpy()
             for group in sorted(set(groups)):
                 rows = groups == group
-                found.setdefault(group, []).append((keys[rows], draws[rows]))
+                ranks.setdefault(group, []).append((keys[rows], draws[rows]))
     return {
         group: (np.concatenate([keys for keys, _ in pieces]), np.concatenate([draws for _, draws in pieces]))
-        for group, pieces in found.items()
+        for group, pieces in ranks.items()
     }

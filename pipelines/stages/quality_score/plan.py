@@ -34,7 +34,7 @@ class QualityScoreSettings(StageSettings):
         default=None, description="of a file: characters of scripts without spaces are words"
     )
     characters: int | None = Field(
-        default=None, description="of a file: characters at a document's beginning that are looked at", ge=1
+        default=None, description="of a file: read only so many characters from a document's beginning", ge=1
     )
 
 
@@ -67,12 +67,12 @@ class QualityScoreStage(PartsStage):
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
         model = self.resolve(self.settings.model)
-        if not _is_file(model) and (made := state.require_manifest(model)["stage"]) != "quality-train":
-            raise UserError(f"'{made}' made this folder", model, "give one of 'quality train', or a .bin or .ftz file")
+        if not _is_file(model) and (maker := state.require_manifest(model)["stage"]) != "quality-train":
+            raise UserError(f"'{maker}' made this folder", model, "give one of 'quality train', or a .bin or .ftz file")
         given = [
             name for name in ("lowercase", "split_unspaced", "characters") if getattr(self.settings, name) is not None
         ]
-        if given and not _is_file(self.resolve(self.settings.model)):
+        if given and not _is_file(model):
             flag = f"--{given[0].replace('_', '-')}"
             raise UserError("this model says itself how it reads a text", where=flag, hint=f"leave {flag} out")
 
@@ -104,5 +104,5 @@ class QualityScoreStage(PartsStage):
 
 
 def _is_file(path: str) -> bool:
-    """Whether a model is a bare file, by its name: nothing else says it of a URL."""
+    """Whether a model is a bare file, by its name: nothing else can say so of a URL."""
     return path.endswith((".bin", ".ftz"))

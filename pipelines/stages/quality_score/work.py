@@ -1,4 +1,4 @@
-"""The workers' side of scoring: a part of documents, and the same with the scores of a classifier."""
+"""The workers' side of scoring: a part of documents, and the same part with the scores of a classifier."""
 
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.quality_score.plan import ScoreWork
 
 RAW = "_raw"
-"""What a column of raw scores is called by, after the name of the calibrated one."""
+"""Behind the name of the column of calibrated scores, the name of the column of raw ones."""
 
 
 def score_part(task: TaskContext[ScoreWork]) -> dict[str, Any]:

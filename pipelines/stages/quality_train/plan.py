@@ -1,12 +1,12 @@
-"""Train a quality classifier: documents to have more of against documents to have fewer of, measured on held-back ones.
+"""Train a quality classifier: documents to get more of against documents to get fewer of, measured on held-back ones.
 
     sample-…    only with caps: which documents of a class are drawn
-    lines       part → its chosen documents as lines, in buckets of a drawn order
+    lines       part → its chosen documents as lines, in buckets of the order in which they are trained on
     train       buckets in order → tokens → `model.bin`; one process, by nature (`dataproc.quality.trainer`)
     measure     part → scores of its held-back documents
-    evaluate    all of these → `quality.json`: calibration, and what the classifier is good for
+    evaluate    all these scores → `quality.json`: calibration, and what the classifier is good for
 
-A document's place in training, whether it is held back, whether a cap takes it: all are drawn from the seed and its
+A document's place in training, whether it is held back and whether a cap leaves it in are drawn from the seed and its
 id, so the model's bytes are a function of the documents, the settings and the seed. A document that is in both classes
 is held back from both, or from neither.
 
@@ -45,7 +45,7 @@ class ClassifierSettings(StageSettings):
     )
     learning_rate: float | None = Field(default=None, description="of the first document; falls to 0", gt=0, le=10)
     dimensions: int | None = Field(default=None, description="width of a row", ge=1, le=4096)
-    epochs: int | None = Field(default=None, description="times that all documents are gone through", ge=1, le=1000)
+    epochs: int | None = Field(default=None, description="passes over all documents", ge=1, le=1000)
     word_ngrams: int | None = Field(default=None, description="longest n-gram of words", ge=1, le=8)
     minimum_count: int | None = Field(default=None, description="times that a word must occur to have a row", ge=1)
     buckets: int | None = Field(default=None, description="rows that n-grams share", ge=1, le=1 << 30)
@@ -54,10 +54,10 @@ class ClassifierSettings(StageSettings):
         default=True, description="characters of scripts without spaces (Han, kana, Thai, …) are words"
     )
     characters: int = Field(
-        default=0, description="characters at a document's beginning that are looked at; 0: all", ge=0
+        default=0, description="read only so many characters from a document's beginning; 0: all", ge=0
     )
-    positive_cap: int = Field(default=0, description="train on so many positive documents at most; 0: all", ge=0)
-    negative_cap: int = Field(default=0, description="train on so many negative documents at most; 0: all", ge=0)
+    positive_cap: int = Field(default=0, description="train on this many positive documents at most; 0: all", ge=0)
+    negative_cap: int = Field(default=0, description="train on this many negative documents at most; 0: all", ge=0)
     held_back: float = Field(default=0.1, description="share of documents that training does not see", gt=0, lt=1)
     calibration: Literal["platt", "isotonic", "none"] = Field(
         default="platt", description="how scores become probabilities, fitted on half of the held-back documents"
@@ -67,8 +67,8 @@ class ClassifierSettings(StageSettings):
 class QualityTrainSettings(ClassifierSettings):
     """Settings of `corpusmill quality train`."""
 
-    positive: tuple[str, ...] = Field(description="datasets of documents to have more of", min_length=1)
-    negative: tuple[str, ...] = Field(description="datasets of documents to have fewer of", min_length=1)
+    positive: tuple[str, ...] = Field(description="datasets of documents to get more of", min_length=1)
+    negative: tuple[str, ...] = Field(description="datasets of documents to get fewer of", min_length=1)
 
 
 ClassPart = tuple[PartReference, Label]
@@ -98,7 +98,7 @@ class TrainWork:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordWork:
-    """The scores of held-back documents, by the names of their parts, and what the record says besides."""
+    """The scores of held-back documents, by the names of their parts, and the rest of the record."""
 
     record: Mapping[str, Any]
     parts: tuple[str, ...]
@@ -122,17 +122,14 @@ class QualityTrainStage(Stage):
 
     def _parts(self) -> list[ClassPart]:
         """All parts with their class, numbered through."""
-        found: list[ClassPart] = []
+        parts: list[ClassPart] = []
         for name in CLASSES:
             for part in list_parts(getattr(self.settings, name), self.resolve):
-                numbered = PartReference(
-                    number=len(found), path=part.path, rows=part.rows, bytes=part.bytes, arrow_bytes=part.arrow_bytes
-                )
-                found.append((numbered, name))
-        return found
+                parts.append((replace(part, number=len(parts)), name))
+        return parts
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The preset's, with what is given in their place."""
+        """The preset's, with the settings that are given in their place."""
         from corpusmill.dataproc.quality.trainer import PRESETS
 
         chosen = PRESETS[self.settings.preset].to_dict()

@@ -38,7 +38,7 @@ LINES_SCHEMA = pa.schema(
     [("draw", pa.uint64()), ("id", pa.string()), ("label", pa.int8()), ("line", pa.large_binary())]
 )
 LABELS = (POSITIVE, NEGATIVE)
-TELL_SECONDS = 2.0
+PROGRESS_SECONDS = 2.0
 
 
 def write_lines(task: TaskContext[ClassWork]) -> dict[str, Any]:
@@ -104,12 +104,12 @@ def train_model(task: TaskContext[TrainWork]) -> dict[str, Any]:
             LABELS,
             Hyperparameters(**arguments.hyperparameters),
             arguments.seed,
-            _teller(task),
+            _progress_writer(task),
         )
     with storage.commit_file(task.path(MODEL)) as file:
         write_model(model, file)
-    told = {"tokens": tokens, "words": len(model.words), "distinct_words": len(words.counts), "rows": len(model.input)}
-    return {"told": told, "files": [file_entry(task, MODEL)]}
+    facts = {"tokens": tokens, "words": len(model.words), "distinct_words": len(words.counts), "rows": len(model.input)}
+    return {"told": facts, "files": [file_entry(task, MODEL)]}
 
 
 def _buckets(task: TaskContext[TrainWork]) -> Iterator[pa.Table]:
@@ -128,21 +128,21 @@ def _buckets(task: TaskContext[TrainWork]) -> Iterator[pa.Table]:
 def _line_buffers(lines: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(offsets int64, bytes uint8) of lines that `to_lines` made."""
     _, offsets, data = lines.buffers()
-    found = np.frombuffer(offsets, np.int64)[lines.offset : lines.offset + len(lines) + 1]
+    stops = np.frombuffer(offsets, np.int64)[lines.offset : lines.offset + len(lines) + 1]
     # Copies, so that the kernels that count words are compiled for one kind of array: ours, which may be written to
-    return found.copy(), np.frombuffer(data, np.uint8).copy() if data is not None else np.zeros(0, np.uint8)
+    return stops.copy(), np.frombuffer(data, np.uint8).copy() if data is not None else np.zeros(0, np.uint8)
 
 
-def _teller(task: TaskContext[TrainWork]) -> Callable[[float], None]:
-    """Notes how far training is where the driver looks; every two seconds at most."""
+def _progress_writer(task: TaskContext[TrainWork]) -> Callable[[float], None]:
+    """Writes how far training is to where the driver looks; every two seconds at most."""
     last = [time.monotonic()]
 
-    def tell(share: float) -> None:
-        if time.monotonic() - last[0] > TELL_SECONDS:
+    def write(share: float) -> None:
+        if time.monotonic() - last[0] > PROGRESS_SECONDS:
             last[0] = time.monotonic()
             storage.commit_bytes(task.work_path("progress"), f"{share:.0%} of training".encode(), durable=False)
 
-    return tell
+    return write
 
 
 def measure_part(task: TaskContext[ClassWork]) -> dict[str, Any]:
@@ -177,13 +177,14 @@ def write_record(task: TaskContext[RecordWork]) -> dict[str, Any]:
     for name in task.arguments.parts:
         with open_part(task.work_path("scores", f"{name}.parquet")) as file:
             tables.append(file.read().cast(SCORED_SCHEMA))
-    found = evaluate(pa.concat_tables(tables).unify_dictionaries(), task.arguments.calibration)
-    record = {"version": RECORD_VERSION, "label": POSITIVE, **task.arguments.record, **found}
+    evaluation = evaluate(pa.concat_tables(tables).unify_dictionaries(), task.arguments.calibration)
+    record = {"version": RECORD_VERSION, "label": POSITIVE, **task.arguments.record, **evaluation}
     storage.commit_bytes(task.path(RECORD), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
-    overall, told = found["metrics"]["overall"], found["metrics"]
+    metrics = evaluation["metrics"]
+    overall = metrics["overall"]
     errors = {
-        "expected_calibration_error": told["reliability"]["expected_error"],
-        "expected_calibration_error_raw": (told["reliability_raw"] or told["reliability"])["expected_error"],
+        "expected_calibration_error": metrics["reliability"]["expected_error"],
+        "expected_calibration_error_raw": (metrics["reliability_raw"] or metrics["reliability"])["expected_error"],
     }
     facts = {name: overall[name] for name in ("auc", "average_precision", "precision", "recall", "f1")}
     return {"files": [file_entry(task, RECORD)], "facts": facts | errors}

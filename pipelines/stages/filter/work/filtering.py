@@ -56,7 +56,7 @@ def _tally(table: pa.RecordBatch) -> dict[str, int]:
 
 
 def _writers(task: TaskContext[FilterWork], schema: pa.Schema, by: Judge) -> dict[str, PartWriter]:
-    nothing = judge(pa.RecordBatch.from_pylist([], schema=schema), by)  # tells the columns of statistics/
+    nothing = judge(pa.RecordBatch.from_pylist([], schema=schema), by)  # for the columns of statistics/
     schemas = {
         "kept": schema,
         "rejected": schema.append(pa.field("broken_rules", pa.string())),

@@ -2,7 +2,7 @@
 
 Everything is measured on the text as it came in, and all rules are applied to all documents; only then are the kept
 ones rewritten, by the rewriters in force, in their order. A rejected document keeps its text, so that what stands in
-`rejected/` is what the rules saw. A document of which rewriting leaves nothing is rejected, too.
+`rejected/` is what the rules saw. A document that rewriting leaves empty is rejected, too.
 
 Memory: the batch, and one more text of it for each rewriter in force.
 """
@@ -138,18 +138,18 @@ def _labelled(batch: pa.RecordBatch, numbers: pa.RecordBatch) -> pa.RecordBatch:
 
 def _numbers(batch: pa.RecordBatch, score: np.ndarray, by: Judge) -> tuple[pa.RecordBatch, pa.Array | None]:
     """(all numbers of the documents, the texts as the first rewriter in force leaves them)."""
-    found = [measure(batch.column("text"), batch.column("language"), token_ngrams=by.token_ngrams)]
-    found += [each.measure(batch) for each in by.measures]
+    measured = [measure(batch.column("text"), batch.column("language"), token_ngrams=by.token_ngrams)]
+    measured += [provider.measure(batch) for provider in by.measures]
     texts = None
     for place, rewriter in enumerate(by.rewriters):
         if place == 0:  # its one pass gives both; the later ones are measured now and rewrite what is left of it
             rewritten = rewriter.rewrite(batch)
             texts = rewritten.texts
-            found.append(rewritten.numbers)
+            measured.append(rewritten.numbers)
         else:
-            found.append(rewriter.measure(batch))
+            measured.append(rewriter.measure(batch))
     columns: dict[str, pa.Array] = {"language_score": pa.array(score)} if by.language_model else {}
-    for numbers in found:
+    for numbers in measured:
         columns = columns | dict(zip(numbers.schema.names, numbers.columns, strict=True))
     columns = columns | {name: _document_column(batch, name) for name in by.document_columns}
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), texts
@@ -172,8 +172,8 @@ def _decided(batch: pa.RecordBatch, numbers: pa.RecordBatch, by: Judge) -> tuple
     if by.languages:
         language = batch.column("language")
         wanted = pc.is_in(language, value_set=pa.array(by.languages, pa.string()))
-        for each in by.languages:  # zh takes zh_Hant along
-            wanted = pc.or_(wanted, pc.starts_with(language, f"{each}_").fill_null(False))
+        for code in by.languages:  # zh stands for zh_Hant, too
+            wanted = pc.or_(wanted, pc.starts_with(language, f"{code}_").fill_null(False))
         is_code = pc.equal(batch.column("kind"), "code")
         foreign = pc.invert(pc.or_(wanted, is_code)).to_numpy(zero_copy_only=False)
         index = numbers.schema.get_field_index("language_score")
@@ -249,9 +249,9 @@ def _with_languages(batch: pa.RecordBatch, by: Judge) -> tuple[pa.RecordBatch, n
     asked = pc.and_(pc.is_null(language), pc.not_equal(batch.column("kind"), "code"))
     unknown = asked.to_numpy(zero_copy_only=False)
     if unknown.any():
-        codes, found = _identifier(by.language_model).identify(batch.column("text").filter(asked))
-        scores[unknown] = found
-        sure = pc.if_else(pa.array(found >= by.minimum_language_score), codes, pa.scalar(None, pa.string()))
+        codes, certainty = _identifier(by.language_model).identify(batch.column("text").filter(asked))
+        scores[unknown] = certainty
+        sure = pc.if_else(pa.array(certainty >= by.minimum_language_score), codes, pa.scalar(None, pa.string()))
         language = pc.replace_with_mask(language, asked, sure)
         at = batch.schema.get_field_index("language")
         batch = batch.set_column(at, batch.schema.field(at), language)

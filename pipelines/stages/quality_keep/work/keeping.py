@@ -35,8 +35,8 @@ def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
     counts, groups = {"documents_in": 0, "kept": 0, "rejected": 0}, dict[str, list[int]]()
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(folders[name], task.id, each, part_bytes=ONE_PART_A_FILE))
-            for name, each in schemas.items()
+            name: stack.enter_context(PartWriter(folders[name], task.id, columns, part_bytes=ONE_PART_A_FILE))
+            for name, columns in schemas.items()
         }
         for batch in read_batches(arguments.path):
             scores = score_column(batch, arguments.source.column)
@@ -70,7 +70,7 @@ def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
 def _decide(
     batch: pa.RecordBatch, scores: np.ndarray, places: np.ndarray, names: list[str], arguments: KeepWork
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(which of N documents are kept, bool; what each score was held against, float64)."""
+    """(which of N documents are kept, bool; the threshold of each document, float64)."""
     if arguments.way == "threshold":
         by_group = [arguments.thresholds.get(name, arguments.threshold) for name in names]
         thresholds = np.array([*by_group, 0.0])[places]
@@ -91,7 +91,7 @@ def _decide(
 
 
 def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
-    """The batch with a column added, or put in the place of the one of that name."""
+    """The batch with a column added, or in place of the one of that name."""
     if name in batch.schema.names:
         return batch.set_column(batch.schema.get_field_index(name), name, values)
     return batch.append_column(name, values)

@@ -65,7 +65,7 @@ def eligible(batch: pa.RecordBatch, source: RankSource) -> pa.RecordBatch:
 
 
 def score_column(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """A column of numbers as float64 of shape (N,). Raises UserError where it holds none for a document."""
+    """A column of numbers as float64 of shape (N,). Raises UserError where a document has none."""
     column = batch.column(name)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise UserError(f"the column {name} holds no numbers", hint="name another by --column")
@@ -102,8 +102,8 @@ def rank_part(task: TaskContext[RankWork]) -> dict[str, Any]:
             prefix = [] if arguments.is_first else arguments.counted.get(name)
             if prefix is not None:
                 inside = begins(keys, draws, prefix)
-                found = digit(keys[inside], draws[inside], len(prefix))
-                counted = np.bincount(found, minlength=1 << DIGIT_BITS)
+                digits = digit(keys[inside], draws[inside], len(prefix))
+                counted = np.bincount(digits, minlength=1 << DIGIT_BITS)
                 sums[name] = counted + sums[name] if name in sums else counted
             elif name in arguments.listed:
                 inside = begins(keys, draws, arguments.listed[name])
