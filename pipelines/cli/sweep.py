@@ -51,7 +51,7 @@ def sweep_command(
     """
     from corpusmill.dataproc.datasets import read_batches
     from corpusmill.dataproc.sweep import sweep
-    from corpusmill.pipelines.inspect.sweeping import plan_sweep
+    from corpusmill.pipelines.stages.filter.sweeping import plan_sweep
 
     breakdowns = [tuple(each.split("+")) for each in _listed(by)]
     plan = plan_sweep(
@@ -126,8 +126,8 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     from rich.text import Text
 
     from corpusmill.pipelines.cli.trace import inspect_console
-    from corpusmill.pipelines.inspect.sweeping import threshold_in_force
     from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.stages.filter.sweeping import threshold_in_force
 
     console = inspect_console()
     total = result.total

@@ -14,8 +14,8 @@ from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sweep import SweepResult, sweep
 from corpusmill.pipelines.inspect.places import recognise
-from corpusmill.pipelines.inspect.sweeping import plan_sweep
 from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.stages.filter.sweeping import plan_sweep
 from tests.pipelines.small_dataset import write_dataset
 from tests.pipelines.small_run import prose
 from tests.pipelines.test_stage_inputs import run

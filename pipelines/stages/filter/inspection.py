@@ -6,10 +6,10 @@ import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.rules import Rule
-from corpusmill.pipelines.inspect.filter_rules import rules_in_force
 from corpusmill.pipelines.inspect.inspection import Inspection, Passage, Passed, Side, ledger_removal
 from corpusmill.pipelines.inspect.lookup import Row, look_up
 from corpusmill.pipelines.inspect.places import part_number
+from corpusmill.pipelines.stages.filter.rules_in_force import rules_in_force
 
 
 def _kept(side: Side, document: str) -> list[str]:

@@ -15,7 +15,7 @@ from corpusmill.dataproc.rules.resolve import override, threshold_of
 from corpusmill.dataproc.rules.rule import SIDES, Side, with_threshold
 from corpusmill.dataproc.sweep import Swept, columns_needed, thresholds_of
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.inspect.filter_rules import language_rule, rules_in_force
+from corpusmill.pipelines.stages.filter.rules_in_force import language_rule, rules_in_force
 
 STATISTICS_FOLDER = "statistics"
 
