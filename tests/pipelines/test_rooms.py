@@ -10,7 +10,9 @@ import pytest
 from corpusmill.pipelines.description import StageDescription, load
 from corpusmill.pipelines.inspect.inspection import inspection_of
 from corpusmill.pipelines.registry import descriptions, stage_type
+from corpusmill.pipelines.report.flow import waterfall
 from corpusmill.pipelines.report.sections import report_of
+from corpusmill.pipelines.report.stages import StageOutput
 from tests.pipelines.road import environment
 
 HEAVY = ("numba", "torch", "tokenizers", "ray", "transformers", "matplotlib", "trafilatura", "resiliparse", "fasttext")
@@ -64,3 +66,46 @@ def test_nobody_but_its_room_branches_on_a_stages_name() -> None:
         found += [f"{path.name}: {match}" for match in asking.findall(text)]
         found += [f"{path.name}: {entry}" for entry in tables if entry in text]
     assert found == []
+
+
+PROTECTING = """
+name: protecting
+output: run
+stages:
+  old: {stage: ingest, inputs: [old.jsonl], source: old}
+  new: {stage: ingest, inputs: [new.jsonl], source: new}
+  unique: {stage: dedup, datasets: [new], protect: [old]}
+"""
+
+
+def test_a_dry_run_knows_every_folder_that_a_stage_takes_in(tmp_path: Path) -> None:
+    """`protect:` names an earlier stage that has not run: the plan waits for it, and the run carries it out."""
+    (tmp_path / "recipe.yaml").write_text(PROTECTING)
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "the same text stands in both of these files"}\n')
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "corpusmill", "run", "recipe.yaml", *options]
+        return subprocess.run(line, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+
+    planned = run("--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "after new, old" in planned.stdout
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "done" in run("--dry-run").stdout
+
+
+def test_the_reports_waterfall_follows_documents_through_every_stage_that_loses_some() -> None:
+    counts = {"documents_in": 10, "kept": 4, "rejected": 6, "quarantined": 0}
+    manifest = {"stage": "quality-keep", "counts": counts, "facts": {}, "files": []}
+    stage = StageOutput("good", "nowhere", manifest)
+    assert [(bar.kind, bar.label, bar.count) for bar in waterfall([stage])] == [
+        ("in", "came in", 10),
+        ("loss", "below the score to keep", 6),
+        ("kept", "kept", 4),
+    ]
+    losing = {description.name for description in descriptions() if description.losses}
+    assert losing == {description.name for description in descriptions() if description.makes == "dataset"} - {
+        "quality-seeds"  # which picks pages out of what was rejected
+    }
