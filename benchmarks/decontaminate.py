@@ -120,10 +120,10 @@ def main() -> None:
     }
     settings = Decontamination(action="remove")
     indexes = {}
-    for name, each in sets.items():
-        build_index([each], ngram=given.ngram)
+    for name, group in sets.items():
+        build_index([group], ngram=given.ngram)
         started = time.process_time()
-        index = indexes[name] = build_index([each], ngram=given.ngram)
+        index = indexes[name] = build_index([group], ngram=given.ngram)
         built = time.process_time() - started
         memory = sum(getattr(index, array).nbytes for array in ARRAYS)
         find_ngrams(batches[0].column("text"), index)

@@ -140,8 +140,8 @@ def unjustified_by_our_words(datasets: list[str], output: Path, threshold: float
     from corpusmill.dataproc.dedup.jaccard import set_similarity, shingle_sets
     from corpusmill.dataproc.dedup.minhash import MinHashSettings
 
-    documents = pa.concat_tables([pq.read_table(each, columns=["id", "text"]) for each in datasets]).to_pydict()
-    row_of = {each: row for row, each in enumerate(documents["id"])}
+    documents = pa.concat_tables([pq.read_table(dataset, columns=["id", "text"]) for dataset in datasets]).to_pydict()
+    row_of = {document: row for row, document in enumerate(documents["id"])}
     duplicates = pq.read_table(output / "duplicates", columns=["id", "survivor", "cluster"]).to_pydict()
     clusters: dict[int, set[int]] = {}
     for removed, survivor, cluster in zip(*duplicates.values(), strict=True):
@@ -149,11 +149,11 @@ def unjustified_by_our_words(datasets: list[str], output: Path, threshold: float
     offsets, hashes = shingle_sets(pa.array(documents["text"], pa.large_string()), MinHashSettings())
     best = np.zeros(len(row_of))
     for members in map(np.array, map(sorted, clusters.values())):
-        a, b = (members[each] for each in np.triu_indices(len(members), 1))
+        a, b = (members[index] for index in np.triu_indices(len(members), 1))
         similar = set_similarity(offsets, hashes, a, b)
         np.maximum.at(best, a, similar)
         np.maximum.at(best, b, similar)
-    alike = best[[row_of[each] for each in duplicates["id"]]]
+    alike = best[[row_of[duplicate] for duplicate in duplicates["id"]]]
     return len(alike), int((alike < threshold).sum())
 
 
@@ -186,7 +186,7 @@ def main() -> None:
                 walls[way].append(corpusmill("dedup", *line))
         for way, seconds in walls.items():
             told = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phase_seconds(folder / way).items())
-            rounds = ", ".join(f"{each:.2f}" for each in seconds)
+            rounds = ", ".join(f"{second:.2f}" for second in seconds)
             print(f"corpusmill, verified by {way}: {min(seconds):.2f} s (rounds {rounds}; {told})")
         removed, alone = unjustified_by_our_words(datasets, folder / "exact", 0.8)
         print(f"verified exactly, removed without any of its cluster at 0.8 by our words: {alone} of {removed} (bar 0)")

@@ -124,8 +124,8 @@ def against_trl(python: str, lengths: np.ndarray, capacities: list[int], repeats
                     if done.returncode:
                         raise SystemExit(done.stderr)
                     theirs.append(json.loads(done.stdout.splitlines()[-1]))
-                our_rate = ours[0]["tokens"] / statistics.median(each["both"] for each in ours)
-                their_rate = theirs[0]["tokens"] / statistics.median(each["seconds"] for each in theirs)
+                our_rate = ours[0]["tokens"] / statistics.median(our["both"] for our in ours)
+                their_rate = theirs[0]["tokens"] / statistics.median(their["seconds"] for their in theirs)
                 print(
                     f"{capacity:>8,} {policy:<10} {our_rate / 1e6:>9,.0f} {their_rate / 1e6:>9,.1f} "
                     f"{our_rate / their_rate:>7.1f} {ours[0]['fill']:>9.4%} {theirs[0]['fill']:>9.4%}",

@@ -68,7 +68,7 @@ class SweepResult:
 def columns_needed(swept: Sequence[Swept], others: Sequence[Rule], by: Sequence[tuple[str, ...]] = ()) -> list[str]:
     """The columns of `statistics/` that a sweep looks at."""
     needed = dict.fromkeys([BYTES_COLUMN, KIND_COLUMN])
-    for rule in (*(each.rule for each in swept), *others):
+    for rule in (*(sweep.rule for sweep in swept), *others):
         needed |= dict.fromkeys(columns_of_rule(rule))
         if rule.spaced is not None:
             needed[UNSPACED_COLUMN] = None
@@ -115,12 +115,12 @@ def sweep(
 
 def _without_swept_sides(swept: Sequence[Swept]) -> list[Swept]:
     """The rules without the thresholds that another axis of the same rule sweeps."""
-    sides = {(each.rule.name, each.side) for each in swept}
+    sides = {(sweep.rule.name, sweep.side) for sweep in swept}
     freed = []
-    for each in swept:
-        (other,) = (side for side in SIDES if side != each.side)
-        rule = with_threshold(each.rule, other, None) if (each.rule.name, other) in sides else each.rule
-        freed.append(replace(each, rule=rule))
+    for sweep in swept:
+        (other,) = (side for side in SIDES if side != sweep.side)
+        rule = with_threshold(sweep.rule, other, None) if (sweep.rule.name, other) in sides else sweep.rule
+        freed.append(replace(sweep, rule=rule))
     return freed
 
 
@@ -181,18 +181,20 @@ def _grouped(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[list[tupl
         values.append(encoded.dictionary.to_pylist())
         codes = codes * len(values[-1]) + encoded.indices.to_numpy(zero_copy_only=False)
     distinct, group = np.unique(codes, return_inverse=True)
-    places = np.unravel_index(distinct, [len(each) for each in values])
-    keys = [tuple(each[place[row]] for each, place in zip(values, places, strict=True)) for row in range(len(distinct))]
+    places = np.unravel_index(distinct, [len(value) for value in values])
+    keys = [
+        tuple(value[place[row]] for value, place in zip(values, places, strict=True)) for row in range(len(distinct))
+    ]
     return keys, group
 
 
 def _counts(histogram: np.ndarray, swept: Sequence[Swept]) -> Counts:
     """Counts at each threshold from a histogram of levels of shape (4, thresholds + 1, ...)."""
     kept = histogram
-    for axis, each in enumerate(swept, 1):
+    for axis, sweep in enumerate(swept, 1):
         kept = np.flip(np.cumsum(np.flip(kept, axis), axis), axis)  # how many have this level at least
         kept = np.take(kept, range(1, kept.shape[axis]), axis)
-        if each.side == "maximum":  # the mildest maximum is the last threshold
+        if sweep.side == "maximum":  # the mildest maximum is the last threshold
             kept = np.flip(kept, axis)
     documents, sizes = (int(number.sum()) for number in histogram[:2])
     return Counts(documents, sizes, (kept[0], kept[1]), (kept[2], kept[3]))
@@ -211,7 +213,7 @@ def thresholds_of(text: str, whole: bool = False) -> tuple[float, ...]:
     low, dots, high = spread.partition("..")
     try:
         if not dots:
-            found = [float(each) for each in text.split(",")]
+            found = [float(part) for part in text.split(",")]
         else:
             count = int(steps) if steps else DEFAULT_STEPS
             if not 2 <= count <= MOST_CELLS:

@@ -77,7 +77,7 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
     folders = {name: storage.join(file.output, name) for name in file.stages}
     stages: list[NamedStage] = []
     for name, values in file.stages.items():
-        known = {each.name: folders[each.name] for each in stages}
+        known = {stage.name: folders[stage.name] for stage in stages}
         stages.append(_build(name, values, folders[name], file.seed, path, known))
     return Recipe(name=file.name, output=file.output, seed=file.seed, stages=tuple(stages))
 

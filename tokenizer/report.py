@@ -112,7 +112,7 @@ class Measures:
     @classmethod
     def none(cls, tokenizers: Sequence[Measurable]) -> "Measures":
         """Those of no documents."""
-        usage = [np.zeros(len(each.spellings), np.int64) for each in tokenizers]
+        usage = [np.zeros(len(tokenizer.spellings), np.int64) for tokenizer in tokenizers]
         count = len(tokenizers)
         totals = np.zeros(len(TEXT_SUMS) + count, np.int64)
         return cls(usage, [[] for _ in tokenizers], np.zeros(count, np.int64), totals)
@@ -142,14 +142,14 @@ def measure(tokenizers: Sequence[Measurable], batch: pa.RecordBatch) -> Measures
         "characters": pc.utf8_length(text).to_numpy().astype(np.int64),
         "words": _words(offsets, data),
     }
-    for number, each in enumerate(tokenizers):
-        ids = each.encode(text)
+    for number, tokenizer in enumerate(tokenizers):
+        ids = tokenizer.encode(text)
         lists, values = ids.offsets.to_numpy(), read_only(ids.values.to_numpy().astype(np.int32, copy=False))
         differs = np.empty(len(text), bool)
-        spelled = (read_only(part) for part in read_text(each.spellings.fill_null(b"")))
+        spelled = (read_only(part) for part in read_text(tokenizer.spellings.fill_null(b"")))
         tally(values, read_only(lists), offsets, data, *spelled, measured.usage[number], differs)
-        if not each.byte_level:
-            differs = pc.not_equal(each.decode(ids), text.cast(pa.large_string())).to_numpy(zero_copy_only=False)
+        if not tokenizer.byte_level:
+            differs = pc.not_equal(tokenizer.decode(ids), text.cast(pa.large_string())).to_numpy(zero_copy_only=False)
         columns[f"tokens {number}"] = np.diff(lists)
         measured.lost[number] = sorted(batch.column("id").filter(pa.array(differs)).to_pylist())[:LOST_SHOWN]
         measured.lost_documents[number] = np.count_nonzero(differs)
@@ -182,7 +182,7 @@ def report(tokenizers: Sequence[Measurable], measured: Measures) -> dict[str, An
     return {
         "text": text,
         "groups": groups,
-        "tokenizers": [_of_tokenizer(number, each, measured) for number, each in enumerate(tokenizers)],
+        "tokenizers": [_of_tokenizer(number, tokenizer, measured) for number, tokenizer in enumerate(tokenizers)],
     }
 
 
@@ -217,7 +217,7 @@ def _of_tokenizer(number: int, tokenizer: Measurable, measured: Measures) -> dic
 
 def rates(text: np.ndarray, tokens: int) -> dict[str, Any]:
     """Tokens, and what one of them holds; `text` is the sums of `TEXT_SUMS`. None where there is nothing to divide."""
-    _, size, characters, words = (int(each) for each in text)
+    _, size, characters, words = (int(word) for word in text)
     return {
         "tokens": tokens,
         "bytes_per_token": round(size / tokens, 4) if tokens else None,

@@ -131,7 +131,9 @@ def find_spellings(
 
 def segments(documents: Iterable[Iterable[tuple[str, bool]]]) -> pa.LargeListArray:
     """Documents of (text, whether it is trusted) pairs as an array of type `SEGMENTS`; for a few, as it is Python."""
-    return pa.array([[{"text": text, "trusted": trusted} for text, trusted in each] for each in documents], SEGMENTS)
+    return pa.array(
+        [[{"text": text, "trusted": trusted} for text, trusted in document] for document in documents], SEGMENTS
+    )
 
 
 def encode_segments(tokenizer: Tokenizer, documents: pa.Array) -> pa.LargeListArray:

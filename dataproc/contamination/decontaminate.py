@@ -115,7 +115,7 @@ def decontaminate(batch: pa.RecordBatch, index: OverlapIndex, settings: Decontam
     least = np.array([settings.shares.get(name, settings.share) for name in index.set_names])
     counts = found.shares >= least[index.item_sets[found.items]]
     rows, sets, values = _worst_by_set(found, counts, index)
-    names, thresholds = [f"{RULE}/{index.set_names[each]}" for each in sets], least[sets]
+    names, thresholds = [f"{RULE}/{index.set_names[group]}" for group in sets], least[sets]
     bad = np.zeros(batch.num_rows, bool)
     kept, rewrites, cut_bytes = batch, _rewrites(ids, np.zeros(0, np.int64), texts, texts), 0
     if settings.action == "remove":

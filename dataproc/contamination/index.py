@@ -154,10 +154,10 @@ def build_index(
     if not 1 <= minimum <= ngram <= MOST_WORDS:
         what = f"n-grams of {ngram} words and at least {minimum}"
         raise UserError(what, where="ngram", hint=f"give 1 <= minimum <= ngram <= {MOST_WORDS}")
-    names = tuple(each.name for each in sets)
+    names = tuple(group.name for group in sets)
     if len(set(names)) != len(names) or not names:
         raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
-    texts = pa.concat_arrays([each.texts for each in sets])
+    texts = pa.concat_arrays([group.texts for group in sets])
     offsets, data = text_buffers(texts)
     if int(offsets[-1]) >= 1 << 32:
         raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
@@ -181,7 +181,7 @@ def build_index(
         minimum=minimum,
         key_bits=key_bits,
         set_names=names,
-        item_ids=pa.concat_arrays([each.ids for each in sets]),
+        item_ids=pa.concat_arrays([group.ids for group in sets]),
         keys=np.zeros(0, np.uint64),
         lengths=np.zeros(0, np.uint8),
         buckets=np.zeros(2, np.uint32),
@@ -190,7 +190,7 @@ def build_index(
         place_starts=np.append(heads, windows),
         places=places[order],
         item_words=item_words.astype(np.uint32),
-        item_sets=np.repeat(np.arange(len(sets)), [len(each.texts) for each in sets]),
+        item_sets=np.repeat(np.arange(len(sets)), [len(group.texts) for group in sets]),
         word_starts=starts,
         word_stops=stops,
         text=data,

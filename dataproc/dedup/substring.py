@@ -133,8 +133,8 @@ def _resolve(
                 count = min(AHEAD, counts[row] - window)
                 value = _hash_windows(data, at, count, length, value, power, hashes)
                 fetched = np.uint64(0)
-                for each in range(count):
-                    fetched ^= table[hashes[each] & mask]
+                for number in range(count):
+                    fetched ^= table[hashes[number] & mask]
                 hashes[AHEAD] = fetched  # so that the loop is not left out by the compiler
             place = -1
             if before >= 0 and is_first[before + 1] and store[before + length] == data[at + length - 1]:

@@ -25,7 +25,7 @@ def compile_kernels() -> None:
     shipped = windows.contexts(named, starts, shared, LEAST_LENGTH, 1)[0]
     joined_repeats(pa.Table.from_batches([Resolver(LEAST_LENGTH).add(0, shipped)]), LEAST_LENGTH)
     lines.unit_digests(texts, lines.units(texts, "line", 1))
-    spans.cut(texts, spans.to_characters(texts, spans.Spans(*(np.array([each]) for each in (0, 1, 2)))))
+    spans.cut(texts, spans.to_characters(texts, spans.Spans(*(np.array([number]) for number in (0, 1, 2)))))
     nodes = np.array([1, 2, 3], np.uint64)
     by_hash(2)(nodes)
     stars.SmallestNeighbours([(nodes, nodes[::-1].copy())], slots=2).smallest(nodes)

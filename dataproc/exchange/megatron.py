@@ -125,7 +125,7 @@ def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
         prefixes = [path]
     else:
         prefixes = [each.removesuffix(".idx") for each in files_in(path, ".idx", "Megatron index")]
-    return [piece for each in prefixes for piece in equal_pieces(each, _read_index(each).offsets, piece_bytes)]
+    return [piece for prefix in prefixes for piece in equal_pieces(prefix, _read_index(prefix).offsets, piece_bytes)]
 
 
 def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:

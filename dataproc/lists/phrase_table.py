@@ -72,7 +72,7 @@ def make_table(lists: Sequence[Sequence[str]], *, joined: bool = False) -> tuple
 
     Such an entry is never found. Memory: 24 bytes a place, 1 to 2 places a byte of the lists.
     """
-    flat = [entry for each in lists for entry in each]
+    flat = [entry for list_ in lists for entry in list_]
     offsets, data = text_buffers(pa.array(flat, pa.large_string()))
     places = 64
     while places < 2 * (len(data) + 1):
@@ -86,7 +86,7 @@ def make_table(lists: Sequence[Sequence[str]], *, joined: bool = False) -> tuple
     seeds = read_only(
         np.array([_SEED ^ (number << _SEED_SHIFT) for number in range(max(len(lists), 1))], np.uint64), np.uint64
     )
-    list_of = read_only(np.repeat(np.arange(len(lists)), [len(each) for each in lists]), np.int64)
+    list_of = read_only(np.repeat(np.arange(len(lists)), [len(list_) for list_ in lists]), np.int64)
     flag = read_only(np.array([joined]), np.uint8)
     tables = load_tables()
     _insert(

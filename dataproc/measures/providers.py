@@ -63,7 +63,8 @@ def columns_of(name: str) -> tuple[Column, ...]:
     """The columns of a provider, without building it."""
     if name == ONE_PASS:
         return tuple(
-            Column(each.name, each.unit, each.description, whole=each.whole is None) for each in STATISTICS.values()
+            Column(statistic.name, statistic.unit, statistic.description, whole=statistic.whole is None)
+            for statistic in STATISTICS.values()
         )
     if name == LANGUAGE:
         return LANGUAGE_COLUMNS

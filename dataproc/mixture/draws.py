@@ -94,6 +94,6 @@ def copies_of(group: np.ndarray, keys: np.ndarray, copies: np.ndarray, threshold
         copies: int64 [G], of every document of a group.
         thresholds: [G], documents with keys below are there once more (0: none, `EVERYTHING`: all).
     """
-    everything = np.array([each >= EVERYTHING for each in thresholds], bool)
-    below = np.array([0 if each >= EVERYTHING else each for each in thresholds], np.uint64)
+    everything = np.array([threshold >= EVERYTHING for threshold in thresholds], bool)
+    below = np.array([0 if threshold >= EVERYTHING else threshold for threshold in thresholds], np.uint64)
     return copies[group] + (everything[group] | (keys < below[group]))

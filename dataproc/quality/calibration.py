@@ -53,14 +53,14 @@ def reliability(scores: np.ndarray, is_positive: np.ndarray, bins: int = BINS) -
     positive = np.bincount(place, weights=is_positive, minlength=bins)
     return [
         {
-            "from": each / bins,
-            "to": (each + 1) / bins,
-            "documents": int(counts[each]),
-            "mean_score": float(sums[each] / counts[each]),
-            "positive_share": float(positive[each] / counts[each]),
+            "from": number / bins,
+            "to": (number + 1) / bins,
+            "documents": int(counts[number]),
+            "mean_score": float(sums[number] / counts[number]),
+            "positive_share": float(positive[number] / counts[number]),
         }
-        for each in range(bins)
-        if counts[each]
+        for number in range(bins)
+        if counts[number]
     ]
 
 

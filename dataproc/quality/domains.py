@@ -94,7 +94,7 @@ def _changes(column: pa.Array) -> np.ndarray:
 def partition_of(domains: pa.Array, partitions: int) -> np.ndarray:
     """Which of `partitions` a domain belongs to: int64 of shape (N,)."""
     spelled = domains.cast(pa.large_binary()).to_pylist()
-    hashes = np.fromiter((xxhash.xxh3_64_intdigest(each) for each in spelled), np.uint64, len(spelled))
+    hashes = np.fromiter((xxhash.xxh3_64_intdigest(spelling) for spelling in spelled), np.uint64, len(spelled))
     return (hashes % np.uint64(partitions)).astype(np.int64)
 
 
@@ -141,14 +141,14 @@ def read_review(data: bytes, where: str) -> list[Accepted]:
 def is_accepted(domains: pa.Array, urls: pa.Array, accepted: Iterable[Accepted]) -> np.ndarray:
     """Which of N pages are of an accepted domain, and below its path: bool of shape (N,); a null domain is of none."""
     entries = list(accepted)
-    whole = pa.array([each.domain for each in entries if not each.path], pa.string())
+    whole = pa.array([entry.domain for entry in entries if not entry.path], pa.string())
     found = pc.fill_null(pc.is_in(domains, value_set=whole), False).to_numpy(zero_copy_only=False)
-    if not any(each.path for each in entries):
+    if not any(entry.path for entry in entries):
         return found
     found = found.copy()
     paths = pc.replace_substring_regex(pc.fill_null(urls, ""), r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "")
-    for each in entries:
-        if each.path:
-            below = pc.and_(pc.equal(domains, each.domain), pc.starts_with(paths, "/" + each.path.lstrip("/")))
+    for entry in entries:
+        if entry.path:
+            below = pc.and_(pc.equal(domains, entry.domain), pc.starts_with(paths, "/" + entry.path.lstrip("/")))
             found |= pc.fill_null(below, False).to_numpy(zero_copy_only=False)
     return found

@@ -68,7 +68,7 @@ def evaluate(scored: pa.Table, method: str) -> dict[str, Any]:
     told: dict[str, Any] = {
         "documents": {"measured": int(measured.sum()), "calibrated_by": int(for_calibration.sum())},
         "overall": metrics.describe(final, truth, 0.5),
-        "at": [metrics.at_threshold(final, truth, each) for each in THRESHOLDS],
+        "at": [metrics.at_threshold(final, truth, threshold) for threshold in THRESHOLDS],
         "best_f1": metrics.at_threshold(final, truth, best) if best is not None else None,
         "roc": metrics.roc_curve(steps),
         "reliability": _reliability(final, truth),
@@ -81,7 +81,7 @@ def evaluate(scored: pa.Table, method: str) -> dict[str, Any]:
         )
         values = column.cast(pa.string()).fill_null(UNKNOWN).dictionary_encode()
         places = values.indices.to_numpy(zero_copy_only=False).astype(np.int64)[measured]
-        names = [str(each) for each in values.dictionary.to_pylist()]
+        names = [str(word) for word in values.dictionary.to_pylist()]
         told[f"by_{name}"] = metrics.describe_groups(final, truth, places, names, 0.5)
     return {"calibration": fitted, "metrics": told}
 

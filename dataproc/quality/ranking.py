@@ -92,8 +92,8 @@ class Search:
 
 def _joined(digits: Sequence[int]) -> int:
     whole = 0
-    for each in digits:
-        whole = (whole << DIGIT_BITS) | each
+    for digit in digits:
+        whole = (whole << DIGIT_BITS) | digit
     return whole
 
 

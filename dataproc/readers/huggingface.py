@@ -90,7 +90,7 @@ def _saved_files(folder: str, prefix: str) -> list[DataFile]:
     described = storage.join(folder, "state.json")
     files = _read_json(described).get("_data_files")
     try:
-        names = [str(each["filename"]) for each in files] if isinstance(files, list) else []
+        names = [str(file["filename"]) for file in files] if isinstance(files, list) else []
     except (TypeError, KeyError):
         names = []
     if not isinstance(files, list) or len(names) != len(files) or any("/" in name for name in names):

@@ -61,4 +61,4 @@ class Normalisation:
 def _repair(text: pa.Array) -> pa.Array:
     import ftfy
 
-    return pa.array([ftfy.fix_encoding(each) for each in text.to_pylist()], pa.large_string())
+    return pa.array([ftfy.fix_encoding(word) for word in text.to_pylist()], pa.large_string())

@@ -38,7 +38,7 @@ def split_file(path: str, name: str, format: str, size: int, target: int) -> Ite
         sizes = [stop - start for start, stop in pairwise(edges)]
     elif size > 2 * target and format == "jsonl" and not codec:
         count = size // target
-        edges = [size * each // count for each in range(count)] + [size]
+        edges = [size * number // count for number in range(count)] + [size]
         sizes = [stop - start for start, stop in pairwise(edges)]
     elif size > 2 * target and format == "parquet":
         edges, sizes = _grouped(_row_groups(path), size, target)
@@ -77,8 +77,8 @@ def _member_cuts(path: str, codec: Codec, size: int, target: int) -> list[int]:
 def _grouped(units: Sequence[int], size: int, target: int) -> tuple[list[int], list[int]]:
     """(edges, bytes) of runs of units (their bytes) of at least `target` bytes; one run where there are no units."""
     edges, sizes, held = [0], [], 0
-    for number, each in enumerate(units):
-        held += each
+    for number, unit in enumerate(units):
+        held += unit
         if held >= target or number == len(units) - 1:
             edges.append(number + 1)
             sizes.append(held)

@@ -131,7 +131,7 @@ def _in_languages(statistics: pa.RecordBatch, names: tuple[str, ...]) -> np.ndar
     if index < 0:
         return np.full(statistics.num_rows, unknown)
     column = pc.dictionary_encode(statistics.column(index).cast(pa.string()))
-    among = [any(name in names for name in _spellings(each)) for each in column.dictionary.to_pylist()]
+    among = [any(name in names for name in _spellings(word)) for word in column.dictionary.to_pylist()]
     known = pa.array(among, pa.bool_()).take(column.indices)
     return pc.fill_null(known, unknown).to_numpy(zero_copy_only=False)
 

@@ -158,7 +158,7 @@ def _compared(left: ast.expr, operators: list[ast.cmpop], others: list[ast.expr]
             if len(others) > 1:
                 raise UserError("'in' stands in a longer comparison", where, "join comparisons by 'and'")
             if isinstance(other, ast.List | ast.Tuple | ast.Set):
-                if not other.elts or not all(isinstance(constant_of(each), str | float) for each in other.elts):
+                if not other.elts or not all(isinstance(constant_of(elt), str | float) for elt in other.elts):
                     raise UserError("a list holds numbers or strings, at least one", where)
             else:
                 parts.append(other)
@@ -227,7 +227,7 @@ def _check_comparison(
         if isinstance(operator, ast.Is | ast.IsNot):
             return
         if isinstance(operator, ast.In | ast.NotIn) and isinstance(other, ast.List | ast.Tuple | ast.Set):
-            if any(isinstance(constant_of(each), str) != (kind == "text") for each in other.elts) or kind == "truth":
+            if any(isinstance(constant_of(elt), str) != (kind == "text") for elt in other.elts) or kind == "truth":
                 raise UserError(f"'{ast.unparse(left)[:40]}' is {_named(kind)}, the list is of something else", where)
             return
         if isinstance(operator, ast.In | ast.NotIn):

@@ -116,5 +116,5 @@ def _among(value: Any, other: ast.expr, columns: pa.RecordBatch) -> Any:
     if not isinstance(other, ast.List | ast.Tuple | ast.Set):
         return pc.match_substring(_value(other, columns), value.as_py())
     kind = pa.string() if isinstance(constant_of(other.elts[0]), str) else pa.float64()
-    found = pc.is_in(value, value_set=pa.array([constant_of(each) for each in other.elts], kind))
+    found = pc.is_in(value, value_set=pa.array([constant_of(elt) for elt in other.elts], kind))
     return pc.if_else(pc.is_null(value), pa.scalar(None, pa.bool_()), found)

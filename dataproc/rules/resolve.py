@@ -87,7 +87,7 @@ def resolve_filter(
     given = {ONE_PASS, DOCUMENTS, LANGUAGE, *rewriters}
     ordered = dict.fromkeys(providers.values())
     token_ngrams = any(column in TOKEN_NGRAMS for rule in rules for column in columns_of_rule(rule))
-    return FilterPlan(rules, tuple(each for each in ordered if each in needed - given), rewriters, token_ngrams)
+    return FilterPlan(rules, tuple(member for member in ordered if member in needed - given), rewriters, token_ngrams)
 
 
 def resolve_rules(
@@ -161,7 +161,7 @@ def columns_of_rule(rule: Rule) -> tuple[str, ...]:
 
 
 def _rewriters(names: Sequence[str], rewrite: Sequence[str]) -> tuple[str, ...]:
-    in_force = [each for name in names if name in PRESETS for each in PRESETS[name].rewriters]
+    in_force = [rewriter for name in names if name in PRESETS for rewriter in PRESETS[name].rewriters]
     for name in rewrite:
         if name not in rewriter_names():
             raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, rewriter_names()))

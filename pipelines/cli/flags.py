@@ -101,7 +101,7 @@ def read_model(model: type[BaseModel], values: Mapping[str, Any], where: str = "
             continue
         kind = _plain(model.model_fields[name].annotation)
         if isinstance(value, str) and get_origin(kind) is tuple:
-            value = [each.strip() for each in value.split(",") if each.strip()]
+            value = [part.strip() for part in value.split(",") if part.strip()]
         elif isinstance(value, str) and get_origin(kind) is dict:
             value = read_assignments(value, name)
         given[name] = value
@@ -110,7 +110,7 @@ def read_model(model: type[BaseModel], values: Mapping[str, Any], where: str = "
 
 def read_assignments(text: str, name: str) -> dict[str, str]:
     """{name: value} from "A=1,B=2". Raises UserError for what is no assignment; `name` is the flag's."""
-    return dict(_assignment(each, name) for each in text.split(",") if each.strip())
+    return dict(_assignment(part, name) for part in text.split(",") if part.strip())
 
 
 def _assignment(text: str, name: str) -> tuple[str, str]:
@@ -123,14 +123,14 @@ def _assignment(text: str, name: str) -> tuple[str, str]:
 def _plain(annotation: Any) -> Any:
     """The type without `None`."""
     if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [each for each in get_args(annotation) if each is not type(None)]
+        kinds = [word for word in get_args(annotation) if word is not type(None)]
         return kinds[0] if len(kinds) == 1 else annotation
     return annotation
 
 
 def _metavar(kind: Any) -> str:
     if get_origin(kind) is Literal:
-        return "|".join(str(each) for each in get_args(kind))
+        return "|".join(str(word) for word in get_args(kind))
     if get_origin(kind) is tuple:
         return "A,B,..."
     if get_origin(kind) is dict:

@@ -53,7 +53,7 @@ def sweep_command(
     from corpusmill.dataproc.sweep import sweep
     from corpusmill.pipelines.stages.filter.sweeping import plan_sweep
 
-    breakdowns = [tuple(each.split("+")) for each in _listed(by)]
+    breakdowns = [tuple(entry.split("+")) for entry in _listed(by)]
     plan = plan_sweep(
         folder,
         rule,
@@ -65,13 +65,13 @@ def sweep_command(
     batches = (batch for path in plan.files for batch in read_batches(path, list(plan.columns)))
     result = sweep(batches, plan.swept, plan.others, breakdowns)
     if as_json:
-        print(json.dumps(_plain(result, [each.name for each in plan.others]), ensure_ascii=False, indent=1))
+        print(json.dumps(_plain(result, [other.name for other in plan.others]), ensure_ascii=False, indent=1))
     else:
         _print(result, len(plan.others), groups)
 
 
 def _listed(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _number(name: str, text: str) -> float:
@@ -87,8 +87,8 @@ def _places(swept: "Sequence[Swept]") -> Iterator[tuple[tuple[int, ...], tuple[f
     """(place in the grid, thresholds there), in order."""
     import numpy as np
 
-    for place in np.ndindex(*(len(each.thresholds) for each in swept)):
-        yield place, tuple(each.thresholds[at] for each, at in zip(swept, place, strict=True))
+    for place in np.ndindex(*(len(sweep.thresholds) for sweep in swept)):
+        yield place, tuple(sweep.thresholds[at] for sweep, at in zip(swept, place, strict=True))
 
 
 def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
 
     return {
         "swept": [
-            {"rule": each.rule.name, "statistic": each.rule.statistic, "side": each.side} for each in result.swept
+            {"rule": sweep.rule.name, "statistic": sweep.rule.statistic, "side": sweep.side} for sweep in result.swept
         ],
         "other_rules": others,
         "all": told(result.total),
@@ -132,15 +132,17 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     console = inspect_console()
     total = result.total
     console.print(f"{total.documents:,} documents, {total.bytes:,} bytes; {others} other rules in force")
-    for each in result.swept:
-        now = threshold_in_force(each)
+    for sweep in result.swept:
+        now = threshold_in_force(sweep)
         value = "none" if now is None else f"{now:,.12g}"
-        line = f"{each.rule.name}: {each.side} of {each.rule.statistic}, now {value}"
+        line = f"{sweep.rule.name}: {sweep.side} of {sweep.rule.statistic}, now {value}"
         console.print(Text(one_line(line)), soft_wrap=True)
 
     def add(table: Table, label: list[str], counts: "Counts") -> None:
         for place, values in _places(result.swept):
-            in_force = all(value == threshold_in_force(each) for value, each in zip(values, result.swept, strict=True))
+            in_force = all(
+                value == threshold_in_force(sweep) for value, sweep in zip(values, result.swept, strict=True)
+            )
             cells = [f"{value:,.12g}" for value in values]
             for documents, size in (counts.alone, counts.together):
                 cells += [
@@ -155,8 +157,10 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for name in labels:
             table.add_column(name, overflow="fold")
-        for each in result.swept:
-            table.add_column(each.side if len(result.swept) == 1 else f"{each.rule.name} {each.side}", justify="right")
+        for sweep in result.swept:
+            table.add_column(
+                sweep.side if len(result.swept) == 1 else f"{sweep.rule.name} {sweep.side}", justify="right"
+            )
         for how in ("alone", "with all"):
             for name in HEADINGS:
                 table.add_column(f"{name}\n{how}", justify="right")

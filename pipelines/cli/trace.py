@@ -128,7 +128,7 @@ def _told(document: Document) -> list[str]:
     lines += [f"url: {document.url}"] if document.url else []
     lines += [f"meta: {document.meta}"] if document.meta else []
     lines += [_raw(document.raw)] if document.raw else []
-    lines += [f"stood in {each.path} row {each.row}" for each in document.stood]
+    lines += [f"stood in {stand.path} row {stand.row}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
         lines.append(f"stayed for its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")

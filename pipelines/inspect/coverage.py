@@ -139,7 +139,7 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found:
 def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Shards of a folder have as many sequences as each other, but for the last of each group, which has no more."""
     for side in (False, True):
-        here = [each for each in entries if each["path"].startswith(f"{VALIDATION}/") == side]
+        here = [entry for entry in entries if entry["path"].startswith(f"{VALIDATION}/") == side]
         last = {each.get("group", ""): each["path"] for each in here}
         full = {each["rows"] for each in here if each["path"] != last[each.get("group", "")]}
         if len(full) > 1:

@@ -29,7 +29,7 @@ whose sequence lacks earlier tokens of their document."""
 def overview(place: Place) -> list[Section]:
     """The sections to show for a place; the first title says what it is."""
     if place.what == "run":
-        return [(f"run of {len(place.stages)} stages", [_stage_line(*each) for each in place.stages])]
+        return [(f"run of {len(place.stages)} stages", [_stage_line(*stage) for stage in place.stages])]
     if place.what == "shard":
         return _shard(place)
     if place.what == "parquet file":

@@ -229,6 +229,6 @@ def _position(kinds: Sequence[str], stage: str) -> int:
 def _taken(path: str, name: str, plans: Mapping[str, Mapping[str, Any]]) -> set[str]:
     """The stages of the run that a stage takes in: named as in a recipe, or by their path."""
     written = set(plans[name]["inputs"])
-    written |= {storage.absolute(each) for each in written}
+    written |= {storage.absolute(entry) for entry in written}
     others = set(plans) - {name}
     return {other for other in others if other in written or storage.absolute(storage.join(path, other)) in written}

@@ -64,8 +64,8 @@ class RawFiles:
         }
         self._named: dict[str, tuple[str, str]] = {}
         """(path, format) by what an id without its record is where the input gave none."""
-        for each in self._settings["inputs"]:
-            given = {"path": each} if isinstance(each, str) else each
+        for setting in self._settings["inputs"]:
+            given = {"path": setting} if isinstance(setting, str) else setting
             source = given.get("source") or self._settings["source"]
             for path in described["inputs"].get(given["path"], ()):
                 opened = path_resolver({})(given["path"])

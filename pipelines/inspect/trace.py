@@ -142,7 +142,7 @@ class Question:
 def trace(place: Place, question: Question) -> Trace:
     """Traces a run, a model or shards. Raises UserError for a question that the place cannot answer."""
     things = (question.step, question.spike, question.sequence, question.position)
-    asked = [each for each in things if each is not None]
+    asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
         what = "nothing to trace was named" if not asked else "several things to trace were named"
         raise UserError(what, where=place.path, hint="give one of --step, --sequence and --position, or --spike")
@@ -283,8 +283,8 @@ class _Way:
         """Gives copies what was found of their documents, and forgets documents that nobody asked about."""
         for name, original in reversed(self._copies):
             copy, whole = self._documents[name], self._documents[original]
-            known = {each.stage for each in copy.stood}
-            copy.stood += [each for each in whole.stood if each.stage not in known]
+            known = {stand.stage for stand in copy.stood}
+            copy.stood += [stand for stand in whole.stood if stand.stage not in known]
             copy.passed += whole.passed
             copy.survivor_of += whole.survivor_of
             copy.raw = copy.raw or whole.raw
@@ -293,11 +293,11 @@ class _Way:
 
     def _look_in_inputs(self, path: str, link: Link) -> None:
         """Finds the link's documents in the datasets that it took in, by part where parts keep their numbers."""
-        inputs = [each for each in link.inputs if self._links[each].place]
+        inputs = [entry for entry in link.inputs if self._links[entry].place]
         description = description_of(link.stage)
         if not inputs or (description and description.makes == "model"):
             return
-        owner = {part: each for each in inputs for part in _parts(self._links[each])}
+        owner = {part: entry for entry in inputs for part in _parts(self._links[entry])}
         here = self._found.get(path, {})
         keeps_ids = description is not None and description.keeps_ids
         wanted = set(here) if keeps_ids else set(self._documents)

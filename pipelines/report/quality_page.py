@@ -44,7 +44,9 @@ def page(record: Record, name: str) -> str:
         facts=_facts(record),
         heads=HEADS,
         groups=[(column, _rows(metrics[f"by_{column}"])) for column in GROUPS],
-        thresholds=[_cells(each, ("threshold", "taken", "precision", "recall", "f1")) for each in _thresholds(metrics)],
+        thresholds=[
+            _cells(threshold, ("threshold", "taken", "precision", "recall", "f1")) for threshold in _thresholds(metrics)
+        ],
         roc=as_markup(draw("roc", lambda axes: _plot_roc(axes, metrics), width=4.6, height=4.2)),
         reliability=as_markup(
             draw("reliability", lambda axes: _plot_reliability(axes, metrics), width=4.6, height=4.2)
@@ -78,8 +80,8 @@ def print_tables(record: Record) -> None:
     table = Table(title="by threshold")
     for head in ("threshold", "taken", "precision", "recall", "F1"):
         table.add_column(head, justify="right")
-    for each in _thresholds(metrics):
-        table.add_row(*_cells(each, ("threshold", "taken", "precision", "recall", "f1")))
+    for threshold in _thresholds(metrics):
+        table.add_row(*_cells(threshold, ("threshold", "taken", "precision", "recall", "f1")))
     console.print(table)
     console.print(_calibration_note(record), soft_wrap=True, markup=False)
 
@@ -160,7 +162,7 @@ def _plot_reliability(axes: "Axes", metrics: Mapping[str, Any]) -> None:
     for name, colour, label in (("reliability_raw", SECOND, "raw"), ("reliability", FIRST, "as scored")):
         if metrics[name]:
             bins = metrics[name]["bins"]
-            places = [each["mean_score"] for each in bins], [each["positive_share"] for each in bins]
+            places = [bin_["mean_score"] for bin_ in bins], [bin_["positive_share"] for bin_ in bins]
             axes.plot(*places, "o-", markersize=4, color=colour, label=label)
     axes.set_xlabel("score")
     axes.set_ylabel("share of positive documents")

@@ -41,12 +41,12 @@ def write_page(told: Report, path: str) -> str:
 def page(told: Report) -> str:
     """The page's text."""
     text, tokenizers = told["text"], told["tokenizers"]
-    names = [one_line(each["name"], 120) for each in tokenizers]
+    names = [one_line(tokenizer["name"], 120) for tokenizer in tokenizers]
     return template("tokenizer.html").render(
         title=f"Tokenizer {names[0]}",
         version=our_version(),
         tiles=_tiles(text, tokenizers[0]),
-        tokenizers=[_overview(each, place) for place, each in enumerate(tokenizers)],
+        tokenizers=[_overview(tokenizer, place) for place, tokenizer in enumerate(tokenizers)],
         rare=RARE - 1,
         columns=[
             (name, _bars(name, values, tokenizers), max(0, len(values) - ROWS_SHOWN))
@@ -55,7 +55,7 @@ def page(told: Report) -> str:
         ],
         lengths=as_markup(_length_chart(tokenizers)),
         usage=as_markup(_usage_chart(tokenizers)),
-        vocabularies=[_vocabulary(each) for each in tokenizers],
+        vocabularies=[_vocabulary(tokenizer) for tokenizer in tokenizers],
     )
 
 
@@ -95,7 +95,7 @@ def _overview(tokenizer: Report, place: int) -> dict[str, Any]:
 def _bars(column: str, values: Mapping[str, Any], tokenizers: Sequence[Report]) -> list[dict[str, Any]]:
     """A bar for each value and tokenizer: bytes per token, on the scale of the longest."""
     shown = list(values)[:ROWS_SHOWN]
-    rates = {value: [each["groups"][column][value] for each in tokenizers] for value in shown}
+    rates = {value: [tokenizer["groups"][column][value] for tokenizer in tokenizers] for value in shown}
     most = max((rate["bytes_per_token"] or 0 for row in rates.values() for rate in row), default=0) or 1
     return [
         {
@@ -116,8 +116,8 @@ def _length_chart(tokenizers: Sequence[Report]) -> str:
     def plot(axes: "Axes") -> None:
         width = 0.84 / len(tokenizers)
         longest = 1
-        for place, each in enumerate(tokenizers):
-            counts = np.array(each["lengths"]["ids"])
+        for place, tokenizer in enumerate(tokenizers):
+            counts = np.array(tokenizer["lengths"]["ids"])
             longest = max(longest, *np.flatnonzero(counts).tolist(), 1)
             left = np.arange(len(counts)) - 0.42 + place * width
             axes.bar(left, counts, width, align="edge", color=COLOURS[place % len(COLOURS)])
@@ -130,8 +130,8 @@ def _length_chart(tokenizers: Sequence[Report]) -> str:
 
 def _usage_chart(tokenizers: Sequence[Report]) -> str:
     def plot(axes: "Axes") -> None:
-        for place, each in enumerate(tokenizers):
-            ranks, uses = (np.array(each["usage"][name]) for name in ("ranks", "uses"))
+        for place, tokenizer in enumerate(tokenizers):
+            ranks, uses = (np.array(tokenizer["usage"][name]) for name in ("ranks", "uses"))
             used = uses > 0
             axes.plot(ranks[used], uses[used], color=COLOURS[place % len(COLOURS)])
         axes.set_xscale("log")

@@ -33,8 +33,8 @@ def print_tables(told: Report) -> None:
     console.print(_vocabulary("script", scripts, first["tokens"]))
     for line in _examples(first):
         console.print(line, soft_wrap=True)
-    for each in tokenizers:
-        console.print(round_trip(each), soft_wrap=True)
+    for tokenizer in tokenizers:
+        console.print(round_trip(tokenizer), soft_wrap=True)
 
 
 def round_trip(tokenizer: Report) -> str:
@@ -62,11 +62,20 @@ def _overview(tokenizers: Sequence[Report]) -> Any:
         *("", "tokenizer", "ids", "tokens", "bytes per token", "characters per token", "tokens per word"),
         *("joined to line breaks", "never used", f"used 1 to {_rare() - 1} times"),
     )
-    for each in tokenizers:
+    for tokenizer in tokenizers:
         table.add_row(
-            *(one_line(each["name"]), f"{each['ids']:,}", f"{each['tokens']:,}", number(each["bytes_per_token"])),
-            *(number(each["characters_per_token"]), number(each["tokens_per_word"]), f"{each['joined']['share']:.2%}"),
-            *(f"{each[name]['ids']:,} ({each[name]['share']:.1%})" for name in ("never_used", "rarely_used")),
+            *(
+                one_line(tokenizer["name"]),
+                f"{tokenizer['ids']:,}",
+                f"{tokenizer['tokens']:,}",
+                number(tokenizer["bytes_per_token"]),
+            ),
+            *(
+                number(tokenizer["characters_per_token"]),
+                number(tokenizer["tokens_per_word"]),
+                f"{tokenizer['joined']['share']:.2%}",
+            ),
+            *(f"{tokenizer[name]['ids']:,} ({tokenizer[name]['share']:.1%})" for name in ("never_used", "rarely_used")),
         )
     return table
 
@@ -85,12 +94,12 @@ def number(value: float | None) -> str:
 def _groups(column: str, values: Mapping[str, Any], tokenizers: Sequence[Report]) -> Any:
     """Of the first tokenizer the rates, of the others how many more tokens they need."""
     first, others = tokenizers[0], tokenizers[1:]
-    names = [f"tokens of {one_line(each['name'])}" for each in others]
+    names = [f"tokens of {one_line(other['name'])}" for other in others]
     rates = ("bytes per token", "characters per token", "tokens per word")
     table = _table("", column, "documents", "MB", *rates, *names)
     for value, text in list(values.items())[:ROWS_SHOWN]:
         own = first["groups"][column][value]
-        against = [each["groups"][column][value]["tokens"] / max(1, own["tokens"]) - 1 for each in others]
+        against = [other["groups"][column][value]["tokens"] / max(1, own["tokens"]) - 1 for other in others]
         table.add_row(
             *(one_line(value, 40), f"{text['documents']:,}", f"{text['bytes'] / 1e6:,.1f}"),
             *(number(own[rate.replace(" ", "_")]) for rate in rates),

@@ -40,13 +40,15 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
     charts = _Charts(place)
     section |= {
         "loss": as_markup(
-            loss_chart(charts.name("loss"), curves, stage.facts.get("unigram_loss"), [each["step"] for each in spikes])
+            loss_chart(
+                charts.name("loss"), curves, stage.facts.get("unigram_loss"), [spike["step"] for spike in spikes]
+            )
         ),
         "averaged": curves.steps_per_point,
         "small": _small(curves, charts),
         "maps": _maps(stage, curves, charts),
         "sources": _sources(curves, charts),
-        "spikes": [_spike(each) for each in spikes[:SPIKES_SHOWN]],
+        "spikes": [_spike(spike) for spike in spikes[:SPIKES_SHOWN]],
     }
     if _known(curves.times["mfu"]):
         # Where the number stands, its convention does.

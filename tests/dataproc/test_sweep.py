@@ -61,7 +61,7 @@ def test_counts_are_those_of_deciding_anew_with_each_threshold(rows, axes, other
     found = sweep([whole.slice(0, cut), whole.slice(cut)], swept, others, [("language",), ("kind", "language")])
     assert found.total.documents == len(rows)
     groups = [((), (), found.total)]
-    groups += [(columns, key, counts) for columns, each in found.groups.items() for key, counts in each.items()]
+    groups += [(columns, key, counts) for columns, group in found.groups.items() for key, counts in group.items()]
     for columns, key, counts in groups:
         batch = whole
         for name, value in zip(columns, key, strict=True):

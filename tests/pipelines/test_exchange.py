@@ -49,10 +49,10 @@ def documents(folder: Path, side: str = "") -> list[list[int]]:
         for batch in table.to_batches():
             for row, segments in zip(batch_tokens(header, batch), batch["segments"].to_pylist(), strict=True):
                 place = 0
-                for each in segments:
-                    tokens = row[place : place + each["length"]].tolist()
-                    pieces[each["document"]].append((each["start"], tokens))
-                    place += each["length"]
+                for segment in segments:
+                    tokens = row[place : place + segment["length"]].tolist()
+                    pieces[segment["document"]].append((segment["start"], tokens))
+                    place += segment["length"]
     return sorted([token for _, piece in sorted(held) for token in piece] for held in pieces.values())
 
 
@@ -139,7 +139,7 @@ def test_a_set_of_one_shard_without_held_back_documents_is_exported(made: Path, 
 def test_flat_files_of_others_are_imported_by_their_dtype(made: Path, tmp_path: Path) -> None:
     special = Tokenizer.load(str(made / "tokenizer")).special
     written = [[5, 6, special.eos], [7, special.eos], [8]]
-    np.array([token for each in written for token in each], "<u2").tofile(tmp_path / "train.bin")
+    np.array([token for entry in written for token in entry], "<u2").tofile(tmp_path / "train.bin")
     counts = back(made, tmp_path / "train.bin", tmp_path / "back", "flat", dtype="uint16", source="web")
     assert documents(tmp_path / "back") == [[5, 6, special.eos], [7, special.eos], [8, special.eos]]
     assert counts["ends_added"] == 1

@@ -49,7 +49,7 @@ Ingest = Callable[..., Ingested]
 @pytest.fixture
 def ingest(tmp_path: Path) -> Ingest:
     def run(inputs: Sequence[Any], *, name: str = "out", workers: int = 1, **settings: Any) -> Ingested:
-        values = {"inputs": [str(each) if isinstance(each, Path) else each for each in inputs], **settings}
+        values = {"inputs": [str(entry) if isinstance(entry, Path) else entry for entry in inputs], **settings}
         stage = IngestStage(validate(IngestSettings, values, "test"))
         folder = str(tmp_path / name)
         named = NamedStage(name="ingest", folder=folder, stage=stage)

@@ -125,7 +125,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
     ],
 )
 def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str], line: str) -> None:
-    command = [each for each in arguments if each in ("show", "why", "verify")]
+    command = [argument for argument in arguments if argument in ("show", "why", "verify")]
     path, *rest = arguments[len(command) :]
     code, out, error = inspect(*command, made / path, *rest)
     assert code == 2
@@ -163,8 +163,8 @@ def test_visible_text_has_no_controls_and_loses_nothing(text: str) -> None:
     shown = visible(text)
     assert not [each for each in shown if (ord(each) < 32 and each not in "\n\t") or 0x7F <= ord(each) < 0xA0]
     assert "\n" not in one_line(text)
-    assert shown == "".join(visible(each) for each in text)
-    assert all(visible(each) == each for each in text if each.isprintable())
+    assert shown == "".join(visible(word) for word in text)
+    assert all(visible(word) == word for word in text if word.isprintable())
 
 
 def test_a_sequence_shows_its_segments_and_markers_apart_from_text_that_spells_them(
@@ -393,7 +393,7 @@ def expected_problems(damaged: PlainSet) -> dict[str, int]:
 def _kind(sides: list[int], pieces: list[Stretch]) -> str:
     pieces = sorted(pieces, key=lambda each: each.start)
     pairs = list(pairwise(pieces))
-    ends = [each.tokens[-1] == EOS for each in pieces]
+    ends = [piece.tokens[-1] == EOS for piece in pieces]
     if len(sides) > 1:
         return coverage.BOTH_SIDES
     if any(one.start == two.start for one, two in pairs):
@@ -409,8 +409,8 @@ def _kind(sides: list[int], pieces: list[Stretch]) -> str:
     if any(ends[:-1]):
         return "documents that go on after their end"
     # Inside a segment `verify_shard` looks at how often and in which order they stand.
-    markers = [token for each in pieces for token in sorted({BEGIN, HOLE, END} & set(each.tokens))]
-    fim = {each.fim for each in pieces}
+    markers = [token for piece in pieces for token in sorted({BEGIN, HOLE, END} & set(piece.tokens))]
+    fim = {piece.fim for piece in pieces}
     balanced = fim == {False} or (fim == {True} and markers == [BEGIN, HOLE, END])
     return "" if balanced or len(pieces) == 1 else "documents with unbalanced FIM tokens"
 

@@ -77,31 +77,31 @@ def rows(done: Finished, folder: str = "") -> list[dict[str, Any]]:
 
 
 def times(done: Finished) -> Counter[str]:
-    return Counter(each["id"].partition("~")[0] for each in rows(done))
+    return Counter(row["id"].partition("~")[0] for row in rows(done))
 
 
 def test_without_wishes_the_documents_are_those_that_came_in(mix: Mix) -> None:
     done = mix()
-    assert [{name: each[name] for name in ("id", "text", "source", "language")} for each in rows(done)] == ROWS
-    assert {each["copy"] for each in rows(done)} == {1}
+    assert [{name: row[name] for name in ("id", "text", "source", "language")} for row in rows(done)] == ROWS
+    assert {row["copy"] for row in rows(done)} == {1}
     assert done.manifest["counts"] == {"documents_in": 72, "kept": 72, "dropped": 0, "quarantined": 0, "copies": 0}
 
 
 def test_amounts_are_met_to_within_a_document_and_all_documents_are_accounted_for(mix: Mix) -> None:
     done = mix(by=["source", "language"], source_weights={"web": 1, "code": 2}, total=2300)
     held = Counter[str]()
-    for each in rows(done):
-        held[each["source"]] += len(TEXTS[each["id"].partition("~")[0]]["text"].encode())
+    for row in rows(done):
+        held[row["source"]] += len(TEXTS[row["id"].partition("~")[0]]["text"].encode())
     largest = max(len(each["text"].encode()) for each in ROWS)
     plan = {each["group"]: each for each in done.manifest["facts"]["plan"]}
     assert plan["code/und"]["target"] == 1533 and plan["web/en"]["target"] + plan["web/zh"]["target"] in (766, 765)
     assert 1533 - largest < held["code"] <= 1533 and 766 - 2 * largest < held["web"] <= 766
     assert {name: each["size"] for name, each in plan.items()} == {
         "code/und": held["code"],
-        **{f"web/{language}": sum(len(each["text"].encode()) for each in rows(done) if each["language"] == language)
+        **{f"web/{language}": sum(len(row["text"].encode()) for row in rows(done) if row["language"] == language)
            for language in ("en", "zh")},
     }  # fmt: skip
-    seen, dropped = times(done), {each["id"]: each for each in rows(done, "dropped")}
+    seen, dropped = times(done), {row["id"]: row for row in rows(done, "dropped")}
     assert seen.keys() | dropped.keys() == TEXTS.keys() and not seen.keys() & dropped.keys()
     counts = done.manifest["counts"]
     assert counts["documents_in"] == counts["kept"] + counts["dropped"] == 72
@@ -133,7 +133,7 @@ def test_copies_follow_all_first_ones_and_have_ids_and_numbers_of_their_own(mix:
 def test_a_mixture_of_a_mixture_has_ids_that_differ(mix: Mix, made: Path) -> None:
     first = mix("first", source_weights={"web": 0, "code": 1}, total=900)
     second = mix("second", datasets=[first.folder], total=1500)
-    ids = [each["id"] for each in rows(second)]
+    ids = [row["id"] for row in rows(second)]
     assert len(set(ids)) == len(ids) and any("~2~~2" in name for name in ids)
     assert second.manifest["counts"]["documents_in"] == len(rows(first))
 
@@ -174,7 +174,7 @@ def test_tokens_are_estimated_by_language_or_counted(mix: Mix, made: Path, tmp_p
     counted = mix("counted", unit="tokens", tokenizer=folder, total=500)
     size_of = {each["id"]: len(encoder.encode(pa.array([each["text"]], pa.large_string()))[0]) for each in ROWS}
     assert sum(each["available"] for each in counted.manifest["facts"]["plan"]) == sum(size_of.values())
-    held = sum(size_of[each["id"]] for each in rows(counted))
+    held = sum(size_of[row["id"]] for row in rows(counted))
     assert 500 - 2 * max(size_of.values()) < held == counted.manifest["facts"]["total"] <= 500
 
 
@@ -225,7 +225,7 @@ def test_mistakes_are_said_before_anything_is_written(mix: Mix, tmp_path: Path, 
 def test_a_copy_is_traced_to_the_document_that_it_is_one_of(mix: Mix, tmp_path: Path) -> None:
     first = mix("first", source_weights={"web": 0, "code": 1}, total=900)
     second = mix("second", datasets=[first.folder], total=1500)
-    names = [each["id"] for each in rows(second)]
+    names = [row["id"] for row in rows(second)]
     both = [next(name for name in names if name.endswith("~2~~2")), "code-1"]
     documents = {name: Document(name, "code") for name in both}
     digest = storage.digest_file(f"{second.folder}/_manifest.json")
@@ -242,7 +242,7 @@ def test_a_copy_is_traced_to_the_document_that_it_is_one_of(mix: Mix, tmp_path: 
     assert set(documents) == set(both)
     for name in both:
         stood = documents[name].stood
-        assert [each.stage.rsplit("/", 1)[-1] for each in stood] == ["b", "first", "second"]
+        assert [stand.stage.rsplit("/", 1)[-1] for stand in stood] == ["b", "first", "second"]
         table = pq.read_table(stood[0].path)
         assert table["id"][stood[0].row].as_py() == name.partition("~")[0]
         assert pq.read_table(stood[2].path)["id"][stood[2].row].as_py() == name

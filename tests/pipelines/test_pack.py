@@ -81,10 +81,10 @@ def documents_of(folder: str) -> dict[str, tuple[bool, list[int]]]:
     pieces: dict[str, list[tuple[int, list[int], bool]]] = defaultdict(list)
     for header, tokens, segments in rows_of(folder):
         at = 0
-        for each in segments:
-            part = tokens[at : at + each["length"]].tolist()
-            pieces[each["document"]].append((each["start"], part, each["fim"]))
-            at += each["length"]
+        for segment in segments:
+            part = tokens[at : at + segment["length"]].tolist()
+            pieces[segment["document"]].append((segment["start"], part, segment["fim"]))
+            at += segment["length"]
         assert set(tokens[at:].tolist()) <= {header.special.pad}
     joined = {}
     for name, found in pieces.items():
@@ -156,9 +156,9 @@ def test_groups_are_packed_apart_by_source_and_length(pack: Packer, made: Path) 
     for header, _, segments in rows_of(done.folder):
         source, _, bucket = header.group.partition(":")
         low, high = bucket.split("-")
-        for each in segments:
-            assert each["source"] == source
-            assert int(low) <= lengths[each["document"]] <= int(high or 10**9)
+        for segment in segments:
+            assert segment["source"] == source
+            assert int(low) <= lengths[segment["document"]] <= int(high or 10**9)
         seen.add(header.group)
     assert seen == done.manifest["facts"]["groups"].keys()
     assert {"lib:0-128", "lib:129-512", "lib:513-"} & seen and "web:513-" in seen
@@ -189,8 +189,8 @@ def test_the_manifest_compares_with_cutting_a_stream(pack: Packer) -> None:
 def test_rates_of_fim_by_kind_and_source(pack: Packer) -> None:
     done = pack(fim_rate=0, fim_rates={"code": 1.0, "source:algo": 0.0})
     for _, _, segments in rows_of(done.folder):
-        for each in segments:
-            assert each["fim"] == (each["source"] == "lib")
+        for segment in segments:
+            assert segment["fim"] == (segment["source"] == "lib")
 
 
 @pytest.mark.parametrize("split", ["character", "line", "token"])

@@ -86,7 +86,7 @@ def labels_of(stage):
 
 def expected_of(edges):
     left, right = (np.array([edge[i] for edge in edges], np.uint64) for i in (0, 1))
-    return list(zip(*(each.tolist() for each in components(left, right)), strict=True))
+    return list(zip(*(component.tolist() for component in components(left, right)), strict=True))
 
 
 @settings(max_examples=25)

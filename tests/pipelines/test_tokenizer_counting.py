@@ -56,7 +56,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two datasets, the first of several parts."""
     folder = tmp_path_factory.mktemp("made")
     for name, (first, last) in {"one": (0, 60), "two": (60, 75)}.items():
-        (folder / f"{name}.jsonl").write_bytes(b"\n".join(orjson.dumps(each) for each in documents(first, last)))
+        (folder / f"{name}.jsonl").write_bytes(
+            b"\n".join(orjson.dumps(document) for document in documents(first, last))
+        )
         run("ingest", folder / name, inputs=[str(folder / f"{name}.jsonl")], part_bytes="64KiB")
     assert len(list((folder / "one").glob("part-*"))) > 3
     return folder
@@ -89,9 +91,9 @@ def both(made: Path) -> list[str]:
 def test_a_table_is_what_the_library_tokenizers_cuts_counted_one_by_one(made: Path, tmp_path: Path) -> None:
     done = run("count", tmp_path / "counts", datasets=both(made), group_by="language")
     tally: Counter[tuple[bytes, str]] = Counter()
-    for each in documents(0, 75):
-        pieces = REFERENCE.pre_tokenize_str(each["text"])
-        tally.update((piece.encode(), each["language"] or "") for piece, _ in pieces)
+    for document in documents(0, 75):
+        pieces = REFERENCE.pre_tokenize_str(document["text"])
+        tally.update((piece.encode(), document["language"] or "") for piece, _ in pieces)
     assert sorted(table(tmp_path / "counts")) == sorted((*key, count) for key, count in tally.items())
     assert len(counts_files(tmp_path / "counts")) == done.manifest["facts"]["table"]["partitions"] > 1
     assert done.manifest["counts"] == {
@@ -163,7 +165,7 @@ def test_weights_move_the_vocabulary(made: Path, tmp_path: Path) -> None:
     assert set(plain.manifest["facts"]["balance"]["scales"].values()) == {1 << 20}
     scales = weighed.manifest["facts"]["balance"]["scales"]
     assert scales["zh"] > (1 << 20) > scales["en"] > scales[""] == 0
-    chinese_and_code = pa.array([each["text"] for each in documents(1, 3)], pa.large_string())
+    chinese_and_code = pa.array([document["text"] for document in documents(1, 3)], pa.large_string())
     before, after = (Tokenizer.load(str(tmp_path / name)).encode(chinese_and_code) for name in ("plain", "weighed"))
     assert len(after[0]) < len(before[0]) and len(after[1]) > len(before[1])
 

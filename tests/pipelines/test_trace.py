@@ -158,8 +158,10 @@ def test_sequences_and_segments_are_those_of_the_shards(made: Path, traced: Call
             assert (sequence["number"], sequence["path"], sequence["row"]) == (row, path, number)
             assert sequence["group"] == header.group
             told = [(each["document"], each["start"], each["length"], each["fim"]) for each in sequence["segments"]]
-            assert told == [(each["document"], each["start"], each["length"], each["fim"]) for each in segments]
-            assert sequence["padding"] == LENGTH - sum(each["length"] for each in segments)
+            assert told == [
+                (segment["document"], segment["start"], segment["length"], segment["fim"]) for segment in segments
+            ]
+            assert sequence["padding"] == LENGTH - sum(segment["length"] for segment in segments)
             row += 1
     assert row == len(found["sequences"])
     assert traced(made / "shards", "--sequence", 2)["sequences"] == [found["sequences"][2]]

@@ -37,7 +37,7 @@ def test_characters_are_counted_as_hugging_face_counts_them(tokenizer, theirs, s
     expected = theirs.encode_batch(texts, add_special_tokens=False)
     assert found.ids.to_pylist() == [each.ids for each in expected]
     assert pairs(found) == [each.offsets for each in expected]
-    spread = [each for each in pairs(found) for left, right in pairwise(each) if left[1] > right[0]]
+    spread = [pair for pair in pairs(found) for left, right in pairwise(pair) if left[1] > right[0]]
     assert len(spread) > 20, "no character was spread over tokens: this test has not looked at one"
 
 

@@ -56,8 +56,8 @@ def plain(tokenizer: Tokenizer, document: list[tuple[str, bool]]) -> list[int]:
 def test_equals_the_plain_walk_and_keeps_the_text(tokenizer, documents) -> None:
     ids = encode_segments(tokenizer, segments(documents))
     assert ids.type == pa.large_list(pa.int32())
-    assert ids.to_pylist() == [plain(tokenizer, each) for each in documents]
-    assert decode_texts(tokenizer, ids).to_pylist() == ["".join(text for text, _ in each) for each in documents]
+    assert ids.to_pylist() == [plain(tokenizer, document) for document in documents]
+    assert decode_texts(tokenizer, ids).to_pylist() == ["".join(text for text, _ in document) for document in documents]
 
 
 @settings(max_examples=200, deadline=None)

@@ -41,7 +41,7 @@ def test_a_byte_without_a_token_is_named() -> None:
 @pytest.mark.parametrize("size", [259, 260, 500, 1999, 2999, 3000])
 def test_a_prefix_is_what_training_for_that_size_gives(trained: Vocabulary, source_texts: list[str], size: int) -> None:
     counts = count_pretokens(pa.array(source_texts, pa.large_string()))
-    first = [each.decode() for each in trained.tokens[: trained.specials].to_pylist()]
+    first = [token.decode() for token in trained.tokens[: trained.specials].to_pylist()]
     shorter = train_merges(counts, size, first)
     prefix = trained.prefix(size)
     assert prefix.tokens.equals(shorter.tokens) and prefix.specials == shorter.specials

@@ -107,8 +107,8 @@ class RankFilesWriter(StorageWriter):
             sync_path(path)
             size = path.stat().st_size
         return [
-            WriteResult(items[each.name].index, each.size, storage_data={"file": name, "file_bytes": size})
-            for each in planned
+            WriteResult(items[group.name].index, group.size, storage_data={"file": name, "file_bytes": size})
+            for group in planned
         ]
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:

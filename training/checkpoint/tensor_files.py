@@ -110,19 +110,19 @@ def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], 
     ordered = sorted(planned, key=lambda each: -each.dtype.itemsize)
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for each in ordered:
-        header[each.name] = {
-            "dtype": CODES[each.dtype],
-            "shape": list(each.shape),
-            "data_offsets": [end, end + each.size],
+    for member in ordered:
+        header[member.name] = {
+            "dtype": CODES[member.dtype],
+            "shape": list(member.shape),
+            "data_offsets": [end, end + member.size],
         }
-        end += each.size
+        end += member.size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
-        for each in ordered:
-            tensor = read(each.name)
-            assert tensor.dtype == each.dtype and tensor.shape == each.shape, each.name
+        for member in ordered:
+            tensor = read(member.name)
+            assert tensor.dtype == member.dtype and tensor.shape == member.shape, member.name
             file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)

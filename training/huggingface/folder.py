@@ -153,12 +153,12 @@ def _write_weights(folder: Path, planned: list[Planned], read: Any, file_bytes: 
     """One file, or several and their index, in the order that is planned."""
     files: list[list[Planned]] = [[]]
     filled = 0
-    for each in planned:
-        if files[-1] and filled + each.size > file_bytes:
+    for group in planned:
+        if files[-1] and filled + group.size > file_bytes:
             files.append([])
             filled = 0
-        files[-1].append(each)
-        filled += each.size
+        files[-1].append(group)
+        filled += group.size
     if len(files) == 1:
         write_tensors(folder / MODEL_FILE, files[0], read)
         return
@@ -166,8 +166,8 @@ def _write_weights(folder: Path, planned: list[Planned], read: Any, file_bytes: 
     for number, tensors in enumerate(files, 1):
         name = f"model-{number:05d}-of-{len(files):05d}.safetensors"
         write_tensors(folder / name, tensors, read)
-        placed.update({each.name: name for each in tensors})
-    total = sum(each.size for each in planned)
+        placed.update({tensor.name: name for tensor in tensors})
+    total = sum(group.size for group in planned)
     (folder / INDEX_FILE).write_bytes(json_bytes({"metadata": {"total_size": total}, "weight_map": placed}))
 
 

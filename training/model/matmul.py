@@ -33,8 +33,11 @@ def onednn_is_faster() -> bool:
 def takes_onednn(*operands: Tensor) -> bool:
     """Whether a product of these is one for oneDNN here: plain FP32 tensors in the memory of such a machine."""
     return onednn_is_faster() and all(
-        each.device.type == "cpu" and each.dtype == torch.float32 and each.layout == torch.strided and each.numel()
-        for each in operands
+        operand.device.type == "cpu"
+        and operand.dtype == torch.float32
+        and operand.layout == torch.strided
+        and operand.numel()
+        for operand in operands
     )
 
 

@@ -29,13 +29,13 @@ def make_set(keys: Sequence[np.ndarray]) -> np.ndarray:
 
     Memory: 12 to 24 bytes a key, beside the keys.
     """
-    total = sum(len(each) for each in keys)
+    total = sum(len(key) for key in keys)
     places = 1
     while places < 1.5 * total:
         places *= 2
     table = np.zeros(places, np.uint64)
-    for each in keys:
-        _insert(read_only(each, np.uint64), table)
+    for key in keys:
+        _insert(read_only(key, np.uint64), table)
     return read_only(table, np.uint64)
 
 

@@ -40,7 +40,7 @@ class CodeText:
         rows = _rows(batch.column("language"), rows_by_language)
         characters = pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False)
         comments, visible = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-        count_comments(data, offsets, rows, Tables(*(read_only(each, each.dtype) for each in tables)), comments)
+        count_comments(data, offsets, rows, Tables(*(read_only(table, table.dtype) for table in tables)), comments)
         count_visible(data, offsets, np.flatnonzero(rows == rows_by_language["html"]), visible)
         return pa.RecordBatch.from_arrays(
             [pa.array(_share(comments, characters)), pa.array(_share(visible, characters)), pa.array(visible)],
@@ -51,7 +51,7 @@ class CodeText:
 def _rows(languages: pa.Array, rows_by_language: dict[str, int]) -> np.ndarray:
     """Each document's row in the tables, 0 for a language that is not in them."""
     encoded = pc.dictionary_encode(languages)
-    rows = pa.array([rows_by_language.get(each, 0) for each in encoded.dictionary.to_pylist()], pa.int64())
+    rows = pa.array([rows_by_language.get(word, 0) for word in encoded.dictionary.to_pylist()], pa.int64())
     return pc.fill_null(rows.take(encoded.indices), 0).to_numpy(zero_copy_only=False)
 
 

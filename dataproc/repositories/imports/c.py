@@ -23,10 +23,10 @@ Scan = tuple[tuple[str, bool], ...]
 def scan(text: str) -> Scan:
     """The includes of a file, in order, each once. Those under any `#if` count, those in a comment line do not."""
     found: dict[tuple[str, bool], None] = {}
-    for each in _INCLUDE.finditer(text):
-        begin = line_start(text, each.start())
-        if not text[begin : each.start()].strip():
-            found[(each[1] or each[2]).strip(), each[1] is None] = None
+    for match in _INCLUDE.finditer(text):
+        begin = line_start(text, match.start())
+        if not text[begin : match.start()].strip():
+            found[(match[1] or match[2]).strip(), match[1] is None] = None
     return tuple(found)
 
 

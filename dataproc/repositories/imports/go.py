@@ -34,8 +34,8 @@ class Scan:
 def scan(text: str) -> Scan:
     """What a file imports and declares."""
     imports: dict[str, None] = {}
-    for each in _IMPORTS.finditer(text):
-        imports.update(dict.fromkeys(_QUOTED.findall(each[1] if each[1] is not None else each[2])))
+    for match in _IMPORTS.finditer(text):
+        imports.update(dict.fromkeys(_QUOTED.findall(match[1] if match[1] is not None else match[2])))
     declared = set(_DECLARED.findall(text))
     for group in _GROUP.findall(text):
         declared.update(_GROUPED.findall(group))

@@ -31,7 +31,7 @@ class Scan:
 def scan(text: str) -> Scan:
     """What a file says of packages."""
     package = _PACKAGE.search(text)
-    imports = tuple(dict.fromkeys(each[2] for each in _IMPORT.finditer(text)))
+    imports = tuple(dict.fromkeys(match[2] for match in _IMPORT.finditer(text)))
     return Scan(package[1] if package else "", imports)
 
 

@@ -31,17 +31,17 @@ Scan = tuple[tuple[str, bool], ...]
 def scan(text: str) -> Scan:
     """The imports of a file, in order of their kind, each once; lines of comments don't count."""
     found: dict[str, bool] = {}
-    for each in _STATEMENT.finditer(text):
-        clause = each[3].strip()
+    for match in _STATEMENT.finditer(text):
+        clause = match[3].strip()
         if not clause or clause.endswith("from"):
-            asked = each[4] or each[5]
-            found[asked] = found.get(asked, True) and bool(each[2])
-    for each in _CALL.finditer(text):
-        asked = each[2] or each[3] or each[4]
-        before = text[line_start(text, each.start()) : each.start()]
+            asked = match[4] or match[5]
+            found[asked] = found.get(asked, True) and bool(match[2])
+    for match in _CALL.finditer(text):
+        asked = match[2] or match[3] or match[4]
+        before = text[line_start(text, match.start()) : match.start()]
         if "//" in before or before.lstrip().startswith("*"):
             continue
-        found[asked] = found.get(asked, True) and (each[1] == "import" or before[:1].isspace())
+        found[asked] = found.get(asked, True) and (match[1] == "import" or before[:1].isspace())
     return tuple(found.items())
 
 

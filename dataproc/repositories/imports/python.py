@@ -52,17 +52,17 @@ def scan(text: str) -> Scan:
 
 def _imports(text: str) -> Iterator[tuple[int, str | None, list[str], bool]]:
     """(end, module of `from` or None, names, whether indented) of what looks like an import."""
-    for each in _IMPORT.finditer(text):
-        begin = line_start(text, each.start())
+    for match in _IMPORT.finditer(text):
+        begin = line_start(text, match.start())
         for _ in range(_CONTINUED):
             if begin > 1 and text[begin - 2 : begin] == "\\\n":
                 begin = line_start(text, begin - 1)
-        before = _BEFORE.fullmatch(text[begin : each.start()].replace("\\\n", " "))
+        before = _BEFORE.fullmatch(text[begin : match.start()].replace("\\\n", " "))
         if before is None:
             continue
         module = re.sub(r"\s", "", before[2]) if before[2] is not None else None
-        if module != "" and (module is not None or each[1] is None):
-            yield each.end(), module, _names(each[1] or each[2]), bool(before[1])
+        if module != "" and (module is not None or match[1] is None):
+            yield match.end(), module, _names(match[1] or match[2]), bool(before[1])
 
 
 def _without_strings(text: str, stop: int) -> str:

@@ -69,31 +69,31 @@ def scan(text: str) -> Scan:
             paths[path] = paths.get(path, True) and (deferred or at >= inside)
 
     spans: list[tuple[int, int]] = []
-    for each in _USE.finditer(text):
-        before = _BEFORE_USE.fullmatch(text, line_start(text, each.start()), each.start())
+    for match in _USE.finditer(text):
+        before = _BEFORE_USE.fullmatch(text, line_start(text, match.start()), match.start())
         if before is None:
             continue
-        spans.append((each.start(), each.end()))
-        for path in _expanded(each[1]):
-            if before[2] and each.start() < inside:
+        spans.append((match.start(), match.end()))
+        for path in _expanded(match[1]):
+            if before[2] and match.start() < inside:
                 handed_on[path] = None
             else:
-                use(path, each.start(), bool(before[1]))
+                use(path, match.start(), bool(before[1]))
     for path_inside in _PATH_INSIDE:
-        for each in path_inside.finditer(text):
-            if each.start() and (text[each.start() - 1].isalnum() or text[each.start() - 1] == "_"):
+        for match in path_inside.finditer(text):
+            if match.start() and (text[match.start() - 1].isalnum() or text[match.start() - 1] == "_"):
                 continue
-            at = bisect_right(spans, (each.start(), len(text))) - 1
-            if at < 0 or spans[at][1] <= each.start():
-                use(each[0], each.start(), True)
-    for each in _EXTERN.finditer(text):
-        use(each[1], 0, False)
+            at = bisect_right(spans, (match.start(), len(text))) - 1
+            if at < 0 or spans[at][1] <= match.start():
+                use(match[0], match.start(), True)
+    for match in _EXTERN.finditer(text):
+        use(match[1], 0, False)
     children: dict[tuple[str, str], None] = {}
-    for each in _MOD.finditer(text):
-        begin = line_start(text, each.start())
-        if _BEFORE_MOD.fullmatch(text, begin, each.start()):
-            told = _TOLD.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), each.start())
-            children[each[1], told[1] if told else ""] = None
+    for match in _MOD.finditer(text):
+        begin = line_start(text, match.start())
+        if _BEFORE_MOD.fullmatch(text, begin, match.start()):
+            told = _TOLD.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), match.start())
+            children[match[1], told[1] if told else ""] = None
     return Scan(tuple(children), tuple(paths.items()), tuple(handed_on))
 
 
@@ -143,7 +143,7 @@ class Crates:
                     if child != path:
                         self._parents.setdefault(child, path)
         self._handed_on = {
-            path: {used.rsplit("::", 1)[-1]: used for used in each.handed_on} for path, each in scans.items()
+            path: {used.rsplit("::", 1)[-1]: used for used in scan.handed_on} for path, scan in scans.items()
         }
 
     def needs(self, path: str, text: Text) -> Iterator[tuple[str, bool]]:

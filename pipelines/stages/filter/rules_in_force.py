@@ -29,8 +29,8 @@ def language_rule(settings: Mapping[str, Any]) -> Rule | None:
     languages = settings.get("languages")
     if not languages:
         return None
-    names = [str(each) for each in languages]
-    scripts = " or ".join(f"startswith(language, {each + '_'!r})" for each in names)
+    names = [str(language) for language in languages]
+    scripts = " or ".join(f"startswith(language, {name + '_'!r})" for name in names)
     return Rule(
         LANGUAGE_RULE,
         expression=f"kind == 'code' or language in {names!r} or {scripts}",

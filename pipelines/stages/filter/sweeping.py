@@ -70,12 +70,13 @@ def plan_sweep(
     in_force = (*in_force, asked) if asked else in_force
     numbers = [name for name in names if name not in (*LABELS, "id")]
     own = custom_rules(
-        [{"name": f"keep-if-{place}", "expression": each} for place, each in enumerate(expressions, 1)], numbers
+        [{"name": f"keep-if-{place}", "expression": expression} for place, expression in enumerate(expressions, 1)],
+        numbers,
     )
     by_name = override({rule.name: rule for rule in (*in_force, *own)}, thresholds or {})
-    swept = [_swept(each, by_name, numbers) for each in ranges]
+    swept = [_swept(range_, by_name, numbers) for range_ in ranges]
     _refuse_twice(swept)
-    others = tuple(rule for name, rule in by_name.items() if name not in {each.rule.name for each in swept})
+    others = tuple(rule for name, rule in by_name.items() if name not in {sweep.rule.name for sweep in swept})
     needed = columns_needed(swept, others, by)
     for column in needed:
         if column not in names:
@@ -145,9 +146,9 @@ def _target(key: str, rules: dict[str, Rule], numbers: Sequence[str]) -> tuple[s
 
 
 def _refuse_twice(swept: Sequence[Swept]) -> None:
-    for place, each in enumerate(swept):
-        if any((each.rule.name, each.side) == (other.rule.name, other.side) for other in swept[:place]):
-            raise UserError(f"the {each.side} of {each.rule.name} is swept twice", "--rule", "give it once")
+    for place, sweep in enumerate(swept):
+        if any((sweep.rule.name, sweep.side) == (other.rule.name, other.side) for other in swept[:place]):
+            raise UserError(f"the {sweep.side} of {sweep.rule.name} is swept twice", "--rule", "give it once")
 
 
 def threshold_in_force(swept: Swept) -> float | None:

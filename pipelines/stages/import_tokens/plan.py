@@ -184,4 +184,4 @@ def _identities(path: str) -> dict[str, Any]:
         base = stem if dot and "/" not in ending else path
         found = [each for each in (path, f"{base}.idx", f"{base}.bin", f"{base}.json") if storage.exists(each)]
     files = {each for each in found if not storage.list_names(each)}
-    return {each: storage.identity(each) for each in sorted(files)}
+    return {file: storage.identity(file) for file in sorted(files)}

@@ -104,7 +104,7 @@ def _configs(folder: str) -> list[Mapping[str, Any]]:
     configs = held.get("configs") if isinstance(held, dict) else None
     if configs is None:
         return []
-    if not isinstance(configs, list) or not all(isinstance(each, dict) for each in configs):
+    if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
         raise UserError("configs is not a list of configurations", path)
     return configs
 

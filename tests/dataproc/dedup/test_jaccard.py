@@ -31,7 +31,7 @@ def test_sets_and_similarities_are_those_of_python(texts, choice):
     expected = slow_sets(texts, choice)
     offsets, hashes = shingle_sets(pa.array(texts), choice)
     assert [hashes[a:b].tolist() for a, b in pairwise(offsets)] == list(map(sorted, expected))
-    a, b = (each.ravel() for each in np.indices((len(texts), len(texts))))
+    a, b = (index.ravel() for index in np.indices((len(texts), len(texts))))
     wanted = [slow_similarity(expected[i], expected[j]) for i, j in zip(a, b, strict=True)]
     assert set_similarity(offsets, hashes, a, b).tolist() == wanted
     assert true_similarity(pa.array(texts), choice.ngram, a, b, choice.shingle).tolist() == wanted

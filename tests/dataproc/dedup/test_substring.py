@@ -54,9 +54,9 @@ def resolved(parts: Parts, length: int, partitions: tuple[int, int] = (1, 1), ro
     keys = [twice_at_most(keys_to_tell(window_runs(batch.column("text"), length), length)) for batch in batches]
     for partition in range(partitions[0]):
         here = []
-        for each in keys:
-            order, bounds = partition_order(each, partitions[0])
-            here.append(each[order[bounds[partition] : bounds[partition + 1]]])
+        for key in keys:
+            order, bounds = partition_order(key, partitions[0])
+            here.append(key[order[bounds[partition] : bounds[partition + 1]]])
         for number, shared in enumerate(shared_keys(here)):
             told[number].append(shared)
     found: list[list[pa.RecordBatch]] = [[] for _ in parts]

@@ -38,7 +38,7 @@ def make_shards(
 ) -> list[str]:
     """Packs documents into shards of so many rows; their ids are d0, d1 …, with a line break in every third."""
     told = header(length, **more)
-    placement = pack(np.array([len(each) for each in documents], np.int64), length, policy)
+    placement = pack(np.array([len(document) for document in documents], np.int64), length, policy)
     lists = pa.array(documents, pa.large_list(pa.int32()))
     for number, first in enumerate(range(0, placement.sequences, rows)):
         last = min(first + rows, placement.sequences)

@@ -33,7 +33,7 @@ def test_every_document_comes_back_whole_and_once(documents, length, rows, polic
 def test_documents_of_one_shard_stand_in_the_order_of_their_first_segments(tmp_path):
     documents = [[number, number, EOS] for number in range(9)]
     ((whole, *_), missing) = all_documents(make_shards(tmp_path, documents, length=7, rows=100))
-    assert lists_of(whole) == [each for row in expected_rows(documents, 7) for each in split(row)] and not missing
+    assert lists_of(whole) == [part for row in expected_rows(documents, 7) for part in split(row)] and not missing
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 4, 10, 1 << 20])
@@ -65,7 +65,7 @@ def test_a_document_that_lacks_a_piece_is_written_as_far_as_it_goes_and_counted(
 def test_sequences_keep_or_lose_their_padding(tmp_path, storage, padding):
     documents = [[1, 2, EOS], [3, EOS], [4, 5, 6, 7, EOS]]
     shards = make_shards(tmp_path, documents, length=8, rows=9, storage=storage)
-    (items,) = [sequence_items(*each, padding=padding) for path in shards for each in shard_batches(path)]
+    (items,) = [sequence_items(*batch, padding=padding) for path in shards for batch in shard_batches(path)]
     rows = expected_rows(documents, 8)
     assert items.text_tokens == 10
     assert np.diff(items.offsets).tolist() == ([8] * len(rows) if padding else [len(row) for row in rows])

@@ -178,7 +178,7 @@ def test_lists_of_one_table_know_nothing_of_each_other(text, lists):
     lists = [[unicodedata.normalize("NFC", entry) for entry in entries] for entries in lists]
     table, _ = make_table(lists)
     texts = pa.array([text] * len(lists), pa.large_string())
-    assert count_phrases(texts, np.arange(len(lists)), table).tolist() == [slow_counts(text, each) for each in lists]
+    assert count_phrases(texts, np.arange(len(lists)), table).tolist() == [slow_counts(text, list_) for list_ in lists]
 
 
 def test_long_lists_of_one_table_are_held_apart():
@@ -186,7 +186,7 @@ def test_long_lists_of_one_table_are_held_apart():
     lists = [words[number::5] for number in range(5)]
     table, _ = make_table(lists)
     found = count_phrases(pa.array([" ".join(words)] * 5, pa.large_string()), np.arange(5), table)
-    assert found[:, DISTINCT].tolist() == [len(each) for each in lists]
+    assert found[:, DISTINCT].tolist() == [len(list_) for list_ in lists]
 
 
 def test_counts_do_not_depend_on_the_batch():

@@ -66,7 +66,7 @@ def test_languages_are_told_apart_and_what_has_none_is_unknown() -> None:
     assert set(told["by_kind"]) == {"unknown"}
     assert told["documents"] == {"measured": 4000, "calibrated_by": 0}
     parts = told["by_language"].values()
-    assert sum(each["positive"] for each in parts) == told["overall"]["positive"]
+    assert sum(part["positive"] for part in parts) == told["overall"]["positive"]
 
 
 def test_too_few_documents_are_not_calibrated_by_and_that_is_said() -> None:

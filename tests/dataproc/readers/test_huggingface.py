@@ -144,9 +144,9 @@ def test_declared_files_are_those_of_the_library(tmp_path: Path, datasets: Any, 
     loaded = datasets.load_dataset(str(tmp_path / "hub"))
     for split in loaded:
         assert sorted(texts(tmp_path / "hub", configs, split=split)) == sorted(loaded[split]["text"])
-    for each in configs:
-        named = datasets.load_dataset(str(tmp_path / "hub"), each["config_name"], split="train")["text"]
-        assert sorted(texts(tmp_path / "hub", configs, config=str(each["config_name"]))) == sorted(named)
+    for config in configs:
+        named = datasets.load_dataset(str(tmp_path / "hub"), config["config_name"], split="train")["text"]
+        assert sorted(texts(tmp_path / "hub", configs, config=str(config["config_name"]))) == sorted(named)
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def naive_includes(files: Files, path: str) -> set[str]:
         matched = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
         if matched:
             beside = posixpath.normpath(posixpath.join(posixpath.dirname(path), matched[1]))
-            ends = {each for each in files if each == matched[1] or each.endswith("/" + matched[1])}
+            ends = {file for file in files if file == matched[1] or file.endswith("/" + matched[1])}
             found |= {beside} if beside in files else ends
     return found - {path}
 
@@ -284,7 +284,7 @@ CRATE = {
 )
 def test_modules_of_a_crate(path: str, needs: list[str], later: list[str]) -> None:
     found = edges(CRATE)[path]
-    assert found == ([f"x/src/{each}" for each in needs], [f"x/src/{each}" for each in later])
+    assert found == ([f"x/src/{need}" for need in needs], [f"x/src/{each}" for each in later])
 
 
 def test_crates_of_a_workspace_and_names_that_are_handed_on() -> None:

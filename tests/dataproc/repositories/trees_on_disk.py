@@ -53,7 +53,7 @@ class Read:
         self.metas = [orjson.loads(row["meta"]) for row in self.documents]
         self.summary = summaries[0] if summaries else {}
         pa.Table.from_pylist(summaries, SUMMARY_SCHEMA).validate(full=True)
-        assert all(set(each) == set(SUMMARY_SCHEMA.names) for each in summaries)
+        assert all(set(summary) == set(SUMMARY_SCHEMA.names) for summary in summaries)
 
     @property
     def paths(self) -> list[list[str]]:

@@ -175,7 +175,7 @@ def slow(node, row):
 
     match node:
         case ast.BoolOp():
-            values = [slow(each, row) for each in node.values]
+            values = [slow(value, row) for value in node.values]
             decisive = isinstance(node.op, ast.Or)
             return decisive if decisive in values else None if None in values else not decisive
         case ast.UnaryOp(op=ast.Not()):
@@ -188,7 +188,7 @@ def slow(node, row):
             done = {ast.Add: left.__add__, ast.Sub: left.__sub__, ast.Mult: left.__mul__, ast.Div: left.__truediv__}
             return done[type(node.op)](right)
         case ast.Call():
-            values = [slow(each, row) for each in node.args]
+            values = [slow(arg, row) for arg in node.args]
             return None if None in values else {"abs": abs, "max": max}[node.func.id](*values)
         case ast.Compare():
             return slow_comparison(node, row)
@@ -209,7 +209,7 @@ def slow_comparison(node, row):
         if isinstance(sign, ast.Is):
             return before is None
         if isinstance(sign, ast.In | ast.NotIn):
-            inside = before in [each.value for each in other.elts]
+            inside = before in [elt.value for elt in other.elts]
             return None if before is None else inside == isinstance(sign, ast.In)
         after = slow(other, row)
         signs = {

@@ -352,8 +352,8 @@ def test_a_document_that_spells_a_marker_stays_text(trained, unit):
     texts, keys, rates = pa.array([text] * 50), np.arange(50, dtype=np.uint64), np.full(50, 0.8)
     if unit == "token":
         spelled = [trained.token_bytes(number) for number in range(trained.vocab_size)]
-        lengths = np.array([len(each) for each in spelled])
-        starts = np.array([each[0] & 0xC0 != 0x80 for each in spelled])
+        lengths = np.array([len(spelling) for spelling in spelled])
+        starts = np.array([spelling[0] & 0xC0 != 0x80 for spelling in spelled])
         tokens = trained.encode(texts)
         splits = draw_token_splits(
             tokens, texts, keys, rates, token_lengths=lengths, starts_character=starts, minimum=1, maximum=1000

@@ -61,7 +61,7 @@ def hashes(data: bytes, start: int = 0, stop: int | None = None) -> list[int]:
 )
 def test_words(text, words):
     assert split_words(text) == words
-    assert hashes(text.encode()) == [each for word in words for each in hashes(word.encode())]
+    assert hashes(text.encode()) == [hash_ for word in words for hash_ in hashes(word.encode())]
     assert len(hashes(text.encode())) == len(words)
 
 

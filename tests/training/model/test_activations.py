@@ -96,7 +96,13 @@ def _kept_and_peak(
     model = _model(config, precision, recompute)
     tokens = torch.randint(0, config.vocab_size, (sequences, length))
     valid = torch.ones_like(tokens, dtype=torch.bool)
-    before = [*model.parameters(), *(each.grad for each in model.parameters()), *model.buffers(), tokens, valid]
+    before = [
+        *model.parameters(),
+        *(parameter.grad for parameter in model.parameters()),
+        *model.buffers(),
+        tokens,
+        valid,
+    ]
     with Alive(before) as alive:
         loss = losses(model, tokens, valid).total(sequences * (length - 1), sequences, 0.3, 1e-4)
         kept = alive.bytes() - loss.nbytes + tokens.nbytes

@@ -373,7 +373,7 @@ def test_billions_of_sequences_in_many_phases_cost_no_more():
     shards = [(f"group {number}", 3_600_000_000 // 12) for number in range(12)]
     tokens = (10 * 10**12, 43 * 10**11, 5 * 10**11)
     weights = [{f"group {n}": (n * turn % 7) + 0.1 for n in range(12)} for turn in (1, 2, 3)]
-    plan = Plan(tuple(Phase(mixture, each) for mixture, each in zip(weights, tokens, strict=True)))
+    plan = Plan(tuple(Phase(mixture, token) for mixture, token in zip(weights, tokens, strict=True)))
     order = SequenceOrder.of_entries(entries_of(shards), 4096, 0, plan)
     assert order.sequences == round(14.8e12 / 4096)
     found = order.rows(1_000_000_000, 5000)

@@ -224,7 +224,7 @@ def test_a_record_of_a_large_batch_stays_small(odd_shards: ShardSet):
     spike = spike_of(
         odd_shards, many, step=1, loss=1.0, norm=1.0, why="why", done=SKIPPED, positions=range(1000)
     )  # fmt: skip
-    assert [each["row"] for each in spike.sequences] == [row for row, _ in many[:NAMED_SEQUENCES]]
+    assert [sequence["row"] for sequence in spike.sequences] == [row for row, _ in many[:NAMED_SEQUENCES]]
     assert spike.sequences_left_out == 1000 - NAMED_SEQUENCES
     assert (spike.back_to, spike.skipped_from) == (None, 0)
 

@@ -63,7 +63,7 @@ def test_what_has_no_text_or_is_too_long_is_reported_and_its_neighbours_are_kept
     }
     rows, reports = read(tmp_path, files, limit=2_000)
     assert [row["id"] for row in rows] == ["pages/b.html#0"]
-    assert [(each[0], each[2]) for each in reports] == [
+    assert [(report[0], report[2]) for report in reports] == [
         ("pages/a.html#0", "no text in the page"),
         ("pages/c.html#0", "longer than 2000 bytes"),
         ("pages/d.html#0", "no text in the page"),

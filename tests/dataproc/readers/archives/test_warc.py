@@ -60,7 +60,7 @@ def read(
         assert batch.schema == SCHEMA
         batch.validate(full=True)
         rows += [row | {"meta": json.loads(row["meta"])} for row in batch.to_pylist()]
-    assert len({row["id"] for row in rows} | {each[0] for each in reports}) == len(rows) + len(reports)
+    assert len({row["id"] for row in rows} | {report[0] for report in reports}) == len(rows) + len(reports)
     return rows, reports
 
 
@@ -70,7 +70,7 @@ def numbers(rows: Iterable[dict]) -> list[int]:
 
 def members(records: Iterable[bytes], compression: str) -> bytes:
     pack = {"plain": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}[compression]
-    return b"".join(pack(each) for each in records)
+    return b"".join(pack(record) for record in records)
 
 
 @pytest.mark.parametrize("compression", ["plain", "gzip", "zstd"])
@@ -149,7 +149,7 @@ def test_few_bad_characters_are_replaced_and_counted_and_many_are_reported(tmp_p
     assert numbers(rows) == [1, 3]
     assert rows[0]["meta"]["replaced"] == 2
     assert "slow\ufffd\ufffdly" in rows[0]["text"]
-    assert [each[2] for each in reports] == ["the page is not utf-8"]
+    assert [report[2] for report in reports] == ["the page is not utf-8"]
 
 
 def test_http_codings(tmp_path):
@@ -269,7 +269,7 @@ def test_a_broken_member_costs_itself_only(tmp_path, compression):
         assert numbers(rows)[-1] == 2
         if (compression == "gzip" and byte > 10) or byte == 40:
             assert numbers(rows) == [0, 2]
-            assert [each[0] for each in reports] == [f"crawl/a.warc#{len(records[0])}"]
+            assert [report[0] for report in reports] == [f"crawl/a.warc#{len(records[0])}"]
 
 
 def test_garbage_and_padding_between_gzip_members(tmp_path):
@@ -278,7 +278,7 @@ def test_garbage_and_padding_between_gzip_members(tmp_path):
     assert (numbers(rows), reports) == ([0, 1], [])
     rows, reports = read(tmp_path / "a.warc.gz", first + b"garbage" + second)
     assert numbers(rows) == [0, 1]
-    assert [each[1] for each in reports] == [f"{tmp_path / 'a.warc.gz'}, byte {len(first)}"]
+    assert [report[1] for report in reports] == [f"{tmp_path / 'a.warc.gz'}, byte {len(first)}"]
 
 
 @pytest.mark.parametrize("compression", ["plain", "gzip", "zstd"])
@@ -357,7 +357,7 @@ def test_ranges_of_a_compressed_archive_share_out_its_records_wherever_it_is_cut
     for cut in range(1, len(data), 13):
         parts = [read(tmp_path / "a.warc", data, stop=cut), read(tmp_path / "a.warc", data, start=cut)]
         assert [row for rows, _ in parts for row in rows] == whole
-        assert [each for _, reports in parts for each in reports] == whole_reports
+        assert [report for _, reports in parts for report in reports] == whole_reports
 
 
 def test_a_record_across_members_belongs_to_the_range_where_it_begins(tmp_path):
@@ -395,7 +395,7 @@ def test_a_page_on_which_the_extractor_fails_costs_itself_only(tmp_path, monkeyp
     monkeypatch.setitem(pages.EXTRACTORS, "resiliparse", fails_on_two)
     rows, reports = read(tmp_path / "a.warc", b"".join(response(n) for n in range(4)))
     assert numbers(rows) == [0, 1, 3]
-    assert [each[2] for each in reports] == ["no text could be taken out: RecursionError: too deep"]
+    assert [report[2] for report in reports] == ["no text could be taken out: RecursionError: too deep"]
 
 
 @pytest.mark.parametrize(
