@@ -202,16 +202,16 @@ def repeated_units(blocks: Sequence[pa.RecordBatch], limit: int, by: Literal["do
     group = np.cumsum(opens) - 1
     repeated = totals[group] > limit
     first = order[heads][group]
-    told, first = order[repeated], first[repeated]
+    chosen, first = order[repeated], first[repeated]
     columns = {
-        "high": high[told],
-        "low": low[told],
-        "row": np.where(block[told] == block[first], row[first], -1),
+        "high": high[chosen],
+        "low": low[chosen],
+        "row": np.where(block[chosen] == block[first], row[first], -1),
         "start": start[first],
         "first": table["id"].take(pa.array(first)),
     }
     whole = pa.table(columns, schema=REPEATED)
-    owner = block[told]
+    owner = block[chosen]
     return [whole.take(pa.array(np.flatnonzero(owner == number))) for number in range(len(blocks))]
 
 

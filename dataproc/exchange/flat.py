@@ -64,7 +64,7 @@ class Writer:
         if details[0] is not None:
             return
         tokens = self._file.bytes // DTYPES[self._dtype].itemsize
-        told = {
+        recorded = {
             "dtype": self._dtype,
             "tokens": tokens,
             "unit": self._unit,
@@ -73,7 +73,7 @@ class Writer:
             "special": asdict(self._header.special),
             "tokenizer": self._header.tokenizer,
         }
-        text = (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
+        text = (json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode()
         digest = commit_bytes(join(self._folder, f"{self._stem}.json"), text)
         data = {"path": f"{self._stem}.bin", "rows": self._items, "bytes": self._file.bytes, "tokens": tokens}
         self.entries = [
@@ -95,11 +95,11 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
         if magic == LLM_C_MAGIC and version == 1 and held == LLM_C_HEADER + 2 * tokens:
             return DTYPES["uint16"], LLM_C_HEADER, tokens
     beside_it = f"{path.removesuffix('.bin')}.json"
-    name, told = options.dtype, None
+    name, recorded = options.dtype, None
     if exists(beside_it):
         try:
             described = json.loads(read_bytes(beside_it))
-            name, told = described["dtype"], int(described["tokens"])
+            name, recorded = described["dtype"], int(described["tokens"])
             dtype = DTYPES[name]
         except (ValueError, KeyError, TypeError) as error:
             what = f"this does not describe flat tokens ({error})"
@@ -108,8 +108,8 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
         what = "nothing says how large an id is in this file"
         raise UserError(what, where=path, hint="tell by --dtype uint16 or uint32, as it was written")
     dtype = DTYPES[name]
-    if held % dtype.itemsize or (told is not None and told * dtype.itemsize != held):
-        wanted = f"{told:,} tokens of {name}" if told is not None else f"a whole number of {name}"
+    if held % dtype.itemsize or (recorded is not None and recorded * dtype.itemsize != held):
+        wanted = f"{recorded:,} tokens of {name}" if recorded is not None else f"a whole number of {name}"
         raise UserError(f"this file has {held:,} bytes, which are not {wanted}", path, "it may be truncated")
     return dtype, 0, held // dtype.itemsize
 

@@ -53,7 +53,7 @@ configs:
 
 # Tokens by corpusmill
 
-Token ids of the tokenizer {tokenizer}, {vocabulary} of them. Splits: {told}.
+Token ids of the tokenizer {tokenizer}, {vocabulary} of them. Splits: {split_lines}.
 In packed sequences `segment_lengths` add up to the ids that are no padding.
 """
 
@@ -106,7 +106,7 @@ def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder
     """The card of the whole export, from the entries of both splits; nothing for `validation/` by itself."""
     if folder:
         return {}
-    files, splits, told = "", "", []
+    files, splits, split_lines = "", "", []
     for split, prefix in (("train", ""), ("validation", "validation/")):
         held = [entry for entry in entries if entry["path"].rpartition("/")[0] == prefix[:-1]]
         if not held:
@@ -117,10 +117,14 @@ def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder
         rows = sum(entry["rows"] for entry in held)
         splits += f"  - name: {split}\n    num_bytes: {sum(entry['arrow_bytes'] for entry in held)}\n"
         splits += f"    num_examples: {rows}\n"
-        told.append(f"{split} {rows:,} rows, {sum(entry['tokens'] for entry in held):,} tokens")
-    told_vocabulary = f"{header.vocab_size:,}"
+        split_lines.append(f"{split} {rows:,} rows, {sum(entry['tokens'] for entry in held):,} tokens")
+    vocabulary_size = f"{header.vocab_size:,}"
     card = CARD.format(
-        files=files, splits=splits, tokenizer=header.tokenizer, vocabulary=told_vocabulary, told="; ".join(told)
+        files=files,
+        splits=splits,
+        tokenizer=header.tokenizer,
+        vocabulary=vocabulary_size,
+        split_lines="; ".join(split_lines),
     )
     return {"README.md": card.encode()}
 

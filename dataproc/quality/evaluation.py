@@ -65,7 +65,7 @@ def evaluate(scored: pa.Table, method: str) -> dict[str, Any]:
     final = calibration.apply(fitted, raw) if fitted else raw
     steps = metrics.Steps.of(final, truth)
     best = metrics.best_f1(steps)
-    told: dict[str, Any] = {
+    measures: dict[str, Any] = {
         "documents": {"measured": int(measured.sum()), "calibrated_by": int(for_calibration.sum())},
         "overall": metrics.describe(final, truth, 0.5),
         "at": [metrics.at_threshold(final, truth, threshold) for threshold in THRESHOLDS],
@@ -82,8 +82,8 @@ def evaluate(scored: pa.Table, method: str) -> dict[str, Any]:
         values = column.cast(pa.string()).fill_null(UNKNOWN).dictionary_encode()
         places = values.indices.to_numpy(zero_copy_only=False).astype(np.int64)[measured]
         names = [str(word) for word in values.dictionary.to_pylist()]
-        told[f"by_{name}"] = metrics.describe_groups(final, truth, places, names, 0.5)
-    return {"calibration": fitted, "metrics": told}
+        measures[f"by_{name}"] = metrics.describe_groups(final, truth, places, names, 0.5)
+    return {"calibration": fitted, "metrics": measures}
 
 
 def _reliability(scores: np.ndarray, is_positive: np.ndarray) -> dict[str, Any]:

@@ -108,9 +108,9 @@ def describe_groups(
     counts = np.bincount(groups, minlength=len(names))
     starts = np.cumsum(counts) - counts
     by_size = sorted(range(len(names)), key=lambda group: (-counts[group], names[group]))
-    told = {}
+    described = {}
     for group in by_size:
         members = order[starts[group] : starts[group] + counts[group]]
         if len(members):
-            told[names[group]] = describe(scores[members], is_positive[members], threshold)
-    return told
+            described[names[group]] = describe(scores[members], is_positive[members], threshold)
+    return described

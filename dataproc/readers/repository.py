@@ -81,10 +81,10 @@ def read_repositories(
                 "repository": own_name,
             }
             name = f"{fields.source}/{piece.name}#{joined.paths[0]}"
-            told = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
-            rows.append((name, joined.text, fields.source, fields.kind, joined.language, None, told))
+            meta_text = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
+            rows.append((name, joined.text, fields.source, fields.kind, joined.language, None, meta_text))
             documents += 1
-            held += len(joined.text) + len(told)
+            held += len(joined.text) + len(meta_text)
             if held >= BATCH_CHARACTERS:
                 yield _batch(rows)
                 rows, held = [], 0

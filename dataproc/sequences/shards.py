@@ -306,8 +306,8 @@ def shard_entries(folder: str) -> list[ShardEntry]:
     for base, prefix in ((folder, ""), (above or "/", f"{name}/")):
         if not exists(manifest := join(base, _MANIFEST)):
             continue
-        told = json.loads(read_bytes(manifest))
-        listed = [entry for entry in [*told["parts"], *told["files"]] if "group" in entry]
+        recorded = json.loads(read_bytes(manifest))
+        listed = [entry for entry in [*recorded["parts"], *recorded["files"]] if "group" in entry]
         here = {join(base, each["path"]): each for each in listed if each["path"].rpartition("/")[0] == prefix[:-1]}
         if not here:
             continue

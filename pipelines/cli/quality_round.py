@@ -86,13 +86,13 @@ def open_loop(folder: str, settings: LoopSettings | None, seed: int | None) -> L
         _stages(loop, 1)[2].stage.check()
         storage.commit_bytes(path, to_json({"seed": loop.seed, "settings": settings.model_dump(mode="json")}))
         return loop
-    told = json.loads(storage.read_bytes(path))
-    known = validate(LoopSettings, told["settings"], path)
-    if (settings is not None and settings != known) or seed not in (None, told["seed"]):
+    written = json.loads(storage.read_bytes(path))
+    known = validate(LoopSettings, written["settings"], path)
+    if (settings is not None and settings != known) or seed not in (None, written["seed"]):
         raise UserError(
             "this loop was begun with other settings", where=folder, hint="leave them out, or begin another"
         )
-    return Loop(folder=folder, settings=known, seed=told["seed"])
+    return Loop(folder=folder, settings=known, seed=written["seed"])
 
 
 def next_round(loop: Loop, options: RunOptions) -> int:

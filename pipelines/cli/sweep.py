@@ -94,7 +94,7 @@ def _places(swept: "Sequence[Swept]") -> Iterator[tuple[tuple[int, ...], tuple[f
 def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
     """The result as JSON holds it."""
 
-    def told(counts: "Counts") -> dict[str, Any]:
+    def as_values(counts: "Counts") -> dict[str, Any]:
         rows = [
             {
                 "thresholds": list(values),
@@ -110,9 +110,12 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
             {"rule": sweep.rule.name, "statistic": sweep.rule.statistic, "side": sweep.side} for sweep in result.swept
         ],
         "other_rules": others,
-        "all": told(result.total),
+        "all": as_values(result.total),
         "by": [
-            {"columns": list(columns), "groups": [{"values": list(key), **told(each)} for key, each in found.items()]}
+            {
+                "columns": list(columns),
+                "groups": [{"values": list(key), **as_values(each)} for key, each in found.items()],
+            }
             for columns, found in result.groups.items()
         ],
     }

@@ -189,13 +189,13 @@ def _report(
     if html:
         require_charts()
     opened = [open_tokenizer(path, pattern) for path in (tokenizer, *(against or ()))]
-    told = measure_datasets(opened, datasets, make_progress(), workers)
-    print_tables(told)
+    measured = measure_datasets(opened, datasets, make_progress(), workers)
+    print_tables(measured)
     if as_json:
-        storage.commit_bytes(as_json, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        storage.commit_bytes(as_json, (json.dumps(measured, ensure_ascii=False, indent=1) + "\n").encode())
     if html:
-        print(write_page(told, html))
-    raise typer.Exit(1 if told["tokenizers"][0]["lost"]["documents"] else 0)
+        print(write_page(measured, html))
+    raise typer.Exit(1 if measured["tokenizers"][0]["lost"]["documents"] else 0)
 
 
 def _text(path: str) -> str:

@@ -52,10 +52,10 @@ def _import(
         drop_normalizer=drop_normalizer,
     )
     _check_new(output)
-    told = files.training["training"]
-    written = write_files(output, files.vocabulary, files.special, files.layout, files.pattern, told)
+    record = files.training["training"]
+    written = write_files(output, files.vocabulary, files.special, files.layout, files.pattern, record)
     _print_made(written, output)
-    if left := [name for name in ("post_processor", "normalizer") if told["imported"].get(name)]:
+    if left := [name for name in ("post_processor", "normalizer") if record["imported"].get(name)]:
         print(f"recorded, not applied: {', '.join(left)}")
 
 

@@ -84,9 +84,9 @@ def _print_trace(console: Console, found: Trace) -> None:
         shown = f", the {which} {len(found.sequences)} of them here" if left else ""
         read = f"step {found.step} read {len(found.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
         console.print(Text(read, style="bold"), soft_wrap=True)
-    told: set[str] = set()
+    printed: set[str] = set()
     for sequence in found.sequences:
-        _print_traced(console, sequence, found.documents, told)
+        _print_traced(console, sequence, found.documents, printed)
 
 
 def _spike(spike: SpikeStory) -> list[str]:
@@ -97,7 +97,9 @@ def _spike(spike: SpikeStory) -> list[str]:
     return [f"spike {spike.number}, at step {spike.step}: {spike.why}", done.get(spike.done, back)]
 
 
-def _print_traced(console: Console, sequence: TracedSequence, documents: dict[str, Document], told: set[str]) -> None:
+def _print_traced(
+    console: Console, sequence: TracedSequence, documents: dict[str, Document], printed: set[str]
+) -> None:
     """A sequence with what is known of its documents, each of which is told once."""
     position = f"position {sequence.position:,} = " if sequence.position is not None else ""
     group = f", group {sequence.group}" if sequence.group else ""
@@ -111,8 +113,8 @@ def _print_traced(console: Console, sequence: TracedSequence, documents: dict[st
         heading = f"── segment {number}: {one_line(segment.document)}, its tokens {segment.start} to {end}{fim}"
         console.print(Text(heading, style="cyan"), soft_wrap=True)
         console.print(Text(f"   “{one_line(segment.text)}”", style="italic"), soft_wrap=True)
-        lines = ["told above"] if segment.document in told else _told(documents[segment.document])
-        told.add(segment.document)
+        lines = ["told above"] if segment.document in printed else _told(documents[segment.document])
+        printed.add(segment.document)
         for line in lines:
             console.print(Text(f"   {one_line(line)}"), soft_wrap=True)
     if sequence.segments_left_out:

@@ -182,10 +182,10 @@ def step_positions(run: str, step: int) -> range:
                 break
     if step < 1 or step not in lines:
         raise UserError(f"no step {step}", where=path, hint=f"steps are 1 to {seen}" if seen else "no step is done yet")
-    told = lines[step]
-    after, own = told.get("sequences"), told.get("batch_sequences")
+    metrics = lines[step]
+    after, own = metrics.get("sequences"), metrics.get("batch_sequences")
     before = lines[step - 1].get("sequences") if own is None or after is None else after - own
-    if before is None or after is None or told["step"] != step:
+    if before is None or after is None or metrics["step"] != step:
         raise UserError("these metrics do not say which sequences were read", where=path, hint="use --sequence")
     return range(before, after)
 

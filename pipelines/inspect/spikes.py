@@ -53,11 +53,11 @@ def read_spike(run: str, number: int) -> SpikeStory:
         lines = [line for line in file if line.endswith(b"\n")]  # the last one may be being written
     if not 1 <= number <= len(lines):
         raise UserError(f"no spike {number}", where=path, hint=f"spikes are 1 to {len(lines)}" if lines else "")
-    told = json.loads(lines[number - 1])
+    spike = json.loads(lines[number - 1])
     try:
         same = ("step", "loss", "norm", "why", "done", "back_to", "first", "end", "skipped_from")
-        rows = [(each["row"], each["nats"]) for each in told["sequences"]]
-        values = {name: told[name] for name in same}
-        return SpikeStory(number=number, **values, rows=rows, rows_left_out=told["sequences_left_out"])
+        rows = [(each["row"], each["nats"]) for each in spike["sequences"]]
+        values = {name: spike[name] for name in same}
+        return SpikeStory(number=number, **values, rows=rows, rows_left_out=spike["sequences_left_out"])
     except (KeyError, TypeError) as error:
         raise UserError(f"line {number} tells of no spike", where=path, hint="use --sequence") from error

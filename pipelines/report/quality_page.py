@@ -92,12 +92,12 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def _cells(told: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    return [_number(told[name]) for name in names]
+def _cells(measures: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    return [_number(measures[name]) for name in names]
 
 
 def _rows(groups: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    return [(one_line(name, 60), _cells(told, COLUMNS)) for name, told in list(groups.items())[:ROWS_SHOWN]]
+    return [(one_line(name, 60), _cells(measures, COLUMNS)) for name, measures in list(groups.items())[:ROWS_SHOWN]]
 
 
 def _thresholds(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -126,9 +126,10 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("words with a row", f"{record['training']['words']:,} of {record['training']['distinct_words']:,}"),
     ]
     for name in ("positive", "negative"):
-        told = data[name]
-        paths = ", ".join(one_line(each["path"], 80) for each in told["datasets"])
-        counts = f"{told['documents']:,} documents, trained on {told['trained_on']:,}, held back {told['held_back']:,}"
+        of_class = data[name]
+        paths = ", ".join(one_line(dataset["path"], 80) for dataset in of_class["datasets"])
+        documents, trained_on, held_back = (of_class[key] for key in ("documents", "trained_on", "held_back"))
+        counts = f"{documents:,} documents, trained on {trained_on:,}, held back {held_back:,}"
         rows.append((name, f"{paths}: {counts}"))
     return rows
 

@@ -27,20 +27,20 @@ VARIABLES = ("--first", "--second", "--third", "--dim")
 Report = Mapping[str, Any]
 
 
-def write_page(told: Report, path: str) -> str:
+def write_page(measured: Report, path: str) -> str:
     """Writes the page to a file, or as `report.html` into a folder that is there; gives its path.
 
     Raises UserError when jinja2 or matplotlib is missing.
     """
     if storage.exists(path) and not path.endswith(".html"):
         path = storage.join(path, PAGE)
-    storage.commit_bytes(path, page(told).encode())
+    storage.commit_bytes(path, page(measured).encode())
     return path
 
 
-def page(told: Report) -> str:
+def page(measured: Report) -> str:
     """The page's text."""
-    text, tokenizers = told["text"], told["tokenizers"]
+    text, tokenizers = measured["text"], measured["tokenizers"]
     names = [one_line(tokenizer["name"], 120) for tokenizer in tokenizers]
     return template("tokenizer.html").render(
         title=f"Tokenizer {names[0]}",
@@ -50,7 +50,7 @@ def page(told: Report) -> str:
         rare=RARE - 1,
         columns=[
             (name, _bars(name, values, tokenizers), max(0, len(values) - ROWS_SHOWN))
-            for name, values in told["groups"].items()
+            for name, values in measured["groups"].items()
             if set(values) - {"unknown"}
         ],
         lengths=as_markup(_length_chart(tokenizers)),

@@ -12,19 +12,19 @@ EXAMPLES_SHOWN = 8
 Report = Mapping[str, Any]
 
 
-def print_tables(told: Report) -> None:
+def print_tables(measured: Report) -> None:
     """Prints the report of `tokenizer.report.report`."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-    text, tokenizers = told["text"], told["tokenizers"]
+    text, tokenizers = measured["text"], measured["tokenizers"]
     console.print(
         f"{text['documents']:,} documents, {text['bytes'] / 1e6:,.1f} MB, {text['characters']:,} characters, "
         f"{text['words']:,} words",
         soft_wrap=True,
     )
     console.print(_overview(tokenizers))
-    for column, values in told["groups"].items():
+    for column, values in measured["groups"].items():
         if set(values) - {"unknown"}:
             console.print(_groups(column, values, tokenizers))
     first = tokenizers[0]

@@ -51,14 +51,14 @@ class TableInfo:
 
     def schema(self) -> pa.Schema:
         """The table's schema, with all of this in its metadata."""
-        told = {
+        described = {
             "pattern": {"name": self.pattern.name, "splits": list(self.pattern.splits)},
             "group_by": self.group_by,
             "groups": list(self.groups),
             "min_count": self.min_count,
             "inputs": self.inputs,
         }
-        return pa.schema(COLUMNS, {METADATA: json.dumps(told, ensure_ascii=False)})
+        return pa.schema(COLUMNS, {METADATA: json.dumps(described, ensure_ascii=False)})
 
     def to_batch(self, rows: CountRows) -> pa.RecordBatch:
         """Rows, whose groups are numbered as in `groups`, as a record batch of the schema."""
@@ -84,9 +84,11 @@ class TableFile:
                 raise UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again") from error
         if METADATA not in metadata:
             raise UserError("this is not a table of counts", where=path, hint="give what `tokenizer count` made")
-        told = json.loads(metadata[METADATA])
-        pattern = Pattern(told["pattern"]["name"], tuple(told["pattern"]["splits"]))
-        self.info = TableInfo(pattern, told["group_by"], tuple(told["groups"]), told["min_count"], told["inputs"])
+        described = json.loads(metadata[METADATA])
+        pattern = Pattern(described["pattern"]["name"], tuple(described["pattern"]["splits"]))
+        self.info = TableInfo(
+            pattern, described["group_by"], tuple(described["groups"]), described["min_count"], described["inputs"]
+        )
 
     def __iter__(self) -> Iterator[CountRows]:
         with open_input(self._path) as opened, pq.ParquetFile(opened) as file:

@@ -32,7 +32,7 @@ class Dropped:
     def __add__(self, other: "Dropped") -> "Dropped":
         return Dropped(self.unique + other.unique, self.pretokens + other.pretokens, self.bytes + other.bytes)
 
-    def told(self, text_bytes: int) -> dict[str, Any]:
+    def as_values(self, text_bytes: int) -> dict[str, Any]:
         """For a record: the numbers, and their share of so many bytes of text."""
         return {**asdict(self), "share": round(self.bytes / text_bytes, 6) if text_bytes else 0.0}
 

@@ -239,9 +239,9 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
             raise UserError(f"unknown format {record.get('format')!r} of tokenizer folder", where=folder)
         if fingerprint != record["fingerprint"]:
             raise UserError(f"not the file that {TRAINING} speaks of", where=where, hint="write the tokenizer again")
-        told = record["special_tokens"]["layout"]
+        layout_value = record["special_tokens"]["layout"]
         at = f"{join(folder, TRAINING)}, special_tokens.layout"
-        layout = layout_named(told) if isinstance(told, str) else layout_from_record(told, at)
+        layout = layout_named(layout_value) if isinstance(layout_value, str) else layout_from_record(layout_value, at)
         found = _from_arrow(folder, record)
         pattern = PATTERNS.get(record["pattern"])
         if found is None or pattern is None:

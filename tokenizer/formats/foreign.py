@@ -226,7 +226,7 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     found = chosen_roles(texts, beside[CONFIG], roles or {}, file)
     rows = beside["config.json"].get("vocab_size")
     special = special_tokens(tokens, found, len(vocabulary), rows if type(rows) is int else None)
-    told = {
+    origin = {
         "file": file,
         "format": "tokenizer.json",
         "digest": xxhash.xxh3_128_hexdigest(content),
@@ -234,7 +234,7 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
         "normalizer": normalizer,
         "added_tokens": value["added_tokens"],
     }
-    return imported(vocabulary, special, pattern, told)
+    return imported(vocabulary, special, pattern, origin)
 
 
 def _beside(file: str, name: str) -> dict[str, Any]:
@@ -248,7 +248,9 @@ def _beside(file: str, name: str) -> dict[str, Any]:
         return {}
 
 
-def imported(vocabulary: Vocabulary, special: SpecialTokens, pattern: Pattern, told: dict[str, Any]) -> TokenizerFiles:
+def imported(
+    vocabulary: Vocabulary, special: SpecialTokens, pattern: Pattern, origin: dict[str, Any]
+) -> TokenizerFiles:
     """A tokenizer from elsewhere in the form of a folder of ours. Laid out anew around another size of vocabulary, its
     special tokens stand in their order, those in front still in front."""
     texts = {token.id: token.text for token in special.tokens}
@@ -261,4 +263,4 @@ def imported(vocabulary: Vocabulary, special: SpecialTokens, pattern: Pattern, t
         counted=False,
         rows_multiple=ROWS_MULTIPLE,
     )
-    return TokenizerFiles(vocabulary, special, pattern, told["digest"], layout, {"training": {"imported": told}})
+    return TokenizerFiles(vocabulary, special, pattern, origin["digest"], layout, {"training": {"imported": origin}})

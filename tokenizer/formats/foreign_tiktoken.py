@@ -81,6 +81,6 @@ def import_ranks(
             raise UserError(f"the id {token.id} of {token.text!r} is taken or out of range", where="the special tokens")
         taken[token.id] = token.text
     ids = chosen_roles({token.text: token.id for token in found}, {}, roles or {}, path)
-    told = {"file": path, "format": "tiktoken", "digest": xxhash.xxh3_128_hexdigest(content)}
+    origin = {"file": path, "format": "tiktoken", "digest": xxhash.xxh3_128_hexdigest(content)}
     around = special_tokens(found, ids, len(vocabulary))
-    return imported(replace(vocabulary, merges=merges), around, cut, told)
+    return imported(replace(vocabulary, merges=merges), around, cut, origin)

@@ -69,8 +69,8 @@ def tiktoken_encoding(folder: str) -> Any:
         hint = "not every tokenizer can be said in tiktoken's form"
         raise UserError(f"no {ENCODING} in this folder", where=folder, hint=hint)
     try:
-        told = json.loads(read_bytes(join(folder, ENCODING)))
-        expression, special = told["pat_str"], told["special_tokens"]
+        encoding = json.loads(read_bytes(join(folder, ENCODING)))
+        expression, special = encoding["pat_str"], encoding["special_tokens"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError("not a file of ours", where=join(folder, ENCODING)) from error
     if expression is None:

@@ -54,11 +54,11 @@ class Files:
         self._packages: dict[str, tuple[str, str]] = {}
         for path in sorted(manifests):
             try:
-                told = orjson.loads(manifests[path])
+                manifest = orjson.loads(manifests[path])
             except orjson.JSONDecodeError:
                 continue
-            if isinstance(told, dict) and isinstance(name := told.get("name"), str) and name:
-                main = told.get("main")
+            if isinstance(manifest, dict) and isinstance(name := manifest.get("name"), str) and name:
+                main = manifest.get("main")
                 self._packages.setdefault(name, (posixpath.dirname(path), main if isinstance(main, str) else ""))
 
     def needs(self, path: str, text: Text) -> Iterator[tuple[str, bool]]:

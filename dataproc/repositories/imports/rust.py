@@ -92,8 +92,8 @@ def scan(text: str) -> Scan:
     for match in _MOD.finditer(text):
         begin = line_start(text, match.start())
         if _BEFORE_MOD.fullmatch(text, begin, match.start()):
-            told = _TOLD.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), match.start())
-            children[match[1], told[1] if told else ""] = None
+            named_path = _TOLD.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), match.start())
+            children[match[1], named_path[1] if named_path else ""] = None
     return Scan(tuple(children), tuple(paths.items()), tuple(handed_on))
 
 
@@ -137,8 +137,8 @@ class Crates:
         for path in sorted(manifests):
             self._add_crate(posixpath.dirname(path), manifests[path])
         for path in sorted(scans):
-            for name, told in scans[path].children:
-                if child := self._child_file(path, name, told):
+            for name, named_path in scans[path].children:
+                if child := self._child_file(path, name, named_path):
                     self._children.setdefault(path, {})[name] = child
                     if child != path:
                         self._parents.setdefault(child, path)
@@ -163,16 +163,16 @@ class Crates:
         if not package:
             return
         library = _LIBRARY.search(manifest)
-        told = _PATH.search(library[1]) if library else None
+        named_path = _PATH.search(library[1]) if library else None
         named = _LIBRARY_NAME.search(library[1]) if library else None
-        root = joined(folder, told[1] if told else "src/lib.rs")
+        root = joined(folder, named_path[1] if named_path else "src/lib.rs")
         if root in self._scans:
             self._crates.setdefault((named or package)[1].replace("-", "_"), str(root))
 
-    def _child_file(self, path: str, name: str, told: str) -> str | None:
+    def _child_file(self, path: str, name: str, named_path: str) -> str | None:
         folder = posixpath.dirname(path)
-        if told:
-            found = joined(folder, told)
+        if named_path:
+            found = joined(folder, named_path)
             return found if found in self._scans else None
         file = posixpath.basename(path)
         if file not in ("mod.rs", *ROOTS):

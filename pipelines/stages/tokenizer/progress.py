@@ -36,8 +36,8 @@ class ProgressFile:
 
     def _write(self, progress: Progress, left: float | None) -> None:
         if not storage.is_url(self._path):
-            told = {"merges": progress.merges, "asked": progress.asked, "count": progress.count, "seconds_left": left}
-            storage.commit_bytes(self._path, json.dumps(told).encode(), durable=False)
+            values = {"merges": progress.merges, "asked": progress.asked, "count": progress.count, "seconds_left": left}
+            storage.commit_bytes(self._path, json.dumps(values).encode(), durable=False)
 
 
 def seconds_left(before: int, now: int, asked: int, seconds: float) -> float | None:

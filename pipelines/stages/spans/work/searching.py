@@ -133,8 +133,8 @@ def ship_contexts(task: TaskContext[SpansWork]) -> dict[str, Any]:
     arguments = task.arguments
     partitions, block = arguments.applied, arguments.block
     names = [task.work_path("shared", partition_file(number)) for number in range(arguments.partitions)]
-    told = [read_partition(name, block).column("key").to_numpy() for name in names]
-    shared = np.concatenate(told)  # rising: partitions are ranges of the keys
+    key_lists = [read_partition(name, block).column("key").to_numpy() for name in names]
+    shared = np.concatenate(key_lists)  # rising: partitions are ranges of the keys
     before = rows_left_out(task, ["keys"])
     work = partial(_contexts_of, shared=shared, length=arguments.length, partitions=partitions)
     done = [before]

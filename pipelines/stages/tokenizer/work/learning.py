@@ -40,7 +40,7 @@ def learn_merges(task: TaskContext[LearnWork]) -> dict[str, Any]:
     balance, min_count = work.balance, work.min_count
     counts, dropped = load_counts(list(task.arguments.tables), balance["scales"], min_count)
     before = Dropped(*(task.arguments.left_out[name] for name in ("unique", "pretokens", "bytes")))
-    left_out = (before + dropped).told(sum(group["bytes"] for group in balance["groups"].values()))
+    left_out = (before + dropped).as_values(sum(group["bytes"] for group in balance["groups"].values()))
     training = {
         "settings": work.settings,
         "counts": counts.digest(),
