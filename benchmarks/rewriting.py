@@ -102,7 +102,7 @@ def speed(rewriter, table: pa.Table) -> float:
 
 def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, str, str, str]]:
     """(id, kind, before, found, behind) of all personal data."""
-    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.kernels.buffers import text_buffers
     from corpusmill.dataproc.rewriting.pii.rewriter import KINDS, PersonalData
 
     rewriter, rows = PersonalData(kinds=kinds), []

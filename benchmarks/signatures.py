@@ -175,7 +175,7 @@ def profile(table: pa.Table) -> None:
     from corpusmill.dataproc.dedup.bands import band_keys, choose_bands
     from corpusmill.dataproc.dedup.jaccard import shingle_sets
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
-    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.kernels.buffers import text_buffers
     from corpusmill.dataproc.text.unicode_tables import load_tables
     from corpusmill.dataproc.text.words import word_hashes
 

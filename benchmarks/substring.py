@@ -126,7 +126,7 @@ def run_kernels(folder: str, length: int) -> None:
 def write_slice(dataset: str, size: int, folder: str) -> None:
     """The first documents of a dataset as data.npy and offsets.npy."""
     from corpusmill.dataproc.datasets import read_batches
-    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.kernels.buffers import text_buffers
 
     pieces, lengths, total = [], [], 0
     for path in sorted(Path(dataset).glob("part-*.parquet")):

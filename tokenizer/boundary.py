@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.randomness import random_uniform
 from corpusmill.tokenizer.encoder import Tokenizer
-from corpusmill.tokenizer.keys import kernel, read_only
 from corpusmill.tokenizer.unicode import MARKED, unicode_classes
 
 

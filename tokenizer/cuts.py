@@ -22,7 +22,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_step, load64, read_only
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.loads import load64
+from corpusmill.tokenizer.keys import Integer
 from corpusmill.tokenizer.pretokens import read_text
 
 PAIR_BITS = 20

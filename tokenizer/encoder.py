@@ -26,10 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.storage import exists, join
 from corpusmill.tokenizer.cuts import joined_characters, pieces_of
 from corpusmill.tokenizer.formats.files import TokenizerFiles, read_tokenizer
-from corpusmill.tokenizer.keys import KEY_MASKS, hash_of, kernel, kernel_step, masked_key, prefetch
+from corpusmill.tokenizer.keys import KEY_MASKS, hash_of, masked_key, prefetch
 from corpusmill.tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
 from corpusmill.tokenizer.patterns import Pattern, pattern_named
 from corpusmill.tokenizer.pretokens import pretoken_blocks, read_text

@@ -9,46 +9,21 @@ The hash is part of what counts tables are partitioned by, so it may not change 
 
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.loads import load64
+
 Integer: TypeAlias = Any
 """An int64 inside kernels, where Python's and numpy's integers mix freely, unlike in type checkers."""
 
-kernel = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True)
-"""For a kernel that Python calls."""
-
-kernel_part = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True)
-"""For one that only kernels call: without its wrappers a third of the compiling is saved."""
-
-kernel_step = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False)
-"""For one that only kernels call for each pretoken or byte, and that makes no array.
-
-Without this option (a private one of numba's) a call counts references to every array that it is given, by atomic
-additions that take longer than looking a pretoken up.
-"""
-
 SHORT = 16
 """Longest string, in bytes, whose key is the string itself."""
-
-
-@intrinsic
-def load64(typing_context: Any, data: Any, index: Any) -> Any:
-    """Eight bytes of a uint8 array as a little-endian uint64, from any address; `index + 8 <= len(data)`."""
-    signature = types.uint64(data, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.gep(array.data, [arguments[1]])
-        value = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()))
-        value.align = 1
-        return value
-
-    return signature, generate
 
 
 @intrinsic
@@ -142,16 +117,6 @@ def same_bytes(left: np.ndarray, left_start: int, right: np.ndarray, right_start
         if left[left_start + place] != right[right_start + place]:
             return False
     return True
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A contiguous, aligned, unwritable view (or copy, where it has to be) of an array.
-
-    Arrow's buffers are writable or not according to where they came from; kernels are compiled for one of the two.
-    """
-    view = np.require(array, requirements=["C", "A"]).view()
-    view.flags.writeable = False
-    return view
 
 
 KEY_MASKS = read_only(np.array(BYTES_KEPT, np.uint64))

@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import SHORT, Integer, hash_of, kernel, kernel_step, load64, masked_key
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.loads import load64
+from corpusmill.tokenizer.keys import SHORT, Integer, hash_of, masked_key
 
 INLINE = 3
 """Most ids that a slot holds itself."""

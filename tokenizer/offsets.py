@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.encoder import Tokenizer
-from corpusmill.tokenizer.keys import kernel, read_only
 from corpusmill.tokenizer.pretokens import read_text
 
 Unit = Literal["byte", "character"]

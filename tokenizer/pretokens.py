@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import text_buffers
-from corpusmill.tokenizer.keys import read_only
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.tokenizer.patterns import (
     CL100K,
     CONTRACTIONS,

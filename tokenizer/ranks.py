@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_step, read_only
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.tokenizer.keys import Integer
 
 SCANNED = 48
 """Longest pretoken, in bytes, that is merged by scanning."""

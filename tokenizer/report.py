@@ -23,9 +23,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import word_hashes
-from corpusmill.tokenizer.keys import kernel, read_only
 from corpusmill.tokenizer.kinds import JOINED, KINDS, MISSING, PARTIAL, SCRIPTS, VocabularyKinds, vocabulary_kinds
 from corpusmill.tokenizer.measurable import Measurable
 from corpusmill.tokenizer.pretokens import read_text

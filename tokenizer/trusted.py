@@ -30,8 +30,9 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.encoder import Tokenizer
-from corpusmill.tokenizer.keys import kernel, read_only
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.special import SpecialTokens
 

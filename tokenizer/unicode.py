@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from corpusmill.dataproc.cache import user_cache_folder
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel_step
 from corpusmill.dataproc.storage import commit_bytes
-from corpusmill.tokenizer.keys import Integer, kernel_step, read_only
+from corpusmill.tokenizer.keys import Integer
 
 LETTER, NUMBER, MARKED, SPACE, HAN, COMBINING, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
 """Class bits: letter or mark; number; punctuation or symbol; white space; member of DeepSeek-V3's Han and kana; mark

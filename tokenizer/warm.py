@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 import xxhash
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
 from corpusmill.dataproc.storage import is_url, read_bytes
-from corpusmill.tokenizer.keys import KEY_MASKS, SHORT, read_only
+from corpusmill.tokenizer.keys import KEY_MASKS, SHORT
 from corpusmill.tokenizer.lookup import INLINE, LONGEST, PretokenTable, fill_table, new_table
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.vocabulary import Vocabulary

@@ -14,13 +14,14 @@ Cost: one pass over the bytes of texts that are cut, and one copy of the batch w
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import ALONE, MARK, load_tables
-from corpusmill.dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.words import WORD
 
 JOINT = b"\n\n"
 
@@ -40,7 +41,7 @@ class Cut(NamedTuple):
     pieces_left: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _before(data, place, begin):
     """The first byte of the character that ends at `place` > `begin`."""
     place -= 1
@@ -49,7 +50,7 @@ def _before(data, place, begin):
     return place
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _inside_word(data, place, begin, stop, classes):
     """Whether the characters before and after `place` are of one word."""
     if place <= begin or place >= stop:
@@ -61,7 +62,7 @@ def _inside_word(data, place, begin, stop, classes):
     return before & ALONE == 0 or after & MARK != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _widen(offsets, data, classes, margin, rows, starts, stops):
     """Moves starts back and stops on by `margin` characters and to the next border of a word, in place."""
     for span in range(rows.shape[0]):
@@ -84,7 +85,7 @@ def _widen(offsets, data, classes, margin, rows, starts, stops):
         stops[span] = place - begin
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge(rows, starts, stops):
     """Joins spans of a text that overlap or touch, in place; returns how many are left. They are sorted."""
     count = 0
@@ -97,12 +98,12 @@ def _merge(rows, starts, stops):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_blank(byte):
     return byte == 32 or 9 <= byte <= 13
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(offsets, data, rows, starts, stops, least, joint, bounds, pieces, left, out):
     """Copies what no span covers to `out`, text by text; spans are sorted and do not overlap."""
     span = 0

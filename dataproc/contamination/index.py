@@ -30,15 +30,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.contamination.items import EvaluationSet
 from corpusmill.dataproc.contamination.key_filter import filter_of
 from corpusmill.dataproc.contamination.word_places import same_words, word_places
-from corpusmill.dataproc.documents import read_only, text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import word_hashes
 
@@ -203,7 +203,7 @@ def key_mask(key_bits: int) -> np.uint64:
     return np.uint64(((1 << key_bits) - 1) << (64 - key_bits))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _read_words(offsets, data, classes, lower, item_words, starts, stops, hashes):
     """Places and hashes of all items' words, one item after the other; returns how many there are."""
     count = np.int64(0)
@@ -224,7 +224,7 @@ def _windows(item_words: np.ndarray, ngram: int, minimum: int) -> np.ndarray:
     return np.where(words >= ngram, words - ngram + 1, words >= minimum).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def key_of(hashes, word, length):
     """The key of `length` words from `word` on; `matching` rolls the same polynomial from word to word."""
     value = np.uint64(0)
@@ -233,7 +233,7 @@ def key_of(hashes, word, length):
     return value + np.uint64(length) * np.uint64(LENGTH_STEP)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _list_windows(item_words, hashes, ngram, minimum, mask, keys, places, lengths):
     """Key, first word and length of every n-gram, in the order of the items."""
     count = 0
@@ -249,7 +249,7 @@ def _list_windows(item_words, hashes, ngram, minimum, mask, keys, places, length
             count += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _tell_apart(keys, places, lengths, data, starts, stops, lower, numbers):
     """Numbers the n-grams, from 0 by key: occurrences of one key have one number when their words are the same."""
     first = np.empty(keys.shape[0], np.int64)  # an occurrence of each number
@@ -309,7 +309,7 @@ def _openings(made: OverlapIndex, lengths: np.ndarray) -> np.ndarray:
     return filter_of(keys & key_mask(made.key_bits), 1 << int(len(short) - 1).bit_length())
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_places(text, starts, stops, first, length, classes, lower, keys):
     """The keys of `length` words from each of the words `first` on."""
     for place in range(first.shape[0]):

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.contamination.index import ARRAYS, OverlapIndex
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
 
 METADATA = b"corpusmill"
 

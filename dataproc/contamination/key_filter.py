@@ -6,21 +6,22 @@ a key it lets 0.2 to 0.9 % of other keys through, and never holds one back. One 
 lets 3 to 6 % through, and looking those up took a third of the time that matching takes.
 """
 
-import numba
 import numpy as np
+
+from corpusmill.dataproc.kernels.compiling import kernel
 
 BUCKETS_A_WORD = 4
 """Keys for each word of 64 bits, at least half as many."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def filter_bits(key):
     """The bits that a key has in its word of a filter."""
     six, one = np.uint64(63), np.uint64(1)
     return one << (key & six) | one << ((key >> np.uint64(6)) & six) | one << ((key >> np.uint64(12)) & six)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _set_bits(keys, shift, words):
     for place in range(keys.shape[0]):
         words[keys[place] >> shift] |= filter_bits(keys[place])

@@ -18,14 +18,14 @@ for each n-gram found, and 6 MB.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.contamination.index import LENGTH_STEP, STEP, OverlapIndex, key_mask, key_of
 from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
 from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import word_hashes
 
@@ -72,7 +72,7 @@ class Overlaps(NamedTuple):
     shares: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _look_up(key, length, keys, lengths, buckets, bucket_shift, row, word, count, rows, words, ngrams):
     """Writes every n-gram with this key and length; returns the new count, which may pass the room there is."""
     bucket = key >> bucket_shift
@@ -84,7 +84,7 @@ def _look_up(key, length, keys, lengths, buckets, bucket_shift, row, word, count
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _roll(hashes, count, length, mask, known, shift, out):
     """Writes the first word of each run of `length` words whose key a filter may know; returns how many."""
     found = np.int64(0)
@@ -103,7 +103,7 @@ def _roll(hashes, count, length, mask, known, shift, out):
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _scan(
     offsets, data, classes, lower, ngram, minimum, short_lengths, mask,
     keys, lengths, buckets, bucket_shift, known, known_shift, openings, opening_shift,
@@ -134,7 +134,7 @@ def _scan(
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _verify(
     offsets, data, classes, lower, rows, words, ngrams,
     lengths, place_starts, places, word_starts, word_stops, text, same, starts, stops,
@@ -233,7 +233,7 @@ def _items_by_ngram(ngrams: np.ndarray, index: OverlapIndex) -> tuple[np.ndarray
     return np.searchsorted(which[fresh], np.arange(len(ngrams) + 1)), items[fresh]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _join(rows, words, which, lengths, bounds, items, open_stretch, end, first, last, of_item, ngrams):
     """Joins n-grams of an item that touch or overlap in a document; returns how many stretches that gives.
 

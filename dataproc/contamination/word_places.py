@@ -4,14 +4,15 @@ Words are those of `dataproc.text.words.word_hashes`, one for one; here their fi
 costs a decoding of every character (250 MB/s) and is done only for documents in which something was found.
 """
 
-import numba
 import numpy as np
 
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import ALONE, MARK
-from corpusmill.dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.words import WORD
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def word_places(data, start, stop, classes, starts, stops):
     """Writes first byte and byte after the last of each word of data[start:stop]; returns how many there are.
 
@@ -43,7 +44,7 @@ def word_places(data, start, stop, classes, starts, stops):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def same_words(data, starts, stops, word, other_data, other_starts, other_stops, other_word, length, lower):
     """Whether `length` words from `word` on are, in lower case, those of another text from `other_word` on."""
     for step in range(length):
@@ -61,7 +62,7 @@ def same_words(data, starts, stops, word, other_data, other_starts, other_stops,
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def characters_before(offsets, data, rows, points, before):
     """How many characters of its text stand before each point; `rows` rise, `points` count bytes from a text's start.
 

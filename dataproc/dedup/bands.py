@@ -14,13 +14,13 @@ all bands share one shuffle. Two different bands have the same key with probabil
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from corpusmill.dataproc.dedup.minhash import EMPTY
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.text.words import mix
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
 
 NO_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 """The key of a document without words: no bucket. No band's key has this value."""
@@ -129,7 +129,7 @@ def estimate_floor(threshold: float, permutations: int, recall: float = 0.9) -> 
     return 1.0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_bands(signatures, rows, keys):
     """Fills `keys`, uint64 of shape (N, bands)."""
     for document in range(keys.shape[0]):

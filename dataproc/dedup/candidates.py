@@ -10,10 +10,10 @@ Cost: 0.3 us a row: one vectorised sort of the keys, and most keys are alone in 
 sort. Memory: 26 bytes a row for the first sort, and about 100 a row that shares its key.
 """
 
-import numba
 import numpy as np
 
 from corpusmill.dataproc.dedup.bands import NO_KEY
+from corpusmill.dataproc.kernels.compiling import kernel
 
 
 def sorted_buckets(keys: np.ndarray, addresses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +34,7 @@ def sorted_buckets(keys: np.ndarray, addresses: np.ndarray) -> tuple[np.ndarray,
     return keys[order], addresses[order]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _star_and_chain(keys, addresses, left, right):
     """Writes the pairs of every bucket of sorted rows; returns how many. An address repeated in a bucket is no pair."""
     pairs = 0

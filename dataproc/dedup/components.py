@@ -18,13 +18,13 @@ labels from disk.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 
 EDGE_BLOCK = 1 << 20
 """Edges whose ends are turned into node numbers at a time, where the caller does not say."""
@@ -33,7 +33,7 @@ Edges = tuple[np.ndarray, np.ndarray]
 """Two uint64 arrays of shape (E,): the addresses that each edge joins."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _join(parent, left, right):
     """Unites the two nodes of every edge in `parent` (int64 of shape (N,)); parents are never greater than children."""
     for edge in range(left.shape[0]):
@@ -50,21 +50,21 @@ def _join(parent, left, right):
             parent[a] = b
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _flatten(parent):
     """Points every node at its root, in one rising pass: a parent is smaller and therefore done before its children."""
     for node in range(parent.shape[0]):
         parent[node] = parent[parent[node]]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _name(roots, addresses, labels):
     """`labels[i] = addresses[roots[i]]`; `labels` may be the memory of `roots`."""
     for node in range(roots.shape[0]):
         labels[node] = addresses[roots[node]]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _keep_fresh(known, ends):
     """Moves the distinct values of `ends` (rising) that `known` (strictly rising) lacks to its front; how many."""
     at, fresh, last = 0, 0, np.uint64(0)
@@ -81,7 +81,7 @@ def _keep_fresh(known, ends):
     return fresh
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _merge(addresses, known, fresh):
     """Merges `fresh` (rising) into the first `known` values of `addresses`, from the back, so no other buffer is
     needed; both have no value in common, and `addresses` has room for exactly both."""
@@ -97,7 +97,7 @@ def _merge(addresses, known, fresh):
             b -= 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _number(addresses, ends, order, numbers):
     """`numbers[order[i]]` is the place of `ends[order[i]]` in `addresses`; both are walked in rising order."""
     at = 0

@@ -17,7 +17,7 @@ import pyarrow as pa
 import xxhash
 
 from corpusmill.dataproc.dedup.normalise import normalised
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
 
 
 def text_digests(texts: pa.Array, normalise: Sequence[str] = ()) -> np.ndarray:

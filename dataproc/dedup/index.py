@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -41,8 +40,9 @@ from corpusmill.dataproc.dedup.index_matches import (
 )
 from corpusmill.dataproc.dedup.index_segment import DIGESTS, KEYS, Segment
 from corpusmill.dataproc.dedup.minhash import MinHashSettings, similarity
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 
 EXACT, MINHASH = "exact", "minhash"
 BUCKET_MEMBERS = 8
@@ -91,7 +91,7 @@ def minhash_settings(settings: dict[str, Any]) -> MinHashSettings:
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _gallop(values, start, wanted):
     """The first place from `start` on whose value is not below the wanted one, in log2 of the distance."""
     low, high, step = start, start, 1
@@ -109,14 +109,14 @@ def _gallop(values, start, wanted):
     return low
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _holds(rows, row):
     """Whether sorted rows hold one."""
     at = _gallop(rows, 0, row) if rows.shape[0] else 0
     return at < rows.shape[0] and rows[at] == row
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _collect_members(keys, rows, dead, base, queries, members, counts, last):
     """Adds a sorted run's buckets to those of the queries.
 
@@ -138,7 +138,7 @@ def _collect_members(keys, rows, dead, base, queries, members, counts, last):
                 counts[query] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_equal(high, low, rows, dead, base, query_high, query_low, found):
     """Sets `found`, uint64 of shape (Q,), to the first address with each query's digest where it is NOBODY yet."""
     position = 0

@@ -19,16 +19,16 @@ are made, as much again, and address space for the most that its text could have
 from itertools import pairwise
 from typing import Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.minhash import MinHashSettings, shingle_hashes, shingle_room
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.text.unicode_tables import load_tables
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _list_shingles(offsets, data, classes, lower, characters, ngram, bounds, out):
     """Writes every document's shingles into `out`, one after the other; bounds[d + 1] is where document d's end.
 
@@ -41,7 +41,7 @@ def _list_shingles(offsets, data, classes, lower, characters, ngram, bounds, out
         bounds[document + 1] = position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _drop_repeats(bounds, hashes):
     """Closes up the sorted hashes of each document over those that repeat, in place; gives how many are left in all."""
     written = np.int64(0)
@@ -90,7 +90,7 @@ def shingle_sets(texts: pa.Array, settings: MinHashSettings) -> tuple[np.ndarray
     return bounds, hashes[:left].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _intersect(offsets, hashes, rows_a, rows_b, jaccards):
     """Merges the two sorted sets of each pair: a step passes the lesser of two hashes, or both of two equal ones."""
     for pair in range(rows_a.shape[0]):

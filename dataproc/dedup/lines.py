@@ -21,13 +21,13 @@ bytes a unit of a block, and 60 a row of a partition.
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.exact import text_digests
 from corpusmill.dataproc.dedup.spans import gather_bytes
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 
 UnitName = Literal["line", "paragraph"]
 
@@ -71,7 +71,7 @@ class Units(NamedTuple):
     ends: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _list_units(offsets, data, by_line, minimum, documents, starts, stops, ends):
     """Writes the units; returns how many there are. With empty arrays it only counts (an upper bound)."""
     count = np.int64(0)

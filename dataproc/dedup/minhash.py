@@ -24,14 +24,16 @@ Hashes have 32 bits from here on: a document of a million shingles has 0.01 % of
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import load_tables
-from corpusmill.dataproc.text.words import WORD, decode, mix, word_hashes
+from corpusmill.dataproc.text.words import WORD, word_hashes
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """A slot that no shingle has filled."""
@@ -78,7 +80,7 @@ def permutation_parameters(settings: MinHashSettings) -> tuple[np.ndarray, np.nd
     return odd, generator.randint(0, 1 << 32, settings.permutations, dtype=np.uint32)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _character_hashes(data, start, stop, classes, lower, out):
     """Hashes the characters of the words of data[start:stop] into `out`, with one space from word to word; how many.
 
@@ -103,7 +105,7 @@ def _character_hashes(data, start, stop, classes, lower, out):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _roll(units, count, ngram):
     """Turns the first `count` hashes of words or characters into shingle hashes, in place; how many shingles there are.
 
@@ -124,7 +126,7 @@ def _roll(units, count, ngram):
     return shingles
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def shingle_hashes(data, start, stop, classes, lower, characters, ngram, out):
     """Hashes the shingles of data[start:stop] in order into `out`; returns how many there are, repeated ones included.
 
@@ -148,7 +150,7 @@ def shingle_room(text_bytes: int, settings: MinHashSettings) -> int:
     return text_bytes if settings.shingle == "character" else (text_bytes + 1) // 2
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _spread(value):
     """MurmurHash3's 32-bit finaliser on the upper half of a shingle hash, as datasketch applies it to its input."""
     spread = np.uint32(value >> np.uint64(32))
@@ -157,7 +159,7 @@ def _spread(value):
     return np.uint32(spread ^ (spread >> np.uint32(16)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _permute(spread, count, factors, terms, signature):
     """Lowers each slot of a signature to the least value that its permutation gives to the first `count` hashes.
 
@@ -178,7 +180,7 @@ def _permute(spread, count, factors, terms, signature):
             signature[slot] = min(signature[slot], min(min(least01, least23), min(least45, least67)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sign(offsets, data, classes, lower, characters, ngram, factors, terms, shingles, spread, signatures):
     """Fills `signatures`, uint32 of shape (N, K), which holds EMPTY everywhere."""
     for document in range(offsets.shape[0] - 1):
@@ -213,7 +215,7 @@ def signatures(texts: pa.Array, settings: MinHashSettings) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_equal(signatures_a, signatures_b, rows_a, rows_b, shares):
     """Share of slots that are equal and filled, for each pair of rows."""
     slots = signatures_a.shape[1]

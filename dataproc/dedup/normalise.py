@@ -10,20 +10,20 @@ All are done in one pass, in this order, so "Hello,  World!" and "hello world" a
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, load_tables
-from corpusmill.dataproc.text.words import decode
 
 NORMALISATIONS = ("case", "space", "punctuation")
 
 _BLANK = np.uint8(0x20)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _write(code, out, position):
     """Writes a code point as UTF-8; returns the position after it."""
     if code < 0x80:
@@ -45,7 +45,7 @@ def _write(code, out, position):
     return position + 4
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _normalise(offsets, data, classes, lower, case, space, punctuation, bounds, out):
     """Fills `out` and `bounds`, int64 (N + 1,)."""
     position = np.int64(0)

@@ -12,11 +12,11 @@ longer; being shorter, it is the last.
 Cost: a sort of the rows of a block, and one pass. Memory: 150 bytes a row.
 """
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.spans import one_array
+from corpusmill.dataproc.kernels.compiling import kernel
 
 REPEATS = pa.schema(
     [
@@ -45,7 +45,7 @@ def _taken_apart(columns: list[np.ndarray]) -> list[np.ndarray]:
     return [column.ravel()[there] for column in (starts, counts, *spread, periods)]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _put_together(start, count, name, first_start, period, opens):
     """Marks in `opens` the stretches that begin a span."""
     head = 0

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.shuffle import partition_order
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.randomness import random_bits
 from corpusmill.dataproc.storage import commit_file, is_url, open_input
 
@@ -38,7 +38,7 @@ Route = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From the nodes (uint64 of shape (M,)) to (order, bounds): `order[bounds[k]:bounds[k + 1]]` are partition k's rows."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash(nodes, hashes):
     for row in range(nodes.shape[0]):
         hashes[row] = random_bits(nodes[row], np.uint64(0))

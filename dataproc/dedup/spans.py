@@ -11,11 +11,11 @@ Cost: one pass over the bytes of cut documents, at the speed of copying. Memory:
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 
 
 class Spans(NamedTuple):
@@ -31,7 +31,7 @@ class Spans(NamedTuple):
     ends: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _shrink(offsets, data, rows, starts, ends):
     """Moves starts forward and ends back, in place, to the borders of characters."""
     for span in range(rows.shape[0]):
@@ -52,7 +52,7 @@ def to_characters(texts: pa.Array, spans: Spans) -> Spans:
     return Spans(spans.rows, starts, ends)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(offsets, data, rows, starts, ends, bounds, out):
     """Copies what no span covers to `out`, document by document; `bounds` (N + 1,) say where each comes to lie."""
     span = 0
@@ -95,7 +95,7 @@ def covered_bytes(documents: int, spans: Spans) -> np.ndarray:
     return np.bincount(spans.rows, fresh, minlength=documents).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _gather(data, starts, offsets, out):
     """Copies the stretches that begin at `starts` one after the other; `offsets` say where each comes to lie."""
     for row in range(starts.shape[0]):

@@ -31,15 +31,15 @@ the contraction before it are most of that (benchmarks/components.py).
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.components import components, edge_blocks
 from corpusmill.dataproc.dedup.routed import RoutedRows, RoutedWriter, Rows
 from corpusmill.dataproc.dedup.shuffle import MAX_PARTITIONS
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.randomness import random_bits
 from corpusmill.dataproc.storage import commit_file
 
@@ -97,7 +97,7 @@ class Bounds:
         return max(1, min(partitions, self.partition_nodes * partitions // max(rows, 1)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _slot(node, entries, state):
     """The slot of a node, or the empty one where it would be.
 
@@ -114,7 +114,7 @@ def _slot(node, entries, state):
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _insert(nodes, others, first, entries, state, used):
     """Takes rows from number `first` on until the table is three quarters full: (rows done, slots used)."""
     room = state.shape[0] * 3 // 4
@@ -135,7 +135,7 @@ def _insert(nodes, others, first, entries, state, used):
     return nodes.shape[0], used
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _move(entries, state, new_entries, new_state):
     for old in range(state.shape[0]):
         if state[old] != EMPTY:
@@ -145,7 +145,7 @@ def _move(entries, state, new_entries, new_state):
             new_state[slot] = state[old]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(nodes, entries, state, smallest):
     for row in range(nodes.shape[0]):
         slot = _slot(nodes[row], entries, state)

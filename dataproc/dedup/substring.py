@@ -34,14 +34,15 @@ After all spans of repeated windows are cut, no N bytes that lay together and st
 two overlap: the later one would have been repeated. What a cut brings together is new text and may repeat something.
 """
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.repeats import REPEATS
 from corpusmill.dataproc.dedup.spans import one_array
-from corpusmill.dataproc.dedup.windows import BASE, power_of_base, spread
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.dedup.windows import BASE, power_of_base
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
 
 TABLE_LOAD = 0.75
 ID_CHUNKS = 256
@@ -52,18 +53,18 @@ AHEAD = 64
 """Windows that are hashed at once, so that their entries are fetched from memory side by side and not in turn."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_windows(data, first, count, length, value, power, hashes):
     """Hashes of windows from the one at `first` on, where the rolling hash is `value`; returns the next value of it."""
     for window in range(count):
-        hashes[window] = spread(value)
+        hashes[window] = mix(value)
         at = first + window
         if at + length < data.shape[0]:
             value = value * BASE + np.uint64(data[at + length]) - power * np.uint64(data[at])
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_first(data, first, length):
     """The rolling hash of the window at `first`."""
     value = np.uint64(0)
@@ -72,7 +73,7 @@ def _hash_first(data, first, length):
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill(table, store, is_first, row_places, rows, length):
     """Puts all first windows of the store into an empty table: it keeps too little of a hash to be moved."""
     mask = np.uint64(table.shape[0] - 1)
@@ -94,7 +95,7 @@ def _fill(table, store, is_first, row_places, rows, length):
             place += count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _same(store, place, data, at, length):
     equal = True
     byte = 0
@@ -104,7 +105,7 @@ def _same(store, place, data, at, length):
     return equal
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _resolve(
     block, starts, counts, bounds, data, length, table, store, is_first, row_places, row_blocks, row_starts, rows,
     entries, out_starts, out_counts, out_places, out_periods, stored,

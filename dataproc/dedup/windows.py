@@ -11,12 +11,13 @@ Cost: 330 MB/s a core for keys. Memory: 28 bytes a run, of which text without re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.spans import gather_bytes
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
 
 LEAST_LENGTH = 16
 """Bytes of the shortest substring that can be asked for: below, chance repeats are all there is."""
@@ -33,10 +34,9 @@ CONTEXTS = pa.schema(
 """Neighbouring windows: the first one's byte in the block, how many, its byte in the document, its id; their bytes."""
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def power_of_base(exponent):
     """BASE ** exponent, modulo 2^64."""
     value = np.uint64(1)
@@ -45,17 +45,7 @@ def power_of_base(exponent):
     return value
 
 
-@numba.njit(cache=True, nogil=True)
-def spread(value):
-    """Spreads a rolling hash over 64 bits: a bijection, so only equal hashes give equal keys."""
-    value ^= value >> np.uint64(32)
-    value *= _MIX
-    value ^= value >> np.uint64(32)
-    value *= _MIX
-    return value ^ (value >> np.uint64(32))
-
-
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _runs_of_document(data, start, stop, length, short, power, ring, keys, starts, counts, row):
     """Writes the runs of one document from `row` on; returns the row after them, or -1 when there is no room."""
     mask = ring.shape[0] - 1
@@ -69,7 +59,7 @@ def _runs_of_document(data, start, stop, length, short, power, ring, keys, start
         if place:
             new, old = np.uint64(data[start + place + short - 1]), np.uint64(data[start + place - 1])
             value = value * BASE + new - power * old
-        hashed = spread(value)
+        hashed = mix(value)
         ring[place & mask] = hashed
         window = place - hashes_of_window + 1
         if hashed <= smallest:  # of equals the last one, so that a run of one character never looks back
@@ -88,12 +78,12 @@ def _runs_of_document(data, start, stop, length, short, power, ring, keys, start
             if row == keys.shape[0]:
                 return -1
             # The smallest of many hashes is small, and partitions are ranges: spread once more, keys are even.
-            keys[row], starts[row], counts[row] = spread(smallest), start + window, 1
+            keys[row], starts[row], counts[row] = mix(smallest), start + window, 1
             begun = True
     return row + begun
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _window_runs(offsets, data, first, length, ring, keys, starts, counts, documents):
     """Runs of the documents from `first` on; returns (rows, the first document that there was no room for)."""
     short = length // 2

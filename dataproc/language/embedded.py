@@ -20,15 +20,14 @@ of it is waiting for memory, as the automaton has 38 MB and the probabilities 57
 
 import math
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.language.codes import language_code
 from corpusmill.dataproc.language.identifier import CHARACTERS, require_characters, starts_of
-from corpusmill.dataproc.text.bits import kernel_step
 
 _NOTHING = -1
 
@@ -116,7 +115,7 @@ def _walk(data, start, stop, moves, states, counts, found):
     return ngrams
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, columns, scores):
     """Fills columns[text] with the best class, or leaves it where no n-gram is found, and scores[text].
 

@@ -17,16 +17,17 @@ probability 2^-64.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import mix
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.lists.files import read_entries
-from corpusmill.dataproc.text.bits import kernel_step
 from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
-from corpusmill.dataproc.text.words import WORD, decode, mix
+from corpusmill.dataproc.text.words import WORD
 
 SEPARATOR = 32
 """What stands between two words of an entry."""
@@ -167,7 +168,7 @@ def look_up(keys, entries, state):
     return np.int64(NONE)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _insert(data, offsets, list_of, classes, lower, seeds, joined, keys, entries, pairs, triples, weights, shortest):
     """Fills the table with all beginnings of all entries; an entry that is there already stays the first one."""
     mask = np.uint64(keys.size - 1)

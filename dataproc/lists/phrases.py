@@ -23,15 +23,15 @@ besides the table.
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.lists.phrase_table import NONE, SEPARATOR, PhraseTable, advance, filter_place, look_up
-from corpusmill.dataproc.text.bits import kernel_step
 from corpusmill.dataproc.text.unicode_tables import MARK, SPACE, TERMINAL, UNSPACED, load_tables
-from corpusmill.dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.words import WORD
 
 FOUND, DISTINCT, FOUND_WORDS, WORDS = range(4)
 """Columns of counts: entries found, different ones, the words that they have, and all words of the text.
@@ -241,7 +241,7 @@ def _count_joined(data, position, stop, classes, lower, seed, shortest, keys, en
     return found, distinct
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count(data, offsets, lists, classes, lower, table, counts):
     seen = np.full(table.weights.size, -1, np.int64)
     joined, shortest = table.joined[0] != 0, table.shortest[0]

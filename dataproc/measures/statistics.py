@@ -35,11 +35,11 @@ bytes a byte of the batch's longest document, of which only those for units that
 each of its tokens; and a copy of the batch's last document.
 """
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.measures.statistic_columns import SCHEMA, STATISTICS, TOKEN_NGRAMS, Statistic
 from corpusmill.dataproc.text.bitmaps import make_bitmaps
 from corpusmill.dataproc.text.bits import BLOCK
@@ -115,7 +115,7 @@ def _column(statistic: Statistic, counts: np.ndarray) -> pa.Array:
     return pa.array(np.divide(total, whole, out=np.zeros(len(total)), where=whole != 0))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_documents(data, offsets, languages, classes, lower, stop_keys, multipliers, longest, token_ngrams, counts):
     """Fills counts[document] for each document data[offsets[document] : offsets[document + 1]]."""
     bitmaps = make_bitmaps(longest)

@@ -13,8 +13,9 @@ both speak of the mixture of these: where the positives are rarer than they were
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
+
+from corpusmill.dataproc.kernels.compiling import kernel
 
 BINS = 10
 LOGIT_BOUND = 1e-6
@@ -126,7 +127,7 @@ def _fit_isotonic(scores: np.ndarray, is_positive: np.ndarray) -> dict[str, Any]
     return {"scores": middles, "values": values}
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _pool(means, weights):
     """Pool adjacent violators: where the steps of the best rising function begin."""
     starts = np.empty(len(means), np.int64)

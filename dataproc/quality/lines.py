@@ -14,15 +14,15 @@ Cost on 151 MB of documentation and code: 560 MB/s a core, 420 with lower case, 
 batch's text once more, or twice.
 """
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
-from corpusmill.dataproc.text.words import decode
 
 END_OF_LINE = "</s>"
 """The token that fastText reads at a line's end, and counts as a word."""
@@ -64,7 +64,7 @@ def as_strings(offsets: np.ndarray, data: np.ndarray) -> pa.Array:
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, *buffers[1:])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_there(data, position, stop, word):
     if position + len(word) > stop:
         return False
@@ -74,7 +74,7 @@ def _is_there(data, position, stop, word):
     return same
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _defuse(offsets, data):
     """White space to blanks, and the tokens that fastText would take for more than text broken by a blank, in place."""
     for row in range(len(offsets) - 1):
@@ -99,7 +99,7 @@ def _defuse(offsets, data):
                         data[after - 1] = _BLANK
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _split(offsets, data, classes, out, cut):
     """Copies texts with a blank before and after each character of a script without spaces; marks stay with theirs."""
     written = 0

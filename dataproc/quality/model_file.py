@@ -19,10 +19,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.compiling import kernel
 
 _MAGIC, _VERSION = 793712314, 12
 _SOFTMAX, _SUPERVISED = 3, 3
@@ -195,7 +195,7 @@ def _as_floats(flat: np.ndarray) -> np.ndarray:
     return np.ndarray((len(flat) // 4,), "<f4", flat)  # at any address: entries of the dictionary have any length
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _entries(data, position, starts, stops, words):
     """Where the dictionary's spellings lie; returns the place after it, or -1 where the file ends before it does."""
     size = len(data)

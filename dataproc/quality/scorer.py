@@ -18,13 +18,13 @@ end of a line is like.
 from functools import lru_cache
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
 from corpusmill.dataproc.quality.model_file import Opened, open_model
 from corpusmill.dataproc.quality.trainer import NGRAM_STEP
@@ -158,13 +158,13 @@ def _fold(weights: np.ndarray, output: np.ndarray) -> np.ndarray:
     return folded
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_words(data, starts, stops, out):
     for i in range(len(starts)):
         _, out[i] = hash_word(data, starts[i], stops[i])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find(slots, key):
     """The row of `slots` with this key in its first column, or the free one where it would go."""
     mask = np.uint64(len(slots) - 1)
@@ -174,7 +174,7 @@ def _find(slots, key):
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill_slots(slots, values, hashes, folded):
     """Each word's hash, and behind it its numbers as float32 (`values` is the same memory); of equals the first."""
     for i in range(len(hashes)):
@@ -185,7 +185,7 @@ def _fill_slots(slots, values, hashes, folded):
                 values[slot, 2 + k] = folded[i, k]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _score(offsets, data, slots, values, bucket_sums, buckets, word_ngrams, end_short, end_long, label, out):
     """The softmax of the mean of the rows of each line, at `label`; 0 for a line without a token, 1e-5 added."""
     classes = bucket_sums.shape[1]
@@ -242,14 +242,14 @@ def _score(offsets, data, slots, values, bucket_sums, buckets, word_ngrams, end_
         out[row] = min(1.0, np.exp((sums[label] - most) / count) / total + FASTTEXT_OFFSET)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _word_end(data, position, stop):
     while position < stop and data[position] != 32:
         position += 1
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_to_end(data, position, stop):
     """(the long hash of the word that starts at `position`, where it ends), in one pass."""
     long = LONG_START

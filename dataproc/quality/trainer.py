@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.quality.model_file import FastTextModel
 from corpusmill.dataproc.quality.words import WordNumbers
 from corpusmill.dataproc.randomness import random_key, random_uniform
@@ -136,7 +136,7 @@ def _vocabulary(words: WordNumbers, minimum_count: int) -> tuple[np.ndarray, np.
     return order, rows
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill_uniform(weights, key):
     """Uniform in ±1/dimensions: number i of the stream that `key` starts, in the order of memory."""
     height, width = weights.shape
@@ -146,7 +146,7 @@ def _fill_uniform(weights, key):
             weights[row, column] = np.float32((2.0 * drawn - 1.0) / width)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _document_rows(tokens, start, stop, rows, short_hashes, words, buckets, word_ngrams, out):
     """Writes the rows of a document's words and n-grams of words; returns how many."""
     count = 0
@@ -165,7 +165,7 @@ def _document_rows(tokens, start, stop, rows, short_hashes, words, buckets, word
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _learn(
     tokens, ends, labels, rows, short_hashes, weights, output, words, buckets, word_ngrams, rate, done, in_all, scratch
 ):

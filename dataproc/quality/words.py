@@ -8,10 +8,10 @@ Memory of a vocabulary: 12 bytes a slot of a table at most half full; a word has
 object (41 more).
 """
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.text.words import mix
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
 
 _FNV32_START, _FNV32_STEP = 2166136261, 16777619
 _FNV64_STEP = 0x100000001B3
@@ -21,20 +21,20 @@ _CHUNK_WORDS = 1 << 20
 _FIRST_SLOTS = 1 << 16
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def long_step(long, byte):
     """The long hash of a word, which starts as `LONG_START`, one byte further."""
     return (long ^ np.uint64(byte)) * np.uint64(_FNV64_STEP)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def long_end(long):
     """The long hash of a word that ends here: uint64, never 0."""
     mixed = mix(long)
     return mixed if mixed != np.uint64(0) else np.uint64(1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def hash_word(data, start, stop):
     """(fastText's hash as an int32, 64 bits that tell words apart, as uint64 and never 0) of the bytes start..stop."""
     short, long = np.uint64(_FNV32_START), LONG_START
@@ -46,7 +46,7 @@ def hash_word(data, start, stop):
     return np.int32(np.uint32(short)), long_end(long)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def find_slot(keys, key):
     """The slot of a key, or the free one (key 0) where it would go; `keys` is a power of two long and not full."""
     mask = np.uint64(len(keys) - 1)
@@ -56,7 +56,7 @@ def find_slot(keys, key):
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def insert_words(keys, numbers, long_hashes):
     """Fills an empty table: word i, of hash `long_hashes[i]`, gets the number i; of equal hashes the first stays."""
     for i in range(len(long_hashes)):
@@ -66,7 +66,7 @@ def insert_words(keys, numbers, long_hashes):
             numbers[slot] = i
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_tokens(offsets, data, ends):
     """Tokens of all lines, one a line for its end included; `ends[i]` is the number of those up to line i's end."""
     count = 0
@@ -82,7 +82,7 @@ def count_tokens(offsets, data, ends):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _number(offsets, data, first, last, keys, numbers, known, counts, short_hashes, long_hashes, places, out):
     """Numbers the tokens of the lines first..last-1; new words get the next numbers, from `known` on.
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.documents import SCHEMA, text_buffers
+from corpusmill.dataproc.documents import SCHEMA
+from corpusmill.dataproc.kernels.buffers import text_buffers
 
 BATCH_CHARACTERS = 4 << 20
 ROW_CHARACTERS = 256

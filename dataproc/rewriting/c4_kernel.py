@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.rewriting.citation_marks import copy_bytes
 from corpusmill.dataproc.rewriting.line_units import last_character, measure_line, trim
 from corpusmill.dataproc.text.scan import CLOSERS
 from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
-from corpusmill.dataproc.text.words import decode
 
 TERMINAL_MARKS = ".?!\"'"
 """What a line ends with, after C4 (and datatrove's list, which has the apostrophe)."""
@@ -184,7 +184,7 @@ def _scan_line(data, start, stop, classes, phrases):
     return lorems, javascripts, policies, brackets, sentences + np.int64(is_open)
 
 
-@kernel
+@kernel_in_place
 def rewrite_lines(offsets, data, spared, classes, phrases, limits, bounds, out, written, counts):
     """Writes the kept lines of all texts to `out`.
 

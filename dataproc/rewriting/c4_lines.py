@@ -32,7 +32,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.measures.columns import Column, Rewritten
 from corpusmill.dataproc.rewriting.settings import check_settings
 from corpusmill.dataproc.rewriting.texts import number_rows, share, spared_rows, text_array

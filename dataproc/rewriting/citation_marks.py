@@ -7,8 +7,8 @@ Arabic, Bengali and Burmese pages number their notes in their own.
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
-from corpusmill.dataproc.text.words import decode
+from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
 
 # fmt: off
 ZEROS = (
@@ -80,7 +80,7 @@ def copy_bytes(data, start, stop, out, position, citations):
     return position, count
 
 
-@kernel
+@kernel_in_place
 def remove_citations(offsets, data, spared, bounds, out, counts):
     """Writes all texts without marks to `out`; fills `bounds` (N + 1,) and `counts` (N,), both int64."""
     position = np.int64(0)

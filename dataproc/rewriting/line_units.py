@@ -13,8 +13,8 @@ whose length the rule on overlong words looks at. Lines without such letters hav
 import numpy as np
 
 from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import SPACE, UNSPACED
-from corpusmill.dataproc.text.words import decode
 
 _NEWLINE, _CARRIAGE_RETURN = 10, 13
 _BLANK = np.array([chr(code).isspace() for code in range(128)], np.uint8)

@@ -14,11 +14,11 @@ any line costs a number of steps that is linear in its length.
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.rewriting.citation_marks import copy_bytes
 from corpusmill.dataproc.rewriting.line_units import last_character, measure_line, trim
 from corpusmill.dataproc.text.unicode_tables import LETTER, NUMBER, SPACE
-from corpusmill.dataproc.text.words import decode
 
 WORDS_WITH_PHRASES = 10
 """In a line of more words a phrase is no navigation."""
@@ -162,7 +162,7 @@ def _is_prose(data, start, stop, classes, lower):
     return numerals == 0 or not _is_counter(data, start, stop, classes)
 
 
-@kernel
+@kernel_in_place
 def rewrite_lines(offsets, data, spared, classes, lower, fewest_words, bounds, out, written, counts):
     """Writes the kept lines of all texts to `out`.
 

@@ -26,12 +26,12 @@ tokens 11), pieces 1 ms, `assemble` of the 36 million tokens 8 ms. Pieces are vi
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.randomness import random_uniform
 from corpusmill.dataproc.sequences.fim_places import (
     NO_TOKENS,
@@ -62,7 +62,7 @@ class Splits(NamedTuple):
     second: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _draw(offsets, data, keys, rates, minimum, maximum, unit, files, tokens, scratch, splits):
     """Fills `splits`. Draw 0 of a key decides, draws 1 and 2 are the cuts.
 
@@ -236,7 +236,7 @@ def _piece_bounds(offsets: np.ndarray, splits: Splits) -> tuple[np.ndarray, np.n
     return bounds, np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy(offsets, values, piece, out, position):
     """Copies a piece to `out` and returns where it ends. Loops over slices are the ones that LLVM makes vectors of."""
     source = values[offsets[piece] : offsets[piece + 1]]
@@ -247,7 +247,7 @@ def _copy(offsets, values, piece, out, position):
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _assemble(offsets, values, fim, psm, bos, eos, fim_begin, fim_hole, fim_end, bounds, out):
     """Writes document d to out[bounds[d]:bounds[d + 1]] from its pieces; bos and eos are -1 for none."""
     prefix = 0

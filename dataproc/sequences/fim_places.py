@@ -9,13 +9,13 @@ Memory: a byte for each byte of the longest document.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 
 UNITS = ("character", "line", "token")
 CHARACTER, LINE, TOKEN = range(3)
@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
 NO_TOKENS = Tokens(*(read_only(np.zeros(0), dtype) for dtype in (np.int64, np.int32, np.int64, np.bool_)))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def mark_text(text, unit, begins, marks):
     """Sets marks[p], uint8 (bytes + 1,), where a document may be cut before its byte p at a character or a line."""
     size = text.shape[0]
@@ -56,7 +56,7 @@ def mark_text(text, unit, begins, marks):
     marks[0] = marks[size] = 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def mark_tokens(ids, lengths, starts, marks):
     """As `mark_text`, where a token and a character begin. False when the ids have not as many bytes as the text."""
     size = marks.shape[0] - 1
@@ -71,7 +71,7 @@ def mark_tokens(ids, lengths, starts, marks):
     return place == size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def draw_place(marks, uniform):
     """The place of a mark, uniform over all of them. Whole blocks are counted first, a vector at a time."""
     total = 0
@@ -94,7 +94,7 @@ def draw_place(marks, uniform):
         start += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def tokens_before(ids, lengths, place):
     """How many tokens end at byte `place` or before it; one of them, or the document, begins there."""
     count = 0

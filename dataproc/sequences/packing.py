@@ -17,12 +17,12 @@ bytes times L, and for `fill` 4 bytes a token of the sequences that it is asked 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 
 POLICIES = ("best-fit", "concat", "none")
 
@@ -72,7 +72,7 @@ class PackingReport(NamedTuple):
     lost_context: float
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _best_fit(lengths, order, capacity, bins, open_bins):
     """Assigns a bin to each item of `order` (longest first); bins below `open_bins` are full already. Returns how many.
 
@@ -124,7 +124,7 @@ def _best_fit(lengths, order, capacity, bins, open_bins):
     return open_bins
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _copy_segments(values, source, place, length, out):
     """Copies `length[g]` tokens from `values[source[g]:]` to `out[place[g]:]` for every segment g."""
     for segment in range(source.shape[0]):

@@ -16,13 +16,14 @@ Cost: 0.5 ns a byte of English prose, 2 ns a byte where everything has to be dec
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.text.bits import BLOCK, bytes_between, kernel_step, low_bits, lowest, ones
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.bits import BLOCK, bytes_between, low_bits, lowest, ones
 from corpusmill.dataproc.text.counts import Count
 from corpusmill.dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, TERMINAL, UNSPACED
-from corpusmill.dataproc.text.words import WORD, decode
+from corpusmill.dataproc.text.words import WORD
 
 _ELLIPSIS = 0x2026
 _ANGLE_BRACKETS = (0x27E8, 0x27E9)
@@ -56,7 +57,7 @@ class Bitmaps(NamedTuple):
     marks: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def make_bitmaps(longest):
     """Bitmaps for documents of up to `longest` bytes."""
     bits = np.zeros((10, longest // BLOCK + 2), np.uint64)

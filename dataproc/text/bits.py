@@ -13,44 +13,18 @@ Bitmaps end with a number more than the document needs, so that a stretch may be
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.loads import load_as
+
 BLOCK = 64
 """Bytes asked about at once, and bits of a number."""
 
-kernel_step = numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False)
-"""For a kernel that only kernels call, and that makes no array.
-
-Without this option (a private one of numba's) a call counts references to every array that it is given, by atomic
-additions that take longer than a short step does.
-"""
-
 _ALL = 0xFFFFFFFFFFFFFFFF
-
-
-def _load(context: Any, builder: Any, data_type: Any, data: Any, index: Any, loaded: Any) -> Any:
-    """A value of LLVM's type `loaded` from the bytes at data[index], whatever the address."""
-    array = context.make_array(data_type)(context, builder, data)
-    address = builder.gep(array.data, [index])
-    value = builder.load(builder.bitcast(address, loaded.as_pointer()))
-    value.align = 1
-    return value
-
-
-@intrinsic
-def load64(typing_context: Any, data: Any, index: Any) -> Any:
-    """Eight bytes of a uint8 array as a little-endian uint64; `index + 8 <= len(data)`, index int64."""
-    signature = types.uint64(data, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data, index = arguments
-        return _load(context, builder, signature.args[0], data, index, ir.IntType(64))
-
-    return signature, generate
 
 
 @intrinsic
@@ -69,7 +43,7 @@ def bytes_between(typing_context: Any, data: Any, index: Any, first: Any, last: 
             return builder.shuffle_vector(one, undefined, zeros)
 
         assert first.type == last.type == byte
-        text = _load(context, builder, signature.args[0], data, index, vector)
+        text = load_as(context, builder, signature.args[0], data, index, vector)
         above = builder.sub(text, repeated(first))
         inside = builder.icmp_unsigned("<=", above, repeated(builder.sub(last, first)))
         return builder.bitcast(inside, ir.IntType(BLOCK))

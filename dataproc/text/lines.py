@@ -10,10 +10,11 @@ paragraph   a maximal run of text lines with no blank line between them
 
 import numpy as np
 
-from corpusmill.dataproc.text.bits import kernel_step, last_zero, next_one, next_zero, ones_between
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.bits import last_zero, next_one, next_zero, ones_between
 from corpusmill.dataproc.text.counts import Count
 from corpusmill.dataproc.text.units import CHAIN_SEED, CHAIN_STEP, bytes_key
-from corpusmill.dataproc.text.words import decode
 
 BULLETS = "-*•●‣⁃◦○∙□■▪▫▶◀–·"
 """What a bullet line begins with: the sets of datatrove, dolma and DCLM, some of NeMo Curator's."""

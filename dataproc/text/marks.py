@@ -10,10 +10,11 @@ URL        "http://" or "https://", and all up to the next white space
 
 import numpy as np
 
-from corpusmill.dataproc.text.bits import bytes_between, kernel_step, low_bits, lowest, next_one, ones_between
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.bits import bytes_between, low_bits, lowest, next_one, ones_between
 from corpusmill.dataproc.text.counts import Count
 from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, TERMINAL
-from corpusmill.dataproc.text.words import decode
 
 CLOSERS = "\"')]}”’»」』）】》〉"
 """What may stand between the last mark of a sentence and the white space after it."""

@@ -25,10 +25,9 @@ Documents of up to 2^31 tokens. Scratch: 70 to 100 bytes for each token that the
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.text.counts import Count
 from corpusmill.dataproc.text.tokens import list_tokens
 
@@ -59,7 +58,7 @@ class Scratch(NamedTuple):
     found: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def make_scratch(room):
     """Scratch for documents of at most `room` tokens, and of as many text lines."""
     slots = 4

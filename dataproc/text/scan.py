@@ -13,8 +13,8 @@ Cost: 2 ns a byte of English prose.
 
 import numpy as np
 
+from corpusmill.dataproc.kernels.compiling import kernel_step
 from corpusmill.dataproc.text.bitmaps import classify
-from corpusmill.dataproc.text.bits import kernel_step
 from corpusmill.dataproc.text.counts import Count
 from corpusmill.dataproc.text.lines import count_lines
 from corpusmill.dataproc.text.marks import CLOSERS, count_marks

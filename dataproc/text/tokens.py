@@ -9,9 +9,10 @@ Word splitters such as spaCy's, which datatrove uses, give punctuation as words 
 
 import numpy as np
 
-from corpusmill.dataproc.text.bits import kernel_step, lowest
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.bits import lowest
 from corpusmill.dataproc.text.units import bytes_key
-from corpusmill.dataproc.text.words import decode
 
 
 @kernel_step

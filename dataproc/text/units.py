@@ -15,12 +15,14 @@ own key there (8 bytes at most: longer ones are no stop words); any other is the
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.text.bits import any_between, kernel_step, list_ones, load64, low_bits, ones, ones_between
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import MIX
+from corpusmill.dataproc.kernels.loads import load64
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.bits import any_between, list_ones, low_bits, ones, ones_between
 from corpusmill.dataproc.text.counts import Count
-from corpusmill.dataproc.text.words import decode
 
 LONGEST_COUNTED = 255
 """Medians are of lengths up to this one; what is longer counts as this long."""
@@ -33,7 +35,6 @@ CHAIN_SEED = 0xCBF29CE484222325
 CHAIN_STEP = 0x9E3779B97F4A7C15
 SLOT_SHIFT = 58
 
-_MIX = 0xD6E8FEB86659FD93
 _ASCII_CASE = 0x2020202020202020
 _NOT_ASCII = 0x8080808080808080
 _KEPT = np.array([[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in range(17)], np.uint64)
@@ -70,7 +71,7 @@ class Units(NamedTuple):
     lengths: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def make_units(longest):
     """Scratch for documents of up to `longest` bytes: 28 bytes a byte, of which only what units need is touched."""
     room = longest // 2 + 2
@@ -89,7 +90,7 @@ def bytes_key(data, position, stop):
         key = (key ^ load64(data, position)) * np.uint64(CHAIN_STEP)
         key ^= key >> np.uint64(32)
         position += 8
-    key = (key ^ (load64(data, position) & _KEPT[stop - position, 0])) * np.uint64(_MIX)
+    key = (key ^ (load64(data, position) & _KEPT[stop - position, 0])) * np.uint64(MIX)
     return key ^ (key >> np.uint64(29)) ^ np.uint64(stop - position)
 
 
@@ -150,7 +151,7 @@ def count_words(data, start, stop, bitmaps, lower, stop_words, multiplier, units
         is_ascii = not foreign
         if length <= 8:
             low &= _KEPT[np.uint64(length), 0]
-            key = (np.uint64(CHAIN_SEED) ^ low) * np.uint64(_MIX)
+            key = (np.uint64(CHAIN_SEED) ^ low) * np.uint64(MIX)
             key = key ^ (key >> np.uint64(29)) ^ np.uint64(length)
             is_ascii = low & np.uint64(_NOT_ASCII) == 0
             folded = (low | np.uint64(_ASCII_CASE)) & _KEPT[np.uint64(length), 0]

@@ -16,17 +16,17 @@ Cost: about 1 GB/s a core for `word_hashes` on real text of which 10 % of the by
 0.4 on text that is mostly not. Two different words have the same 64-bit hash with probability 2^-64.
 """
 
-import numba
 import numpy as np
 
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.hashing import mix
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER
 
-REPLACEMENT = 0xFFFD
 WORD = LETTER | MARK | NUMBER
 
 _SEED = 0xCBF29CE484222325
 _STEP = 0x9E3779B97F4A7C15
-_MIX = 0xD6E8FEB86659FD93
 _LANE = 256
 """Bytes of a lane, about: long enough for what a stretch costs at its ends, short enough to find most text in one."""
 
@@ -34,39 +34,7 @@ _ASCII = np.array([ord(chr(code).lower()) if chr(code).isalnum() else 0 for code
 """The lower case of each ASCII character of a word, 0 for one that separates words."""
 
 
-@numba.njit(cache=True, nogil=True, _nrt=False)
-def decode(data, position, stop):
-    """(code point, bytes) of the character at `position` < `stop`, both int64; a malformed byte is (U+FFFD, 1)."""
-    first = np.int64(data[position])
-    if first < 0x80:
-        return first, np.int64(1)
-    if first < 0xC2 or first > 0xF4:
-        return np.int64(REPLACEMENT), np.int64(1)
-    length = np.int64(2) if first < 0xE0 else (np.int64(3) if first < 0xF0 else np.int64(4))
-    if position + length > stop:
-        return np.int64(REPLACEMENT), np.int64(1)
-    code = first & (np.int64(0x7F) >> length)
-    for offset in range(1, length):
-        following = np.int64(data[position + offset])
-        if following & 0xC0 != 0x80:
-            return np.int64(REPLACEMENT), np.int64(1)
-        code = (code << 6) | (following & 0x3F)
-    if code > 0x10FFFF:
-        return np.int64(REPLACEMENT), np.int64(1)
-    return code, length
-
-
-@numba.njit(cache=True, nogil=True)
-def mix(value):
-    """Spreads 64 bits over 64 bits: a bijection (xor-shift and multiply, twice)."""
-    value ^= value >> np.uint64(32)
-    value *= np.uint64(_MIX)
-    value ^= value >> np.uint64(32)
-    value *= np.uint64(_MIX)
-    return value ^ (value >> np.uint64(32))
-
-
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _step(byte, code_hash, in_word, count, out):
     """(hash, in_word, count) after one more ASCII byte; writes where the next word goes, whether one ends or not."""
     lower = _ASCII[np.uint64(byte)]
@@ -77,7 +45,7 @@ def _step(byte, code_hash, in_word, count, out):
     return code_hash, is_word, count
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _second_lane(data, position):
     """Where the second lane of the 2 * _LANE bytes at `position` begins, after a separator; 0 if there can be none."""
     high = np.uint8(0)
@@ -90,7 +58,7 @@ def _second_lane(data, position):
     return np.int64(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def word_hashes(data, start, stop, classes, lower, out):
     """Hashes the lower-cased words of data[start:stop] in order into `out`; returns how many there are.
 

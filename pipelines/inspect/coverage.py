@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.sequences.shards import ShardHeader, open_reader, token_rows, unpack_rows
 from corpusmill.pipelines.inspect.places import SHARD
 from corpusmill.pipelines.inspect.sequences import VALIDATION

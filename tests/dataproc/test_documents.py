@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.documents import address, read_only, split_address, text_buffers
+from corpusmill.dataproc.documents import address, split_address
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 
 KINDS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary()]
 

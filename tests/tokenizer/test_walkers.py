@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
+from corpusmill.dataproc.kernels.buffers import read_only
 from corpusmill.tokenizer import pretokens
-from corpusmill.tokenizer.keys import read_only
 from corpusmill.tokenizer.patterns import CONTRACTIONS, EXPANDED_CONTRACTIONS, GPT2, PATTERNS, Pattern
 
 EXPANDED = [

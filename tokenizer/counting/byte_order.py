@@ -7,7 +7,9 @@ by byte. Memory: 24 bytes a string beside the strings.
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import kernel, kernel_step, load_partial, read_only
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.tokenizer.keys import load_partial
 
 
 @kernel_step

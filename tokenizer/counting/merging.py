@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.tokenizer.counting.byte_order import compare_beyond, prefix_of
 from corpusmill.tokenizer.counting.rows import CountRows
 from corpusmill.tokenizer.counting.weighing import MOST, Dropped, overflow
-from corpusmill.tokenizer.keys import kernel, kernel_step
 
 BUFFER_ROWS, BUFFER_BYTES = 1 << 12, 1 << 16
 OUTPUT_ROWS, OUTPUT_BYTES = 1 << 16, 1 << 20

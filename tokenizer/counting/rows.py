@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.counting.byte_order import byte_order
-from corpusmill.tokenizer.keys import hash_of, kernel, key_of, read_only
+from corpusmill.tokenizer.keys import hash_of, key_of
 
 SCHEMA = pa.schema(
     [

@@ -10,7 +10,9 @@ Keys here (`keys.masked_key`) are never stored: unlike `keys.key_of` they may ch
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import SHORT, hash_of, kernel, load64, masked_key, prefetch, same_bytes
+from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.loads import load64
+from corpusmill.tokenizer.keys import SHORT, hash_of, masked_key, prefetch, same_bytes
 
 AHEAD = 64
 """Keys computed before the first of them is looked up."""

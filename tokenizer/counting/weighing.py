@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.counting.balance import BITS, ONE
 from corpusmill.tokenizer.counting.rows import CountRows
-from corpusmill.tokenizer.keys import hash_of, kernel, key_of, read_only, same_bytes
+from corpusmill.tokenizer.keys import hash_of, key_of, same_bytes
 
 MOST = (1 << 63) - 1
 OVERFLOW = -1

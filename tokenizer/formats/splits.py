@@ -16,7 +16,8 @@ CPU for 128,000 tokens, 100 MB of memory while it lasts.
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import kernel, read_only
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.vocabulary import Vocabulary
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_part, prefetch
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
+from corpusmill.tokenizer.keys import Integer, prefetch
 from corpusmill.tokenizer.learning.pairs import Pairs, find_pair, longer, move_pairs, pair_key, rise, sink, taller
 from corpusmill.tokenizer.learning.spellings import Spellings, enter_spelling, spell
 from corpusmill.tokenizer.learning.words import Words

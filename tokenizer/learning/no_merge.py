@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.counting.counts import PretokenCounts, merge
-from corpusmill.tokenizer.keys import kernel
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.unicode import MARKED, NUMBER, SPACE, decode_at, unicode_classes
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_part
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
+from corpusmill.tokenizer.keys import Integer
 from corpusmill.tokenizer.learning.words import Words
 
 

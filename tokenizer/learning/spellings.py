@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.tokenizer.keys import Integer, hash_of, kernel, kernel_part, key_of, same_bytes
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
+from corpusmill.tokenizer.keys import Integer, hash_of, key_of, same_bytes
 from corpusmill.tokenizer.vocabulary import byte_characters
 
 

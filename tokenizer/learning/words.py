@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.tokenizer.counting.counts import PretokenCounts
-from corpusmill.tokenizer.keys import kernel
 from corpusmill.tokenizer.pretokens import read_text
 from corpusmill.tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
 from corpusmill.tokenizer.vocabulary import Vocabulary

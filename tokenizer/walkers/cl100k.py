@@ -10,7 +10,7 @@ would read `{1,3}+` as another repetition, so files keep this string, and we fol
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import kernel, kernel_part
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.tokenizer.unicode import NUMBER, decode_at
 from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,

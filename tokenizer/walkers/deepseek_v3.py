@@ -12,7 +12,8 @@ What stands before a pretoken has no part in where it ends. So wherever one star
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.tokenizer.keys import Integer
 from corpusmill.tokenizer.unicode import HAN, LETTER, MARKED, NUMBER, SPACE, decode_at
 from corpusmill.tokenizer.walkers.masks import WIDTH, Masks, class_masks, leading_zeros, trailing_zeros
 from corpusmill.tokenizer.walkers.runs import skip_ascii_letters

@@ -8,7 +8,7 @@ space; line breaks are white space like any other.
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import kernel, kernel_part
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.tokenizer.unicode import NUMBER, SPACE, decode_at
 from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,

@@ -11,7 +11,8 @@ Only a run of capitals alone is left to the second line. A mark is also a leadin
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel, kernel_part
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
+from corpusmill.tokenizer.keys import Integer
 from corpusmill.tokenizer.unicode import LETTER, LOWER, NUMBER, UPPER, decode_at
 from corpusmill.tokenizer.walkers.runs import (
     APOSTROPHE,

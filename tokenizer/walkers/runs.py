@@ -10,7 +10,9 @@ contraction, too. No other character beyond ASCII folds into the letters of the 
 
 import numpy as np
 
-from corpusmill.tokenizer.keys import Integer, kernel_step, load64
+from corpusmill.dataproc.kernels.compiling import kernel_step
+from corpusmill.dataproc.kernels.loads import load64
+from corpusmill.tokenizer.keys import Integer
 from corpusmill.tokenizer.unicode import COMBINING, LETTER, NUMBER, SPACE, decode_at
 from corpusmill.tokenizer.walkers.masks import trailing_zeros
 

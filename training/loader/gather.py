@@ -15,6 +15,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
+from corpusmill.dataproc.kernels.compiling import kernel
+
 CACHE_LINE = 64
 OUTSIDE = -1
 """What `gather` returns for a row that the set does not have."""
@@ -30,7 +32,7 @@ def _pointer(_typing: Any, _address: Any) -> Any:
     return types.voidptr(types.uint64), code
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def gather(
     rows: np.ndarray,
     first: int,

@@ -9,9 +9,9 @@ Cost: 0.2 microseconds a position in the kernel. Each position brings its own si
 mixture holds sequences of many groups in different epochs.
 """
 
-import numba
 import numpy as np
 
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.randomness import random_uniform
 
 _ROUNDS = 8
@@ -29,7 +29,7 @@ def permute(positions: np.ndarray, size: int, key: int) -> np.ndarray:
     return permute_each(positions.astype(np.int64), np.full(count, size, np.int64), np.full(count, key, np.uint64))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def permute_each(positions: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """`permute` with a size and a key for each position.
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 
-import numba
 import numpy as np
+
+from corpusmill.dataproc.kernels.compiling import kernel
 
 PERIOD_LIMIT = 1 << 16
 
@@ -71,7 +72,7 @@ def numerators_of(shares: Sequence[Fraction]) -> np.ndarray:
     return whole
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def assign_turns(numerators: np.ndarray, period: int) -> tuple[np.ndarray, np.ndarray]:
     """Tijdeman's assignment of turns 0 … D-1: (group, rank of the turn among its group's), both uint16 [D].
 

@@ -20,12 +20,11 @@ Cost: 100 ns a URL of 70 bytes. Hosts outside ASCII take 20 us each, in Python. 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.documents import read_only, text_buffers
-from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 
 _SPACE, _PERCENT, _AT, _COLON, _SLASH, _BACKSLASH, _DOT = 0x20, 0x25, 0x40, 0x3A, 0x2F, 0x5C, 0x2E
 _QUESTION, _HASH_MARK, _OPEN, _CLOSE = 0x3F, 0x23, 0x5B, 0x5D
@@ -160,7 +159,7 @@ def _authority(data, start, stop):
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _write_canonical(data, starts, stops, out, bounds, host_bytes, wide):
     """Writes the addresses into `out` one behind the other; `wide` tells hosts outside ASCII."""
     written = np.int64(0)

@@ -10,33 +10,14 @@ taken for another in three thousand such runs.
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 
-from collections.abc import Sequence
-
-import numba
 import numpy as np
 
-from corpusmill.dataproc.documents import read_only
-from corpusmill.dataproc.text.bits import kernel_step
-from corpusmill.dataproc.text.words import mix
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import mix
 
 _SEED = 0xCBF29CE484222325
 _STEP = 0x9E3779B97F4A7C15
 _DOT, _OPEN = 0x2E, 0x5B
-
-
-def make_set(keys: Sequence[np.ndarray]) -> np.ndarray:
-    """The set of all keys (uint64 arrays), as a table uint64[S] with 0 in empty places; S is a power of two.
-
-    Memory: 12 to 24 bytes a key, beside the keys.
-    """
-    total = sum(len(key) for key in keys)
-    places = 1
-    while places < 1.5 * total:
-        places *= 2
-    table = np.zeros(places, np.uint64)
-    for key in keys:
-        _insert(read_only(key, np.uint64), table)
-    return read_only(table, np.uint64)
 
 
 @kernel_step
@@ -53,28 +34,6 @@ def key_of(state):
 
 
 SEED = np.uint64(_SEED)
-
-
-@kernel_step
-def holds(table, key):
-    """Whether a set holds a key."""
-    mask = np.uint64(table.size - 1)
-    place = key & mask
-    while table[place] != 0:
-        if table[place] == key:
-            return True
-        place = (place + np.uint64(1)) & mask
-    return False
-
-
-@numba.njit(cache=True, nogil=True)
-def _insert(keys, table):
-    mask = np.uint64(table.size - 1)
-    for key in keys:
-        place = key & mask
-        while table[place] != 0 and table[place] != key:
-            place = (place + np.uint64(1)) & mask
-        table[place] = key
 
 
 @kernel_step
@@ -114,7 +73,7 @@ def _host_key(data, start, stop):
     return key_of(state), above
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def host_keys(data, bounds, host_bytes):
     """(key of each host, key of the name that it lies directly below, 0 where it has one label or is a number)."""
     keys = np.zeros(host_bytes.size, np.uint64)
@@ -133,7 +92,7 @@ def address_key(data, start, stop):
     return key_of(state)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def address_keys(data, bounds):
     """The key of each whole address, uint64."""
     keys = np.zeros(bounds.size - 1, np.uint64)

@@ -16,16 +16,16 @@ Cost: 1 to 2 s for 4.6 million domains. Memory while loading: 8 bytes an entry, 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.documents import read_only
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import read_only
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import holds, make_set
 from corpusmill.dataproc.lists.files import list_paths, no_entries, read_chunks
 from corpusmill.dataproc.lists.urls.canonical import Canonical, canonical_spans
-from corpusmill.dataproc.lists.urls.keys import address_keys, holds, host_keys, make_set
+from corpusmill.dataproc.lists.urls.keys import address_keys, host_keys
 from corpusmill.dataproc.lists.urls.suffixes import load_rules
-from corpusmill.dataproc.text.bits import kernel_step
 
 _SPACE, _NEWLINE, _HASH_MARK, _DOT, _COLON, _STAR = 0x20, 0x0A, 0x23, 0x2E, 0x3A, 0x2A
 _HYPHEN, _UNDERSCORE, _OPEN, _CLOSE = 0x2D, 0x5F, 0x5B, 0x5D
@@ -137,7 +137,7 @@ def _is_host(data, start, stop):
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _first_bad_host(data, bounds, host_bytes):
     """The first address whose host cannot be one (`ads*.example`, or `||ads.example^` of another format), or -1."""
     for row in range(host_bytes.size):
@@ -146,7 +146,7 @@ def _first_bad_host(data, bounds, host_bytes):
     return -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _are_suffixes(keys, above, names, parents, exceptions):
     """Whether each host is a public suffix: named by a rule, the parent of a wildcard or below one, or one label."""
     found = np.zeros(keys.size, np.bool_)
@@ -159,7 +159,7 @@ def _are_suffixes(keys, above, names, parents, exceptions):
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_words(data):
     """How many words lie between white space: no fewer than entries."""
     words = 0
@@ -183,7 +183,7 @@ def _is_number(data, start, stop):
     return (dots == 3 and colons == 0) or colons >= 2
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _find_entries(data, line, addresses, starts, stops, lines, wild):
     """Fills the entries of all lines; gives (how many, the number of the last line, where a bad line begins or -1).
 

@@ -5,11 +5,11 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from corpusmill.dataproc.lists.urls.keys import SEED, address_key, advance, holds, is_address, key_of
-from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import holds
+from corpusmill.dataproc.lists.urls.keys import SEED, address_key, advance, is_address, key_of
 
 _DOT = 0x2E
 DOMAIN, SUBDOMAIN, EXACT = range(3)
@@ -47,7 +47,7 @@ def _look_up_host(data, start, stop, below, exactly, allowed_below, allowed_exac
     return domains, 1 if holds(hosts, key) else 0, allowed
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def match_hosts(found, names, counts, allowed):
     """Fills the columns DOMAIN, SUBDOMAIN and EXACT of counts (int64, one row an address), and `allowed` (bool)."""
     # Arrays are taken out of their tuples once: each look at one counts references.

@@ -105,7 +105,7 @@ class UrlMatches:
     @cached_property
     def _names(self) -> Any:
         """The lists of domains, hosts and addresses, as sets."""
-        from corpusmill.dataproc.lists.urls.keys import make_set
+        from corpusmill.dataproc.kernels.hashing import make_set
         from corpusmill.dataproc.lists.urls.lists import no_names, read_addresses, read_domains, read_hosts
         from corpusmill.dataproc.lists.urls.match_kernel import NameLists
 

@@ -17,14 +17,14 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.hashing import holds, make_set
 from corpusmill.dataproc.lists.urls.canonical import Canonical, canonical_urls
-from corpusmill.dataproc.lists.urls.keys import SEED, advance, holds, host_keys, is_address, key_of, make_set
-from corpusmill.dataproc.text.bits import kernel_step
+from corpusmill.dataproc.lists.urls.keys import SEED, advance, host_keys, is_address, key_of
 
 _BEGIN, _END = "// ===BEGIN ICANN DOMAINS===", "// ===END ICANN DOMAINS==="
 _DOT = 0x2E
@@ -113,7 +113,7 @@ def _registered_start(data, start, stop, names, parents, exceptions):
     return np.int64(-1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _registered_starts(found, rules):
     """`_registered_start` of every address, int64."""
     data, bounds, host_bytes = found.data, found.bounds, found.host_bytes

@@ -3,8 +3,7 @@
 Both walk a document once, byte by byte, and count characters by their first bytes. Invalid UTF-8 does no harm.
 """
 
-import numba
-
+from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.measures.code_text.syntax import BLOCK_MARKS, LINE_MARKS
 
 _NEWLINE, _BACKSLASH, _QUOTE = ord("\n"), ord("\\"), ord("'")
@@ -14,7 +13,7 @@ LONGEST_CHARACTER = 12
 LONGEST_ENTITY = 12
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_comments(data, offsets, rows, tables, out):
     """Fills out[document] with characters in comments, marks included, newlines behind line comments not.
 
@@ -27,7 +26,7 @@ def count_comments(data, offsets, rows, tables, out):
         out[document] = _comments(data, offsets[document], offsets[document + 1], rows[document], tables)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _comments(data, start, stop, row, tables):
     marks, sizes, quotes, begins = tables.marks[row], tables.sizes[row], tables.quotes[row], tables.begins[row]
     nested, apart, escapes, docstrings = tables.flags[row]
@@ -72,7 +71,7 @@ def _comments(data, start, stop, row, tables):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _is_here(data, position, stop, mark, size):
     if size == 0 or position + size > stop:
         return False
@@ -82,14 +81,14 @@ def _is_here(data, position, stop, mark, size):
     return place == size
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _line_end(data, position, stop):
     while position < stop and data[position] != _NEWLINE:
         position += 1
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _block_end(data, position, stop, marks, sizes, mark, nested):
     """Behind the end of the block that begins here; the document's end if it has none."""
     closing = mark + BLOCK_MARKS
@@ -109,7 +108,7 @@ def _block_end(data, position, stop, marks, sizes, mark, nested):
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _string_end(data, position, stop, within_line, escapes):
     quote = data[position]
     position += 1
@@ -123,7 +122,7 @@ def _string_end(data, position, stop, within_line, escapes):
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _triple_end(data, position, stop):
     quote = data[position]
     position += 3
@@ -139,7 +138,7 @@ def _triple_end(data, position, stop):
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _character_end(data, position, stop):
     """Behind a single character in quotes; behind the quote alone where it encloses none."""
     place = position + 1
@@ -154,7 +153,7 @@ def _character_end(data, position, stop):
     return place + 1 if place < stop and data[place] == _QUOTE else position + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _characters(data, start, stop):
     total = 0
     for position in range(start, stop):
@@ -162,7 +161,7 @@ def _characters(data, start, stop):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def count_visible(data, offsets, rows, out):
     """Fills out[row] for the documents numbered `rows`: characters of HTML outside tags, comments, scripts and styles.
 
@@ -172,7 +171,7 @@ def count_visible(data, offsets, rows, out):
         out[row] = _visible(data, offsets[row], offsets[row + 1])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _visible(data, start, stop):
     total = 0
     space = False  # white space since the last character seen
@@ -195,7 +194,7 @@ def _visible(data, start, stop):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _tag_end(data, position, stop):
     """Behind the tag, comment, script or style that begins here; `position` where a '<' is only a sign."""
     if position + 1 >= stop:
@@ -219,7 +218,7 @@ def _tag_end(data, position, stop):
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _close(data, position, stop):
     """Behind the '>' of a tag, quoted values of attributes skipped."""
     quote = 0
@@ -236,7 +235,7 @@ def _close(data, position, stop):
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _element_end(data, position, stop, name):
     """Behind the closing tag of a script or style."""
     while position + 1 < stop:
@@ -246,7 +245,7 @@ def _element_end(data, position, stop, name):
     return stop
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _names(data, position, stop, name):
     """Whether a tag's name, in any case, stands here."""
     if position + len(name) >= stop:
@@ -258,7 +257,7 @@ def _names(data, position, stop, name):
     return behind <= 32 or behind in (_GREATER, _SLASH)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _entity_end(data, position, stop):
     """Behind the entity that begins here, or behind its '&' where it is only a sign."""
     for place in range(position + 1, min(stop, position + LONGEST_ENTITY)):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.documents import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.measures.code_text.syntax import SYNTAX, Tables, make_tables
 from corpusmill.dataproc.measures.columns import Column
 

@@ -24,8 +24,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from corpusmill.dataproc.documents import text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.measures.columns import Column, Rewritten
 from corpusmill.dataproc.rewriting.pii.addresses import find_address
 from corpusmill.dataproc.rewriting.pii.emails import find_email

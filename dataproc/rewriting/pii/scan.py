@@ -19,7 +19,7 @@ Every look around a byte is bounded, so the pass is linear in the text whatever 
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
+from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
 from corpusmill.dataproc.rewriting.pii.window import ADDRESS, BLOCK, EMAIL, PHONE, SECRET, TOKEN
 
 SHORTEST_SECRET = 16
@@ -182,7 +182,7 @@ def _secret_start(data, position, stop):
     return start
 
 
-@kernel
+@kernel_in_place
 def find_candidates(offsets, data, document, position, rows, places, kinds):
     """Writes candidates in the order of their places, from a byte on, until there is no more room.
 

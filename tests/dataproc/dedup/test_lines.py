@@ -20,7 +20,7 @@ from corpusmill.dataproc.dedup.lines import (
     unit_digests,
     units,
 )
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
 
 TEXTS = st.text("ab é\t\r\n\n\n", max_size=40)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.dedup.exact import text_digests
 from corpusmill.dataproc.dedup.normalise import NORMALISATIONS, normalised
-from corpusmill.dataproc.documents import text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import text_buffers
 
 CHOICES = st.lists(st.sampled_from(NORMALISATIONS), unique=True)
 

@@ -143,7 +143,7 @@ def test_packing_takes_the_offsets(tmp_path: Path) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from corpusmill.dataproc.documents import text_buffers
+    from corpusmill.dataproc.kernels.buffers import text_buffers
     from corpusmill.dataproc.sequences.fim_places import file_begins
     from corpusmill.pipelines.stages.pack.work.encoding import file_starts
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import ALONE, load_tables
-from corpusmill.dataproc.text.words import decode, word_hashes
+from corpusmill.dataproc.text.words import word_hashes
 
 GUARD = 64
 

@@ -15,8 +15,9 @@ from corpusmill.dataproc.dedup import lines
 from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
 from corpusmill.dataproc.dedup.shuffle import read_partition
 from corpusmill.dataproc.dedup.spans import Spans, covered_bytes, cut, one_array, to_characters
-from corpusmill.dataproc.documents import LEDGER_SCHEMA, text_buffers
+from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.file_starts import with_texts
+from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.spans.arguments import SpansWork

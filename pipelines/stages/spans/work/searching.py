@@ -18,7 +18,7 @@ from corpusmill.dataproc.dedup import lines, substring, windows
 from corpusmill.dataproc.dedup.repeats import REPEATS
 from corpusmill.dataproc.dedup.shuffle import partition_order, read_partition, write_partitions
 from corpusmill.dataproc.dedup.spans import one_array
-from corpusmill.dataproc.documents import text_buffers
+from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.spans.arguments import SpansWork
 

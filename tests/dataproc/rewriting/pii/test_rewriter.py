@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.documents import text_buffers
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.rewriting.pii.addresses import find_address
 from corpusmill.dataproc.rewriting.pii.emails import find_email
 from corpusmill.dataproc.rewriting.pii.keys import find_block, find_secret, find_token
