@@ -89,7 +89,7 @@ def _done_marker(family: str) -> Path:
 
 
 def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tuple(FAMILIES)) -> float:
-    """Fills the cache with what it has not got; of several processes one compiles, others wait. Gives the seconds."""
+    """Fills the cache with what is missing; of several processes one compiles, others wait. Gives the seconds."""
     if all(map(is_compiled, families)):
         return 0.0
     configure()

@@ -74,14 +74,14 @@ def decode_texts(
 ) -> pa.LargeStringArray:
     """The text of each list of ids, large_string (N,); arguments as of `decode_lists`.
 
-    Bytes that are no UTF-8 become U+FFFD, one for each maximal broken stretch; with `errors="strict"` they raise a
+    Bytes that are not UTF-8 become U+FFFD, one for each maximal broken stretch; with `errors="strict"` they raise a
     UserError that names the first such document.
     """
     return _texts(decode_lists(tokenizer, ids, hide_special=hide_special), errors, 0)
 
 
 def _texts(documents: pa.LargeBinaryArray, errors: Errors, first: int) -> pa.LargeStringArray:
-    """As text; documents are halved until those that are no UTF-8 stand alone, and Arrow reads all others at once."""
+    """As text; documents are halved until those that are not UTF-8 stand alone, and Arrow reads all others at once."""
     try:
         return documents.cast(pa.large_string())
     except pa.ArrowInvalid as error:

@@ -170,7 +170,7 @@ def _regex_of(step: dict[str, Any], where: str) -> str:
     if behavior == "Isolated" or (behavior == "Removed" and invert and not _drops_text(regex)):
         return str(regex)
     if behavior == "Removed":
-        raise UserError("the pre_tokenizer's Split drops text, which cannot be had back", where=where)
+        raise UserError("the pre_tokenizer's Split drops text, so the text could not be restored", where=where)
     raise UserError(f"the pre_tokenizer's Split joins its matches to others ({behavior}), not known here", where=where)
 
 

@@ -8,7 +8,7 @@ letters, marks and numbers, or a single Han or kana character. A token that join
 
 An id that no text of a large and varied corpus uses has an embedding that training never moves, and one that is used a
 few times is hardly better off ("under-trained", arXiv 2405.05417): both are counted, with the longest as examples.
-Special ids, which no text may yield, and single bytes, which any text may need, are no candidates.
+Special ids, which no text may yield, and single bytes, which any text may need, are not candidates.
 
 `measure` is a pure function of a batch, so batches may be measured by threads, and added up in any order: all is sums,
 and the failed documents are put in order at the end. Memory: 8 bytes for each id of each tokenizer, and a batch with
@@ -252,7 +252,7 @@ def _lengths(sizes: np.ndarray, usage: np.ndarray, counted: np.ndarray) -> dict[
 
 
 def _examples(tokenizer: Measurable, usage: np.ndarray, among: np.ndarray, sizes: np.ndarray) -> list[dict[str, Any]]:
-    """The longest tokens among some; bytes that are no characters are spelled as \\xNN."""
+    """The longest tokens among some; bytes that are not characters are spelled as \\xNN."""
     chosen = among[np.argsort(-sizes[among], kind="stable")[:EXAMPLES]]
     spelled = tokenizer.spellings.take(pa.array(chosen)).to_pylist()
     return [

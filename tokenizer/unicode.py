@@ -4,7 +4,7 @@ The table is made by asking `tokenizers` itself which characters match `\\p{L}`,
 versions differ between regex engines. That takes about two seconds once for each version of `tokenizers`; the
 result, 2 MB, is kept in the user's cache folder, and remade in each process where that folder cannot be written.
 
-Bytes that are no UTF-8 have classes all the same, so that kernels need not look for them: a first byte alone says how
+Bytes that are not UTF-8 have classes all the same, so that kernels need not look for them: a first byte alone says how
 long a character is (below 0xE0, two bytes), and the character is whatever its bits spell, a surrogate or an unassigned
 code point included. Only what the end of a document cuts off is an unassigned one, to that end.
 """

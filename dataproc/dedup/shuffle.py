@@ -85,7 +85,7 @@ def _slices(table: pa.Table, order: np.ndarray, bounds: np.ndarray) -> list[pa.R
 
 
 def spread(addresses: np.ndarray) -> np.ndarray:
-    """Keys to partition by for numbers that are no hashes, such as labels: uint64, a bijection of them."""
+    """Keys to partition by for numbers that are not hashes, such as labels: uint64, a bijection of them."""
     return addresses.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 

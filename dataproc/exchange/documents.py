@@ -111,7 +111,7 @@ def _place(read: Tokens, token: int, path: str) -> str:
 
 
 def _told_lengths(read: Tokens, path: str) -> np.ndarray:
-    """Tokens of each item that are no padding: int64 (N,), by the segments that the file tells."""
+    """Tokens of each item that are not padding: int64 (N,), by the segments that the file tells."""
     assert read.lengths is not None
     bounds, lengths = read.lengths
     total = np.append(0, np.cumsum(lengths, dtype=np.int64))

@@ -1,7 +1,7 @@
 """Hugging Face datasets: Parquet files and a card, so that a folder loads by `datasets.load_dataset(folder)`.
 
 Columns of a packed sequence: `input_ids` (all L ids, with padding as in our shards, since collators stack rows),
-`segment_lengths` (which add up to the ids that are no padding), `segment_starts` (first token in its document),
+`segment_lengths` (which add up to the ids that are not padding), `segment_starts` (first token in its document),
 `documents` and `sources` (of each segment). Of a document: `input_ids`, `document`, `source`, `fim`. `README.md` names
 the splits, `train` and `validation`, and how many rows they have, which the library then checks.
 

@@ -8,7 +8,7 @@ A shard file (streaming/base/format/mds), all little-endian:
     samples           for each: uint32 sizes of the columns without a fixed one, then the columns, by name
 
 Columns of a packed sequence: `tokens`, an array of all L ids (`ndarray:int32:L`), with padding as in our shards, since
-readers stack samples; `segment_lengths` (`ndarray:int32`), which add up to the tokens that are no padding;
+readers stack samples; `segment_lengths` (`ndarray:int32`), which add up to the tokens that are not padding;
 `documents`, their ids a line each (`str`; a line break or backslash in an id is written \\n or \\\\). Of a document:
 `tokens` (`ndarray:int32`), `document` and `source` (`str`). Array columns of one axis without a fixed shape begin with
 a byte 4 (or 5, 6) and their length in 1 (2, 4) bytes.

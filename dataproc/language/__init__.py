@@ -8,7 +8,7 @@
 Both answer in the codes of `dataproc.language.codes`, with probabilities as scores, and look at the first `characters`
 of a text. Documents of kind `code` are not asked: what they are, `language_of_path` tells by their name.
 
-Why py3langid is the default. On texts of the corpus that are no code, have 200 characters or more and a language by
+Why py3langid is the default. On texts of the corpus that are not code, have 200 characters or more and a language by
 their repository (1,953 of them, at most 60 a language, 33 languages with 10 texts or more), its own library is right
 for 96.3 % of a language's texts on average, at 5.7 MB/s a core; CLD2 (pycld2 0.42) for 89.0 % at 29 MB/s, lingua 2.1
 for 76.6 % at 1.1 MB/s and with a model of 96 MB. Most misses of CLD2 and lingua are answers "English" for documents

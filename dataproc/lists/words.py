@@ -4,7 +4,7 @@ A list is a file of one word or phrase a line (`dataproc.lists.files`), for all 
 each language, named by its code as in the List of Dirty, Naughty, Obscene and Otherwise Bad Words that C4 used (`en`,
 `zh.txt`, `pt.txt.gz`). Then a document is looked through for the words of its own language, `zh_Hant` with those of
 `zh` where it has no list of its own; one without a language, with those of `default_language`. In a language without a
-list nothing is listed, and all numbers are 0. Files whose names are no code (README.md) are left out.
+list nothing is listed, and all numbers are 0. Files whose names are not code (README.md) are left out.
 
 Words are whole words, in any case; in scripts written without spaces they are found anywhere. `dataproc.lists.phrases`
 says this exactly, and finds them.

@@ -10,7 +10,7 @@ document with fewer than five sentences or with more than a fifth of them questi
     5  cursed                 it holds a string or pattern of the paper's list
 
 The paper leaves open what a sentence is. As in allenai/datamap-rs, which Dolma 3 was filtered with, one ends at marks
-. ! ? before white space, and the marks are no part of it; here also at the full-width marks. Tokens are what stands
+. ! ? before white space, and the marks are not part of it; here also at the full-width marks. Tokens are what stands
 between white space. All patterns of the list are taken for regular expressions, as in the paper's own code.
 
 Cost: 40 MB/s of CPU time a core (regular expressions of Arrow, whose white space is that of ASCII). Memory: the

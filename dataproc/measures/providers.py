@@ -54,7 +54,7 @@ PROVIDERS: dict[str, Provider] = {
     "citations": Provider("corpusmill.dataproc.rewriting.citations:Citations", rewrites=True),
     "pii-mask": Provider("corpusmill.dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True),
 }
-"""Every provider of columns by name, but for the one pass and the language, which are no classes of their own."""
+"""Every provider of columns by name, but for the one pass and the language, which are not classes of their own."""
 
 NEEDS_LANGUAGE = "give a language model (language_model)"
 

@@ -202,7 +202,7 @@ def _share_out(node: _Node, asked: Mixture) -> None:
 
 
 def _limit(node: _Node) -> int:
-    """Sets the limits of nodes that are no leaves: their caps, and what those children can give that have a share."""
+    """Sets the limits of nodes that are not leaves: their caps, and what those children can give that have a share."""
     if node.children:
         most = sum(limit for limit, child in [(_limit(child), child) for child in node.children] if child.share)
         node.limit = most if node.cap is None else min(most, node.cap)

@@ -6,7 +6,7 @@ folder a split under a `dataset_dict.json` where there are several. A repository
 split (`configs`, `data_files`); where it says nothing, names tell, by the patterns of `datasets` 5 in their order:
 `data/<split>-00000-of-00001…`, then folders, then files with train, validation, test and the like in their names, else
 all of it is `train`. Reading YAML is left to the caller. Rows are read by the readers of the formats, and ids name the
-file and the row. A loading script is never run, and slices (`train[:1%]`) are no splits.
+file and the row. A loading script is never run, and slices (`train[:1%]`) are not splits.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""JSON files that are no JSON lines: an array of objects, one object, or objects one after another, on any lines.
+"""JSON files that are not JSON lines: an array of objects, one object, or objects one after another, on any lines.
 
 Objects are found in a stream, by the nesting of braces outside of strings, and parsed one by one; so an array of any
 size is read in bounded memory, and an object that is no JSON costs itself. A string never spans lines in JSON, so a

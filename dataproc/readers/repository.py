@@ -146,5 +146,5 @@ def _summary(repository: Repository, documents: int) -> dict[str, Any]:
 
 
 def _shown(path: str) -> str:
-    """A path that may hold bytes that are no UTF-8, as text."""
+    """A path that may hold bytes that are not UTF-8, as text."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -6,7 +6,7 @@ asked before what is in them and an ignored one isn't entered, so each pattern i
 against what is below it. (The library `pathspec` matches descendants too, and so takes the common pair `*`, `!*/` for
 a pattern that ignores every folder, which git doesn't.)
 
-`.git/info/exclude` and a user's own list of ignored files are no part of a repository, and are not looked at. Nor is
+`.git/info/exclude` and a user's own list of ignored files are not part of a repository, and are not looked at. Nor is
 the index: a file that was added to git though a pattern ignores it is left out here.
 """
 

@@ -1,4 +1,4 @@
-"""Which files of a repository are no documents, by their names and by what they hold.
+"""Which files of a repository are not documents, by their names and by what they hold.
 
 Not written here (vendored), not written by people (generated, minified), not text (binary), nothing in it (empty), or
 too much (oversized): each such file is counted under its reason. A file that would be a document and cannot be read,

@@ -12,7 +12,7 @@ on what a rewriter takes out can be swept later without reading text, and naming
 
 A rewriter is a small class built from plain JSON settings, which checks them, and whose columns are known without it
 (`COLUMNS`). Its kernels are imported when it first rewrites, so that naming one costs nothing. All work on Arrow's
-buffers, whatever the text holds: bytes that are no UTF-8 count as one character each and are copied as they are.
+buffers, whatever the text holds: bytes that are not UTF-8 count as one character each and are copied as they are.
 """
 
 from corpusmill.dataproc.rewriting.c4_lines import C4Lines

@@ -7,7 +7,7 @@ First the places are listed, then gone through, so that neither loop has to reme
 bytes is two loads; its key, of 64 bits, is a bijection of the bytes for up to 8, so that common words never share one.
 
 Stop words are looked for in lower case in a small table that has no collisions for its language. A word in ASCII is its
-own key there (8 bytes at most: longer ones are no stop words); any other is the chain of its lower-case characters.
+own key there (8 bytes at most: longer ones are not stop words); any other is the chain of its lower-case characters.
 """
 
 # mypy: disable-error-code="assignment"

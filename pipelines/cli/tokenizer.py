@@ -91,7 +91,7 @@ def _decode(
     """Write the bytes that ids stand for to standard output.
 
     With --stream it is text, flushed after each line of input: a character that is spread over ids waits for its last
-    one, and bytes that are no UTF-8 become U+FFFD.
+    one, and bytes that are not UTF-8 become U+FFFD.
 
     Example: corpusmill tokenizer encode tokenizer notes.txt | corpusmill tokenizer decode tokenizer
     """

@@ -32,7 +32,7 @@ def group_scales(
         weights: of groups; 1 where there is none. 0 leaves a group out.
         temperature: T above; more than 0.
 
-    Raises UserError for weights that are no numbers from 0 on, that name no group, or that leave nothing.
+    Raises UserError for weights that are not numbers from 0 on, that name no group, or that leave nothing.
     """
     weights = dict(weights or {})
     unknown = sorted(set(weights) - set(sizes))

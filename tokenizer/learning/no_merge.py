@@ -31,7 +31,7 @@ CLASSES = {"digits": NUMBER, "punctuation": MARKED, "whitespace": SPACE}
 @kernel
 def mark_pieces(offsets: np.ndarray, data: np.ndarray, classes: np.ndarray, apart: int, begins: np.ndarray) -> None:
     """Sets `begins` (bool, zero) at the first byte of each string, of each character of a class in `apart`, and of what
-    follows it. Bytes that are no UTF-8 are of no class."""
+    follows it. Bytes that are not UTF-8 are of no class."""
     base = offsets[0]
     for item in range(offsets.shape[0] - 1):
         place = offsets[item]

@@ -11,7 +11,7 @@
 
 Addresses are compared in one spelling (`dataproc.lists.urls.canonical`), lists are read by `dataproc.lists.urls.lists`,
 and words are found by `dataproc.lists.phrases` in the host and the rest of the address, decoded; the scheme and a
-user's name are no part of it. A document without a URL has 0 throughout.
+user's name are not part of it. A document without a URL has 0 throughout.
 
 Where this differs from datatrove's URLFilter, which has the same kinds of lists:
 

@@ -2,7 +2,7 @@
 
 A name is looked for from the folder that holds the importing file's outermost package (its own folder, for a script),
 then in the folders above, then as a package anywhere in the repository, the nearest first. `from a import b` is the
-module `a.b` where there is one, else `a`. Packages on the way (`a/__init__.py` for `import a.b`) are no dependencies:
+module `a.b` where there is one, else `a`. Packages on the way (`a/__init__.py` for `import a.b`) are not dependencies:
 they'd put nearly every package into a cycle with its own modules.
 
 An import that is indented (inside of a function, `try` or `if TYPE_CHECKING`) is deferred. Imports are searched in the

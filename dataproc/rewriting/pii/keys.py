@@ -4,7 +4,7 @@
               GitLab, Slack, Stripe, Google, OpenAI and its like, Hugging Face, npm, PyPI, DigitalOcean, JSON Web Tokens
     blocks    a private key between -----BEGIN … PRIVATE KEY----- and its end, all of it
     secrets   20 letters and digits or more that are assigned to a name like "api_key", "password" or "client secret",
-              that look random, and that are no digest, path, number or placeholder
+              that look random, and that are neither digests, paths, numbers nor placeholders
 
 The first two are hardly ever anything else. The third is a guess, so it is made with care: a name of a secret right
 before the = or :, three digits or more, upper and lower case (or 32 hexadecimal digits), at least 3.5 bits of entropy

@@ -2,7 +2,7 @@
 
 Some rules are for one language, which a document's `language` tells (`python`, `html`, `yaml`, …).
 
-Not here: stars and characters per token, which are no properties of the text; near-duplicates, which are another stage.
+Not here: stars and characters per token, which are not properties of the text; near-duplicates, another stage.
 """
 
 from corpusmill.dataproc.measures.code_text import COMMENTED_LANGUAGES

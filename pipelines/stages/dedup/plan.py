@@ -60,10 +60,10 @@ class DedupSettings(SignatureSettings):
         ge=1 << 20,
     )
     protect: tuple[str, ...] = Field(
-        default=(), description="datasets of which nothing is removed: what is like them goes from the others"
+        default=(), description="datasets to leave as they are: documents like theirs are removed from the others"
     )
     against: str | None = Field(
-        default=None, description="an index (`corpusmill index`): what is like a document that it holds goes"
+        default=None, description="an index (`corpusmill index`): documents like those that it holds are removed"
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),

@@ -80,7 +80,7 @@ def _read(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> Ite
             batches = BY_PIECE[format](piece, fields, guard.quarantine)
         for batch in batches:
             yield batch, piece.path
-            guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is then put down to
+            guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is blamed on
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

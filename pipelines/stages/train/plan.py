@@ -1,7 +1,7 @@
 """Train: shards to weights. One task that uses the whole machine and resumes from its own checkpoints.
 
 Only what is given is handed to the trainer; the rest follows the preset (`training/settings.py`). Settings that say how
-a run is carried out and not what it learns are no part of the plan: a run that was stopped may go on with others.
+a run is carried out and not what it learns are not part of the plan: a run that was stopped may go on with others.
 """
 
 import os
