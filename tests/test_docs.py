@@ -77,6 +77,8 @@ def test_every_path_and_test_that_is_named_exists(page: Path) -> None:
     base = BASES.get(page.name, "")
     paths = {word for word in words(page) if is_path(word)} - UNWANTED
     assert sorted(path for path in paths if missing_path(path, base)) == []
+    tests = "".join(file.read_text() for file in ROOT.glob("tests/**/test_*.py"))
+    assert [word for word in words(page) if re.fullmatch(r"test_\w+", word) and f"def {word}(" not in tests] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
