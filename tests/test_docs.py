@@ -8,6 +8,7 @@ any name. Code in fenced blocks is looked at only where a test says so.
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,18 @@ def test_the_readmes_library_snippet_runs_and_has_all_names(tmp_path: Path) -> N
     exec(code.replace("quickstart-output/tokenizer", folder), namespace)
     assert set(corpusmill.__all__) - {"__version__"} <= namespace.keys()
     assert namespace["kept"].tolist() == [False]  # a sentence is no document
+
+
+def test_the_readmes_requirements_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    readme = (ROOT / "README.md").read_text()
+    section = readme[readme.index("## Requirements") : readme.index("## What is thin")]
+    extras = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert set(extras) == project["optional-dependencies"].keys() - {"dev"}
+    needed = re.findall(r"\b(numba|NumPy|pyarrow|pydantic)\s+(\d+(?:\.\d+)?)", section.split("| extra")[0])
+    dependencies = " ".join(project["dependencies"])
+    assert len(needed) == 4
+    assert [pair for pair in needed if not re.search(rf"{pair[0].lower()}>={pair[1]}\b", dependencies)] == []
 
 
 def commands() -> list[tuple[str, str]]:
