@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.pieces import find_files
+from corpusmill.dataproc.finding import find_files
 
 CHUNK_BYTES = 8 << 20
 """How much of a list is looked at a time, at least; no line may be longer."""

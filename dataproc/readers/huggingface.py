@@ -16,7 +16,8 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.pieces import FORMATS, NAMED_FORMATS, find_files, recognise
+from corpusmill.dataproc.finding import find_files
+from corpusmill.dataproc.readers.pieces import FORMATS, NAMED_FORMATS, recognise
 
 DATA_FORMATS = {name: FORMATS[name] for name in ("jsonl", "parquet", "arrow")} | NAMED_FORMATS
 ALL_SPLITS = "all"

@@ -1,17 +1,9 @@
-"""What to read: files found by path, glob or URL, and their formats.
+"""What to read: the formats of files, and the pieces of them that workers read.
 
 A piece is a file or a part of one that a worker can read by itself; `splitting` cuts large files into pieces.
 """
 
-import glob
-import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
-
-from corpusmill.dataproc import storage
-from corpusmill.dataproc.errors import UserError
 
 FORMATS = {
     "jsonl": (
@@ -35,7 +27,6 @@ NAMED_FORMATS = {
 """Endings that say the format of files that are named by them (`data/*.json`); found in a folder, such a file is one
 text among others, as are the configuration files and tables of a tree of code."""
 
-WILDCARD = re.compile(r"[*?\[]")
 COMPRESSED = (".gz", ".zst", ".zstd")
 
 
@@ -71,75 +62,6 @@ class Piece:
     bytes: int
     start: int = 0
     stop: int = 0
-
-
-def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
-
-    Hidden files (a name on the way begins with a dot) are left out, but for one that is named itself. Raises UserError
-    when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
-    """
-    root = fixed_root(pattern)
-    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern)
-    _check_names(paths)
-    if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
-        root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
-    named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(set(paths)))
-    found = [(path, name) for path, name in named if not any(fnmatch(name, each) for each in exclude)]
-    if not found:
-        raise UserError("no file matches", where=pattern, hint="check the path (and exclude)")
-    return found
-
-
-def _check_names(paths: Sequence[str]) -> None:
-    for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError as error:
-            shown = path.encode("utf-8", "backslashreplace").decode()
-            raise UserError("the name of this file is not UTF-8", where=shown, hint="rename it") from error
-
-
-def fixed_root(pattern: str) -> str:
-    """The folder part before the first wildcard; for a plain file its folder, for a plain folder itself."""
-    if not storage.is_url(pattern) and os.path.isdir(pattern):  # noqa: PTH112
-        return pattern.rstrip("/") + "/"
-    wild = None if _is_file(pattern) else WILDCARD.search(pattern)
-    fixed = pattern[: wild.start()] if wild else pattern
-    return fixed.rsplit("/", 1)[0] + "/" if "/" in fixed else ""
-
-
-def _is_file(path: str) -> bool:
-    """Whether this is a local file, whatever wildcards its name may seem to hold."""
-    return not storage.is_url(path) and os.path.isfile(path)  # noqa: PTH113
-
-
-def _list_local(pattern: str) -> list[str]:
-    if _is_file(pattern):
-        return [pattern]
-    if os.path.isdir(pattern):  # noqa: PTH112
-        pattern = f"{glob.escape(pattern.rstrip('/'))}/**"
-    matches = glob.iglob(pattern, recursive=True, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
-    return [path for path in matches if os.path.isfile(path)]  # noqa: PTH113
-
-
-def _list_urls(pattern: str) -> list[str]:
-    import fsspec
-
-    try:
-        filesystem, inner = fsspec.core.url_to_fs(pattern)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"no file system for this URL ({error})", where=pattern) from error
-    if not WILDCARD.search(inner) and filesystem.isfile(inner):
-        return [pattern]
-    matches = (filesystem.glob if WILDCARD.search(inner) else filesystem.find)(inner, detail=True)
-    files = [str(path) for path, entry in matches.items() if entry["type"] == "file"]
-    protocol, rest = pattern.split("://", 1)
-    if protocol == "memory" and not rest.startswith("/"):
-        files = [path.lstrip("/") for path in files]  # it lists all with a slash in front
-    urls = [path if storage.is_url(path) else f"{protocol}://{path}" for path in files]
-    root = fixed_root(pattern)
-    return [url for url in urls if not any(name.startswith(".") for name in url[len(root) :].split("/"))]
 
 
 def recognise(path: str, pattern: str = "") -> str:

@@ -15,7 +15,7 @@ from fnmatch import fnmatch
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.pieces import WILDCARD, find_files, fixed_root
+from corpusmill.dataproc.finding import WILDCARD, find_files, fixed_root
 from corpusmill.dataproc.repositories.trees import ARCHIVES
 
 DEPTHS = 2

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.pieces import fixed_root
+from corpusmill.dataproc.finding import fixed_root
 from corpusmill.dataproc.readers.pieces import recognise as format_of
 from corpusmill.pipelines.inspect.places import Link
 

@@ -24,7 +24,7 @@ from pydantic import Field, field_validator
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.pieces import find_files
+from corpusmill.dataproc.finding import find_files
 from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts

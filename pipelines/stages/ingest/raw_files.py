@@ -14,8 +14,9 @@ import yaml
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.finding import WILDCARD, find_files
 from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
-from corpusmill.dataproc.readers.pieces import WILDCARD, find_files, recognise
+from corpusmill.dataproc.readers.pieces import recognise
 
 FRONT_MATTER = "---"
 
