@@ -10,17 +10,16 @@ an item that is left out in silence would never be looked for. Memory: the texts
 corpus (GSM8K, MMLU, HumanEval and ARC together are 10 MB).
 """
 
-import gzip
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import orjson
 import pyarrow as pa
-import zstandard
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.decompression import ENDINGS, BrokenStream, codec_of, open_decompressed
 from corpusmill.dataproc.errors import UserError
 
 FIELDS = ("text",)
@@ -105,27 +104,18 @@ def _records(path: str) -> Iterator[dict[str, Any] | str]:
         for batch in read_batches(path):
             yield from batch.to_pylist()
         return
-    plain = path.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd")
+    plain = next((path.removesuffix(ending) for ending in ENDINGS if path.endswith(ending)), path)
     try:
         with storage.open_input(path) as file:
-            stream = _decompressed(file, path)
+            stream = open_decompressed(file, codec_of(path))
             if plain.endswith(".json") and (data := stream.read()).lstrip().startswith(b"["):
                 yield from _json_array(data, path)
             elif plain.endswith(".json"):  # which much that is called so is
                 yield from _lines(cast(BinaryIO, io.BytesIO(data)), path, as_json=True)
             else:
                 yield from _lines(stream, path, as_json=plain.endswith((".jsonl", ".ndjson")))
-    except (EOFError, gzip.BadGzipFile, zstandard.ZstdError) as error:
+    except BrokenStream as error:
         raise UserError(f"this file is damaged ({error})", path, "fetch it again") from error
-
-
-def _decompressed(file: BinaryIO, path: str) -> BinaryIO:
-    if path.endswith(".gz"):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file))
-    if path.endswith((".zst", ".zstd")):
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader)))
-    return file
 
 
 def _json_array(data: bytes, path: str) -> Iterator[dict[str, Any]]:

@@ -11,18 +11,15 @@ A comment begins at a `#` that stands first in its line or after white space, so
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
-
-import pyarrow as pa
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import ENDINGS, BrokenStream, codec_of, open_decompressed
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import find_files
 
 CHUNK_BYTES = 8 << 20
 """How much of a list is looked at a time, at least; no line may be longer."""
 
-_CODECS = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -35,7 +32,7 @@ def list_paths(pattern: str) -> list[str]:
 def stem(name: str) -> str:
     """A file's name without the endings of a list: `de` for `lists/de.txt.gz`."""
     name = name.rsplit("/", 1)[-1]
-    for ending in (*_CODECS, ".txt"):
+    for ending in (*ENDINGS, ".txt"):
         name = name.removesuffix(ending)
     return name
 
@@ -63,14 +60,14 @@ def read_chunks(path: str) -> Iterator[bytes]:
 
 
 def _blocks(path: str) -> Iterator[bytes]:
-    codec = next((codec for ending, codec in _CODECS.items() if path.endswith(ending)), None)
+    codec = codec_of(path)
     with storage.open_input(path) as file:
-        stream: Any = pa.CompressedInputStream(pa.PythonFile(file, "r"), codec) if codec else file
+        stream = open_decompressed(file, codec)
         while True:
             try:
                 block = stream.read(CHUNK_BYTES)
-            except (pa.ArrowException, OSError) as error:
-                what = f"this {codec} file is broken or cut off" if codec else "this list cannot be read"
+            except (BrokenStream, OSError) as error:
+                what = f"this {codec.name} file is broken or cut off" if codec else "this list cannot be read"
                 raise UserError(f"{what} ({error})", path, "fetch it again") from error
             if not block:
                 return

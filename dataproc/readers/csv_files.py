@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import DecompressedFile, codec_of
 from corpusmill.dataproc.readers.batches import Report
 from corpusmill.dataproc.readers.jsonl import foreign_format
-from corpusmill.dataproc.readers.members import UnpackedFile, codec_of
 from corpusmill.dataproc.readers.parquet import row_names
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
@@ -43,7 +43,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
             names: list[str] = []
             for handler in (lambda row: "skip", invalid):  # the first pass only tells the names of the columns
                 file.seek(0)
-                source = UnpackedFile(file, codec) if codec else file
+                source = DecompressedFile(file, codec, ends_at_break=True) if codec else file
                 reader = _open(source, piece.path, fields.maximum_record_bytes, names, handler)
                 names = reader.schema.names
             if problem := check_columns(reader.schema, fields, piece.path):

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.jsonl import BYTE_ORDER_MARK, foreign_format
-from corpusmill.dataproc.readers.members import Chunk, codec_of, read_members
+from corpusmill.dataproc.readers.members import Chunk, read_members
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import record_parser
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.lines import read_lines
-from corpusmill.dataproc.readers.members import codec_of
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
 

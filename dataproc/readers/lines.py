@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from corpusmill.dataproc.readers.members import Chunk, Codec, Share, read_members
+from corpusmill.dataproc.decompression import Codec
+from corpusmill.dataproc.readers.members import Chunk, Share, read_members
 
 CHUNK_BYTES = 4 << 20
 

@@ -27,8 +27,6 @@ NAMED_FORMATS = {
 """Endings that say the format of files that are named by them (`data/*.json`); found in a folder, such a file is one
 text among others, as are the configuration files and tables of a tree of code."""
 
-COMPRESSED = (".gz", ".zst", ".zstd")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:

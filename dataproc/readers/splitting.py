@@ -20,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import Codec, codec_of
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.arrow_messages import read_layout
-from corpusmill.dataproc.readers.members import Codec, codec_of, find_member, frame_edges
+from corpusmill.dataproc.readers.members import find_member, frame_edges
 from corpusmill.dataproc.readers.pieces import Piece
 
 PACKED_RATIO = 3

@@ -8,15 +8,12 @@ to hold is bounded (`archive_bytes`), and so is every header of it.
 
 import os
 import tarfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
-
-import zstandard
+from typing import Any, Protocol
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import GZIP, BrokenStream, codec_of, open_decompressed
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 """Endings of archives that can hold a repository."""
@@ -188,37 +185,23 @@ class ArchiveTree:
 
     def _members(self, limit: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
         """All members with the contents of those files whose path has a limit, up to so many bytes."""
-        with storage.open_input(self.path) as raw, _uncompressed(raw, self.path) as stream:
-            forward = _Forward(stream, self._archive_bytes)
+        codec = GZIP if self.path.endswith(".tgz") else codec_of(self.path)
+        with storage.open_input(self.path) as file:
+            forward = _Forward(open_decompressed(file, codec, WINDOW_BYTES), self._archive_bytes)
             try:
                 opened = tarfile.TarFile(fileobj=forward, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
-                with opened as file:
-                    while (member := file.next()) is not None:
+                with opened as archive:
+                    while (member := archive.next()) is not None:
                         count = limit(_clean(member.name)) if member.isreg() else 0
-                        held = file.extractfile(member) if count else None
+                        held = archive.extractfile(member) if count else None
                         yield member, _read(held, count) if held else None
-                        file.members = []  # type: ignore[attr-defined]  # it would keep all headers
+                        archive.members = []  # type: ignore[attr-defined]  # it would keep all headers
                     if not forward.ended:
                         raise tarfile.ReadError("cut off, or damaged: it has no end")
-            except (tarfile.TarError, EOFError, zlib.error, zstandard.ZstdError, OSError, ValueError) as error:
+            except (tarfile.TarError, BrokenStream, EOFError, OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 raise BrokenArchive(f"broken archive at byte {forward.tell()} ({error})") from error
-
-
-@contextmanager
-def _uncompressed(raw: BinaryIO, path: str) -> Iterator[Any]:
-    if path.endswith((".gz", ".tgz")):
-        import gzip
-
-        with gzip.GzipFile(fileobj=raw) as stream:
-            yield stream
-    elif path.endswith((".zst", ".zstd")):
-        machine = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
-        with machine.stream_reader(raw, read_across_frames=True, closefd=False) as stream:
-            yield stream
-    else:
-        yield raw
 
 
 class _Forward:

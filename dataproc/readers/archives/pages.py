@@ -39,7 +39,6 @@ def check_extractor(name: str) -> None:
         raise UserError(f"there is no extractor '{name}'", "extractor", f"choose one of {', '.join(EXTRACTORS)}")
     try:
         import fastwarc  # noqa: F401
-        import isal  # noqa: F401
         import resiliparse  # noqa: F401
 
         if name == "trafilatura":

@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO
 
 import zstandard
+
+from corpusmill.dataproc.decompression import BROKEN, GZIP_MAGIC, ZSTD_MAGIC, igzip_machine, zstd_machines
 
 SLICE_BYTES = 1 << 10
 """What a decompressor is fed at a time: a bomb gives at most 1 MiB (gzip) or 32 MiB (zstd) for it."""
@@ -142,7 +143,6 @@ class _Codec:
     name: str
     magic: bytes
     begin: Callable[[], Any]
-    broken: tuple[Any, ...]
 
 
 def _codec(file: BinaryIO) -> _Codec | None:
@@ -150,25 +150,20 @@ def _codec(file: BinaryIO) -> _Codec | None:
     file.seek(0)
     head = file.read(8)
     if head.startswith(b"\x1f\x8b"):
-        from isal import isal_zlib  # twice as fast as zlib, and most of what reading an archive costs
-
-        member: Callable[[], Any] = partial(isal_zlib.decompressobj, wbits=31)
-        return _Codec(name="gzip member", magic=b"\x1f\x8b\x08", begin=member, broken=(isal_zlib.error,))
-    if not head.startswith((zstandard.FRAME_HEADER, DICTIONARY_FRAME)):
+        return _Codec(name="gzip member", magic=GZIP_MAGIC, begin=igzip_machine)
+    if not head.startswith((ZSTD_MAGIC, DICTIONARY_FRAME)):
         return None
-    machine = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
+    begin = zstd_machines(WINDOW_BYTES)
     if head.startswith(DICTIONARY_FRAME):
-        with suppress(zstandard.ZstdError):  # without the dictionary each frame tells that it is broken
-            dictionary = _read_dictionary(file, int.from_bytes(head[4:8], "little"))
-            machine = zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=WINDOW_BYTES)
-    frame = machine.decompressobj
-    return _Codec(name="zstd frame", magic=zstandard.FRAME_HEADER, begin=frame, broken=(zstandard.ZstdError,))
+        with suppress(*BROKEN):  # without the dictionary each frame tells that it is broken
+            begin = zstd_machines(WINDOW_BYTES, _read_dictionary(file, int.from_bytes(head[4:8], "little")))
+    return _Codec(name="zstd frame", magic=ZSTD_MAGIC, begin=begin)
 
 
 def _read_dictionary(file: BinaryIO, length: int) -> zstandard.ZstdCompressionDict:
     """The dictionary for all frames, which stands in a first frame that decompressors pass over; it may be packed."""
     data = file.read(min(length, WINDOW_BYTES))
-    if data.startswith(zstandard.FRAME_HEADER):
+    if data.startswith(ZSTD_MAGIC):
         data = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(data).read(WINDOW_BYTES)
     return zstandard.ZstdCompressionDict(data)
 
@@ -209,7 +204,7 @@ def _pass_over(file: BinaryIO, head: bytes, offset: int) -> int:
     file.seek(behind - 1)  # its last byte, for the file may end there
     next_head = file.read(5)
     file.seek(offset)
-    return behind if next_head[1:] in (b"", zstandard.FRAME_HEADER) and next_head else 0
+    return behind if next_head[1:] in (b"", ZSTD_MAGIC) and next_head else 0
 
 
 def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, bytes, str], None, str]:
@@ -225,7 +220,7 @@ def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, 
             held.append(machine.decompress(data))
             held_bytes += len(held[-1])
             problem = "" if data else f"{codec.name} cut off"
-        except codec.broken as error:
+        except BROKEN as error:
             problem = f"broken {codec.name} ({error})"
             if "check" in str(error):
                 held, held_bytes = [], 0
@@ -263,7 +258,7 @@ def _first_bytes(file: BinaryIO, codec: _Codec, offset: int, count: int) -> byte
     """At least `count` bytes of the member at `offset`, if it has them and they come out of its first block."""
     file.seek(offset)
     machine, data = codec.begin(), b""
-    with suppress(*codec.broken):
+    with suppress(*BROKEN):
         while len(data) < count and not machine.eof and file.tell() < offset + BLOCK_BYTES:
             if not (slice := file.read(SLICE_BYTES)):
                 break

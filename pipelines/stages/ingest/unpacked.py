@@ -1,12 +1,11 @@
 """How much larger compressed JSON lines are than their files, by the beginnings of a few of them; for estimates."""
 
-import zlib
 from collections.abc import Iterable, Mapping
-from gzip import GzipFile
 from typing import Any
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.readers.pieces import COMPRESSED, recognise
+from corpusmill.dataproc.decompression import DecompressedFile, codec_of
+from corpusmill.dataproc.readers.pieces import recognise
 
 PROBED_FILES, PROBE_BYTES = 8, 4 << 20
 
@@ -15,7 +14,7 @@ def unpacked_bytes(inputs: Iterable[Mapping[str, Any]]) -> int:
     """Bytes by which compressed JSON lines exceed their files; `inputs` are identities of files by path."""
     more = 0.0
     for files in inputs:
-        compressed = [path for path in files if recognise(path) == "jsonl" and path.endswith(COMPRESSED)]
+        compressed = [path for path in files if recognise(path) == "jsonl" and codec_of(path)]
         if compressed:
             probes = [_unpack(path) for path in compressed[:: -(-len(compressed) // PROBED_FILES)]]
             ratio = sum(text for text, _ in probes) / sum(taken for _, taken in probes)
@@ -25,12 +24,10 @@ def unpacked_bytes(inputs: Iterable[Mapping[str, Any]]) -> int:
 
 def _unpack(path: str) -> tuple[int, int]:
     """(bytes that come out, bytes taken in) of a compressed file's beginning; alike where it cannot be unpacked."""
-    import zstandard
-
     with storage.open_input(path) as file:
-        unzstd = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-        stream = GzipFile(fileobj=file) if path.endswith(".gz") else unzstd.stream_reader(file, read_across_frames=True)
-        try:
-            return len(stream.read(PROBE_BYTES)), max(1, file.tell())
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError):  # the run will quarantine it and say where
-            return 1, 1
+        codec = codec_of(path)
+        assert codec is not None
+        stream, taken = DecompressedFile(file, codec, ends_at_break=True), 0  # the run will quarantine it and say where
+        while taken < PROBE_BYTES and (data := stream.read(PROBE_BYTES - taken)):
+            taken += len(data)
+        return (1, 1) if stream.problem else (taken, max(1, stream.offset))

@@ -17,7 +17,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.readers import batches, members
+from corpusmill.dataproc import decompression
+from corpusmill.dataproc.readers import batches
 from corpusmill.dataproc.readers import lines as lines_of_files
 from corpusmill.dataproc.readers.jsonl import MAGIC, read_jsonl
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -121,8 +122,8 @@ def test_compressed_streams_of_many_members_give_the_same(folder: Path, held: li
     cut = min(cut, len(data))
     plain, _ = read_bytes(folder, data)
     with (
-        patch.object(members, "CHUNK_BYTES", 100),
-        patch.object(members, "ZSTD", dataclasses.replace(members.ZSTD, slice_bytes=7)),
+        patch.object(decompression, "CHUNK_BYTES", 100),
+        patch.object(decompression, "ZSTD", dataclasses.replace(decompression.ZSTD, slice_bytes=7)),
     ):
         packed, reported = read_bytes(folder, PACKED[name](data, cut), name)
     assert not reported
@@ -132,7 +133,7 @@ def test_compressed_streams_of_many_members_give_the_same(folder: Path, held: li
         member, _, offset = row["id"].split("#")[1].rpartition("+")
         assert (int(offset) == at - cut and int(member) > 0) if member else (int(offset) == at and at <= cut)
         unpacked = (folder / name).read_bytes()[int(member or 0) :]
-        codec = members.codec_of(name)
+        codec = decompression.codec_of(name)
         begun = codec.begin().decompress(unpacked)[int(offset) :] if codec else b""
         assert begun and begun[:9] == b'{"text":"'[: len(begun)]
 
@@ -250,7 +251,7 @@ def test_garbage_after_a_member_is_reported(tmp_path: Path, name: str) -> None:
 
 def test_zeros_after_a_gzip_member_are_padding(tmp_path: Path) -> None:
     padded = gzip.compress(documents("a")) + bytes(300) + gzip.compress(documents("b")) + bytes(1000)
-    with patch.object(members, "GZIP", dataclasses.replace(members.GZIP, slice_bytes=50)):
+    with patch.object(decompression, "GZIP", dataclasses.replace(decompression.GZIP, slice_bytes=50)):
         rows, reported = read_bytes(tmp_path, padded, "a.jsonl.gz")
     assert (texts(rows), reported) == (["a", "b"], [])
 
