@@ -62,15 +62,16 @@ def prepare(corpus: Path, folder: Path) -> int:
 def ours(path: str, output: str) -> tuple[int, float]:
     """(documents, CPU seconds) of our reader, or of an ingest task where there is an output."""
     from corpusmill.dataproc.readers.pieces import Fields, Piece
+    from corpusmill.dataproc.readers.registry import READERS
     from corpusmill.pipelines.engine.task import Call
     from corpusmill.pipelines.engine.worker import TaskContext
-    from corpusmill.pipelines.stages.ingest.work import BY_PIECE, ingest_pieces
+    from corpusmill.pipelines.stages.ingest.work import ingest_pieces
 
     format = Path(path).name.split(".")[1]
     piece = Piece(path=path, name="a", format=format, bytes=0)
     started = time.process_time()
     if not output:
-        batches = BY_PIECE[format](piece, Fields(source="a"), lambda *_: None)
+        batches = READERS[format].load()(piece, Fields(source="a"), lambda *_: None)
         return sum(batch.num_rows for batch in batches), time.process_time() - started
     arguments = {"pieces": [vars(piece)], "format": format, "part_bytes": 128 << 20, "fields": {"source": "a"}}
     call = Call(

@@ -117,7 +117,10 @@ def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, st
 
 
 def tell_speed(table: pa.Table) -> None:
-    from corpusmill.dataproc.rewriting import C4Lines, Citations, PersonalData, RefinedWebLines
+    from corpusmill.dataproc.rewriting.c4_lines import C4Lines
+    from corpusmill.dataproc.rewriting.citations import Citations
+    from corpusmill.dataproc.rewriting.pii.rewriter import PersonalData
+    from corpusmill.dataproc.rewriting.refinedweb_lines import RefinedWebLines
 
     code = pc.equal(table["kind"], "code")
     unmarked = pc.and_(pc.invert(pc.match_substring_regex(table["text"], "[0-9@]")), pc.invert(code))
@@ -139,7 +142,8 @@ def tell_speed(table: pa.Table) -> None:
 
 
 def compare(table: pa.Table, python: str, wanted: float) -> None:
-    from corpusmill.dataproc.rewriting import C4Lines, PersonalData
+    from corpusmill.dataproc.rewriting.c4_lines import C4Lines
+    from corpusmill.dataproc.rewriting.pii.rewriter import PersonalData
 
     english = table.filter(pc.and_(is_english(table), pc.not_equal(table["kind"], "code")))
     chosen = sample(english, wanted).combine_chunks()

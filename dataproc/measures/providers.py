@@ -4,14 +4,18 @@ The one pass (`dataproc.measures.statistics`) is always made. Other providers ar
 `Rewriter` (`dataproc.measures.columns`), imported by name when a plan or a worker asks for them, and built from plain
 settings. Some can't be had for nothing: a list of URLs, a list of words, a model; a rule that needs one which is not
 configured is an error that says what to give.
+
+Other packages bring providers by the entry points `corpusmill.measures` and `corpusmill.rewriters`
+(`dataproc.entry_points`). They are looked at only where something is asked for that none of ours gives.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from corpusmill.dataproc.entry_points import MEASURES, REWRITERS, broken_entry_point, foreign_names, load_foreign
 from corpusmill.dataproc.errors import UserError, suggest
 from corpusmill.dataproc.measures.columns import Column, Measure, Rewriter
 from corpusmill.dataproc.measures.statistics import STATISTICS
@@ -71,10 +75,30 @@ def columns_of(name: str) -> tuple[Column, ...]:
     return tuple(class_of(name).COLUMNS)
 
 
+def providers_of_columns(asked: Iterable[str] = ()) -> dict[str, str]:
+    """{column: its provider}, in the order in which columns are best listed.
+
+    Those of other packages are among them, last, where one of the columns asked for is none of ours.
+    """
+    ours = _columns_of_ours()
+    return ours if all(column in ours for column in asked) else ours | _columns_of_others()
+
+
 @functools.cache
-def providers_of_columns() -> dict[str, str]:
-    """{column: its provider}, in the order in which columns are best listed."""
+def _columns_of_ours() -> dict[str, str]:
     return {column.name: name for name in (ONE_PASS, LANGUAGE, *PROVIDERS) for column in columns_of(name)}
+
+
+@functools.cache
+def _columns_of_others() -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for group in (MEASURES, REWRITERS):
+        for name in foreign_names(group, PROVIDERS):
+            for column in _foreign_class(group, name).COLUMNS:
+                if columns.setdefault(column.name, name) != name or column.name in _columns_of_ours():
+                    other = _columns_of_ours().get(column.name) or columns[column.name]
+                    raise broken_entry_point(group, name, f"its column '{column.name}' is that of '{other}'")
+    return columns
 
 
 def needs_of(provider: str) -> str:
@@ -84,9 +108,15 @@ def needs_of(provider: str) -> str:
     return PROVIDERS[provider].needs if provider in PROVIDERS else ""
 
 
-def rewriter_names() -> list[str]:
-    """Names of all rewriters."""
-    return [name for name, provider in PROVIDERS.items() if provider.rewrites]
+def is_provider(name: str) -> bool:
+    """Whether something gives columns by this name."""
+    return name in (ONE_PASS, LANGUAGE, *PROVIDERS) or bool(_foreign_group(name))
+
+
+def rewriter_names(asked: Iterable[str] = ()) -> list[str]:
+    """Names of all rewriters; those of other packages among them where one is asked for that is none of ours."""
+    ours = [name for name, provider in PROVIDERS.items() if provider.rewrites]
+    return ours if all(name in ours for name in asked) else ours + foreign_names(REWRITERS, PROVIDERS)
 
 
 def source_of(rewriter: str) -> str:
@@ -105,8 +135,8 @@ def build_measure(name: str, settings: Mapping[str, Any]) -> Measure:
 
 def build_rewriter(name: str, settings: Mapping[str, Any]) -> Rewriter:
     """As `build_measure`; it must be a rewriter."""
-    if name not in rewriter_names():
-        raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, rewriter_names()))
+    if name not in (known := rewriter_names([name])):
+        raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, known))
     return _build(name, settings)
 
 
@@ -119,8 +149,29 @@ def _build(name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def class_of(name: str) -> Any:
-    """The class of a provider. Raises UserError for an unknown name."""
-    if name not in PROVIDERS:
-        raise UserError(f"nothing measures by the name '{name}'", hint=suggest(name, list(PROVIDERS)))
-    module, _, class_name = PROVIDERS[name].target.partition(":")
-    return getattr(import_module(module), class_name)
+    """The class of a provider. Raises UserError for an unknown name, and for another package's that is not one."""
+    if name in PROVIDERS:
+        module, _, class_name = PROVIDERS[name].target.partition(":")
+        return getattr(import_module(module), class_name)
+    if group := _foreign_group(name):
+        return _foreign_class(group, name)
+    raise UserError(f"nothing measures by the name '{name}'", hint=suggest(name, list(PROVIDERS)))
+
+
+def _foreign_group(name: str) -> str:
+    """The entry points among which another package brings this name; "" where none does."""
+    return next((group for group in (MEASURES, REWRITERS) if name in foreign_names(group, PROVIDERS)), "")
+
+
+def _foreign_class(group: str, name: str) -> Any:
+    made_of = load_foreign(group, name)
+    columns = getattr(made_of, "COLUMNS", None)
+    if not (columns and isinstance(columns, tuple) and all(isinstance(column, Column) for column in columns)):
+        raise broken_entry_point(group, name, "it has no COLUMNS, a tuple of Column")
+    wanted = ("measure",) if group == MEASURES else ("measure", "rewrite", "source")
+    for attribute in wanted:
+        if not hasattr(made_of, attribute):
+            raise broken_entry_point(group, name, f"it has no {attribute}")
+    if group == REWRITERS and getattr(made_of, "name", None) != name:
+        raise broken_entry_point(group, name, f"its name is not '{name}'")
+    return made_of

@@ -17,9 +17,9 @@ from typing import Any
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import find_files
-from corpusmill.dataproc.readers.pieces import FORMATS, NAMED_FORMATS, recognise
+from corpusmill.dataproc.readers.registry import reader_of_ending
 
-DATA_FORMATS = {name: FORMATS[name] for name in ("jsonl", "parquet", "arrow")} | NAMED_FORMATS
+DATA_FORMATS = ("jsonl", "parquet", "arrow", "json", "csv")
 ALL_SPLITS = "all"
 SHARDED = re.compile(r"data/([^/]+)-\d{5}-of-\d{5}[^/]*\.[^/]*")
 KEYWORDS = {
@@ -193,5 +193,5 @@ def _splits_by_name(names: list[str], within: str) -> dict[str, list[str]]:
 
 def _format(name: str) -> str:
     """The format by which rows are read; "" for a file that holds none."""
-    format = recognise(name, pattern=name)
-    return format if format in DATA_FORMATS else ""
+    reader = reader_of_ending(name, pattern=name)
+    return reader.name if reader and reader.name in DATA_FORMATS else ""

@@ -1,31 +1,11 @@
-"""What to read: the formats of files, and the pieces of them that workers read.
+"""What to read: the pieces of files that workers read, and how their records become documents.
 
 A piece is a file or a part of one that a worker can read by itself; `splitting` cuts large files into pieces.
 """
 
 from dataclasses import dataclass
 
-FORMATS = {
-    "jsonl": (
-        ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".ndjson.zstd",
-        ".json.gz", ".json.zst", ".json.zstd",
-    ),
-    "parquet": (".parquet",),
-    "arrow": (".arrow", ".ipc", ".feather"),
-    "python-metadata": ("/METADATA", "/PKG-INFO"),
-    "warc": (
-        ".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz",
-        ".arc", ".arc.gz",
-    ),
-}  # fmt: skip
-"""Endings by which a format is recognised; anything else is `text`, one document a file."""
-
-NAMED_FORMATS = {
-    "json": (".json",),
-    "csv": (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst"),
-}
-"""Endings that say the format of files that are named by them (`data/*.json`); found in a folder, such a file is one
-text among others, as are the configuration files and tables of a tree of code."""
+from corpusmill.dataproc.readers.registry import reader_of_ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +44,5 @@ class Piece:
 
 def recognise(path: str, pattern: str = "") -> str:
     """The format of a file by its ending; `pattern` is the path or glob by which it was found."""
-    named = {name: endings for name, endings in NAMED_FORMATS.items() if pattern.endswith(endings)}
-    for name, endings in (FORMATS | named).items():
-        if path.endswith(endings):
-            return name
-    return "text"
+    reader = reader_of_ending(path, pattern)
+    return reader.name if reader else "text"

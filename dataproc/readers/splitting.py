@@ -1,4 +1,4 @@
-"""Cuts large files into pieces that workers read side by side, where their format allows it.
+"""Cuts large files into pieces that workers read side by side, where their reader allows it (`registry`).
 
 | file | what a piece is | how the cuts are found |
 |---|---|---|
@@ -25,6 +25,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.arrow_messages import read_layout
 from corpusmill.dataproc.readers.members import find_member, frame_edges
 from corpusmill.dataproc.readers.pieces import Piece
+from corpusmill.dataproc.readers.registry import reader_of
 
 PACKED_RATIO = 3
 SEARCHED_BYTES = 64 << 20
@@ -32,18 +33,18 @@ SEARCHED_BYTES = 64 << 20
 
 def split_file(path: str, name: str, format: str, size: int, target: int) -> Iterator[Piece]:
     """Pieces of one file of about `target` bytes of text, where its format allows it."""
-    codec = codec_of(path)
+    codec, splits = codec_of(path), _splits(format)
     edges, sizes = [0, 0], [size]
-    if codec and format in ("jsonl", "warc") and size > 2 * target // PACKED_RATIO:
+    if codec and "members" in splits and size > 2 * target // PACKED_RATIO:
         edges = [0, *_member_cuts(path, codec, size, target // PACKED_RATIO), size]
         sizes = [stop - start for start, stop in pairwise(edges)]
-    elif size > 2 * target and format == "jsonl" and not codec:
+    elif size > 2 * target and "bytes" in splits and not codec:
         count = size // target
         edges = [size * number // count for number in range(count)] + [size]
         sizes = [stop - start for start, stop in pairwise(edges)]
-    elif size > 2 * target and format == "parquet":
+    elif size > 2 * target and "row groups" in splits:
         edges, sizes = _grouped(_row_groups(path), size, target)
-    elif size > 2 * target and format == "arrow":
+    elif size > 2 * target and "record batches" in splits:
         edges, sizes = _grouped(_record_batches(path), size, target)
     if len(sizes) == 1:
         yield Piece(path=path, name=name, format=format, bytes=sizes[0])
@@ -54,8 +55,12 @@ def split_file(path: str, name: str, format: str, size: int, target: int) -> Ite
 
 def is_indivisible(path: str, format: str, size: int, target: int) -> bool:
     """Whether a file that came out as one piece is large enough to keep one worker busy while others wait."""
-    packed = codec_of(path) is not None
-    return format in ("jsonl", "warc") and packed and size > 2 * target // PACKED_RATIO
+    return "members" in _splits(format) and codec_of(path) is not None and size > 2 * target // PACKED_RATIO
+
+
+def _splits(format: str) -> Sequence[str]:
+    reader = reader_of(format)
+    return reader.splits if reader else ()
 
 
 def _member_cuts(path: str, codec: Codec, size: int, target: int) -> list[int]:

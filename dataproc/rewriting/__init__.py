@@ -11,16 +11,7 @@ on what a rewriter takes out can be swept later without reading text, and naming
     pii-mask           no addresses of mail and IP, numbers of telephones, keys                      pii
 
 A rewriter is a small class built from plain JSON settings, which checks them, and whose columns are known without it
-(`COLUMNS`). Its kernels are imported when it first rewrites, so that naming one costs nothing. All work on Arrow's
-buffers, whatever the text holds: bytes that are not UTF-8 count as one character each and are copied as they are.
+(`COLUMNS`); `dataproc.measures.providers.PROVIDERS` names them all. Its kernels are imported when it first rewrites, so
+that naming one costs nothing. All work on Arrow's buffers, whatever the text holds: bytes that are not UTF-8 count as
+one character each and are copied as they are.
 """
-
-from corpusmill.dataproc.rewriting.c4_lines import C4Lines
-from corpusmill.dataproc.rewriting.citations import Citations
-from corpusmill.dataproc.rewriting.pii.rewriter import PersonalData
-from corpusmill.dataproc.rewriting.refinedweb_lines import RefinedWebLines
-
-REWRITERS: dict[str, type] = {each.name: each for each in (C4Lines, RefinedWebLines, Citations, PersonalData)}
-"""Every rewriter by name."""
-
-__all__ = ["REWRITERS", "C4Lines", "Citations", "PersonalData", "RefinedWebLines"]

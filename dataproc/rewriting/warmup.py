@@ -8,8 +8,8 @@ import pyarrow as pa
 
 def compile_kernels() -> None:
     """Rewrites one line by each rewriter."""
-    from corpusmill.dataproc.rewriting import REWRITERS
+    from corpusmill.dataproc.measures.providers import build_rewriter, rewriter_names
 
     batch = pa.record_batch({"text": pa.array(["One line of text."], pa.large_string()), "kind": ["prose"]})
-    for rewriter in REWRITERS.values():
-        rewriter().rewrite(batch)
+    for name in rewriter_names():
+        build_rewriter(name, {}).rewrite(batch)

@@ -7,7 +7,7 @@ from typing import Any
 
 from corpusmill.dataproc.errors import UserError, suggest
 from corpusmill.dataproc.measures.providers import LABELS, providers_of_columns
-from corpusmill.dataproc.rules.expression import Kind, check_expression
+from corpusmill.dataproc.rules.expression import Kind, check_expression, parse_expression
 from corpusmill.dataproc.rules.rule import Rule
 
 RESERVED = ("language", "empty-after-rewriting")
@@ -38,6 +38,17 @@ def custom_rules(settings: Sequence[Mapping[str, Any]], statistics: Collection[s
             raise UserError("two rules have this name", where, "rename one of them")
         rules[rule.name] = rule
     return tuple(rules.values())
+
+
+def columns_named(setting: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns that a rule of the user's own looks at; none where `custom_rules` will report it."""
+    statistic, expression = setting.get("statistic"), setting.get("expression")
+    if isinstance(expression, str) and expression:
+        try:
+            return parse_expression(expression).columns
+        except UserError:
+            return ()
+    return (statistic,) if isinstance(statistic, str) and statistic else ()
 
 
 def check_rule(rule: Rule, statistics: Sequence[str]) -> None:

@@ -47,8 +47,10 @@ def describe(name: str) -> list[Section]:
         users = tuple(rule for rule in single.values() if name in columns_of_rule(rule))
         found = [_statistics([name])]
         return [*found, _rules(users)] if users else found
-    if name in rewriter_names():
+    if name in rewriter_names([name]):
         return [_rewriters([name]), _statistics([column.name for column in columns_of(name)])]
+    if name in providers_of_columns([name]):
+        return [_statistics([name])]
     raise UserError(
         f"there is no preset, rule, statistic or rewriter '{name}'",
         "--show",
@@ -76,13 +78,14 @@ def _rules(rules: tuple[Rule, ...]) -> Section:
 
 
 def _statistics(names: list[str]) -> Section:
-    columns = {column.name: column for provider in _all_providers() for column in columns_of(provider)}
+    providers = dict.fromkeys(providers_of_columns(names).values())
+    columns = {column.name: column for provider in providers for column in columns_of(provider)}
     rows = [(name, columns[name].unit, _definition(name, columns[name].description)) for name in names]
     return Section(("statistics",), ("statistic", "unit", "what it is"), tuple(rows))
 
 
 def _definition(name: str, description: str) -> str:
-    needs = needs_of(providers_of_columns()[name])
+    needs = needs_of(providers_of_columns([name])[name])
     return f"{description} ({needs})" if needs else description
 
 

@@ -14,12 +14,13 @@ from corpusmill.dataproc.measures.providers import (
     LABELS,
     LANGUAGE,
     ONE_PASS,
+    is_provider,
     needs_of,
     providers_of_columns,
     rewriter_names,
 )
 from corpusmill.dataproc.measures.statistic_columns import TOKEN_NGRAMS
-from corpusmill.dataproc.rules.custom import check_rule, custom_rules, threshold
+from corpusmill.dataproc.rules.custom import check_rule, columns_named, custom_rules, threshold
 from corpusmill.dataproc.rules.expression import parse_expression
 from corpusmill.dataproc.rules.presets import PRESETS
 from corpusmill.dataproc.rules.rule import SIDES, Rule, Side, with_threshold
@@ -65,9 +66,9 @@ def resolve_filter(
         UserError: as `resolve_rules`; an unknown rewriter; settings for an unknown provider; a rule over a column whose
             provider is not configured.
     """
-    configured, known = configured or {}, providers_of_columns()
+    configured, known = configured or {}, _providers(custom, columns)
     for name in configured:
-        if name != LANGUAGE and name not in known.values():
+        if not is_provider(name):
             raise UserError(f"settings for '{name}', which there is not", hint=suggest(name, rewriter_names()))
     rewriters = _rewriters(names, rewrite)
     for column in columns:
@@ -107,7 +108,7 @@ def resolve_rules(
     Raises:
         UserError: an unknown name, an override of a rule not among `names`, thresholds that cross, a bad custom rule.
     """
-    statistics = [*providers_of_columns(), *columns]
+    statistics = [*_providers(custom, columns), *columns]
     single = {rule.name: rule for preset in PRESETS.values() for rule in preset.rules}
     rules: dict[str, Rule] = {}
     for name in names:
@@ -123,6 +124,12 @@ def resolve_rules(
             raise UserError("a preset has a rule of this name", f"rule {rule.name}", "rename yours")
         rules[rule.name] = rule
     return tuple(rules.values())
+
+
+def _providers(custom: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, str]:
+    """{column: its provider}, of other packages where a rule of the user's own asks for what only they may give."""
+    asked = [name for setting in custom for name in columns_named(setting)]
+    return providers_of_columns(name for name in asked if name not in (*columns, *LABELS))
 
 
 def override(rules: Mapping[str, Rule], overrides: Mapping[str, float]) -> dict[str, Rule]:
@@ -163,6 +170,6 @@ def columns_of_rule(rule: Rule) -> tuple[str, ...]:
 def _rewriters(names: Sequence[str], rewrite: Sequence[str]) -> tuple[str, ...]:
     in_force = [rewriter for name in names if name in PRESETS for rewriter in PRESETS[name].rewriters]
     for name in rewrite:
-        if name not in rewriter_names():
-            raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, rewriter_names()))
+        if name not in (known := rewriter_names([name])):
+            raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, known))
     return tuple(dict.fromkeys([*in_force, *rewrite]))

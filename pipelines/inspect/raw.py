@@ -92,13 +92,14 @@ class RawFiles:
 
     def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
         """The records of documents that had ids of their own, found by reading the files of their task once more."""
-        from corpusmill.pipelines.stages.ingest.work import BY_PIECE
+        from corpusmill.dataproc.readers.registry import reader_of
 
         ids, found = pa.array(document_ids, pa.string()), {}
         for piece in self._pieces(task):
             before, fields = 0, self._planned()[task].fields
             since = f" of those from {RECORDS.get(piece.format)} {piece.start:,} on" if piece.start else ""
-            for batch in BY_PIECE[piece.format](piece, fields, lambda *_: None) if piece.format in BY_PIECE else ():
+            reader = reader_of(piece.format)
+            for batch in reader.load()(piece, fields, lambda *_: None) if reader and not reader.groups else ():
                 for row in pc.indices_nonzero(pc.is_in(batch.column("id"), value_set=ids)).to_pylist():
                     record = f"document {before + row:,}{since}, counted from 0"
                     found[batch.column("id")[row].as_py()] = Raw([piece.path], record)

@@ -98,10 +98,12 @@ class FilterStage(PartsStage):
     @property
     def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
         """The one pass, and what the measures and rewriters in force call."""
+        from corpusmill.dataproc.measures.providers import rewriter_names
+
         work = self.work()
         used = {provider.name for provider in [*work.measures, *work.rewriters]}
         families: dict[str, Any] = {"code": used & {"code"}, "lists": used & {"url", "words"} or work.language_model}
-        families["rewriting"] = used - {"code", "url", "words", "madlad"}
+        families["rewriting"] = used & set(rewriter_names())
         return ("road", *(family for family, called in families.items() if called))
 
     def check_inputs(self, folder: str) -> None:

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, create_model
+from pydantic import AfterValidator, ByteSize, Field, create_model
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.registry import FOLDERS, READERS, format_names
 from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
@@ -24,9 +26,14 @@ from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
-Format = Literal[
-    "jsonl", "json", "csv", "parquet", "arrow", "text", "html", "warc", "repository", "huggingface", "python-metadata"
-]
+
+def _known_format(name: str) -> str:
+    if name not in (known := format_names(name)):
+        raise PydanticCustomError("format", f"no reader of this format; known are {', '.join(known)}")
+    return name
+
+
+Format = Annotated[str, AfterValidator(_known_format)]
 Extractor = Literal["resiliparse", "trafilatura"]
 
 
@@ -35,7 +42,10 @@ class InputFields(StageSettings):
 
     source: str = Field(default="corpus", description="name of the source, the first word of each new id", min_length=1)
     kind: str = Field(default="web", description="kind of text: web, book, docs, code, math, ...")
-    format: Format | None = Field(default=None, description="format of the files; by each one's ending if left out")
+    format: Format | None = Field(
+        default=None,
+        description=f"format of the files: {', '.join((*READERS, *FOLDERS))}; by each one's ending if left out",
+    )
     text_field: str = Field(
         default="text", description="field or column that holds the text; dots lead into nested ones", min_length=1
     )

@@ -1,42 +1,20 @@
 """The workers' side of ingest: pieces of raw files to parts of documents."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.readers.archives.html import read_html
-from corpusmill.dataproc.readers.archives.warc import read_warc
-from corpusmill.dataproc.readers.arrow_ipc import read_arrow
-from corpusmill.dataproc.readers.batches import Report
-from corpusmill.dataproc.readers.csv_files import read_csv
-from corpusmill.dataproc.readers.json_objects import read_json
-from corpusmill.dataproc.readers.jsonl import read_jsonl
-from corpusmill.dataproc.readers.parquet import read_parquet
-from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.python_metadata import read_metadata
+from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.registry import reader_of
 from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
-from corpusmill.dataproc.readers.text import read_files
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 
-PieceReader = Callable[[Piece, Fields, Report], Iterator[pa.RecordBatch]]
-GroupReader = Callable[[Iterable[Piece], Fields, Report], Iterator[pa.RecordBatch]]
-
-BY_PIECE: Mapping[str, PieceReader] = {
-    "jsonl": read_jsonl,
-    "json": read_json,
-    "csv": read_csv,
-    "parquet": read_parquet,
-    "arrow": read_arrow,
-    "warc": read_warc,
-    "repository": read_repositories,
-}
-BY_GROUP: Mapping[str, GroupReader] = {"text": read_files, "html": read_html, "python-metadata": read_metadata}
 SUMMARISED = "repositories"
 
 
@@ -65,10 +43,13 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
 
 def _read(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> Iterator[tuple[pa.RecordBatch, str]]:
     work, guard = task.arguments, task.guard
-    format, fields = work.format, work.fields
+    fields, reader = work.fields, reader_of(work.format)
+    if reader is None:
+        raise UserError(f"nothing here reads the format '{work.format}'", hint="install the package that brings it")
+    read = reader.load()
     entered = (piece for piece in work.pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
-    if format in BY_GROUP:
-        for batch in BY_GROUP[format](entered, fields, guard.quarantine):
+    if reader.groups:
+        for batch in read(entered, fields, guard.quarantine):
             yield batch, "a group of files"
         return
     for piece in entered:
@@ -77,7 +58,7 @@ def _read(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> Ite
                 piece, fields, guard.quarantine, work.repository, summaries.append, work.normalisation
             )
         else:
-            batches = BY_PIECE[format](piece, fields, guard.quarantine)
+            batches = read(piece, fields, guard.quarantine)
         for batch in batches:
             yield batch, piece.path
             guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is blamed on
