@@ -7,7 +7,7 @@ is said in `dataproc.measures.statistics`. A document is kept if it keeps to eve
 from corpusmill.dataproc.rules.preset import Preset
 from corpusmill.dataproc.rules.presets import c4, code, fineweb, gopher, madlad, pii, refinedweb, tools, toxicity, url
 
-_FAMILIES = (gopher, c4, fineweb, refinedweb, code, madlad, tools, url, toxicity, pii)
+FAMILIES = (gopher, c4, fineweb, refinedweb, code, madlad, tools, url, toxicity, pii)
 
-PRESETS: dict[str, Preset] = {preset.name: preset for family in _FAMILIES for preset in family.PRESETS}
+PRESETS: dict[str, Preset] = {preset.name: preset for family in FAMILIES for preset in family.PRESETS}
 """Every preset by name."""
