@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.measures.columns import Column, Rewritten
-from corpusmill.dataproc.rewriting.settings import check_settings
-from corpusmill.dataproc.rewriting.texts import number_rows, spared_rows, text_array
+from corpusmill.dataproc.rewriting.texts import check_settings, number_rows, spared_rows, text_array
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,8 +43,7 @@ from corpusmill.dataproc.rewriting.pii.window import (
     Span,
     Window,
 )
-from corpusmill.dataproc.rewriting.settings import check_settings
-from corpusmill.dataproc.rewriting.texts import number_rows, spared_rows, text_array
+from corpusmill.dataproc.rewriting.texts import check_settings, number_rows, spared_rows, text_array
 
 KINDS = ("email", "ip", "phone", "key")
 

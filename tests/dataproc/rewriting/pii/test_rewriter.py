@@ -157,8 +157,8 @@ def test_bytes_that_are_no_utf8_are_copied_as_they_are(pieces):
 
 
 def patterns() -> list[re.Pattern[bytes] | re.Pattern[str]]:
-    names = ("pii_emails", "pii_addresses", "pii_phones", "pii_keys")
-    modules = [import_module(f"corpusmill.dataproc.rewriting.{name}") for name in names]
+    names = ("emails", "addresses", "phones", "keys")
+    modules = [import_module(f"corpusmill.dataproc.rewriting.pii.{name}") for name in names]
     return [value for module in modules for value in vars(module).values() if isinstance(value, re.Pattern)]
 
 
