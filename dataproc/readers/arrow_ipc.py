@@ -22,7 +22,6 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.readers.arrow_messages import Layout, Message, read_layout
 from corpusmill.dataproc.readers.batches import Report
-from corpusmill.dataproc.readers.parquet import row_names
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
@@ -58,14 +57,9 @@ def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             step = rows_a_batch(batch.num_rows, batch.nbytes)
             for at in range(0, batch.num_rows, step):
                 part = batch.slice(at, step)
-                yield _documents(part, first + at, piece, fields, report)
+                yield documents_of_rows(part, first + at, piece, fields, report)
         if layout.problem and stop == len(layout.batches):
             broken(firsts[-1], f", from row {firsts[-1]} on", layout.problem)
-
-
-def _documents(batch: pa.RecordBatch, first: int, piece: Piece, fields: Fields, report: Report) -> pa.RecordBatch:
-    names = row_names(fields, piece, first, batch.num_rows)
-    return documents_of_rows(batch, names, lambda row: f"{piece.path}, row {first + row}", fields, report)
 
 
 def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch | str]]:

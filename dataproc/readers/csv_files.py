@@ -16,7 +16,6 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import DecompressedFile, codec_of
 from corpusmill.dataproc.readers.batches import Report
 from corpusmill.dataproc.readers.jsonl import foreign_format
-from corpusmill.dataproc.readers.parquet import row_names
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
@@ -55,7 +54,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
                 step = rows_a_batch(batch.num_rows, batch.nbytes)
                 for at in range(0, batch.num_rows, step):
                     part = batch.slice(at, step)
-                    yield _documents(part, row + at, piece, fields, report)
+                    yield documents_of_rows(part, row + at, piece, fields, report)
                 row += batch.num_rows
         except StopIteration:
             problem = ""
@@ -65,11 +64,6 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
             problem = "" if "Empty CSV file" in str(error) else f"broken CSV: {error}"
         if problem := getattr(source, "problem", "") or problem:
             report(f"{named}{row}", f"{piece.path}, from row {row} on", problem, None)
-
-
-def _documents(batch: pa.RecordBatch, first: int, piece: Piece, fields: Fields, report: Report) -> pa.RecordBatch:
-    names = row_names(fields, piece, first, batch.num_rows)
-    return documents_of_rows(batch, names, lambda row: f"{piece.path}, row {first + row}", fields, report)
 
 
 def _open(source: Any, path: str, limit: int, names: list[str], invalid: Any) -> pyarrow.csv.CSVStreamingReader:

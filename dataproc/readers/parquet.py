@@ -7,9 +7,7 @@ Memory: one batch of rows (`BATCH_BYTES` by the footer's account, at most `BATCH
 
 from collections.abc import Iterator
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
@@ -63,16 +61,5 @@ def _read_group(
             return
         if batch is None:
             return
-        yield _documents(batch, row, piece, fields, report)
+        yield documents_of_rows(batch, row, piece, fields, report)
         row += batch.num_rows
-
-
-def _documents(batch: pa.RecordBatch, first: int, piece: Piece, fields: Fields, report: Report) -> pa.RecordBatch:
-    names = row_names(fields, piece, first, batch.num_rows)
-    return documents_of_rows(batch, names, lambda row: f"{piece.path}, row {first + row}", fields, report)
-
-
-def row_names(fields: Fields, piece: Piece, first: int, rows: int) -> pa.Array:
-    """Ids by a file's name and a row's number, counted from 0 through the file."""
-    numbers = pa.array(np.arange(first, first + rows)).cast(pa.string())
-    return pc.binary_join_element_wise(pa.scalar(f"{fields.source}/{piece.name}"), numbers, "#")

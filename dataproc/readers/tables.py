@@ -9,9 +9,10 @@ neighbours stay. Cost: columns are moved as they are; `meta` is built a row at a
 where there are many other columns, so `meta_fields` pays.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.batches import Report, normalise
-from corpusmill.dataproc.readers.pieces import Fields
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 14
@@ -77,15 +78,15 @@ def rows_a_batch(rows: int, held_bytes: int) -> int:
 
 
 def documents_of_rows(
-    batch: pa.RecordBatch, names: pa.Array, place: Callable[[int], str], fields: Fields, report: Report
+    batch: pa.RecordBatch, first: int, piece: Piece, fields: Fields, report: Report
 ) -> pa.RecordBatch:
-    """The documents of N rows, normalised; a row that is none is reported.
+    """The documents of N rows of a file, normalised; a row that is not a document is reported.
 
     Args:
         batch: columns that `check_columns` finds nothing wrong with.
-        names: the rows' ids where they have none of their own (string of shape (N,)).
-        place: tells where a row stands, for people.
+        first: number of the first row, counted from 0 through the file.
     """
+    names = _row_names(fields, piece, first, batch.num_rows)
     problems: dict[int, str] = {}
     used: list[str] = []
 
@@ -117,11 +118,17 @@ def documents_of_rows(
     for row in pc.indices_nonzero(pc.greater(pc.binary_length(text).fill_null(0), limit)).to_pylist():
         problems.setdefault(row, f"a text longer than {limit} bytes")
     for row, problem in sorted(problems.items()):
-        report(names[row].as_py(), place(row), problem, _shown(text[row], limit))
+        report(names[row].as_py(), f"{piece.path}, row {first + row}", problem, _shown(text[row], limit))
     documents = pa.RecordBatch.from_arrays(columns, names=SCHEMA.names)
     if problems:
         documents = documents.filter(pa.array([row not in problems for row in range(batch.num_rows)]))
     return normalise(pa.RecordBatch.from_arrays(documents.columns, schema=SCHEMA))
+
+
+def _row_names(fields: Fields, piece: Piece, first: int, rows: int) -> pa.Array:
+    """Ids by a file's name and a row's number, counted from 0 through the file."""
+    numbers = pa.array(np.arange(first, first + rows)).cast(pa.string())
+    return pc.binary_join_element_wise(pa.scalar(f"{fields.source}/{piece.name}"), numbers, "#")
 
 
 def _column(batch: pa.RecordBatch, path: str) -> pa.Array | None:

@@ -15,7 +15,7 @@ This module reads and checks; `dataproc.rules.expression_values` evaluates.
 import ast
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,11 +79,10 @@ def parse_expression(text: str) -> Expression:
         raise UserError(f"this is no expression ({getattr(error, 'msg', None) or error})", where, _HINT) from error
     if len(nodes) > MOST_NODES or _depth(tree) > DEEPEST:
         raise UserError("this expression is too large", where, "make several rules of it")
-    columns: dict[str, None] = {}
-    _collect(tree, columns, where)
+    columns = tuple(dict.fromkeys(_columns(tree, where)))
     if not columns:
         raise UserError("this expression looks at no column", where, _HINT)
-    return Expression(text, tree, tuple(columns))
+    return Expression(text, tree, columns)
 
 
 def check_expression(text: str, kinds: Mapping[str, Kind]) -> Expression:
@@ -117,8 +116,8 @@ def _depth(tree: ast.AST) -> int:
     return deepest
 
 
-def _collect(node: ast.AST, columns: dict[str, None], where: str) -> None:
-    """Adds the columns that a tree names, and refuses what is not allowed."""
+def _columns(node: ast.AST, where: str) -> Iterator[str]:
+    """The columns that a tree names, in order; refuses what is not allowed."""
     match node:
         case ast.BoolOp(values=parts):
             pass
@@ -134,7 +133,7 @@ def _collect(node: ast.AST, columns: dict[str, None], where: str) -> None:
         case ast.Call(func=ast.Name(id=name)):
             raise UserError(f"unknown function '{name}'", where, suggest(name, list(_FUNCTIONS)))
         case ast.Name(id=name):
-            columns[name] = None
+            yield name
             return
         case ast.Constant(value=value) if isinstance(value, str | bool | int | float):
             if not isinstance(value, str) and not abs(value) <= MOST_NUMBER:
@@ -144,7 +143,7 @@ def _collect(node: ast.AST, columns: dict[str, None], where: str) -> None:
             written = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
             raise UserError(f"'{written[:40]}' is not allowed", where, _HINT)
     for part in parts:
-        _collect(part, columns, where)
+        yield from _columns(part, where)
 
 
 def _compared(left: ast.expr, operators: list[ast.cmpop], others: list[ast.expr], where: str) -> list[ast.expr]:
