@@ -5,7 +5,7 @@ sizes, workers and retries leave no trace in the files. Memory: one row group (a
 batch (at most one row group) a reader.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -22,6 +22,9 @@ ONE_PART_A_FILE = 1 << 62
 """`part_bytes` of a writer that fills one part, whatever its size: what stands beside a part has its name."""
 
 PART_BYTES = 128 << 20
+
+KEPT = "kept"
+"""The dataset of `sided_writers` that is the folder itself."""
 
 
 class PartWriter:
@@ -128,6 +131,16 @@ class PartWriter:
             self._writer.close()
         self._stack.__exit__(type(error), error, error.__traceback__)
         self._stack = self._writer = None
+
+
+def sided_writers(folder: str, stem: str, schemas: Mapping[str, pa.Schema]) -> dict[str, PartWriter]:
+    """A writer of one part for each of a stage's datasets: `kept` is the folder itself, others lie in it by name."""
+    return {
+        name: PartWriter(
+            folder if name == KEPT else storage.join(folder, name), stem, schema, part_bytes=ONE_PART_A_FILE
+        )
+        for name, schema in schemas.items()
+    }
 
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:

@@ -11,6 +11,9 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.registry import description_of
 
+SHARD_MAKERS = ("pack", "import")
+"""The stages that make token shards."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartReference:
@@ -57,6 +60,15 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
     return parts
 
 
+def require_shards(folder: str) -> dict[str, Any]:
+    """The manifest of a folder of token shards. Raises UserError for a folder of anything else."""
+    manifest = state.require_manifest(folder)
+    if manifest["stage"] not in SHARD_MAKERS:
+        what = f"no token shards here: '{manifest['stage']}' made this folder"
+        raise UserError(what, where=folder, hint="make them with 'corpusmill pack'")
+    return manifest
+
+
 def folder_identities(folders: Sequence[str], resolve: Callable[[str], str]) -> dict[str, Any]:
     """{folder as written: {"manifest": digest}}: the manifest holds the digest of every part."""
     identities = {}
@@ -88,11 +100,6 @@ def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mappi
         if role not in roles:
             what = f"the tokenizer has no special token for the role '{role}', which {purpose}"
             raise UserError(what, where=folder, hint="make or import it with one, or set what needs it otherwise")
-
-
-def total_counts(folders: Sequence[str], resolve: Callable[[str], str]) -> int:
-    """Documents in the datasets."""
-    return sum(part.rows for part in list_parts(folders, resolve))
 
 
 def listed(results: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:

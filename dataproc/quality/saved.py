@@ -66,11 +66,6 @@ def read_record(folder: str) -> dict[str, Any]:
     return record
 
 
-def has_calibration(path: str, *, calibrated: bool = True) -> bool:
-    """Whether scores of this model are calibrated, so that there are raw ones beside them."""
-    return calibrated and is_folder(path) and read_record(path)["calibration"] is not None
-
-
 def open_saved(
     path: str, *, label: str | None = None, settings: LineSettings = LineSettings(), calibrated: bool = True
 ) -> SavedModel:

@@ -8,12 +8,11 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from corpusmill.dataproc import storage
 from corpusmill.dataproc.quality.evaluation import GROUPS
 from corpusmill.pipelines.engine.stage import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
-from corpusmill.pipelines.report.templates import as_markup, template
+from corpusmill.pipelines.report.templates import as_markup, template, write_html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +27,7 @@ Record = Mapping[str, Any]
 
 def write_page(record: Record, name: str, path: str) -> str:
     """Writes the page to a file, or as `quality-report.html` into a folder that is there; gives its path."""
-    if storage.exists(path) and not path.endswith(".html"):
-        path = storage.join(path, PAGE)
-    storage.commit_bytes(path, page(record, name).encode())
-    return path
+    return write_html(page(record, name), PAGE, path)
 
 
 def page(record: Record, name: str) -> str:

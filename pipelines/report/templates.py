@@ -6,6 +6,7 @@ A template is named by its file beside this one, or as "package:file" where a st
 from importlib.resources import files
 from typing import Any
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import require_extra
 
 
@@ -35,6 +36,14 @@ def as_markup(svg: str) -> Any:
     from markupsafe import Markup
 
     return Markup(svg)
+
+
+def write_html(page: str, name: str, path: str) -> str:
+    """Writes a page to a file, or as `name` into a folder that is there; gives its path."""
+    if storage.exists(path) and not path.endswith(".html"):
+        path = storage.join(path, name)
+    storage.commit_bytes(path, page.encode())
+    return path
 
 
 def require_charts() -> None:

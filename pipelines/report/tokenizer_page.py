@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine.stage import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
-from corpusmill.pipelines.report.templates import as_markup, template
+from corpusmill.pipelines.report.templates import as_markup, template, write_html
 from corpusmill.pipelines.report.tokenizer_tables import number, round_trip
 from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE
 
@@ -32,10 +31,7 @@ def write_page(measured: Report, path: str) -> str:
 
     Raises UserError when jinja2 or matplotlib is missing.
     """
-    if storage.exists(path) and not path.endswith(".html"):
-        path = storage.join(path, PAGE)
-    storage.commit_bytes(path, page(measured).encode())
-    return path
+    return write_html(page(measured), PAGE, path)
 
 
 def page(measured: Report) -> str:

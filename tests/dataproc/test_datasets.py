@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc import datasets, storage
-from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, row_bytes, write_table
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, row_bytes, sided_writers, write_table
 from corpusmill.dataproc.errors import UserError
 
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string()), ("n", pa.int32())])
@@ -148,3 +148,15 @@ def test_storage_that_fails_is_not_a_broken_file(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(pq, "ParquetFile", fail)
     with pytest.raises(OSError, match="Input/output"):
         open_part(str(tmp_path / "a"))
+
+
+def test_what_is_kept_lies_in_the_folder_and_the_rest_beside_it_each_in_one_part(tmp_path: Path) -> None:
+    writers = sided_writers(
+        str(tmp_path), "part-00000", {"kept": SCHEMA, "ledger": SCHEMA.append(pa.field("x", "int8"))}
+    )
+    for writer in writers.values():
+        with writer:
+            pass
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet"))
+    assert names == ["ledger/part-00000.parquet", "part-00000.parquet"]
+    assert pq.read_schema(tmp_path / names[0]).names == [*SCHEMA.names, "x"]

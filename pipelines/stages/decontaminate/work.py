@@ -23,7 +23,7 @@ from corpusmill.dataproc.contamination.decontaminate import (
 from corpusmill.dataproc.contamination.index import OverlapIndex, build_index, crowded
 from corpusmill.dataproc.contamination.index_file import open_index, write_index
 from corpusmill.dataproc.contamination.items import read_evaluation_set
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, write_table
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, sided_writers, write_table
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
@@ -194,11 +194,7 @@ def _writers(task: TaskContext[Any], schema: pa.Schema, action: Decontamination)
     schemas |= {"ledger": LEDGER_SCHEMA, "hits": HITS_SCHEMA}
     if action.action == "cut":
         schemas["rewrites"] = REWRITES_SCHEMA
-    folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
-    return {
-        name: PartWriter(folders[name], task.id, columns, part_bytes=ONE_PART_A_FILE)
-        for name, columns in schemas.items()
-    }
+    return sided_writers(task.folder, task.id, schemas)
 
 
 class _ItemTotals:

@@ -14,18 +14,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shards import ShardEntry, shard_entries
 from corpusmill.dataproc.storage import exists, join
-from corpusmill.pipelines.datasets import folder_identities, listed
-from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.datasets import folder_identities, listed, require_shards
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.export.arguments import ExportWork, FinishWork, JoinWork
 
 SIDES = ("", "validation")
-MAKERS = ("pack", "import")
-"""The stages that make shards."""
 
 
 class ExportSettings(StageSettings):
@@ -48,11 +44,7 @@ class ExportStage(Stage):
     settings: ExportSettings
 
     def check_inputs(self, folder: str) -> None:
-        shards = self.resolve(self.settings.shards)
-        manifest = state.require_manifest(shards)
-        if manifest["stage"] not in MAKERS:
-            what = f"no token shards here: '{manifest['stage']}' made this folder"
-            raise UserError(what, where=shards, hint="make them with 'corpusmill pack'")
+        require_shards(self.resolve(self.settings.shards))
 
     def inputs(self) -> dict[str, Any]:
         return folder_identities([self.settings.shards], self.resolve)

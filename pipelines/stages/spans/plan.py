@@ -29,10 +29,11 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.datasets import PartReference, listed
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.blocks import LEAST_BLOCKS, MAX_PARTITIONS, block_id, partition_tasks
+from corpusmill.pipelines.stages.parts import PartsStage
 from corpusmill.pipelines.stages.spans.arguments import SpansWork
 
 TASKS = "corpusmill.pipelines.stages.spans.work"
@@ -70,7 +71,7 @@ class SpansSettings(StageSettings):
     )
 
 
-class SpansStage(Stage):
+class SpansStage(PartsStage):
     """Documents to documents without repeated stretches of text, and a list of these."""
 
     name = "spans"
@@ -78,17 +79,11 @@ class SpansStage(Stage):
     Settings = SpansSettings
     settings: SpansSettings
 
-    def inputs(self) -> dict[str, Any]:
-        return folder_identities(self.settings.datasets, self.resolve)
-
     def check(self) -> None:
         changed = self.settings.model_fields_set & {"limit", "count", "normalise", "unit_length"}
         if self.settings.unit == "substring" and changed:
             name = sorted(changed)[0].replace("_", "-")
             raise UserError("substrings are compared as they are", f"--{name}", "give --unit paragraph or --unit line")
-
-    def check_inputs(self, folder: str) -> None:
-        list_parts(self.settings.datasets, self.resolve)
 
     def _partitions(self, memory: int) -> int:
         """Partitions for so much memory in all: a function of input and settings, so that it is the same anywhere."""
@@ -102,7 +97,7 @@ class SpansStage(Stage):
         return self._partitions(text // UNIT_BYTES * TALLY_BYTES)
 
     def phases(self) -> list[PhasePlan]:
-        parts = list_parts(self.settings.datasets, self.resolve)
+        parts = self.parts()
         blocks, text, first = (
             len(_blocks(parts)),
             sum(part.arrow_bytes for part in parts),
@@ -125,7 +120,7 @@ class SpansStage(Stage):
 
     def run(self, run: StageRun) -> Summary:
         settings = self.settings
-        parts = list_parts(settings.datasets, self.resolve)
+        parts = self.parts()
         blocks = _blocks(parts)
         work = SpansWork(
             unit=settings.unit,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import folder_identities
+from corpusmill.pipelines.datasets import folder_identities, require_shards
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.executor import available_cores
 from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary
@@ -21,8 +21,6 @@ from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, T
 if TYPE_CHECKING:
     from corpusmill.training.settings import TrainSettings
 
-MAKERS = ("pack", "import")
-"""The stages that make shards."""
 TOKEN_BYTES = 4
 
 GIGAFLOPS = 45.0
@@ -147,11 +145,7 @@ class TrainStage(Stage):
 
     def _sequence_length(self) -> int:
         """Of the shards. Raises UserError for a folder of anything else."""
-        shards = self.resolve(self.settings.shards)
-        manifest = state.require_manifest(shards)
-        if manifest["stage"] not in MAKERS:
-            what = f"no token shards here: '{manifest['stage']}' made this folder"
-            raise UserError(what, where=shards, hint="make them with 'corpusmill pack'")
+        manifest = require_shards(self.resolve(self.settings.shards))
         return int(manifest["settings"]["sequence_length"])
 
     def phases(self) -> list[PhasePlan]:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, sided_writers
 from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from corpusmill.pipelines.engine.outputs import below, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
@@ -63,7 +63,4 @@ def _writers(task: TaskContext[FilterWork], schema: pa.Schema, by: Judge) -> dic
         "ledger": LEDGER_SCHEMA,
         "statistics": nothing.statistics.schema,
     } | ({"rewrites": REWRITES_SCHEMA} if by.rewriters else {})
-    folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
-    return {
-        name: PartWriter(folders[name], task.id, wanted, part_bytes=ONE_PART_A_FILE) for name, wanted in schemas.items()
-    }
+    return sided_writers(task.folder, task.id, schemas)

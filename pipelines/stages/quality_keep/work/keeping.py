@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import open_part, read_batches, sided_writers
 from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.keeping import RULES, pareto_thresholds
@@ -31,12 +31,10 @@ def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
         "rejected": schema if "broken_rules" in schema.names else schema.append(pa.field("broken_rules", pa.string())),
         "ledger": LEDGER_SCHEMA,
     }
-    folders = {name: task.folder if name == "kept" else task.path(name) for name in schemas}
     counts, groups = {"documents_in": 0, "kept": 0, "rejected": 0}, dict[str, list[int]]()
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(PartWriter(folders[name], task.id, columns, part_bytes=ONE_PART_A_FILE))
-            for name, columns in schemas.items()
+            name: stack.enter_context(writer) for name, writer in sided_writers(task.folder, task.id, schemas).items()
         }
         for batch in read_batches(arguments.path):
             scores = score_column(batch, arguments.source.column)
