@@ -87,21 +87,27 @@ def documents_of_rows(
         first: number of the first row, counted from 0 through the file.
     """
     names = _row_names(fields, piece, first, batch.num_rows)
-    problems: dict[int, str] = {}
+    problems: dict[int, str] = {}  # by row; of two in a row the first stays
     used: list[str] = []
+
+    def strings(column: pa.Array | None, path: str) -> pa.Array | None:
+        decoded, undecodable = _as_strings(column)
+        for row, byte in undecodable.items():
+            problems.setdefault(row, f"column '{path}' is not UTF-8 at byte {byte}")
+        return decoded
 
     def words(path: str) -> pa.Array:
         """A column of text or whole numbers, null where there is no such column or value."""
         column = _column(batch, path)
         if column is not None:
             whole = pa.types.is_integer(column.type)
-            column = column.cast(pa.large_string()) if whole else _as_strings(column, path, problems)
+            column = column.cast(pa.large_string()) if whole else strings(column, path)
         if column is None:
             return pa.nulls(batch.num_rows, pa.string())
         used.append(path)
         return pc.if_else(pc.equal(column, ""), None, column).cast(pa.string())
 
-    text: Any = _as_strings(_column(batch, fields.text_field), fields.text_field, problems)
+    text: Any = strings(_column(batch, fields.text_field), fields.text_field)
     used.append(fields.text_field)
     columns = [
         pc.coalesce(words(fields.id_field), names),
@@ -111,7 +117,9 @@ def documents_of_rows(
         words(fields.language_field),
         words(fields.url_field),
     ]
-    columns.append(_as_json(_others(batch, used, fields), problems))
+    meta, unwritable = _as_json(_others(batch, used, fields))
+    columns.append(meta)
+    problems = unwritable | problems
     for row in pc.indices_nonzero(pc.is_null(text)).to_pylist():
         problems.setdefault(row, f"no text in column '{fields.text_field}'")
     limit = fields.maximum_record_bytes
@@ -174,46 +182,48 @@ def _without(column: pa.StructArray, keys: Sequence[str]) -> pa.StructArray | No
     )
 
 
-def _as_strings(column: pa.Array | None, name: str, problems: dict[int, str]) -> pa.Array | None:
-    """A column of any kind of string or bytes as large_string; None for other types.
+def _as_strings(column: pa.Array | None) -> tuple[pa.Array | None, dict[int, int]]:
+    """A column of any kind of string or bytes as large_string, None for other types; and what is not UTF-8.
 
-    What is not UTF-8 becomes null, and is noted in `problems` by its row.
+    That becomes null, and is given as {row: the byte at which it stops being UTF-8}.
     """
     if column is None:
-        return None
+        return None, {}
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if column.type not in STRINGS:
-        return None
+        return None, {}
     column = column.cast(pa.large_binary())
     try:
-        return column.cast(pa.large_string())  # which checks every byte
+        return column.cast(pa.large_string()), {}  # which checks every byte
     except pa.ArrowInvalid:
         values: list[str | None] = []
+        undecodable: dict[int, int] = {}
         for row, value in enumerate(column.to_pylist()):
             try:
                 values.append(None if value is None else value.decode())
             except UnicodeDecodeError as error:
-                problems.setdefault(row, f"column '{name}' is not UTF-8 at byte {error.start}")
+                undecodable[row] = error.start
                 values.append(None)
-        return pa.array(values, pa.large_string())
+        return pa.array(values, pa.large_string()), undecodable
 
 
-def _as_json(others: pa.RecordBatch, problems: dict[int, str]) -> pa.Array:
-    """Rows as JSON objects with sorted keys, or nulls where there is no column. What Python cannot hold is noted."""
+def _as_json(others: pa.RecordBatch) -> tuple[pa.Array, dict[int, str]]:
+    """Rows as JSON objects with sorted keys, or nulls where there is no column; and why a row cannot be, by row."""
     if not others.num_columns:
-        return pa.nulls(others.num_rows, pa.string())
+        return pa.nulls(others.num_rows, pa.string()), {}
     try:
-        return pa.array([_dump(row) for row in others.to_pylist()], pa.string())
+        return pa.array([_dump(row) for row in others.to_pylist()], pa.string()), {}
     except Exception:  # invalid UTF-8, dates out of range, nesting too deep: found a row at a time
         values: list[str | None] = []
+        problems: dict[int, str] = {}
         for row in range(others.num_rows):
             try:
                 values.append(_dump(others.slice(row, 1).to_pylist()[0]))
             except Exception as error:
-                problems.setdefault(row, f"its other columns cannot be written: {error}")
+                problems[row] = f"its other columns cannot be written: {error}"
                 values.append(None)
-        return pa.array(values, pa.string())
+        return pa.array(values, pa.string()), problems
 
 
 def _dump(row: dict[str, Any]) -> str:

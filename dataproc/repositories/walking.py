@@ -32,43 +32,37 @@ class Walk:
 
 def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Walk:
     """The candidates of a repository; `exclude` holds patterns of paths to leave out besides."""
-    found = Walk()
-    _walk(tree, "", [], maximum_file_bytes, exclude, found)
-    found.files.sort()
-    return found
-
-
-def _walk(
-    tree: Tree, top: str, above: list[IgnoreFile], maximum_file_bytes: int, exclude: Sequence[str], found: Walk
-) -> None:
-    folders = [(top, above)]
+    walked = Walk()
+    folders: list[tuple[str, list[IgnoreFile]]] = [("", [])]
     while folders:
         folder, ignore_files = folders.pop()
         entries, problem = tree.entries(folder)
         if problem:
-            found.problems.append((folder or ".", problem))
+            walked.problems.append((folder or ".", problem))
         if any(entry.name == NAME and entry.kind == trees.FILE for entry in entries):
             text = tree.ignore_file(folder + NAME)
             if text is None:
-                found.problems.append((folder + NAME, "cannot be read: what it ignores is not known"))
+                walked.problems.append((folder + NAME, "cannot be read: what it ignores is not known"))
             else:
                 ignore_files = [*ignore_files, IgnoreFile(folder, text.decode("utf-8", "surrogateescape"))]
         for entry in entries:
             path = folder + entry.name
             if not _is_utf8(entry.name):
-                found.problems.append((path, "the name is not UTF-8"))
+                walked.problems.append((path, "the name is not UTF-8"))
             elif entry.kind == trees.FOLDER:
                 reason = _folder_reason(path + "/", ignore_files, exclude)
                 if reason is None:
                     folders.append((path + "/", ignore_files))
                 elif reason != left_out.VERSION_CONTROL:
-                    _count_below(tree, path + "/", reason, found)
+                    walked.left_out += Counter({reason: _files_below(tree, path + "/")})  # none where nothing is there
             elif entry.name not in left_out.VERSION_CONTROL_NAMES:
                 reason = _file_reason(path, entry, ignore_files, maximum_file_bytes, exclude)
                 if reason is None:
-                    found.files.append(path)
+                    walked.files.append(path)
                 else:
-                    found.left_out[reason] += 1
+                    walked.left_out[reason] += 1
+    walked.files.sort()
+    return walked
 
 
 def _folder_reason(path: str, ignore_files: list[IgnoreFile], exclude: Sequence[str]) -> str | None:
@@ -96,18 +90,20 @@ def _file_reason(
     return left_out.OVERSIZED if entry.bytes > maximum_file_bytes else None
 
 
-def _count_below(tree: Tree, top: str, reason: str, found: Walk) -> None:
-    folders = [top]
+def _files_below(tree: Tree, top: str) -> int:
+    """Files below a folder that is left out; a folder that cannot be listed counts as one."""
+    files, folders = 0, [top]
     while folders:
         folder = folders.pop()
         entries, problem = tree.entries(folder)
         if problem:
-            found.left_out[reason] += 1
+            files += 1
         for entry in entries:
             if entry.kind != trees.FOLDER:
-                found.left_out[reason] += 1
+                files += 1
             elif entry.name not in left_out.VERSION_CONTROL_NAMES:
                 folders.append(f"{folder}{entry.name}/")
+    return files
 
 
 def _is_excluded(path: str, exclude: Sequence[str]) -> bool:

@@ -187,3 +187,8 @@ def test_folders_are_walked_without_recursion_however_deep(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     (folder / "a.py").write_text(CODE)
     assert walk(FolderTree(str(tmp_path), 100), 100).files == ["d/" * 300 + "a.py"]
+
+
+def test_a_folder_left_out_with_nothing_in_it_has_no_count(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"a.py": CODE, ".gitignore": "/out/\n", "out/deep/.git/config": ""})
+    assert walk(FolderTree(str(tmp_path), limit=1000), 5000).left_out == {}
