@@ -3,7 +3,7 @@
 A document is made of each response of status 200 that holds HTML or plain text, and of each conversion record of plain
 text (WET). Everything else in an archive is by definition no document, and is passed over without a word: requests,
 metadata (all of a WAT), warcinfo, revisits, resources, other statuses, images. A record that should be a document and
-cannot be is reported with its place: broken in the file (`warc_records`, `arc_records`), too long, a coding
+cannot be is reported with its place: broken in the file (`records`), too long, a coding
 (transfer or content) that does not decode, characters that do not decode, no text in the page.
 
 Text and charset are those of `dataproc.readers.archives.pages`; bytes that do not decode are replaced as a browser
@@ -22,7 +22,6 @@ import orjson
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.readers.archives.arc_records import ARC
 from corpusmill.dataproc.readers.archives.pages import (
     HTML_TYPES,
     Page,
@@ -31,9 +30,8 @@ from corpusmill.dataproc.readers.archives.pages import (
     decode_page,
     text_of_html,
 )
-from corpusmill.dataproc.readers.archives.records import RawRecord, read_records
+from corpusmill.dataproc.readers.archives.records import ARC, WARC, RawRecord, read_records
 from corpusmill.dataproc.readers.archives.stream import first_bytes
-from corpusmill.dataproc.readers.archives.warc_records import WARC
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
