@@ -61,10 +61,12 @@ def prepare(corpus: Path, folder: Path) -> int:
 
 def ours(path: str, output: str) -> tuple[int, float]:
     """(documents, CPU seconds) of our reader, or of an ingest task where there is an output."""
+    from corpusmill.dataproc.readers.normalisation import Normalisation
     from corpusmill.dataproc.readers.pieces import Fields, Piece
     from corpusmill.dataproc.readers.registry import READERS
     from corpusmill.pipelines.engine.task import Call
     from corpusmill.pipelines.engine.worker import TaskContext
+    from corpusmill.pipelines.stages.ingest.arguments import IngestWork
     from corpusmill.pipelines.stages.ingest.work import ingest_pieces
 
     format = Path(path).name.split(".")[1]
@@ -73,9 +75,11 @@ def ours(path: str, output: str) -> tuple[int, float]:
     if not output:
         batches = READERS[format].load()(piece, Fields(source="a"), lambda *_: None)
         return sum(batch.num_rows for batch in batches), time.process_time() - started
-    arguments = {"pieces": [vars(piece)], "format": format, "part_bytes": 128 << 20, "fields": {"source": "a"}}
+    work = IngestWork(
+        pieces=(piece,), format=format, part_bytes=128 << 20, fields=Fields(source="a"), normalisation=Normalisation()
+    )
     call = Call(
-        ticket=0, task="part-00000", phase="read", function="", arguments=arguments, folder=output,
+        ticket=0, task="part-00000", phase="read", function="", arguments=work, folder=output,
         attempt=0, careful=False, skip={},
     )  # fmt: skip
     kept = ingest_pieces(TaskContext(call))["kept"]
