@@ -79,8 +79,8 @@ def _sources(folder: Path) -> Sources:
 
 
 def _done_marker(family: str) -> Path:
-    """Named by the sources of all modules that the family's warm-ups import."""
-    state = xxhash.xxh3_64()
+    """Named by the sources of all modules that the family's warm-ups import, and by where they lie, as numba has it."""
+    state = xxhash.xxh3_64(str(Path(__file__).absolute().parent.parent).encode())
     for name in FAMILIES[family]:
         spec = importlib.util.find_spec(f"corpusmill.{name}")
         assert spec is not None and spec.origin is not None  # a module of ours

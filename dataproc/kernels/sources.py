@@ -13,6 +13,7 @@ import ast
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -87,7 +88,8 @@ class Sources:
             own.write_text(content)
             own.replace(self._path)
         except OSError:  # a cache that cannot be written costs time, and nothing else
-            own.unlink(missing_ok=True)
+            with suppress(OSError):
+                own.unlink()
 
 
 def _tree_digest(tree: ast.Module) -> str:

@@ -5,7 +5,7 @@ document depend on its text alone, so they are the same however documents are ba
 
 Units are defined where they are counted: words and stretches in `dataproc.text.units`, lines, text lines and paragraphs
 in `lines`, sentences in `marks`, what repeats in `repetition`. Lengths are in characters, that is code points. Kernels
-compiled by njit hold these column numbers as constants, so a change here asks for a fresh kernel cache.
+compiled by njit hold these column numbers as constants, so a change here compiles them again.
 """
 
 from enum import IntEnum, auto

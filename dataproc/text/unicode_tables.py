@@ -17,7 +17,7 @@ Flags of a code point (`classes[c]`, uint8):
     UNSPACED     letters and marks of scripts that put no space between words: ALONE ones, Thai, Lao, Khmer, Burmese, …
 
 All other code points (controls, format characters, surrogates, unassigned) have no flag. Kernels compiled by njit hold
-the flags as constants, so a change here asks for a fresh kernel cache.
+the flags as constants, so a change here compiles them again.
 """
 
 import contextlib
