@@ -23,9 +23,9 @@ ON_FIRST_USE = {"walk_gpt2", "walk_words", "walk_cased_words"}  # the walkers of
 def signatures() -> dict[str, int]:
     kernels = {}
     for module in MODULES:
-        for name, value in vars(importlib.import_module(f"tokenizer.{module}")).items():
+        for name, value in vars(importlib.import_module(f"corpusmill.tokenizer.{module}")).items():
             called_from_python = isinstance(value, Dispatcher) and "no_cpython_wrapper" not in value.targetoptions
-            if called_from_python and value.__module__.startswith("tokenizer") and name not in ON_FIRST_USE:
+            if called_from_python and value.__module__.startswith("corpusmill.tokenizer") and name not in ON_FIRST_USE:
                 kernels[name] = len(value.signatures)
     return kernels
 
