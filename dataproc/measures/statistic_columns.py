@@ -1,6 +1,6 @@
 """The statistics by name: of which counts of the one pass each is the sum, and by which it is divided.
 
-What a column means, and whose meaning it is, is told in `dataproc.measures.statistics`, which measures.
+`dataproc.measures.statistics`, which measures, says what a column means and whose definition that is.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Code repositories: a folder or an archive is read whole, and its files are joined in the order of dependency.
 
-How is told in `dataproc.repositories`. The id of a document is `<source>/<repository>#<path of its first file>`: a
+`dataproc.repositories` says how. The id of a document is `<source>/<repository>#<path of its first file>`: a
 file is in one document only, so ids are unique. `meta` holds `repository`, `paths`, `languages` and `file_starts` (the
 byte at which each file begins, which packing draws FIM by), and `left_out`, the repository's files that are no
 documents, by reason. A file that should be one and cannot be read, or is not UTF-8, is reported; the rest of the

@@ -8,7 +8,7 @@ cookies. What is kept is joined by newlines, so blank lines go, too. Consequence
 "as he said. [1]" with a blank before the mark ends in a blank after it and is dropped, and a line of three words of
 which one is a citation is kept.
 
-What decides about the whole document is told in numbers and decided by rules: "lorem ipsum" and curly brackets are
+What decides about the whole document is counted here and decided by rules: "lorem ipsum" and curly brackets are
 counted in those lines that the rules named before them leave (datatrove looks for the first before it drops lines for
 JavaScript, for the second before it drops them for policies), sentences in the lines that are kept.
 

@@ -1,4 +1,4 @@
-"""What is told by single marks of a document, which are few: sentences, ellipses of dots, URLs, an XML header.
+"""What single marks of a document say, of which there are few: sentences, ellipses of dots, URLs, an XML header.
 
 sentence   ends at a run of TERMINAL marks followed by white space or the end (closing quotes and brackets may come
            between) or, where a mark is not ASCII, by anything: no space follows 。

@@ -1,7 +1,7 @@
 """The report on tokenizers as one HTML page: no script, nothing loaded from anywhere, charts as SVG inside it.
 
 Names of tokenizers, values of columns, ids of documents and tokens come from outside: they go through `one_line`, and
-the template escapes them. The charts hold no such text; a tokenizer is told by its colour there.
+the template escapes them. The charts hold no such text; there, a tokenizer is known by its colour.
 """
 
 from collections.abc import Mapping, Sequence

@@ -80,7 +80,7 @@ class ArchiveFormat:
 def read_records(
     file: BinaryIO, format: ArchiveFormat, limit: int, start: int = 0, stop: int = 0
 ) -> Iterator[RawRecord]:
-    """The records of a seekable file in order; compression is told by the first bytes.
+    """The records of a seekable file in order; the first bytes say how it is compressed.
 
     A range of a compressed file has the records from the first member on that begins with a record at `start` or later,
     up to the first such member at `stop` or later (0: to the end). So ranges that join give each record once.

@@ -19,7 +19,7 @@ class EvaluationFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexWork:
-    """The sets to look for, and texts whose n-grams are no sign of them."""
+    """The sets to look for, and texts whose n-grams never count as a match."""
 
     ngram: int
     minimum: int

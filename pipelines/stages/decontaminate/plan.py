@@ -76,7 +76,7 @@ class DecontaminateSettings(StageSettings):
     maximum_items: int = Field(
         default=256, description="n-grams that more items of a set share than this are its template, and left out", ge=1
     )
-    allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams are no sign of an item")
+    allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams never count as a match")
     action: Literal["report", "remove", "cut"] = Field(
         default="report", description="list items, remove documents that hold them, or cut the places out"
     )

@@ -1,8 +1,8 @@
 """How far learning is, in a small file that the worker writes and the driver reads: one task may take minutes.
 
 The first merges take the longest, since the commonest pairs are in the most words: a pair's count falls about as one
-over its rank, so the work grows with the logarithm of the merges, and time left is told by that. Where the folder is
-not local nothing is written. The reader is the stage's (`pipelines/stages/tokenizer/plan.py`).
+over its rank, so the work grows with the logarithm of the merges, and the time left follows from that. Where the
+folder is not local nothing is written. The reader is the stage's (`pipelines/stages/tokenizer/plan.py`).
 """
 
 import json
