@@ -29,9 +29,9 @@ class Setting:
 
     Attributes:
         description: for `--help` and the documentation, with the unit.
-        may_change: a stopped run may go on with another value: it says how a run is carried out and not what it learns
-            (or, of spikes, how it gets past one).
-        recipe_only: rarely changed, so that it has no flag.
+        may_change: whether a stopped run may be resumed with another value, because the setting says how the run is
+            carried out and not what it learns (or how it gets past a spike).
+        recipe_only: whether it has no flag, being rarely changed.
     """
 
     description: str
@@ -46,7 +46,7 @@ class TrainSettings:
     shards: Annotated[str, Setting("a folder of token shards", may_change=True)]
     """Held-back ones are in its `validation/`."""
     output: Annotated[str, Setting("folder of the run: weights, metrics, summary, checkpoints", may_change=True)]
-    preset: Annotated[str, Setting("model shape; --describe NAME tells what one costs")] = "laptop"
+    preset: Annotated[str, Setting("model shape; --describe NAME shows what it costs")] = "laptop"
     """See `training.model.config.PRESETS`."""
     model: Annotated[Mapping[str, int | float], Setting("other values for fields of the preset")] = field(
         default_factory=dict
@@ -57,26 +57,28 @@ class TrainSettings:
     ] = None
     """With a new optimiser; None: random weights."""
     steps: Annotated[int, Setting("optimiser steps"), Ge(1)] = 300
-    batch_sequences: Annotated[int, Setting("sequences of a step, of all ranks together"), Ge(1)] = 8
-    micro_batch: Annotated[int, Setting("most sequences of a forward pass on one rank", may_change=True), Ge(1)] = 8
+    batch_sequences: Annotated[int, Setting("sequences in a step, over all ranks"), Ge(1)] = 8
+    micro_batch: Annotated[int, Setting("most sequences in one forward pass on a rank", may_change=True), Ge(1)] = 8
     """It need not divide a rank's share of the batch: the last pass of a step is then smaller, and the numbers are
     those of any other division but for rounding."""
     first_batch_sequences: Annotated[
-        int | None, Setting("sequences of the first step, from which the batch grows"), Ge(1)
+        int | None, Setting("sequences in the first step, from which the batch grows"), Ge(1)
     ] = None
     """None: the batch is whole from the start."""
     batch_ramp_tokens: Annotated[int, Setting("tokens over which the batch grows"), Ge(0)] = 0
     """Linearly in tokens consumed (V3: 3,072 to 15,360 sequences over 469 B)."""
     mixture: Annotated[
         Mapping[str, float],
-        Setting("weights, in sequences, of the groups that 'pack --group-by' made; all as one if left out"),
+        Setting("weights, in sequences, of the groups made by 'pack --group-by'; if left out, all are shuffled as one"),
     ] = field(default_factory=dict)
     """Groups that are not named are left out. Empty: all shuffled as one, or in phases every group by its number of
     sequences."""
-    phases: Annotated[Sequence[Mapping[str, Any]], Setting("stretches with a mixture each", recipe_only=True)] = ()
+    phases: Annotated[
+        Sequence[Mapping[str, Any]], Setting("stretches of the run, each with its own mixture", recipe_only=True)
+    ] = ()
     """As {"tokens": …, "mixture": …}: without a mixture it is the run's, and the last may be without tokens. Tokens
     are places of sequences, padding included."""
-    document_mask: Annotated[bool, Setting("hide documents of one sequence from each other")] = False
+    document_mask: Annotated[bool, Setting("hide documents in the same sequence from each other")] = False
     """V3's pre-training does not."""
     learning_rate: Annotated[float, Setting("peak learning rate"), Gt(0)] = 1e-3
     final_learning_rate: Annotated[float, Setting("learning rate at the end of the decay"), Ge(0)] = 1e-4
@@ -85,7 +87,7 @@ class TrainSettings:
     ] = None
     """V3: 7.3e-6; None: there is no such phase."""
     last_fraction: Annotated[
-        float, Setting("part of the run, at its end, with that rate", recipe_only=True), Ge(0), Le(1)
+        float, Setting("part of the run, at its end, at that rate", recipe_only=True), Ge(0), Le(1)
     ] = 0.0
     warmup_steps: Annotated[int, Setting("steps of linear warm-up"), Ge(0)] = 20
     constant_fraction: Annotated[float, Setting("part of the run at the peak rate"), Ge(0), Le(1)] = 0.6
@@ -110,44 +112,46 @@ class TrainSettings:
     ] = False
     parallel: Annotated[
         Literal["zero1", "fsdp2"],
-        Setting("what ranks share: optimiser state, or weights and gradients, too", may_change=True),
+        Setting("what is split over ranks: optimiser state, or weights and gradients as well", may_change=True),
     ] = "zero1"
     """"zero1" has whole weights and gradients on each rank and optimiser state in parts (section 3.1)."""
     threads: Annotated[int, Setting("CPU threads of each rank", may_change=True), Ge(1)] = 2
     """Another number may change the last bits of every result."""
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], Setting("where to compute; auto is CUDA where there is", may_change=True)
+        Literal["auto", "cpu", "cuda"], Setting("where to compute; auto is CUDA if there is a GPU", may_change=True)
     ] = "auto"
     average_decay: Annotated[float, Setting("decay of a moving average of the weights; 0 is none"), Ge(0), Lt(1)] = 0.0
     """EMA, section 3.2.3, in CPU memory."""
     spikes: Annotated[
-        Literal["stop", "skip", "rollback"], Setting("what a spike of the loss leads to", may_change=True)
+        Literal["stop", "skip", "rollback"], Setting("what to do when the loss spikes", may_change=True)
     ] = "stop"
     """"stop" (only for losses that are not finite), "skip" (its step changes nothing) or "rollback" (to the last
     checkpoint, and on behind the data that led there)."""
     spike_deviations: Annotated[
-        float, Setting("standard deviations that make a spike", may_change=True, recipe_only=True), Gt(0)
+        float,
+        Setting("standard deviations above the mean that count as a spike", may_change=True, recipe_only=True),
+        Gt(0),
     ] = 6.0
-    """Above the mean of the last losses."""
+    """Mean and deviation are those of the last `spike_window` losses."""
     spike_window: Annotated[
-        int, Setting("last losses that a spike is seen against", may_change=True, recipe_only=True), Ge(2)
+        int, Setting("number of recent losses that a spike is judged against", may_change=True, recipe_only=True), Ge(2)
     ] = 64
     """The first so many losses of a run are never spikes."""
     checkpoint_every: Annotated[int, Setting("steps between checkpoints", may_change=True), Ge(1)] = 100
     """The last step always writes one."""
-    keep_checkpoints: Annotated[int, Setting("newest checkpoints that are kept", may_change=True), Ge(1)] = 2
+    keep_checkpoints: Annotated[int, Setting("how many of the newest checkpoints to keep", may_change=True), Ge(1)] = 2
     keep_every: Annotated[
-        int, Setting("keep checkpoints of every so many steps for good; 0 is none", may_change=True), Ge(0)
+        int, Setting("steps between checkpoints that are kept for good; 0 is none", may_change=True), Ge(0)
     ] = 0
     evaluate_every: Annotated[int, Setting("steps between validations", may_change=True), Ge(1)] = 100
     """The last step always makes one."""
-    evaluation_sequences: Annotated[int, Setting("held-back sequences measured", may_change=True), Ge(1)] = 64
-    evaluate_average: Annotated[bool, Setting("measure the moving average, too", may_change=True)] = False
-    tensorboard: Annotated[bool, Setting("write metrics for TensorBoard, too", may_change=True)] = False
+    evaluation_sequences: Annotated[int, Setting("held-back sequences to measure", may_change=True), Ge(1)] = 64
+    evaluate_average: Annotated[bool, Setting("also measure the moving average", may_change=True)] = False
+    tensorboard: Annotated[bool, Setting("also write metrics for TensorBoard", may_change=True)] = False
     """To `tensorboard/` beside the run's timing."""
     peak_teraflops: Annotated[
         float | None,
-        Setting("10^12 operations a second of the device at most, for MFU", may_change=True, recipe_only=True),
+        Setting("peak of the device in 10^12 operations a second, for MFU", may_change=True, recipe_only=True),
         Gt(0),
     ] = None
     """None: known for some GPUs in BF16."""
@@ -226,7 +230,7 @@ def described_settings() -> dict[str, DescribedSetting]:
 
 
 def changeable_settings() -> frozenset[str]:
-    """Settings that a stopped run may go on with others of."""
+    """Settings that may change when a stopped run is resumed."""
     return frozenset(name for name, about in described_settings().items() if about.setting.may_change)
 
 

@@ -1,20 +1,37 @@
-"""What `corpusmill train` can be told: all that the trainer can, and what a run that goes on may have others of."""
+"""The settings of `corpusmill train`: those of the trainer, and which of them may change when a run is resumed."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
+from annotated_types import Gt, Le
+from pydantic import ValidationError, create_model
 from safetensors.torch import load_file
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.flags import model_options
 from corpusmill.pipelines.engine.stage import done_manifest
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.train.plan import TrainStage
-from corpusmill.pipelines.stages.train.settings import FREE, NOT_OFFERED, NOT_THE_TRAINERS, OWN, TrainStageSettings
+from corpusmill.pipelines.stages.train.settings import (
+    FREE,
+    NOT_OFFERED,
+    NOT_THE_TRAINERS,
+    OWN,
+    TrainStageSettings,
+    _field,
+)
 from corpusmill.training.run import FREE_TO_CHANGE
 from corpusmill.training.schedule import planned_sequences
-from corpusmill.training.settings import TrainSettings, described_settings
+from corpusmill.training.settings import (
+    DescribedSetting,
+    Setting,
+    TrainSettings,
+    _check,
+    changeable_settings,
+    described_settings,
+)
 from tests.pipelines.shard_folder import LENGTH, make_shards
 from tests.pipelines.test_stage_inputs import run
 
@@ -89,15 +106,38 @@ def test_bounds_and_descriptions_stand_in_one_place() -> None:
             assert bool(field.json_schema_extra["recipe_only"]) == about.setting.recipe_only
 
 
+def test_a_setting_has_a_flag_unless_it_is_for_recipes_only() -> None:
+    flags = model_options(TrainStageSettings).keys()
+    for name, about in described_settings().items():
+        if name not in NOT_OFFERED:
+            assert (name in flags) != about.setting.recipe_only, name
+
+
+def test_a_setting_declared_in_the_dataclass_is_checked_and_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one new line in the dataclass brings about, without any other."""
+    new = DescribedSetting(float, False, (Gt(0), Le(2)), Setting("a new one", may_change=True))
+    monkeypatch.setattr("corpusmill.training.settings.described_settings", lambda: {"new_one": new})
+    assert changeable_settings() == {"new_one"}
+    with pytest.raises(UserError, match="new_one is 3") as refused:
+        _check("new_one", 3, new)
+    assert refused.value.hint == "give at most 2"
+    annotation, field = _field("new_one", new)
+    model = create_model("Model", new_one=(annotation, field))
+    assert model().new_one is None and model(new_one=2).new_one == 2
+    assert "new_one" in model_options(model)
+    with pytest.raises(ValidationError, match="new_one"):
+        model(new_one=3)
+
+
 def test_a_length_in_tokens_is_the_fewest_steps_that_reach_it(shards: Path) -> None:
     for more in ({}, {"first_batch_sequences": 1, "batch_ramp_tokens": 20 * LENGTH}):
         batches = (4, more.get("first_batch_sequences"), more.get("batch_ramp_tokens", 0))
         for tokens in (1, 4 * LENGTH, 4 * LENGTH + 1, 1000, 33 * LENGTH):
-            told = stage(shards, tokens=tokens, preset="tiny", batch_sequences=4, **more)
-            steps = told._trainer_settings("s", "o", LENGTH).steps
+            of_tokens = stage(shards, tokens=tokens, preset="tiny", batch_sequences=4, **more)
+            steps = of_tokens._trainer_settings("s", "o", LENGTH).steps
             read = [planned_sequences(*batches, number, LENGTH) * LENGTH for number in (steps - 1, steps)]
             assert read[0] < tokens <= read[1]
-            assert told.tokens(LENGTH) == read[1]
+            assert of_tokens.tokens(LENGTH) == read[1]
 
 
 def test_steps_and_tokens_together_are_refused(shards: Path) -> None:
@@ -122,14 +162,16 @@ def test_threads_are_shared_out_among_ranks(shards: Path, monkeypatch: pytest.Mo
 
 
 def test_a_run_in_tokens_may_be_carried_out_otherwise_but_not_be_another(shards: Path, tmp_path: Path) -> None:
-    told = SHORT | {"steps": None, "tokens": 6 * LENGTH}
-    done = run("train", tmp_path / "run", shards=str(shards), **told)
+    in_tokens = SHORT | {"steps": None, "tokens": 6 * LENGTH}
+    done = run("train", tmp_path / "run", shards=str(shards), **in_tokens)
     assert done.manifest["counts"]["steps"] == 3
     assert done.manifest["facts"]["ranks"] == done.manifest["facts"]["threads"] == 1
-    other = stage(shards, **told | {"checkpoint_every": 1, "keep_every": 2, "micro_batch": 1, "ranks": 2, "threads": 2})
+    other = stage(
+        shards, **in_tokens | {"checkpoint_every": 1, "keep_every": 2, "micro_batch": 1, "ranks": 2, "threads": 2}
+    )
     assert done_manifest(other.plan(), done.folder) == done.manifest
     with pytest.raises(UserError, match=r"settings.learning_rate: null -> 0.5"):
-        done_manifest(stage(shards, **told | {"learning_rate": 0.5}).plan(), done.folder)
+        done_manifest(stage(shards, **in_tokens | {"learning_rate": 0.5}).plan(), done.folder)
 
 
 def test_weights_to_start_from_are_an_input(shards: Path, tmp_path: Path) -> None:

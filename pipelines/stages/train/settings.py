@@ -1,8 +1,8 @@
 """The flags and recipe keys of `corpusmill train`, made from the trainer's own settings (`training/settings.py`).
 
 What is left out follows the preset, so nearly all defaults are None. Some keys are in recipes only, because they are
-rarely changed and `--help` has to be read. Three settings are the command's own: a length in tokens, how many ranks
-there are, and threads, of which 0 shares all cores out.
+rarely changed and `--help` has to stay readable. Three settings are the command's own: a length in tokens, the number
+of ranks, and threads, of which 0 divides all cores among the ranks.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ OWN: dict[str, tuple[str, Any, Any]] = {
         int | None,
         Field(
             default=None,
-            description="length in tokens, padding included, instead of steps: the fewest that reach it",
+            description="length in tokens, padding included, instead of steps: the fewest steps that reach it",
             ge=1,
         ),
     ),
@@ -45,14 +45,14 @@ OWN: dict[str, tuple[str, Any, Any]] = {
     "threads": (
         "ranks",
         int,
-        Field(default=0, description="CPU threads of each rank; 0 shares all cores out", ge=0),
+        Field(default=0, description="CPU threads of each rank; 0 divides all cores among them", ge=0),
     ),
 }
-"""The command's own settings: behind which one each is listed, type and field."""
+"""The command's own settings: the setting that each is listed after, its type and its field."""
 
 
 def _field(name: str, about: DescribedSetting) -> tuple[Any, Any]:
-    """A setting of the trainer as the command offers it: left out, the preset's value holds."""
+    """A setting of the trainer as the command offers it; if it is left out, the preset's value holds."""
     kind = AS_HERE.get(name, about.kind)
     default: Any = None
     if name == "shards":
@@ -80,11 +80,21 @@ def _fields() -> Mapping[str, tuple[Any, Any]]:
 
 
 _FIELDS: dict[str, Any] = dict(_fields())
-TrainStageSettings: Any = create_model("TrainStageSettings", __base__=StageSettings, **_FIELDS)
-"""Settings of `corpusmill train`; what is left out follows the preset."""
+TrainStageSettings: Any = create_model(
+    "TrainStageSettings",
+    __base__=StageSettings,
+    __module__=__name__,
+    __doc__="Settings of `corpusmill train`; what is left out follows the preset.",
+    **_FIELDS,
+)
+"""Settings of `corpusmill train`; what is left out follows the preset.
+
+`Any` to mypy, which cannot see fields that code makes; naming them a second time for it would undo the one home. The
+stage reads few of them, and hands all on to `TrainSettings`, where mypy knows every field.
+"""
 
 FREE = (changeable_settings() | {"ranks"}) - {"shards", "output"}
-"""Settings that a run which goes on may have others of."""
+"""Settings that may change when a run is resumed."""
 
 NOT_THE_TRAINERS = {"shards", "preset", "threads", "tokens", "ranks", "start_from"}
 """Settings that reach the trainer in another way, or not at all."""
