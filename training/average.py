@@ -1,19 +1,19 @@
-"""A moving average of the weights, kept in CPU memory and brought up to date beside the training (section 3.2.3).
+"""A moving average of the weights, kept in CPU memory and updated alongside training (section 3.2.3).
 
     average = decay * average + (1 - decay) * weights        after each step, in FP32
 
 The average tells early how the model will do once its learning rate has decayed. It costs the device nothing: after a
 step weights are copied into a snapshot in CPU memory, and a thread does the arithmetic while the next step runs. The
-training waits only where the next snapshot is due before the last one is worked in.
+training waits only if the next snapshot is due before the last one has been averaged in.
 
 The report names no decay. A decay d averages over about the last 1 / (1 - d) steps, so it belongs to the length of a
 run: 0.999 for some ten thousand steps, 0.99 for a thousand. The average starts as a copy of the first weights, whose
-share after t steps is still d^t; so it means little before some 1 / (1 - d) steps have passed. (Dividing by 1 - d^t, as
+share after t steps is still d^t, so it means little before about 1 / (1 - d) steps. (Dividing by 1 - d^t, as
 Adam does, would need the average to start from zeros, and to be divided wherever it is read.)
 
 Each rank averages the masters that it owns: whole parameters under ZeRO-1, its slices under FSDP2. The thread works
-in NumPy, one number after the other: bits then depend neither on how late it is nor on how many threads torch has. Of
-what is not a parameter, router biases, there is no average; the model with averaged weights has the trained ones.
+in NumPy, one number after the other, so bits depend neither on how late it is nor on how many threads torch has. Router
+biases are not parameters and are not averaged; the model with averaged weights has the trained ones.
 
 Cost: 8 bytes a parameter in the owner's CPU memory, average and snapshot. On one core a million
 parameters hold the training up for 0.2 to 1 ms (the copy), and keep the thread busy for 2 ms.
@@ -67,7 +67,7 @@ class MovingAverage:
         self._pending = self._thread.submit(self._advance, copied)
 
     def wait(self) -> None:
-        """Returns once all updates are worked in; raises what one of them raised."""
+        """Returns once all updates have been averaged in; raises what one of them raised."""
         if self._pending is not None:
             pending, self._pending = self._pending, None
             pending.result()
@@ -117,7 +117,7 @@ class MovingAverage:
         return event
 
     def _advance(self, copied: torch.cuda.Event | None) -> None:
-        """Works a snapshot in, and uses it up."""
+        """Averages a snapshot in, overwriting it."""
         if copied is not None:
             copied.synchronize()
         kept, taken = np.float32(self.decay), np.float32(1.0 - self.decay)
@@ -131,6 +131,6 @@ class MovingAverage:
 
 
 def _part(tensor: Tensor) -> Tensor:
-    """What of a tensor is here: all of it, or a DTensor's local part. The same memory."""
+    """The part of a tensor that is on this rank: all of it, or a DTensor's local part. The same memory."""
     tensor = tensor.detach()
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor

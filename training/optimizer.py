@@ -5,7 +5,7 @@ buffers and never reach the optimiser.
 
 Moments are FP32, or BF16 as in section 3.3.3, which halves the optimiser's memory at no loss that DeepSeek could see:
 both are averages, whose next value is computed in FP32 and rounded to nearest only to be kept. torch's fused kernel
-updates a parameter in one pass, on CPUs too, and on GPUs also with BF16 moments. Its CPU kernels refuse those, so
+updates a parameter in one pass, on CPUs as well, and on GPUs even with BF16 moments. Its CPU kernels refuse those, so
 there `BFloat16MomentsAdamW` does the same arithmetic in chunks of 64K numbers: no FP32 copy of moments is ever larger
 than a chunk, and a chunk's seven or so passes find it in the cache.
 """
@@ -106,7 +106,7 @@ def set_steps(optimizer: torch.optim.Optimizer, steps: int) -> None:
 
 
 def moments_by_name(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The moments of some tensors that it optimises, live, as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
+    """The optimiser's moments of these tensors, live, as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
     return {
         f"{moment}.{name}": optimizer.state[tensor][moment] for moment in MOMENTS for name, tensor in tensors.items()
     }

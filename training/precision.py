@@ -7,7 +7,7 @@ small things does not, and stays in FP32 (compare section 3.3.1, where FP8 takes
 - master weights: an update of 1e-4 of a weight is far below BF16's step and would vanish each time;
 - gradients over micro-batches and ranks;
 - the router: scores that BF16 makes equal would be decided by the order of experts;
-- softmax of attention, sums of norms, RoPE's turning and the losses, inside of their operators.
+- softmax of attention, sums of norms, RoPE's rotation and the losses, inside their operators.
 
 A matrix's gradient leaves its product in BF16, is widened and added at once (`Tensor.grad_dtype`), so at any time only
 one gradient exists in both types. Activations are BF16 because embeddings are.
@@ -23,7 +23,7 @@ TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def compute_types(model: nn.Module, precision: str) -> dict[str, torch.dtype]:
-    """In which type each parameter takes part in the computation, by name, in the model's order."""
+    """The type that each parameter is computed in, by name, in the model's order."""
     routers = {
         f"{prefix}.weight" if prefix else "weight"
         for prefix, module in model.named_modules()

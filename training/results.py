@@ -3,9 +3,9 @@
     <output>/model.safetensors    final weights in FP32, router biases among them
     <output>/average.safetensors  the moving average of the weights, where the run kept one
     <output>/config.json          dimensions, and of which shards
-    <output>/summary.json         steps, tokens, losses, and what they have to be held against
+    <output>/summary.json         steps, tokens, losses, and what to compare them with
 
-All of it follows from the last checkpoint and the metrics, so it can be made again at any time. Memory: the weights in
+All of it follows from the last checkpoint and the metrics, so it can be rewritten at any time. Memory: the weights in
 FP32, twice.
 """
 

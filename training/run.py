@@ -1,4 +1,4 @@
-"""A training run in memory: weights, loader and counters, moved on by one step at a time.
+"""A training run in memory: weights, loader and counters, advanced one step at a time.
 
 A step reads its whole share of the batch first (8 bytes a token), because losses are divided by the whole batch's
 counts, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So any batch can be
@@ -7,8 +7,8 @@ the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all
 
 A run's whole state is tensors by name (weights, moments, router biases, average, torch's random state) and a few
 numbers (steps, tokens, the loader's one integer, what the watch for spikes remembers). Names don't depend on the number
-of ranks, so a checkpoint goes on in any layout; in the one that it was written in, bit for bit. Nothing random happens
-after the weights are drawn; torch's generator is kept for a model that would draw.
+of ranks, so a checkpoint resumes in any layout; in the one it was written in, bit for bit. Nothing random happens after
+the weights are drawn; torch's generator is saved for a model that would draw.
 """
 
 import os
@@ -41,15 +41,15 @@ from corpusmill.training.watching.spikes import ROLLED_BACK, STOPPED, SpikeLog, 
 from corpusmill.training.weights_start import start_weights
 
 FREE_TO_CHANGE = changeable_settings()
-"""Settings that a resumed run may have others of: those that say how it is carried out, some of which change the last
-bits of its numbers, and what is done about spikes: a run that one has stopped could not get past it otherwise."""
+"""Settings that may change when a run is resumed: those that say how it is carried out, some of which change the last
+bits of its numbers, and those for spikes, since a run stopped by one could not get past it otherwise."""
 _IN_THE_PLAN = {"mixture", "phases"}
 _SHARE_PLACES = 5
 
 
 @contextmanager
 def reproducible(threads: int, seed: int = 0, rank: int = 0) -> Iterator[None]:
-    """Torch with this many threads, deterministic algorithms only and its generator seeded; puts all back after."""
+    """Torch with this many threads, deterministic algorithms only and its generator seeded; restores all at the end."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
     filled = memory.fill_uninitialized_memory
@@ -84,7 +84,7 @@ def model_config(settings: TrainSettings, shards: ShardSet) -> ModelConfig:
 
 
 class Run:
-    """A run on one rank, moved on by `step`.
+    """A run on one rank, advanced by `step`.
 
     Resumes from the newest checkpoint of the output folder where there is one. Raises UserError when that was made
     with other settings or other shards.
@@ -138,8 +138,8 @@ class Run:
         self._spikes = SpikeLog(Path(settings.output), self.loader.sequences_consumed) if ranks.leads else None
 
     def _require_spare_data(self) -> None:
-        """Raises UserError where spikes are left out, and the plan ends: the run would end for want of data, untaken
-        steps before its last."""
+        """Raises UserError where spikes are skipped or rolled back and the plan has an end: data could run out before
+        the last step."""
         plan = self.settings.plan
         if self.settings.spikes != "stop" and plan is not None and not plan.phases[-1].endless:
             raise UserError(
@@ -162,11 +162,11 @@ class Run:
         return {**identity, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
 
     def _tensors(self) -> dict[str, Tensor]:
-        """All that a checkpoint holds of this rank, but torch's random state."""
+        """All that a checkpoint holds of this rank, except torch's random state."""
         return {**self.weights.tensors(), **(self.average.tensors() if self.average else {})}
 
     def save(self) -> None:
-        """Begins to write a checkpoint; the run may go on at once."""
+        """Begins to write a checkpoint; the run may continue at once."""
         state = {
             "step": self.steps_done,
             "tokens": self.tokens,
@@ -180,11 +180,11 @@ class Run:
         self.checkpoints.save(self._tensors() | random, state)
 
     def resume(self, checkpoint: Path) -> None:
-        """Goes on from a checkpoint of this run."""
+        """Resumes from a checkpoint of this run."""
         state = read_state(checkpoint)
         self._require_same(state["run"], checkpoint)
         random = torch.get_rng_state()
-        # Another number of ranks has other random states; then each keeps the one that it was seeded with.
+        # With another number of ranks, saved random states don't fit, and each rank keeps the one it was seeded with.
         own = {f"random.{self.ranks.rank}": random} if state["world_size"] == self.ranks.world_size else {}
         self.checkpoints.load(checkpoint, self._tensors() | own)
         torch.set_rng_state(random)
@@ -218,7 +218,7 @@ class Run:
             self._leave_out(batches, now, sums, norm, why)
 
     def _update(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float) -> dict[str, Any]:
-        """What follows the gradients of a step that is as it should be."""
+        """What follows the gradients of a step without a spike."""
         self.watch.accept(sums["loss"])
         self.weights.step(now.learning_rate)
         self.weights.zero_gradients()
@@ -288,9 +288,11 @@ class Run:
             batch = batches[number] if number < len(batches) else empty_batch(self.length)
             mask = document_mask(batch.segments).to(device) if settings.document_mask else None
             with self.weights.accumulating(last=number == passes - 1):
-                found = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
-                found.total(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha).backward()
-            sums += torch.stack([found.main.detach(), found.mtp.detach(), found.balance.detach()]).double()
+                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
+                pass_losses.total(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha).backward()
+            sums += torch.stack(
+                [pass_losses.main.detach(), pass_losses.mtp.detach(), pass_losses.balance.detach()]
+            ).double()
         main, mtp, balance = self.ranks.sum_(sums).tolist()
         return {
             "loss": main / targets,

@@ -1,4 +1,4 @@
-"""Section 4.2 of DeepSeek-V3 as one pure function: what holds for a step, from the tokens and steps before it.
+"""Section 4.2 of DeepSeek-V3 as one pure function: what applies to a step, from the tokens and steps before it.
 
 Learning rate, batch size, MTP weight and bias speed follow the tokens trained on, so neither a growing batch nor a
 restart can shift them; the warm-up alone is counted in steps. In V3's run:
@@ -10,10 +10,10 @@ restart can shift them; the warm-up alone is counted in steps. In V3's run:
     to 14.633 T         2.2e-5                              0.1          0
     to 14.8 T           7.3e-6                              0.1          0
 
-The batch grows from 3,072 to 15,360 sequences "gradually" over the first 469 B tokens. How, the report does not say:
-here linearly in tokens, so that each sequence more has its turn after the same number of tokens. That gives 15.0
+The batch grows from 3,072 to 15,360 sequences "gradually" over the first 469 B tokens. The report does not say how;
+here it is linear in tokens, so that a sequence is added after every so many tokens. That gives 15.0
 thousand steps until the batch is whole and 242.8 thousand in all. A run with a growing batch knows how many tokens it
-will see only by counting its steps (`planned_sequences`): 0.004 s for V3's, 0.05 s for as many that all grow.
+will see only by counting its steps (`planned_sequences`): 0.004 s for V3's run, 0.05 s if the batch grows throughout.
 
 A phase that extends the context (section 4.3) is a run of its own whose rate is constant from its first step to its
 last: `constant_fraction` 1, no warm-up.
@@ -36,11 +36,11 @@ class Schedule:
     constant_tokens: float
     """Tokens up to which the rate is at its peak."""
     decayed_tokens: float
-    """Tokens from which on it is at its final value; the cosine lies between."""
+    """Tokens after which it is at its final value; the cosine lies between."""
     last_tokens: float = inf
-    """Tokens from which on it is at its last value, whatever the other marks say."""
+    """Tokens after which it is at its last value, whatever the other marks say."""
     last_learning_rate: float | None = None
-    """That value; None: the last phase has the final rate, too."""
+    """That value; None: the last phase keeps the final rate."""
     mtp_weight: float = 0.3
     late_mtp_weight: float = 0.1
     """MTP weight from `constant_tokens` on."""
@@ -56,7 +56,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What holds for one step."""
+    """What applies to one step."""
 
     learning_rate: float
     batch_sequences: int
@@ -80,7 +80,7 @@ DEEPSEEK_V3 = Schedule(
 
 
 def schedule(settings: Schedule, tokens: float, step: int) -> Scheduled:
-    """What holds for the step number `step` (from 0), when the steps before it trained on `tokens` places."""
+    """What applies to step number `step` (from 0), when the steps before it trained on `tokens` places."""
     rate = _rate(settings, tokens)
     if step < settings.warmup_steps:
         rate *= (step + 1) / settings.warmup_steps

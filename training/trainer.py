@@ -1,18 +1,18 @@
-"""The training loop: shards to weights, on one process or many, exact to the bit in repetition and in resumption.
+"""The training loop: shards to weights, in one process or many, reproducible and resumable bit for bit.
 
     <output>/plan.json          the order of sequences: which rows each step read (`training/order/sequence_order.py`)
     <output>/metrics.jsonl      one line a step, deterministic
     <output>/spikes.jsonl       loss spikes, and what was done about each (`training/watching/spikes.py`)
-    <output>/checkpoints/       what a killed run goes on from (`training/checkpoint/checkpoints.py`)
+    <output>/checkpoints/       what a killed run resumes from (`training/checkpoint/checkpoints.py`)
     <output>/…                  what a finished run leaves (`training/results.py`)
     <state>/timing.jsonl        seconds a step; differs from run to run, so it lies elsewhere
 
-Running again in the same output folder goes on from its last checkpoint; a finished run only writes its results again.
-With the same numbers of threads and ranks on the same machine, 20 steps equal 10, a kill, and 10 more, bit for bit.
-Every rank runs this loop; rank 0 alone writes what all have in common.
+Running again in the same output folder resumes from its last checkpoint; a finished run only rewrites its results.
+On the same machine with as many threads and ranks, 20 steps equal 10, a kill, and 10 more, bit for bit.
+Every rank runs this loop; only rank 0 writes what they have in common.
 
 Memory, in FP32 on one rank: 16 bytes a parameter (weights, gradients, two moments), one micro-batch's activations, and
-while a checkpoint is written its snapshot, 12 bytes a parameter. `training/model/memory.py` has other layouts.
+while a checkpoint is written, its snapshot, 12 bytes a parameter. `training/model/memory.py` covers other layouts.
 """
 
 import time
@@ -48,11 +48,11 @@ def train(
         settings: the run.
         state_folder: where `timing.jsonl` goes.
         on_step: called on rank 0 after each step with its metrics and times, and `steps`, how many there will be.
-        token_bytes: bytes of each token id's text (int [V]); gives the validation loss in bits per byte, too.
+        token_bytes: bytes of each token id's text (int [V]), for the validation loss in bits per byte as well.
         ranks: this process among those of the run.
 
     Returns:
-        What `summary.json` holds; on other ranks than 0, nothing.
+        What `summary.json` holds; nothing on ranks other than 0.
     """
     with reproducible(settings.threads, settings.seed, ranks.rank):
         loop = _Loop(settings, Path(state_folder), token_bytes, ranks)
@@ -116,15 +116,15 @@ class _Loop:
         return {**metrics, **timing, "steps": settings.steps}
 
     def _measure(self) -> dict[str, Any]:
-        """Losses on held-back sequences, of the weights and, where asked for, of their moving average."""
+        """Losses on held-back sequences, of the weights and, if asked for, of their moving average."""
         if self.validation is None:
             return {}
-        found = _named(self._evaluate(), "")
+        measured = _named(self._evaluate(), "")
         if self.settings.evaluate_average:
             assert self.run.average is not None
             with self.run.average.applied(self.run.weights):
-                found |= _named(self._evaluate(), "average_")
-        return found
+                measured |= _named(self._evaluate(), "average_")
+        return measured
 
     def _evaluate(self) -> Evaluation:
         assert self.validation is not None
@@ -139,7 +139,7 @@ class _Loop:
         )
 
     def close(self) -> None:
-        """Ends what runs beside the loop, also after an error: a checkpoint that was begun is finished."""
+        """Ends what runs beside the loop, even after an error: a checkpoint that was begun is finished."""
         if self.log is not None:
             self.log.close()
         self.run.checkpoints.wait()
@@ -151,10 +151,10 @@ class _Loop:
         return summary
 
 
-def _named(found: Evaluation, prefix: str) -> dict[str, Any]:
+def _named(evaluation: Evaluation, prefix: str) -> dict[str, Any]:
     """An evaluation as fields of a metrics line."""
-    named: dict[str, Any] = {f"{prefix}validation_loss": found.loss}
-    if found.bits_per_byte is not None:
-        named[f"{prefix}validation_bits_per_byte"] = found.bits_per_byte
-        named[f"{prefix}validation_by_source"] = found.by_source
+    named: dict[str, Any] = {f"{prefix}validation_loss": evaluation.loss}
+    if evaluation.bits_per_byte is not None:
+        named[f"{prefix}validation_bits_per_byte"] = evaluation.bits_per_byte
+        named[f"{prefix}validation_by_source"] = evaluation.by_source
     return named

@@ -1,4 +1,4 @@
-"""Compiles the kernels of sequence order and of the loader ahead of their use, which then find them in numba's cache.
+"""Compiles the kernels of sequence order and of the loader ahead of use; later calls find them in numba's cache.
 
 Each is called on arrays of the dtypes of production. Cold this takes about 2 seconds.
 """

@@ -1,19 +1,20 @@
 """Weights to start a run from: those of another run, in another phase of training or on other data.
 
-A run that starts so has a new optimiser, a new schedule and its own order of data; only weights and router biases come
-along. What may be named is one of
+Such a run has a new optimiser, a new schedule and its own order of data; only weights and router biases are carried
+over. They may come from
 
     a finished run        its `model.safetensors`, with `config.json`
     an imported model     the same, made by `corpusmill model import`
     a checkpoint of a run its folder, `checkpoints/step-000100`
 
-A run that is not finished is not taken: which checkpoint is its newest depends on when one looks, and a run's numbers
-may depend on its settings alone. A Hugging Face folder is not taken either, but imported first, once.
+An unfinished run is refused: which checkpoint is its newest depends on when one looks, and a run's numbers may depend
+on its settings alone. A Hugging Face folder is refused as well; import it first, once.
 
-Dimensions have to be those of the run that starts, but for what has no weights: YaRN, which is switched on between
-phases (section 4.3), and the standard deviation of weights that are now not drawn. MTP modules that the run does not
-have are left behind; ones that it has and the weights lack are an error, because a new module among trained ones is a
-decision and no detail. Vocabularies are compared by size, and by the tokenizer's fingerprint where both are known.
+Dimensions have to match those of the new run, except where they have no weights: YaRN, which is switched on between
+phases (section 4.3), and the standard deviation of initial weights, which are not drawn here. MTP modules that the run
+does not have are left behind; if it has more than the weights do, that is an error, because a new module among trained
+ones is a decision, not a detail. Vocabularies are compared by size, and by the tokenizer's fingerprint where both are
+known.
 
 Cost: the weights read once, and in memory once, in FP32.
 """
@@ -46,21 +47,21 @@ def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None
         tokenizer: fingerprint of its shards' tokenizer; where it is given, weights of another one are an error.
 
     Raises:
-        UserError: for a folder that is none of these; for other dimensions, too few MTP modules or another tokenizer;
-            for tensors that are missing, unexpected, of another shape, or no floating-point numbers.
+        UserError: for any other folder; for other dimensions, too few MTP modules or another tokenizer;
+            for tensors that are missing, unexpected, of another shape, or not floating-point.
     """
     folder = Path(folder)
     if (folder / STATE_FILE).is_file():
         state = read_state(folder)["run"]
-        found, shards = ModelConfig(**state["model"]), state["shards"]
-        _check(found, config, shards, tokenizer, str(folder))
+        source, shards = ModelConfig(**state["model"]), state["shards"]
+        _check(source, config, shards, tokenizer, str(folder))
         tensors: Mapping[str, Tensor] = read_tensors(folder, "model.")
     else:
         _require_finished(folder)
-        found, values = read_run_config(folder)
-        _check(found, config, values.get("shards") or {}, tokenizer, str(folder))
+        source, values = read_run_config(folder)
+        _check(source, config, values.get("shards") or {}, tokenizer, str(folder))
         tensors = TensorFiles([folder / MODEL_FILE])
-    return _fitting(tensors, config, found, str(folder))
+    return _fitting(tensors, config, source, str(folder))
 
 
 def _require_finished(folder: Path) -> None:
@@ -81,22 +82,22 @@ def _require_finished(folder: Path) -> None:
 
 
 def _check(
-    found: ModelConfig, wanted: ModelConfig, shards: Mapping[str, Any], tokenizer: str | None, where: str
+    source: ModelConfig, wanted: ModelConfig, shards: Mapping[str, Any], tokenizer: str | None, where: str
 ) -> None:
-    """Raises UserError where weights of the dimensions `found` are none for `wanted`."""
+    """Raises UserError where weights with the dimensions `source` do not fit a model with those of `wanted`."""
     known = shards.get("tokenizer")
     if tokenizer is not None and known is not None and known != tokenizer:
         what = f"these weights are of the tokenizer {known}, the shards of {tokenizer}"
         raise UserError(what, where=where, hint="pack the text with the tokenizer of the weights")
-    if found.vocab_size != wanted.vocab_size:
-        what = f"these weights have {found.vocab_size} vocabulary rows, and {wanted.vocab_size} are needed"
-        larger = found.vocab_size > wanted.vocab_size
-        hint = f"give the model vocab_size {found.vocab_size}" if larger else "pack with the tokenizer of the weights"
+    if source.vocab_size != wanted.vocab_size:
+        what = f"these weights have {source.vocab_size} vocabulary rows, and {wanted.vocab_size} are needed"
+        larger = source.vocab_size > wanted.vocab_size
+        hint = f"give the model vocab_size {source.vocab_size}" if larger else "pack with the tokenizer of the weights"
         raise UserError(what, where=where, hint=hint)
-    if found.mtp_depth < wanted.mtp_depth:
-        what = f"these weights have {found.mtp_depth} MTP modules, and {wanted.mtp_depth} are needed"
-        raise UserError(what, where=where, hint=f"give the model mtp_depth {found.mtp_depth}")
-    here, there = asdict(found), asdict(wanted)
+    if source.mtp_depth < wanted.mtp_depth:
+        what = f"these weights have {source.mtp_depth} MTP modules, and {wanted.mtp_depth} are needed"
+        raise UserError(what, where=where, hint=f"give the model mtp_depth {source.mtp_depth}")
+    here, there = asdict(source), asdict(wanted)
     compared = here.keys() - _WITHOUT_WEIGHTS - {"mtp_depth", "vocab_size"}
     other = sorted(name for name in compared if here[name] != there[name])
     if other:
@@ -104,11 +105,11 @@ def _check(
         raise UserError(f"these weights have {listed}", where=where, hint="choose the preset that they are of")
 
 
-def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, found: ModelConfig, where: str) -> dict[str, Tensor]:
+def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, source: ModelConfig, where: str) -> dict[str, Tensor]:
     """The tensors of a model, in FP32; those of MTP modules that it does not have are left behind."""
     with torch.device("meta"):
         wanted = {name: tensor.shape for name, tensor in Transformer(config).state_dict().items()}
-    left_behind = tuple(f"mtp.{depth}." for depth in range(config.mtp_depth, found.mtp_depth))
+    left_behind = tuple(f"mtp.{depth}." for depth in range(config.mtp_depth, source.mtp_depth))
     there = {name for name in tensors if not name.startswith(left_behind)}
     for what, names in (("missing", wanted.keys() - there), ("unexpected", there - wanted.keys())):
         if names:

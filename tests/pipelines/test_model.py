@@ -68,8 +68,8 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     assert shrunk.returncode == 0, shrunk.stderr
     for arguments, told in (
         (("export", run, "--output", tmp_path / "out", "--tokenizer", other), "trained with another tokenizer"),
-        (("export", run, "--output", tmp_path / "out", "--dtype", "int4"), "'int4' is no number format"),
-        (("export", run, "--output", run), "this is there already"),
+        (("export", run, "--output", tmp_path / "out", "--dtype", "int4"), "'int4' is not a number format"),
+        (("export", run, "--output", run), "this already exists"),
         (("import", run, "--output", tmp_path / "out"), "the model type is None"),
     ):
         done = corpusmill("model", *arguments)

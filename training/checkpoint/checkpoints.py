@@ -1,4 +1,4 @@
-"""Checkpoints, written beside the run, that a kill at any moment leaves loadable, without pickle.
+"""Checkpoints, written while the run goes on, without pickle, and loadable whenever the run is killed.
 
     checkpoints/step-000050/rank-00000.safetensors  tensors by name, a file a rank (`training/checkpoint/storage.py`)
     checkpoints/step-000050/index.json              which pieces of which tensors are where
@@ -8,14 +8,14 @@
 `save` copies all tensors on the CPU and returns; a thread writes the copy, with all ranks' threads in a process group
 of their own. Files are written and synced under a temporary name; when all ranks have done so, rank 0 renames the
 folder, replaces `latest`, and only then removes old checkpoints, each renamed before it is taken apart. So whatever
-bears a checkpoint's name is whole. Bytes depend on the values and the layout alone. Local or shared folders only;
+has a checkpoint's name is whole. Bytes depend on the values and the layout alone. Local or shared folders only;
 renaming is what makes it atomic.
 
 A checkpoint is weights-only by construction: safetensors and JSON can hold nothing that runs.
 
 Cost of a save with two FP32 moments: 12 bytes a parameter on disk for each checkpoint kept, and as much in CPU memory
-while it is written, spread over ranks (16 with a moving average). The run stands still for one copy in memory. A load
-needs memory for the largest tensor beside the filled ones, and 64 MB.
+while it is written, spread over ranks (16 with a moving average). The run pauses for one copy in memory. A load needs
+memory for the largest tensor beside those being filled, and 64 MB.
 """
 
 import json
@@ -68,7 +68,7 @@ class Checkpoints:
     Args:
         folder: of this run's checkpoints alone; ranks on several machines have to share it.
         keep: how many of the newest are kept, at least 1.
-        keep_every: those of steps that it divides stay for good, but for step 0; 0: none.
+        keep_every: checkpoints of steps that it divides are kept for good, except step 0; 0: none.
         ranks: this process among those of the run.
     """
 
@@ -164,15 +164,15 @@ class Checkpoints:
         return marker.read_text().strip() if marker.exists() else None
 
     def _by_step(self) -> dict[int, Path]:
-        """Checkpoints by step, oldest first; of two of one step, that which `latest` names."""
-        named, found = self._named(), {}
+        """Checkpoints by step, oldest first; of two of one step, the one that `latest` names."""
+        named, by_step = self._named(), {}
         for path in sorted(self.folder.glob("step-*"), key=lambda path: path.name == named):
             if match := _NAME.fullmatch(path.name):
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+                by_step[int(match[1])] = path
+        return dict(sorted(by_step.items()))
 
     def latest(self) -> Path | None:
-        """The newest checkpoint, or None before the first. Raises UserError when the one that is named is gone."""
+        """The newest checkpoint, or None before the first. Raises UserError when what `latest` names is gone."""
         name = self._named()
         if name is None:
             return None

@@ -1,15 +1,15 @@
-"""What a checkpoint takes from tensors and gives back to them, in any layout over ranks.
+"""Saves tensors to a checkpoint and fills them from it, in any layout over ranks.
 
 A tensor has one name in the whole run. Some are held by all ranks alike (a router's bias), some whole by one rank (what
 ZeRO-1 leaves to an owner), some in pieces by all (DTensors, as FSDP2 has them). The planner of torch.distributed.
-checkpoint sees to all three: of what several ranks hold one writes, and a reader gets the parts of the written pieces
-that its own piece covers, so a checkpoint of any layout fills any other.
+checkpoint handles all three: one rank writes what several hold, and a reader gets the parts of the written pieces that
+its own piece covers, so a checkpoint of any layout fills any other.
 
-Writing takes a snapshot first, a copy on the CPU, so that a run may go on while it is written. Ranks exchange their
-plans by torch's object collectives, in a process group of their own; nothing of that reaches a file. Reading needs no
+Writing takes a snapshot first, a copy on the CPU, so that the run may continue meanwhile. Ranks exchange their plans by
+torch's object collectives, in a process group of their own; none of that reaches a file. Reading needs no
 exchange: each rank sees all files and takes what it holds.
 
-Cost: a snapshot is all that the rank holds once more, in CPU memory, and one copy of it in time.
+Cost: a snapshot takes as much CPU memory as the rank's tensors, and the time of one copy.
 """
 
 from collections.abc import Mapping
@@ -109,10 +109,10 @@ def _require_fit(metadata: Metadata, name: str, tensor: Tensor, folder: Path) ->
 def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
     """All tensors of a checkpoint whose names begin with `prefix`, whole, by the rest of their names; on the CPU."""
     metadata = RankFilesReader(folder).read_metadata()
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, saved in metadata.state_dict_metadata.items():
         if name.startswith(prefix):
             tensor: Any = saved
-            found[name] = torch.empty(tensor.size, dtype=tensor.properties.dtype)
-    read_into(folder, found)
-    return {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+            tensors[name] = torch.empty(tensor.size, dtype=tensor.properties.dtype)
+    read_into(folder, tensors)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

@@ -5,12 +5,12 @@
 
 torch.distributed.checkpoint plans what goes where and asks a storage class to write and read it. Its own pickles the
 plan into `.metadata`; the one for Hugging Face's layout writes safetensors, but puts a rank's whole file together in
-memory first, leaves bytes to the order of a hash table, and keeps no index, so that a lost file goes unnoticed where
+memory first, lets bytes depend on the order of a hash table, and keeps no index, so that a lost file goes unnoticed if
 the others happen to cover the shape. Hence this one. The index names every file with its size: a checkpoint that is
 cut short is refused before a tensor is touched.
 
-A piece has the name of its tensor in the file. With one rank the file is an ordinary one of whole tensors, which
-anything that knows safetensors can read.
+In the file, a piece has the name of its tensor. With one rank it is an ordinary file of whole tensors, which anything
+that knows safetensors can read.
 
 Cost: both directions at the disk's speed, with memory for one piece and `MAPPED_BYTES`.
 """
@@ -62,20 +62,20 @@ class RankFilesWriter(StorageWriter):
     def __init__(self, parent: Path, commit: Callable[[Path], None]) -> None:
         self._parent, self._commit = parent, commit
         self.temporary: Path | None = None
-        """On rank 0, what has to be removed should the writing fail."""
+        """On rank 0, the folder to remove if writing fails."""
 
     def reset(self, checkpoint_id: Any = None) -> None:
-        """There is nothing to begin anew: a writer is for one checkpoint."""
+        """Nothing to reset: a writer is for one checkpoint."""
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
-        """All ranks are alike but for what only rank 0 is asked."""
+        """Nothing to set up: ranks differ only in what rank 0 is asked to do."""
 
     def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
         require_commit()
         return plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
-        # A name that no other attempt has, or a trainer that was given up could write into a folder of its successor.
+        # A name that no other attempt has, or an abandoned trainer could write into its successor's folder.
         self.temporary = self._parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-checkpoint"
         with _disk_errors(self._parent):
             self.temporary.mkdir(parents=True)
@@ -124,7 +124,7 @@ class RankFilesWriter(StorageWriter):
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
-    """Failures of the file system as a line for the user."""
+    """Turns failures of the file system into a line for the user."""
     try:
         yield
     except OSError as error:
@@ -180,7 +180,7 @@ def read_index(folder: Path) -> Metadata:
             tensors[name] = TensorStorageMetadata(properties, torch.Size(tensor["shape"]), pieces)
     except FileNotFoundError as error:
         raise UserError(
-            f"this is no whole checkpoint, it lacks {Path(error.filename).name}", str(folder), OTHER_MEND
+            f"this checkpoint is incomplete: it lacks {Path(error.filename).name}", str(folder), OTHER_MEND
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError("the index is damaged", str(folder / INDEX_FILE), OTHER_MEND) from error
@@ -195,7 +195,7 @@ class RankFilesReader(StorageReader):
         self._files: dict[MetadataIndex, str] = {}
 
     def reset(self, checkpoint_id: Any = None) -> None:
-        """There is nothing to begin anew: a reader is for one checkpoint."""
+        """Nothing to reset: a reader is for one checkpoint."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         return read_index(self._folder)

@@ -1,9 +1,9 @@
-"""safetensors files a tensor at a time, in both directions: a model passes through that is larger than memory.
+"""safetensors files read and written a tensor at a time, so that a model may be larger than memory.
 
 A safetensors file is the length of its header (8 bytes, little-endian), the header as JSON (for each name type, shape
-and place) and the tensors' bytes one after the other. The library maps such a file into memory, so what is not looked
-at is not read, and one expert of a stack costs one expert. Its writer wants all tensors of a file at once; the one
-here takes them in turn, and the library reads what it wrote like its own.
+and place) and the tensors' bytes one after the other. The library maps such a file into memory, so only what is used is
+read, and one expert of a stack costs one expert. Its writer wants all tensors of a file at once; the one here takes
+them in turn, and the library reads the result like its own.
 
 Cost: reading and writing at the disk's speed; memory for one tensor.
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 from corpusmill.dataproc.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Number formats that models are written in, by the names that people give them."""
+"""Number formats that models are written in, by their usual names."""
 
 MAPPED_BYTES = 64 << 20
 
@@ -43,9 +43,9 @@ class TensorFiles(Mapping[str, Tensor]):
     """The tensors of some safetensors files by name. A tensor that is taken is a view of its file until it is copied.
 
     A file is mapped anew after every `MAPPED_BYTES` taken from it: what was read through one mapping counts as this
-    process's memory until that is gone, and a watchful machine would end the process for it.
+    process's memory until the mapping is gone, and a machine that limits memory would kill the process for it.
 
-    Raises UserError for a file that is not there or damaged, and for a name that is in two files.
+    Raises UserError for a file that is missing or damaged, and for a name that is in two files.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -65,7 +65,7 @@ class TensorFiles(Mapping[str, Tensor]):
                     f"not a whole safetensors file ({error})", where=str(path), hint="copy it again"
                 ) from error
             if twice := [name for name in shapes if name in self._places]:
-                raise UserError(f"the tensor '{twice[0]}' is in another file, too", where=str(path))
+                raise UserError(f"the tensor '{twice[0]}' is also in another file", where=str(path))
             self._places.update(dict.fromkeys(shapes, str(path)))
             self.shapes.update(shapes)
 
@@ -87,7 +87,7 @@ class TensorFiles(Mapping[str, Tensor]):
 
 @dataclass(frozen=True)
 class Planned:
-    """A tensor that is to be written: its name, type and shape."""
+    """A tensor to be written: its name, type and shape."""
 
     name: str
     dtype: torch.dtype
@@ -107,7 +107,7 @@ def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], 
         planned: what is in it. Wider types come first in the file, so that every tensor lies aligned.
         read: gives the tensor of a name, of the planned type and shape; called once for each, in the file's order.
     """
-    ordered = sorted(planned, key=lambda each: -each.dtype.itemsize)
+    ordered = sorted(planned, key=lambda member: -member.dtype.itemsize)
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for member in ordered:

@@ -1,16 +1,16 @@
-"""The dimensions of a model as Hugging Face's `config.json` of the type `deepseek_v3` states them, and back.
+"""Converts a model's dimensions to and from Hugging Face's `config.json` of the type `deepseek_v3`.
 
-Most fields only have another name. The rest of the file is what that type leaves open and this model does not: SwiGLU,
-sigmoid gates, normalised gates, untied embeddings, interleaved RoPE. A file that says otherwise is refused by name
-rather than read wrongly.
+Most fields only have another name. The rest of the file states what that type leaves open and this model does not:
+SwiGLU, sigmoid gates, normalised gates, untied embeddings, interleaved RoPE. A file that says otherwise is refused by
+name rather than read wrongly.
 
 Four things `transformers` (5.23) has as constants, so a model that differs there has no counterpart and is refused in
 both directions: RMSNorm of the two latents uses an epsilon of 1e-6 whatever `rms_norm_eps` says; a group of experts is
 worth the sum of its two highest keys (the report: its K_r / M highest); there is at least one shared expert; and a
 group has at least two experts.
 
-`initializer_range` is carried along as `init_std`. DeepSeek's release says 0.02 there where the report says 0.006
-(section 4.2); it decides nothing about a model whose weights are there.
+`initializer_range` is kept as `init_std`. DeepSeek's release says 0.02 there where the report says 0.006 (section 4.2);
+it makes no difference to a model that already has weights.
 """
 
 from collections.abc import Mapping
@@ -55,10 +55,10 @@ ALWAYS: dict[str, Any] = {
     "attention_dropout": 0.0,
     "tie_word_embeddings": False,
 }
-"""What every model here is; a file that leaves one of these out means it."""
+"""What every model here has; a file that leaves one of these out implies it."""
 
 NAMED_LATER = ("bos_token_id", "eos_token_id", "pad_token_id", "max_position_embeddings")
-"""Fields that say nothing about weights, but that whoever generates text wants."""
+"""Fields that say nothing about weights, but are needed to generate text."""
 
 _REAL = {"route_scale", "init_std", "norm_eps"}
 _LATENT_EPSILON = 1e-6
@@ -72,7 +72,7 @@ def to_huggingface(config: ModelConfig, dtype: str, more: Mapping[str, int | Non
     Args:
         config: the dimensions.
         dtype: `float32` or `bfloat16`, what the weights are written in.
-        more: fields of `NAMED_LATER`, as far as they are known; an id that is not is null.
+        more: fields of `NAMED_LATER`, as far as they are known; an unknown id is null.
 
     Raises:
         UserError: when `transformers` cannot build the model.

@@ -1,4 +1,4 @@
-"""A model as a Hugging Face folder of the type DeepseekV3, and such a folder as a model.
+"""Exports a model to a Hugging Face folder of the type DeepseekV3, and imports one from it.
 
     <folder>/config.json                        dimensions, as `training.huggingface.config` says
     <folder>/model.safetensors                  weights, or
@@ -9,7 +9,7 @@ Names, the layout of RoPE and the MTP module's weights are those of DeepSeek's r
 so the folder is what `transformers` and inference engines load. Router biases stay FP32; everything else is written in
 the type that is asked for, and FP32 there and back is the same bit for bit.
 
-The folder is written under a temporary name and renamed: it is there whole or not at all. Weights are read from
+The folder is written under a temporary name and renamed: it appears whole or not at all. Weights are read from
 safetensors alone: a `.bin` file is a pickle, which can run code, and is refused.
 
 Cost: the model's bytes read once and written once; memory for one tensor. `import_model` holds the whole model.
@@ -42,7 +42,7 @@ FILE_BYTES = 5_000_000_000
 
 _NAMED = 3
 _IGNORED = ("rotary_emb.inv_freq",)
-"""Endings of names in older checkpoints that are computed and not learned."""
+"""Endings of names, in older checkpoints, of tensors that are computed and not learned."""
 
 
 def export_model(
@@ -58,7 +58,7 @@ def export_model(
     """Writes a Hugging Face folder.
 
     Args:
-        model: the model or its state by name; of `TensorFiles` one tensor after the other is read.
+        model: the model or its state by name; from `TensorFiles`, tensors are read one after the other.
         config: its dimensions.
         folder: a new or an empty one.
         dtype: `float32` or `bfloat16`; router biases are FP32 in both.
@@ -94,7 +94,7 @@ def _type_of(piece: Piece, number_format: torch.dtype) -> torch.dtype:
 
 def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
-        raise UserError(f"'{name}' is no number format for weights", hint=f"choose {' or '.join(DTYPES)}")
+        raise UserError(f"'{name}' is not a number format for weights", hint=f"choose {' or '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -110,8 +110,8 @@ def _check_ours(state: Mapping[str, Tensor], pieces: Any) -> None:
         _check_shape(name, tuple(state[name].shape), shape, where)
 
 
-def _compare(wanted: set[str], found: set[str], where: str) -> None:
-    for what, names in (("missing", wanted - found), ("unexpected", found - wanted)):
+def _compare(wanted: set[str], present: set[str], where: str) -> None:
+    for what, names in (("missing", wanted - present), ("unexpected", present - wanted)):
         if names:
             raise UserError(f"{what} tensors: {_listed(names)}", where, "weights and configuration do not match")
 
@@ -121,17 +121,17 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_shape(name: str, found: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
-    if found != wanted:
+def _check_shape(name: str, shape: tuple[int, ...], wanted: tuple[int, ...], where: str) -> None:
+    if shape != wanted:
         hint = "weights and configuration do not match"
-        raise UserError(f"'{name}' has the shape {list(found)}; its configuration says {list(wanted)}", where, hint)
+        raise UserError(f"'{name}' has the shape {list(shape)}; its configuration says {list(wanted)}", where, hint)
 
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when all that is in it is on the disk."""
+    """A folder to fill, which gets its name once its content is on disk."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("this is there already", where=str(folder), hint="give another folder, or remove it")
+        raise UserError("this already exists", where=str(folder), hint="give another folder, or remove it")
     require_commit()
     absolute = folder.absolute()
     temporary = absolute.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{absolute.name}"
@@ -181,7 +181,7 @@ class ForeignModel:
     """The content of `config.json`."""
     tensors: TensorFiles
     pieces: Mapping[str, list[Piece]]
-    """By our name, what a tensor is put together of."""
+    """By our name, the pieces that a tensor is assembled from."""
 
     def read(self, name: str, dtype: str = "float32") -> Tensor:
         """One tensor of ours, in this type; a router's bias in FP32. Raises UserError for FP8 and for whole numbers."""
@@ -207,12 +207,12 @@ class ForeignModel:
 
 
 def open_model(folder: str | Path) -> ForeignModel:
-    """Opens a Hugging Face folder and checks it. MTP modules are taken where their weights are there.
+    """Opens a Hugging Face folder and checks it. MTP modules are taken if their weights are there.
 
     Raises:
-        UserError: for a folder that is none, another type of model, dimensions that have no counterpart here, tensors
-            that are missing, unexpected or of the wrong shape, and an MTP module whose copy of embedding or head is
-            another one than the main model's.
+        UserError: for a folder without a model, another type of model, dimensions that have no counterpart here,
+            tensors that are missing, unexpected or of the wrong shape, and an MTP module whose copy of embedding or
+            head differs from the main model's.
     """
     folder = Path(folder)
     values = _read_json(folder / CONFIG_FILE)
@@ -223,13 +223,13 @@ def open_model(folder: str | Path) -> ForeignModel:
         # transformers states one module in `config.json` and saves none.
         config = replace(config, mtp_depth=0)
     expected = correspondence(config)
-    found = {name for name in tensors if not name.endswith(_IGNORED)}
+    present = {name for name in tensors if not name.endswith(_IGNORED)}
     copies = {piece.theirs for piece in expected if piece.copy}
-    _compare({piece.theirs for piece in expected if piece.theirs in found or not piece.copy}, found, str(folder))
+    _compare({piece.theirs for piece in expected if piece.theirs in present or not piece.copy}, present, str(folder))
     own = {piece.ours: piece.theirs for piece in expected if not piece.copy}
     pieces: dict[str, list[Piece]] = {}
     for piece in expected:
-        if piece.theirs not in found:
+        if piece.theirs not in present:
             continue
         _check_shape(piece.theirs, tensors.shapes[piece.theirs], piece.shape, str(folder))
         if piece.theirs not in copies:
@@ -262,7 +262,7 @@ def _weight_files(folder: Path) -> list[Path]:
     index = folder / INDEX_FILE
     if index.exists():
         names = _read_json(index).get("weight_map")
-        if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
             raise UserError("not an index: it has no weight_map", where=str(index))
         files = sorted(set(names.values()))
         if outside := [name for name in files if Path(name).name != name]:

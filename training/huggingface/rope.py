@@ -1,8 +1,8 @@
-"""RoPE's base and YaRN's stretch as Hugging Face's `config.json` states them, and back.
+"""Converts RoPE's base and YaRN's stretch to and from Hugging Face's `config.json`.
 
-The same facts stand in two places there. transformers 5 writes `rope_parameters`; older versions, DeepSeek's release
+There they are stated in two places. transformers 5 writes `rope_parameters`; older versions, DeepSeek's release
 and inference engines have `rope_theta` and `rope_scaling` (null for plain RoPE). Both are written. Where a file has
-both, `rope_scaling` is believed, as transformers does.
+both, `rope_scaling` wins, as in transformers.
 
 Hugging Face sharpens attention in two ways: `mscale_all_dim` scales the softmax, as `ModelConfig.softmax_scale` does,
 and an attention factor scales cosine and sine, which would touch the part of a head that carries position alone. The
@@ -21,7 +21,7 @@ YARN = "yarn"
 
 
 def rope_fields(config: ModelConfig) -> dict[str, Any]:
-    """The fields of `config.json` that tell positions."""
+    """The fields of `config.json` that describe positions."""
     if config.rope_factor == 1:
         stated: dict[str, Any] = {"rope_type": PLAIN, "rope_theta": config.rope_theta}
         return {"rope_parameters": stated, "rope_theta": config.rope_theta, "rope_scaling": None}
@@ -37,7 +37,7 @@ def rope_fields(config: ModelConfig) -> dict[str, Any]:
         "mscale_all_dim": config.mscale,
     }
     if not config.mscale:
-        # Two zeros are as good as none there, which means an attention factor of its own.
+        # There, two zeros count as absent, which implies an attention factor.
         stated["attention_factor"] = 1.0
     return {
         "rope_parameters": stated,
@@ -48,7 +48,7 @@ def rope_fields(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_rope(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The fields of `ModelConfig` that tell positions. Raises UserError for a kind of scaling that it does not have."""
+    """The fields of `ModelConfig` that describe positions. Raises UserError for an unknown kind of scaling."""
     stated = values.get("rope_scaling") or values.get("rope_parameters") or {}
     if not isinstance(stated, Mapping):
         raise UserError(f"the field 'rope_parameters' is {stated!r}", where, "an object belongs there")

@@ -1,6 +1,6 @@
-"""Which of Hugging Face's tensors is which part of ours, for the layout in which DeepSeek released V3.
+"""Which of Hugging Face's tensors is which part of ours, for the layout of DeepSeek's release of V3.
 
-Names are the one difference for most. Three are about numbers:
+Most tensors differ in name only. Three differ in their numbers:
 
 - Routed experts are stacked here, [E, out, in], and one tensor each there.
 - The MTP module's projection takes [hidden; embedding] here, as eq 21 has it, and [embedding; hidden] there

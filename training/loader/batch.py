@@ -1,7 +1,7 @@
 """Sequences for one forward pass, and what follows from where their documents begin and end.
 
-Only the tokens are there from the start. Lengths, segment numbers, position ids and the mask are made when they are
-first asked for, because pre-training asks for none of them and reading segments touches other pages of the shard.
+Only the tokens are there from the start. Lengths, segment numbers, position ids and the mask are made when first asked
+for, because pre-training asks for none of them and reading segments touches other pages of the shard.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,9 @@
-"""Values made ahead of their use by one background thread.
+"""Values made ahead of use by one background thread.
 
-The thread holds neither its consumer nor this object, so both may simply be dropped: a finaliser tells the thread to
-end, which it does after the value that it is making. An error in making a value is raised where that value would have
-been handed out. Waiting for a disk and decoding release the GIL, so values are made while the consumer computes.
+The thread refers neither to its consumer nor to this object, so both may simply be dropped: a finaliser tells the
+thread to end, which it does after the value that it is making. An error in making a value is raised where that value
+would have been handed out. Waiting for a disk and decoding release the GIL, so values are made while the consumer
+computes.
 
 Memory: `depth` values, one being made, and the one in use.
 """
@@ -35,7 +36,7 @@ class Prefetcher(Generic[Value]):
         self._thread.start()
 
     def next(self) -> Value | None:
-        """The next value, waited for; None after the last. Raises what making it raised. Ask no more after either."""
+        """Waits for the next value; None after the last. Raises what making it raised. Then call no more."""
         value = self._made.get()
         if isinstance(value, _Raised):
             raise value.error

@@ -1,8 +1,8 @@
-"""Remote shards through a bounded local folder: fetched once, checked, and removed when others need the room.
+"""Remote shards through a bounded local folder: fetched once, checked, and removed when others need the space.
 
 A shard is kept under the name of its digest (xxh3-128, from the manifest), so two sets may share a folder and equal
-shards lie there once. It is fetched under a temporary name and gets its own only when the digest of what came is
-right; a second wrong one is the user's to mend. Files are used through memory maps, which outlive their names, so a
+shards are stored once. It is fetched under a temporary name and gets its own only once its digest is right; a second
+wrong digest is an error for the user to fix. Files are used through memory maps, which outlive their names, so a
 file may be removed while others read it.
 
 Any number of processes may share the folder: a shard is fetched under a lock of its own, so one fetches and the others
@@ -43,7 +43,7 @@ class ShardCache:
         self.folder, self.limit = Path(folder), limit
 
     def use(self, entry: ShardEntry, opened: Callable[[ShardEntry, str], Opened]) -> Opened:
-        """What `opened` makes of the entry and the path of its local copy, fetched before where it is not there.
+        """What `opened` makes of the entry and the path of its local copy, fetched first if it is not there.
 
         Raises UserError for an entry without a digest or larger than the folder may be, a file that cannot be read, and
         one that was fetched twice with a wrong digest.
@@ -73,22 +73,22 @@ class ShardCache:
         return path
 
     def _fetch(self, entry: ShardEntry, path: Path) -> None:
-        found: list[str] = []
-        while len(found) < _ATTEMPTS:
+        digests: list[str] = []
+        while len(digests) < _ATTEMPTS:
             # The lock is held until the file has its name, so that no other fetch makes room without counting it.
             with suppress(_WrongDigest), ExitStack() as room, commit_file(str(path), durable=False) as file:
                 with open_input(entry.path) as source:
                     while block := source.read(_CHUNK):
                         file.write(block)
-                found.append(file.digest)
+                digests.append(file.digest)
                 if file.digest != entry.digest:
                     raise _WrongDigest
                 room.enter_context(self._lock("room"))
                 self._make_room(entry.bytes)
-            if found[-1] == entry.digest:
+            if digests[-1] == entry.digest:
                 return
         raise UserError(
-            f"its digest is {' and then '.join(found)}, and the manifest says {entry.digest}",
+            f"its digest is {' and then '.join(digests)}, and the manifest says {entry.digest}",
             where=entry.path,
             hint="the copy is damaged: put the shard there again",
         )
@@ -123,7 +123,7 @@ class ShardCache:
 
 
 class _WrongDigest(Exception):
-    """What came is not what the manifest says; makes `commit_file` discard it."""
+    """The fetched file is not what the manifest says; makes `commit_file` discard it."""
 
 
 def _touch(path: Path, size: int) -> bool:

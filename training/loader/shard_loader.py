@@ -48,7 +48,7 @@ class _Feed:
         self._known_from, self._known = 0, np.empty((0, micro_batch), np.int64)
 
     def batch(self, consumed: int) -> Batch | None:
-        """None when the plan has not enough sequences left for every rank."""
+        """None when the plan has too few sequences left for every rank."""
         step, between = divmod(consumed - self._known_from, self.stride)
         if between or not 0 <= step < len(self._known):
             self._compute(consumed)
@@ -71,9 +71,9 @@ class _Feed:
 def share_of(rank: int, world_size: int, sequences: int) -> tuple[int, int]:
     """(first, end) of a rank's part of so many sequences: contiguous, the first ranks having one more where they don't
     divide evenly."""
-    each, more = divmod(sequences, world_size)
-    first = rank * each + min(rank, more)
-    return first, first + each + (rank < more)
+    share, more = divmod(sequences, world_size)
+    first = rank * share + min(rank, more)
+    return first, first + share + (rank < more)
 
 
 class _Share:
@@ -86,7 +86,7 @@ class _Share:
         """Batches of each global batch; the last may be smaller than the others."""
 
     def batch(self, number: int) -> Batch | None:
-        """None when the plan has not enough sequences left for the whole global batch."""
+        """None when the plan has too few sequences left for the whole global batch."""
         step, within = divmod(number, self.count)
         whole = self._consumed + step * self.sequences
         first = whole + self._first + within * self._feed.count
@@ -101,18 +101,18 @@ class ShardLoader:
 
     `take` consumes one global batch. Each step of the iteration hands the next `world_size * micro_batch` sequences of
     the global order to the ranks, `micro_batch` to each in the order of ranks. Epochs are shuffled differently and
-    follow each other without a gap. A plan that ends leaves out what is too little for all ranks.
+    follow each other without a gap. At the end of a plan, a remainder too small for all ranks is left out.
 
     Args:
         folder: shards, or a `ShardSet` that is already open.
-        micro_batch: sequences of a batch: in the iteration of each, in `take` at most.
+        micro_batch: sequences in a batch: exactly so many in the iteration, at most so many in `take`.
         rank: which rank this is, below `world_size`.
         world_size: data-parallel ranks.
         seed: chooses the order.
         plan: mixture and phases; None: all sequences, shuffled as one.
-        prefetch: batches that a background thread makes ahead; 0: each is made when it is asked for. For `take` they
-            are made as if the next one asked for as many sequences as the last; otherwise they are made again.
-        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; nothing without CUDA.
+        prefetch: batches that a background thread makes ahead; 0: each is made when it is asked for. For `take` the
+            next call is assumed to ask for as many sequences as the last; if it does not, they are made again.
+        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; no effect without CUDA.
 
     Raises UserError when the plan doesn't fit the shards, and once there are fewer sequences than the ranks take at a
     time.
@@ -139,7 +139,7 @@ class ShardLoader:
         self._prefetch = prefetch
         self._ahead: Prefetcher[Batch] | None = None
         self._share: _Share | None = None
-        """What is made ahead for `take`; None: nothing, or what is made is for the iteration."""
+        """What is made ahead for `take`; None: nothing is, or it is for the iteration."""
         self._consumed = 0
 
     @property
@@ -157,13 +157,13 @@ class ShardLoader:
         return {"sequences_consumed": self._consumed, "plan": self.sequence_order.fingerprint}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state, of any number of ranks. Raises UserError when it was counted in another order."""
+        """Resumes from a state, of any number of ranks. Raises UserError when it was counted in another order."""
         here = self.sequence_order.fingerprint
         if state["plan"] != here:
             raise UserError(
                 f"the state is of the order {state['plan']}, and this loader has {here}",
                 where=self.shards.folder,
-                hint="use the shards, seed and plan of before",
+                hint="use the same shards, seed and plan as before",
             )
         self.sequences_consumed = state["sequences_consumed"]
 
@@ -220,9 +220,9 @@ class ShardLoader:
         else:
             share = self._share
         ahead = self._ahead
-        found = [share.batch(number) if ahead is None else self._next_ahead(ahead) for number in range(share.count)]
+        batches = [share.batch(number) if ahead is None else self._next_ahead(ahead) for number in range(share.count)]
         self._consumed += sequences
-        return [batch for batch in found if batch is not None]
+        return [batch for batch in batches if batch is not None]
 
     def _require(self, sequences: int) -> None:
         if len(self.shards) < sequences:

@@ -1,8 +1,8 @@
-"""The sequences of a folder of shards by their numbers: memory-mapped, opened when they are first needed.
+"""The sequences of a folder of shards by number: memory-mapped, and opened when first needed.
 
-Rows are known from the folder's manifest, so a set of 100,000 shards is there at once; a shard is opened when a row of
-it is first asked for, and the operating system brings in the pages that are touched. The least recently used is closed
-when too many are open, since Linux allows 65,530 maps in a process.
+Rows are known from the folder's manifest, so a set of 100,000 shards is ready at once; a shard is opened when one of
+its rows is first asked for, and the operating system loads the pages that are touched. The least recently used is
+closed when too many are open, since Linux allows 65,530 maps in a process.
 
 Cost: the batch, 8 bytes a token, and one pass over its tokens (`training/loader/gather.py`); a map for each open shard
 and a view for each record batch that was touched. Shards stored as `packed` are widened in that pass, at two thirds of
@@ -79,13 +79,13 @@ class _Part:
         return self._lengths[self._bounds[row] : self._bounds[row + 1]]
 
     def segment_names(self, row: int, field: str) -> list[str]:
-        """A field of the row's segments that holds text."""
+        """A text field of the row's segments."""
         names = self._batch.column("segments").values.field(field)
         return names[self._bounds[row] : self._bounds[row + 1]].to_pylist()
 
 
 class _Shard:
-    """An open shard, and the record batches of it that were touched (but those that had to be decoded)."""
+    """An open shard, and those of its record batches that were touched (except any that had to be decoded)."""
 
     def __init__(self, entry: ShardEntry, path: str) -> None:
         self.entry = entry
@@ -96,7 +96,7 @@ class _Shard:
         self._parts: dict[int, _Part] = {}
 
     def part(self, number: int) -> _Part:
-        """A record batch. Raises UserError for a file that is damaged, or has other rows than the manifest says."""
+        """A record batch. Raises UserError for a damaged file, or one whose number of rows is not the manifest's."""
         part = self._parts.get(number)
         if part is None:
             try:
@@ -105,7 +105,7 @@ class _Shard:
                 raise self._damaged(str(error)) from error
             rows = min(self.batch_rows, self.entry.rows - number * self.batch_rows)
             if len(part) != rows:
-                raise self._damaged(f"record batch {number} has {len(part)} rows and not {rows}")
+                raise self._damaged(f"record batch {number} has {len(part)} rows instead of {rows}")
             if not self.decoded:
                 self._parts[number] = part
         return part
@@ -136,7 +136,7 @@ class _OpenShards:
         return self._turn
 
     def place(self, number: int, row: int) -> tuple[_Shard, int, int]:
-        """(shard, record batch, row of that) of a row of a shard; opens what is not open."""
+        """(shard, record batch, row of that) of a row of a shard; opens the shard if it is not open."""
         slot = int(self.slots[number])
         if slot < 0:
             slot = self._open(number)
@@ -180,7 +180,7 @@ class ShardSet:
         decoded_bytes: decoded record batches that are kept (storage `zstd`).
 
     Raises UserError when the folder holds no shard or no sequence; and, when a shard is first used, for a file that is
-    no token shard or that differs from the first one in sequence length, tokenizer, vocabulary or storage.
+    not a token shard or that differs from the first one in sequence length, tokenizer, vocabulary or storage.
     """
 
     def __init__(
@@ -241,12 +241,12 @@ class ShardSet:
         return self._segment_names(rows, "document")
 
     def _segment_names(self, rows: np.ndarray, field: str) -> list[list[str]]:
-        found = []
+        names = []
         for row in rows.tolist():
             with self._lock:
                 part, within = self._part(row)
-            found.append(part.segment_names(within, field))
-        return found
+            names.append(part.segment_names(within, field))
+        return names
 
     def read(self, rows: np.ndarray, pin: bool = False) -> Batch:
         """A batch of the sequences with these numbers (int64 [B], each below `len`), page-locked on request."""
@@ -262,13 +262,13 @@ class ShardSet:
 
     def _gather(self, rows: np.ndarray, out: np.ndarray) -> None:
         token_bytes = PACKED_BYTES if self.header.storage == "packed" else out.itemsize // 2
-        found = 0
+        gathered = 0
         with self._lock:
             known = self._open
             while True:
-                found = gather(
+                gathered = gather(
                     rows,
-                    found,
+                    gathered,
                     self._starts,
                     known.slots,
                     known.batch_rows,
@@ -278,11 +278,11 @@ class ShardSet:
                     token_bytes,
                     out,
                 )
-                if found == len(rows):
+                if gathered == len(rows):
                     return
-                if found == OUTSIDE:
+                if gathered == OUTSIDE:
                     raise IndexError(f"rows of a set of {len(self)} were asked for beyond it")
-                known.place(*self._address(int(rows[found])))
+                known.place(*self._address(int(rows[gathered])))
 
     def _address(self, row: int) -> tuple[int, int]:
         """(shard, row of the shard)."""

@@ -1,4 +1,4 @@
-"""What a forward pass leaves in memory for the backward pass, as closed forms over the dimensions.
+"""What a forward pass leaves in memory for the backward pass, in closed form over the dimensions.
 
 The method is that of Korthikanti et al. (2022, "Reducing Activation Recomputation in Large Transformer Models", section
 4): go through the operations of a layer in order, and add up each tensor that autograd keeps. A tensor that several
@@ -38,7 +38,7 @@ class Kept:
         return Kept(self.plain * times, self.selective * times)
 
     def bytes(self, recompute: bool) -> int:
-        """The column that is asked for."""
+        """The column asked for."""
         return self.selective if recompute else self.plain
 
 
@@ -57,8 +57,8 @@ class Numerics:
     element_bytes: int = 2
     """a: 2 for BF16, 4 for FP32."""
     fused_norms: bool = True
-    """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates. Tells what the
-    cross-entropy keeps, too."""
+    """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates. It also
+    decides what the cross-entropy keeps."""
 
     def norm(self, width: int, stored: int | None = None, shared: bool = False, read: bool = True) -> Kept:
         """RMSNorm of a vector of this width.
@@ -89,7 +89,7 @@ def attention(config: ModelConfig, numerics: Numerics) -> Kept:
     kept += numerics.norm(c.kv_lora_rank, stored=c.kv_lora_rank + c.qk_rope_head_dim)
     padded = max(c.qk_head_dim, c.v_head_dim)
     narrow = c.v_head_dim < c.qk_head_dim
-    # Without padding, values stay a slice of the expanded tensor, which holds keys, too.
+    # Without padding, values stay a slice of the expanded tensor, which also holds keys.
     values = padded if narrow else c.qk_nope_head_dim + c.v_head_dim
     kept += Kept(a * c.n_heads * (2 * c.qk_head_dim + values), 0)
     output_again = c.v_head_dim if narrow else 0  # cut to its width for W_O

@@ -98,8 +98,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
     """softmax(scale q k) v over [B, T, H, d] tensors: as `v`.
 
     On CPUs torch's kernel goes through keys 512 at a time, causal or not, so at 512 tokens half of what it computes is
-    masked. There queries are handed to it in blocks, each with the keys that it can see: 5 % of a step at `laptop`. Of
-    long sequences it leaves most of the masked half out by itself.
+    masked. There queries are handed to it in blocks, each with the keys that it can see: 5 % of a step at `laptop`. For
+    long sequences it skips most of the masked half by itself.
     """
     length = q.shape[1]
     if mask is not None or q.device.type != "cpu" or not _CPU_QUERIES < length <= _CPU_LONGEST:
@@ -115,7 +115,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """The same by torch's kernels; without a mask q and k are as many and it is causal."""
+    """The same by torch's kernels; without a mask, q and k have equal lengths and it is causal."""
     out = F.scaled_dot_product_attention(
         q.transpose(1, 2),
         k.transpose(1, 2),

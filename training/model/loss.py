@@ -67,7 +67,7 @@ class Losses:
         """The batch's loss, to which these sums contribute.
 
         Args:
-            targets: next tokens in the whole batch; MTP's sums are divided by it, too, although they have fewer
+            targets: next tokens in the whole batch; MTP's sums are also divided by it, although they have fewer
                 terms (eq 24).
             sequences: sequences in the whole batch.
             mtp_weight: lambda of eq 25.

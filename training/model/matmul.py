@@ -4,12 +4,12 @@ torch multiplies FP32 matrices with MKL, Intel's library, which on AMD's process
 they can do; oneDNN, the other library in torch's builds for x86, does not. On one
 core of a Zen 5 (4,096 rows, widths of `laptop`) MKL ran at 110 to 120 GFLOP/s and oneDNN at 250 to 280; products for
 a weight's gradient, whose operands are both transposed, at 110 and 170 to 235. oneDNN takes transposed operands as
-they lie; copies were no faster. Operands with gaps between their rows are copied all the same: on slices
+they are; copies were no faster. Operands with gaps between their rows are still copied: on slices
 of attention's heads (512 rows 384 apart) oneDNN took 240 to 630 ms for what takes 0.4 without gaps.
 
 Which library serves depends on the machine alone, never on a measurement: a run gives the same bits each time. Sums
 are FP32 in both; their order differs, so numbers of two machines agree up to rounding, as they do anyway. Everything
-else than FP32 on such a CPU goes the way of `torch.nn.functional.linear`, whose BF16 products are oneDNN's already.
+other than FP32 on such a CPU goes through `torch.nn.functional.linear`, whose BF16 products are oneDNN's already.
 """
 
 from functools import cache
@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether this is a machine whose FP32 products MKL computes below the processor's means."""
+    """Whether this is a machine on which MKL computes FP32 products more slowly than the processor could."""
     cpus = Path("/proc/cpuinfo")
     made_by_amd = cpus.exists() and "AuthenticAMD" in cpus.read_text()
     return made_by_amd and torch.backends.mkldnn.is_available() and "AVX512" in torch.backends.cpu.get_cpu_capability()

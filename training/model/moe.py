@@ -47,7 +47,7 @@ class Gate(nn.Module):
 
         Args:
             x: tokens.
-            valid: [N], false for padding, which is routed as anything else but not counted in `load`.
+            valid: [N], false for padding, which is routed like any token but not counted in `load`.
 
         Returns:
             scores [N, E] FP32 (sigmoid), chosen experts [N, K] int64, gates [N, K] FP32 that sum to `route_scale`.
@@ -201,11 +201,11 @@ def take_loads(model: nn.Module) -> Tensor:
     Returns:
         int64 [R, E], in the order of `routers`.
     """
-    found = routers(model)
-    if not found:
+    gates = routers(model)
+    if not gates:
         return torch.zeros(0, 0, dtype=torch.int64)
-    loads = torch.stack([router.load for router in found])
-    for router in found:
+    loads = torch.stack([router.load for router in gates])
+    for router in gates:
         router.load.zero_()
     return loads
 
@@ -218,7 +218,7 @@ def update_biases(model: nn.Module, loads: Tensor, speed: float) -> None:
 
 
 def violations(loads: Tensor) -> list[float]:
-    """For each router the highest load over the mean load, less 1: 0 is even; 0, too, where nothing was routed."""
-    found = loads.double()
-    mean = found.mean(1).clamp(min=1e-9)
-    return torch.where(found.sum(1) > 0, found.amax(1) / mean - 1, 0.0).tolist() if found.numel() else []
+    """For each router the highest load over the mean load, less 1: 0 is even; also 0 where nothing was routed."""
+    counts = loads.double()
+    mean = counts.mean(1).clamp(min=1e-9)
+    return torch.where(counts.sum(1) > 0, counts.amax(1) / mean - 1, 0.0).tolist() if counts.numel() else []

@@ -2,7 +2,7 @@
 
 Module k combines the representation of token i with the embedding of token i+k, runs one transformer layer of its
 own, and predicts token i+k+1 through the main model's embedding and output head, which it shares. It densifies the
-training signal and is left away (or used to draft) when decoding. Price at V3's size: 4 % more operations a token; in
+training signal and is dropped (or used to draft) when decoding. Cost at V3's size: 4 % more operations a token; in
 a small model, whose output head is most of the work, close to twice as many.
 
 The report leaves open whether a representation enters before or after the final norm: here before it, since the

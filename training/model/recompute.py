@@ -2,9 +2,9 @@
 
 V3 keeps no output of an RMSNorm, of MLA's up-projections or of SwiGLU: they are the widest tensors of a layer, and
 cheap to make again from inputs that are kept anyway. Attention itself, whose operations grow with the square of the
-length, does not run twice, although the queries, keys and values that its backward pass reads are made again. This is
-what rules out `torch.utils.checkpoint` around the up-projections: it would free what lies inside of them, and
-attention would still hold their outputs.
+length, does not run twice, although the queries, keys and values that its backward pass reads are made again. This
+rules out `torch.utils.checkpoint` around the up-projections: it would free what lies inside them, and attention would
+still hold their outputs.
 
 `remade(function, x)` computes `function(x)` and remembers how. While a forward pass runs under `recomputation`, a hook
 (`torch.autograd.graph.saved_tensors_hooks`) sees each tensor that an operation saves; where it lies in the memory of a
@@ -148,9 +148,9 @@ class _Region(torch.autograd.Function):
         weights = [weight for module in ctx.modules for weight in module.parameters()]
         sources = [*ctx.inputs, *weights]
         wanted = [source for source in sources if source.requires_grad]
-        found = iter(torch.autograd.grad(outputs, wanted, gradients))
+        derivatives = iter(torch.autograd.grad(outputs, wanted, gradients))
         ctx.made = ctx.inputs = None
-        return None, None, None, *(next(found) if source.requires_grad else None for source in sources)
+        return None, None, None, *(next(derivatives) if source.requires_grad else None for source in sources)
 
 
 def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

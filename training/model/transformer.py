@@ -83,7 +83,7 @@ class Transformer(nn.Module):
             tokens: ids.
             valid: [B, T], false for padding at the end of sequences; none: all are valid.
             mask: from `document_mask`; none: causal over the whole sequence.
-            mtp: whether to run the MTP modules, too.
+            mtp: whether to run the MTP modules as well.
         """
         with recomputation(self.recompute):
             return self._run(tokens, valid, mask, mtp)

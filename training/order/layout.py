@@ -1,4 +1,4 @@
-"""Which rows of a shard set belong to which group, without a look into a shard.
+"""Which rows of a shard set belong to which group, without opening a shard.
 
 A set lists its shards, each of one group; groups may follow each other, or come in turn, as when many tasks packed all
 of them. So the rows of a set are stretches of one group each, and a place among the rows of a group leads to a row of
@@ -69,10 +69,10 @@ class Layout:
     def at(self, groups: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Row numbers, int64 [N], of places among the rows of the groups with these numbers."""
         group_places, stretch_places, shifts = self._tables
-        found = group_places[groups] + places
+        grouped_places = group_places[groups] + places
         if len(stretch_places) == 1:
-            return found
-        return found + shifts[np.searchsorted(stretch_places, found, side="right") - 1]
+            return grouped_places
+        return grouped_places + shifts[np.searchsorted(stretch_places, grouped_places, side="right") - 1]
 
     def to_values(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -1,9 +1,9 @@
 """A seeded shuffle of 0 … n-1 that is computed, not stored: the order of sequences in an epoch.
 
 A Feistel network over Z_a x Z_b, with a b just above n (Black and Rogaway 2002): each round adds to one half a random
-function of the other, which anyone can undo, so the whole is a bijection of 0 … ab-1. What falls on n or above is sent
+function of the other, which anyone can undo, so the whole is a bijection of 0 … ab-1. A value of n or above is sent
 through again until it falls below ("cycle walking"); since ab < n + 2 sqrt(n) that is rare. Any position of any epoch
-is found in no memory, by every worker alike: 3.6 billion sequences need no index file.
+is computed without memory, by every worker alike: 3.6 billion sequences need no index file.
 
 Cost: 0.2 microseconds a position in the kernel. Each position brings its own size and key, because a batch of a
 mixture holds sequences of many groups in different epochs.
@@ -38,7 +38,7 @@ def permute_each(positions: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> 
         sizes: int64 [N], at most 2**62.
         keys: uint64 [N].
     """
-    found = np.empty(len(positions), np.int64)
+    shuffled = np.empty(len(positions), np.int64)
     for number in range(len(positions)):
         size, key = sizes[number], keys[number]
         left_size = np.int64(np.sqrt(np.float64(size)))
@@ -65,5 +65,5 @@ def permute_each(positions: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> 
             value = left * right_size + right
             if value < size:
                 break
-        found[number] = value
-    return found
+        shuffled[number] = value
+    return shuffled

@@ -1,13 +1,13 @@
-"""What a run reads, in which shares and for how long: phases with a mixture of groups each.
+"""What a run reads, in which shares and for how long: phases, each with a mixture of groups.
 
 A group is what `pack --group-by` kept apart: all documents of a source, a kind or a language, where asked for with a
 bucket of document length ("web:4097-32768"). A mixture names groups and gives each a weight; weights are of sequences
 (of L places), which are tokens but for padding. The name of a group's part before the colon stands for all its buckets,
 which share the weight in proportion to their sequences. Phases follow each other at given token counts, as in
-DeepSeek-V3's run (10T, then to 14.3T, then to 14.8T tokens), and the last one may go on for as long as it is asked.
+DeepSeek-V3's run (10T, then to 14.3T, then to 14.8T tokens), and the last one may be endless.
 
-Numbers are taken as they are written: 0.1 is 1/10 here, not the nearest binary fraction. So quotas are whole numbers
-and no rounding grows with the run. This module knows no kernels and no torch: the command line checks plans by it.
+Numbers are taken as written: 0.1 is 1/10 here, not the nearest binary fraction. So quotas are whole numbers and no
+rounding error grows with the run. This module knows no kernels and no torch: the command line checks plans by it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _NAMES_SHOWN = 30
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the order with one mixture. Raises UserError for a weight or a length that is none."""
+    """A stretch of the order with one mixture. Raises UserError for an invalid weight or length."""
 
     mixture: Mapping[str, float] = field(default_factory=dict)
     """Weights by group; groups that are not named are left out. Empty: every group by its number of sequences."""
@@ -49,7 +49,7 @@ class Phase:
 
     @property
     def endless(self) -> bool:
-        """Whether it goes on for as long as it is asked."""
+        """Whether it has no end."""
         return self.tokens is None and self.sequences is None
 
 
@@ -73,15 +73,15 @@ class Plan:
             mixture: weights by group, for the whole run and for phases that give none.
             phases: each with `tokens` and `mixture`, both optional.
 
-        Raises UserError for what is no phase, besides what `Phase` and `Plan` refuse.
+        Raises UserError for unknown keys of a phase, besides what `Phase` and `Plan` refuse.
         """
         if not mixture and not phases:
             return None
         for phase in phases:
             if unknown := sorted(set(phase) - {"tokens", "mixture"}):
                 raise UserError(f"a phase has no '{unknown[0]}'", where="phases", hint="it has tokens and mixture")
-        told = [Phase(dict(phase.get("mixture") or mixture), phase.get("tokens")) for phase in phases]
-        return cls(tuple(told or [Phase(dict(mixture))]))
+        of_phases = [Phase(dict(phase.get("mixture") or mixture), phase.get("tokens")) for phase in phases]
+        return cls(tuple(of_phases or [Phase(dict(mixture))]))
 
     def to_values(self) -> list[dict[str, Any]]:
         """Plain JSON values, equal for equal plans."""

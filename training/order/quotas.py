@@ -7,7 +7,7 @@ is the best bound there is. Drawing groups at random would be off by about sqrt(
 
 Shares are whole numbers of a common denominator D, so the schedule repeats after D turns, when every count is exact.
 One period is tabulated; any turn, however late, is then a division and two reads. A common denominator above 65,536 is
-brought down to that by largest remainder, which moves a share by less than 1/65,536; the order's description tells
+brought down to that by largest remainder, which moves a share by less than 1/65,536; the order's description gives
 these shares. One that comes out as 0 has no turn.
 
 Cost: k D steps of about 1 nanosecond once (12 groups: 0.6 ms), 4 D bytes.

@@ -106,8 +106,8 @@ class SequenceOrder:
     @cached_property
     def fingerprint(self) -> str:
         """xxh3 of seed, plan, the groups with their rows, and L: equal for equal orders."""
-        told = {**self._values(), "names": self.layout.names}
-        state = xxhash.xxh3_64(json.dumps(told, sort_keys=True).encode())
+        values = {**self._values(), "names": self.layout.names}
+        state = xxhash.xxh3_64(json.dumps(values, sort_keys=True).encode())
         state.update(self.layout.group.astype("<i8").tobytes())
         state.update(self.layout.rows.astype("<i8").tobytes())
         return state.hexdigest()
@@ -154,10 +154,10 @@ class SequenceOrder:
         """What every phase reads of every group, the ones left out included.
 
         Args:
-            sequences: length of the run; None: all of the plan, a last phase without an end being left open. Phases
+            sequences: length of the run; None: all of the plan, with an endless last phase left open. Phases
                 that a run does not reach are not described.
         """
-        found: list[GroupUse] = []
+        uses: list[GroupUse] = []
         length = self.sequences if sequences is None else sequences
         for number, shares in enumerate(self._shares):
             start = self._starts[number]
@@ -170,7 +170,7 @@ class SequenceOrder:
                 size = int(self._sizes[place])
                 read = counts[place] if counts is not None else None
                 total = int(self._read_before[number][place]) + read if read is not None else None
-                found.append(
+                uses.append(
                     GroupUse(
                         phase=number + 1,
                         group=group,
@@ -184,7 +184,7 @@ class SequenceOrder:
                         unseen=max(0, size - total) if total is not None else None,
                     )
                 )
-        return found
+        return uses
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -196,13 +196,13 @@ class SequenceOrder:
 
     def to_json(self) -> str:
         """Everything that makes the order, as a file's text: equal text for equal orders, a line for each field."""
-        told = {**self._values(), "layout": self.layout.to_values(), "fingerprint": self.fingerprint}
-        lines = (f'  "{name}": {json.dumps(told[name], sort_keys=True)}' for name in sorted(told))
+        values = {**self._values(), "layout": self.layout.to_values(), "fingerprint": self.fingerprint}
+        lines = (f'  "{name}": {json.dumps(values[name], sort_keys=True)}' for name in sorted(values))
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "plan.json") -> "SequenceOrder":
-        """The order that gave this text; no shard is needed. Raises UserError for what is no such text."""
+        """The order that gave this text; no shard is needed. Raises UserError for any other text."""
         try:
             values = json.loads(text)
             if values["version"] != VERSION:
@@ -218,7 +218,7 @@ class SequenceOrder:
 
 @lru_cache(maxsize=64)
 def _schedule(shares: tuple[Fraction, ...]) -> Quotas:
-    """The same for equal shares: phases often have them, and so have the orders of many loaders in one process."""
+    """Cached, because phases often have equal shares, as do the orders of many loaders in one process."""
     return quotas(shares)
 
 

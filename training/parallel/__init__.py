@@ -11,7 +11,7 @@ def choose(settings: TrainSettings, model: Transformer, ranks: Ranks) -> Weights
     """The weights of a model in the layout, precision and type of moments that the settings name.
 
     The model holds the values to start from, in FP32 and equal on all ranks (or anything, where a checkpoint is loaded
-    next). It is taken over: parameters may be converted and spread. Alone, both layouts are the same: all is here.
+    next). It is taken over: parameters may be converted and spread. In one process both layouts are the same.
     """
     options = (settings.precision, settings.moments, settings.weight_decay)
     if settings.parallel == "fsdp2" and not ranks.alone:

@@ -1,7 +1,7 @@
 """Parameters of one type in one long buffer, cut so that each rank owns whole ones.
 
 ZeRO-1 sums gradients by one reduce-scatter and spreads new weights by one all-gather. Both want a buffer of W equal
-parts, of which part r belongs to rank r. So parameters are dealt into W bins of nearly equal size; bin r, padded to the
+parts, with part r belonging to rank r. So parameters are dealt into W bins of nearly equal size; bin r, padded to the
 largest, is part r. The model's parameters and gradients become views into two such buffers, so nothing is packed or
 unpacked.
 
@@ -22,7 +22,7 @@ from corpusmill.training.parallel.ranks import Ranks
 from corpusmill.training.precision import set_compute_weight
 
 ALIGNMENT = 64
-"""Elements to a multiple of which parameters begin: 128 bytes of BF16. Grouped matmuls need 16."""
+"""Parameters begin at a multiple of so many elements: 128 bytes of BF16. Grouped matmuls need 16."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _aligned(size: int) -> int:
 
 
 class FlatParameters:
-    """Buffers of some parameters, of which this rank owns a part. Takes the parameters' storage over.
+    """Buffers of some parameters, of which this rank owns a part. Takes over the parameters' storage.
 
     Args:
         parameters: by name, in the model's order, with the values to start from in FP32.

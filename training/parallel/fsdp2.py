@@ -1,10 +1,10 @@
-"""FSDP2: weights, too, are there only in parts, and whole for as long as a layer computes.
+"""FSDP2: even weights are kept in parts, and are whole only while a layer computes.
 
 torch's `fully_shard` cuts every parameter along its first axis into W parts. Before a layer runs, its parts are
 gathered (in BF16 where that is what it computes in); afterwards the whole is dropped, and gathered again for the
 backward pass, whose gradients a reduce-scatter sums into the parts in FP32. A rank then needs 1 / W of weights,
 gradients and moments, and one or two whole layers. The price: weights cross the network twice a micro-batch, gradients
-once, where ZeRO-1 moves each once a step; and every pass is a matter of all ranks, so all must make equally many
+once, where ZeRO-1 moves each once a step; and every pass involves all ranks, so all must make equally many
 (`passes`, `empty_batch`).
 
 Groups that are gathered together are each layer, each MTP module, and the rest: embedding, final norm and head. The
@@ -12,7 +12,7 @@ rest stays whole from a forward pass until its backward pass ends, since MTP mod
 loss reads `model.head.weight` after the forward pass. Where the computation is in BF16, routers are groups of their
 own, gathered in FP32.
 
-The parts that a rank has are the masters, seen from outside as DTensors. AdamW, element by element, works on the local
+The parts on a rank are the masters, seen from outside as DTensors. AdamW, element by element, works on the local
 tensors within them.
 """
 
@@ -35,7 +35,7 @@ from corpusmill.training.precision import TYPES
 
 
 class Fsdp2(Weights):
-    """Weights of a model that are spread over ranks whole. Takes the model over; see `Zero1` for the arguments."""
+    """Weights of a model that are wholly spread over ranks. Takes the model over; see `Zero1` for the arguments."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ def _shard(model: Transformer, ranks: Ranks, dtype: torch.dtype) -> FSDPModule:
 
 
 def _like(spread: DTensor, local: Tensor) -> DTensor:
-    """A local tensor as this rank's part of one that is spread as another is; shares its memory."""
+    """A local tensor as this rank's part of a DTensor that is laid out like `spread`; shares its memory."""
     return DTensor.from_local(
         local, spread.device_mesh, spread.placements, run_check=False, shape=spread.shape, stride=spread.stride()
     )

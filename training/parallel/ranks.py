@@ -1,13 +1,12 @@
-"""Which process of a run this is, and what all of them settle together.
+"""Which process of a run this is, and what all of them agree on.
 
 A run on several devices is one process a device, its *rank*, started by torchrun, Ray Train or a cluster's scheduler,
 all of which say in environment variables who a process is and where rank 0 listens. Ranks hold equal models and train
-on different sequences. What they tell each other beyond gradients and weights is little and goes through the methods
-below, so that code which runs alone needs no case of its own: alone they return at once, and there is no process
-group.
+on different sequences. Beyond gradients and weights they exchange little, and do so through the methods below, so that
+code which runs alone needs no case of its own: alone they return at once, and there is no process group.
 
-Tensors on CPU travel by gloo, tensors on GPUs by NCCL. Where a launcher opened a group with one backend only, a tensor
-that lives elsewhere goes through the rank's device.
+CPU tensors travel by gloo, GPU tensors by NCCL. Where a launcher opened a group with one backend only, a tensor that
+lives elsewhere goes through the rank's device.
 """
 
 import gc
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
 
-_TOLD_BY_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+_SET_BY_LAUNCHERS = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,19 @@ class Ranks:
         return tensor
 
     def barrier(self) -> None:
-        """Returns once all ranks have come here."""
+        """Returns once all ranks have reached it."""
         self.sum_(torch.zeros(1, device=self.device)).item()
 
     def same(self, value: Any) -> Any:
         """What rank 0 gave as `value`, which JSON can hold; what the others gave does not matter."""
         if self.alone:
             return value
-        told = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self.device)
-        length = torch.tensor([len(told)], device=self.device)
+        sent = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self.device)
+        length = torch.tensor([len(sent)], device=self.device)
         dist.broadcast(length, 0)
-        heard = told if self.leads else torch.empty(int(length), dtype=torch.uint8, device=self.device)
-        dist.broadcast(heard, 0)
-        return json.loads(bytes(heard.tolist()))
+        received = sent if self.leads else torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        dist.broadcast(received, 0)
+        return json.loads(bytes(received.tolist()))
 
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -90,7 +89,7 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
             LOCAL_RANK.
 
     Raises:
-        UserError: a launcher's variables are not complete, or the device is not there.
+        UserError: a launcher's variables are incomplete, or the device is missing.
     """
     place = _device(device)
     if dist.is_available() and dist.is_initialized():
@@ -99,7 +98,7 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
     if _number("WORLD_SIZE", 1) == 1:
         yield Ranks(0, 1, place)
         return
-    missing = [name for name in _TOLD_BY_LAUNCHERS if name not in os.environ]
+    missing = [name for name in _SET_BY_LAUNCHERS if name not in os.environ]
     if missing:
         raise UserError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not set",
@@ -117,7 +116,7 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
     ranks = Ranks(dist.get_rank(), dist.get_world_size(), place)
     try:
         yield ranks
-        ranks.barrier()  # none closes its connections while another still waits for an answer
+        ranks.barrier()  # no rank closes its connections while another still waits for an answer
     finally:
         _close()
 
@@ -132,11 +131,11 @@ def _close() -> None:
 
 
 def _number(name: str, default: int) -> int:
-    """An environment variable that is a number from 0."""
-    told = os.environ.get(name, str(default))
-    if not told.isdecimal():
-        raise UserError(f"{name} is '{told}'", where="environment", hint="start the ranks with torchrun")
-    return int(told)
+    """An environment variable that holds a number, 0 or more."""
+    value = os.environ.get(name, str(default))
+    if not value.isdecimal():
+        raise UserError(f"{name} is '{value}'", where="environment", hint="start the ranks with torchrun")
+    return int(value)
 
 
 def _device(wanted: str) -> torch.device:

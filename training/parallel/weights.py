@@ -1,4 +1,4 @@
-"""What a step asks of weights, however they are spread over ranks.
+"""What a step does with weights, however they are spread over ranks.
 
 Three things are called weights in a run of several ranks in mixed precision. *Compute weights* are what the model
 multiplies with, perhaps in BF16. *Masters* are the same numbers in FP32, which the optimiser moves. And each master has
@@ -14,8 +14,8 @@ Losses are divided by the whole batch's counts before `backward`, so gradients a
 Everything is named by the model's parameter names, whatever the layout, so that what one layout saved another loads.
 
 The gradient's norm is taken over one norm a parameter, in the model's order. It therefore does not depend on how
-parameters are spread, but for the rounding of the gradients themselves; alone it is what torch's `clip_grad_norm_`
-computes, to the bit.
+parameters are spread, except for the rounding of the gradients themselves; in one process it is what torch's
+`clip_grad_norm_` computes, bit for bit.
 """
 
 from abc import ABC, abstractmethod
@@ -51,7 +51,7 @@ class Weights(ABC):
     def passes(self, micro_batches: int) -> int:
         """How many forward and backward passes this rank has to make for so many micro-batches of its own.
 
-        More than it has only where passes themselves are a common matter of all ranks (FSDP2); the rest is then made
+        More than it has micro-batches only where a pass itself involves all ranks (FSDP2); the extra passes are made
         with `empty_batch`.
         """
         return micro_batches
@@ -83,7 +83,7 @@ class Weights(ABC):
 
     @abstractmethod
     def follow(self) -> None:
-        """Compute weights become the masters, on all ranks: after masters were changed in place."""
+        """Copies masters to compute weights, on all ranks: to be called after masters were changed in place."""
 
     @abstractmethod
     def zero_gradients(self) -> None:
@@ -108,4 +108,4 @@ class Weights(ABC):
 
     @abstractmethod
     def loaded(self, steps: int) -> None:
-        """After `tensors()` were filled with those of a checkpoint of `steps` steps: what follows from them follows."""
+        """Updates what depends on `tensors()` after they were filled from a checkpoint of `steps` steps."""

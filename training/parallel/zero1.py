@@ -56,8 +56,8 @@ class Zero1(Weights):
             for dtype in sorted(set(types.values()), key=str):
                 of_type = {name: self._parameters[name] for name in types if types[name] == dtype}
                 self._flat.append(FlatParameters(of_type, dtype, ranks))
-            held = {name: master for flat in self._flat for name, master in flat.masters.items()}
-            self._masters = {name: held[name] for name in self._parameters if name in held}
+            owned = {name: master for flat in self._flat for name, master in flat.masters.items()}
+            self._masters = {name: owned[name] for name in self._parameters if name in owned}
         self._optimizer = make_optimizer(self._masters.values(), weight_decay, TYPES[moments])
 
     @staticmethod

@@ -1,11 +1,11 @@
-"""How well a model predicts held-back documents, and what it has to beat.
+"""How well a model predicts held-back documents, and the baseline it has to beat.
 
 The loss is in nats a token; bits per byte, which don't depend on the tokenizer, follow where the bytes of each token
 are known, for all and for each source of documents. A token counts for the source of the segment that it stands in.
-Sequences are measured that lie evenly over all there are, since neighbours may come from one source.
+The sequences measured are spread evenly over all there are, since neighbours may come from one source.
 
 The yardstick is a unigram model of the training tokens with add-one smoothing, measured on the very same held-back
-tokens: a model that only learned how frequent tokens are gets there, a model below it has learned context.
+tokens: a model that only learned how frequent tokens are gets that far; a model with a lower loss has learned context.
 
 Where one document follows another in a sequence, the first token of the next is predicted from the end of the last and
 counts like any other, in training (as in V3's pre-training, section 4.1) and here; with `masked` nothing of the last
@@ -48,7 +48,7 @@ class Evaluation:
     bits_per_byte: float | None
     """Bits for each byte of the predicted tokens; None where no byte lengths were given."""
     by_source: dict[str, float]
-    """The same by source of the documents; those of which no byte was predicted are left out."""
+    """The same by source of the documents; sources without a predicted byte are left out."""
     tokens_by_source: dict[str, int]
     """Tokens predicted, by source."""
 
@@ -82,7 +82,7 @@ def token_nats(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
 @contextmanager
 def measuring(model: Transformer) -> Iterator[None]:
-    """The model as it is measured: routers count nothing. It comes out in the mode in which it went in."""
+    """The model as it is measured: routers count nothing. Its mode is restored afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -113,7 +113,7 @@ def evaluate(
     """Measures `measured_rows`. All ranks call it and get the same.
 
     Args:
-        model: left in the mode, training or not, in which it came.
+        model: left in the mode, training or not, that it was in.
         shards: held-back sequences.
         sequences: how many at most.
         micro_batch: sequences a forward pass.
@@ -127,7 +127,7 @@ def evaluate(
     sums = np.zeros((len(sources), 3))
     with measuring(model):
         for part in _passes(rows, micro_batch, ranks):
-            # Where forward passes are a common matter of all ranks, each has to make as many as any.
+            # Where a forward pass involves all ranks, all have to make equally many.
             batch = shards.read(part) if len(part) else empty_batch(shards.sequence_length)
             nats, targets = batch_nats(model, batch, masked, ranks.device)
             sums += _sums_by_source(shards, batch, numbers, nats, targets, token_bytes)
@@ -145,7 +145,7 @@ def evaluate(
 
 
 def _passes(rows: np.ndarray, micro_batch: int, ranks: Ranks) -> Iterator[np.ndarray]:
-    """The rows of each of this rank's forward passes, of which all ranks have equally many: the last may be empty."""
+    """The rows of each of this rank's forward passes. All ranks have equally many; the last may be empty."""
     shares = np.array_split(rows, ranks.world_size)
     for start in range(0, len(shares[0]), micro_batch):
         yield shares[ranks.rank][start : start + micro_batch]

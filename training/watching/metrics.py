@@ -3,11 +3,11 @@
 `metrics.jsonl` holds only what the seed decides, so two runs with the same settings leave the same bytes; times, rates
 and memory go to `timing.jsonl`, in a folder that is not part of the output. Lines are flushed as they come. A run that
 goes on from a checkpoint, or back to one, first cuts both files to its step: what was written after it would otherwise
-stand there twice.
+be there twice.
 
-The files grow with the run (one like V3's leaves about 240,000 lines, 400 MB), while those who ask want their end: how
-far it is, the last losses, what is to be cut. So the end is read backwards, a block at a time, and costs what the lines
-asked for cost, not the file.
+The files grow with the run (one like V3's leaves about 240,000 lines, 400 MB), while readers want their end: how far it
+is, the last losses, what is to be cut. So they are read backwards, a block at a time, at the cost of the lines asked
+for, not of the file.
 """
 
 import json
@@ -26,7 +26,7 @@ _BLOCK = 1 << 16
 
 
 def cut_after(path: Path, step: int) -> None:
-    """Cuts a JSONL file behind its last whole line whose "step" is at most `step`; nothing happens without a file.
+    """Cuts a JSONL file after its last whole line whose "step" is at most `step`; nothing happens without a file.
 
     A kill in the middle leaves the file as it was or cut: the next run cuts again.
     """
@@ -49,8 +49,8 @@ class MetricsLog:
     Args:
         output: where the metrics go.
         state_folder: where the times go.
-        step: the last step of which lines are kept.
-        tensorboard: whether all of it goes to event files, too, in `tensorboard/` of `state_folder`; UserError where
+        step: the last step whose lines are kept.
+        tensorboard: whether all of it also goes to event files, in `tensorboard/` of `state_folder`; UserError where
             TensorBoard is missing. A writer may be given instead.
     """
 
@@ -102,16 +102,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def last_lines(path: str | Path, count: int) -> list[dict[str, Any]]:
     """The last whole lines of a JSONL file, at most `count`, in their order; none where there is no file.
 
-    A line that is still being written is left out. The file may be cut back meanwhile, by another process: then what
-    is no line any more is left out, too.
+    A line that is still being written is left out. The file may be cut back meanwhile, by another process: then
+    what is no longer a line is left out as well.
     """
     try:
         with Path(path).open("rb") as file:
             lines = (line for _, line in _backwards(file) if line.endswith(b"\n"))
-            found = [_parsed(line) for line in islice(lines, count)]
+            parsed = [_parsed(line) for line in islice(lines, count)]
     except FileNotFoundError:
         return []
-    return [line for line in reversed(found) if line is not None]
+    return [line for line in reversed(parsed) if line is not None]
 
 
 def last_line(path: str | Path) -> dict[str, Any] | None:
@@ -136,10 +136,10 @@ def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         file.seek(start)
         block = file.read(size)
         end = len(block)
-        while end and (found := block.rfind(b"\n", 0, end - 1 if not rest else end)) >= 0:
-            rest.append(block[found + 1 : end])
-            yield start + found + 1, b"".join(reversed(rest))
-            rest, end = [block[found : found + 1]], found
+        while end and (newline := block.rfind(b"\n", 0, end - 1 if not rest else end)) >= 0:
+            rest.append(block[newline + 1 : end])
+            yield start + newline + 1, b"".join(reversed(rest))
+            rest, end = [block[newline : newline + 1]], newline
         rest.append(block[:end])
     if line := b"".join(reversed(rest)):
         yield 0, line
@@ -149,7 +149,7 @@ def live_line(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, step
     """How far a run is, for a terminal: its last step's numbers, and how long the rest will take at that step's pace.
 
     For instance `step 120 of 300 · loss 4.312 · 1.9k tokens/s · lr 1.0e-3 · norm 0.80 · load 1.3x · 5 min left`. The
-    load is that of the busiest expert in multiples of an even one. What a line does not have is left out.
+    load is that of the busiest expert in multiples of an even one. What the lines lack is left out.
 
     Args:
         metrics: a line of `metrics.jsonl`.

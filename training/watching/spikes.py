@@ -1,28 +1,28 @@
 """Loss spikes: when a step is one, what is done about it, and which documents it had read.
 
 A spike is a step whose loss or gradient norm is not finite, or whose loss lies further above those of the last steps
-than they lie apart: above mean plus so many standard deviations of the last `window` losses that were trained on. The
-deviation is taken to be at least 1 % of the mean, because a curve that has become flat would make noise a spike. Only
-a full window judges. Of gradient norms it is only asked that they are finite, since they are clipped. V3 reports that
+than their scatter: above mean plus so many standard deviations of the last `window` losses that were trained on. The
+deviation is taken to be at least 1 % of the mean, because on a flat curve noise would count as a spike. Nothing is
+judged until the window is full. Gradient norms only have to be finite, since they are clipped. V3 reports that
 it never had to go back for a spike (section 1), PaLM about 20 of them (arXiv 2204.02311, section 5.1). OLMo-core's
-optimisers, too, hold a loss against 6 deviations of the last 128.
+optimisers also compare a loss with 6 deviations of the last 128.
 
 What is done, always before the optimiser has seen the step's gradients:
 
-    stop       the run ends, and only at a loss or norm that is not finite
+    stop       the run ends, but only at a loss or norm that is not finite
     skip       the step's gradients are dropped; its sequences count as read, and the step is taken with the next ones
     rollback   the run goes back to its last checkpoint and on with the sequences after the spike: all that were read
                since the checkpoint are left out. That is PaLM's way, which went back about 100 steps, left out 200 to
                500 batches, and did not see the spike again; the same batches did no harm to other weights
 
-Neither is tried for ever. Sequences are shuffled, so ten bad steps in a row are the weights' doing and no data's; and
-what three attempts from one checkpoint did not pass lies in that checkpoint. Then the run ends with an error.
+Neither is tried for ever. Sequences are shuffled, so ten bad steps in a row are due to the weights, not the data; and
+what three attempts from one checkpoint could not pass is due to that checkpoint. Then the run ends with an error.
 
 Every spike leaves a line in `spikes.jsonl` that names the sequences of its step, worst first, with their documents, and
 the positions that were left out; `corpusmill inspect trace RUN --spike N` goes from there to the raw files. All of it
 follows from losses that are the same on all ranks, and from the data: a resumed run finds the same spikes again.
 
-Cost: nothing that could be measured, but for one forward pass over the step's sequences when it is a spike.
+Cost: nothing measurable, except for one forward pass over the step's sequences when it is a spike.
 """
 
 import json
@@ -58,15 +58,15 @@ MOST_ROLLBACKS = 3
 NAMED_SEQUENCES = 16
 """Sequences of a step that its record names."""
 NAMED_SEGMENTS = 16
-"""Segments of each that it names."""
+"""Segments of each sequence that it names."""
 
 
 class SpikeWatch:
-    """Judges losses by those before them, and counts what was done.
+    """Judges losses by those before them, and counts skips and rollbacks.
 
     Args:
         policy: "stop", "skip" or "rollback".
-        window: losses that a loss is held against, 2 or more.
+        window: how many losses a loss is compared with, 2 or more.
         deviations: how many standard deviations above their mean one is a spike.
     """
 
@@ -91,14 +91,14 @@ class SpikeWatch:
         if self.policy == "stop" or len(losses) != losses.maxlen:
             return None
         mean = fsum(losses) / len(losses)
-        deviation = sqrt(fsum((each - mean) ** 2 for each in losses) / len(losses))
+        deviation = sqrt(fsum((value - mean) ** 2 for value in losses) / len(losses))
         highest = mean + self.deviations * max(deviation, LEAST_DEVIATION * abs(mean))
         if loss <= highest:
             return None
         return f"the loss of {loss:.4g} is above {highest:.4g}; the mean of the last {len(losses)} is {mean:.4g}"
 
     def accept(self, loss: float) -> None:
-        """Takes note of a loss that is no spike, and is trained on."""
+        """Records a loss that is not a spike and is trained on."""
         self._losses.append(loss)
         self._skips = 0
 
@@ -141,7 +141,7 @@ class SpikeWatch:
         return {"losses": list(self._losses), "checkpoint": self._checkpoint, "rollbacks": self._rollbacks}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state, to resume a run or to roll it back; attempts that it does not know of stay counted."""
+        """Goes on from a state, to resume a run or to roll it back; attempts that it does not know of still count."""
         self._losses.clear()
         self._losses.extend(state["losses"])
         self._skips = 0
@@ -157,7 +157,7 @@ def sequence_losses(
     Losses that are not finite come first of all. All ranks call it, each with its share, and get the same.
 
     Args:
-        model: left in the mode in which it came; its routers count nothing.
+        model: left in the mode that it was in; its routers count nothing.
         batches: this rank's micro-batches; perhaps none.
         masked: whether documents of one sequence are hidden from each other.
         ranks: this process among those of the run.
@@ -166,20 +166,20 @@ def sequence_losses(
     counts[ranks.rank] = torch.tensor([len(batches), sum(len(batch.rows) for batch in batches)])
     ranks.sum_(counts)
     sequences = counts[:, 1].tolist()
-    found = torch.zeros((sum(sequences), 2), dtype=torch.float64)
+    row_losses = torch.zeros((sum(sequences), 2), dtype=torch.float64)
     at = sum(sequences[: ranks.rank])
     with measuring(model):
         for number in range(int(counts[:, 0].max())):
-            # Forward passes may be a common matter of all ranks, so each makes as many as any.
+            # A forward pass may involve all ranks, so all make equally many.
             batch = batches[number] if number < len(batches) else empty_batch(2)
             nats, targets = batch_nats(model, batch, masked, ranks.device)
             means = nats.sum(1, dtype=np.float64) / np.maximum((targets != IGNORED).sum(1), 1)
             size = len(batch.rows)
-            found[at : at + size, 0] = torch.from_numpy(batch.rows)
-            found[at : at + size, 1] = torch.from_numpy(means[:size])
+            row_losses[at : at + size, 0] = torch.from_numpy(batch.rows)
+            row_losses[at : at + size, 1] = torch.from_numpy(means[:size])
             at += size
-    ranks.sum_(found)
-    pairs = [(int(row), float(nats)) for row, nats in found.tolist()]
+    ranks.sum_(row_losses)
+    pairs = [(int(row), float(nats)) for row, nats in row_losses.tolist()]
     return sorted(pairs, key=lambda pair: (isfinite(pair[1]), -pair[1] if isfinite(pair[1]) else 0.0, pair[0]))
 
 
@@ -272,11 +272,11 @@ class SpikeLog:
     """Appends to `spikes.jsonl`, which is there from the first spike on.
 
     A run that is resumed finds the spikes after its checkpoint again, so their lines are cut off first. Steps come more
-    than once where a run was rolled back; what tells before from after is the order of training, which only goes on.
+    than once where a run was rolled back; what orders them is the position in the training data, which only rises.
     """
 
     def __init__(self, output: Path, consumed: int) -> None:
-        """`consumed`: sequences that the run has read by the checkpoint that it goes on from; 0: from the start."""
+        """`consumed`: sequences that the run had read by the checkpoint that it resumes from; 0: from the start."""
         self._path = output / SPIKES_FILE
         if self._path.exists():
             kept = []

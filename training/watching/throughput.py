@@ -1,14 +1,14 @@
 """How fast a run is, and how much of the device that is: tokens a second, achieved teraflops, MFU, memory.
 
 MFU, model FLOPs utilisation, holds the operations that the model's equations need for the tokens trained on against
-what the device could do at most in that time (PaLM, arXiv 2204.02311, appendix B). It has no single convention, so ours
-is one sentence, `MFU_CONVENTION`, that stands wherever the number does. It is that of DeepSeek's published figures,
+the most that the device could do in that time (PaLM, arXiv 2204.02311, appendix B). It has no single convention, so
+ours is one sentence, `MFU_CONVENTION`, that goes wherever the number does. It is that of DeepSeek's published figures,
 with half of the attention matrix and no MTP. Since MTP is computed all the same, a second figure counts it. The peak is
 that of dense BF16 matrix products whatever the run computes in, so figures of different runs compare; a run in FP32
 reads low.
 
-For a CPU, or a GPU that is not in the table, the peak has to be told (`peak_teraflops`); without it MFU is None. Cost:
-nothing; the operations a token are counted once. torch is imported where a GPU is asked about, so a report can name the
+For a CPU, or a GPU that is not in the table, the peak has to be given (`peak_teraflops`); without it MFU is None. Cost:
+none; the operations a token are counted once. torch is imported only to ask about a GPU, so a report can name the
 convention without it.
 """
 
@@ -26,7 +26,7 @@ MFU_CONVENTION = (
     "operations of forward and backward by the model's equations, with half of the attention matrix (causal), without "
     "MTP and without recomputation, of what a rank's device can do at most in dense BF16"
 )
-"""What `mfu` and `teraflops` mean; `mfu_with_mtp` counts MTP, too."""
+"""What `mfu` and `teraflops` mean; `mfu_with_mtp` also counts MTP."""
 
 _PEAKS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("H100", "PCIE"), 756.0),

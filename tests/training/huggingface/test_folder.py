@@ -285,7 +285,7 @@ def test_a_model_that_transformers_would_compute_otherwise_is_not_written(overri
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     config = foreign_config()
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         export_model(trained_like(config), config, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -332,7 +332,7 @@ def test_folders_that_are_none_are_refused(tmp_path):
 
 def test_an_unknown_type_is_refused(tmp_path):
     config = foreign_config()
-    with pytest.raises(UserError, match="'int4' is no number format"):
+    with pytest.raises(UserError, match="'int4' is not a number format"):
         export_model(trained_like(config), config, tmp_path / "out", "int4")
 
 

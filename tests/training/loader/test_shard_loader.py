@@ -159,7 +159,7 @@ def test_a_shard_that_does_not_fit_is_named_when_it_is_first_read(shard_folder: 
     with pytest.raises(UserError, match="shard-00001"):
         ShardSet(grouped).read(np.arange(61))
     write_shard(broken, patterned_rows(7, 32, 0), 32, group="code")
-    with pytest.raises(UserError, match=r"shard-00001.*damaged .record batch 0 has 7 rows and not 8"):
+    with pytest.raises(UserError, match=r"shard-00001.*damaged .record batch 0 has 7 rows instead of 8"):
         ShardSet(grouped).read(np.arange(61))
     write_shard(broken, patterned_rows(8, 32, 0), 32, group="maths")
     with pytest.raises(UserError, match="of the group 'maths', the manifest says 'code'"):
