@@ -1,5 +1,6 @@
 """Ingest end to end: what is malformed ends in the quarantine with file, place and reason, and nothing else is lost."""
 
+import dataclasses
 import gzip
 import os
 import random
@@ -15,12 +16,13 @@ import pytest
 import zstandard
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.pieces import Fields
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
 from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage
+from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage, Input, InputFields
 
 
 class Ingested:
@@ -200,6 +202,33 @@ def test_inputs_with_their_own_settings(ingest: Ingest, tmp_path: Path) -> None:
     done = ingest(both)
     assert [row["id"] for row in done.documents] == ["code/a.py#0", "docs/b.txt#0"]
     assert sorted(os.path.basename(each) for each in done.manifest["inputs"][path]) == ["a.py", "b.txt"]  # noqa: PTH119
+
+
+def test_empty_words_of_an_input(ingest: Ingest, tmp_path: Path) -> None:
+    """An empty source is as good as none, but an empty `id_field` says that no field holds the id."""
+    (tmp_path / "a.jsonl").write_bytes(b'{"text":"a","id":"own","body":"b"}\n')
+    path = str(tmp_path / "a.jsonl")
+    assert [row["id"] for row in ingest([{"path": path}], name="own").documents] == ["own"]
+    done = ingest([{"path": path, "source": "", "kind": "", "id_field": ""}], name="none", kind="docs")
+    assert [(row["id"], row["kind"]) for row in done.documents] == [("corpus/a.jsonl#0", "docs")]
+
+
+def test_what_an_input_has_of_its_own_goes_before_the_stages() -> None:
+    files = Input(path="a", text_field="body", meta_fields=(), exclude=("*.b",))
+    settings = IngestSettings(inputs=(files,), source="s", id_field="key", meta_fields=("x",), exclude=("*.a",))
+    assert settings.of_input(files).exclude == ("*.a", "*.b")
+    assert settings.record_fields(files) == Fields(source="s", text_field="body", id_field="key", meta_fields=())
+
+
+def test_every_field_of_the_readers_is_a_setting() -> None:
+    """One that `Fields` gets and nobody can set would stay at its default unnoticed."""
+    assert {field.name for field in dataclasses.fields(Fields)} <= set(IngestSettings.model_fields)
+    assert set(InputFields.model_fields) | {"path"} == set(Input.model_fields)
+
+
+def test_the_order_of_settings_is_that_of_the_help() -> None:
+    names = list(IngestSettings.model_fields)
+    assert names[:5] == ["source", "kind", "format", "exclude", "text_field"]
 
 
 def test_a_file_given_twice_is_refused(ingest: Ingest, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ A record that cannot be a document is quarantined with its file and offset, and 
 as it is but for what is declared: NUL, CR LF and byte order marks always, `unicode_form` and `mojibake` if asked.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+from annotated_types import MinLen
 from pydantic import AfterValidator, ByteSize, Field, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
@@ -38,7 +40,10 @@ Extractor = Literal["resiliparse", "trafilatura"]
 
 
 class InputFields(StageSettings):
-    """What an input may have of its own; declared once, for the stage and for its inputs."""
+    """What an input may have of its own; declared once, for the stage and for its inputs.
+
+    A field that is also one of `Fields` reaches the readers by its name.
+    """
 
     source: str = Field(default="corpus", description="name of the source, the first word of each new id", min_length=1)
     kind: str = Field(default="web", description="kind of text: web, book, docs, code, math, ...")
@@ -46,6 +51,7 @@ class InputFields(StageSettings):
         default=None,
         description=f"format of the files: {', '.join((*READERS, *FOLDERS))}; by each one's ending if left out",
     )
+    exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     text_field: str = Field(
         default="text", description="field or column that holds the text; dots lead into nested ones", min_length=1
     )
@@ -73,14 +79,16 @@ class InputFiles(StageSettings):
 
 
 def _optional(field: FieldInfo) -> tuple[Any, Any]:
-    """A field that may be left out, which then is the stage's."""
+    """A field that may be left out; the stage's value then applies. It may be empty even if the stage's may not."""
     kind: Any = field.annotation
-    if field.metadata:
-        kind = Annotated[kind, *field.metadata]
+    if bounds := [bound for bound in field.metadata if not isinstance(bound, MinLen)]:
+        kind = Annotated[kind, *bounds]
     return kind | None, Field(default=None, description=field.description)
 
 
-_FIELDS: dict[str, Any] = {name: _optional(field) for name, field in InputFields.model_fields.items()}
+_FIELDS: dict[str, Any] = {
+    name: _optional(field) for name, field in InputFields.model_fields.items() if name not in InputFiles.model_fields
+}
 Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
 """One kind of raw files, and what of the stage's settings is different for them."""
 
@@ -89,7 +97,6 @@ class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
-    exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text that was decoded by the wrong charset, by ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what takes the text out of HTML")
@@ -113,11 +120,26 @@ class IngestSettings(InputFields):
     )
 
     def of_input(self, files: Any) -> InputFields:
-        """The fields of an input: its own, and the stage's where it has none."""
+        """The fields of an input: its own, and the stage's where it has none; patterns to leave out are added up.
+
+        Both were checked when they were read, and are not checked again.
+        """
         own = {name: getattr(files, name) for name in InputFields.model_fields}
-        return InputFields(
-            **{name: getattr(self, name) if value in (None, "") else value for name, value in own.items()}
+        merged = {name: value if _is_set(name, value) else getattr(self, name) for name, value in own.items()}
+        return InputFields.model_construct(**merged | {"exclude": (*self.exclude, *files.exclude)})
+
+    def record_fields(self, files: Any) -> Fields:
+        """How the records of an input become documents."""
+        return Fields(
+            **self.of_input(files).model_dump(include={field.name for field in dataclasses.fields(Fields)}),
+            maximum_record_bytes=int(self.maximum_record_bytes),
+            extractor=self.extractor,
         )
+
+
+def _is_set(name: str, value: Any) -> bool:
+    """Whether an input has this field. An empty word counts as left out, but `id_field: ""` says there is no id."""
+    return value is not None and (value != "" or name.endswith("_field"))
 
 
 class IngestStage(Stage):
@@ -141,7 +163,7 @@ class IngestStage(Stage):
             files = find_raw_files(
                 self.resolve(files_of.path),
                 fields.format,
-                [*settings.exclude, *files_of.exclude],
+                fields.exclude,
                 config=fields.config,
                 split=fields.split,
                 depth=settings.repository_depth,
@@ -207,22 +229,7 @@ class IngestStage(Stage):
         if first := next((file for file in files if file.format == "jsonl"), None):
             from corpusmill.dataproc.readers.jsonl import check_text_field
 
-            check_text_field(first.path, self._fields(files_of))
-
-    def _fields(self, files_of: InputFiles) -> Fields:
-        """How the records of an input become documents."""
-        settings, fields = self.settings, self.settings.of_input(files_of)
-        return Fields(
-            source=fields.source,
-            kind=fields.kind,
-            text_field=fields.text_field,
-            id_field=fields.id_field,
-            url_field=fields.url_field,
-            language_field=fields.language_field,
-            meta_fields=fields.meta_fields,
-            maximum_record_bytes=int(settings.maximum_record_bytes),
-            extractor=settings.extractor,
-        )
+            check_text_field(first.path, self.settings.record_fields(files_of))
 
     def _task(self, number: int, files_of: InputFiles, format: str, pieces: Sequence[Piece]) -> Task:
         settings = self.settings
@@ -231,13 +238,13 @@ class IngestStage(Stage):
             documents=settings.repository_documents,
             document_bytes=int(settings.repository_document_bytes),
             maximum_file_bytes=int(settings.repository_file_bytes),
-            exclude=(*settings.exclude, *files_of.exclude),
+            exclude=settings.of_input(files_of).exclude,
         )
         work = IngestWork(
             pieces=tuple(pieces),
             format=format,
             part_bytes=int(settings.part_bytes),
-            fields=self._fields(files_of),
+            fields=settings.record_fields(files_of),
             normalisation=Normalisation(
                 form="" if settings.unicode_form == "none" else settings.unicode_form, mojibake=settings.mojibake
             ),
