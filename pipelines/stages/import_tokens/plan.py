@@ -19,7 +19,7 @@ from corpusmill.dataproc import storage
 from corpusmill.pipelines.datasets import check_roles_needed, listed, tokenizer_identity
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
-from corpusmill.pipelines.stages.pack.arguments import ImportWork
+from corpusmill.pipelines.stages.pack.arguments import ImportPiece, ImportWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 
 HELD_BACK = "validation"
@@ -62,8 +62,8 @@ class ImportStage(Stage):
     settings: ImportSettings
 
     def inputs(self) -> dict[str, Any]:
-        found = {path: _identities(self.resolve(path)) for path in self.settings.paths}
-        return found | tokenizer_identity(self.settings.tokenizer, self.resolve)
+        files = {path: _identities(self.resolve(path)) for path in self.settings.paths}
+        return files | tokenizer_identity(self.settings.tokenizer, self.resolve)
 
     def check_inputs(self, folder: str) -> None:
         check_roles_needed(self.settings.tokenizer, self.resolve, ENDS)
@@ -131,36 +131,34 @@ class ImportStage(Stage):
         """Consecutive pieces of the files, about `task_bytes` a task. Raises UserError for files that are not it."""
         tasks: list[Task] = []
         for held_back, pieces in self._pieces():
-            groups: list[list[list[Any]]] = []
+            groups: list[list[ImportPiece]] = []
             size = 0
-            for piece in pieces:
-                if not groups or size + piece[3] > self.settings.task_bytes:
+            for part in pieces:
+                if not groups or size + part.piece.bytes > self.settings.task_bytes:
                     groups.append([])
                     size = 0
-                groups[-1].append(piece)
-                size += piece[3]
+                groups[-1].append(part)
+                size += part.piece.bytes
             for group in groups:
-                chosen = tuple(tuple(piece) for piece in group)
                 tasks.append(
                     Task(
                         id=f"import-{len(tasks):05d}",
                         function="corpusmill.pipelines.stages.import_tokens.work:import_documents",
-                        arguments=replace(work, pieces=chosen, held_back=held_back, number=len(tasks)),
-                        bytes=sum(piece[3] for piece in group),
+                        arguments=replace(work, pieces=tuple(group), held_back=held_back, number=len(tasks)),
+                        bytes=sum(part.piece.bytes for part in group),
                     )
                 )
         return tasks
 
-    def _pieces(self) -> Iterator[tuple[bool, list[list[Any]]]]:
-        """(False, pieces of the paths), then (True, those of `validation/` below them); each piece as a task takes it:
-        [path, first item, last item, bytes, source, file]."""
+    def _pieces(self) -> Iterator[tuple[bool, list[ImportPiece]]]:
+        """(False, pieces of the paths), then (True, those of `validation/` below them)."""
         from corpusmill.dataproc.exchange.formats import format_named
         from corpusmill.dataproc.exchange.pieces import ReadOptions
 
         module = format_named(self.settings.format)
         options = ReadOptions(eos=-1, column=self.settings.column or "", dtype=self.settings.dtype or "")
         for held_back in (False, True):
-            found = []
+            pieces: list[ImportPiece] = []
             for path in self.settings.paths:
                 base = self.resolve(path).rstrip("/").removesuffix("/index.json")
                 below = storage.join(base, HELD_BACK) if held_back else base
@@ -170,18 +168,19 @@ class ImportStage(Stage):
                 for piece in module.pieces(below, self.settings.task_bytes, options):
                     inside = piece.path.startswith(f"{base}/")
                     name = piece.path.removeprefix(f"{base}/") if inside else piece.path.rpartition("/")[2]
-                    found.append([*piece, source, name])
-            yield held_back, found
+                    pieces.append(ImportPiece(piece=piece, source=source, file=name))
+            yield held_back, pieces
 
 
 def _identities(path: str) -> dict[str, Any]:
     """The identity of every file that a path may stand for: of a folder's files, of a file and those named like it."""
     stem, dot, ending = path.rstrip("/").rpartition(".")
     names = storage.list_names(path)
-    found = [storage.join(path, name) for name in names if not name.startswith("_")]
-    found += [storage.join(path, HELD_BACK, name) for name in storage.list_names(storage.join(path, HELD_BACK))]
+    paths = [storage.join(path, name) for name in names if not name.startswith("_")]
+    paths += [storage.join(path, HELD_BACK, name) for name in storage.list_names(storage.join(path, HELD_BACK))]
     if not names:
         base = stem if dot and "/" not in ending else path
-        found = [each for each in (path, f"{base}.idx", f"{base}.bin", f"{base}.json") if storage.exists(each)]
-    files = {each for each in found if not storage.list_names(each)}
+        candidates = (path, f"{base}.idx", f"{base}.bin", f"{base}.json")
+        paths = [candidate for candidate in candidates if storage.exists(candidate)]
+    files = {candidate for candidate in paths if not storage.list_names(candidate)}
     return {file: storage.identity(file) for file in sorted(files)}

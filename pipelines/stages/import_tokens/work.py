@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.exchange.documents import Documents, cut_documents, document_ids
 from corpusmill.dataproc.exchange.formats import format_named
-from corpusmill.dataproc.exchange.pieces import Piece, ReadOptions
+from corpusmill.dataproc.exchange.pieces import ReadOptions
 from corpusmill.dataproc.sequences.packing import pack, report
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.pack.arguments import ImportWork
@@ -23,18 +23,18 @@ def import_documents(task: TaskContext[ImportWork]) -> dict[str, Any]:
     options = ReadOptions(encoder.special.eos, work.column, work.dtype)
     read_documents: list[Documents] = []
     names: list[pa.RecordBatch] = []
-    for *piece, source, name in work.pieces:
-        stem = f"{source}/{name}"
-        for read in module.read(Piece(*piece), options):
+    for part in work.pieces:
+        stem = f"{part.source}/{part.file}"
+        for read in module.read(part.piece, options):
             documents = cut_documents(
                 read,
                 encoder.special,
                 encoder.tokenizer.vocab_size,
                 add_eos=work.eos,
-                path=piece[0],
+                path=part.piece.path,
             )
             ids = document_ids(documents, stem)
-            sources = pa.array([source]).take(pa.array(np.zeros(len(documents), np.int64)))
+            sources = pa.array([part.source]).take(pa.array(np.zeros(len(documents), np.int64)))
             read_documents.append(documents)
             names.append(pa.RecordBatch.from_arrays([ids, sources, pa.array(documents.fim)], ["id", "source", "fim"]))
     count = sum(len(documents) for documents in read_documents)

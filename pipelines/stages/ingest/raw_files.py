@@ -59,19 +59,19 @@ def find_raw_files(
     if format == "repository":
         from corpusmill.dataproc.repositories.finding import find_repositories
 
-        return [RawFile(path=each, name=name, format=format) for each, name in find_repositories(path, depth, exclude)]
+        return [RawFile(path=file, name=name, format=format) for file, name in find_repositories(path, depth, exclude)]
     if format == "huggingface" or (format is None and _may_be_saved(path) and is_saved(path)):
-        found = find_dataset_files(path, _configs(path), config, split)
-        kept = find_names([name for _, name, _ in found], exclude)
+        files = find_dataset_files(path, _configs(path), config, split)
+        kept = find_names([name for _, name, _ in files], exclude)
         if not kept:
             raise UserError("no data file is left of this dataset", path, "check exclude")
-        return [RawFile(path=each, name=name, format=of_file) for each, name, of_file in found if name in kept]
+        return [RawFile(path=file, name=name, format=of_file) for file, name, of_file in files if name in kept]
     if config is not None or split is not None:
         what = "config and split are of Hugging Face datasets, and this is none"
         raise UserError(what, path, "leave them out, or say format: huggingface")
     return [
-        RawFile(path=each, name=name, format=format or recognise(each, path))
-        for each, name in find_files(path, exclude)
+        RawFile(path=file, name=name, format=format or recognise(file, path))
+        for file, name in find_files(path, exclude)
     ]
 
 
@@ -99,10 +99,10 @@ def _configs(folder: str) -> list[Mapping[str, Any]]:
         return []
     end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == FRONT_MATTER), 0)
     try:
-        held = yaml.safe_load("\n".join(lines[1:end]))
+        front = yaml.safe_load("\n".join(lines[1:end]))
     except yaml.YAMLError as error:
         raise UserError(f"the front matter is not YAML ({error})", path) from error
-    configs = held.get("configs") if isinstance(held, dict) else None
+    configs = front.get("configs") if isinstance(front, dict) else None
     if configs is None:
         return []
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # it brings numpy
+    from corpusmill.dataproc.exchange.pieces import Piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +57,23 @@ class PackWork(ShardWork):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportPiece:
+    """A piece of another format's file, and the source and file name that its documents' ids begin with."""
+
+    piece: "Piece"
+    source: str
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportWork(ShardWork):
-    """Pieces of another format's files: [path, first item, last item, bytes, source, file] each."""
+    """Pieces of another format's files that are packed together."""
 
     format: str
     column: str
     dtype: str
     held_back: bool = False
-    pieces: tuple[tuple[Any, ...], ...] = ()
+    pieces: tuple[ImportPiece, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,13 +133,13 @@ def _cut_tokens(
 
 def fim_rates(batch: pa.RecordBatch, default: float, rates: Mapping[str, float]) -> np.ndarray:
     """Each document's share of FIM, float64 (N,): by "source:NAME", else by its kind, else the default."""
-    found = np.full(batch.num_rows, float(default))
+    shares = np.full(batch.num_rows, float(default))
     by_kind = {name: rate for name, rate in rates.items() if not name.startswith("source:")}
     by_source = {name.removeprefix("source:"): rate for name, rate in rates.items() if name.startswith("source:")}
     for column, chosen in (("kind", by_kind), ("source", by_source)):
         for name, rate in chosen.items():
-            found[pc.equal(batch.column(column), name).fill_null(False).to_numpy(zero_copy_only=False)] = rate
-    return found
+            shares[pc.equal(batch.column(column), name).fill_null(False).to_numpy(zero_copy_only=False)] = rate
+    return shares
 
 
 def file_starts(meta: pa.Array) -> pa.Array | None:

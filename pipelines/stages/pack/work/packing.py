@@ -63,10 +63,10 @@ def _groups(documents: TokenisedDocuments, work: PackWork) -> Iterator[tuple[str
     held_back = documents.table["held_back"].to_numpy()
     names = group_names(documents.table, documents.lengths, work.group_by, work.length_buckets)
     rows = np.flatnonzero(~held_back)
-    found = names.take(pa.array(rows)).dictionary_encode()
-    code = found.indices.to_numpy()
-    for number in np.argsort(np.array(found.dictionary.to_pylist(), object)):
-        yield found.dictionary[int(number)].as_py(), False, rows[code == number]
+    encoded = names.take(pa.array(rows)).dictionary_encode()
+    code = encoded.indices.to_numpy()
+    for number in np.argsort(np.array(encoded.dictionary.to_pylist(), object)):
+        yield encoded.dictionary[int(number)].as_py(), False, rows[code == number]
     if held_back.any():
         yield "", True, np.flatnonzero(held_back)
 
@@ -100,8 +100,8 @@ def _counted(placement: Placement, held_back: bool) -> dict[str, int]:
 
 def _tokens_by(documents: TokenisedDocuments) -> dict[str, dict[str, int]]:
     counted = documents.table.append_column("tokens", pa.array(documents.lengths))
-    found = {}
+    tokens = {}
     for column in ("source", "kind", "language"):
         sums = counted.group_by(column).aggregate([("tokens", "sum")])
-        found[column] = {row[column] or UNKNOWN: int(row["tokens_sum"]) for row in sums.to_pylist()}
-    return found
+        tokens[column] = {row[column] or UNKNOWN: int(row["tokens_sum"]) for row in sums.to_pylist()}
+    return tokens

@@ -62,8 +62,8 @@ def _follow(task: TaskContext, rank: int, train_rank: TrainRank) -> None:
     try:
         train_rank(task)
     except Exception as error:
-        if is_broken_connection(found := describe(error)):
-            raise StageFailed(_lost(rank, found).message) from error
+        if is_broken_connection(described := describe(error)):
+            raise StageFailed(_lost(rank, described).message) from error
         raise
 
 
@@ -80,12 +80,12 @@ def lead(task: TaskContext, train_rank: TrainRank) -> dict[str, Any]:
     try:
         result = train_rank(task)
     except Exception as error:
-        found = describe(error)
-        if is_broken_connection(found):
-            found = _lost(0, found)
-        elif found.kind not in NO_ATTEMPT_HELPS:
-            found = replace(found, kind="bug")
-        raise TaskFailed(found) from error
+        described = describe(error)
+        if is_broken_connection(described):
+            described = _lost(0, described)
+        elif described.kind not in NO_ATTEMPT_HELPS:
+            described = replace(described, kind="bug")
+        raise TaskFailed(described) from error
     _at_it.clear()
     return result
 
