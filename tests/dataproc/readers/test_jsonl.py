@@ -5,7 +5,6 @@ import gzip
 import itertools
 import json
 import random
-import resource
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from corpusmill.dataproc.readers import batches
 from corpusmill.dataproc.readers import lines as lines_of_files
 from corpusmill.dataproc.readers.jsonl import MAGIC, read_jsonl
 from corpusmill.dataproc.readers.pieces import Fields, Piece
+from tests.memory import peak_growth
 
 Reported = list[tuple[str, str, str, str | None]]
 FIELDS = Fields(source="s")
@@ -270,9 +270,9 @@ def test_a_bomb_is_one_reported_line_in_bounded_memory(tmp_path: Path, pack: Any
             file.write(machine.compress(bytes(1 << 20)))
         file.write(machine.compress(b"\n" + documents("after")) + machine.flush())
     assert (tmp_path / name).stat().st_size < 1 << 20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    growth = peak_growth()
     rows, reported = read(tmp_path / name, fields=Fields(source="s", maximum_record_bytes=1 << 20))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+    assert growth() < 300 << 20
     assert texts(rows) == ["after"]
     assert [entry[2] for entry in reported] == ["a line longer than 1048576 bytes"]
 
@@ -283,7 +283,7 @@ def test_a_line_of_a_gigabyte_is_reported_in_bounded_memory_whatever_the_ranges(
         file.write(documents("before"))
         file.seek(1 << 30, 1)  # a hole, which takes no disk
         file.write(b"\n" + documents("after"))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    growth = peak_growth()
     fields = Fields(source="s", maximum_record_bytes=1 << 20)
     cuts = [0, 1 << 29, path.stat().st_size]
     parts = [read(path, start, stop, fields) for start, stop in itertools.pairwise(cuts)]
@@ -291,7 +291,7 @@ def test_a_line_of_a_gigabyte_is_reported_in_bounded_memory_whatever_the_ranges(
     reported = [entry for _, entries in parts for entry in entries]
     assert [entry[0] for entry in reported] == [f"s/a.jsonl#{len(documents('before'))}"]
     assert reported[0][2:] == ("a line longer than 1048576 bytes", None)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+    assert growth() < 100 << 20
 
 
 BAD_LINES = {
