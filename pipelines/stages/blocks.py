@@ -59,10 +59,8 @@ class BlockWork:
     def __init__(self, run: StageRun, parts: Sequence[PartReference], own: int) -> None:
         self.run = run
         blocks = block_numbers([part.rows for part in parts], own)
-        self._bytes: list[int] = [0] * (blocks[-1] + 1 if blocks else 0)
+        self._bytes = block_bytes(parts, blocks)
         self._first_part = [blocks.index(block) for block in range(len(self._bytes))] + [len(blocks)]
-        for part, block in zip(parts, blocks, strict=True):
-            self._bytes[block] += part.arrow_bytes
         self._own = len(set(blocks[:own]))
         layout = LayoutWork(
             path=[part.path for part in parts],
@@ -86,17 +84,12 @@ class BlockWork:
             ranges: files by the addresses in them; a task is given those in which its block's addresses lie.
         """
         sizes = self._bytes[: self._own] if own_only else self._bytes
-        tasks = []
-        for block, size in enumerate(sizes):
-            here: dict[str, Any] = {"ranges": self._overlapping(block, ranges)} if ranges else {}
-            tasks.append(
-                Task(id=block_id(block), function=function, arguments=replace(work, block=block, **here), bytes=size)
-            )
-        return self.run.map(phase, tasks)
+        fields = [{"ranges": self._overlapping(block, ranges)} if ranges else {} for block in range(len(sizes))]
+        return self.run.map(phase, block_tasks(function, work, sizes, fields))
 
     def _overlapping(self, block: int, ranges: Sequence[Range]) -> tuple[str, ...]:
         first, stop = (self._first_part[number] << PART_SHIFT for number in (block, block + 1))
-        return tuple(found.path for found in ranges if found.first < stop and found.last >= first)
+        return tuple(file.path for file in ranges if file.first < stop and file.last >= first)
 
     def by_partition(
         self, phase: str, function: str, work: OfPartition, count: int, before: Sequence[Mapping[str, Any]]
@@ -109,6 +102,24 @@ class BlockWork:
 def block_id(block: int) -> str:
     """The id of a block's task."""
     return f"block-{block:05d}"
+
+
+def block_tasks(
+    function: str, work: OfBlock, sizes: Sequence[int], fields: Sequence[Mapping[str, Any]] | None = None
+) -> list[Task]:
+    """A task for each block; each gets its own `block`.
+
+    Args:
+        function: "module:function" of the work.
+        work: what all tasks share.
+        sizes: bytes of each block.
+        fields: further fields of `work` for each block.
+    """
+    own = fields if fields is not None else [{}] * len(sizes)
+    return [
+        Task(id=block_id(block), function=function, arguments=replace(work, block=block, **own[block]), bytes=size)
+        for block, size in enumerate(sizes)
+    ]
 
 
 def partition_tasks(function: str, work: OfPartition, count: int, size: int) -> list[Task]:
@@ -124,6 +135,14 @@ def partition_tasks(function: str, work: OfPartition, count: int, size: int) -> 
     ]
 
 
+def block_bytes(parts: Sequence[PartReference], blocks: Sequence[int]) -> list[int]:
+    """Decoded bytes of each block; `blocks` is the block of each part, rising."""
+    sizes = [0] * (blocks[-1] + 1 if blocks else 0)
+    for part, block in zip(parts, blocks, strict=True):
+        sizes[block] += part.arrow_bytes
+    return sizes
+
+
 def block_numbers(rows: Sequence[int], own: int) -> list[int]:
     """The block of each part: consecutive parts of up to a million rows or a 64th of all, none of both kinds.
 
@@ -133,13 +152,13 @@ def block_numbers(rows: Sequence[int], own: int) -> list[int]:
     """
     most = min(BLOCK_ROWS, sum(rows) // LEAST_BLOCKS)
     blocks: list[int] = []
-    block = held = 0
+    block = rows_in_block = 0
     for number, count in enumerate(rows):
-        if number and (held + count > most or number == own):
+        if number and (rows_in_block + count > most or number == own):
             block += 1
-            held = 0
+            rows_in_block = 0
         blocks.append(block)
-        held += count
+        rows_in_block += count
     return blocks
 
 

@@ -352,7 +352,7 @@ def test_other_folders_are_left_alone(datasets, tmp_path, session) -> None:
 @pytest.mark.slow
 def test_several_who_add_at_once_all_get_in(datasets, tmp_path) -> None:
     index = str(tmp_path / "index")
-    program = "import sys; from pipelines.cli.index import app_for; app_for('index')()"
+    program = "import sys; from corpusmill.pipelines.cli.index import app_for; app_for('index')()"
     adders = [
         subprocess.Popen([sys.executable, "-c", program, "add", index, dataset, "--workers", "1"])
         for dataset in datasets.values()

@@ -10,7 +10,7 @@ from corpusmill.dataproc.dedup.index_files import Generation
 from corpusmill.pipelines.stages.dedup.arguments import Matching
 from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
-MATCH_PARTITION = "corpusmill.pipelines.stages.index.work:match_partition"
+MATCH_PARTITION = "corpusmill.pipelines.stages.dedup.work.matching:match_partition"
 
 
 def matching(index: str, generation: Generation, threshold: float | None = None) -> Matching:

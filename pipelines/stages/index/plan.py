@@ -23,12 +23,12 @@ from corpusmill.dataproc.dedup import index_files
 from corpusmill.dataproc.dedup.index_files import Generation
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
-from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.blocks import (
     KEY_BYTES,
     BlockWork,
-    block_id,
+    block_bytes,
     block_numbers,
+    block_tasks,
     partition_tasks,
     partitions_of,
 )
@@ -59,15 +59,8 @@ class QuerySettings(StageSettings):
     )
 
 
-def block_tasks(function: str, parts: Sequence[PartReference], work: MatchingWork) -> list[Task]:
-    """A task of `pipelines.stages.index.work` for each block of the parts."""
-    sizes: dict[int, int] = {}
-    for part, block in zip(parts, block_numbers([part.rows for part in parts], len(parts)), strict=True):
-        sizes[block] = sizes.get(block, 0) + part.arrow_bytes
-    return [
-        Task(id=block_id(block), function=f"{TASKS}:{function}", arguments=replace(work, block=block), bytes=size)
-        for block, size in sizes.items()
-    ]
+def _block_sizes(parts: Sequence[PartReference]) -> list[int]:
+    return block_bytes(parts, block_numbers([part.rows for part in parts], len(parts)))
 
 
 def _key_bytes(bands: int, documents: int) -> int:
@@ -112,7 +105,7 @@ class SegmentStage(Stage):
     def phases(self) -> list[PhasePlan]:
         parts = list_parts([self.settings.dataset], self.resolve)
         documents, total = sum(part.rows for part in parts), sum(part.arrow_bytes for part in parts)
-        blocks = len(set(block_numbers([part.rows for part in parts], len(parts))))
+        blocks = len(_block_sizes(parts))
         settings = self.index_settings()
         keys = _key_bytes(settings["bands"], documents)
         return [
@@ -128,7 +121,7 @@ class SegmentStage(Stage):
         documents = sum(part.rows for part in parts)
         work = _signing(self.index_settings(), documents)
         BlockWork(run, parts, len(parts)).by_block("sign", SIGN, work)
-        kept = run.map("keep", block_tasks("keep_block", parts, work))
+        kept = run.map("keep", block_tasks(f"{TASKS}:keep_block", work, _block_sizes(parts)))
         keys = _key_bytes(work.bands, documents)
         ordered = run.map("sort", partition_tasks(f"{TASKS}:sort_partition", work, work.partitions, keys))
         name = write_segment(
@@ -179,7 +172,7 @@ class QueryStage(Stage):
     def phases(self) -> list[PhasePlan]:
         parts = list_parts(self.settings.datasets, self.resolve)
         documents, total = sum(part.rows for part in parts), sum(part.arrow_bytes for part in parts)
-        blocks = len(set(block_numbers([part.rows for part in parts], len(parts))))
+        blocks = len(_block_sizes(parts))
         keys = _key_bytes(self.generation().settings["bands"], documents)
         return [
             PhasePlan(name="sign", tasks=blocks, bytes=total),
@@ -196,7 +189,7 @@ class QueryStage(Stage):
         work = replace(work, against=against)
         keys = _key_bytes(work.bands, documents)
         run.map("matches", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
-        gathered = run.map("gather", block_tasks("gather_block", parts, work))
+        gathered = run.map("gather", block_tasks(f"{TASKS}:gather_block", work, _block_sizes(parts)))
         counts = add_counts(gathered, ["documents_in", "quarantined", "matched"])
         matched = counts.pop("matched")
         kept = counts["documents_in"] - counts["quarantined"] - matched

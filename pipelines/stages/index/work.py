@@ -1,9 +1,7 @@
-"""The workers' side of a de-duplication index: keep a block, sort a partition of a segment, match a partition against
-an index, gather a block's matches.
+"""The workers' side of a de-duplication index: keep a block, sort a partition of a segment, gather a block's matches.
 
-Documents are laid out and signed as for de-duplication (`pipelines.stages.dedup.work`, phases `layout` and `sign`), and
-these tasks go on from those files. Matching goes by partition and not by block, so that a query of many parts passes
-the index's keys once and in order.
+Documents are laid out, signed and matched as for de-duplication (`pipelines.stages.dedup.work`, phases `layout`, `sign`
+and `matches`), and these tasks go on from those files.
 """
 
 from typing import Any
@@ -15,15 +13,13 @@ import pyarrow.compute as pc
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, read_batches
 from corpusmill.dataproc.dedup import index_segment
-from corpusmill.dataproc.dedup.index import EXACT, MINHASH, Index, match_digests, match_keys
-from corpusmill.dataproc.dedup.index_matches import Matches, best_matches
-from corpusmill.dataproc.dedup.shuffle import read_partition, slices_by_number, write_partitions
+from corpusmill.dataproc.dedup.index import EXACT, MINHASH, Index
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.outputs import file_entry, write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
-from corpusmill.pipelines.stages.dedup.arguments import Matching, MatchingWork
-from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc, signature_rows
-from corpusmill.pipelines.stages.dedup.work.pairing import partition_table
+from corpusmill.pipelines.stages.dedup.arguments import MatchingWork
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, read_ipc, signature_rows
+from corpusmill.pipelines.stages.dedup.work.matching import block_matches, matching_index, partition_rows
 
 COPY_BYTES = 4 << 20
 MATCHES_SCHEMA = pa.schema(
@@ -78,77 +74,23 @@ def sort_partition(task: TaskContext[MatchingWork]) -> dict[str, Any]:
         return first_row[block] + row
 
     if EXACT in arguments.method:
-        table = _partition(task, layout, "digests", "high", "low")
+        table = partition_rows(task, layout, "digests", "high", "low")
         digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
         names.append(index_segment.write_digests(task.folder, partition, digests, segment_rows(table), documents))
     if MINHASH in arguments.method:
-        table = _partition(task, layout, "bands", "key")
+        table = partition_rows(task, layout, "bands", "key")
         keys = table["key"].to_numpy()
         names.append(index_segment.write_keys(task.folder, partition, keys, segment_rows(table), documents))
     return {"files": [file_entry(task, name) for name in names]}
-
-
-def _partition(task: TaskContext[MatchingWork], layout: Layout, folder: str, *keys: str) -> pa.Table:
-    """The task's partition from the files of all blocks; without rows where there are no blocks."""
-    if layout.blocks:
-        return partition_table(task, layout, folder, task.arguments.partition)
-    return pa.table({name: pa.array([], pa.uint64()) for name in (*keys, "address")})
-
-
-def match_partition(task: TaskContext[MatchingWork]) -> dict[str, Any]:
-    """Phase `matches`: the best match in the index of every document that has one by this partition's keys.
-
-    Looks by those of the index's methods that the documents were signed for (`method`).
-    """
-    arguments, layout = task.arguments, Layout(task)
-    against = _against(task)
-    index = Index(against.index, against.generation)
-    found: list[Matches] = []
-    methods = set(arguments.method) & set(index.settings["method"])
-    if EXACT in methods:
-        table = _partition(task, layout, "digests", "high", "low")
-        digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
-        found.append(match_digests(index, digests, table["address"].to_numpy()))
-    if MINHASH in methods:
-        table = _partition(task, layout, "bands", "key")
-        take = signature_rows(task, layout).take
-        keys, owners = table["key"].to_numpy(), table["address"].to_numpy()
-        found.append(match_keys(index, keys, owners, take, against.threshold))
-    best = best_matches(found)
-    block, _ = layout.place(best.documents)
-    batches = slices_by_number(pa.table(best._asdict()), block, layout.blocks)
-    if batches:
-        name = f"{partition_name(arguments.partition)}.arrow"
-        write_partitions(task.work_path("matches", name), batches)
-    return {"matches": len(best.documents)}
-
-
-def _against(task: TaskContext[MatchingWork]) -> Matching:
-    against = task.arguments.against
-    assert against is not None  # a phase that matches is given an index
-    return against
-
-
-def block_matches(task: TaskContext[MatchingWork], block: int) -> Matches:
-    """The best match of each document of a block that has one, over all partitions; sorted by `documents`, addresses
-    in this run."""
-    names = [f"{partition_name(number)}.arrow" for number in range(task.arguments.partitions)]
-    tables = [read_partition(task.work_path("matches", name), block) for name in names]
-    columns = Matches._fields
-    return best_matches([Matches(*(_array(table.column(name)) for name in columns)) for table in tables])
-
-
-def _array(column: pa.Array) -> np.ndarray:
-    return column.to_numpy(zero_copy_only=False)
 
 
 def gather_block(task: TaskContext[MatchingWork]) -> dict[str, Any]:
     """Phase `gather` of a query: the matches of a block's parts with their names. Memory: a block's matches and ids."""
     arguments, layout = task.arguments, Layout(task)
     block = arguments.block
-    found = block_matches(task, block)
-    against = _against(task)
-    match_ids, datasets = Index(against.index, against.generation).names(found.addresses)
+    matches = block_matches(task, block)
+    against = matching_index(task)
+    match_ids, datasets = Index(against.index, against.generation).names(matches.addresses)
     _quarantine(task, block)
     parts: list[dict[str, Any]] = []
     for part in layout.parts_of(block):
@@ -156,24 +98,24 @@ def gather_block(task: TaskContext[MatchingWork]) -> dict[str, Any]:
             first = 0
             for batch in read_batches(layout.path[part], ["id"]):
                 begin, end = address(part, np.array([first, first + batch.num_rows]))
-                start, stop = (int(at) for at in np.searchsorted(found.documents, np.array([begin, end])))
-                rows = (found.documents[start:stop] - begin).astype(np.int64)
+                start, stop = (int(at) for at in np.searchsorted(matches.documents, np.array([begin, end])))
+                rows = (matches.documents[start:stop] - begin).astype(np.int64)
                 columns = [
                     batch.column("id").take(pa.array(rows)),
                     match_ids.slice(start, stop - start),
                     datasets.slice(start, stop - start),
-                    pa.array(found.similarity[start:stop]),
-                    pc.if_else(pa.array(found.exact[start:stop]), EXACT, MINHASH),
+                    pa.array(matches.similarity[start:stop]),
+                    pc.if_else(pa.array(matches.exact[start:stop]), EXACT, MINHASH),
                 ]
                 writer.write(pa.RecordBatch.from_arrays(columns, schema=MATCHES_SCHEMA))
                 first += batch.num_rows
         parts.extend(writer.parts)
-    exact = int(found.exact.sum())
+    exact = int(matches.exact.sum())
     return {
         "documents_in": layout.rows_of(block),
         "quarantined": task.guard.quarantined,
-        "matched": len(found.documents),
-        "by_method": {EXACT: exact, MINHASH: len(found.documents) - exact},
+        "matched": len(matches.documents),
+        "by_method": {EXACT: exact, MINHASH: len(matches.documents) - exact},
         "parts": parts,
         "files": write_quarantine(task),
     }

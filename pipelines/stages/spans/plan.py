@@ -32,7 +32,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import PartReference, listed
 from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
-from corpusmill.pipelines.stages.blocks import LEAST_BLOCKS, MAX_PARTITIONS, block_id, partition_tasks
+from corpusmill.pipelines.stages.blocks import LEAST_BLOCKS, MAX_PARTITIONS, block_tasks, partition_tasks
 from corpusmill.pipelines.stages.parts import PartsStage
 from corpusmill.pipelines.stages.spans.arguments import SpansWork
 
@@ -105,18 +105,18 @@ class SpansStage(PartsStage):
         )
         if self.settings.unit == "substring":
             keys = 4 * 8 * text // self.settings.length
-            found = [
+            phases = [
                 PhasePlan(name="keys", tasks=blocks, bytes=text),
                 PhasePlan(name="shared", tasks=first, bytes=keys),
                 PhasePlan(name="contexts", tasks=blocks, bytes=text),
                 PhasePlan(name="repeats", tasks=self._partitions(text // SHARED_SHARE * WINDOW_BYTES), bytes=text),
             ]
         else:
-            found = [
+            phases = [
                 PhasePlan(name="tally", tasks=blocks, bytes=text),
                 PhasePlan(name="repeated", tasks=first, bytes=text // UNIT_BYTES * 60),
             ]
-        return [*found, PhasePlan(name="apply", tasks=blocks, bytes=text)]
+        return [*phases, PhasePlan(name="apply", tasks=blocks, bytes=text)]
 
     def run(self, run: StageRun) -> Summary:
         settings = self.settings
@@ -199,12 +199,6 @@ def _blocks(parts: list[PartReference]) -> list[list[PartReference]]:
 
 
 def _block_tasks(blocks: list[list[PartReference]], function: str, work: SpansWork) -> list[Task]:
-    return [
-        Task(
-            id=block_id(number),
-            function=f"{TASKS}.{function}",
-            arguments=replace(work, block=number, parts=tuple((part.task_id, part.path) for part in block)),
-            bytes=sum(part.arrow_bytes for part in block),
-        )
-        for number, block in enumerate(blocks)
-    ]
+    sizes = [sum(part.arrow_bytes for part in block) for block in blocks]
+    fields = [{"parts": tuple((part.task_id, part.path) for part in block)} for block in blocks]
+    return block_tasks(f"{TASKS}.{function}", work, sizes, fields)

@@ -1,18 +1,24 @@
-"""Phase `against`: the documents that an index holds the like of, and who that is."""
+"""Phase `matches` (of de-duplication against an index, and of a query): the documents that an index has the like of.
 
-from typing import NamedTuple
+Matching goes by partition and not by block, so that a query of many parts passes the index's keys once and in order.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.dedup.index import Index
+from corpusmill.dataproc.dedup.index import EXACT, MINHASH, Index, match_digests, match_keys
+from corpusmill.dataproc.dedup.index_matches import Matches, best_matches
+from corpusmill.dataproc.dedup.shuffle import read_partition, slices_by_number, write_partitions
 from corpusmill.pipelines.engine.worker import TaskContext
-from corpusmill.pipelines.stages.dedup.arguments import DedupWork
-from corpusmill.pipelines.stages.index.work import block_matches
+from corpusmill.pipelines.stages.dedup.arguments import DedupWork, Matching, MatchingWork
+from corpusmill.pipelines.stages.dedup.work.layout import Layout, partition_name, signature_rows
+from corpusmill.pipelines.stages.dedup.work.pairing import partition_table
 
 
-class Held(NamedTuple):
-    """Documents of a block that the index holds the like of: addresses, rising, and what of the index they match."""
+class NamedMatches(NamedTuple):
+    """Documents of a block that the index has the like of: addresses, rising, and the documents that they match."""
 
     addresses: np.ndarray
     ids: pa.Array
@@ -20,11 +26,65 @@ class Held(NamedTuple):
     exact: np.ndarray
 
 
-def held_documents(task: TaskContext[DedupWork], block: int) -> Held:
-    """Those of a block; none where there is no index."""
+def named_matches(task: TaskContext[DedupWork], block: int) -> NamedMatches:
+    """The matches of a block; none where there is no index."""
     against = task.arguments.against
     if against is None:
-        return Held(np.zeros(0, np.uint64), pa.array([], pa.string()), np.zeros(0), np.zeros(0, bool))
-    found = block_matches(task, block)
-    ids, _ = Index(against.index, against.generation).names(found.addresses)
-    return Held(found.documents, ids, found.similarity, found.exact)
+        return NamedMatches(np.zeros(0, np.uint64), pa.array([], pa.string()), np.zeros(0), np.zeros(0, bool))
+    matches = block_matches(task, block)
+    ids, _ = Index(against.index, against.generation).names(matches.addresses)
+    return NamedMatches(matches.documents, ids, matches.similarity, matches.exact)
+
+
+def match_partition(task: TaskContext[MatchingWork]) -> dict[str, Any]:
+    """The best match in the index of every document that has one by this partition's keys.
+
+    Looks by those of the index's methods that the documents were signed for (`method`). Memory: 90 bytes a key.
+    """
+    arguments, layout = task.arguments, Layout(task)
+    against = matching_index(task)
+    index = Index(against.index, against.generation)
+    methods = set(arguments.method) & set(index.settings["method"])
+    matches: list[Matches] = []
+    if EXACT in methods:
+        table = partition_rows(task, layout, "digests", "high", "low")
+        digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
+        matches.append(match_digests(index, digests, table["address"].to_numpy()))
+    if MINHASH in methods:
+        table = partition_rows(task, layout, "bands", "key")
+        take = signature_rows(task, layout).take
+        keys, owners = table["key"].to_numpy(), table["address"].to_numpy()
+        matches.append(match_keys(index, keys, owners, take, against.threshold))
+    best = best_matches(matches)
+    block, _ = layout.place(best.documents)
+    batches = slices_by_number(pa.table(best._asdict()), block, layout.blocks)
+    if batches:
+        name = f"{partition_name(arguments.partition)}.arrow"
+        write_partitions(task.work_path("matches", name), batches)
+    return {"matches": len(best.documents)}
+
+
+def block_matches(task: TaskContext[MatchingWork], block: int) -> Matches:
+    """The best match of each document of a block that has one, over all partitions; sorted by `documents`, addresses
+    in this run."""
+    names = [f"{partition_name(number)}.arrow" for number in range(task.arguments.partitions)]
+    tables = [read_partition(task.work_path("matches", name), block) for name in names]
+    return best_matches([Matches(*(_array(table.column(name)) for name in Matches._fields)) for table in tables])
+
+
+def matching_index(task: TaskContext[MatchingWork]) -> Matching:
+    """The index of a phase that matches."""
+    against = task.arguments.against
+    assert against is not None  # the plan gives these phases one
+    return against
+
+
+def partition_rows(task: TaskContext[MatchingWork], layout: Layout, folder: str, *keys: str) -> pa.Table:
+    """The task's partition from the files of all blocks; without rows where there are no blocks."""
+    if layout.blocks:
+        return partition_table(task, layout, folder, task.arguments.partition)
+    return pa.table({name: pa.array([], pa.uint64()) for name in (*keys, "address")})
+
+
+def _array(column: pa.Array) -> np.ndarray:
+    return column.to_numpy(zero_copy_only=False)

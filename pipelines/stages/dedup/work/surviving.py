@@ -33,7 +33,7 @@ from corpusmill.pipelines.stages.dedup.work.layout import (
     partition_name,
     signature_rows,
 )
-from corpusmill.pipelines.stages.dedup.work.matching import Held, held_documents
+from corpusmill.pipelines.stages.dedup.work.matching import NamedMatches, named_matches
 from corpusmill.pipelines.stages.dedup.work.pairing import estimated
 from corpusmill.pipelines.stages.dedup.work.signing import EXACT, MINHASH
 
@@ -46,8 +46,8 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes of a block's clustered documents what a choice between them needs, partitioned by component."""
     arguments, layout = task.arguments, Layout(task)
     addresses, labels = Labels(task, layout).of_block(arguments.block)
-    held = held_documents(task, arguments.block)
-    lone = np.setdiff1d(held.addresses, addresses)  # clusters of their own
+    matches = named_matches(task, arguments.block)
+    lone = np.setdiff1d(matches.addresses, addresses)  # clusters of their own
     order = np.argsort(np.concatenate([addresses, lone]))
     labels = np.concatenate([labels, lone])[order]
     addresses = np.concatenate([addresses, lone])[order]
@@ -67,7 +67,7 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
             table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
             table = table.append_column("address", pa.array(addresses[start:stop]))
             table = table.append_column("cluster", pa.array(labels[start:stop]))
-            tables.append(_with_matches(table, held))
+            tables.append(_with_matches(table, matches))
             first += batch.num_rows
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
     batches = partition_slices(table, spread(table["cluster"].to_numpy()), arguments.chosen)
@@ -75,11 +75,11 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     return {"bytes": write_partitions(task.work_path("members", name), batches)[0]}
 
 
-def _with_matches(table: pa.Table, held: Held) -> pa.Table:
-    """Adds what of the index each document matches, null for most."""
-    place = pc.index_in(table["address"].combine_chunks(), value_set=pa.array(held.addresses))
-    matches = (held.ids, pa.array(held.similarity), pa.array(held.exact))
-    for name, values in zip(MATCH_COLUMNS, matches, strict=True):
+def _with_matches(table: pa.Table, matches: NamedMatches) -> pa.Table:
+    """Adds the indexed document that each row matches, null for most."""
+    place = pc.index_in(table["address"].combine_chunks(), value_set=pa.array(matches.addresses))
+    columns = (matches.ids, pa.array(matches.similarity), pa.array(matches.exact))
+    for name, values in zip(MATCH_COLUMNS, columns, strict=True):
         table = table.append_column(name, values.take(place))
     return table
 
@@ -97,7 +97,7 @@ def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     removed = np.flatnonzero((matched | matched[survivor] | (survivor != np.arange(len(survivor)))) & ~protected)
     kept = survivor[removed]
     alike, equal = _likeness(task, layout, addresses[removed], addresses[kept])
-    own = matched[removed]  # a document that the index holds the like of is told with that one
+    own = matched[removed]  # its survivor is the indexed document
     gone = members.take(pa.array(removed))
     others = members.take(pa.array(kept))
     alike = np.where(own, gone["match_similarity"].to_numpy(), alike)
