@@ -142,7 +142,7 @@ def unjustified_by_our_words(datasets: list[str], output: Path, threshold: float
 
     documents = pa.concat_tables([pq.read_table(dataset, columns=["id", "text"]) for dataset in datasets]).to_pydict()
     row_of = {document: row for row, document in enumerate(documents["id"])}
-    duplicates = pq.read_table(output / "duplicates", columns=["id", "survivor", "cluster"]).to_pydict()
+    duplicates = pq.read_table(output / "_duplicates", columns=["id", "survivor", "cluster"]).to_pydict()
     clusters: dict[int, set[int]] = {}
     for removed, survivor, cluster in zip(*duplicates.values(), strict=True):
         clusters.setdefault(cluster, set()).update((row_of[removed], row_of[survivor]))

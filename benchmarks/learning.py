@@ -64,7 +64,7 @@ class Point:
 
 def bytes_of_tokens(shards: str) -> np.ndarray:
     """Bytes of text that each id stands for, int64 [V]; special tokens stand for none."""
-    table = pq.read_table(Path(shards) / "vocabulary.parquet")
+    table = pq.read_table(Path(shards) / "_vocabulary.parquet")
     return pc.if_else(table["special"], 0, pc.binary_length(table["bytes"])).to_numpy().astype(np.int64)
 
 

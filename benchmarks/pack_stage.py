@@ -5,7 +5,7 @@
 The encoder alone is `Tokenizer.encode` over the stage's own batches of text, in memory, with a fresh cache of pretokens
 (cold), and once more with the one that is full by then (warm). The stage is `corpusmill pack --workers 1` from Parquet
 to shards, in a process of its own: the seconds of its tasks, as their markers tell them, without start-up and without
-`vocabulary.parquet`, which is written once and has nothing to do with the corpus' size. The stage's cache begins cold
+`_vocabulary.parquet`, which is written once and has nothing to do with the corpus' size. The stage's cache begins cold
 and stays warm from task to task, as in the cold pass, so that is the ratio of the bar. Both alternate, so that what
 else the machine does falls on both; "cpu" is processor seconds, which suffer less from neighbours and hold Arrow's
 threads, too.

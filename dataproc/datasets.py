@@ -5,16 +5,19 @@ sizes, workers and retries leave no trace in the files. Memory: one row group (a
 batch (at most one row group) a reader.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.side_tables import ENDING, side_folder
 
 ROW_GROUP_BYTES = 16 << 20
 ROW_GROUP_ROWS = 1 << 17
@@ -24,7 +27,21 @@ ONE_PART_A_FILE = 1 << 62
 PART_BYTES = 128 << 20
 
 KEPT = "kept"
-"""The dataset of `sided_writers` that is the folder itself."""
+"""The table of `sided_writers` that is the dataset itself."""
+
+
+COUNTED = ("sources", "languages", "licenses")
+"""What a part's entry counts its documents by: what a dataset is made of is known without reading it."""
+
+_LICENSE = r'"licen[cs]e(?:_type)?"\s*:\s*"(?P<license>[^"\\]*)"'
+"""Where a document's `meta` (JSON) names its licence."""
+
+MOST_VALUES = 64
+"""Values of such a column that an entry names; the others are counted together under `OTHERS`."""
+
+OTHERS = "(others)"
+UNKNOWN = "(unknown)"
+"""What stands for a value that is null."""
 
 
 class PartWriter:
@@ -36,17 +53,22 @@ class PartWriter:
 
     Args:
         folder: where parts go.
-        stem: name without ending.
+        stem: name without ending; may name a folder below `folder`.
         schema: columns, in order.
         part_bytes: a new part is begun when one holds this many bytes (Arrow's, uncompressed).
+        ending: of the parts' names.
     """
 
-    def __init__(self, folder: str, stem: str, schema: pa.Schema, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, folder: str, stem: str, schema: pa.Schema, *, part_bytes: int = PART_BYTES, ending: str = ".parquet"
+    ) -> None:
         self._folder, self._stem, self._schema, self._part_bytes = folder, stem, schema, part_bytes
+        self._ending = ending
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._pending_bytes = 0
         self._stack: ExitStack | None = None
+        self._counted: dict[str, Counter[str]] = {}
         self._writer: Any = None
         self._open_part: dict[str, Any] = {}
         self.parts: list[dict[str, Any]] = []
@@ -92,6 +114,9 @@ class PartWriter:
             self._begin()
         table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
         self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        if self._counted:
+            for key, values in _described_by(table).items():
+                self._counted[key].update(values)
         self._open_part["rows"] += self._pending_rows
         self._open_part["arrow_bytes"] += self._pending_bytes
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
@@ -100,11 +125,13 @@ class PartWriter:
 
     def _begin(self) -> None:
         number = len(self.parts)
-        name = f"{self._stem}.parquet" if number == 0 else f"{self._stem}_{number:03d}.parquet"
+        name = f"{self._stem}{self._ending}" if number == 0 else f"{self._stem}_{number:03d}{self._ending}"
         self._stack = ExitStack()
         file = self._stack.enter_context(storage.commit_file(storage.join(self._folder, name)))
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", compression_level=1)
         self._open_part = {"path": name, "rows": 0, "arrow_bytes": 0, "file": file}
+        counts = self._ending == ".parquet" and {"text", "source", "language", "meta"} <= set(self._schema.names)
+        self._counted = {key: Counter[str]() for key in COUNTED} if counts else {}
 
     def _end(self) -> None:
         if self._stack is None:
@@ -120,6 +147,7 @@ class PartWriter:
                 "digest": part["file"].digest,
                 "arrow_bytes": part["arrow_bytes"],
             }
+            | {key: _most_frequent(counted) for key, counted in self._counted.items() if counted}
         )
         self._stack = self._writer = None
 
@@ -133,12 +161,42 @@ class PartWriter:
         self._stack = self._writer = None
 
 
-def sided_writers(folder: str, stem: str, schemas: Mapping[str, pa.Schema]) -> dict[str, PartWriter]:
-    """A writer of one part for each of a stage's datasets: `kept` is the folder itself, others lie in it by name."""
+def side_writer(folder: str, table: str, stem: str, schema: pa.Schema) -> PartWriter:
+    """A writer of the side table of a part; its entries' paths are below `folder`."""
+    place = f"{side_folder(table)}/{stem}"
+    return PartWriter(folder, place, schema, part_bytes=ONE_PART_A_FILE, ending=ENDING)
+
+
+def _described_by(table: pa.Table) -> dict[str, dict[str, int]]:
+    """Documents by source, language and the licence that their `meta` names; no licences where none is named."""
+    licenses = pc.struct_field(pc.extract_regex(table.column("meta"), _LICENSE), "license")
+    known = _value_counts(licenses) if licenses.null_count < len(licenses) else {}
     return {
-        name: PartWriter(
-            folder if name == KEPT else storage.join(folder, name), stem, schema, part_bytes=ONE_PART_A_FILE
-        )
+        "sources": _value_counts(table.column("source")),
+        "languages": _value_counts(table.column("language")),
+        "licenses": known,
+    }
+
+
+def _value_counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = pc.value_counts(column)
+    names, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+    return {UNKNOWN if name is None else name: count for name, count in zip(names, counts, strict=True)}
+
+
+def _most_frequent(counted: Counter[str]) -> dict[str, int]:
+    """The most frequent values, by name; a function of the counts alone."""
+    ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in ordered[MOST_VALUES:])
+    return dict(sorted(ordered[:MOST_VALUES])) | ({OTHERS: rest} if rest else {})
+
+
+def sided_writers(folder: str, stem: str, schemas: Mapping[str, pa.Schema]) -> dict[str, PartWriter]:
+    """A writer of one part for each of a stage's tables: `kept` is the dataset itself, the others are side tables."""
+    return {
+        name: PartWriter(folder, stem, schema, part_bytes=ONE_PART_A_FILE)
+        if name == KEPT
+        else side_writer(folder, name, stem, schema)
         for name, schema in schemas.items()
     }
 

@@ -7,8 +7,8 @@ does not grow with the number of thresholds, and a document is looked at once.
 
 Counts are of documents and of their UTF-8 bytes (`byte_count`), all in whole numbers.
 
-Cost: the columns needed of `statistics/`, and one decision (`dataproc.rules.decision`). Memory: one batch, and 32 bytes
-for each cell of the grid and group.
+Cost: the columns needed of `_statistics/`, and one decision (`dataproc.rules.decision`). Memory: one batch, and 32
+bytes for each cell of the grid and group.
 """
 
 from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ class SweepResult:
 
 
 def columns_needed(swept: Sequence[Swept], others: Sequence[Rule], by: Sequence[tuple[str, ...]] = ()) -> list[str]:
-    """The columns of `statistics/` that a sweep looks at."""
+    """The columns of `_statistics/` that a sweep looks at."""
     needed = dict.fromkeys([BYTES_COLUMN, KIND_COLUMN])
     for rule in (*(sweep.rule for sweep in swept), *others):
         needed |= dict.fromkeys(columns_of_rule(rule))

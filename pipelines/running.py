@@ -7,6 +7,7 @@ from functools import partial
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.side_tables import side_folder
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.engine.state import MANIFEST
@@ -71,7 +72,7 @@ def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:
     if not bad or options.allow_quarantine:
         return 0
     counted = ", ".join(f"{count:,} in {name}" for name, _, count in bad)
-    folder = storage.join(bad[0][1].folder, "quarantine")
+    folder = storage.join(bad[0][1].folder, side_folder("quarantine"))
     look = f"look by `corpusmill inspect sample {folder}`, or pass --allow-quarantine"
     print(f"corpusmill: quarantined: {counted}; {look}", file=sys.stderr)  # noqa: T201
     return 3

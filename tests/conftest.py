@@ -1,7 +1,12 @@
 """For all tests: compiled kernels in the per-user cache that the command line uses, so that they are compiled once.
 
-Hypothesis sets no deadline: the first example of a test may have to wait for a kernel's compilation.
+Hypothesis sets no deadline: the first example of a test may have to wait for a kernel's compilation. Hugging Face's
+libraries are kept from the network, which they would otherwise try for local folders, too.
 """
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when they are imported
 
 from hypothesis import HealthCheck, settings
 

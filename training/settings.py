@@ -44,7 +44,7 @@ class TrainSettings:
     """Settings of one run. Raises UserError for values out of bounds, or that contradict each other."""
 
     shards: Annotated[str, Setting("a folder of token shards", may_change=True)]
-    """Held-back ones are in its `validation/`."""
+    """Held-back ones are in its `_validation/`."""
     output: Annotated[str, Setting("folder of the run: weights, metrics, summary, checkpoints", may_change=True)]
     preset: Annotated[str, Setting("model shape; --describe NAME shows what it costs")] = "laptop"
     """See `training.model.config.PRESETS`."""

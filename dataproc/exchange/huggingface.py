@@ -103,7 +103,7 @@ class Writer:
 
 
 def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder: str) -> dict[str, bytes]:
-    """The card of the whole export, from the entries of both splits; nothing for `validation/` by itself."""
+    """The card of the whole export, from the entries of both splits; nothing for `_validation/` by itself."""
     if folder:
         return {}
     files, splits, split_lines = "", "", []

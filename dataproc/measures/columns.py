@@ -3,7 +3,7 @@
 The one pass over the text (`dataproc.measures.statistics`) is one measure among several: lists of URLs, lists of words,
 the score of a language model, what a rewriting rule would take out. Each declares its columns before it runs, so a rule
 that names a column nobody gives is an error before any work starts, and each gives one number a document, so all of
-them lie in `statistics/` and can be swept later.
+them lie in `_statistics/` and can be swept later.
 
 Rewriting is kept apart from deciding. A `Rewriter` gives the text as it would be and numbers on what it took out;
 rules decide by the numbers, and only documents that are kept are rewritten.

@@ -298,7 +298,7 @@ class ShardEntry:
 def shard_entries(folder: str) -> list[ShardEntry]:
     """The shards of a folder in order, by its manifest, so that a loader of 100,000 shards opens none of them first.
 
-    The held-back shards of `validation/` stand in the manifest above it. Where there is no manifest every shard is
+    The held-back shards of `_validation/` stand in the manifest above it. Where there is no manifest every shard is
     opened. Raises UserError when a shard of the manifest is not there (local folders), or a file is no shard.
     """
     paths = list_shards(folder)

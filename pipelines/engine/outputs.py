@@ -1,10 +1,10 @@
 """How task results name the files that were written."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import write_table
+from corpusmill.dataproc.side_tables import side_name
 from corpusmill.pipelines.engine.worker import TaskContext
 
 
@@ -12,7 +12,7 @@ def write_quarantine(task: TaskContext) -> list[dict[str, Any]]:
     """Writes the task's quarantined records, if there are any; gives the entries for the manifest."""
     if not task.guard.quarantined:
         return []
-    name = f"quarantine/{task.id}.parquet"
+    name = side_name("quarantine", task.id)
     return [{"path": name} | write_table(task.path(name), task.guard.quarantine_table())]
 
 
@@ -20,8 +20,3 @@ def file_entry(task: TaskContext, name: str) -> dict[str, Any]:
     """The entry of a file that is there already."""
     path = task.path(name)
     return {"path": name, "bytes": storage.size(path), "digest": storage.digest_file(path)}
-
-
-def below(folder: str, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of parts that were written to a folder below the stage's."""
-    return [part | {"path": storage.join(folder, part["path"])} for part in parts]

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.side_tables import ENDING as SIDE_TABLE
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.card import cards
 from corpusmill.pipelines.engine.executor import Executor
 from corpusmill.pipelines.engine.lease import LEASE, require_lease, take_lease
 from corpusmill.pipelines.engine.lock import FolderLock
@@ -26,7 +28,7 @@ from corpusmill.pipelines.engine.progress import Progress, make_progress
 from corpusmill.pipelines.engine.scheduler import Scheduler
 from corpusmill.pipelines.engine.task import Task
 
-DATA_ENDINGS = (".parquet", ".arrow")
+DATA_ENDINGS = (".parquet", SIDE_TABLE, ".arrow")
 FATES = ("kept", "rejected", "duplicates", "dropped", "quarantined")
 """What can become of a document that came in; their counts add up to `documents_in` at every stage's end."""
 
@@ -270,6 +272,8 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         storage.remove(storage.join(folder, state.WORK))
         storage.remove_temporaries(folder)  # workers of a killed driver may have ended in the middle of writing
         require_lease(folder, lease)
+        for name, content in cards(folder, manifest).items():
+            storage.commit_bytes(storage.join(folder, name), content)
         storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
     seconds = time.monotonic() - started
     _record_time(folder, seconds, session)

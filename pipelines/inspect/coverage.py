@@ -27,9 +27,9 @@ import xxhash
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.kernels.buffers import text_buffers
+from corpusmill.dataproc.sequences.shard_folder import VALIDATION, is_held_back
 from corpusmill.dataproc.sequences.shards import ShardHeader, open_reader, token_rows, unpack_rows
 from corpusmill.pipelines.inspect.places import SHARD
-from corpusmill.pipelines.inspect.sequences import VALIDATION
 
 MOST_SEGMENTS = 1 << 24
 """Segments that are held at once."""
@@ -74,7 +74,7 @@ def coverage_problems(folder: str, manifest: Mapping[str, Any]) -> list[tuple[st
     """
     entries = [each for each in [*manifest["parts"], *manifest["files"]] if each["path"].endswith(SHARD)]
     paths = [storage.join(folder, each["path"]) for each in entries]
-    held_back = [each["path"].startswith(f"{VALIDATION}/") for each in entries]
+    held_back = [is_held_back(each["path"]) for each in entries]
     settings = manifest["settings"]
     ends = settings.get("eos", settings.get("append_eos", True))
     found = _Found(ends=ends, empty=not ends and not settings.get("bos", False))
@@ -139,7 +139,7 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found:
 def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Shards of a folder have as many sequences as each other, but for the last of each group, which has no more."""
     for side in (False, True):
-        here = [entry for entry in entries if entry["path"].startswith(f"{VALIDATION}/") == side]
+        here = [entry for entry in entries if is_held_back(entry["path"]) == side]
         last = {each.get("group", ""): each["path"] for each in here}
         full = {each["rows"] for each in here if each["path"] != last[each.get("group", "")]}
         if len(full) > 1:

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, by number and by id: a dataset's documents, or what stands beside them (`rejected/`, …).
+"""Rows of Parquet files, by number and by id: a dataset's documents, or what stands beside them (`_rejected/`, …).
 
 Finding a row by number reads one row group; finding one by id reads the id columns and then one row group. Memory: a
 row group (about 16 MiB of text).

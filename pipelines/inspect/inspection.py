@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.side_tables import side_files
 from corpusmill.pipelines.description import StageDescription, load
 from corpusmill.pipelines.inspect.documents import matching
 from corpusmill.pipelines.inspect.lookup import Row
@@ -26,14 +27,13 @@ class Side:
     path: str
     manifest: Mapping[str, Any]
 
-    def files(self, folder: str) -> list[str]:
-        """Paths of the files in a folder beside the parts."""
-        names = [file["path"] for file in self.manifest.get("files", ()) if file["path"].startswith(f"{folder}/")]
-        return [storage.join(self.path, name) for name in names]
+    def files(self, table: str) -> list[str]:
+        """Paths of a side table's files."""
+        return [storage.join(self.path, path) for path in side_files(self.manifest, table).values()]
 
-    def rows(self, folder: str, document: str, column: str = "id") -> list[dict[str, Any]]:
+    def rows(self, table: str, document: str, column: str = "id") -> list[dict[str, Any]]:
         """The rows of a side table whose `column` is this document's id."""
-        return list(matching(self.files(folder), column, document))
+        return list(matching(self.files(table), column, document))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part
+from corpusmill.dataproc.sequences.shard_folder import is_held_back
 from corpusmill.dataproc.sequences.shards import open_shard
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.documents import rows_of
 from corpusmill.pipelines.inspect.places import Place, recognise
-from corpusmill.pipelines.inspect.sequences import VALIDATION
 
 Lines = list[tuple[str, ...]]
 Section = tuple[str, Lines]
@@ -94,7 +94,7 @@ def _cost(name: str, value: float) -> str:
 
 def _groups(manifest: Mapping[str, Any]) -> Lines:
     """Sequences and tokens of each group of documents that was packed apart, and of what is held back."""
-    held_back = [file for file in manifest["files"] if file["path"].startswith(f"{VALIDATION}/")]
+    held_back = [file for file in manifest["files"] if is_held_back(file["path"])]
     named = [(part.get("group") or "all", part) for part in manifest["parts"]] + [("held back", f) for f in held_back]
     lines: Lines = []
     for name in dict.fromkeys(name for name, _ in named):

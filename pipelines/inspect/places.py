@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import xxhash
-
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.side_tables import ENDING as SIDE_TABLE
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lineage import find_input
 from corpusmill.pipelines.registry import description_of, makes, stage_names
 
-PARQUET, SHARD = ".parquet", ".arrow"
+PARQUET, SHARD = (".parquet", SIDE_TABLE), ".arrow"
 
-_PART = re.compile(r"part-(\d+)(?:_\d+)?\.parquet$")
+_PART = re.compile(r"part-(\d+)(?:_\d+)?\.parquet(?:\.side)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,35 +84,6 @@ def read_plan(folder: str) -> dict[str, Any]:
     """The plan of a stage's folder; empty where there is none."""
     path = storage.join(folder, state.STATE, "plan.json")
     return state.read_json(path) if storage.exists(path) else {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """The folder of an input as it is now; `changed` says that it was made again since it was read."""
-
-    path: str
-    changed: bool
-
-
-def find_input(folder: str, name: str, digest: str) -> Input | None:
-    """The input of a stage's folder: beside it (a run may have been moved as a whole), or at the path as written.
-
-    Args:
-        folder: of the stage that took it in.
-        name: as its manifest or plan writes it.
-        digest: that the input's manifest had; a folder that still has it is preferred.
-    """
-    candidates = [name]
-    if not name.startswith("/") and not storage.is_url(name):
-        candidates.insert(0, storage.join(storage.absolute(folder).rsplit("/", 1)[0], name))
-    changed = None
-    for candidate in candidates:
-        path = storage.join(candidate, state.MANIFEST)
-        if storage.exists(path):
-            if xxhash.xxh3_128_hexdigest(storage.read_bytes(path)) == digest:
-                return Input(path=candidate, changed=False)
-            changed = changed or Input(path=candidate, changed=True)
-    return changed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Sequences of token shards, read back into text by the shard set's own `vocabulary.parquet`.
+"""Sequences of token shards, read back into text by the shard set's own `_vocabulary.parquet`.
 
 A shard is memory-mapped and asked for one record batch (4 MiB of tokens at the most), so one sequence costs one batch
 whichever way tokens are stored. The vocabulary (a few MB) is read once. Which sequences a run read at a step is told by
@@ -18,11 +18,10 @@ import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shard_folder import is_held_back, set_folder, vocabulary_path
 from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
 from corpusmill.pipelines.inspect.places import Place
 
-VOCABULARY = "vocabulary.parquet"
-VALIDATION = "validation"
 ORDER, METRICS = "plan.json", "metrics.jsonl"
 
 
@@ -67,7 +66,7 @@ class Shards:
     """The sequences of several shards, numbered through in order."""
 
     def __init__(self, where: str, paths: Sequence[str], vocabulary: str, rows: Sequence[int] | None = None) -> None:
-        """`vocabulary`: path of `vocabulary.parquet`; `rows`: sequences of each shard, looked up where not given."""
+        """`vocabulary`: path of `_vocabulary.parquet`; `rows`: sequences of each shard, looked up where not given."""
         self.where = where
         self.paths = list(paths)
         self._vocabulary = vocabulary
@@ -151,13 +150,13 @@ class Shards:
 def shards_of(place: Place) -> Shards:
     """The sequences of a folder of shards (held-back ones after the others) or of one shard."""
     if place.what == "shard":
-        return Shards(place.path, [place.path], storage.join(set_folder(place.path), VOCABULARY))
+        return Shards(place.path, [place.path], vocabulary_path(shard_set(place.path)))
     manifest = place.manifest
-    held_back = [file for file in manifest["files"] if file["path"].startswith(f"{VALIDATION}/")]
+    held_back = [file for file in manifest["files"] if is_held_back(file["path"])]
     entries = [*manifest["parts"], *held_back]
     paths = [storage.join(place.path, entry["path"]) for entry in entries]
     rows = [entry["rows"] for entry in entries]
-    return Shards(place.path, paths, storage.join(place.path, VOCABULARY), rows)
+    return Shards(place.path, paths, vocabulary_path(place.path), rows)
 
 
 def step_positions(run: str, step: int) -> range:
@@ -201,10 +200,9 @@ def ordered_rows(run: str, positions: range) -> list[int]:
     return [int(row) for row in order.rows(positions.start, len(positions))]
 
 
-def set_folder(shard: str) -> str:
+def shard_set(shard: str) -> str:
     """The folder of the shard set that a shard belongs to, held back or not."""
-    folder = storage.absolute(shard).rsplit("/", 1)[0]
-    return folder.rsplit("/", 1)[0] if folder.endswith(f"/{VALIDATION}") else folder
+    return set_folder(storage.absolute(shard).rsplit("/", 1)[0])
 
 
 def _pieces(ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray) -> list[Piece]:

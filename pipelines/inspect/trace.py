@@ -27,7 +27,7 @@ from corpusmill.pipelines.inspect.sequences import (
     PackedSequence,
     Shards,
     ordered_rows,
-    set_folder,
+    shard_set,
     shards_of,
     step_positions,
 )
@@ -147,7 +147,7 @@ def trace(place: Place, question: Question) -> Trace:
         what = "nothing to trace was named" if not asked else "several things to trace were named"
         raise UserError(what, where=place.path, hint="give one of --step, --sequence and --position, or --spike")
     start = _start(place, "shards" if question.sequence is not None else "model")
-    links = chain(recognise(set_folder(start.path)) if start.what == "shard" else start)
+    links = chain(recognise(shard_set(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
     spike = read_spike(start.path, question.spike) if question.spike is not None else None
     if spike is not None:

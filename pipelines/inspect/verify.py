@@ -16,14 +16,16 @@ from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shard_checks import verify_shard
 from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
+from corpusmill.dataproc.side_tables import side_folder, table_of
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lineage import find_input
 from corpusmill.pipelines.engine.stage import FATES
 from corpusmill.pipelines.inspect.coverage import coverage_problems
-from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, find_input, recognise
+from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, recognise
 from corpusmill.pipelines.registry import description_of, makes
 
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
-"""The folder in which the documents of a fate stand."""
+"""The side table in which the documents of a fate stand."""
 
 
 @dataclass
@@ -144,10 +146,11 @@ def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
     found = []
     description = description_of(manifest["stage"])
-    for below in ("", "quarantine", *(description.side_folders if description else ())):
+    tables = ("quarantine", *(description.side_folders if description else ()))
+    for below in ("", *tables, *map(side_folder, tables)):
         for name in storage.list_names(storage.join(folder, below) if below else folder):
             path = f"{below}/{name}" if below else name
-            if name.endswith((PARQUET, SHARD)) and path not in known:
+            if name.endswith((*PARQUET, SHARD)) and path not in known:
                 found.append(storage.join(folder, path))
     return found
 
@@ -167,10 +170,10 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     expected = counts["kept"] + counts.get("copies", 0)
     if kept != expected:
         yield f"{expected:,} documents and copies were kept and the parts have {kept:,} rows"
-    for fate, folder in SIDES.items():
-        rows = sum(file.get("rows", 0) for file in manifest["files"] if file["path"].startswith(f"{folder}/"))
+    for fate, table in SIDES.items():
+        rows = sum(file.get("rows", 0) for file in manifest["files"] if table_of(file["path"]) == table)
         if fate in counts and rows != counts[fate]:
-            yield f"{counts[fate]:,} documents were {fate} and {folder}/ has {rows:,} rows"
+            yield f"{counts[fate]:,} documents were {fate} and {side_folder(table)}/ has {rows:,} rows"
 
 
 def _unequal_shards(manifest: Mapping[str, Any]) -> Iterator[str]:

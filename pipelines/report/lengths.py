@@ -27,10 +27,10 @@ def length_histogram(stage: StageOutput) -> Lengths | None:
     """Lengths in characters of the documents that came in; None where there are no documents."""
     edges = np.arange(LARGEST_POWER * BINS_PER_DOUBLING + 1) / BINS_PER_DOUBLING
     counts = np.zeros((2, len(edges) - 1), np.int64)
-    ledgers = set(stage.side_names("ledger"))
-    for name in stage.side_names("statistics"):
-        broken = _broken_ids(stage.path(f"ledger/{name}")) if name in ledgers else pa.array([], pa.string())
-        for batch in read_batches(stage.path(f"statistics/{name}"), ["id", COLUMN]):
+    ledgers = stage.side_paths("ledger")
+    for stem, path in stage.side_paths("statistics").items():
+        broken = _broken_ids(ledgers[stem]) if stem in ledgers else pa.array([], pa.string())
+        for batch in read_batches(path, ["id", COLUMN]):
             rejected = pc.is_in(batch.column("id"), value_set=broken).to_numpy(zero_copy_only=False)
             length = np.log2(np.maximum(batch.column(COLUMN).to_numpy(), 1))
             for row, mask in enumerate((~rejected, rejected)):

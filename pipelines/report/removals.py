@@ -1,6 +1,6 @@
 """What was removed, and why: rules and examples of what they rejected, and the largest clusters of duplicates.
 
-Reads the ledgers and `duplicates/` a row group at a time, and the text of the few documents that are shown. Memory: 16
+Reads the ledgers and `_duplicates/` a row group at a time, and the text of the few documents that are shown. Memory: 16
 bytes for each cluster of duplicates.
 """
 
@@ -72,8 +72,8 @@ def sole_rules(stage: StageOutput) -> SoleRules:
     if stage.share_read("ledger"):
         return None
     found: Counter[str] = Counter()
-    for name in stage.side_names("ledger"):
-        batches = list(read_batches(stage.path(f"ledger/{name}"), ["id", "rule"]))
+    for path in stage.side_paths("ledger").values():
+        batches = list(read_batches(path, ["id", "rule"]))
         if not batches:
             continue
         rules = pa.Table.from_batches(batches).group_by("id").aggregate([("rule", "count"), ("rule", "min")])
@@ -85,15 +85,15 @@ def sole_rules(stage: StageOutput) -> SoleRules:
 def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
     """The first few rejected documents of each rule; stops reading when every rule has its own."""
     found: dict[str, list[Example]] = {rule: [] for rule in rules}
-    rejected = set(stage.side_names("rejected"))
-    for name in stage.side_names("ledger"):
+    rejected = stage.side_paths("rejected")
+    for stem, path in stage.side_paths("ledger").items():
         wanted = [rule for rule in rules if len(found[rule]) < EXAMPLES]
         if not wanted:
             break
-        rows = [row for batch in read_batches(stage.path(f"ledger/{name}")) for row in _first_rows(batch, wanted)]
-        if not rows or name not in rejected:
+        rows = [row for batch in read_batches(path) for row in _first_rows(batch, wanted)]
+        if not rows or stem not in rejected:
             continue
-        texts = _texts(stage.path(f"rejected/{name}"), {row["id"] for row in rows})
+        texts = _texts(rejected[stem], {row["id"] for row in rows})
         for row in rows:
             if len(found[row["rule"]]) < EXAMPLES and row["id"] in texts:
                 shown = one_line(row["id"], ID_CHARACTERS)
@@ -118,7 +118,7 @@ def _texts(path: str, ids: set[str]) -> dict[str, str]:
 
 def largest_clusters(stage: StageOutput) -> list[Cluster]:
     """The clusters that lost most documents, largest first."""
-    paths = [stage.path(f"duplicates/{name}") for name in stage.side_names("duplicates")]
+    paths = list(stage.side_paths("duplicates").values())
     labels, sizes = np.zeros(0, np.uint64), np.zeros(0, np.int64)
     for path in paths:
         for batch in read_batches(path, ["cluster"]):

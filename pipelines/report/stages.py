@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.side_tables import side_files
 
 MOST_FILES = 256
 """Side files that are read of a kind; where there are more, evenly spaced ones, and the page says so."""
@@ -34,13 +35,14 @@ class StageOutput:
     def path(self, name: str) -> str:
         return storage.join(self.folder, name)
 
-    def side_names(self, folder: str) -> list[str]:
-        """The file names of one of the folders beside the parts; at most `MOST_FILES`, evenly spaced."""
-        names = [entry["path"] for entry in self.manifest["files"] if entry["path"].startswith(f"{folder}/")]
-        picked = names if len(names) <= MOST_FILES else [names[i * len(names) // MOST_FILES] for i in range(MOST_FILES)]
-        return [name.removeprefix(f"{folder}/") for name in picked]
+    def side_paths(self, table: str) -> dict[str, str]:
+        """{stem: path} of a side table's files; at most `MOST_FILES`, evenly spaced."""
+        files = list(side_files(self.manifest, table).items())
+        if len(files) > MOST_FILES:
+            files = [files[i * len(files) // MOST_FILES] for i in range(MOST_FILES)]
+        return {stem: self.path(path) for stem, path in files}
 
-    def share_read(self, folder: str) -> str:
-        """What to say when not all files of a folder are read; empty when they are."""
-        total = sum(entry["path"].startswith(f"{folder}/") for entry in self.manifest["files"])
+    def share_read(self, table: str) -> str:
+        """What to say when not all files of a side table are read; empty when they are."""
+        total = len(side_files(self.manifest, table))
         return f"from {MOST_FILES:,} of {total:,} files, evenly spaced" if total > MOST_FILES else ""

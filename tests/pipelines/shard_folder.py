@@ -17,7 +17,7 @@ def make_shards(folder: Path) -> Path:
     spelled = [bytes([byte]) for byte in range(256)]
     special = [byte < 3 for byte in range(256)]
     table = pa.table({"id": pa.array(range(256), pa.int32()), "bytes": spelled, "special": special})
-    vocabulary = {"path": "vocabulary.parquet"} | write_table(str(folder / "vocabulary.parquet"), table)
+    vocabulary = {"path": "_vocabulary.parquet"} | write_table(str(folder / "_vocabulary.parquet"), table)
     write_manifest(
         folder, "pack", inputs={}, settings={"sequence_length": LENGTH}, counts={"sequences": 40}, parts=[],
         files=[vocabulary], facts={},

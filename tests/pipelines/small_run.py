@@ -83,7 +83,7 @@ def add_shards(run: Path) -> Path:
     table = pa.table(
         {"id": pa.array(range(261), pa.int32()), "bytes": spelled, "special": [i > 255 for i in range(261)]}
     )
-    vocabulary = {"path": "vocabulary.parquet"} | write_table(str(folder / "vocabulary.parquet"), table)
+    vocabulary = {"path": "_vocabulary.parquet"} | write_table(str(folder / "_vocabulary.parquet"), table)
     tokens = len(plain) + 1 + len(second) + len(third)
     counts = dict.fromkeys(("quarantined", "validation_documents", "validation_sequences", "cut"), 0)
     counts |= {"cut_needlessly": 0, "boundary_splits": 0, "documents_in": 3, "kept": 3, "fim_documents": 1}

@@ -88,7 +88,7 @@ def decontaminate(made: Path, tmp_path: Path) -> Decontaminate:
 
 def rows(done: Finished, folder: str = "") -> list[dict[str, Any]]:
     entries = [*done.manifest["parts"], *done.manifest["files"]]
-    chosen = [entry["path"] for entry in entries if entry["path"].rpartition("/")[0] == folder]
+    chosen = [entry["path"] for entry in entries if entry["path"].rpartition("/")[0].removeprefix("_") == folder]
     return [row for path in chosen for row in pq.read_table(f"{done.folder}/{path}").to_pylist()]
 
 

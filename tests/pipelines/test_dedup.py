@@ -80,7 +80,7 @@ def ids(folder: str) -> set[str]:
 
 
 def removed(folder: str) -> dict[str, dict[str, Any]]:
-    paths = sorted(Path(folder, "duplicates").glob("*.parquet"))
+    paths = sorted(Path(folder, "_duplicates").glob("*.parquet.side"))
     return {row["id"]: row for path in paths for row in pq.read_table(path).to_pylist()}
 
 
@@ -120,7 +120,7 @@ def test_blocks_partitions_and_workers_leave_no_trace(
     documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: str
 ) -> None:
     def files(folder: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet")}
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet*")}
 
     plain = run("dedup", tmp_path / "plain", datasets=[documents], verify=verify)
     monkeypatch.setattr(blocks_module, "LEAST_BLOCKS", 1000)
@@ -270,7 +270,7 @@ def test_clusters_by_way_of_files_are_those_in_memory(
     documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_files: None, verify: str
 ) -> None:
     def files(folder: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet")}
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.parquet*")}
 
     in_memory = run("dedup", tmp_path / "memory", datasets=[documents], verify=verify)
     monkeypatch.setattr(stage, "CORE_BYTES", 1 << 40)

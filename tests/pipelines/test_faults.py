@@ -75,7 +75,7 @@ def test_a_poisoned_document_is_quarantined_and_the_rest_unharmed(
     assert manifest["counts"]["documents_in"] == 480
     assert manifest["counts"]["quarantined"] == 1
     assert manifest["counts"]["kept"] == 479
-    (bad,) = pq.read_table(tmp_path / "out/clean/quarantine").to_pylist()
+    (bad,) = pq.read_table(tmp_path / "out/clean/_quarantine").to_pylist()
     assert bad["id"] == "3/17"
     assert bad["reason"].startswith("ended its worker 3 times")
     assert "POISON" in bad["text"]

@@ -20,7 +20,7 @@ BROKEN_LINES = "home | about | contact\nplease enable javascript to see this pag
 
 def table(folder: Path, name: str = "") -> dict[str, dict[str, Any]]:
     """Rows of a dataset's parts, or of what stands beside them, by id."""
-    files = sorted((folder / name).glob("part-*.parquet"))
+    files = sorted((folder / (f"_{name}" if name else "")).glob("part-*.parquet*"))
     return {row["id"]: row for file in files for row in pq.read_table(file).to_pylist()}
 
 
@@ -65,7 +65,7 @@ def test_a_rule_over_what_a_rewriter_would_take_out_rewrites_nothing(tmp_path):
     assert {name: row["text"] for name, row in table(folder).items()} == {
         row["id"]: row["text"] for row in rows if int(row["id"]) >= 2
     }
-    assert not (folder / "rewrites").exists()
+    assert not (folder / "_rewrites").exists()
     assert "documents_rewritten" not in done.manifest["facts"]
 
 
@@ -75,7 +75,7 @@ def test_rewriters_run_in_the_order_given_and_each_is_told(tmp_path):
     folder, done = filtered(tmp_path, rows, rules=[], rewrite=["citations", "c4-lines"])
     assert table(folder)["a"]["text"] == f"{SENTENCES}\nWrite to me at someone@example.com or  to them."
     assert done.manifest["facts"]["documents_rewritten"] == {"citations": 1, "c4-lines": 1}
-    told = pq.read_table(folder / "rewrites").to_pylist()
+    told = pq.read_table(folder / "_rewrites").to_pylist()
     assert [(row["id"], row["rule"]) for row in told] == [("a", "citations"), ("a", "c4-lines")]
     assert told[0]["bytes_after"] == told[1]["bytes_before"]
 

@@ -134,8 +134,8 @@ def test_mistakes_are_named(folder, ranges, more, message):
 
 
 def test_only_a_finished_filter_can_be_swept(folder):
-    assert plan_sweep(str(folder / "clean" / "statistics"), ["words.minimum=1..2"]).files
-    for path in ("documents", "nowhere", "clean/ledger"):
+    assert plan_sweep(str(folder / "clean" / "_statistics"), ["words.minimum=1..2"]).files
+    for path in ("documents", "nowhere", "clean/_ledger"):
         with pytest.raises(UserError, match="not the folder of a finished filter"):
             plan_sweep(str(folder / path), ["words.minimum=1..2"])
 
@@ -187,7 +187,7 @@ def test_help_of_both_commands_has_an_example():
 
 def test_why_tells_of_expressions(folder):
     place = recognise(str(folder / "clean"))
-    rows = [row for file in (folder / "clean" / "ledger").iterdir() for row in pq.read_table(file).to_pylist()]
+    rows = [row for file in (folder / "clean" / "_ledger").iterdir() for row in pq.read_table(file).to_pylist()]
     broken = next(row["id"] for row in rows if row["rule"] == "no-news")
     reason = explain(place, broken)
     assert reason.fate == "rejected"

@@ -34,7 +34,7 @@ class Ingested:
         self.manifest = state.require_manifest(str(folder))
         self.counts: dict[str, int] = self.manifest["counts"]
         self.documents = self._rows("parts")
-        self.quarantined = self._rows("files", "quarantine/")
+        self.quarantined = self._rows("files", "_quarantine/")
 
     def _rows(self, name: str, below: str = "") -> list[dict[str, Any]]:
         paths = [each["path"] for each in self.manifest[name] if each["path"].startswith(below)]

@@ -69,7 +69,7 @@ def test_stages_are_in_the_order_in_which_they_take_each_other(made: Path) -> No
     [
         ("", "run"),
         ("clean", "dataset"),
-        ("clean/rejected", "parquet files"),
+        ("clean/_rejected", "parquet files"),
         ("clean/part-00000.parquet", "parquet file"),
         ("shards", "shards"),
         ("shards/shard-00000.arrow", "shard"),
@@ -121,7 +121,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "good-1"], "this is a whole run"),
         (["why", "clean", "nobody"], "this stage never saw a document of that id"),
-        (["verify", "clean/rejected"], "has no manifest; verify the folder above it"),
+        (["verify", "clean/_rejected"], "has no manifest; verify the folder above it"),
     ],
 )
 def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str], line: str) -> None:
@@ -201,7 +201,7 @@ def test_a_sample_has_different_rows_and_as_many_as_there_are(total: int, count:
 def test_why_names_broken_rules_survivors_and_reasons(made: Path, inspect: Command) -> None:
     _, rejected, _ = inspect("why", made / "clean", "hostile<b>")
     assert rejected.startswith("hostile<b>: rejected")
-    ledger = pq.read_table(made / "clean/ledger").to_pylist()
+    ledger = pq.read_table(made / "clean/_ledger").to_pylist()
     for row in ledger:
         assert f"{row['rule']}: {row['value']:.6g} is " in rejected
     assert "gopher-quality/words: " in rejected
@@ -214,7 +214,7 @@ def test_why_names_broken_rules_survivors_and_reasons(made: Path, inspect: Comma
     assert "survivor of 1 duplicates" in survivor, "the longer one stays"
     _, near, _ = inspect("why", made / "unique", "good-1")
     assert "minhash duplicate of near (similarity 0." in near
-    (bad,) = pq.read_table(made / "documents/quarantine").to_pylist()
+    (bad,) = pq.read_table(made / "documents/_quarantine").to_pylist()
     _, quarantined, _ = inspect("why", made / "documents", bad["id"])
     assert ": quarantined" in quarantined
     assert bad["reason"] in quarantined
@@ -242,7 +242,7 @@ def damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["clean/part-00000.parquet", "clean/ledger/part-00000.parquet", "shards/shard-00000.arrow"]
+    "name", ["clean/part-00000.parquet", "clean/_ledger/part-00000.parquet.side", "shards/shard-00000.arrow"]
 )
 def test_a_tampered_file_is_named(copied: Path, inspect: Command, name: str) -> None:
     damage(copied / name)
@@ -254,17 +254,17 @@ def test_a_tampered_file_is_named(copied: Path, inspect: Command, name: str) -> 
 
 
 def test_lost_files_strangers_and_broken_counts_are_named(copied: Path, inspect: Command) -> None:
-    (copied / "clean/statistics/part-00000.parquet").unlink()
+    (copied / "clean/_statistics/part-00000.parquet.side").unlink()
     shutil.copy(copied / "clean/part-00000.parquet", copied / "clean/part-00099.parquet")
     manifest = state.read_json(str(copied / "unique/_manifest.json"))
     manifest["counts"]["duplicates"] -= 1
     (copied / "unique/_manifest.json").write_bytes(state.to_json(manifest))
     code, out, _ = inspect("verify", copied)
     assert code == 1
-    assert "clean/statistics/part-00000.parquet: not there" in out
+    assert "clean/_statistics/part-00000.parquet.side: not there" in out
     assert "clean/part-00099.parquet: not in the manifest" in out
     assert f"unique: {GOOD + 2} documents came in and {GOOD + 1} are accounted for" in out
-    assert "documents were duplicates and duplicates/ has" in out
+    assert "documents were duplicates and _duplicates/ has" in out
     assert "shards: its input unique was made again since" in out
 
 
@@ -321,7 +321,7 @@ class PlainSet:
             rows = self.rows[side]
             edges = [0, *(cut for cut in self.cuts if 0 < cut < len(rows)), len(rows)] if rows else []
             for number, (first, last) in enumerate(pairwise(edges)):
-                name = ("validation/" if side else "") + shard_name(number)
+                name = ("_validation/" if side else "") + shard_name(number)
                 entries.append(self._write_shard(folder, name, rows[first:last]))
         counts = {"documents_in": self.kept, "kept": self.kept}
         write_manifest(

@@ -229,7 +229,7 @@ def test_a_documents_own_mistake_quarantines_it_alone(made: Path, tmp_path: Path
         sequence_length=64, fim_rate=1.0,
     )  # fmt: skip
     assert done.manifest["counts"]["quarantined"] == 2 and done.manifest["counts"]["kept"] == 18
-    reasons = pq.read_table(Path(done.folder, "quarantine"))
+    reasons = pq.read_table(Path(done.folder, "_quarantine"))
     assert sorted(reasons["id"].to_pylist()) == ["n3", "n5"]
     assert all("file" in reason for reason in reasons["reason"].to_pylist())
 

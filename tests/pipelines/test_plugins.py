@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def column(folder: Path, name: str) -> list[object]:
-    return [value for path in sorted(folder.glob("part-*.parquet")) for value in pq.read_table(path)[name].to_pylist()]
+    return [value for path in sorted(folder.glob("part-*.parquet*")) for value in pq.read_table(path)[name].to_pylist()]
 
 
 def test_a_reader_a_measure_and_a_rewriter_work_as_ours_do(site: Path) -> None:
@@ -41,10 +41,10 @@ def test_a_reader_a_measure_and_a_rewriter_work_as_ours_do(site: Path) -> None:
     assert done.returncode == 0, done.stderr
     run = site.parent / "run"
     assert column(run / "documents", "id") == ["a", "b", "c"]
-    assert column(run / "documents/quarantine", "reason") == ["no bar"]
+    assert column(run / "documents/_quarantine", "reason") == ["no bar"]
     assert column(run / "clean", "text") == ["quiet words here.?", "loud!?"]
-    assert column(run / "clean/rejected", "id") == ["b"]
-    assert column(run / "clean/statistics", "exclamation_marks") == [0, 2, 1]
+    assert column(run / "clean/_rejected", "id") == ["b"]
+    assert column(run / "clean/_statistics", "exclamation_marks") == [0, 2, 1]
     manifest = json.loads((run / "clean/_manifest.json").read_text())
     assert manifest["facts"]["documents_rewritten"] == {"whisper": 2}
     assert "Makes small letters of capitals" in corpusmill(site, "filter", "--show", "whisper").stdout

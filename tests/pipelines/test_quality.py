@@ -93,7 +93,7 @@ def scored(folder: Path, classifier: str) -> str:
 
 def table(place: str, below: str = "") -> pa.Table:
     """All rows of a folder's parts."""
-    paths = sorted((Path(place) / below).glob("part-*.parquet"))
+    paths = sorted((Path(place) / (f"_{below}" if below else "")).glob("part-*.parquet*"))
     return pa.concat_tables([pq.read_table(path) for path in paths])
 
 

@@ -138,7 +138,7 @@ def test_the_waterfall_accounts_for_every_document(made: Path) -> None:
 
 def test_rules_are_counted_with_examples_of_what_they_rejected(made: Path) -> None:
     clean = stage(made, "clean")
-    ledger = pq.read_table(made / "clean/ledger").to_pylist()
+    ledger = pq.read_table(made / "clean/_ledger").to_pylist()
     lines = rule_lines(clean, sole_rules(clean))
     assert {line.name for line in lines} == {row["rule"] for row in ledger}
     for line in lines:

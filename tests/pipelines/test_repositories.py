@@ -75,9 +75,9 @@ def test_folders_and_archives_of_repositories_become_documents(repositories: Pat
         "dependencies": 3, "documents": 4, "empty": 1, "files": 7, "ignored": 1, "quarantined": 1, "repositories": 2,
         "unknown_language": 1, "vendored": 1,
     }  # fmt: skip
-    summaries = pq.read_table(tmp_path / "out/repositories/part-00000.parquet").to_pylist()
+    summaries = pq.read_table(tmp_path / "out/_repositories/part-00000.parquet.side").to_pylist()
     assert [(row["repository"], row["files"], row["vendored"]) for row in summaries] == [("one", 5, 1), ("two", 2, 0)]
-    quarantined = pq.read_table(tmp_path / "out/quarantine/part-00000.parquet").to_pylist()
+    quarantined = pq.read_table(tmp_path / "out/_quarantine/part-00000.parquet.side").to_pylist()
     assert [(row["id"], row["reason"]) for row in quarantined] == [("hub/two.tar#c.py", "not UTF-8 (byte 0)")]
 
 
@@ -111,7 +111,7 @@ def test_a_repository_is_one_tasks_work_and_workers_leave_no_trace(tmp_path: Pat
         assert ingest(tmp_path / "repos", tmp_path / f"out{workers}", *flags, "--workers", workers).returncode == 0
     one, two = (json.loads((tmp_path / f"out{workers}/_manifest.json").read_bytes()) for workers in "12")
     assert one == two
-    assert len([each for each in one["files"] if each["path"].startswith("repositories/")]) == 5
+    assert len([each for each in one["files"] if each["path"].startswith("_repositories/")]) == 5
     for part in one["parts"] + one["files"]:
         assert (tmp_path / "out1" / part["path"]).read_bytes() == (tmp_path / "out2" / part["path"]).read_bytes()
 

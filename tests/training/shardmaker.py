@@ -76,12 +76,12 @@ def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) ->
 def write_shard_set(
     folder: Path, sequences: int = 40, length: int = 32, seed: int = 0, shards: int = 3, storage: str = "plain"
 ) -> Path:
-    """A folder of shards with patterned sequences, and a `validation/` beside them."""
+    """A folder of shards with patterned sequences, and a `_validation/` beside them."""
     rows = patterned_rows(sequences, length, seed)
     for number in range(shards):
         write_shard(folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage)
     write_shard(
-        folder / "validation" / "shard-00000.arrow", patterned_rows(9, length, seed + 1), length, storage=storage
+        folder / "_validation" / "shard-00000.arrow", patterned_rows(9, length, seed + 1), length, storage=storage
     )
     return folder
 

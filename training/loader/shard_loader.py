@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.sequences.shard_folder import held_back_folder
 from corpusmill.dataproc.sequences.shards import list_shards
-from corpusmill.dataproc.storage import join
 from corpusmill.training.loader.batch import Batch
 from corpusmill.training.loader.prefetch import Prefetcher
 from corpusmill.training.loader.shard_cache import ShardCache
@@ -32,8 +32,8 @@ _ORDER_AHEAD = 4096
 
 
 def held_back(folder: str | Path, cache: ShardCache | None = None) -> ShardSet | None:
-    """The sequences of held-back documents that lie beside the shards, in `validation/`; None where there are none."""
-    inner = join(str(folder), "validation")
+    """The sequences of held-back documents that lie beside the shards, in `_validation/`; None where there are none."""
+    inner = held_back_folder(str(folder))
     return ShardSet(inner, cache) if list_shards(inner) else None
 
 

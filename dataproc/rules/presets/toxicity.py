@@ -2,7 +2,7 @@
 
 The list is the user's own (`word_list`): none comes with this. C4 used the List of Dirty, Naughty, Obscene and
 Otherwise Bad Words. Such lists reject medical, legal and minority text along with what they mean to reject (Dodge et
-al. 2021, section 5), so look at `rejected/` before a corpus goes without.
+al. 2021, section 5), so look at `_rejected/` before a corpus goes without.
 """
 
 from corpusmill.dataproc.rules.preset import Preset, prose_rules

@@ -3,8 +3,8 @@
     index    one task: the n-grams of all sets, without those that are allowed or that a set's items share
     count    part → which n-grams its documents hold           only where `maximum_documents` is given
     common   one task: the index without n-grams that more documents hold        likewise
-    apply    part → the part after the action, `hits/`, `rejected/`, `ledger/`, and `rewrites/` of a cut
-    items    one task: `items/`, a row for each item: the documents that hold it, and the greatest share in one of them
+    apply    part → the part after the action, `_hits/`, `_rejected/`, `_ledger/`, and `_rewrites/` of a cut
+    items    one task: `_items/`, a row for each item: the documents that hold it, and the greatest share in one of them
 
 Definitions and their sources are in `dataproc/contamination/decontaminate.py`. Sets are files (JSON lines, a JSON
 array, Parquet, plain text with an item a line) or datasets; an item is made of the fields that are named:

@@ -26,7 +26,8 @@ from corpusmill.dataproc.contamination.items import read_evaluation_set
 from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, sided_writers, write_table
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.dataproc.side_tables import side_name
+from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.decontaminate.arguments import ApplyWork, CommonWork, CountWork, IndexWork, ItemsWork
 
@@ -174,7 +175,7 @@ def apply_part(task: TaskContext[ApplyWork]) -> dict[str, Any]:
                     bytes_rejected=_bytes(done.rejected),
                 )
     write_partitions(task.work_path("items", f"{task.id}.arrow"), [items.table()])
-    files = [entry for name in writers if name != "kept" for entry in below(name, writers[name].parts)]
+    files = [entry for name in writers if name != "kept" for entry in writers[name].parts]
     return {
         **counts,
         "task": task.id,
@@ -235,7 +236,7 @@ def count_items(task: TaskContext[ItemsWork]) -> dict[str, Any]:
     words, looked_for = index.words_of(np.arange(index.items)), index.is_looked_for()
     names = pa.array(index.set_names, pa.string()).take(pa.array(index.item_sets))
     columns = [names, index.item_ids, *map(pa.array, (words, looked_for, documents, contaminated, shares))]
-    name = "items/part-00000.parquet"
+    name = side_name("items", "part-00000")
     entry = write_table(task.path(name), pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA))
     sums = {}
     for number, set_name in enumerate(index.set_names):

@@ -8,7 +8,7 @@
     shingles, route, compare, recluster     with `verify: exact`: pairs compared by their texts, components of the rest
     members      block → its clustered documents, partitioned by component
     survivors    partition of components → who stays, by declared preference; removals, by block
-    apply        block → its parts without removals; `duplicates/` names the survivor of each
+    apply        block → its parts without removals; `_duplicates/` names the survivor of each
 
 Work is linear in the documents: a block is a 64th of them or a million, whichever is less, and a partition about
 64 MiB, so files grow with the corpus and the reads between two phases with blocks times partitions. Memory: a block's

@@ -3,7 +3,7 @@
 One task a shard, each writing files of its own; what a format has once (an index, a card) a last small task writes.
 With `unit: document`, documents are put together again: those that lie in several shards meet in a second phase.
 Padding is never written as if it were text: Megatron and flat files have none, in MDS and Hugging Face datasets the
-segment lengths of a row end before it. `validation/` is exported beside, to a folder of that name.
+segment lengths of a row end before it. `_validation/` is exported beside, to a folder of that name.
 
 Memory: 20 MiB of tokens for sequences; for documents several times a shard's tokens, 0.6 GB at the default size.
 """
@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from corpusmill.dataproc.sequences.shard_folder import held_back_folder
 from corpusmill.dataproc.sequences.shards import ShardEntry, shard_entries
-from corpusmill.dataproc.storage import exists, join
+from corpusmill.dataproc.storage import exists
 from corpusmill.pipelines.datasets import folder_identities, listed, require_shards
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
@@ -52,7 +53,7 @@ class ExportStage(Stage):
     def _shards(self) -> list[tuple[str, ShardEntry]]:
         """("" or "validation", shard) of every shard."""
         shards = self.resolve(self.settings.shards)
-        folders = [(side, join(shards, side) if side else shards) for side in SIDES]
+        folders = zip(SIDES, (shards, held_back_folder(shards)), strict=True)
         return [(side, entry) for side, folder in folders if exists(folder) for entry in shard_entries(folder)]
 
     def phases(self) -> list[PhasePlan]:

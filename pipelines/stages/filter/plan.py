@@ -1,8 +1,8 @@
 """Filter: every document is measured once, kept or rejected by rules over the measurements, and rewritten if kept.
 
-One task a part, and parts keep their numbers. Beside the kept documents stand `rejected/` (the documents, with the
-names of all rules they broke), `ledger/` (a row for each broken rule: id, rule, value, threshold), `statistics/`
-(every number of every document), so thresholds can be judged again without reading text, and `rewrites/` (which
+One task a part, and parts keep their numbers. Beside the kept documents stand `_rejected/` (the documents, with the
+names of all rules they broke), `_ledger/` (a row for each broken rule: id, rule, value, threshold), `_statistics/`
+(every number of every document), so thresholds can be judged again without reading text, and `_rewrites/` (which
 rewriter changed which document, and its bytes before and after), where one is in force.
 """
 

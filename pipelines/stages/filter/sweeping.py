@@ -13,11 +13,13 @@ from corpusmill.dataproc.rules import PRESETS, Rule, resolve_rules
 from corpusmill.dataproc.rules.custom import custom_rules
 from corpusmill.dataproc.rules.resolve import override, threshold_of
 from corpusmill.dataproc.rules.rule import SIDES, Side, with_threshold
+from corpusmill.dataproc.side_tables import side_files, side_folder
 from corpusmill.dataproc.sweep import Swept, columns_needed, thresholds_of
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.stages.filter.rules_in_force import language_rule, rules_in_force
 
-STATISTICS_FOLDER = "statistics"
+TABLE = "statistics"
+"""The side table that a sweep reads."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def plan_sweep(
     """The plan of a sweep.
 
     Args:
-        folder: of a finished filter, or its `statistics/`.
+        folder: of a finished filter, or its `_statistics/`.
         ranges: what to sweep, as "<rule>=lo..hi", "<rule>.minimum=lo..hi:steps" or "<statistic>.maximum=a,b,c". A rule
             of the presets that was not in force, or a statistic by itself, becomes one more rule.
         rules: presets or rules to judge by instead of those that were in force.
@@ -54,11 +56,7 @@ def plan_sweep(
         UserError: no filter's folder, or an unknown rule, statistic or column.
     """
     folder, manifest = _manifest(folder)
-    files = tuple(
-        storage.join(folder, file["path"])
-        for file in manifest["files"]
-        if file["path"].startswith(f"{STATISTICS_FOLDER}/")
-    )
+    files = tuple(storage.join(folder, path) for path in side_files(manifest, TABLE).values())
     if not files:
         raise UserError("this filter has no statistics", where=folder)
     names = _column_names(files[0])
@@ -89,13 +87,12 @@ def _manifest(folder: str) -> tuple[str, Mapping[str, Any]]:
     """(the filter's folder, its manifest) from either that folder or its statistics."""
     folder = folder.rstrip("/") or "/"
     manifest = state.read_manifest(folder) if storage.exists(folder) else None
-    if manifest is None and folder.endswith(f"/{STATISTICS_FOLDER}"):
-        folder = folder.removesuffix(f"/{STATISTICS_FOLDER}")
+    above, _, name = folder.rstrip("/").rpartition("/")
+    if manifest is None and name in (side_folder(TABLE), TABLE):
+        folder = above or "."
         manifest = state.read_manifest(folder)
-    elif manifest is None and folder == STATISTICS_FOLDER:
-        folder, manifest = ".", state.read_manifest(".")
     if manifest is None or manifest["stage"] != "filter":
-        raise UserError("not the folder of a finished filter", where=folder, hint="name one, or its statistics/")
+        raise UserError("not the folder of a finished filter", where=folder, hint="name one, or its _statistics/")
     return folder, manifest
 
 

@@ -151,7 +151,7 @@ class ImportStage(Stage):
         return tasks
 
     def _pieces(self) -> Iterator[tuple[bool, list[ImportPiece]]]:
-        """(False, pieces of the paths), then (True, those of `validation/` below them)."""
+        """(False, pieces of the paths), then (True, those of `_validation/` below them)."""
         from corpusmill.dataproc.exchange.formats import format_named
         from corpusmill.dataproc.exchange.pieces import ReadOptions
 

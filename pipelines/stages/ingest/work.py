@@ -11,6 +11,7 @@ from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.registry import reader_of
 from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
+from corpusmill.dataproc.side_tables import side_name
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
@@ -19,7 +20,7 @@ SUMMARISED = "repositories"
 
 
 def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
-    """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `quarantine/`."""
+    """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `_quarantine/`."""
     work, normalisation = task.arguments, task.arguments.normalisation
     normalisation.check()
     kept, changed, summaries = 0, Counter[str](), list[dict[str, Any]]()
@@ -82,5 +83,5 @@ def _write_summaries(task: TaskContext[IngestWork], summaries: list[dict[str, An
     """What became of each repository of a task, beside its parts."""
     if not summaries:
         return []
-    name = f"{SUMMARISED}/{task.id}.parquet"
+    name = side_name(SUMMARISED, task.id)
     return [{"path": name} | write_table(task.path(name), pa.Table.from_pylist(summaries, SUMMARY_SCHEMA))]

@@ -2,7 +2,7 @@
 
     sizes    part → the bytes or tokens of its documents, by group, with the keys by which they are drawn
     draw     one task: the key below which documents of a group are drawn, so that its target is met
-    write    part and copy → the documents that are there so often; `dropped/` beside the first
+    write    part and copy → the documents that are there so often; `_dropped/` beside the first
 
 The plan (`dataproc/mixture/planning.py` says what it means) is made between `sizes` and `draw`, so a limit that cannot
 be kept ends the run before anything is written; names in weights are looked up before anything is read. `--dry-run`
@@ -16,7 +16,7 @@ copies come first in the dataset, then all second ones, so that no document stan
 at all, see `dataproc/mixture/planning.py`.
 
 The law: documents in = kept + dropped, where kept counts documents, and `copies` the rows beyond the first ones.
-`dropped/` names every document that is in no copy.
+`_dropped/` names every document that is in no copy.
 
 Memory: 40 bytes a document of a part; a 4,096th of that for all documents in `draw`; two row groups. Parts with
 documents to be repeated are read once for each copy.

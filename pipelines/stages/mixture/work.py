@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, side_writer
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
 from corpusmill.dataproc.mixture.draws import copies_of, draw_threshold, group_rows
 from corpusmill.dataproc.mixture.settings import UNKNOWN, Key
 from corpusmill.dataproc.randomness import random_keys
-from corpusmill.pipelines.engine.outputs import below
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.mixture.arguments import DrawWork, MeasuringWork, WriteWork
 
@@ -165,7 +164,7 @@ def write_part(task: TaskContext[WriteWork]) -> dict[str, Any]:
     first = copy == 1
     with ExitStack() as stack:
         writer = stack.enter_context(PartWriter(task.folder, task.id, schema, part_bytes=ONE_PART_A_FILE))
-        dropped = PartWriter(task.path("dropped"), task.id, DROPPED, part_bytes=ONE_PART_A_FILE)
+        dropped = side_writer(task.folder, "dropped", task.id, DROPPED)
         if first:
             stack.enter_context(dropped)
         for batch in read_batches(path):
@@ -185,7 +184,7 @@ def write_part(task: TaskContext[WriteWork]) -> dict[str, Any]:
         "dropped": came - kept if first else 0,
         "copies": 0 if first else kept,
         "parts": writer.parts,
-        "files": below("dropped", dropped.parts),
+        "files": dropped.parts,
     }
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.side_tables import side_files, stem_of
 from corpusmill.pipelines.datasets import folder_identities, listed
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
@@ -61,12 +62,13 @@ def part_pairs(folder: str) -> list[PartPair]:
     manifest = state.require_manifest(folder)
     if manifest["stage"] != "quality-keep":
         raise UserError("this is no output of 'quality keep'", where=folder)
-    beside = {entry["path"].removeprefix("rejected/"): entry for entry in manifest["files"]}
+    rejected = side_files(manifest, "rejected")
+    rows_of = {entry["path"]: entry["rows"] for entry in [*manifest["parts"], *manifest["files"]]}
     return [
         PartPair(
             kept=storage.join(folder, entry["path"]),
-            rejected=storage.join(folder, "rejected", entry["path"]),
-            rows=(rows := entry["rows"] + beside[entry["path"]]["rows"]),
+            rejected=storage.join(folder, path := rejected[stem_of(entry["path"])]),
+            rows=(rows := entry["rows"] + rows_of[path]),
             bytes=64 * rows,
         )
         for entry in manifest["parts"]

@@ -1,7 +1,7 @@
 """Keep documents by a score: above a threshold, the best share of them, or by a draw that favours the better ones.
 
     rank-…    only for the best share or number: where it ends, exactly, in each group
-    keep      part → kept documents, `rejected/`, and `ledger/` with the score and the threshold that it missed
+    keep      part → kept documents, `_rejected/`, and `_ledger/` with the score and the threshold that it missed
 
 Parts keep their numbers. Whether a document is kept depends on its score, its id and the seed, and for the best share
 on the other documents' scores; never on parts or workers. Ties at the end of the best share are broken by a draw. With

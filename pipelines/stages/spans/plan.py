@@ -6,7 +6,7 @@
                          repeats   partition of contexts → repeated windows, by block, compared byte by byte
     paragraph, line      tally     block → digests of its units with counts, partitioned
                          repeated  partition of digests → those counted more than `limit` times, by block
-    all                  apply     block → its parts; `spans/` lists what is repeated and where its first copy is
+    all                  apply     block → its parts; `_spans/` lists what is repeated and where its first copy is
 
 `report` keeps all documents as they are. `cut` takes the spans out of the texts and rejects a document of which fewer
 than `minimum` characters are left. `remove` rejects a document of which more than `share` is repeated, and leaves the

@@ -280,8 +280,8 @@ def entry_of(path, name, group="") -> dict:
 
 def test_a_manifest_tells_the_shards_without_opening_one(tmp_path, monkeypatch):
     parts = [entry_of(tmp_path, shard_name(number), group) for number, group in ((0, "web"), (1, "code"))]
-    held_back = entry_of(tmp_path, f"validation/{shard_name(2)}")
-    files = [{"path": "vocabulary.parquet", "bytes": 1, "digest": "d"}, held_back]
+    held_back = entry_of(tmp_path, f"_validation/{shard_name(2)}")
+    files = [{"path": "_vocabulary.parquet", "bytes": 1, "digest": "d"}, held_back]
     opened = shard_entries(str(tmp_path))
     assert [(entry.rows, entry.group, entry.digest, entry.tokens) for entry in opened] == [
         (4, "web", "", 0),
@@ -293,7 +293,7 @@ def test_a_manifest_tells_the_shards_without_opening_one(tmp_path, monkeypatch):
         found = shard_entries(folder)
         assert [entry.path.rsplit("/", 1)[1] for entry in found] == [part["path"] for part in parts]
         assert [entry.digest for entry in found] == [part["digest"] for part in parts]
-    (apart,) = shard_entries(str(tmp_path / "validation"))
+    (apart,) = shard_entries(str(tmp_path / "_validation"))
     assert apart == ShardEntry(f"{tmp_path}/{held_back['path']}", 4, "", held_back["bytes"], held_back["digest"], 24)
     (tmp_path / shard_name(1)).unlink()
     with pytest.raises(UserError, match="shard-00001"):

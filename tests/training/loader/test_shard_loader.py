@@ -127,7 +127,7 @@ def test_rows_beyond_the_set_are_a_bug(grouped: Path):
 def test_held_back_sequences_are_apart(shard_folder: Path):
     apart = held_back(shard_folder)
     assert apart is not None and len(apart) == 9 and len(ShardSet(shard_folder)) == 40
-    assert held_back(shard_folder / "validation") is None
+    assert held_back(shard_folder / "_validation") is None
     write_manifest(shard_folder)
     again = held_back(shard_folder)
     assert again is not None and len(again) == 9 and len(ShardSet(shard_folder)) == 40

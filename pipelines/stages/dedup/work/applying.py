@@ -1,4 +1,4 @@
-"""Phase `apply`: a block's parts without their removals and quarantined; `duplicates/` says what became of whom."""
+"""Phase `apply`: a block's parts without their removals and quarantined; `_duplicates/` says what became of whom."""
 
 from collections import Counter
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, side_writer
 from corpusmill.dataproc.dedup.shuffle import read_partition
 from corpusmill.dataproc.documents import address
-from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.dedup.work.layout import Layout, block_name, partition_name, read_ipc
@@ -66,7 +66,7 @@ def _apply_part(
         schema = opened.schema_arrow.remove_metadata()
     with (
         PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
-        PartWriter(task.path("duplicates"), name, DUPLICATES_SCHEMA, part_bytes=ONE_PART_A_FILE) as duplicates,
+        side_writer(task.folder, "duplicates", name, DUPLICATES_SCHEMA) as duplicates,
     ):
         first = 0
         for batch in read_batches(path):
@@ -85,4 +85,4 @@ def _apply_part(
             counts.update(documents_in=batch.num_rows, kept=kept.num_rows, duplicates=len(rows))
             first += batch.num_rows
     parts.extend(writer.parts)
-    files.extend(below("duplicates", duplicates.parts))
+    files.extend(duplicates.parts)

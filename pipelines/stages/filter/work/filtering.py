@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches, sided_writers
 from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
-from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.filter.arguments import FilterWork
 from corpusmill.pipelines.stages.filter.work.judging import Judge, judge, judge_from
 
 BESIDE = ("rejected", "ledger", "statistics", "rewrites")
-"""Folders beside the kept documents; `rewrites/` where a rewriter is in force."""
+"""Folders beside the kept documents; `_rewrites/` where a rewriter is in force."""
 
 
 def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
                 counts["rejected"] += judged.rejected.num_rows
                 rejected_by.update(_tally(judged.ledger))
                 rewritten_by.update(_tally(judged.rewrites))
-    files = [entry for name in BESIDE if name in writers for entry in below(name, writers[name].parts)]
+    files = [entry for name in BESIDE if name in writers for entry in writers[name].parts]
     return {
         "documents_in": counts["documents_in"],
         "kept": counts["kept"],

@@ -2,7 +2,7 @@
 
 Everything is measured on the text as it came in, and all rules are applied to all documents; only then are the kept
 ones rewritten, by the rewriters in force, in their order. A rejected document keeps its text, so that what stands in
-`rejected/` is what the rules saw. A document that rewriting leaves empty is rejected, too.
+`_rejected/` is what the rules saw. A document that rewriting leaves empty is rejected, too.
 
 Memory: the batch, and one more text of it for each rewriter in force.
 """
@@ -27,7 +27,7 @@ from corpusmill.dataproc.rules.decision import LEDGER_SCHEMA as ROW_LEDGER
 from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSettings
 
 LABELS = ("id", "source", "kind", "language")
-"""Columns of the documents that stand before the numbers in `statistics/`."""
+"""Columns of the documents that stand before the numbers in `_statistics/`."""
 
 LANGUAGE_RULE = "language"
 EMPTY_RULE = "empty-after-rewriting"

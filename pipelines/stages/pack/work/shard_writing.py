@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.datasets import write_table
 from corpusmill.dataproc.sequences.packing import Placement, fill
+from corpusmill.dataproc.sequences.shard_folder import VALIDATION, VOCABULARY
 from corpusmill.dataproc.sequences.shards import (
     ShardHeader,
     batch_tokens,
@@ -26,8 +27,6 @@ from corpusmill.dataproc.sequences.shards import (
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.pack.arguments import GatherWork, ShardWork
 from corpusmill.pipelines.stages.pack.work.encoding import load_encoder, shard_header
-
-VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,13 @@ class Written:
 
 
 def write_vocabulary(task: TaskContext[ShardWork]) -> dict[str, Any]:
-    """`vocabulary.parquet`: the bytes of every id, so that shards can be read without the tokenizer."""
+    """`_vocabulary.parquet`: the bytes of every id, so that shards can be read without the tokenizer."""
     tokenizer = load_encoder(task.arguments.tokenizer).tokenizer
     numbers = np.arange(tokenizer.vocab_size, dtype=np.int32)
     special = np.isin(numbers, list(tokenizer.special.ids.values()))
     spelled = tokenizer.spellings.fill_null(b"").cast(pa.binary())  # an id that there is not spells nothing
     table = pa.table({"id": pa.array(numbers), "bytes": spelled, "special": pa.array(special)})
-    entry = {"path": "vocabulary.parquet"} | write_table(task.path("vocabulary.parquet"), table)
+    entry = {"path": VOCABULARY} | write_table(task.path(VOCABULARY), table)
     return {"files": [entry], "fingerprint": tokenizer.fingerprint}
 
 

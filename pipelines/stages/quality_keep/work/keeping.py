@@ -11,14 +11,13 @@ from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.keeping import RULES, pareto_thresholds
 from corpusmill.dataproc.quality.ranking import reaches, score_of_key
-from corpusmill.pipelines.engine.outputs import below
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.quality_keep.arguments import KeepWork
 from corpusmill.pipelines.stages.quality_keep.work.ranking import group_column, rank, score_column
 
 
 def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
-    """Parts a part into the part of the task's name, `rejected/` and `ledger/`."""
+    """Parts a part into the part of the task's name, `_rejected/` and `_ledger/`."""
     arguments = task.arguments
     rule = RULES[arguments.way]
     with open_part(arguments.path) as file:
@@ -61,7 +60,7 @@ def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
         "rule": rule,
         "groups": groups,
         "parts": writers["kept"].parts,
-        "files": [entry for name in ("rejected", "ledger") for entry in below(name, writers[name].parts)],
+        "files": [entry for name in ("rejected", "ledger") for entry in writers[name].parts],
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, side_writer
 from corpusmill.dataproc.dedup import lines
 from corpusmill.dataproc.dedup.repeats import REPEATS, joined_repeats
 from corpusmill.dataproc.dedup.shuffle import read_partition
@@ -18,7 +18,7 @@ from corpusmill.dataproc.dedup.spans import Spans, covered_bytes, cut, one_array
 from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.file_starts import with_texts
 from corpusmill.dataproc.kernels.buffers import text_buffers
-from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.spans.arguments import SpansWork
 from corpusmill.pipelines.stages.spans.work.searching import (
@@ -159,7 +159,7 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: SpansWork) -> Judged:
 
 
 def apply_block(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `apply`: a block's parts after the action, what was rejected and why, and `spans/`."""
+    """Phase `apply`: a block's parts after the action, what was rejected and why, and `_spans/`."""
     arguments = task.arguments
     by_substring = arguments.unit == "substring"
     phases = ["keys", "contexts"] if by_substring else ["tally"]
@@ -179,9 +179,7 @@ def apply_block(task: TaskContext[SpansWork]) -> dict[str, Any]:
             schema = file.schema_arrow.remove_metadata()
         schemas = {"rejected": schema.append(pa.field("broken_rules", pa.string())), "ledger": LEDGER_SCHEMA}
         schemas |= {"spans": SPANS_SCHEMA}
-        beside = {
-            each: PartWriter(task.path(each), name, schemas[each], part_bytes=ONE_PART_A_FILE) for each in schemas
-        }
+        beside = {table: side_writer(task.folder, table, name, schema) for table, schema in schemas.items()}
         with (
             PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
             beside["rejected"], beside["ledger"], beside["spans"],
@@ -192,12 +190,12 @@ def apply_block(task: TaskContext[SpansWork]) -> dict[str, Any]:
                 counts["documents_in"] += batch.num_rows
                 for judged in task.guard.each(without_rows(batch, left_out), work, path):
                     writer.write(judged.kept)
-                    for each, side in beside.items():
-                        side.write(getattr(judged, each))
+                    for table, side in beside.items():
+                        side.write(getattr(judged, table))
                     counts.update(kept=judged.kept.num_rows, rejected=judged.rejected.num_rows)
                     totals.update(judged.totals)
         parts += writer.parts
-        files += [entry for each, side in beside.items() for entry in below(each, side.parts)]
+        files += [entry for side in beside.values() for entry in side.parts]
     return {
         "documents_in": counts["documents_in"],
         "kept": counts["kept"],

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.datasets import PartWriter, open_part, read_batches
-from corpusmill.pipelines.engine.outputs import below, write_quarantine
+from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.tokenizer.arguments import (
     CombineWork,
@@ -82,7 +82,7 @@ def merge_partition(task: TaskContext[MergeWork]) -> dict[str, Any]:
     info = TableInfo(pattern, arguments.group_by, tuple(names), arguments.min_count, arguments.inputs)
     merge = CountMerge([_opened(source, names) for source in arguments.sources], len(names), info.min_count)
     rows = 0
-    with PartWriter(task.path("counts"), task.id, info.schema()) as writer:
+    with PartWriter(task.folder, f"counts/{task.id}", info.schema()) as writer:
         for piece in merge:
             writer.write(info.to_batch(piece))
             rows += len(piece)
@@ -92,7 +92,7 @@ def merge_partition(task: TaskContext[MergeWork]) -> dict[str, Any]:
         "totals": merge.totals[: len(names)].tolist(),
         "dropped": [merge.dropped.unique, merge.dropped.pretokens, merge.dropped.bytes],
         "bytes": sum(part["bytes"] for part in writer.parts),
-        "files": below("counts", writer.parts),
+        "files": writer.parts,
     }
 
 

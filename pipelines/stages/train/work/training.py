@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.sequences.shard_folder import vocabulary_path
 from corpusmill.pipelines.engine.outputs import file_entry
 from corpusmill.pipelines.engine.ranks import launched_ranks
 from corpusmill.pipelines.engine.state import STATE
@@ -58,6 +59,6 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
 
 def _token_bytes(shards: str) -> np.ndarray:
     """Bytes of text that each id stands for; special tokens stand for none."""
-    with storage.open_input(storage.join(shards, "vocabulary.parquet")) as file:
+    with storage.open_input(vocabulary_path(shards)) as file:
         table = pq.read_table(file)
     return pc.if_else(table["special"], 0, pc.binary_length(table["bytes"])).to_numpy().astype(np.int64)
