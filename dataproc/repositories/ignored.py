@@ -128,7 +128,7 @@ def _joined(parts: list[str]) -> str:
         if part not in ("", "/", _FOLDERS):
             step.append(part)
             continue
-        stars = [at for at, each in enumerate(step) if each == _STAR]
+        stars = [at for at, piece in enumerate(step) if piece == _STAR]
         for at, until in pairwise(stars):
             step[at : at + 1] = ["(?>[^/]*?"]
             step[until - 1] += ")"

@@ -16,7 +16,7 @@ LONGEST_LINE = 1000
 """Characters before an import on its line: what comes later on a line is not looked at."""
 
 Text = Callable[[], str]
-"""Gives a file's text again, for what can be told only when all files are known."""
+"""Gives a file's text again, for what can be decided only when all files are known."""
 
 
 def line_start(text: str, at: int) -> int:

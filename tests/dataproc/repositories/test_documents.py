@@ -113,7 +113,7 @@ def test_the_order_in_which_a_folder_is_listed_does_not_matter(tmp_path: Path, m
 def test_a_repository_larger_than_what_is_held_lies_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path, TWO)
     expected = Read(tmp_path).documents
-    monkeypatch.setattr("corpusmill.dataproc.repositories.reading.HELD_BYTES", 8)
+    monkeypatch.setattr("corpusmill.dataproc.repositories.reading.MEMORY_BYTES", 8)
     assert Read(tmp_path).documents == expected
 
 
