@@ -140,7 +140,8 @@ class Feed:
 def decode_member(feed: Feed, codec: Codec) -> Generator[bytes, None, str]:
     """The data of the member at which the feed stands, and what is wrong with it; the feed then stands behind it.
 
-    What is given ends at the byte at which the stream breaks. Where a check sum at the end tells of it, that is all.
+    What is given ends at the byte at which the stream breaks. If only a checksum at the end shows the damage, that is
+    all of it.
     """
     return (yield from _decode(feed, codec, codec.begin, 0))
 

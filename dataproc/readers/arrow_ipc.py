@@ -66,9 +66,9 @@ def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iter
     """(number, batch, or why it cannot be read) of the batches of a range."""
     reader, broken = None, False
     for number in range(start, stop):
-        held = layout.batches[number]
+        extent = layout.batches[number]
         batch: pa.RecordBatch | str
-        if held.bytes > MAXIMUM_BATCH_BYTES:
+        if extent.bytes > MAXIMUM_BATCH_BYTES:
             batch, reader = f"it is longer than {MAXIMUM_BATCH_BYTES} bytes", None
         else:
             try:
@@ -76,7 +76,7 @@ def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iter
                     messages = _messages(layout, number, number + 1 if broken else stop)
                     reader = pa.ipc.open_stream(_Spans(file, messages))
                 batch = reader.read_next_batch()
-                batch = _problem_of(batch, held.rows) or batch
+                batch = _problem_of(batch, extent.rows) or batch
             except (pa.ArrowException, StopIteration, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # the storage failed, not the file

@@ -40,7 +40,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
         source: Any = file
         try:
             names: list[str] = []
-            for handler in (lambda row: "skip", invalid):  # the first pass only tells the names of the columns
+            for handler in (lambda row: "skip", invalid):  # the first pass only reads the column names
                 file.seek(0)
                 source = DecompressedFile(file, codec, ends_at_break=True) if codec else file
                 reader = _open(source, piece.path, fields.maximum_record_bytes, names, handler)
