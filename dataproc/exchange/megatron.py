@@ -124,7 +124,7 @@ def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
     if exists(f"{path}.idx"):
         prefixes = [path]
     else:
-        prefixes = [each.removesuffix(".idx") for each in files_in(path, ".idx", "Megatron index")]
+        prefixes = [file.removesuffix(".idx") for file in files_in(path, ".idx", "Megatron index")]
     return [piece for prefix in prefixes for piece in equal_pieces(prefix, _read_index(prefix).offsets, piece_bytes)]
 
 
