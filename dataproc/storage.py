@@ -63,7 +63,7 @@ def size(path: str) -> int:
 
 
 def identity(path: str) -> list[int | str]:
-    """What tells that a file is the same as before: [bytes, modification time in ns]; of an object [bytes, etag]."""
+    """What shows that a file is the same as before: [bytes, modification time in ns]; of an object [bytes, etag]."""
     if not is_url(path):
         status = os.stat(path)  # noqa: PTH116
         return [status.st_size, status.st_mtime_ns]

@@ -23,7 +23,7 @@ words, and runs of the same mark (`token_count`). Tools that split at white spac
 Han and kana characters are words by themselves. Thai, Lao, Khmer and Burmese are cut only at spaces and signs, so a
 word there is a phrase. What is said of words therefore scales with the script: `estimated_word_count` takes 1.7 Han or
 kana characters, or 4.5 of those others, for one word (`dataproc.text.scan`); ratios to words are to these,
-`mean_word_length` leaves such words out, and `unspaced_fraction` tells how much of the text they are. For scripts with
+`mean_word_length` leaves such words out, and `unspaced_fraction` says how much of the text they are. For scripts with
 spaces all of this is the plain number of words.
 
 Stop words are those of the document's language (`dataproc.measures.stop_words`); where that has no list, their counts
@@ -82,8 +82,8 @@ def measure(texts: pa.Array, languages: pa.Array | None = None, *, token_ngrams:
         tail = np.zeros(int(offsets[-1]) - first + SLACK, np.uint8)
         tail[:-SLACK] = data[first : int(offsets[-1])]
         _count_all(tail, offsets[split:] - first, numbers[split:], counts[split:], token_ngrams)
-    wanted = [each for each in STATISTICS.values() if token_ngrams or each.name not in TOKEN_NGRAMS]
-    schema = pa.schema([SCHEMA.field(each.name) for each in wanted])
+    wanted = [statistic for statistic in STATISTICS.values() if token_ngrams or statistic.name not in TOKEN_NGRAMS]
+    schema = pa.schema([SCHEMA.field(statistic.name) for statistic in wanted])
     return pa.RecordBatch.from_arrays([_column(statistic, counts) for statistic in wanted], schema=schema)
 
 
