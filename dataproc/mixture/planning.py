@@ -156,9 +156,9 @@ def _added_up(groups: Sequence[Group]) -> list[Group]:
     """One of each key, in the order of the keys."""
     totals: dict[Key, list[int]] = {}
     for group in groups:
-        held = totals.setdefault(group.key, [0, 0])
-        held[0] += group.documents
-        held[1] += group.size
+        total = totals.setdefault(group.key, [0, 0])
+        total[0] += group.documents
+        total[1] += group.size
     return [Group(key, *totals[key]) for key in sorted(totals)]
 
 
@@ -171,7 +171,7 @@ def _tree(groups: Sequence[Group], asked: Mixture) -> _Node:
             most = int(Fraction(str(asked.group_repeats.get(name, asked.repeats))) * size)
         else:
             parted = groupby(below, key=lambda group: group.key[depth])  # groups are sorted by their keys
-            children = [node((*key, each), list(inside)) for each, inside in parted]
+            children = [node((*key, part), list(inside)) for part, inside in parted]
             made = _Node(key, children, None, size, cap)
             return _Node(key, children, None, size, cap)
         made.limit = most if cap is None else min(most, cap)
@@ -215,16 +215,16 @@ def _softened(size: int, temperature: float) -> Fraction:
 
 def _weights(root: _Node) -> dict[Key, Fraction]:
     """The share of the whole that each leaf is to have."""
-    found: dict[Key, Fraction] = {}
+    weights: dict[Key, Fraction] = {}
 
     def walk(node: _Node, share: Fraction) -> None:
         if not node.children:
-            found[node.key] = share
+            weights[node.key] = share
         for child in node.children:
             walk(child, share * child.share)
 
     walk(root, Fraction(1))
-    return found
+    return weights
 
 
 def _divided(root: _Node, total: Fraction) -> tuple[dict[Key, Fraction], tuple[_Node, Fraction] | None]:

@@ -1,4 +1,4 @@
-"""What is written down about a classifier: its calibration, and how well it does on documents held back from training.
+"""What is recorded about a classifier: its calibration, and how well it does on documents held back from training.
 
 Held-back documents are drawn by id. A further draw parts them in two: on one half the calibration is fitted, on the
 other everything is measured, so no number here is of a document that the classifier or the calibration has seen.
