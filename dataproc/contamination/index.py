@@ -119,7 +119,7 @@ class OverlapIndex:
         return looked_for
 
     def words_as_text(self, ngram: int) -> str:
-        """An n-gram as it stands where it was first seen, for people."""
+        """An n-gram as it was written where it was first seen, for display."""
         word = int(self.places[self.place_starts[ngram]])
         start, stop = self.word_starts[word], self.word_stops[word + int(self.lengths[ngram]) - 1]
         return " ".join(bytes(self.text[start:stop]).decode().split())

@@ -76,7 +76,7 @@ def read_evaluation_set(
 
 
 def _text_at(record: Any, field: str, place: str) -> str | None:
-    """The text of a field, None where there is none."""
+    """The text of a field, or None if it has none."""
     value = record
     for key in field.split("."):
         if not isinstance(value, Mapping) or key not in value:

@@ -133,7 +133,7 @@ def require_generation(folder: str, number: int | None = None) -> Generation:
 def create_file(path: str, data: bytes) -> None:
     """Writes a small file whole, unless its name is taken: of many who try at once, one succeeds.
 
-    Raises FileExistsError. A file system of fsspec that has no conditional write is asked first and then written to,
+    Raises FileExistsError. A file system of fsspec that has no conditional write is checked first and then written to,
     which leaves a moment in which two can pass; s3 and gs have it.
     """
     storage.require_commit()

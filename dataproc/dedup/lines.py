@@ -187,7 +187,7 @@ def repeated_units(blocks: Sequence[pa.RecordBatch], limit: int, by: Literal["do
 
     Args:
         blocks: the rows of `TALLY` of each block in one partition, in the order of the blocks.
-        limit: repeated is what is counted more often.
+        limit: a unit counted more often than this is repeated.
         by: count documents, or every time that a unit stands in one.
     """
     table = pa.Table.from_batches(blocks, TALLY)

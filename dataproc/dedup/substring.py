@@ -47,7 +47,7 @@ from corpusmill.dataproc.kernels.hashing import mix
 TABLE_LOAD = 0.75
 ID_CHUNKS = 256
 PLACE_BITS = 40
-"""An entry of the table is the upper 24 bits of a window's hash above its place in the store and one; 0 is none."""
+"""An entry of the table is the upper 24 bits of a window's hash above its place in the store plus one; 0 is empty."""
 
 AHEAD = 64
 """Windows that are hashed at once, so that their entries are fetched from memory side by side and not in turn."""

@@ -83,7 +83,7 @@ class Writer:
 
 
 def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder: str) -> dict[str, bytes]:
-    """Files that speak of the whole export: none."""
+    """Files that describe the whole export: none."""
     return {}
 
 
@@ -115,7 +115,7 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
 
 
 def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
-    """Ranges of tokens of a .bin, or of all in a folder. Raises UserError for what is none."""
+    """Ranges of tokens of a .bin, or of all in a folder. Raises UserError if it is not one."""
     ranges = []
     for file in files_in(path, ".bin", "flat tokens"):
         tokens = _layout(file, options)[2]

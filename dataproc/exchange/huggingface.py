@@ -180,7 +180,7 @@ def _open_stream(path: str) -> pa.RecordBatchReader:
 
 
 def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
-    """The column of tokens. Raises UserError where there is none, or it holds no lists of integers."""
+    """The column of tokens. Raises UserError if there is none, or it does not hold lists of integers."""
     wanted = [options.column] if options.column else TOKEN_COLUMNS
     column = next((name for name in wanted if name in schema.names), None)
     if column is None:

@@ -79,13 +79,13 @@ def read_range(path: str, offset: int, count: int, dtype: np.dtype) -> np.ndarra
 
 
 def file_bytes(path: str) -> int:
-    """Bytes of a file. Raises UserError where there is none."""
+    """Bytes of a file. Raises UserError if there is no such file."""
     with open_input(path) as file:
         return file.seek(0, 2)
 
 
 def files_in(path: str, ending: str, what: str) -> list[str]:
-    """The file itself, or the files of a folder that end so. Raises UserError where there is none."""
+    """The file itself, or the files of a folder with that ending. Raises UserError if there are none."""
     if path.endswith(ending):
         return [path]
     files = [join(path, name) for name in list_names(path) if name.endswith(ending)]

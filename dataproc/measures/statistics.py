@@ -16,12 +16,12 @@ Where the tools differ, a statistic says in its name whose meaning it has (sourc
     …_curator     NeMo Curator's sets of characters
 
 The meaning is theirs, the units are ours: lines are compared without white space at their ends, a paragraph ends at
-any blank line, and a word is a run of letters, marks and numbers, so that punctuation is no word. Case matters, but for
-stop words and "lorem ipsum". datatrove takes punctuation for words, so its ratios and its n-grams are over tokens:
+any blank line, and a word is a run of letters, marks and numbers, so that punctuation is not a word. Case matters, but
+for stop words and "lorem ipsum". datatrove takes punctuation for words, so its ratios and its n-grams are over tokens:
 words, and runs of the same mark (`token_count`). Tools that split at white space have `stretch_count`.
 
 Han and kana characters are words by themselves. Thai, Lao, Khmer and Burmese are cut only at spaces and signs, so a
-word there is a phrase. What is said of words therefore scales with the script: `estimated_word_count` takes 1.7 Han or
+word there is a phrase. Statistics of words therefore scale with the script: `estimated_word_count` takes 1.7 Han or
 kana characters, or 4.5 of those others, for one word (`dataproc.text.scan`); ratios to words are to these,
 `mean_word_length` leaves such words out, and `unspaced_fraction` says how much of the text they are. For scripts with
 spaces all of this is the plain number of words.

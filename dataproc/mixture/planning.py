@@ -16,8 +16,8 @@ document and never passed, and draws are nested: what a smaller target takes, a 
 
 Limits are `repeats`, how often a document may be in the result at most (Muennighoff et al. 2023, arXiv 2305.16264, find
 that up to 4 epochs are nearly as good as new text), and `caps`, the most of a group or of a whole node. A target above
-a limit is short. What then is for the user to say: `refuse` (an error that names the largest total that holds), `scale`
-(all less, weights hold), `redistribute` (the others of the node take over by their weights, the total holds).
+a limit is short. What happens then is the user's choice: `refuse` (an error that names the largest total that holds),
+`scale` (all less, weights hold), `redistribute` (the others of the node take over by their weights, the total holds).
 
 When to use this, and when not: training draws from *groups of token shards* by exact quotas, repeats and re-weights
 them at any time in the order, and copies nothing (docs/architecture.md, "Order of training"; pack with `--group-by`).

@@ -5,7 +5,7 @@ from the schema, the dictionaries and the batches of the piece. So a file of eit
 of a row is known without reading what comes before, and a file that is cut off gives the batches that are whole.
 
 A batch's bytes are checked before they are used: offsets that point outside would end the process. A batch that
-cannot be read is reported and costs itself; a row that is no document costs itself (`tables`). Memory: a record batch
+cannot be read is reported and lost alone; so is a row that cannot be a document (`tables`). Memory: a record batch
 as it was written, unpacked, which is the writer's choice (1,000 rows in `datasets`, 65,536 in Feather), and documents
 of some 16 MiB; a batch of more than `MAXIMUM_BATCH_BYTES`, in the file or unpacked, is reported.
 """

@@ -1,4 +1,4 @@
-"""JSON lines, plain, .gz or .zst: a line at a time by orjson, so that one bad line costs itself and nothing else.
+"""JSON lines, plain, .gz or .zst: a line at a time by orjson, so that a bad line costs nothing but itself.
 
 A file may be read by ranges: of bytes where it is plain, of members where it is compressed (`lines`). A record
 without an id is numbered by where its line begins, which needs no pass over the lines before: `#<offset>` in a plain

@@ -2,7 +2,7 @@
 
 A field is named by its key, or by a path with dots into nested objects (`content.body`); a key that holds the dots
 itself goes first. What became a column is taken out of the object, and so is an object that is empty then. `meta` holds
-the fields that are left, or those of them that are asked for, with sorted keys, so that equal records give equal bytes.
+the remaining fields, or those of them that are asked for, with sorted keys, so that equal records give equal bytes.
 """
 
 from collections.abc import Callable

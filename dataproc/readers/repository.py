@@ -52,8 +52,8 @@ def read_repositories(
 ) -> Iterator[pa.RecordBatch]:
     """Documents of one repository, the folder or archive `piece.path`.
 
-    `summarise` is given a row of SUMMARY_SCHEMA when all documents have been made. `normalisation` is asked for besides
-    what every reader does, and applied to each file, too. What is neither a folder nor an archive is reported.
+    `summarise` is given a row of SUMMARY_SCHEMA when all documents have been made. `normalisation` is applied to each
+    file, on top of what every reader does. What is neither a folder nor an archive is reported.
     """
     tree = _tree(piece, fields, report, settings)
     if tree is None:

@@ -140,7 +140,7 @@ def _row_names(fields: Fields, piece: Piece, first: int, rows: int) -> pa.Array:
 
 
 def _column(batch: pa.RecordBatch, path: str) -> pa.Array | None:
-    """A column by its name or its path; None where there is none."""
+    """A column by its name or its path; None if there is none."""
     if _type_of(batch.schema, path) is None:
         return None
     if path in batch.schema.names:

@@ -88,7 +88,7 @@ def name_of(path: str) -> str:
 
 
 def _below(path: str, first: bool) -> list[str]:
-    """What lies in a folder, but for hidden names; a file passes through, so that it is seen at the end."""
+    """What a folder holds, except hidden names; a file passes through, so that it is seen at the end."""
     if not os.path.isdir(path) or (not first and _is_link(path)):  # noqa: PTH112
         return [path]
     return [storage.join(path, name) for name in storage.list_names(path) if not name.startswith(".")]

@@ -1,7 +1,7 @@
 """Reads a repository once: its text, the languages of its files, and the graph of their dependencies.
 
 Each file is read, judged (`left_out`), decoded, normalised by itself, scanned for imports, and put aside with its line
-break at the end; so byte offsets into what is joined later are right by construction. What is put aside stays in
+break at the end; so byte offsets into the joined text are right by construction. What is put aside stays in
 memory up to `MEMORY_BYTES`, and beyond lies in a temporary file without a name.
 """
 
@@ -28,7 +28,7 @@ Problem = Callable[[str, str, str | None], None]
 
 @dataclass(kw_only=True)
 class Repository:
-    """A repository of N files, sorted by path; a context manager, which lets go of the text.
+    """A repository of N files, sorted by path; a context manager, which frees the text.
 
     Attributes:
         paths, languages: of the files.

@@ -200,7 +200,7 @@ def token_rows(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
 
 
 def batch_tokens(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
-    """The tokens of a record batch: int32 (rows, L); a view of the mapped file but for the storage `packed`."""
+    """The tokens of a record batch: int32 (rows, L); a view of the mapped file, except for the storage `packed`."""
     rows = token_rows(header, batch)
     return unpack_rows(rows) if header.storage == "packed" else rows
 

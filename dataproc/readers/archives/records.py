@@ -1,7 +1,7 @@
 """The records of a WARC or ARC file in order, each with its place, however broken the file is.
 
 The loop is the same for both: take the record at the stream's front; after one that is broken go on at what looks like
-the next header, after a broken member at the next member that holds a record. So what is broken costs itself only.
+the next header, after a broken member at the next member that holds a record. So a broken record costs only itself.
 Records are found here rather than by a library, since FastWARC 2.0 gives a cut record as if it were whole, takes a
 missing `Content-Length` for zero, and stops at the first error; splitting costs 0.4 ms a record of 130 KB,
 decompression included, and taking the text out of such a page costs 3 ms.

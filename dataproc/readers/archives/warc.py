@@ -61,7 +61,7 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
 
 
 def _document(record: RawRecord, limit: int, extractor: str) -> dict[str, Any] | None:
-    """The columns of a record's document, None where it is none. Raises Unreadable."""
+    """The columns of a record's document, or None if it is not one. Raises Unreadable."""
     if record.problem and not record.too_long:
         raise Unreadable(record.problem)
     kind = record.headers.get("warc-type", "").lower()
@@ -136,7 +136,7 @@ def _body(block: bytes, response: Any, limit: int) -> bytes:
 
 
 def _parse_http(block: bytes, auto_decode: Literal["none", "all"] = "none") -> Any:
-    """The response as a FastWARC record. Raises Unreadable, or OSError for a coding that there is not."""
+    """The response as a FastWARC record. Raises Unreadable, or OSError for an unknown coding."""
     from fastwarc.warc import WarcRecord, WarcRecordType
 
     record = WarcRecord()

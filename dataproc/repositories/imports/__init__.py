@@ -20,6 +20,6 @@ Text = Callable[[], str]
 
 
 def line_start(text: str, at: int) -> int:
-    """Where the line of a place begins, but at most LONGEST_LINE before it: a line without end costs no more."""
+    """Where the line of a place begins, but at most LONGEST_LINE before it: an endless line costs no more."""
     begin = text.rfind("\n", max(0, at - LONGEST_LINE), at) + 1
     return begin or max(0, at - LONGEST_LINE)

@@ -1,7 +1,7 @@
 """C, C++ and CUDA: `#include "..."` and `<...>`.
 
-A quoted name is looked for beside the including file, then from each folder above it, as compilers are told to; then,
-as nobody can see what the build says by `-I`, as the end of any path of the repository, the nearest first. A name in
+A quoted name is looked for beside the including file, then from each folder above it, as compilers do; then,
+since the build's `-I` is not known, as the end of any path of the repository, the nearest first. A name in
 angle brackets is the repository's only where it lies above the file or in a folder that is named like one of headers
 (`include`, `src`, …): `<string.h>` is the system's, though some folder may hold a `string.h`. Cost: some 1.5 GB/s.
 """

@@ -25,7 +25,7 @@ _STATEMENT = re.compile(
 _CALL = re.compile(r"\b(require|import)\s*\(\s*(?:\"([^\"\n]+)\"|'([^'\n]+)'|`([^`$\n]+)`)\s*[,)]")
 
 Scan = tuple[tuple[str, bool], ...]
-"""(what is asked for, as written, and whether it is deferred)."""
+"""(the imported name as written, whether it is deferred)."""
 
 
 def scan(text: str) -> Scan:

@@ -204,7 +204,7 @@ class Crates:
                 if steps[0] == "super":
                     here = self._parents.get(here or "")
                     if here is None:
-                        return None  # of a crate's root there is none: this is inside of a `mod tests { … }`
+                        return None  # a crate's root has none: this is inside a `mod tests { … }`
                 steps = steps[1:]
             return self._walk(here or path, steps, left)
         if first in self._children.get(path, {}):
