@@ -227,7 +227,7 @@ def find_digests(known: np.ndarray, digests: np.ndarray) -> np.ndarray:
         return positions
     at = np.searchsorted(known[:, 0], digests[:, 0])
     left = np.arange(len(digests))
-    while len(left):  # a second turn only for digests that share their upper half with another one
+    while len(left):  # a second pass only for digests that share their upper half with another one
         left = left[at[left] < len(known)]
         left = left[known[at[left], 0] == digests[left, 0]]
         same = known[at[left], 1] == digests[left, 1]

@@ -195,7 +195,7 @@ class Resolver:
         length: bytes of a window.
 
     Memory: 11 to 21 bytes for each distinct window, and twice the bytes of the rows that have some (10 a window, at a
-    key's usual N / 4 windows a row); ids of these rows. Growing needs half of that once more.
+    key's usual N / 4 windows a row); ids of these rows. Growing needs half of that in addition.
     """
 
     def __init__(self, length: int) -> None:

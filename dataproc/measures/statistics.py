@@ -31,7 +31,7 @@ are -1.
 
 Cost: 145 MB/s of CPU time on one core for English novels and reviews, 90 for English documentation in Markdown, 80 for
 code, 70 for Chinese and Japanese; two thirds of it is n-grams, the more the more repeats. Memory beside the batch: 29
-bytes a byte of the batch's longest document, of which only those for units that are there are touched; 70 to 200 for
+bytes a byte of the batch's longest document, of which only those for existing units are touched; 70 to 200 for
 each of its tokens; and a copy of the batch's last document.
 """
 

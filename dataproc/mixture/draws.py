@@ -92,7 +92,7 @@ def copies_of(group: np.ndarray, keys: np.ndarray, copies: np.ndarray, threshold
         group: int64 [N], the document's group.
         keys: uint64 [N], its key (`randomness.random_keys`).
         copies: int64 [G], of every document of a group.
-        thresholds: [G], documents with keys below are there once more (0: none, `EVERYTHING`: all).
+        thresholds: [G], documents with keys below get one more copy (0: none, `EVERYTHING`: all).
     """
     everything = np.array([threshold >= EVERYTHING for threshold in thresholds], bool)
     below = np.array([0 if threshold >= EVERYTHING else threshold for threshold in thresholds], np.uint64)

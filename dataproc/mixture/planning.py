@@ -11,7 +11,7 @@ amount is divided among its children:
   al. 2020, arXiv 1911.02116, who write the exponent, 0.3, as alpha), as when tokenizers are trained.
 
 Amounts are bytes or tokens, of `total` in all. A group that gets more than it has is repeated: every document as often
-as fits whole, and some once more, drawn by their ids (`dataproc.mixture.draws`). So an amount is met to within one
+as fits whole, and some one more time, drawn by their ids (`dataproc.mixture.draws`). So an amount is met to within one
 document and never passed, and draws are nested: what a smaller target takes, a larger one takes, too.
 
 Limits are `repeats`, how often a document may be in the result at most (Muennighoff et al. 2023, arXiv 2305.16264, find
@@ -59,7 +59,7 @@ class Planned:
         target: those that it gets.
         limit: the most it could get.
         copies: how often each of its documents is in the result.
-        drawn: bytes or tokens of the documents that are in it once more.
+        drawn: bytes or tokens of the documents that get one more copy.
     """
 
     group: Group

@@ -67,7 +67,7 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
 
 
 def check_text_field(path: str, fields: Fields) -> None:
-    """Raises UserError where none of a file's first `PROBED_RECORDS` objects has a text: a setting is wrong, then."""
+    """Raises UserError if none of a file's first `PROBED_RECORDS` objects has a text: then a setting is wrong."""
     lines: list[bytes] = []
     parse = record_parser(fields)
     with storage.open_input(path) as file:
