@@ -6,7 +6,7 @@ of members are read by `readers.members`, web archives by `readers.archives.stre
 
 gzip is read by ISA-L's igzip, at more than twice zlib's speed. Where igzip finds a member broken or cut off, zlib reads
 it again from its beginning: it alone gives all that comes before the break, and says at which byte that is. So a sound
-file never pays, and a broken member costs itself a second time. igzip also passes over reserved flags in a header,
+file never pays, and a broken member is read a second time. igzip also passes over reserved flags in a header,
 which zlib refuses; a member that has some is zlib's from the start.
 
 Memory: a chunk, which is at most 4 MiB of gzip or 36 MiB of zstd, however well it was compressed,
@@ -140,7 +140,8 @@ class Feed:
 def decode_member(feed: Feed, codec: Codec) -> Generator[bytes, None, str]:
     """The data of the member at which the feed stands, and what is wrong with it; the feed then stands behind it.
 
-    What is given ends at the byte at which the stream breaks. Where a check sum at the end tells of it, that is all.
+    What is given ends at the byte at which the stream breaks. If only a checksum at the end shows the damage, that is
+    all of it.
     """
     return (yield from _decode(feed, codec, codec.begin, 0))
 

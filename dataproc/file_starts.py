@@ -27,10 +27,10 @@ def with_texts(batch: pa.RecordBatch, texts: pa.Array) -> pa.RecordBatch:
 
 def _without(meta: str) -> str:
     try:
-        held = orjson.loads(meta)
+        record = orjson.loads(meta)
     except orjson.JSONDecodeError:
         return meta  # not ours: nobody reads places out of it
-    if not isinstance(held, dict):
+    if not isinstance(record, dict):
         return meta
-    held.pop(FILE_STARTS, None)
-    return orjson.dumps(held).decode()
+    record.pop(FILE_STARTS, None)
+    return orjson.dumps(record).decode()

@@ -18,7 +18,7 @@ WILDCARD = re.compile(r"[*?\[]")
 def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
-    Hidden files (a name on the way begins with a dot) are left out, but for one that is named itself. Raises UserError
+    Hidden files (a name on the way begins with a dot) are left out, unless `pattern` names one itself. Raises UserError
     when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
     """
     root = fixed_root(pattern)

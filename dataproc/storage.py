@@ -63,7 +63,7 @@ def size(path: str) -> int:
 
 
 def identity(path: str) -> list[int | str]:
-    """What tells that a file is the same as before: [bytes, modification time in ns]; of an object [bytes, etag]."""
+    """What shows that a file is the same as before: [bytes, modification time in ns]; of an object [bytes, etag]."""
     if not is_url(path):
         status = os.stat(path)  # noqa: PTH116
         return [status.st_size, status.st_mtime_ns]
@@ -142,7 +142,7 @@ class DigestedFile:
         return False
 
     def close(self) -> None:
-        """Libraries that write a file close it, too; the commit is what ends it here."""
+        """Does nothing: libraries close the file that they write, but only the commit ends it."""
 
 
 _may_commit: Callable[[], None] | None = None
@@ -214,7 +214,7 @@ def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
 
 
 def sync_path(path: Path) -> None:
-    """Makes a file, or the renames in a folder, survive a loss of power: no marker may outlive what it speaks of."""
+    """Makes a file, or the renames in a folder, survive a loss of power: no marker may outlive what it marks."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -95,7 +95,7 @@ def sweep(
         UserError: a grid or breakdown that is too large, or a column that is missing.
     """
     swept = _without_swept_sides(swept)
-    shape = tuple(len(each.thresholds) + 1 for each in swept)
+    shape = tuple(len(axis.thresholds) + 1 for axis in swept)
     if np.prod(shape) > MOST_CELLS:
         raise UserError(f"{np.prod(shape):,} combinations of thresholds are too many", hint="give fewer steps")
     tallies = {columns: _Tally(columns, shape) for columns in ((), *by)}
@@ -103,7 +103,7 @@ def sweep(
         if not batch.num_rows:
             continue
         kinds = batch.column(KIND_COLUMN)
-        level = np.ravel_multi_index([_levels(each, batch, kinds) for each in swept], shape)
+        level = np.ravel_multi_index([_levels(axis, batch, kinds) for axis in swept], shape)
         kept = decide(batch, kinds, others).kept
         sizes = batch.column(BYTES_COLUMN).to_numpy(zero_copy_only=False).astype(np.int64)
         for tally in tallies.values():
@@ -151,7 +151,7 @@ class _Tally:
                 f"too many different values of {', '.join(self._columns)}", "--by", "leave it out, or give fewer steps"
             )
         place, every = group * cells + level, np.ones(len(level), bool)
-        found = np.stack(
+        histograms = np.stack(
             [
                 _histogram(place[mask], weights[mask], len(keys) * cells)
                 for mask in (every, kept)
@@ -159,11 +159,11 @@ class _Tally:
             ]
         ).reshape(4, len(keys), *self._shape)
         for number, key in enumerate(keys):
-            self._groups[key] = self._groups.get(key, 0) + found[:, number]
+            self._groups[key] = self._groups.get(key, 0) + histograms[:, number]
 
     def counts(self, swept: Sequence[Swept]) -> dict[tuple[str | None, ...], Counts]:
         counted = {key: _counts(histogram, swept) for key, histogram in self._groups.items()}
-        return dict(sorted(counted.items(), key=lambda each: (-each[1].documents, tuple(map(str, each[0])))))
+        return dict(sorted(counted.items(), key=lambda entry: (-entry[1].documents, tuple(map(str, entry[0])))))
 
 
 def _histogram(places: np.ndarray, weights: np.ndarray, length: int) -> np.ndarray:
@@ -213,7 +213,7 @@ def thresholds_of(text: str, whole: bool = False) -> tuple[float, ...]:
     low, dots, high = spread.partition("..")
     try:
         if not dots:
-            found = [float(part) for part in text.split(",")]
+            thresholds = [float(part) for part in text.split(",")]
         else:
             count = int(steps) if steps else DEFAULT_STEPS
             if not 2 <= count <= MOST_CELLS:
@@ -221,12 +221,12 @@ def thresholds_of(text: str, whole: bool = False) -> tuple[float, ...]:
             ends = float(low), float(high)
             if not np.isfinite(ends).all():
                 raise ValueError("not finite")
-            found = [float(f"{each:.12g}") for each in np.linspace(*ends, count)]
-            found = [float(round(each)) for each in found] if whole else found
-        if not all(np.isfinite(found)):
+            thresholds = [float(f"{value:.12g}") for value in np.linspace(*ends, count)]
+            thresholds = [float(round(value)) for value in thresholds] if whole else thresholds
+        if not all(np.isfinite(thresholds)):
             raise ValueError("not finite")
     except (ValueError, OverflowError) as error:
         raise UserError(
             f"'{text}' is no range of thresholds", hint="write 0.1..0.5, 0.1..0.5:5 or 0.1,0.2,0.5"
         ) from error
-    return tuple(sorted(set(found)))
+    return tuple(sorted(set(thresholds)))

@@ -3,8 +3,8 @@
 DeepSeek-V3's pattern makes tokens such as `.` + line break. A prompt that ends in `.` without the break is then
 tokenised unlike anything in training (token boundary bias); the report (arXiv 2412.19437, section 4.1) therefore
 splits a share of them at random during training. It gives neither the share nor the place of the split: here the token
-is cut before its first line break, and the share is a setting; the 0.1 that packing takes unless told otherwise is our
-choice, not DeepSeek's. A shard's header tells the share asked for, its manifest how many tokens were split, too.
+is cut before its first line break, and the share is a setting; packing's default of 0.1 is our choice, not
+DeepSeek's. A shard's header records the share asked for; its manifest also says how many tokens were split.
 
 A token takes part when it is an optional space, then punctuation and symbols, then line breaks, all of them whole
 characters. What stands in its place is computed once for each tokenizer, by encoding both parts. Each draw is a pure

@@ -12,9 +12,9 @@ side goes first, whatever the other does. So the ids of the text are those of it
 Characters here are three bytes with a first byte of 0xE3 to 0xE9 (U+3000 to U+9FFF, most of what the pattern calls
 Han), and p lies between two of them. A token that reaches across p has there either three bytes or more on both sides,
 and then the two whole characters; such pairs are in a table of bits, by a hash. Or it starts or ends inside a
-character, which few tokens do; these are told by the last byte on the left and the first two on the right. Both may say
-"joined" of a place that is none, which only leaves the run longer, never "not joined" of one that is. None of this asks
-the bytes to be UTF-8.
+character, which few tokens do; these are recognised by the last byte on the left and the first two on the right. Both
+may say "joined" of a place that is none, which only leaves the run longer, never "not joined" of one that is. None of
+this asks the bytes to be UTF-8.
 """
 
 from collections.abc import Iterable, Iterator
@@ -107,30 +107,30 @@ def cut_spans(
     span = cursor[0]
     place = cursor[1]
     longest = cursor[2]
-    found = 0
+    count = 0
     safe = data.shape[0] - 8
-    while span < ends.shape[0] and found < pieces.shape[0]:
+    while span < ends.shape[0] and count < pieces.shape[0]:
         end = ends[span]
         if end - place >= least and is_lead(data[place]):
             at = place + 3
-            while at + 3 <= min(end, safe) and found < pieces.shape[0] - 1 and is_lead(data[at]):
+            while at + 3 <= min(end, safe) and count < pieces.shape[0] - 1 and is_lead(data[at]):
                 joined = has_bit(bits, pair_bit(load64(data, at - 3)))
                 if not joined and not has_bit(bits, part_bit(data[at - 1], data[at], data[at + 1])):
-                    pieces[found] = at
-                    found += 1
+                    pieces[count] = at
+                    count += 1
                     longest = max(longest, at - place)
                     place = at
                 at += 3
-            if found == pieces.shape[0] - 1 and at + 3 <= min(end, safe) and is_lead(data[at]):
+            if count == pieces.shape[0] - 1 and at + 3 <= min(end, safe) and is_lead(data[at]):
                 break
         longest = max(longest, end - place)
-        pieces[found] = place = end
-        found += 1
+        pieces[count] = place = end
+        count += 1
         span += 1
     cursor[0] = span
     cursor[1] = place
     cursor[2] = longest
-    return found
+    return count
 
 
 def pieces_of(
@@ -140,6 +140,6 @@ def pieces_of(
     pieces = np.empty(PIECES, np.int64)
     for start, ends in blocks:
         cursor = np.array([0, start, 0], np.int64)
-        while found := cut_spans(data, read_only(ends), cursor, bits, least, pieces):
-            yield start, pieces[:found], int(cursor[2])
+        while count := cut_spans(data, read_only(ends), cursor, bits, least, pieces):
+            yield start, pieces[:count], int(cursor[2])
             start = int(cursor[1])

@@ -112,7 +112,7 @@ class StreamDecoder:
         return self._decoder.decode(b"".join(_taken(self._spellings, numbers).to_pylist()))
 
     def finish(self) -> str:
-        """What is left: U+FFFD for a character that never came to its end. The decoder then stands at its beginning."""
+        """The rest: U+FFFD for a character that never ended. The decoder is then as new."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest

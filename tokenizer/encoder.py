@@ -44,7 +44,7 @@ ARENA = 1 << 22
 AHEAD = 128
 """Keys computed before the first of them is looked up."""
 FEW_MISSED = 2
-"""When more of so many were not in the cache, the warm table's slots are asked for ahead of use, too."""
+"""If more of so many were not in the cache, the warm table's slots are prefetched, too."""
 LONGEST_CACHED = 255
 LEAST_CUT = 9
 """Runs of Han and kana are cut from so many bytes on: shorter ones are in the tables as they are."""
@@ -92,7 +92,7 @@ def encode_spans(
         room: for the longest piece.
         offsets: where documents start; `document` is the first whose end is not yet in `lists`.
         lists: int64 (documents + 1,), where each document's ids start in `out`.
-        out: int32, of which `filled` are there.
+        out: int32, of which the first `filled` are set.
 
     Returns:
         (document, filled) as they are then.

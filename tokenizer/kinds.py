@@ -67,7 +67,7 @@ def vocabulary_kinds(spellings: pa.LargeBinaryArray, special: np.ndarray) -> Voc
     kinds = np.full(len(spellings), KINDS.index(MIXED), np.uint8)
     scripts = np.full(len(spellings), _NUMBERS[NO_SCRIPT], np.uint8)
     missing = spellings.is_null().to_numpy(zero_copy_only=False)
-    texts = [_text(each) for each in spellings.fill_null(b"").to_pylist()]
+    texts = [_text(spelling) for spelling in spellings.fill_null(b"").to_pylist()]
     whole = np.array([text is not None for text in texts], bool)
     kinds[~whole] = KINDS.index(PARTIAL)
     kept = np.flatnonzero(whole & ~missing & ~special)
@@ -121,15 +121,15 @@ def _scripts(codes: np.ndarray, letters: np.ndarray, starts: np.ndarray) -> np.n
     for name, regex in SCRIPT_REGEXES.items():
         fits = pc.match_substring_regex(characters, regex).to_numpy(zero_copy_only=False)
         of_distinct[fits] = _NUMBERS[name]
-    told = of_distinct[place]
+    known = of_distinct[place]
     token = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[letters]
-    token, told = token[told != unknown], told[told != unknown]
+    token, known = token[known != unknown], known[known != unknown]
     scripts = np.full(len(starts) - 1, _NUMBERS[NO_SCRIPT], np.uint8)
     if not len(token):
         return scripts
     first = np.flatnonzero(np.concatenate([[True], token[1:] != token[:-1]]))
-    low, high = np.minimum.reduceat(told, first), np.maximum.reduceat(told, first)
-    east_asian = np.logical_and.reduceat(np.isin(told, _EAST_ASIAN), first)
+    low, high = np.minimum.reduceat(known, first), np.maximum.reduceat(known, first)
+    east_asian = np.logical_and.reduceat(np.isin(known, _EAST_ASIAN), first)
     mixed = np.where(east_asian, _NUMBERS[HAN_AND_KANA], _NUMBERS[SEVERAL])
     scripts[token[first]] = np.where(low == high, low, mixed)
     return scripts

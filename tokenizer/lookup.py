@@ -2,7 +2,7 @@
 
 A slot is 32 bytes, half a line of the processor's cache. It holds the key of 16 bytes, which is the pretoken itself
 when that is not longer, and its ids when they are three at most. So nearly every lookup touches one line, compares two
-words, and writes three ids of which it then counts those that there are: no loop, no branch on what was found. Longer
+words, and writes three ids, of which it then counts the real ones: no loop, no branch on the result. Longer
 pretokens have their bytes, and more ids their place, in an arena beside the slots; of longer ones all bytes are
 compared, so a table never mistakes one text for another.
 

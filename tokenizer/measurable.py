@@ -1,7 +1,7 @@
 """Tokenizers as a report sees them: a name, the bytes of each id, which ids are special, and a way to encode.
 
 Ours are measured as they are. Any other `tokenizer.json` (a model that is not byte-level BPE, a pattern or a normaliser
-of its own) is run by Hugging Face's library, which is some fifty times slower. It is asked to take the spellings of
+of its own) is run by Hugging Face's library, which is some fifty times slower. It is set to take the spellings of
 special tokens in text for text, as ours does, so that all are measured on the same terms.
 """
 
@@ -26,7 +26,7 @@ class Measurable(Protocol):
         name: for people.
         spellings: large_binary (V,), the bytes of each id; null where an id has no token.
         special: bool (V,), ids that no text should yield.
-        byte_level: whether the spellings of ids, one after the other, are the text. Where not, `decode` tells.
+        byte_level: whether the spellings of ids, one after the other, are the text. If not, use `decode`.
     """
 
     @property
@@ -111,7 +111,7 @@ class HuggingFaceTokenizer:
 
     def encode(self, texts: pa.Array) -> pa.LargeListArray:
         encoded = self._tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
-        return pa.array([each.ids for each in encoded], pa.large_list(pa.int32()))
+        return pa.array([encoding.ids for encoding in encoded], pa.large_list(pa.int32()))
 
     def decode(self, ids: pa.Array) -> pa.Array:
         return pa.array(self._tokenizer.decode_batch(ids.to_pylist(), skip_special_tokens=False), pa.large_string())
@@ -120,6 +120,6 @@ class HuggingFaceTokenizer:
 def _types(section: Any) -> set[str]:
     """The types that a section of a tokenizer file names, at any depth."""
     if isinstance(section, dict):
-        inner = set().union(*(_types(each) for each in section.values()), set())
+        inner = set().union(*(_types(part) for part in section.values()), set())
         return inner | ({section["type"]} if isinstance(section.get("type"), str) else set())
-    return set().union(*(_types(each) for each in section), set()) if isinstance(section, list) else set()
+    return set().union(*(_types(part) for part in section), set()) if isinstance(section, list) else set()

@@ -99,7 +99,7 @@ def token_offsets(tokenizer: Tokenizer, ids: pa.Array, unit: Unit = "byte") -> T
         *(read_only(ids.values.to_numpy()), read_only(lists), read_only(sizes), read_only(begun), starts, ends),
     )
     own = pa.array(lists - lists[0])
-    return TokenOffsets(ids, *(pa.LargeListArray.from_arrays(own, pa.array(each)) for each in (starts, ends)))
+    return TokenOffsets(ids, *(pa.LargeListArray.from_arrays(own, pa.array(places)) for places in (starts, ends)))
 
 
 def encode_with_offsets(tokenizer: Tokenizer, texts: pa.Array, unit: Unit = "byte") -> TokenOffsets:

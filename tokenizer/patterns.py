@@ -1,4 +1,4 @@
-r"""How text is cut into pretokens before BPE: the pattern, by name, as Hugging Face `tokenizers` would be told it.
+r"""How text is cut into pretokens before BPE: the pattern, by name, as Hugging Face `tokenizers` takes it.
 
 A pretoken is the largest unit that a merge may fill. A pattern is a row of regular expressions applied one after the
 other, each splitting what the one before left: a match is a piece of its own, and so is what lies between two matches
@@ -14,7 +14,7 @@ where the others write `\r\n`.
 - o200k (GPT-4o, gpt-oss): words are cut where small letters give way to capitals; contractions stay with their word.
 
 `tokenizers` is the authority on what an expression means. tiktoken has other strings for gpt2 and cl100k by now:
-`tokenizer/walkers/cl100k.py` tells the one difference that they make.
+`tokenizer/walkers/cl100k.py` describes the one difference that they make.
 
 Files of others write one pattern in several ways: line breaks as escapes or as themselves, a split that removes what it
 does not match (`Removed` with `invert`) where nothing is left over, tiktoken's shorter strings. What is the same to
@@ -35,7 +35,7 @@ class Pattern:
     """A way of cutting text.
 
     Attributes:
-        name: how settings and files call it; "custom" when it is none of the presets.
+        name: how settings and files call it; "custom" if it is not a preset.
         splits: regular expressions, applied in turn; a match and what lies between matches are pieces of their own.
     """
 

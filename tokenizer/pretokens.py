@@ -2,7 +2,7 @@
 
 That speed is a walker's (`tokenizer/walkers/`), which each preset pattern has: a kernel that finds the cuts in one pass
 over the bytes. Any other pattern goes through the regular expressions themselves (`tokenizer/regexes.py`), at some
-6 MB/s; `is_fast` tells which it is. Both report pretokens as ends: they tile the text, so one's end is the next
+6 MB/s; `is_fast` says which it is. Both report pretokens as ends: they tile the text, so one's end is the next
 one's start. They come in blocks of some ten thousand, which stay in the processor's cache for counting (`counts.py`) or
 encoding (`encoder.py`).
 
@@ -38,7 +38,7 @@ from corpusmill.tokenizer.walkers.o200k import walk_cased_words
 BLOCK = 1 << 14
 
 Walker = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], int]
-"""(data, offsets, cursor, classes, ends) -> how many ends were found, as `walk_deepseek_v3` has it."""
+"""(data, offsets, cursor, classes, ends) -> how many ends it wrote, as in `walk_deepseek_v3`."""
 
 
 def _words(most_digits: int, long_s: bool) -> Walker:
@@ -88,8 +88,8 @@ def pretoken_blocks(
     start = int(offsets[0])
     cursor = np.array([0, start], np.int64)
     ends = np.empty(BLOCK, np.int64)
-    while found := walk(data, offsets, cursor, classes, ends):
-        yield start, ends[:found]
+    while count := walk(data, offsets, cursor, classes, ends):
+        yield start, ends[:count]
         start = int(cursor[1])
 
 

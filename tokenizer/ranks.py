@@ -158,9 +158,9 @@ def merge_with_heap(count: int, ids: np.ndarray, links: np.ndarray, heap: np.nda
         after[place] = place + 1
         ahead[place] = place - 1
         if place + 1 < count:
-            found = rank_and_id(pairs, np.int64(ids[place]), np.int64(ids[place + 1]))
-            if found != ~np.uint64(0):
-                push(heap, size, (found & high) | np.uint64(place))
+            packed = rank_and_id(pairs, np.int64(ids[place]), np.int64(ids[place + 1]))
+            if packed != ~np.uint64(0):
+                push(heap, size, (packed & high) | np.uint64(place))
                 size += 1
     while size > 0:
         entry = heap[0]
@@ -170,10 +170,10 @@ def merge_with_heap(count: int, ids: np.ndarray, links: np.ndarray, heap: np.nda
         right = np.int64(after[left])
         if right == left or right == count:  # noqa: SIM109 - compiles to less
             continue
-        found = rank_and_id(pairs, np.int64(ids[left]), np.int64(ids[right]))
-        if found & high != entry & high or found == ~np.uint64(0):
+        packed = rank_and_id(pairs, np.int64(ids[left]), np.int64(ids[right]))
+        if packed & high != entry & high or packed == ~np.uint64(0):
             continue
-        ids[left] = np.int32(found & np.uint64(0xFFFFFFFF))
+        ids[left] = np.int32(packed & np.uint64(0xFFFFFFFF))
         following = np.int64(after[right])
         after[left] = following
         after[right] = right
@@ -182,9 +182,9 @@ def merge_with_heap(count: int, ids: np.ndarray, links: np.ndarray, heap: np.nda
         for first in (np.int64(ahead[left]), left):
             second = np.int64(after[first]) if first >= 0 else count
             if second < count:
-                found = rank_and_id(pairs, np.int64(ids[first]), np.int64(ids[second]))
-                if found != ~np.uint64(0):
-                    push(heap, size, (found & high) | np.uint64(first))
+                packed = rank_and_id(pairs, np.int64(ids[first]), np.int64(ids[second]))
+                if packed != ~np.uint64(0):
+                    push(heap, size, (packed & high) | np.uint64(first))
                     size += 1
     kept = 0
     symbol = np.int64(0)

@@ -158,8 +158,8 @@ def measure(tokenizers: Sequence[Measurable], batch: pa.RecordBatch) -> Measures
     table = pa.table(columns)
     for name in COLUMNS:
         of = batch.column(name).cast(pa.string()).fill_null(UNKNOWN)
-        sums = table.append_column("of", of).group_by("of").aggregate([(each, "sum") for each in columns])
-        counted = np.stack([sums.column(f"{each}_sum").to_numpy() for each in columns], axis=1)
+        sums = table.append_column("of", of).group_by("of").aggregate([(column, "sum") for column in columns])
+        counted = np.stack([sums.column(f"{column}_sum").to_numpy() for column in columns], axis=1)
         measured.groups |= {
             (name, value): row for value, row in zip(sums.column("of").to_pylist(), counted, strict=True)
         }
@@ -175,7 +175,7 @@ def _words(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 
 def report(tokenizers: Sequence[Measurable], measured: Measures) -> dict[str, Any]:
-    """All that there is to say, as JSON: of the text, and a list with what each tokenizer makes of it."""
+    """The whole report, as JSON: of the text, and a list with what each tokenizer makes of it."""
     groups: dict[str, Any] = {name: {} for name in COLUMNS}
     for (name, value), sums in sorted(measured.groups.items(), key=lambda item: (-int(item[1][1]), item[0])):
         groups[name][value] = dict(zip(TEXT_SUMS, sums.tolist(), strict=False))
@@ -276,13 +276,13 @@ def _unused(tokenizer: Measurable, usage: np.ndarray, sizes: np.ndarray, kinds: 
     """Ids that no document uses, and those that few do. Partial characters are counted, but no example."""
     candidates = _candidates(tokenizer, sizes)
     whole = ~kinds.is_kind(PARTIAL)
-    found = {}
+    unused = {}
     for name, these in (("never_used", usage == 0), ("rarely_used", (usage > 0) & (usage < RARE))):
         chosen = candidates & these
         share = _share(chosen, int(candidates.sum()))
         examples = _examples(tokenizer, usage, np.flatnonzero(chosen & whole), sizes)
-        found[name] = {"ids": int(chosen.sum()), "share": share, "examples": examples}
-    return found
+        unused[name] = {"ids": int(chosen.sum()), "share": share, "examples": examples}
+    return unused
 
 
 def _curve(usage: np.ndarray, counted: np.ndarray) -> dict[str, list[int]]:

@@ -94,13 +94,13 @@ def special_trie(special: SpecialTokens) -> Spellings:
 
 @kernel
 def find_spellings(
-    data: np.ndarray, starts: np.ndarray, ends: np.ndarray, trie: Spellings, places: np.ndarray, found: np.ndarray
+    data: np.ndarray, starts: np.ndarray, ends: np.ndarray, trie: Spellings, places: np.ndarray, tokens: np.ndarray
 ) -> int:
     """Finds spellings inside the spans `data[starts[s] : ends[s]]`; returns how many there are.
 
     Args:
         places: int64 (room, 2), filled with where each begins and ends.
-        found: int32 (room,), filled with its id.
+        tokens: int32 (room,), filled with its id.
     """
     columns, following, ids = trie
     count = 0
@@ -124,7 +124,7 @@ def find_spellings(
                 continue
             places[count, 0] = place
             places[count, 1] = longest
-            found[count] = token
+            tokens[count] = token
             count += 1
             place = longest
     return count
@@ -177,7 +177,7 @@ def encode_trusted(tokenizer: Tokenizer, texts: pa.Array, trusted: pa.Array) -> 
     if trusted.null_count or inside.null_count:
         raise ValueError("spans must not be null")
     document = np.repeat(np.arange(len(texts)), np.diff(trusted.offsets.to_numpy()))
-    starts, ends = (offsets[document] + each.to_numpy() for each in inside.flatten())
+    starts, ends = (offsets[document] + edge.to_numpy() for edge in inside.flatten())
     limits = offsets[document + 1]
     wrong = (starts < offsets[document]) | (ends < starts) | (ends > limits)
     wrong[1:] |= (document[1:] == document[:-1]) & (starts[1:] < ends[:-1])
@@ -196,11 +196,11 @@ def _encode(
     """Ids of the documents `data[offsets[d] : offsets[d + 1]]` with the trusted spans `data[starts[s] : ends[s]]`."""
     shortest = min((len(token.text.encode()) for token in tokenizer.special.tokens if token.text), default=1)
     room = int((ends - starts).sum()) // shortest
-    places, found = np.empty((room, 2), np.int64), np.empty(room, np.int32)
+    places, tokens = np.empty((room, 2), np.int64), np.empty(room, np.int32)
     count = 0
     if room:
         trie = special_trie(tokenizer.special)
-        count = find_spellings(data, read_only(starts), read_only(ends), trie, places, found)
+        count = find_spellings(data, read_only(starts), read_only(ends), trie, places, tokens)
     # Documents cut at both ends of every spelling; spellings are encoded like all else, and their ids then replaced.
     borders = np.sort(np.concatenate([offsets, places[:count].reshape(-1)]), kind="stable")
     cut = pa.LargeStringArray.from_buffers(len(borders) - 1, pa.py_buffer(borders), pa.py_buffer(data))
@@ -215,7 +215,7 @@ def _encode(
     ids = np.empty(int(kept.sum()), np.int32)
     text = np.repeat(~spelled, kept)
     ids[text] = pieces.values.to_numpy()[lists[0] :][np.repeat(~spelled, lengths)]
-    ids[~text] = found[:count]
+    ids[~text] = tokens[:count]
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-    # Pieces of no bytes have no ids, so it does not matter which of several equal borders a document is found at.
+    # Empty pieces have no ids, so any of several equal borders will do for a document.
     return pa.LargeListArray.from_arrays(pa.array(before[np.searchsorted(borders, offsets)]), pa.array(ids))

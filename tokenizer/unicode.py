@@ -1,4 +1,4 @@
-"""The Unicode classes that pretoken patterns speak of, a table over all code points, and decoding UTF-8 in kernels.
+"""The Unicode classes that pretoken patterns name, a table over all code points, and decoding UTF-8 in kernels.
 
 The table is made by asking `tokenizers` itself which characters match `\\p{L}`, `\\p{N}` and so on, because Unicode
 versions differ between regex engines. That takes about two seconds once for each version of `tokenizers`; the

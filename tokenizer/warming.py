@@ -19,14 +19,14 @@ LINE = 64
 def common_pieces(tokenizer: Tokenizer, counts: PretokenCounts, limit: int) -> pa.LargeBinaryArray:
     """The `limit` commonest pieces of text that the encoder looks up, commonest first.
 
-    The rarest pretokens are not looked at, of which pieces might come: only four times as many as are asked for.
+    The rarest pretokens, which might also give pieces, are not looked at: only four times as many as are asked for.
     """
     some = counts.pretokens[: 4 * limit]
     offsets, data = read_text(some)
-    found = [offsets[:1]]
+    blocks = [offsets[:1]]
     for _, ends, _ in pieces_of(data, [(int(offsets[0]), offsets[1:])], *tokenizer.cutting):
-        found.append(ends.copy())
-    places = np.concatenate(found)
+        blocks.append(ends.copy())
+    places = np.concatenate(blocks)
     cut = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(places) - 1, [None, *_buffers(places, data)])
     pretoken = np.searchsorted(offsets, places[:-1], side="right") - 1
     pieces = pa.table([cut, pa.array(counts.counts[: 4 * limit][pretoken])], ["piece", "count"])

@@ -160,7 +160,7 @@ def cut_out(
     if not len(rows):
         return Cut(texts, pieces, left)
     offsets, data = text_buffers(texts)
-    rows, starts, stops = (np.array(each, np.int64) for each in (rows, starts, stops))
+    rows, starts, stops = (np.array(array, np.int64) for array in (rows, starts, stops))
     _widen(offsets, data, load_tables().classes, np.int64(margin), rows, starts, stops)
     order = np.lexsort((starts, rows))
     rows, starts, stops = rows[order], starts[order], stops[order]

@@ -1,4 +1,4 @@
-"""Decontamination: documents that hold items of evaluation sets are reported, removed, or rid of the place.
+"""Decontamination: documents that hold items of evaluation sets are reported, removed, or rid of those places.
 
 What counts, and where the definitions come from:
 
@@ -8,17 +8,17 @@ What counts, and where the definitions come from:
   tokens and over a whole corpus). With `share` 0 one n-gram is enough, as for GPT-3; with 0.8 a document counts only
   when it holds four fifths of the item, Llama 2's "dirty".
 - N-grams that are common in the corpus itself (licences, proverbs, quotations) do not make an item known: GPT-3 left
-  out those that more than 10 documents hold. `common_ngrams` counts them; the stage does so where it is told to
-  (`maximum_documents`), since a test that was copied to 11 pages is common, too. `allowed_ngrams` takes out phrases by
+  out those that more than 10 documents hold. `common_ngrams` counts them; the stage does so only if asked
+  (`maximum_documents`), since a test copied to 11 pages is common, too. `allowed_ngrams` takes out phrases by
   name, and `contamination.index.crowded` what the items of a set share among themselves (its prompt).
 
 What is not found: an item in other words or another language, with a letter or number changed every few words, or
 written without the spaces between its words. (datatrove writes every number as 0 before it looks, and so finds sums
 with other numbers, and much code that differs in its constants.)
 
-One evaluation item may be found in many places of a document, and one place may be of many items: each stretch is told
-in `hits`, with its set, item and bytes. All stretches are told, also of items below `share`, so that another share can
-be judged from the hits alone; documents are judged by the greatest share that one item of a set has in them.
+One evaluation item may be found in many places of a document, and one place may be of many items: each stretch is
+listed in `hits`, with its set, item and bytes. All stretches are listed, even of items below `share`, so that another
+share can be judged from the hits alone; documents are judged by the greatest share that one item of a set has in them.
 
 Actions: `report` leaves documents as they are. `remove` rejects a document for each set of which an item counts
 (`decontaminate/<set>` in the ledger, value: the share). `cut` takes the stretches out (`contamination.cutting`) and
@@ -38,7 +38,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.contamination.cutting import cut_out
 from corpusmill.dataproc.contamination.index import OverlapIndex
-from corpusmill.dataproc.contamination.matching import Found, Overlaps, documents_by_ngram, find_ngrams, overlaps
+from corpusmill.dataproc.contamination.matching import NgramMatches, Overlaps, documents_by_ngram, find_ngrams, overlaps
 from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from corpusmill.dataproc.file_starts import with_texts
 
@@ -111,10 +111,10 @@ class Decontaminated:
 def decontaminate(batch: pa.RecordBatch, index: OverlapIndex, settings: Decontamination) -> Decontaminated:
     """Does the action to every document of a batch (columns of `documents.SCHEMA`), each on its own."""
     texts, ids = batch.column("text"), batch.column("id")
-    found = overlaps(texts, find_ngrams(texts, index), index)
+    stretches = overlaps(texts, find_ngrams(texts, index), index)
     least = np.array([settings.shares.get(name, settings.share) for name in index.set_names])
-    counts = found.shares >= least[index.item_sets[found.items]]
-    rows, sets, values = _worst_by_set(found, counts, index)
+    counts = stretches.shares >= least[index.item_sets[stretches.items]]
+    rows, sets, values = _worst_by_set(stretches, counts, index)
     names, thresholds = [f"{RULE}/{index.set_names[group]}" for group in sets], least[sets]
     bad = np.zeros(batch.num_rows, bool)
     kept, rewrites, cut_bytes = batch, _rewrites(ids, np.zeros(0, np.int64), texts, texts), 0
@@ -122,13 +122,13 @@ def decontaminate(batch: pa.RecordBatch, index: OverlapIndex, settings: Decontam
         bad[rows] = True
     elif settings.action == "cut" and counts.any():
         done = cut_out(
-            texts, found.rows[counts], found.starts[counts], found.stops[counts],
+            texts, stretches.rows[counts], stretches.starts[counts], stretches.stops[counts],
             margin=settings.margin, least_piece=settings.least_piece,
         )  # fmt: skip
         bad = (done.pieces_left == 0) | (done.pieces > settings.maximum_pieces)
         kept = with_texts(batch, done.texts)
         changed = np.zeros(batch.num_rows, bool)
-        changed[found.rows[counts]] = True
+        changed[stretches.rows[counts]] = True
         rewrites = _rewrites(ids, np.flatnonzero(changed & ~bad), texts, done.texts)
         cut_bytes = _total(rewrites, "bytes_before") - _total(rewrites, "bytes_after")
         rows = np.flatnonzero(bad)
@@ -143,17 +143,17 @@ def decontaminate(batch: pa.RecordBatch, index: OverlapIndex, settings: Decontam
     opens = np.flatnonzero(np.diff(rows, prepend=-1))
     broken = [",".join(names[a:b]) for a, b in pairwise(np.append(opens, len(rows)))]
     ledger = [ids.take(pa.array(rows)), pa.array(names, pa.string()), pa.array(values), pa.array(thresholds)]
-    pairs = np.flatnonzero(_opens(found.rows, found.items))
+    pairs = np.flatnonzero(_opens(stretches.rows, stretches.items))
     return Decontaminated(
         kept=kept.filter(pc.invert(mask)),
         rejected=rejected.append_column("broken_rules", pa.array(broken, pa.string())),
         ledger=pa.RecordBatch.from_arrays(ledger, schema=LEDGER_SCHEMA),
-        hits=_hits(ids, found, index),
+        hits=_hits(ids, stretches, index),
         rewrites=rewrites,
-        items=found.items[pairs],
-        shares=found.shares[pairs],
+        items=stretches.items[pairs],
+        shares=stretches.shares[pairs],
         counted=counts[pairs],
-        contaminated=len(np.unique(found.rows[counts])),
+        contaminated=len(np.unique(stretches.rows[counts])),
         cut_bytes=cut_bytes,
     )
 
@@ -168,21 +168,28 @@ def _opens(*columns: np.ndarray) -> np.ndarray:
 
 
 def _worst_by_set(
-    found: Overlaps, counts: np.ndarray, index: OverlapIndex
+    stretches: Overlaps, counts: np.ndarray, index: OverlapIndex
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row, set, greatest share) for each document and set of which an item counts, by row and set."""
-    rows, shares = found.rows[counts], found.shares[counts]
-    sets = index.item_sets[found.items[counts]]
+    rows, shares = stretches.rows[counts], stretches.shares[counts]
+    sets = index.item_sets[stretches.items[counts]]
     order = np.lexsort((-shares, sets, rows))
     rows, sets, shares = rows[order], sets[order], shares[order]
     heads = _opens(rows, sets)
     return rows[heads], sets[heads], shares[heads]
 
 
-def _hits(ids: pa.Array, found: Overlaps, index: OverlapIndex) -> pa.RecordBatch:
-    sets = pa.array(index.set_names, pa.string()).take(pa.array(index.item_sets[found.items]))
-    columns = [ids.take(pa.array(found.rows)), sets, index.item_ids.take(pa.array(found.items))]
-    numbers = (found.starts, found.stops, found.start_characters, found.stop_characters, found.ngrams, found.shares)
+def _hits(ids: pa.Array, stretches: Overlaps, index: OverlapIndex) -> pa.RecordBatch:
+    sets = pa.array(index.set_names, pa.string()).take(pa.array(index.item_sets[stretches.items]))
+    columns = [ids.take(pa.array(stretches.rows)), sets, index.item_ids.take(pa.array(stretches.items))]
+    numbers = (
+        stretches.starts,
+        stretches.stops,
+        stretches.start_characters,
+        stretches.stop_characters,
+        stretches.ngrams,
+        stretches.shares,
+    )
     return pa.RecordBatch.from_arrays([*columns, *map(pa.array, numbers)], schema=HITS_SCHEMA)
 
 
@@ -205,7 +212,7 @@ def common_ngrams(batch: pa.RecordBatch, index: OverlapIndex) -> tuple[np.ndarra
 
 def allowed_ngrams(index: OverlapIndex, texts: Sequence[str]) -> np.ndarray:
     """The n-grams that stand in any of the texts: bool [E]; `index.without` takes them out."""
-    found: Found = find_ngrams(pa.array(texts, pa.large_string()), index)
+    matches: NgramMatches = find_ngrams(pa.array(texts, pa.large_string()), index)
     allowed = np.zeros(index.ngrams, bool)
-    allowed[found.ngrams] = True
+    allowed[matches.ngrams] = True
     return allowed

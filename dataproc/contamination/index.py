@@ -2,7 +2,7 @@
 
 An item of n words or more has all n-grams of its words (n = 13, as GPT-3 did, arXiv 2005.14165, appendix C). One of
 fewer words, but at least `minimum` (8 there), has a single n-gram, its whole text. A still shorter one would be found
-everywhere by chance ("What is the capital of France?" is one of 6) and is not looked for; how many there are is told.
+everywhere by chance ("What is the capital of France?" is one of 6) and is not looked for; such items are counted.
 Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, Han and kana by character.
 
 What lies here, for E n-grams that are unlike, I items and W words:
@@ -119,7 +119,7 @@ class OverlapIndex:
         return looked_for
 
     def words_as_text(self, ngram: int) -> str:
-        """An n-gram as it stands where it was first seen, for people."""
+        """An n-gram as it was written where it was first seen, for display."""
         word = int(self.places[self.place_starts[ngram]])
         start, stop = self.word_starts[word], self.word_stops[word + int(self.lengths[ngram]) - 1]
         return " ".join(bytes(self.text[start:stop]).decode().split())
@@ -209,11 +209,11 @@ def _read_words(offsets, data, classes, lower, item_words, starts, stops, hashes
     count = np.int64(0)
     for item in range(offsets.shape[0] - 1):
         begin, stop = offsets[item], offsets[item + 1]
-        found = word_places(data, begin, stop, classes, starts[count:], stops[count:])
+        words = word_places(data, begin, stop, classes, starts[count:], stops[count:])
         hashed = word_hashes(data, begin, stop, classes, lower, hashes[count:])
-        if found != hashed:
+        if words != hashed:
             raise ValueError("word_places and word_hashes disagree")
-        count += found
+        count += words
         item_words[item + 1] = count
     return count
 

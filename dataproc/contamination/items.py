@@ -51,22 +51,22 @@ def read_evaluation_set(
     ids: list[str] = []
     texts: list[str] = []
     for path in paths:
-        found: set[str] = set()
+        present: set[str] = set()
         names: dict[str, None] = {}
         number = -1
         for number, record in enumerate(_records(path)):
             if isinstance(record, str):
                 identity, text = None, record
-                found.update(fields)
+                present.update(fields)
             else:
                 pieces = {field: _text_at(record, field, f"{path}, record {number}") for field in fields}
-                found.update(field for field, piece in pieces.items() if piece is not None)
+                present.update(field for field, piece in pieces.items() if piece is not None)
                 names.update(dict.fromkeys(record) if len(names) < FIELDS_SHOWN else {})
                 text = "\n".join(piece for piece in pieces.values() if piece)
                 identity = _text_at(record, id_field, path)
             ids.append(identity or f"{path.rsplit('/', 1)[-1]}#{number}")
             texts.append(text)
-        missing = [field for field in fields if field not in found]
+        missing = [field for field in fields if field not in present]
         if number >= 0 and missing:
             hint = f"name the fields of an item; this file has {', '.join(list(names)[:FIELDS_SHOWN])}"
             raise UserError(f"no record has a text in the field '{missing[0]}'", path, hint)
@@ -76,7 +76,7 @@ def read_evaluation_set(
 
 
 def _text_at(record: Any, field: str, place: str) -> str | None:
-    """The text of a field, None where there is none."""
+    """The text of a field, or None if it has none."""
     value = record
     for key in field.split("."):
         if not isinstance(value, Mapping) or key not in value:
@@ -92,8 +92,8 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
-        for each in value:
-            yield from _strings(each)
+        for element in value:
+            yield from _strings(element)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
 

@@ -1,14 +1,14 @@
 """Finds the n-grams of evaluation sets in documents: every one, and nothing else.
 
 `find_ngrams` goes over a batch: it hashes a document's words, rolls one hash of n words (and one of `minimum` words,
-where the sets have short items), asks a filter, and looks at the keys only where that says yes. What is found so
-is compared word by word with the n-gram, and left out where the hash was alone in agreeing. `overlaps` then says which
-items an n-gram is of, joins n-grams that touch or overlap in the document to stretches, and says which share of the
-item's words the document holds.
+where the sets have short items), asks a filter, and looks at the keys only where that says yes. Each match is then
+compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which items an n-gram
+belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share of the item's
+words the document holds.
 
 The share of an item is the number of its words that lie in an n-gram found anywhere in the document, over all its words
-(Llama 2, arXiv 2307.09288, appendix A.6, reckons tokens of an item so, over the whole corpus). It is 1.0 for a document
-that quotes the item whole, in one piece or in several of n words at least.
+(Llama 2, arXiv 2307.09288, appendix A.6, counts the tokens of an item this way, over the whole corpus). It is 1.0 for
+a document that quotes the item whole, in one piece or in several of n words at least.
 
 Cost, one core, 151 MB of prose, code and 10 % other scripts (benchmarks/decontaminate.py): 620 MB/s against a small set
 that stands nowhere, of which hashing words alone takes two thirds; 450 where 6 % of the documents hold something, 390
@@ -33,7 +33,7 @@ ROOM = 1 << 18
 """N-grams for which there is room at first (6 MB); a batch with more is gone over twice."""
 
 
-class Found(NamedTuple):
+class NgramMatches(NamedTuple):
     """N-grams in a batch, verified; int64 of shape (F,), sorted by row.
 
     Attributes:
@@ -87,7 +87,7 @@ def _look_up(key, length, keys, lengths, buckets, bucket_shift, row, word, count
 @kernel
 def _roll(hashes, count, length, mask, known, shift, out):
     """Writes the first word of each run of `length` words whose key a filter may know; returns how many."""
-    found = np.int64(0)
+    written = np.int64(0)
     value, power = np.uint64(0), np.uint64(1)
     for word in range(length - 1):
         value = value * np.uint64(STEP) + hashes[word]
@@ -97,10 +97,10 @@ def _roll(hashes, count, length, mask, known, shift, out):
         value = value * np.uint64(STEP) + hashes[word + length - 1]
         key = (value + added) & mask
         wanted = filter_bits(key)
-        out[found] = word
-        found += np.int64(known[key >> shift] & wanted == wanted)
+        out[written] = word
+        written += np.int64(known[key >> shift] & wanted == wanted)
         value -= hashes[word] * power
-    return found
+    return written
 
 
 @kernel
@@ -110,7 +110,7 @@ def _scan(
     hashes, candidates, rows, words, ngrams,
 ):  # fmt: skip
     """All n-grams whose key stands in the texts, as far as there is room; returns how many there are."""
-    found = np.int64(0)
+    matched = np.int64(0)
     for row in range(offsets.shape[0] - 1):
         count = word_hashes(data, offsets[row], offsets[row + 1], classes, lower, hashes)
         if count >= ngram:
@@ -118,8 +118,8 @@ def _scan(
             for place in range(likely):
                 word = np.int64(candidates[place])
                 key = key_of(hashes, word, ngram) & mask
-                found = _look_up(
-                    key, ngram, keys, lengths, buckets, bucket_shift, row, word, found, rows, words, ngrams
+                matched = _look_up(
+                    key, ngram, keys, lengths, buckets, bucket_shift, row, word, matched, rows, words, ngrams
                 )
         if openings.shape[0] and count >= minimum:
             likely = _roll(hashes, count, minimum, mask, openings, opening_shift, candidates)
@@ -128,10 +128,10 @@ def _scan(
                 for length in short_lengths:
                     if word + length <= count:
                         key = key_of(hashes, word, length) & mask
-                        found = _look_up(
-                            key, length, keys, lengths, buckets, bucket_shift, row, word, found, rows, words, ngrams
+                        matched = _look_up(
+                            key, length, keys, lengths, buckets, bucket_shift, row, word, matched, rows, words, ngrams
                         )
-    return found
+    return matched
 
 
 @kernel
@@ -139,24 +139,24 @@ def _verify(
     offsets, data, classes, lower, rows, words, ngrams,
     lengths, place_starts, places, word_starts, word_stops, text, same, starts, stops,
 ):  # fmt: skip
-    """Compares what was found with the n-grams, word by word; fills `same`, and the bytes at which each stands."""
+    """Compares matches with their n-grams, word by word; fills `same`, and the bytes at which each match stands."""
     most = np.int64(0)
-    for found in range(rows.shape[0]):
-        most = max(most, offsets[rows[found] + 1] - offsets[rows[found]])
+    for match in range(rows.shape[0]):
+        most = max(most, offsets[rows[match] + 1] - offsets[rows[match]])
     begins, ends = np.empty((most + 1) // 2, np.int64), np.empty((most + 1) // 2, np.int64)
     open_row = np.int64(-1)
-    for found in range(rows.shape[0]):
-        row, word, ngram = rows[found], words[found], ngrams[found]
+    for match in range(rows.shape[0]):
+        row, word, ngram = rows[match], words[match], ngrams[match]
         if row != open_row:
             open_row = row
             word_places(data, offsets[row], offsets[row + 1], classes, begins, ends)
         length, other = np.int64(lengths[ngram]), np.int64(places[place_starts[ngram]])
-        same[found] = same_words(data, begins, ends, word, text, word_starts, word_stops, other, length, lower)
-        starts[found], stops[found] = begins[word] - offsets[row], ends[word + length - 1] - offsets[row]
+        same[match] = same_words(data, begins, ends, word, text, word_starts, word_stops, other, length, lower)
+        starts[match], stops[match] = begins[word] - offsets[row], ends[word + length - 1] - offsets[row]
 
 
-def find_ngrams(texts: pa.Array, index: OverlapIndex) -> Found:
-    """The n-grams of evaluation sets that stand in a batch of texts; what is found in one depends on it alone."""
+def find_ngrams(texts: pa.Array, index: OverlapIndex) -> NgramMatches:
+    """The n-grams of evaluation sets that occur in a batch of texts; a text's matches depend on that text alone."""
     offsets, data = text_buffers(texts)
     tables = load_tables()
     most_words = (int(np.diff(offsets).max(initial=0)) + 1) // 2
@@ -181,29 +181,29 @@ def find_ngrams(texts: pa.Array, index: OverlapIndex) -> Found:
         index.lengths, index.place_starts, index.places, index.word_starts, index.word_stops, index.text,
         same, starts, stops,
     )  # fmt: skip
-    return Found(rows[same], words[same], ngrams[same], starts[same], stops[same])
+    return NgramMatches(rows[same], words[same], ngrams[same], starts[same], stops[same])
 
 
-def documents_by_ngram(found: Found, index: OverlapIndex) -> tuple[np.ndarray, np.ndarray]:
+def documents_by_ngram(matches: NgramMatches, index: OverlapIndex) -> tuple[np.ndarray, np.ndarray]:
     """(number of the n-gram, documents of the batch that hold it), both int64, for those that stand in any."""
-    pairs = np.unique(found.rows * np.int64(index.ngrams) + found.ngrams)
+    pairs = np.unique(matches.rows * np.int64(index.ngrams) + matches.ngrams)
     return np.unique(pairs % np.int64(max(index.ngrams, 1)), return_counts=True)
 
 
-def overlaps(texts: pa.Array, found: Found, index: OverlapIndex) -> Overlaps:
-    """The stretches of a batch's documents that stand in items, of what `find_ngrams` found there."""
-    here, which = np.unique(found.ngrams, return_inverse=True)
+def overlaps(texts: pa.Array, matches: NgramMatches, index: OverlapIndex) -> Overlaps:
+    """The stretches of a batch's documents that also stand in items, joined from the matches of `find_ngrams`."""
+    here, which = np.unique(matches.ngrams, return_inverse=True)
     bounds, items = _items_by_ngram(here, index)
     states = np.full(index.items, -1, np.int64), np.zeros(index.items, np.int64)
-    arguments = found.rows, found.words, which.astype(np.int64), index.lengths[here].astype(np.int64), bounds, items
+    arguments = matches.rows, matches.words, which.astype(np.int64), index.lengths[here].astype(np.int64), bounds, items
     nothing = [np.zeros(0, np.int64) for _ in range(4)]
     count = int(_join(*arguments, *states, *nothing))
     states[0][:] = -1
     first, last, of_item, ngrams = (np.empty(count, np.int64) for _ in range(4))
     _join(*arguments, *states, first, last, of_item, ngrams)
-    order = np.lexsort((found.words[first], of_item, found.rows[first]))
+    order = np.lexsort((matches.words[first], of_item, matches.rows[first]))
     first, last, of_item = first[order], last[order], of_item[order]
-    rows, starts, stops = found.rows[first], found.starts[first], found.stops[last]
+    rows, starts, stops = matches.rows[first], matches.starts[first], matches.stops[last]
     in_characters = _in_characters(texts, np.repeat(rows, 2), np.stack([starts, stops], axis=1).reshape(-1))
     return Overlaps(
         rows=rows,
@@ -213,7 +213,7 @@ def overlaps(texts: pa.Array, found: Found, index: OverlapIndex) -> Overlaps:
         start_characters=in_characters[::2],
         stop_characters=in_characters[1::2],
         ngrams=ngrams[order],
-        shares=_shares(rows, of_item, found, index),
+        shares=_shares(rows, of_item, matches, index),
     )
 
 
@@ -241,40 +241,40 @@ def _join(rows, words, which, lengths, bounds, items, open_stretch, end, first, 
     n-grams of an item come in the order of the document's words.
 
     Args:
-        rows, words, which: int64 [F], what was found; `which` numbers the n-grams that occur.
+        rows, words, which: int64 [F], the matches; `which` numbers the n-grams that occur.
         lengths: int64, words of each of these; bounds, items: the items of each of them.
         open_stretch, end: int64 [I], -1 everywhere and anything: the last stretch of each item, and its last word.
-        first, last, of_item, ngrams: int64 [stretches], filled: the first and last n-gram of a stretch (numbers in
-            what was found), its item, how many n-grams it has. With empty arrays they are only counted.
+        first, last, of_item, ngrams: int64 [stretches], filled: the first and last match of a stretch, its item,
+            how many n-grams it has. With empty arrays they are only counted.
     """
     count = np.int64(0)
     fills = first.shape[0] > 0
     open_row = np.int64(-1)
     row_begins = np.int64(0)
-    for found in range(rows.shape[0]):
-        if rows[found] != open_row:
-            open_row, row_begins = rows[found], count
-        ngram = which[found]
+    for match in range(rows.shape[0]):
+        if rows[match] != open_row:
+            open_row, row_begins = rows[match], count
+        ngram = which[match]
         for place in range(bounds[ngram], bounds[ngram + 1]):
             item = items[place]
             stretch = open_stretch[item]
-            if stretch < row_begins or words[found] > end[item]:
+            if stretch < row_begins or words[match] > end[item]:
                 stretch = open_stretch[item] = count
                 count += 1
                 if fills:
-                    first[stretch], of_item[stretch], ngrams[stretch] = found, item, 0
-            end[item] = words[found] + lengths[ngram]
+                    first[stretch], of_item[stretch], ngrams[stretch] = match, item, 0
+            end[item] = words[match] + lengths[ngram]
             if fills:
-                last[stretch] = found
+                last[stretch] = match
                 ngrams[stretch] += 1
     return count
 
 
-def _shares(rows: np.ndarray, items: np.ndarray, found: Found, index: OverlapIndex) -> np.ndarray:
+def _shares(rows: np.ndarray, items: np.ndarray, matches: NgramMatches, index: OverlapIndex) -> np.ndarray:
     """The share of the item that its document holds, for each stretch (rows and items rise): float64."""
     if not len(rows):
         return np.zeros(0)
-    pairs = np.unique(found.rows * np.int64(index.ngrams) + found.ngrams)
+    pairs = np.unique(matches.rows * np.int64(index.ngrams) + matches.ngrams)
     row, ngram = np.divmod(pairs, index.ngrams)
     which, places = _expanded(index.place_starts.astype(np.int64), ngram)
     row, length, word = row[which], index.lengths[ngram[which]].astype(np.int64), index.places[places].astype(np.int64)

@@ -135,7 +135,7 @@ def _distinct_addresses(blocks: Iterable[Edges]) -> np.ndarray:
 
 
 def _components(blocks: Callable[[], Iterable[Edges]]) -> tuple[np.ndarray, np.ndarray]:
-    """(addresses, labels) of the edges that `blocks()` gives, which is asked twice."""
+    """(addresses, labels) of the edges that `blocks()` gives, which is called twice."""
     addresses = _distinct_addresses(blocks())
     parent = np.arange(len(addresses), dtype=np.int64)
     for left, right in blocks():
@@ -181,7 +181,7 @@ def components_of_files(paths: Sequence[str], *, block_edges: int = 4 * EDGE_BLO
 def edge_blocks(paths: Iterable[str], block_edges: int) -> Iterator[Edges]:
     """The edges of Arrow IPC files in blocks of `block_edges` (the last may be smaller), whatever their record batches.
 
-    The arrays of a block are filled again for the next one. Holds one record batch of a file besides. Raises UserError
+    The arrays of a block are filled again for the next one. Also holds one record batch of a file. Raises UserError
     for a file that is not whole, or has no such columns.
     """
     left, right = np.empty(block_edges, np.uint64), np.empty(block_edges, np.uint64)

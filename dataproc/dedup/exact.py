@@ -23,7 +23,7 @@ from corpusmill.dataproc.kernels.buffers import text_buffers
 def text_digests(texts: pa.Array, normalise: Sequence[str] = ()) -> np.ndarray:
     """xxh3_128 of each text's UTF-8 bytes: uint64 of shape (N, 2), upper half first. The seed is 0.
 
-    Raises UserError for a normalisation that there is not.
+    Raises UserError for an unknown normalisation.
     """
     offsets, data = text_buffers(texts)
     if normalise:

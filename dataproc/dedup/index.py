@@ -139,16 +139,16 @@ def _collect_members(keys, rows, dead, base, queries, members, counts, last):
 
 
 @kernel
-def _find_equal(high, low, rows, dead, base, query_high, query_low, found):
-    """Sets `found`, uint64 of shape (Q,), to the first address with each query's digest where it is NOBODY yet."""
+def _find_equal(high, low, rows, dead, base, query_high, query_low, addresses):
+    """Sets `addresses`, uint64 of shape (Q,), to the first address with each query's digest, where it is NOBODY."""
     position = 0
     for query in range(query_high.shape[0]):
         position = _gallop(high, position, query_high[query])
         place = position
-        while found[query] == NOBODY and place < high.shape[0] and high[place] == query_high[query]:
+        while addresses[query] == NOBODY and place < high.shape[0] and high[place] == query_high[query]:
             row = np.uint64(rows[place])
             if low[place] == query_low[query] and not _holds(dead, row):
-                found[query] = base | row
+                addresses[query] = base | row
             place += 1
 
 
@@ -221,14 +221,14 @@ def match_digests(index: Index, digests: np.ndarray, documents: np.ndarray) -> M
     """
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     high, low = read_only(digests[order, 0], np.uint64), read_only(digests[order, 1], np.uint64)
-    found = np.full(len(order), NOBODY)
+    matched = np.full(len(order), NOBODY)
     for number, segment in index.segments.items():
         base = np.uint64(number << ROW_BITS)
         for which, columns in segment.runs(DIGESTS, high):
             run = [read_only(column, column.dtype) for column in columns]
-            _find_equal(*run, index._dead[number], base, high[which], low[which], found[which])
-    hit = found != NOBODY
-    owners, addresses = documents[order[hit]], found[hit]
+            _find_equal(*run, index._dead[number], base, high[which], low[which], matched[which])
+    hit = matched != NOBODY
+    owners, addresses = documents[order[hit]], matched[hit]
     return sorted_matches(Matches(owners, addresses, np.ones(len(owners)), np.ones(len(owners), bool)))
 
 
@@ -317,17 +317,17 @@ def find_matches(
         documents: uint64 of shape (N,), rising: the caller's numbers, as rows of a part.
         threshold: as in `match_keys`.
     """
-    found: list[Matches] = []
+    by_method: list[Matches] = []
     if EXACT in index.settings["method"]:
-        found.append(match_digests(index, digests, documents))
+        by_method.append(match_digests(index, digests, documents))
     if MINHASH in index.settings["method"]:
         keys = band_keys(signatures, index.settings["bands"], index.settings["rows"])
 
         def take(wanted: np.ndarray) -> np.ndarray:
             return signatures[np.searchsorted(documents, wanted)]
 
-        found.append(match_keys(index, *key_rows(keys, documents), take, threshold))
-    return best_matches(found)
+        by_method.append(match_keys(index, *key_rows(keys, documents), take, threshold))
+    return best_matches(by_method)
 
 
 def require_matchable(index: Index, threshold: float) -> None:

@@ -115,7 +115,7 @@ def read_generation(folder: str, number: int | None = None) -> Generation | None
             what = f"this index has schema {schema!r}, and this corpusmill reads {SCHEMA_VERSION}"
             raise UserError(what, where=path, hint="use the version that wrote it, or make the index again")
         segments, retracted = (
-            tuple(SegmentEntry(**each) for each in values.pop(name)) for name in ("segments", "retracted")
+            tuple(SegmentEntry(**entry) for entry in values.pop(name)) for name in ("segments", "retracted")
         )
         return Generation(number=number, segments=segments, retracted=retracted, **values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -133,7 +133,7 @@ def require_generation(folder: str, number: int | None = None) -> Generation:
 def create_file(path: str, data: bytes) -> None:
     """Writes a small file whole, unless its name is taken: of many who try at once, one succeeds.
 
-    Raises FileExistsError. A file system of fsspec that has no conditional write is asked first and then written to,
+    Raises FileExistsError. A file system of fsspec that has no conditional write is checked first and then written to,
     which leaves a moment in which two can pass; s3 and gs have it.
     """
     storage.require_commit()
@@ -202,15 +202,15 @@ def list_segment(folder: str, settings: dict[str, Any], entry: SegmentEntry) -> 
 
     generation = change_index(folder, edit)
     assert generation is not None
-    found = find_dataset(folder, generation, entry.dataset, entry.manifest)
-    assert found is not None
-    return found
+    stored = find_dataset(folder, generation, entry.dataset, entry.manifest)
+    assert stored is not None
+    return stored
 
 
 def find_dataset(folder: str, generation: Generation, dataset: str, manifest: str) -> SegmentEntry | None:
     """The entry of a dataset, known by the digest of its manifest wherever it lies; None when it is not in the index.
 
-    Raises UserError when its path is there with other contents: two of one name could not be told apart in matches.
+    Raises UserError when its path is there with other contents: matches could not tell apart two of one name.
     """
     for entry in generation.segments:
         if entry.manifest == manifest:

@@ -27,9 +27,9 @@ def no_matches() -> Matches:
     return Matches(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0), np.zeros(0, bool))
 
 
-def joined_matches(found: Sequence[Matches]) -> Matches:
+def joined_matches(parts: Sequence[Matches]) -> Matches:
     """One after the other, unsorted."""
-    return Matches(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    return Matches(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def sorted_matches(matches: Matches) -> Matches:
@@ -46,9 +46,9 @@ def unique_matches(matches: Matches) -> Matches:
     return Matches(*(column[fresh] for column in matches))
 
 
-def best_matches(found: Sequence[Matches]) -> Matches:
+def best_matches(parts: Sequence[Matches]) -> Matches:
     """One match a document: equal text before similar, the more similar before the less, then the smaller address."""
-    joined = joined_matches([no_matches(), *found])
+    joined = joined_matches([no_matches(), *parts])
     order = np.lexsort((joined.addresses, -joined.similarity, ~joined.exact, joined.documents))
     first = np.ones(len(order), bool)
     first[1:] = joined.documents[order][1:] != joined.documents[order][:-1]

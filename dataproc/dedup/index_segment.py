@@ -186,12 +186,12 @@ class Segment:
         """The rows of the documents with these ids: int64, rising. Reads all ids of the segment, a block at a time."""
         import pyarrow.compute as pc
 
-        found = [np.zeros(0, np.int64)]
+        rows = [np.zeros(0, np.int64)]
         for block, first in enumerate(self._first_rows[:-1].tolist()):
             column = _read_arrow(storage.join(self._folder, ids_name(block)))["id"]
             hit = pc.indices_nonzero(pc.is_in(column, value_set=ids)).to_numpy()
-            found.append(hit.astype(np.int64) + first)
-        return np.concatenate(found)
+            rows.append(hit.astype(np.int64) + first)
+        return np.concatenate(rows)
 
 
 def take_rows(path: str, rows: np.ndarray, width: int) -> np.ndarray:

@@ -53,7 +53,7 @@ REPEATED = pa.schema(
         pa.field("first", pa.string(), nullable=False),
     ]
 )
-"""A repeated digest as a block is told of it: row (-1 when it is of another block), byte and id of its first place."""
+"""A repeated digest as a block receives it: row (-1 if it is in another block), byte and id of its first place."""
 
 
 class Units(NamedTuple):
@@ -125,12 +125,12 @@ def units(texts: pa.Array, unit: UnitName, minimum: int) -> Units:
     return Units(*columns)
 
 
-def unit_digests(texts: pa.Array, found: Units, normalise: Sequence[str] = ()) -> np.ndarray:
+def unit_digests(texts: pa.Array, places: Units, normalise: Sequence[str] = ()) -> np.ndarray:
     """xxh3_128 of each unit's bytes, as they are or normalised: uint64 of shape (U, 2), upper half first."""
     _, data = text_buffers(texts)
-    offsets, gathered = gather_bytes(data, found.starts, found.stops - found.starts)
+    offsets, gathered = gather_bytes(data, places.starts, places.stops - places.starts)
     pieces = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(found.starts), [None, pa.py_buffer(offsets), pa.py_buffer(gathered)]
+        pa.large_binary(), len(places.starts), [None, pa.py_buffer(offsets), pa.py_buffer(gathered)]
     )
     return text_digests(pieces, normalise)
 
@@ -187,7 +187,7 @@ def repeated_units(blocks: Sequence[pa.RecordBatch], limit: int, by: Literal["do
 
     Args:
         blocks: the rows of `TALLY` of each block in one partition, in the order of the blocks.
-        limit: repeated is what is counted more often.
+        limit: a unit counted more often than this is repeated.
         by: count documents, or every time that a unit stands in one.
     """
     table = pa.Table.from_batches(blocks, TALLY)
@@ -222,16 +222,16 @@ def find_digests(known: np.ndarray, digests: np.ndarray) -> np.ndarray:
         known: uint64 of shape (R, 2), unique, sorted by both columns.
         digests: uint64 of shape (U, 2).
     """
-    found = np.full(len(digests), -1, np.int64)
+    positions = np.full(len(digests), -1, np.int64)
     if not len(known):
-        return found
+        return positions
     at = np.searchsorted(known[:, 0], digests[:, 0])
     left = np.arange(len(digests))
-    while len(left):  # a second turn only for digests that share their upper half with another one
+    while len(left):  # a second pass only for digests that share their upper half with another one
         left = left[at[left] < len(known)]
         left = left[known[at[left], 0] == digests[left, 0]]
         same = known[at[left], 1] == digests[left, 1]
-        found[left[same]] = at[left[same]]
+        positions[left[same]] = at[left[same]]
         left = left[~same]
         at[left] += 1
-    return found
+    return positions

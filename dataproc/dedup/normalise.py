@@ -77,7 +77,7 @@ def normalised(offsets: np.ndarray, data: np.ndarray, names: Sequence[str]) -> t
         offsets, data: as from `documents.text_buffers`.
         names: some of `NORMALISATIONS`.
 
-    Raises UserError for a name that is none of them.
+    Raises UserError for an unknown name.
     """
     for name in names:
         if name not in NORMALISATIONS:

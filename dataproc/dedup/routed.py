@@ -32,7 +32,7 @@ ROUTED_SCHEMA = pa.schema(
 )
 
 Rows = tuple[np.ndarray, np.ndarray]
-"""Nodes, and for each the other address that the row tells of it: uint64 of shape (M,)."""
+"""Nodes, and for each the other address in its row: uint64 of shape (M,)."""
 
 Route = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From the nodes (uint64 of shape (M,)) to (order, bounds): `order[bounds[k]:bounds[k + 1]]` are partition k's rows."""

@@ -6,7 +6,7 @@ sorted by row and first byte and may overlap. Whoever found them does not matter
 A substring is found byte by byte and may begin or end inside a character; such a span gives up the character's bytes,
 so what is cut is at most three bytes shorter at either end than what was found, and what is left is valid UTF-8.
 
-Cost: one pass over the bytes of cut documents, at the speed of copying. Memory: the batch's text once more.
+Cost: one pass over the bytes of cut documents, at the speed of copying. Memory: a copy of the batch's text.
 """
 
 from typing import NamedTuple

@@ -9,8 +9,8 @@ in MapReduce and Beyond"):
 
 Neither changes components, and each round of the two roughly halves the nodes that are the smaller end of any edge.
 Their paper keeps every edge in every round. We set leaves aside (as Lulli et al. 2017 do): a node that is nobody's
-smaller end before a small-star is left by it with one edge, to m(u); it hangs there whatever comes, so (m(u), u) is
-written aside and u leaves the graph. Rounds shrink geometrically, then, and all of them cost about what the first two
+smaller end before a small-star is left by it with one edge, to m(u); it stays attached there, so (m(u), u) is
+written aside and u leaves the graph. So rounds shrink geometrically, and all of them cost about what the first two
 do. When the edges that are left fit one task they are solved in core. Labels then run back: a round's leaves are
 labelled from the labels of later rounds; a node without a label there is a root, its component's smallest address.
 

@@ -15,7 +15,7 @@ sent to where its equals are:
    Wilkerson and Aiken 2003, Roberts et al. 2004). It depends on the window's bytes alone, so equal windows have equal
    keys, whatever stands around them. Neighbours mostly share their key: one row (key, first window, windows) stands for
    N / 4 of them (`window_runs`).
-2. *Shared keys*: a block's distinct keys are shuffled, and those that occur twice are told back to their blocks
+2. *Shared keys*: a block's distinct keys are shuffled, and those that occur twice are sent back to their blocks
    (`keys_to_tell`, `twice_at_most`, `shared_keys`). A key that occurs once cannot belong to a repeated window.
 3. *Contexts*: the bytes of all windows of a shared key are shuffled by key (`contexts`); neighbouring rows that go to
    one partition travel as one.
@@ -47,7 +47,7 @@ from corpusmill.dataproc.kernels.hashing import mix
 TABLE_LOAD = 0.75
 ID_CHUNKS = 256
 PLACE_BITS = 40
-"""An entry of the table is the upper 24 bits of a window's hash above its place in the store and one; 0 is none."""
+"""An entry of the table is the upper 24 bits of a window's hash above its place in the store plus one; 0 is empty."""
 
 AHEAD = 64
 """Windows that are hashed at once, so that their entries are fetched from memory side by side and not in turn."""
@@ -110,7 +110,7 @@ def _resolve(
     block, starts, counts, bounds, data, length, table, store, is_first, row_places, row_blocks, row_starts, rows,
     entries, out_starts, out_counts, out_places, out_periods, stored,
 ):  # fmt: skip
-    """Passes windows through the table; returns (rows, entries, records) now held and written.
+    """Passes windows through the table; returns (rows stored, entries in the table, records written).
 
     `store` holds the bytes of every row that had a window not seen before, row r from `row_places[r]` on; `is_first`
     marks where in it such a window begins. `stored[i]` is the input row that became the i-th new one.
@@ -119,7 +119,7 @@ def _resolve(
     power = power_of_base(length)
     hashes = np.empty(AHEAD + 1, np.uint64)
     records = 0
-    held = rows
+    rows_stored = rows
     for row in range(starts.shape[0]):
         begin = bounds[row]
         value = _hash_first(data, begin, length)
@@ -145,29 +145,29 @@ def _resolve(
                 tag = hashes[ahead] >> np.uint64(PLACE_BITS)
                 while table[slot]:
                     if table[slot] >> np.uint64(PLACE_BITS) == tag:
-                        found = int(table[slot] & np.uint64((1 << PLACE_BITS) - 1)) - 1
-                        if _same(store, found, data, at, length):
-                            place = found
+                        candidate = int(table[slot] & np.uint64((1 << PLACE_BITS) - 1)) - 1
+                        if _same(store, candidate, data, at, length):
+                            place = candidate
                             break
                     slot = (slot + np.uint64(1)) & mask
             if place < 0:
                 if kept < 0:
-                    kept = row_places[held]
+                    kept = row_places[rows_stored]
                     size = bounds[row + 1] - begin
                     store[kept : kept + size] = data[begin : begin + size]
-                    row_places[held + 1] = kept + size
-                    row_blocks[held], row_starts[held] = block, starts[row]
-                    stored[held - rows] = row
-                    held += 1
+                    row_places[rows_stored + 1] = kept + size
+                    row_blocks[rows_stored], row_starts[rows_stored] = block, starts[row]
+                    stored[rows_stored - rows] = row
+                    rows_stored += 1
                 before = kept + window
-                owner = held - 1
+                owner = rows_stored - 1
                 table[slot] = tag << np.uint64(PLACE_BITS) | np.uint64(before + 1)
                 is_first[before] = 1
                 entries += 1
                 last = -1
                 continue
             if place != before + 1:
-                owner = int(np.searchsorted(row_places[:held], place, side="right")) - 1
+                owner = int(np.searchsorted(row_places[:rows_stored], place, side="right")) - 1
             before = place
             first = row_starts[owner] + place - row_places[owner]
             if row_blocks[owner] == block and starts[row] + window < first + length:
@@ -185,7 +185,7 @@ def _resolve(
             out_starts[last], out_counts[last] = starts[row] + window, 1
             out_places[last], out_periods[last] = place, 0
             records += 1
-    return held, entries, records
+    return rows_stored, entries, records
 
 
 class Resolver:
@@ -195,7 +195,7 @@ class Resolver:
         length: bytes of a window.
 
     Memory: 11 to 21 bytes for each distinct window, and twice the bytes of the rows that have some (10 a window, at a
-    key's usual N / 4 windows a row); ids of these rows. Growing needs half of that once more.
+    key's usual N / 4 windows a row); ids of these rows. Growing needs half of that in addition.
     """
 
     def __init__(self, length: int) -> None:

@@ -69,7 +69,7 @@ def choose_survivors(
     documents: pa.Table,
     preferences: Sequence[str] = DEFAULT_PREFERENCES,
     protected: np.ndarray | None = None,
-    held: np.ndarray | None = None,
+    matched: np.ndarray | None = None,
 ) -> np.ndarray:
     """The row of the survivor of each row's cluster: int64 of shape (N,); a survivor's own row names itself.
 
@@ -78,12 +78,12 @@ def choose_survivors(
             protected), `cluster` (uint64, the label of its component) and those that the preferences name.
         preferences: see the module; raises UserError for one that cannot be used.
         protected: bool of shape (N,), documents that go before all others, whatever the preferences.
-        held: bool of shape (N,), documents that go before all but those.
+        matched: bool of shape (N,), documents that go before all but those.
     """
     order_of_preference = parse_preferences(preferences, [name for name in documents.column_names if name != "cluster"])
     rows = len(documents)
     protected = np.zeros(rows, bool) if protected is None else protected
-    held = np.zeros(rows, bool) if held is None else held
+    matched = np.zeros(rows, bool) if matched is None else matched
     own = documents["id"].filter(pa.array(~protected))
     if pc.count_distinct(own).as_py() != len(own):
         raise UserError(
@@ -91,8 +91,8 @@ def choose_survivors(
             "survivors",
             "ingest again with an --id-field that is unique, or is not there, so that records are numbered",
         )
-    keys = {"cluster": documents["cluster"], "protected": pa.array(protected), "held": pa.array(held)}
-    directions = [("cluster", "ascending"), ("protected", "descending"), ("held", "descending")]
+    keys = {"cluster": documents["cluster"], "protected": pa.array(protected), "matched": pa.array(matched)}
+    directions = [("cluster", "ascending"), ("protected", "descending"), ("matched", "descending")]
     for number, preference in enumerate(order_of_preference):
         name = f"preference {number}"
         keys[name] = _sortable(documents[preference.column], preference)

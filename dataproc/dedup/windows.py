@@ -77,7 +77,7 @@ def _runs_of_document(data, start, stop, length, short, power, ring, keys, start
             row += begun
             if row == keys.shape[0]:
                 return -1
-            # The smallest of many hashes is small, and partitions are ranges: spread once more, keys are even.
+            # The smallest of many hashes is small, and partitions are ranges: hashed again, keys are even.
             keys[row], starts[row], counts[row] = mix(smallest), start + window, 1
             begun = True
     return row + begun
@@ -145,7 +145,7 @@ def keys_to_tell(runs: WindowRuns, length: int) -> np.ndarray:
 
 
 def twice_at_most(keys: np.ndarray) -> np.ndarray:
-    """Keys sorted, those that occur more often two times: all that is to be known of a block."""
+    """Keys sorted, those that occur more often only twice: all that others need to know of a block."""
     ordered = np.sort(keys)
     wanted = np.ones(len(ordered), bool)
     wanted[2:] = ordered[2:] != ordered[:-2]

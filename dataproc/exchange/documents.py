@@ -1,13 +1,13 @@
-"""What was imported, as documents: cut where they end, freed from padding, and checked against the tokenizer.
+"""Imported tokens as documents: cut where they end, stripped of padding, and checked against the tokenizer.
 
-A document ends where an item of the file ends, after every end token, and where the file tells segments, at the end of
-each. Padding is what an item holds beyond its segments; in a file that tells none, it is the run of pad tokens at an
+A document ends where an item of the file ends, after every end token, and, if the file records segments, at the end of
+each. Padding is what an item holds beyond its segments; in a file that records none, it is the run of pad tokens at an
 item's end (where pad and end token are one id, the run after the first of them). A document without an end token gets
-one, unless told otherwise: packed beside others it would run into the next.
+one unless `add_eos` is off: packed beside others it would run into the next.
 
 Ids outside the vocabulary and pad tokens inside a document mean another tokenizer, so they are errors, with the place.
 
-Cost: a few passes of NumPy, about 100 million tokens/s. Memory: about 20 bytes a token of what is given at once.
+Cost: a few passes of NumPy, about 100 million tokens/s. Memory: about 20 bytes a token of one batch.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def cut_documents(read: Tokens, special: SpecialIds, vocab_size: int, *, add_eos
         raise UserError(what, _place(read, int(bad[0]), path), "name the tokenizer that these ids come from")
     tokens = np.ascontiguousarray(tokens, np.int32)
     if read.lengths is not None:
-        used = _told_lengths(read, path)
+        used = _given_lengths(read, path)
     else:
         used = _without_padding(tokens, begins, ends, special)
     stops = begins + used
@@ -98,7 +98,7 @@ def document_ids(documents: Documents, stem: str) -> pa.Array:
         number = pa.array(documents.place).cast(pa.string())
     else:
         _, rows, counts = np.unique(documents.item, return_inverse=True, return_counts=True)
-        item, within = (pa.array(each).cast(pa.string()) for each in (documents.item, documents.within))
+        item, within = (pa.array(numbers).cast(pa.string()) for numbers in (documents.item, documents.within))
         number = pc.if_else(pa.array(counts[rows] > 1), pc.binary_join_element_wise(item, within, "."), item)
     return pc.binary_join_element_wise(pa.scalar(stem), number, "#")
 
@@ -110,8 +110,8 @@ def _place(read: Tokens, token: int, path: str) -> str:
     return f"{path}, item {read.first + item}, token {token - int(read.offsets[item])}"
 
 
-def _told_lengths(read: Tokens, path: str) -> np.ndarray:
-    """Tokens of each item that are not padding: int64 (N,), by the segments that the file tells."""
+def _given_lengths(read: Tokens, path: str) -> np.ndarray:
+    """Tokens of each item that are not padding: int64 (N,), from the segment lengths that the file records."""
     assert read.lengths is not None
     bounds, lengths = read.lengths
     total = np.append(0, np.cumsum(lengths, dtype=np.int64))
@@ -134,12 +134,12 @@ def _without_padding(tokens: np.ndarray, begins: np.ndarray, ends: np.ndarray, s
 
 def _has_marker(tokens: np.ndarray, begins: np.ndarray, ends: np.ndarray, special: SpecialIds) -> np.ndarray:
     """bool (N,): whether a document holds one of the markers of fill-in-the-middle."""
-    found = np.zeros(len(begins), bool)
+    has_marker = np.zeros(len(begins), bool)
     for marker in (special.fim_begin, special.fim_hole, special.fim_end):
         if marker is None:
             continue
         at = np.flatnonzero(tokens == marker)
         document = np.searchsorted(ends, at, side="right")
         document, at = document[document < len(ends)], at[document < len(ends)]
-        found[document[at >= begins[document]]] = True
-    return found
+        has_marker[document[at >= begins[document]]] = True
+    return has_marker

@@ -5,9 +5,9 @@ many, and the ids of the special tokens:
 
     data = numpy.memmap("shard-00000.bin", dtype=json.load(open("shard-00000.json"))["dtype"], mode="r")
 
-A flat file has no items: sequences or documents stand one after the other, without padding, and an end token is all
-that tells documents apart. A document that was cut into several sequences is not, then, apart from what follows its
-piece, so `--unit document` is the export to take where documents matter.
+A flat file has no items: sequences or documents stand one after the other, without padding, and only an end token
+separates documents. A document that was cut into several sequences is therefore not separated from what follows its
+piece, so export with `--unit document` where documents matter.
 
 Reading cuts after every end token, and splits a file into pieces at such places. It takes our `.json`, or a `dtype` in
 its place, or the header of modded-nanogpt and llm.c (256 int32: 20240520, version 1, tokens; then uint16).
@@ -83,16 +83,16 @@ class Writer:
 
 
 def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder: str) -> dict[str, bytes]:
-    """Files that speak of the whole export: none."""
+    """Files that describe the whole export: none."""
     return {}
 
 
 def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
-    """(type of a token, byte at which they begin, how many) of a file. Raises UserError when nothing tells."""
-    held = file_bytes(path)
-    if held >= LLM_C_HEADER:
+    """(type of a token, byte at which they begin, how many) of a file. Raises UserError if nothing says."""
+    size = file_bytes(path)
+    if size >= LLM_C_HEADER:
         magic, version, tokens = read_range(path, 0, 3, np.dtype("<i4")).tolist()
-        if magic == LLM_C_MAGIC and version == 1 and held == LLM_C_HEADER + 2 * tokens:
+        if magic == LLM_C_MAGIC and version == 1 and size == LLM_C_HEADER + 2 * tokens:
             return DTYPES["uint16"], LLM_C_HEADER, tokens
     beside_it = f"{path.removesuffix('.bin')}.json"
     name, recorded = options.dtype, None
@@ -108,22 +108,22 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
         what = "nothing says how large an id is in this file"
         raise UserError(what, where=path, hint="tell by --dtype uint16 or uint32, as it was written")
     dtype = DTYPES[name]
-    if held % dtype.itemsize or (recorded is not None and recorded * dtype.itemsize != held):
+    if size % dtype.itemsize or (recorded is not None and recorded * dtype.itemsize != size):
         wanted = f"{recorded:,} tokens of {name}" if recorded is not None else f"a whole number of {name}"
-        raise UserError(f"this file has {held:,} bytes, which are not {wanted}", path, "it may be truncated")
-    return dtype, 0, held // dtype.itemsize
+        raise UserError(f"this file has {size:,} bytes, which are not {wanted}", path, "it may be truncated")
+    return dtype, 0, size // dtype.itemsize
 
 
 def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
-    """Ranges of tokens of a .bin, or of all in a folder. Raises UserError for what is none."""
-    found = []
-    for each in files_in(path, ".bin", "flat tokens"):
-        tokens = _layout(each, options)[2]
+    """Ranges of tokens of a .bin, or of all in a folder. Raises UserError if it is not one."""
+    ranges = []
+    for file in files_in(path, ".bin", "flat tokens"):
+        tokens = _layout(file, options)[2]
         step = max(1, piece_bytes // 4)
         for first in range(0, tokens, step):
             last = min(first + step, tokens)
-            found.append(Piece(each, first, last, 4 * (last - first)))
-    return found
+            ranges.append(Piece(file, first, last, 4 * (last - first)))
+    return ranges
 
 
 def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:

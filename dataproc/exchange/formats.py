@@ -3,7 +3,7 @@
 PADDED                                whether packed sequences keep their padding, which the format then marks
 HAS_ITEMS                             whether files have items to be numbered; else the place of a token names it
 Writer(folder, stem, header, unit)    a context manager: `write(items)`, then `entries` for the manifest
-beside(entries, header, unit, folder) files that speak of all others in a folder: {name: bytes}
+beside(entries, header, unit, folder) files that describe all others in a folder: {name: bytes}
 pieces(path, piece_bytes, options)    what there is to read, in portions
 read(piece, options)                  the items of a portion
 """
@@ -17,7 +17,7 @@ FORMATS: dict[str, ModuleType] = {"megatron": megatron, "mds": mds, "huggingface
 
 
 def format_named(name: str) -> ModuleType:
-    """The module of a format. Raises UserError for a name that is none."""
+    """The module of a format. Raises UserError for an unknown name."""
     if name not in FORMATS:
         raise UserError(f"there is no format '{name}'", hint=f"the formats are {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -83,8 +83,8 @@ class Writer:
         if self._unit == "document":
             columns = [ids, *(flat.field(name) for name in ("document", "source", "fim"))]
         else:
-            each = [flat.field(name) for name in ("length", "start", "document", "source")]
-            columns = [ids, *(pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), values) for values in each)]
+            fields = [flat.field(name) for name in ("length", "start", "document", "source")]
+            columns = [ids, *(pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), values) for values in fields)]
         table = pa.Table.from_arrays(columns, schema=SCHEMAS[self._unit])
         self._parquet.write_table(table, row_group_size=max(1, len(items)))
         self._rows += len(items)
@@ -108,16 +108,16 @@ def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder
         return {}
     files, splits, split_lines = "", "", []
     for split, prefix in (("train", ""), ("validation", "validation/")):
-        held = [entry for entry in entries if entry["path"].rpartition("/")[0] == prefix[:-1]]
-        if not held:
+        in_split = [entry for entry in entries if entry["path"].rpartition("/")[0] == prefix[:-1]]
+        if not in_split:
             continue
-        stems = sorted({entry["path"].rpartition("/")[2].partition("-")[0] for entry in held})
+        stems = sorted({entry["path"].rpartition("/")[2].partition("-")[0] for entry in in_split})
         paths = "".join(f'    - "{prefix}{stem}-*.parquet"\n' for stem in stems)
         files += f"  - split: {split}\n    path:\n{paths}"
-        rows = sum(entry["rows"] for entry in held)
-        splits += f"  - name: {split}\n    num_bytes: {sum(entry['arrow_bytes'] for entry in held)}\n"
+        rows = sum(entry["rows"] for entry in in_split)
+        splits += f"  - name: {split}\n    num_bytes: {sum(entry['arrow_bytes'] for entry in in_split)}\n"
         splits += f"    num_examples: {rows}\n"
-        split_lines.append(f"{split} {rows:,} rows, {sum(entry['tokens'] for entry in held):,} tokens")
+        split_lines.append(f"{split} {rows:,} rows, {sum(entry['tokens'] for entry in in_split):,} tokens")
     vocabulary_size = f"{header.vocab_size:,}"
     card = CARD.format(
         files=files,
@@ -135,10 +135,10 @@ def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
         splits = ", ".join(json.loads(_text(join(path, "dataset_dict.json"))).get("splits", []))
         raise UserError(f"this folder holds several splits ({splits})", path, f"name one of them, as in {path}/train")
     arrow = path.endswith(".arrow") or any(name.endswith(".arrow") for name in list_names(path))
-    found = []
-    for each in files_in(path, ".arrow" if arrow else ".parquet", "Parquet or Arrow files"):
-        found += _arrow_piece(each, options) if arrow else _parquet_pieces(each, piece_bytes, options)
-    return found
+    ranges = []
+    for file in files_in(path, ".arrow" if arrow else ".parquet", "Parquet or Arrow files"):
+        ranges += _arrow_piece(file, options) if arrow else _parquet_pieces(file, piece_bytes, options)
+    return ranges
 
 
 def _text(path: str) -> str:
@@ -147,25 +147,25 @@ def _text(path: str) -> str:
 
 
 def _parquet_pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
-    found: list[Piece] = []
+    ranges: list[Piece] = []
     with open_part(path) as file:
         column = _token_column(file.schema_arrow, options, path)
         for group in range(file.num_row_groups):
             meta = file.metadata.row_group(group)
             leaves = (meta.column(number) for number in range(meta.num_columns))
-            held = sum(4 * leaf.num_values for leaf in leaves if leaf.path_in_schema.partition(".")[0] == column)
-            if found and found[-1].bytes + held <= piece_bytes:
-                found[-1] = Piece(path, found[-1].first, group + 1, found[-1].bytes + held)
+            group_bytes = sum(4 * leaf.num_values for leaf in leaves if leaf.path_in_schema.partition(".")[0] == column)
+            if ranges and ranges[-1].bytes + group_bytes <= piece_bytes:
+                ranges[-1] = Piece(path, ranges[-1].first, group + 1, ranges[-1].bytes + group_bytes)
             else:
-                found.append(Piece(path, group, group + 1, held))
-    return found
+                ranges.append(Piece(path, group, group + 1, group_bytes))
+    return ranges
 
 
 def _arrow_piece(path: str, options: ReadOptions) -> list[Piece]:
     with _open_stream(path) as stream:
         _token_column(stream.schema, options, path)
-        held = sum(batch.nbytes for batch in stream)
-    return [Piece(path, 0, 1, held)]
+        size = sum(batch.nbytes for batch in stream)
+    return [Piece(path, 0, 1, size)]
 
 
 def _open_stream(path: str) -> pa.RecordBatchReader:
@@ -180,9 +180,9 @@ def _open_stream(path: str) -> pa.RecordBatchReader:
 
 
 def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
-    """The column of tokens. Raises UserError where there is none, or it holds no lists of integers."""
+    """The column of tokens. Raises UserError if there is none, or it does not hold lists of integers."""
     wanted = [options.column] if options.column else TOKEN_COLUMNS
-    column = next((each for each in wanted if each in schema.names), None)
+    column = next((name for name in wanted if name in schema.names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(schema.names)}"
         raise UserError(what, where=path, hint="name the column of token ids by --column")

@@ -163,14 +163,14 @@ def _binary_buffers(values: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray
     """(offsets int64 (N + 1,) from 0, bytes) of an array, also of a slice."""
     _, offsets, data = values.buffers()
     bounds = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
-    held = np.frombuffer(data, U1) if data is not None else np.zeros(0, U1)
-    return bounds - bounds[0], held[bounds[0] : bounds[-1]]
+    content = np.frombuffer(data, U1) if data is not None else np.zeros(0, U1)
+    return bounds - bounds[0], content[bounds[0] : bounds[-1]]
 
 
 def _binary(offsets: np.ndarray, data: np.ndarray) -> pa.LargeBinaryArray:
     """One value for each stretch of `data`: offsets int64 (N + 1,), in bytes."""
-    held = [None, pa.py_buffer(np.ascontiguousarray(offsets, np.int64)), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, held)
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(offsets, np.int64)), pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
 def _fixed(rows: np.ndarray) -> pa.LargeBinaryArray:
@@ -224,8 +224,8 @@ def _read_index(folder: str) -> list[dict[str, Any]]:
                 raise UserError(what, where=path, hint="write it without compression")
             if "/" in shard["raw_data"]["basename"]:
                 raise UserError("a shard lies outside its folder", where=path, hint="write it again by MDSWriter")
-            held = (int(shard["samples"]), int(shard["raw_data"]["bytes"]), len(shard["column_names"]))
-            if min(held) < 0:
+            numbers = (int(shard["samples"]), int(shard["raw_data"]["bytes"]), len(shard["column_names"]))
+            if min(numbers) < 0:
                 raise ValueError(f"negative numbers in {shard['raw_data']['basename']}")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"this index cannot be read ({error!r})", where=path, hint="fetch or write it again") from error
@@ -235,18 +235,18 @@ def _read_index(folder: str) -> list[dict[str, Any]]:
 def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:
     """The samples of a shard file. Raises UserError for one that is damaged or has no tokens."""
     folder, _, name = piece.path.rpartition("/")
-    shard = next(each for each in _read_index(folder) if each["raw_data"]["basename"] == name)
+    shard = next(entry for entry in _read_index(folder) if entry["raw_data"]["basename"] == name)
     names, sizes, encodings = shard["column_names"], shard["column_sizes"], shard["column_encodings"]
     wanted = [options.column] if options.column else TOKEN_COLUMNS
-    column = next((each for each in wanted if each in names), None)
+    column = next((candidate for candidate in wanted if candidate in names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(names)}"
         raise UserError(what, where=piece.path, hint="name the column of token ids by --column")
-    held = file_bytes(piece.path)
-    raw = read_range(piece.path, 0, held, U1)
+    size = file_bytes(piece.path)
+    raw = read_range(piece.path, 0, size, U1)
     head = U4.itemsize * (piece.last + 2)
-    bounds = raw[:head].view(U4).astype(np.int64) if held >= head else np.zeros(1, np.int64)
-    if held != shard["raw_data"]["bytes"] or bounds[0] != piece.last or bounds[-1] != held or not _rises(bounds[1:]):
+    bounds = raw[:head].view(U4).astype(np.int64) if size >= head else np.zeros(1, np.int64)
+    if size != shard["raw_data"]["bytes"] or bounds[0] != piece.last or bounds[-1] != size or not _rises(bounds[1:]):
         what = f"this shard is not the {piece.last:,} samples in {shard['raw_data']['bytes']:,} bytes of its index"
         raise UserError(what, where=piece.path, hint="it may be truncated: fetch it again")
     spans = _spans(raw, bounds[1:], sizes, piece.path)

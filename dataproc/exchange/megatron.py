@@ -80,7 +80,7 @@ class Writer:
 
 
 def beside(entries: list[dict[str, Any]], header: ShardHeader, unit: str, folder: str) -> dict[str, bytes]:
-    """Files that speak of the whole export: none."""
+    """Files that describe the whole export: none."""
     return {}
 
 
@@ -118,13 +118,13 @@ def _read_index(path: str) -> _Index:
 
 
 def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
-    """The documents of a prefix (or its .idx or .bin), or of all in a folder. Raises UserError for what is none."""
+    """The documents of a prefix (or its .idx or .bin), or of all in a folder. Raises UserError if it is not one."""
     if path.endswith((".idx", ".bin")):
         path = path[:-4]
     if exists(f"{path}.idx"):
         prefixes = [path]
     else:
-        prefixes = [each.removesuffix(".idx") for each in files_in(path, ".idx", "Megatron index")]
+        prefixes = [file.removesuffix(".idx") for file in files_in(path, ".idx", "Megatron index")]
     return [piece for prefix in prefixes for piece in equal_pieces(prefix, _read_index(prefix).offsets, piece_bytes)]
 
 

@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 class ReadOptions(NamedTuple):
-    """What a reader may need to be told.
+    """What a file may not say about itself.
 
     Attributes:
         eos: id of the end token, at which a flat file is cut.
@@ -50,8 +50,8 @@ class Tokens(NamedTuple):
         first: number of the first item in its file; where a file has no items, the place of the first token.
         offsets: int64 (N + 1,).
         tokens: any integer type (T,).
-        lengths: (offsets int64 (N + 1,), lengths (G,)) of the segments of each item, where the file tells them; what an
-            item holds beyond them is padding.
+        lengths: (offsets int64 (N + 1,), lengths (G,)) of the segments of each item, where the file records them; what
+            an item holds beyond them is padding.
         has_items: False for a flat file, of which this is one stretch.
     """
 
@@ -66,9 +66,9 @@ def read_range(path: str, offset: int, count: int, dtype: np.dtype) -> np.ndarra
     """`count` values from byte `offset` on; of a local file a view of its map. Raises UserError where it is shorter."""
     wanted = count * dtype.itemsize
     with open_input(path) as file:
-        held = file.seek(0, 2)
-        if offset + wanted > held:
-            what = f"this file has {held:,} bytes, and {offset + wanted:,} were expected"
+        size = file.seek(0, 2)
+        if offset + wanted > size:
+            what = f"this file has {size:,} bytes, and {offset + wanted:,} were expected"
             raise UserError(what, where=path, hint="it may be truncated: fetch or write it again")
         if not count:
             return np.zeros(0, dtype)
@@ -79,19 +79,19 @@ def read_range(path: str, offset: int, count: int, dtype: np.dtype) -> np.ndarra
 
 
 def file_bytes(path: str) -> int:
-    """Bytes of a file. Raises UserError where there is none."""
+    """Bytes of a file. Raises UserError if there is no such file."""
     with open_input(path) as file:
         return file.seek(0, 2)
 
 
 def files_in(path: str, ending: str, what: str) -> list[str]:
-    """The file itself, or the files of a folder that end so. Raises UserError where there is none."""
+    """The file itself, or the files of a folder with that ending. Raises UserError if there are none."""
     if path.endswith(ending):
         return [path]
-    found = [join(path, name) for name in list_names(path) if name.endswith(ending)]
-    if not found:
+    files = [join(path, name) for name in list_names(path) if name.endswith(ending)]
+    if not files:
         raise UserError(f"no {what} here (*{ending})", where=path, hint="name a file or the folder that holds them")
-    return found
+    return files
 
 
 def equal_pieces(path: str, offsets: np.ndarray, piece_bytes: int) -> list[Piece]:

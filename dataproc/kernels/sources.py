@@ -42,7 +42,7 @@ class Sources:
         try:
             written = json.loads(self._path.read_bytes())
             self._known = {Path(path): Source(*values) for path, values in written.items()}
-        except (OSError, ValueError, TypeError):  # there is none yet, or it was damaged: it is made again
+        except (OSError, ValueError, TypeError):  # missing or damaged: it is made again
             pass
         self._digests: dict[Path, str] = {}
 

@@ -6,7 +6,7 @@
     a path         any fastText classifier: lid.176, GlotLID, OpenLID, one of your own
 
 Both answer in the codes of `dataproc.language.codes`, with probabilities as scores, and look at the first `characters`
-of a text. Documents of kind `code` are not asked: what they are, `language_of_path` tells by their name.
+of a text. Documents of kind `code` are left out: `language_of_path` gives their language by their name.
 
 Why py3langid is the default. On texts of the corpus that are not code, have 200 characters or more and a language by
 their repository (1,953 of them, at most 60 a language, 33 languages with 10 texts or more), its own library is right
@@ -15,12 +15,12 @@ for 76.6 % at 1.1 MB/s and with a model of 96 MB. Most misses of CLD2 and lingua
 that hold English code. Our kernel gives py3langid's answers at 5.6 to 9 times its speed.
 
 On all 29,734 such texts in languages that it knows (`benchmarks/languages.py`) 99.1 % are right. Misses are classical
-Chinese told as `wuu` or `yue`, and Bosnian, Croatian and Serbian told as each other. A score of 0.65, the default of
-`filter`, is reached by 96 % of them, of which 99.7 % are right. Chinese is where a lower threshold pays, since written
-Chinese shares its score with `wuu` and `yue`: of 5,972 texts of 50 to 100 characters, most of them classical poems,
-27 % reach 0.65 (99.5 % right), and 83 % reach 0.5 (94.9 % right). What it cannot do is say "none of mine": of 255 texts
-in languages that it does not know, 183 got another's name with a score of 0.65 or more. Where such languages matter,
-give a model that knows them, such as GlotLID.
+Chinese taken for `wuu` or `yue`, and Bosnian, Croatian and Serbian taken for each other. A score of 0.65, the default
+of `filter`, is reached by 96 % of them, of which 99.7 % are right. Chinese is where a lower threshold pays, since
+written Chinese shares its score with `wuu` and `yue`: of 5,972 texts of 50 to 100 characters, most of them classical
+poems, 27 % reach 0.65 (99.5 % right), and 83 % reach 0.5 (94.9 % right). What it cannot do is say "none of mine": of
+255 texts in languages that it does not know, 183 got another's name with a score of 0.65 or more. Where such languages
+matter, give a model that knows them, such as GlotLID.
 
 This module imports neither numba nor a model: identifiers do when they are made.
 """

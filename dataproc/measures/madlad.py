@@ -106,8 +106,8 @@ class MadladSentences:
 def _broken(sentences: pa.Array) -> tuple[np.ndarray, ...]:
     """Which of S sentences break rules 2, 3, 4 and 5: four bool arrays of shape (S,)."""
 
-    def numbers(found: pa.Array) -> np.ndarray:
-        return found.to_numpy(zero_copy_only=False)
+    def numbers(values: pa.Array) -> np.ndarray:
+        return values.to_numpy(zero_copy_only=False)
 
     lengths = numbers(pc.utf8_length(sentences))
     tokens = numbers(pc.count_substring_regex(sentences, TOKEN))
@@ -123,5 +123,5 @@ def _broken(sentences: pa.Array) -> tuple[np.ndarray, ...]:
 
 def _share(documents: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """How often each document is among `documents`, out of its count."""
-    found = np.bincount(documents, minlength=len(counts))
-    return np.divide(found, counts, out=np.zeros(len(counts)), where=counts != 0)
+    times = np.bincount(documents, minlength=len(counts))
+    return np.divide(times, counts, out=np.zeros(len(counts)), where=counts != 0)

@@ -6,7 +6,7 @@ settings. Some can't be had for nothing: a list of URLs, a list of words, a mode
 configured is an error that says what to give.
 
 Other packages bring providers by the entry points `corpusmill.measures` and `corpusmill.rewriters`
-(`dataproc.entry_points`). They are looked at only where something is asked for that none of ours gives.
+(`dataproc.entry_points`). They are looked at only if a column is asked for that none of ours gives.
 """
 
 import functools
@@ -58,7 +58,7 @@ PROVIDERS: dict[str, Provider] = {
     "citations": Provider("corpusmill.dataproc.rewriting.citations:Citations", rewrites=True),
     "pii-mask": Provider("corpusmill.dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True),
 }
-"""Every provider of columns by name, but for the one pass and the language, which are not classes of their own."""
+"""Every provider of columns by name, except the one pass and the language, which have no classes of their own."""
 
 NEEDS_LANGUAGE = "give a language model (language_model)"
 
@@ -78,7 +78,7 @@ def columns_of(name: str) -> tuple[Column, ...]:
 def providers_of_columns(asked: Iterable[str] = ()) -> dict[str, str]:
     """{column: its provider}, in the order in which columns are best listed.
 
-    Those of other packages are among them, last, where one of the columns asked for is none of ours.
+    Those of other packages come last, and only if one of the columns asked for is not ours.
     """
     ours = _columns_of_ours()
     return ours if all(column in ours for column in asked) else ours | _columns_of_others()
@@ -114,7 +114,7 @@ def is_provider(name: str) -> bool:
 
 
 def rewriter_names(asked: Iterable[str] = ()) -> list[str]:
-    """Names of all rewriters; those of other packages among them where one is asked for that is none of ours."""
+    """Names of all rewriters; those of other packages among them if one is asked for that is not ours."""
     ours = [name for name, provider in PROVIDERS.items() if provider.rewrites]
     return ours if all(name in ours for name in asked) else ours + foreign_names(REWRITERS, PROVIDERS)
 

@@ -16,14 +16,14 @@ Where the tools differ, a statistic says in its name whose meaning it has (sourc
     …_curator     NeMo Curator's sets of characters
 
 The meaning is theirs, the units are ours: lines are compared without white space at their ends, a paragraph ends at
-any blank line, and a word is a run of letters, marks and numbers, so that punctuation is no word. Case matters, but for
-stop words and "lorem ipsum". datatrove takes punctuation for words, so its ratios and its n-grams are over tokens:
+any blank line, and a word is a run of letters, marks and numbers, so that punctuation is not a word. Case matters, but
+for stop words and "lorem ipsum". datatrove takes punctuation for words, so its ratios and its n-grams are over tokens:
 words, and runs of the same mark (`token_count`). Tools that split at white space have `stretch_count`.
 
 Han and kana characters are words by themselves. Thai, Lao, Khmer and Burmese are cut only at spaces and signs, so a
-word there is a phrase. What is said of words therefore scales with the script: `estimated_word_count` takes 1.7 Han or
+word there is a phrase. Statistics of words therefore scale with the script: `estimated_word_count` takes 1.7 Han or
 kana characters, or 4.5 of those others, for one word (`dataproc.text.scan`); ratios to words are to these,
-`mean_word_length` leaves such words out, and `unspaced_fraction` tells how much of the text they are. For scripts with
+`mean_word_length` leaves such words out, and `unspaced_fraction` says how much of the text they are. For scripts with
 spaces all of this is the plain number of words.
 
 Stop words are those of the document's language (`dataproc.measures.stop_words`); where that has no list, their counts
@@ -31,7 +31,7 @@ are -1.
 
 Cost: 145 MB/s of CPU time on one core for English novels and reviews, 90 for English documentation in Markdown, 80 for
 code, 70 for Chinese and Japanese; two thirds of it is n-grams, the more the more repeats. Memory beside the batch: 29
-bytes a byte of the batch's longest document, of which only those for units that are there are touched; 70 to 200 for
+bytes a byte of the batch's longest document, of which only those for existing units are touched; 70 to 200 for
 each of its tokens; and a copy of the batch's last document.
 """
 
@@ -82,8 +82,8 @@ def measure(texts: pa.Array, languages: pa.Array | None = None, *, token_ngrams:
         tail = np.zeros(int(offsets[-1]) - first + SLACK, np.uint8)
         tail[:-SLACK] = data[first : int(offsets[-1])]
         _count_all(tail, offsets[split:] - first, numbers[split:], counts[split:], token_ngrams)
-    wanted = [each for each in STATISTICS.values() if token_ngrams or each.name not in TOKEN_NGRAMS]
-    schema = pa.schema([SCHEMA.field(each.name) for each in wanted])
+    wanted = [statistic for statistic in STATISTICS.values() if token_ngrams or statistic.name not in TOKEN_NGRAMS]
+    schema = pa.schema([SCHEMA.field(statistic.name) for statistic in wanted])
     return pa.RecordBatch.from_arrays([_column(statistic, counts) for statistic in wanted], schema=schema)
 
 

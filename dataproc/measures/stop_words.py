@@ -1,4 +1,4 @@
-"""The commonest function words of languages: what tells prose of a language from lists, names and other languages.
+"""The commonest function words of languages: they tell prose in a language from lists, names and other languages.
 
 Gopher keeps a document that holds at least two of eight English words. The tools carry that list to other languages or
 switch the rule off; here each language has its own words, written down by us from knowledge of the language and checked
@@ -8,9 +8,9 @@ A stop word is one word as `dataproc.text.words` cuts them, in lower case (for T
 Chinese and Japanese words are single characters there, so their lists are of characters: particles and copulas, which
 occur inside longer words as well. Thai, Lao, Khmer, Burmese and Tibetan have no list: a word there is a whole phrase.
 
-Which list a document is held against is its language's: a code of ISO 639-1, 639-2 or 639-3, or a tag that begins with
-one (`zh_Hant`, `pt-BR`, `eng_Latn`), in any case. **A document without a language counts as English**, as all tools
-take it. **A language without a list has no stop words to count**: its counts are -1, not 0, so that "none found" and
+A document is compared with the list of its language: a code of ISO 639-1, 639-2 or 639-3, or a tag that begins with
+one (`zh_Hant`, `pt-BR`, `eng_Latn`), in any case. **A document without a language counts as English**, as in all
+tools. **A language without a list has no stop words to count**: its counts are -1, not 0, so that "none found" and
 "not looked for" stay apart, and rules on stop words should name the languages that they are for (`LANGUAGES`).
 """
 
@@ -105,7 +105,7 @@ _OTHER_CODES = {
 _CODES = {other: code for code, others in _OTHER_CODES.items() for other in (code, *others.split())}
 
 DEFAULT_LANGUAGE = "en"
-"""What a document without a language is held against."""
+"""The list for a document without a language."""
 
 
 @functools.lru_cache(maxsize=4096)

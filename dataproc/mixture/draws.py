@@ -30,12 +30,12 @@ def group_rows(batch: pa.RecordBatch, by: Sequence[str]) -> tuple[list[Key], np.
         encoded = pc.fill_null(batch.column(level), UNKNOWN).dictionary_encode()
         names.append(encoded.dictionary.to_pylist())
         code = code * len(names[-1]) + encoded.indices.to_numpy(zero_copy_only=False)
-    found, row = np.unique(code, return_inverse=True)
+    codes, row = np.unique(code, return_inverse=True)
     keys = []
-    for each in found.tolist():
+    for rest in codes.tolist():
         key: Key = ()
         for level_names in reversed(names):
-            each, place = divmod(each, len(level_names))
+            rest, place = divmod(rest, len(level_names))
             key = (level_names[place], *key)
         keys.append(key)
     order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -81,8 +81,8 @@ def draw_threshold(runs: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]], 
     keys, reached = keys[order], below[place] + np.cumsum(sizes[order])
     threshold = keys[int(np.searchsorted(reached, target, side="right"))]
     taken = int(np.searchsorted(keys, threshold))  # of equal keys all or none
-    held = int(reached[taken - 1]) if taken else int(below[place])
-    return int(threshold), int(counts[place]) + taken, held
+    size = int(reached[taken - 1]) if taken else int(below[place])
+    return int(threshold), int(counts[place]) + taken, size
 
 
 def copies_of(group: np.ndarray, keys: np.ndarray, copies: np.ndarray, thresholds: Sequence[int]) -> np.ndarray:
@@ -92,7 +92,7 @@ def copies_of(group: np.ndarray, keys: np.ndarray, copies: np.ndarray, threshold
         group: int64 [N], the document's group.
         keys: uint64 [N], its key (`randomness.random_keys`).
         copies: int64 [G], of every document of a group.
-        thresholds: [G], documents with keys below are there once more (0: none, `EVERYTHING`: all).
+        thresholds: [G], documents with keys below get one more copy (0: none, `EVERYTHING`: all).
     """
     everything = np.array([threshold >= EVERYTHING for threshold in thresholds], bool)
     below = np.array([0 if threshold >= EVERYTHING else threshold for threshold in thresholds], np.uint64)

@@ -11,13 +11,13 @@ amount is divided among its children:
   al. 2020, arXiv 1911.02116, who write the exponent, 0.3, as alpha), as when tokenizers are trained.
 
 Amounts are bytes or tokens, of `total` in all. A group that gets more than it has is repeated: every document as often
-as fits whole, and some once more, drawn by their ids (`dataproc.mixture.draws`). So an amount is met to within one
+as fits whole, and some one more time, drawn by their ids (`dataproc.mixture.draws`). So an amount is met to within one
 document and never passed, and draws are nested: what a smaller target takes, a larger one takes, too.
 
 Limits are `repeats`, how often a document may be in the result at most (Muennighoff et al. 2023, arXiv 2305.16264, find
 that up to 4 epochs are nearly as good as new text), and `caps`, the most of a group or of a whole node. A target above
-a limit is short. What then is for the user to say: `refuse` (an error that names the largest total that holds), `scale`
-(all less, weights hold), `redistribute` (the others of the node take over by their weights, the total holds).
+a limit is short. What happens then is the user's choice: `refuse` (an error that names the largest total that holds),
+`scale` (all less, weights hold), `redistribute` (the others of the node take over by their weights, the total holds).
 
 When to use this, and when not: training draws from *groups of token shards* by exact quotas, repeats and re-weights
 them at any time in the order, and copies nothing (docs/architecture.md, "Order of training"; pack with `--group-by`).
@@ -59,7 +59,7 @@ class Planned:
         target: those that it gets.
         limit: the most it could get.
         copies: how often each of its documents is in the result.
-        drawn: bytes or tokens of the documents that are in it once more.
+        drawn: bytes or tokens of the documents that get one more copy.
     """
 
     group: Group
@@ -156,9 +156,9 @@ def _added_up(groups: Sequence[Group]) -> list[Group]:
     """One of each key, in the order of the keys."""
     totals: dict[Key, list[int]] = {}
     for group in groups:
-        held = totals.setdefault(group.key, [0, 0])
-        held[0] += group.documents
-        held[1] += group.size
+        total = totals.setdefault(group.key, [0, 0])
+        total[0] += group.documents
+        total[1] += group.size
     return [Group(key, *totals[key]) for key in sorted(totals)]
 
 
@@ -171,7 +171,7 @@ def _tree(groups: Sequence[Group], asked: Mixture) -> _Node:
             most = int(Fraction(str(asked.group_repeats.get(name, asked.repeats))) * size)
         else:
             parted = groupby(below, key=lambda group: group.key[depth])  # groups are sorted by their keys
-            children = [node((*key, each), list(inside)) for each, inside in parted]
+            children = [node((*key, part), list(inside)) for part, inside in parted]
             made = _Node(key, children, None, size, cap)
             return _Node(key, children, None, size, cap)
         made.limit = most if cap is None else min(most, cap)
@@ -215,16 +215,16 @@ def _softened(size: int, temperature: float) -> Fraction:
 
 def _weights(root: _Node) -> dict[Key, Fraction]:
     """The share of the whole that each leaf is to have."""
-    found: dict[Key, Fraction] = {}
+    weights: dict[Key, Fraction] = {}
 
     def walk(node: _Node, share: Fraction) -> None:
         if not node.children:
-            found[node.key] = share
+            weights[node.key] = share
         for child in node.children:
             walk(child, share * child.share)
 
     walk(root, Fraction(1))
-    return found
+    return weights
 
 
 def _divided(root: _Node, total: Fraction) -> tuple[dict[Key, Fraction], tuple[_Node, Fraction] | None]:

@@ -1,4 +1,4 @@
-"""What is asked of a mixture, and whether it can be meant: of settings by themselves, and of names against the data.
+"""What is asked of a mixture, and whether it makes sense: settings by themselves, and names against the data.
 
 What the settings do is said in `dataproc.mixture.planning`.
 """
@@ -28,7 +28,7 @@ class Mixture:
         by: levels of the tree, from the top: some of source, language, kind.
         weights: by level, by name; `*` is for all others together.
         temperature: of natural sizes where there are no weights; above 0.
-        total: bytes or tokens in all; None is what the groups that have any weight hold.
+        total: bytes or tokens in all; None for all that the groups with any weight hold.
         repeats: how often a document may be in the result at most.
         group_repeats: the same for groups by name, "web/zh".
         caps: the most of a group or node by name, "web" or "web/zh".

@@ -7,7 +7,7 @@ Two ways from score to probability, both rising, so that calibration never chang
 
 Platt's has two numbers and keeps distinct scores distinct; isotonic follows any shape and wants a thousand documents
 or more, and its flat stretches make ties. Both are fitted on held-back documents that nothing else is measured on, and
-both speak of the mixture of these: where the positives are rarer than they were there, so are they at each score.
+both describe the mixture of these: where positives are rarer than they were there, so are they at each score.
 """
 
 from collections.abc import Mapping

@@ -142,13 +142,13 @@ def is_accepted(domains: pa.Array, urls: pa.Array, accepted: Iterable[Accepted])
     """Which of N pages are of an accepted domain, and below its path: bool of shape (N,); a null domain is of none."""
     entries = list(accepted)
     whole = pa.array([entry.domain for entry in entries if not entry.path], pa.string())
-    found = pc.fill_null(pc.is_in(domains, value_set=whole), False).to_numpy(zero_copy_only=False)
+    matches = pc.fill_null(pc.is_in(domains, value_set=whole), False).to_numpy(zero_copy_only=False)
     if not any(entry.path for entry in entries):
-        return found
-    found = found.copy()
+        return matches
+    matches = matches.copy()
     paths = pc.replace_substring_regex(pc.fill_null(urls, ""), r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "")
     for entry in entries:
         if entry.path:
             below = pc.and_(pc.equal(domains, entry.domain), pc.starts_with(paths, "/" + entry.path.lstrip("/")))
-            found |= pc.fill_null(below, False).to_numpy(zero_copy_only=False)
-    return found
+            matches |= pc.fill_null(below, False).to_numpy(zero_copy_only=False)
+    return matches

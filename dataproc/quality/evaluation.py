@@ -1,4 +1,4 @@
-"""What is written down about a classifier: its calibration, and how well it does on documents held back from training.
+"""What is recorded about a classifier: its calibration, and how well it does on documents held back from training.
 
 Held-back documents are drawn by id. A further draw parts them in two: on one half the calibration is fitted, on the
 other everything is measured, so no number here is of a document that the classifier or the calibration has seen.
@@ -13,7 +13,7 @@ from corpusmill.dataproc.quality import calibration, metrics
 from corpusmill.dataproc.randomness import random_keys, uniforms
 
 LEAST_FOR_CALIBRATION = 20
-"""Documents of each class that a calibration is fitted to, at the least; with fewer there is none."""
+"""Fewest documents of each class that a calibration is fitted to; with fewer, none is fitted."""
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 0.9)
 GROUPS = ("language", "source", "kind")

@@ -1,4 +1,4 @@
-"""Which documents a score keeps, and the threshold that each one was held against, for the ledger.
+"""Which documents a score keeps, and the threshold that each was compared with, for the ledger.
 
     threshold      score >= threshold
     top            the best share of a group, exactly (`ranking`); the threshold is the last score that was taken

@@ -11,7 +11,7 @@ each Han, kana, Thai, Lao, Khmer or Burmese character (with its marks) is a toke
 these.
 
 Cost on 151 MB of documentation and code: 560 MB/s a core, 420 with lower case, 270 with `split_unspaced`. Memory: the
-batch's text once more, or twice.
+one or two copies of the batch's text.
 """
 
 import numpy as np

@@ -43,7 +43,7 @@ class Search:
     Attributes:
         prefix: digits that are settled, from the top.
         above: documents whose rank is above all that begin with the prefix.
-        held: documents whose rank begins with it.
+        count: documents whose rank begins with the prefix.
         cutoff: the rank, (score key, draw), of the last document taken, once it is known; None if none is.
         is_done: whether it is.
     """
@@ -51,7 +51,7 @@ class Search:
     wanted: int
     prefix: tuple[int, ...] = ()
     above: int = 0
-    held: int = 0
+    count: int = 0
     cutoff: tuple[int, int] | None = None
     is_done: bool = False
     _counted: bool = field(default=False, repr=False)
@@ -59,23 +59,23 @@ class Search:
     @property
     def wants_ranks(self) -> bool:
         """Whether the documents that begin with the prefix are few enough to be looked at themselves."""
-        return self._counted and not self.is_done and self.held <= FEW
+        return self._counted and not self.is_done and self.count <= FEW
 
     def narrow(self, counts: Mapping[int, int]) -> None:
         """Takes the next digit: documents by it, of those that begin with the prefix."""
         left = self.wanted - self.above
         if not self._counted:
             self._counted = True
-            self.held = sum(counts.values())
-            if self.wanted <= 0 or self.held == 0:
+            self.count = sum(counts.values())
+            if self.wanted <= 0 or self.count == 0:
                 self.is_done = True
                 return
-            if self.wanted >= self.held:
+            if self.wanted >= self.count:
                 self.cutoff, self.is_done = (0, 0), True
                 return
         for digit in sorted(counts, reverse=True):
             if counts[digit] >= left:
-                self.prefix, self.held = (*self.prefix, digit), counts[digit]
+                self.prefix, self.count = (*self.prefix, digit), counts[digit]
                 if len(self.prefix) == DIGITS:
                     self.cutoff, self.is_done = (_joined(self.prefix[:4]), _joined(self.prefix[4:])), True
                 return
@@ -84,7 +84,7 @@ class Search:
         raise ValueError("fewer documents than were counted before")
 
     def settle(self, keys: np.ndarray, draws: np.ndarray) -> None:
-        """Ends the search by the ranks of all documents that begin with the prefix (uint64, each of shape (held,))."""
+        """Ends the search by the ranks of all documents that begin with the prefix (uint64, each of shape (count,))."""
         order = np.lexsort((draws, keys))[::-1]
         last = order[self.wanted - self.above - 1]
         self.cutoff, self.is_done = (int(keys[last]), int(draws[last])), True
@@ -106,10 +106,10 @@ def digit(keys: np.ndarray, draws: np.ndarray, number: int) -> np.ndarray:
 
 def begins(keys: np.ndarray, draws: np.ndarray, prefix: Sequence[int]) -> np.ndarray:
     """Which ranks begin with these digits: bool of shape (N,)."""
-    found = np.ones(len(keys), np.bool_)
+    matches = np.ones(len(keys), np.bool_)
     for number, wanted in enumerate(prefix):
-        found &= digit(keys, draws, number) == wanted
-    return found
+        matches &= digit(keys, draws, number) == wanted
+    return matches
 
 
 def reaches(keys: np.ndarray, draws: np.ndarray, cutoff: tuple[int, int] | None) -> np.ndarray:

@@ -44,7 +44,7 @@ class SavedModel:
         return self.scorer.score(texts)
 
     def calibrated(self, raw: np.ndarray) -> np.ndarray:
-        """Raw scores through the calibration; the same array where there is none."""
+        """Raw scores through the calibration; the same array if there is none."""
         return apply(self.calibration, raw) if self.calibration else raw
 
 

@@ -127,11 +127,11 @@ class ListScorer:
         cuts = np.flatnonzero(np.diff((offsets[asked] - offsets[0]) // _LIST_BYTES, prepend=-1))
         for rows in np.split(asked, cuts[1:]):
             try:
-                labels, found = self._model.predict(lines.take(pa.array(rows)).to_pylist(), k=-1)
+                labels, scores = self._model.predict(lines.take(pa.array(rows)).to_pylist(), k=-1)
             except RuntimeError as error:
                 hint = "train it with a lower learning rate"
                 raise UserError(f"the model gives scores that are not numbers ({error})", self._path, hint) from error
-            for row, names, values in zip(rows, labels, found, strict=True):
+            for row, names, values in zip(rows, labels, scores, strict=True):
                 if self._label in names:
                     out[row] = min(float(values[names.index(self._label)]), 1.0)
         return out

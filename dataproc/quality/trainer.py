@@ -75,7 +75,7 @@ def train(
         words: that numbered the tokens.
         names: of the labels, with their prefix.
         seed: of the first weights.
-        tell: is told the share that is done, now and then.
+        tell: called now and then with the share that is done.
 
     Raises:
         UserError: no word is frequent enough, a label has no document, or the weights left the numbers.

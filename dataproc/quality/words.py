@@ -178,8 +178,8 @@ class WordNumbers:
         if needed > len(self._counts):
             size = max(2 * len(self._counts), needed)
             self._counts, self._short, self._long = (
-                np.concatenate([each, np.zeros(size - len(each), each.dtype)])
-                for each in (self._counts, self._short, self._long)
+                np.concatenate([array, np.zeros(size - len(array), array.dtype)])
+                for array in (self._counts, self._short, self._long)
             )
         if 2 * needed > len(self._keys):
             slots = 1 << int(2 * needed - 1).bit_length()

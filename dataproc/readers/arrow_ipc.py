@@ -5,7 +5,7 @@ from the schema, the dictionaries and the batches of the piece. So a file of eit
 of a row is known without reading what comes before, and a file that is cut off gives the batches that are whole.
 
 A batch's bytes are checked before they are used: offsets that point outside would end the process. A batch that
-cannot be read is reported and costs itself; a row that is no document costs itself (`tables`). Memory: a record batch
+cannot be read is reported and lost alone; so is a row that cannot be a document (`tables`). Memory: a record batch
 as it was written, unpacked, which is the writer's choice (1,000 rows in `datasets`, 65,536 in Feather), and documents
 of some 16 MiB; a batch of more than `MAXIMUM_BATCH_BYTES`, in the file or unpacked, is reported.
 """
@@ -66,9 +66,9 @@ def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iter
     """(number, batch, or why it cannot be read) of the batches of a range."""
     reader, broken = None, False
     for number in range(start, stop):
-        held = layout.batches[number]
+        extent = layout.batches[number]
         batch: pa.RecordBatch | str
-        if held.bytes > MAXIMUM_BATCH_BYTES:
+        if extent.bytes > MAXIMUM_BATCH_BYTES:
             batch, reader = f"it is longer than {MAXIMUM_BATCH_BYTES} bytes", None
         else:
             try:
@@ -76,7 +76,7 @@ def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iter
                     messages = _messages(layout, number, number + 1 if broken else stop)
                     reader = pa.ipc.open_stream(_Spans(file, messages))
                 batch = reader.read_next_batch()
-                batch = _problem_of(batch, held.rows) or batch
+                batch = _problem_of(batch, extent.rows) or batch
             except (pa.ArrowException, StopIteration, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise  # the storage failed, not the file

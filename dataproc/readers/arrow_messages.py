@@ -45,7 +45,7 @@ class Layout:
 
 
 def read_layout(file: BinaryIO) -> Layout:
-    """Walks the messages of a seekable file. What is broken or cut off is told, with its place in the file."""
+    """Walks the messages of a seekable file. What is broken or cut off is reported, with its place in the file."""
     layout = Layout()
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

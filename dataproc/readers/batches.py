@@ -16,7 +16,7 @@ from corpusmill.dataproc.kernels.buffers import text_buffers
 
 BATCH_CHARACTERS = 4 << 20
 ROW_CHARACTERS = 256
-"""What a row counts for besides its text, so that empty texts fill a batch, too."""
+"""What a row counts for beyond its text, so that empty texts also fill a batch."""
 
 Report = Callable[[str, str, str, str | None], None]
 """`report(id, place, reason, text)`: a record that cannot be a document."""

@@ -1,9 +1,9 @@
 """CSV and TSV, plain, .gz or .zst, by pyarrow's reader: the first line names the columns, and all values are text.
 
-Fields may be quoted and then hold line breaks (RFC 4180). A row with too few or too many fields costs itself; where the
-parser gives up (a row longer than `maximum_record_bytes` or 64 MiB, a broken stream), the rest of the file is reported
-as one. Rows are numbered from 0, those that cannot be parsed left out. A file is one piece, since only a reader from
-the start knows what is quoted. Memory: a block of at most 64 MiB, parsed.
+Fields may be quoted and then hold line breaks (RFC 4180). A row with too few or too many fields is dropped alone; where
+the parser gives up (a row longer than `maximum_record_bytes` or 64 MiB, a broken stream), the rest of the file is
+reported as one. Rows are numbered from 0, those that cannot be parsed left out. A file is one piece, since only a
+reader from the start knows what is quoted. Memory: a block of at most 64 MiB, parsed.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
         source: Any = file
         try:
             names: list[str] = []
-            for handler in (lambda row: "skip", invalid):  # the first pass only tells the names of the columns
+            for handler in (lambda row: "skip", invalid):  # the first pass only reads the column names
                 file.seek(0)
                 source = DecompressedFile(file, codec, ends_at_break=True) if codec else file
                 reader = _open(source, piece.path, fields.maximum_record_bytes, names, handler)

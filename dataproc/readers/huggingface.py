@@ -64,8 +64,8 @@ def find_dataset_files(
     else:
         splits = _hub_splits(folder, configs, config)
     names = [*splits] if split == ALL_SPLITS else [_choose_split(list(splits), split, folder)]
-    found = dict.fromkeys(each for name in names for each in splits[name])
-    return sorted(found, key=lambda each: each[1])
+    files = dict.fromkeys(file for name in names for file in splits[name])
+    return sorted(files, key=lambda file: file[1])
 
 
 def _choose_split(names: list[str], split: str | None, folder: str) -> str:
@@ -124,17 +124,17 @@ def _hub_splits(folder: str, configs: Sequence[Mapping[str, Any]], config: str |
         return {split: [(files[name], name, _format(name)) for name in names] for split, names in splits.items()}
     patterns = _declared_patterns(declared, folder)
     return {
-        split: [each for pattern in of_split for each in _matching(pattern, files, within, folder)]
+        split: [file for pattern in of_split for file in _matching(pattern, files, within, folder)]
         for split, of_split in patterns.items()
     }
 
 
 def _choose_config(configs: Sequence[Mapping[str, Any]], config: str | None, folder: str) -> Mapping[str, Any]:
-    by_name = {str(each.get("config_name")): each for each in configs if isinstance(each, Mapping)}
+    by_name = {str(entry.get("config_name")): entry for entry in configs if isinstance(entry, Mapping)}
     if config is None:
         if not by_name:
             return {}
-        default = [name for name, each in by_name.items() if each.get("default")] or ["default"]
+        default = [name for name, entry in by_name.items() if entry.get("default")] or ["default"]
         config = next(iter(by_name)) if len(by_name) == 1 else default[0]
     if config not in by_name:
         named = f"there are {', '.join(by_name)}" if by_name else "its README.md names none"
@@ -146,11 +146,11 @@ def _choose_config(configs: Sequence[Mapping[str, Any]], config: str | None, fol
 def _declared_patterns(declared: Any, folder: str) -> dict[str, list[str]]:
     """Patterns by split of `data_files`: a pattern, a list of them, or a list of {split, path}."""
     patterns: dict[str, list[str]] = {}
-    for each in declared if isinstance(declared, list) else [declared]:
-        split, paths = (each.get("split"), each.get("path")) if isinstance(each, Mapping) else ("train", each)
+    for entry in declared if isinstance(declared, list) else [declared]:
+        split, paths = (entry.get("split"), entry.get("path")) if isinstance(entry, Mapping) else ("train", entry)
         paths = paths if isinstance(paths, list) else [paths]
         if not isinstance(split, str) or not all(isinstance(path, str) for path in paths):
-            what = f"data_files holds {each!r}, which is neither a pattern nor a split and a path"
+            what = f"data_files holds {entry!r}, which is neither a pattern nor a split and a path"
             raise UserError(what, storage.join(folder, "README.md"))
         patterns.setdefault(split, []).extend(paths)
     return patterns
@@ -160,14 +160,14 @@ def _matching(pattern: str, files: Mapping[str, str], within: str, folder: str) 
     from fsspec.utils import glob_translate
 
     whole = re.compile(glob_translate(storage.join(within, pattern) if within else pattern.removeprefix("./")))
-    found = [name for name in files if whole.match(name) and name.rsplit("/", 1)[-1] not in NO_DATA]
-    if not found:
+    matches = [name for name in files if whole.match(name) and name.rsplit("/", 1)[-1] not in NO_DATA]
+    if not matches:
         raise UserError(f"no file matches '{pattern}' of data_files", folder, "download the dataset whole")
-    for name in found:
+    for name in matches:
         if not _format(name):
             what = f"data_files names {name}, of which no rows can be read"
             raise UserError(what, folder, f"readable are {', '.join(DATA_FORMATS)}")
-    return [(files[name], name, _format(name)) for name in found]
+    return [(files[name], name, _format(name)) for name in matches]
 
 
 def _splits_by_name(names: list[str], within: str) -> dict[str, list[str]]:
@@ -181,13 +181,13 @@ def _splits_by_name(names: list[str], within: str) -> dict[str, list[str]]:
             split: [name for name in sharded if sharded[name] == split] for split in dict.fromkeys(sharded.values())
         }
     for shape in (IN_FOLDER, IN_NAME):
-        found: dict[str, list[str]] = {}
+        splits: dict[str, list[str]] = {}
         for split, words in KEYWORDS.items():
             either = re.compile("|".join(shape.format(sep=SEPARATOR, word=word) for word in words))
             if matched := [name for name, short in inner.items() if either.fullmatch(short)]:
-                found[split] = matched
-        if found:
-            return found
+                splits[split] = matched
+        if splits:
+            return splits
     return {"train": list(inner)}
 
 

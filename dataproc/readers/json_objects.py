@@ -1,9 +1,9 @@
 """JSON files that are not JSON lines: an array of objects, one object, or objects one after another, on any lines.
 
 Objects are found in a stream, by the nesting of braces outside of strings, and parsed one by one; so an array of any
-size is read in bounded memory, and an object that is no JSON costs itself. A string never spans lines in JSON, so a
-quotation mark too few or too many is made up for at the end of its line. What stands between objects and is no object
-is reported; where braces do not match, the rest of the file may be reported as one.
+size is read in bounded memory, and an object that is not JSON costs only itself. A string never spans lines in JSON, so
+a missing or extra quotation mark matters only until the end of its line. Anything between objects that is not an
+object is reported; where braces do not match, the rest of the file may be reported as one.
 
 An object without an id is numbered by the byte at which it begins, uncompressed. Memory: a chunk of 4 MiB and at worst
 (all braces) 60 bytes for each byte of it, one object of at most `maximum_record_bytes`, and a batch. Cost: some
@@ -55,15 +55,15 @@ def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
             chunks = (part for chunk in read_members(file, codec) for part in _cut(chunk))
         else:
             chunks = ((data, "") for data in iter(lambda: file.read(CHUNK_BYTES), b""))
-        for found in find_objects(chunks, fields.maximum_record_bytes):
-            row = found.problem or parse(found.data, prefix, found.at)
+        for stretch in find_objects(chunks, fields.maximum_record_bytes):
+            row = stretch.problem or parse(stretch.data, prefix, stretch.at)
             if type(row) is tuple:
                 builder.add_row(row)
                 if builder.full:
                     yield builder.take()
             else:
-                held = found.data.decode("utf-8", "replace") if found.data else None
-                report(f"{prefix}{found.at}", f"{piece.path}, byte {found.at}", str(row), held)
+                text = stretch.data.decode("utf-8", "replace") if stretch.data else None
+                report(f"{prefix}{stretch.at}", f"{piece.path}, byte {stretch.at}", str(row), text)
     yield builder.take()
 
 
@@ -76,42 +76,42 @@ def _cut(chunk: Chunk) -> Iterator[tuple[bytes, str]]:
 def find_objects(chunks: Iterable[tuple[bytes, str]], limit: int) -> Iterator[Stretch]:
     """The objects of a stream of (data, problem), and what is wrong in it, in order."""
     nesting = _Nesting()
-    held = _Held(limit)
+    pending = _Pending(limit)
     inside = False
     for data, problem in chunks:
         if problem:
-            yield Stretch(held.at, held.take(), problem)
+            yield Stretch(pending.at, pending.take(), problem)
             inside = False
             nesting.forget()
             continue
         done = 0
         for edge in nesting.edges(data):
-            held.add(data[done:edge], inside)
-            yield from _object(held) if inside else _between(held)
+            pending.add(data[done:edge], inside)
+            yield from _object(pending) if inside else _between(pending)
             inside, done = not inside, edge
-        held.add(data[done:], inside)
+        pending.add(data[done:], inside)
     if inside:
-        yield Stretch(held.at, held.take(), "cut off: this object does not end")
+        yield Stretch(pending.at, pending.take(), "cut off: this object does not end")
         return
-    yield from _between(held)
+    yield from _between(pending)
     if nesting.base and nesting.depth:
-        yield Stretch(held.at, b"", "cut off: this array does not end")
+        yield Stretch(pending.at, b"", "cut off: this array does not end")
 
 
-def _object(held: "_Held") -> Iterator[Stretch]:
-    at, problem = held.at, held.problem
-    yield Stretch(at, held.take(), problem)
+def _object(pending: "_Pending") -> Iterator[Stretch]:
+    at, problem = pending.at, pending.problem
+    yield Stretch(at, pending.take(), problem)
 
 
-def _between(held: "_Held") -> Iterator[Stretch]:
-    at, problem, data = held.at, held.problem, held.take()
+def _between(pending: "_Pending") -> Iterator[Stretch]:
+    at, problem, data = pending.at, pending.problem, pending.take()
     inner = data.lstrip(BETWEEN)
     if inner or problem:
         yield Stretch(at + len(data) - len(inner), inner.rstrip(BETWEEN), problem or "not an object")
 
 
-class _Held:
-    """What is read of a stretch: its bytes as long as they are not too many, and where it begins."""
+class _Pending:
+    """The stretch being read: its bytes, unless they are too many, and where it begins."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._data, self._dropped = limit, bytearray(), 0
@@ -124,7 +124,7 @@ class _Held:
     def add(self, data: bytes, inside: bool) -> None:
         if not self.at:
             data = b" " * len(BYTE_ORDER_MARK) + data[3:] if data.startswith(BYTE_ORDER_MARK) else data
-        if not inside and not self._data and not self._dropped:  # so that blanks without end are none too long
+        if not inside and not self._data and not self._dropped:  # so that endless blanks are not a stretch too long
             self.at += len(data) - len(data := data.lstrip(BETWEEN))
         self._data += data
         if len(self._data) > self._limit:
@@ -132,7 +132,7 @@ class _Held:
             self._data = bytearray()
 
     def take(self) -> bytes:
-        """The bytes, none where they are too many; what follows is another stretch."""
+        """The bytes, or none if they were too many; what follows is another stretch."""
         data = b"" if self._dropped else bytes(self._data)
         self.at += self._dropped + len(self._data)
         self._data, self._dropped = bytearray(), 0

@@ -1,4 +1,4 @@
-"""JSON lines, plain, .gz or .zst: a line at a time by orjson, so that one bad line costs itself and nothing else.
+"""JSON lines, plain, .gz or .zst: a line at a time by orjson, so that a bad line costs nothing but itself.
 
 A file may be read by ranges: of bytes where it is plain, of members where it is compressed (`lines`). A record
 without an id is numbered by where its line begins, which needs no pass over the lines before: `#<offset>` in a plain
@@ -43,14 +43,14 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             if not piece.start:
                 report(f"{fields.source}/{piece.name}#0", piece.path, f"this is {other}, whatever its name says", None)
             return
-        for found in read_lines(file, codec, piece.start, piece.stop, fields.maximum_record_bytes):
-            member, offset = found.member, found.at
+        for block in read_lines(file, codec, piece.start, piece.stop, fields.maximum_record_bytes):
+            member, offset = block.member, block.at
             prefix = f"{fields.source}/{piece.name}#{member}+" if member else f"{fields.source}/{piece.name}#"
-            for line in found.lines:
+            for line in block.lines:
                 begun, offset = offset, offset + len(line) + 1
                 if not begun and not member:
                     line = line.removeprefix(BYTE_ORDER_MARK)
-                row: Row | str = found.problem
+                row: Row | str = block.problem
                 if not row:
                     if not line or line.isspace():
                         continue
@@ -61,29 +61,29 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
                         yield builder.take()
                 else:
                     inner = f" of the {codec.name} member at {member}" if codec and member else ""
-                    held = line.decode("utf-8", "replace") if line else None
-                    report(f"{prefix}{begun}", f"{piece.path}, byte {begun}{inner}", str(row), held)
+                    text = line.decode("utf-8", "replace") if line else None
+                    report(f"{prefix}{begun}", f"{piece.path}, byte {begun}{inner}", str(row), text)
     yield builder.take()
 
 
 def check_text_field(path: str, fields: Fields) -> None:
-    """Raises UserError where none of a file's first `PROBED_RECORDS` objects has a text: a setting is wrong, then."""
+    """Raises UserError if none of a file's first `PROBED_RECORDS` objects has a text: then a setting is wrong."""
     lines: list[bytes] = []
     parse = record_parser(fields)
     with storage.open_input(path) as file:
         codec = codec_of(path)
         if codec is None and foreign_format(file.read(8)):
             return
-        for found in read_lines(file, codec, 0, 0, fields.maximum_record_bytes):
-            lines += [line for line in found.lines if line and not found.problem]
+        for block in read_lines(file, codec, 0, 0, fields.maximum_record_bytes):
+            lines += [line for line in block.lines if line and not block.problem]
             if len(lines) >= PROBED_RECORDS:
                 break
     names: set[str] = set()
     for line in lines[:PROBED_RECORDS]:
         row = parse(line.removeprefix(BYTE_ORDER_MARK), "", 0)
-        if type(row) is tuple or not (held := top_level_keys(line)):
+        if type(row) is tuple or not (keys := top_level_keys(line)):
             return
-        names.update(held)
+        names.update(keys)
     if len(lines) >= PROBED_RECORDS:
         there = ", ".join(sorted(names)[:SHOWN_NAMES])
         what = f"no field '{fields.text_field}' with a text in the first {PROBED_RECORDS} records (there are {there})"

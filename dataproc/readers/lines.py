@@ -5,8 +5,8 @@ range of bytes; in a compressed one a range of members (`members`), of which a l
 (member, offset): where the member begins in the file, and where the line begins in what the member holds; of a plain
 file, (0, offset in the file).
 
-Memory: a chunk and one line of at most `limit` bytes. A longer line is passed over by its length alone, so neither a
-line without end nor a decompression bomb can fill the memory.
+Memory: a chunk and one line of at most `limit` bytes. A longer line is passed over by its length alone, so neither an
+endless line nor a decompression bomb can fill the memory.
 """
 
 from collections.abc import Iterator

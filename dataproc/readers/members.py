@@ -13,9 +13,9 @@ error, or a member that is whole. Bytes that look so by chance are one in far mo
 a member holds another file as it is (stored, not compressed) cannot be in text. Frames of zstd can be walked, too, from
 block header to block header and without decompressing (`frame_edges`), which is exact and reads 3 bytes in 40 KiB.
 
-A member that is broken costs itself: what comes before the break is given, then the break is told, and the next member
-is searched. Where only the check sum at its end tells, what was given includes the damage. Memory: a chunk of
-`dataproc.decompression`.
+A broken member costs only itself: what comes before the break is given, then the break is reported, and the next
+member is looked for. Where only the checksum at the end shows the damage, what was given includes it. Memory: a chunk
+of `dataproc.decompression`.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def read_members(file: BinaryIO, codec: Codec, start: int = 0, stop: int = 0) ->
     """Chunks of the members that a range of a seekable file owns; `stop` 0 is its end.
 
     Before them comes the last byte of the member before, after them all that follows, each by its `share`: a reader of
-    lines ends when its last line does. A file without a byte is told as cut off.
+    lines ends when its last line does. An empty file is reported as cut off.
     """
     share = Share.BEFORE if start else Share.OURS
     first = find_member(file, codec, start) if start else 0
@@ -114,13 +114,13 @@ def find_member(file: BinaryIO, codec: Codec, offset: int, stop: int = 0) -> int
     while True:
         file.seek(offset)
         window = file.read(SEARCH_BYTES + len(codec.magic) - 1)
-        found = window.find(codec.magic)
-        while found >= 0:
-            if stop and offset + found >= stop:
+        at = window.find(codec.magic)
+        while at >= 0:
+            if stop and offset + at >= stop:
                 return None
-            if _begins(file, codec, offset + found):
-                return offset + found
-            found = window.find(codec.magic, found + 1)
+            if _begins(file, codec, offset + at):
+                return offset + at
+            at = window.find(codec.magic, at + 1)
         offset += SEARCH_BYTES
         if len(window) < SEARCH_BYTES or (stop and offset >= stop):
             return None

@@ -46,10 +46,10 @@ class Normalisation:
         concerned = pc.and_(concerned, pc.invert(fixed))
         for name, step in (("mojibake", self.mojibake and _repair), (self.form, self.form and self._compose)):
             if step:
-                held = text.filter(concerned)
-                done = step(held)
-                changed[name] = int(pc.sum(pc.not_equal(held, done)).as_py() or 0)
-                text = pc.replace_with_mask(text, concerned, done) if changed[name] else text
+                before = text.filter(concerned)
+                after = step(before)
+                changed[name] = int(pc.sum(pc.not_equal(before, after)).as_py() or 0)
+                text = pc.replace_with_mask(text, concerned, after) if changed[name] else text
         if not any(changed.values()):
             return batch, changed
         return batch.set_column(batch.schema.get_field_index("text"), SCHEMA.field("text"), text), changed

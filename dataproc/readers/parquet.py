@@ -1,7 +1,7 @@
 """Parquet: columns by name (`tables`), a row group's rows by and by.
 
 Nothing in a file is trusted: Parquet does not check that strings are UTF-8, and a page may be broken behind a sound
-footer. A row that is no document is reported, and so is what cannot be read of a row group; the rest goes on.
+footer. A row that cannot be a document is reported, and so are unreadable parts of a row group; the rest is read.
 Memory: one batch of rows (`BATCH_BYTES` by the footer's account, at most `BATCH_ROWS`) and the pages it comes from.
 """
 

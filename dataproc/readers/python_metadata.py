@@ -25,10 +25,10 @@ def read_metadata(pieces: Iterable[Piece], fields: Fields, report: Report) -> It
     """One document a distribution; its text is empty where it has no description. What is not UTF-8 is reported."""
     builder = BatchBuilder()
     for piece in pieces:
-        held = read_text(piece, fields, report)
-        if held is None:
+        raw = read_text(piece, fields, report)
+        if raw is None:
             continue
-        message = HeaderParser(policy=compat32).parsestr(held.replace("\r\n", "\n"))
+        message = HeaderParser(policy=compat32).parsestr(raw.replace("\r\n", "\n"))
         text = str(message.get_payload())
         if not text.strip():
             text = CONTINUATION.sub("\n", message.get("Description") or "")

@@ -2,7 +2,7 @@
 
 A field is named by its key, or by a path with dots into nested objects (`content.body`); a key that holds the dots
 itself goes first. What became a column is taken out of the object, and so is an object that is empty then. `meta` holds
-the fields that are left, or those of them that are asked for, with sorted keys, so that equal records give equal bytes.
+the remaining fields, or those of them that are asked for, with sorted keys, so that equal records give equal bytes.
 """
 
 from collections.abc import Callable
@@ -68,31 +68,31 @@ def _take_text(record: dict[str, Any], field: str) -> Any:
     """What stands at a path, taken out if it is a text."""
     if field in record:
         return record.pop(field)
-    if isinstance(held := _nested(record, field), str):
+    if isinstance(value := _nested(record, field), str):
         _take_out(record, field.split("."))
-    return held
+    return value
 
 
 def _take_word(record: dict[str, Any], field: str) -> str | None:
     """Takes a string or whole number out of a record; anything else stays in it, for `meta`."""
     if field in record:
-        held = record[field]
-        if (type(held) is str and held) or type(held) is int:
+        value = record[field]
+        if (type(value) is str and value) or type(value) is int:
             del record[field]
-            return str(held)
+            return str(value)
     elif "." in field:
-        held = _nested(record, field)
-        if (type(held) is str and held) or type(held) is int:
+        value = _nested(record, field)
+        if (type(value) is str and value) or type(value) is int:
             _take_out(record, field.split("."))
-            return str(held)
+            return str(value)
     return None
 
 
 def _nested(record: dict[str, Any], field: str) -> Any:
-    held: Any = record
+    value: Any = record
     for key in field.split("."):
-        held = held.get(key) if type(held) is dict else None
-    return held
+        value = value.get(key) if type(value) is dict else None
+    return value
 
 
 def _take_out(record: dict[str, Any], keys: list[str]) -> None:

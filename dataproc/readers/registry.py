@@ -2,8 +2,8 @@
 
 A reader is an entry here and a function in a module of its own, which is imported when it first reads. Its function is
 `read(piece, fields, report)`, or with `groups` `read(pieces, fields, report)` over many small files, and yields batches
-of `dataproc.documents.SCHEMA`; what cannot be a document goes to `report` (`readers.batches`), so that it costs itself.
-Where files are split, it reads the range of the piece that it is given (`readers.splitting`).
+of `dataproc.documents.SCHEMA`; what cannot be a document goes to `report` (`readers.batches`), so that it costs only
+itself. Where files are split, it reads the range of the piece that it is given (`readers.splitting`).
 
 Other packages bring readers by the entry point `corpusmill.readers`, which names a `Reader` called as its entry is.
 """
@@ -99,7 +99,7 @@ FOLDERS = ("huggingface",)
 
 
 def format_names(asked: str = "") -> list[str]:
-    """What `format` may be; with those of other packages only where what is asked for is none of ours."""
+    """What `format` may be; with those of other packages only if what is asked for is not ours."""
     ours = [*READERS, *FOLDERS]
     return ours if asked in ours else ours + _foreign_names()
 

@@ -52,8 +52,8 @@ def read_repositories(
 ) -> Iterator[pa.RecordBatch]:
     """Documents of one repository, the folder or archive `piece.path`.
 
-    `summarise` is given a row of SUMMARY_SCHEMA when all documents have been made. `normalisation` is asked for besides
-    what every reader does, and applied to each file, too. What is neither a folder nor an archive is reported.
+    `summarise` is given a row of SUMMARY_SCHEMA when all documents have been made. `normalisation` is applied to each
+    file, on top of what every reader does. What is neither a folder nor an archive is reported.
     """
     tree = _tree(piece, fields, report, settings)
     if tree is None:
@@ -61,7 +61,7 @@ def read_repositories(
     quarantined_before = 1 if isinstance(tree, ArchiveTree) and tree.problem else 0
 
     def problem(path: str, reason: str, text: str | None) -> None:
-        name, place = (_shown(f"{each}{path}") for each in (f"{fields.source}/{piece.name}#", f"{piece.path}/"))
+        name, place = (_shown(f"{prefix}{path}") for prefix in (f"{fields.source}/{piece.name}#", f"{piece.path}/"))
         report(name, place, reason, text)
 
     normaliser = _Normaliser(normalisation)
@@ -70,7 +70,7 @@ def read_repositories(
         repository.quarantined += quarantined_before
         documents = 0
         rows: list[tuple[Any, ...]] = []
-        held = 0
+        characters = 0
         for files in grouped_files(repository, settings.documents, settings.document_bytes):
             joined = join_files(repository, files)
             meta = {
@@ -84,10 +84,10 @@ def read_repositories(
             meta_text = orjson.dumps(meta, option=orjson.OPT_SORT_KEYS).decode()
             rows.append((name, joined.text, fields.source, fields.kind, joined.language, None, meta_text))
             documents += 1
-            held += len(joined.text) + len(meta_text)
-            if held >= BATCH_CHARACTERS:
+            characters += len(joined.text) + len(meta_text)
+            if characters >= BATCH_CHARACTERS:
                 yield _batch(rows)
-                rows, held = [], 0
+                rows, characters = [], 0
         yield _batch(rows)
         if summarise is not None:
             named = {"repository": own_name, "place": piece.path, "normalised": normaliser.changed}

@@ -13,7 +13,7 @@ one piece: a file of one frame or member, of which a decompressor can only begin
 Ids depend on the file alone, not on where it was cut.
 
 Cost: the headers of a local zstd file are walked at some 5 GB/s; in a file of gzip at most `SEARCHED_BYTES` are
-searched for a member after each cut, and when there is none, the rest is one piece.
+searched for a member after each cut, and if there is none, the rest is one piece.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,8 +49,8 @@ def split_file(path: str, name: str, format: str, size: int, target: int) -> Ite
     if len(sizes) == 1:
         yield Piece(path=path, name=name, format=format, bytes=sizes[0])
         return
-    for (start, stop), held in zip(pairwise(edges), sizes, strict=True):
-        yield Piece(path=path, name=name, format=format, bytes=held, start=start, stop=stop)
+    for (start, stop), piece_bytes in zip(pairwise(edges), sizes, strict=True):
+        yield Piece(path=path, name=name, format=format, bytes=piece_bytes, start=start, stop=stop)
 
 
 def is_indivisible(path: str, format: str, size: int, target: int) -> bool:
@@ -73,22 +73,22 @@ def _member_cuts(path: str, codec: Codec, size: int, target: int) -> list[int]:
                     cuts.append(edge)
         else:
             while (least := cuts[-1] + target) < size:
-                found = find_member(file, codec, least, least + SEARCHED_BYTES)
-                if found is None:
+                member = find_member(file, codec, least, least + SEARCHED_BYTES)
+                if member is None:
                     break
-                cuts.append(found)
+                cuts.append(member)
     return [cut for cut in cuts[1:] if cut <= size - target // 2]
 
 
 def _grouped(units: Sequence[int], size: int, target: int) -> tuple[list[int], list[int]]:
     """(edges, bytes) of runs of units (their bytes) of at least `target` bytes; one run where there are no units."""
-    edges, sizes, held = [0], [], 0
+    edges, sizes, run_bytes = [0], [], 0
     for number, unit in enumerate(units):
-        held += unit
-        if held >= target or number == len(units) - 1:
+        run_bytes += unit
+        if run_bytes >= target or number == len(units) - 1:
             edges.append(number + 1)
-            sizes.append(held)
-            held = 0
+            sizes.append(run_bytes)
+            run_bytes = 0
     return (edges, sizes) if sizes else ([0, 0], [size])
 
 

@@ -72,9 +72,9 @@ def _type_of(schema: pa.Schema, path: str) -> pa.DataType | None:
     return kind
 
 
-def rows_a_batch(rows: int, held_bytes: int) -> int:
-    """Rows of which a batch of some `BATCH_BYTES` is made, where `rows` hold `held_bytes`."""
-    return min(BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, held_bytes)))
+def rows_a_batch(rows: int, total_bytes: int) -> int:
+    """How many rows make a batch of about `BATCH_BYTES`, where `rows` rows take `total_bytes`."""
+    return min(BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, total_bytes)))
 
 
 def documents_of_rows(
@@ -140,7 +140,7 @@ def _row_names(fields: Fields, piece: Piece, first: int, rows: int) -> pa.Array:
 
 
 def _column(batch: pa.RecordBatch, path: str) -> pa.Array | None:
-    """A column by its name or its path; None where there is none."""
+    """A column by its name or its path; None if there is none."""
     if _type_of(batch.schema, path) is None:
         return None
     if path in batch.schema.names:
@@ -169,12 +169,12 @@ def _others(batch: pa.RecordBatch, used: Sequence[str], fields: Fields) -> pa.Re
 def _without(column: pa.StructArray, keys: Sequence[str]) -> pa.StructArray | None:
     """A struct without a nested field, and without structs that are empty then; None where it is empty itself."""
     kept: list[tuple[pa.Array, pa.Field]] = []
-    for number, held in enumerate(column.type):
+    for number, member in enumerate(column.type):
         child: pa.Array | None = column.field(number)
-        if held.name == keys[0]:
+        if member.name == keys[0]:
             child = _without(child, keys[1:]) if len(keys) > 1 else None
         if child is not None:
-            kept.append((child, pa.field(held.name, child.type)))
+            kept.append((child, pa.field(member.name, child.type)))
     if not kept:
         return None
     return pa.StructArray.from_arrays(

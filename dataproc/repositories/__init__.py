@@ -10,6 +10,6 @@ sees what a function is before it sees its use (DeepSeek-Coder, Guo et al. 2024,
     order                                   connected subgraphs, dependencies first
     comments, documents                     each file under its path in a comment, its place in `file_starts`
 
-A repository is one worker's task. What is held is its graph (paths, scans and edges: some 2 KB a file and 8 bytes an
+A repository is one worker's task. In memory are its graph (paths, scans and edges: some 2 KB a file and 8 bytes an
 edge), its text up to 64 MiB (what is beyond lies in a temporary file), and one document.
 """

@@ -46,17 +46,17 @@ def grouped_files(repository: Repository, documents: str, document_bytes: int) -
     if documents == "repository":
         subgraphs = [[file for subgraph in subgraphs for file in subgraph]]
     for files in subgraphs:
-        held: list[int] = []
+        group: list[int] = []
         size = 0
         for file in files:
             added = repository.sizes[file] + len(_heading(repository, file))
-            if held and size + added > document_bytes:
-                yield held
-                held, size = [], 0
-            held.append(file)
+            if group and size + added > document_bytes:
+                yield group
+                group, size = [], 0
+            group.append(file)
             size += added
-        if held:
-            yield held
+        if group:
+            yield group
 
 
 def join_files(repository: Repository, files: list[int]) -> JoinedFiles:

@@ -34,24 +34,26 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
         UserError: there is nothing, a name is not UTF-8, or there is no archive behind a URL.
     """
     if storage.is_url(path):
-        held = find_files(path)
-        if not any(each.endswith(ARCHIVES) for each, _ in held):
+        candidates = find_files(path)
+        if not any(place.endswith(ARCHIVES) for place, _ in candidates):
             raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
-        held = [(path, path.rsplit("/", 1)[-1])]
+        candidates = [(path, path.rsplit("/", 1)[-1])]
     elif os.path.isdir(path):  # noqa: PTH112
-        held = _in_folder(path.rstrip("/") or "/", depth)
+        candidates = _in_folder(path.rstrip("/") or "/", depth)
     elif WILDCARD.search(path):
         root = fixed_root(path)
-        held = [(each, each[len(root) :]) for each in glob.glob(path.rstrip("/"))]  # noqa: PTH207
+        candidates = [(place, place[len(root) :]) for place in glob.glob(path.rstrip("/"))]  # noqa: PTH207
     else:
         raise UserError("no such folder, and no archive", path, f"give a folder, or a file {', '.join(ARCHIVES)}")
-    found = [
-        (each, _checked(name, each)) for each, name in held if not any(fnmatch(name, pattern) for pattern in exclude)
+    kept = [
+        (place, _checked(name, place))
+        for place, name in candidates
+        if not any(fnmatch(name, pattern) for pattern in exclude)
     ]
-    if not found:
+    if not kept:
         raise UserError("no repository here", path, "check the path (and exclude)")
-    return sorted(found, key=lambda each: each[1])
+    return sorted(kept, key=lambda pair: pair[1])
 
 
 def _in_folder(root: str, depth: int | None) -> list[tuple[str, str]]:
@@ -59,10 +61,10 @@ def _in_folder(root: str, depth: int | None) -> list[tuple[str, str]]:
         depth = _depth(root)
     if depth == 0:
         return [(root, os.path.basename(os.path.abspath(root)) or "root")]  # noqa: PTH119, PTH100
-    found = [root]
+    folders = [root]
     for left in range(depth, 0, -1):
-        found = [below for each in found for below in _below(each, left == depth)]
-    return [(each, each[len(root) :].lstrip("/")) for each in found]
+        folders = [below for folder in folders for below in _below(folder, left == depth)]
+    return [(folder, folder[len(root) :].lstrip("/")) for folder in folders]
 
 
 def _checked(name: str, path: str) -> str:
@@ -86,7 +88,7 @@ def name_of(path: str) -> str:
 
 
 def _below(path: str, first: bool) -> list[str]:
-    """What lies in a folder, but for hidden names; a file passes through, so that it is seen at the end."""
+    """What a folder holds, except hidden names; a file passes through, so that it is seen at the end."""
     if not os.path.isdir(path) or (not first and _is_link(path)):  # noqa: PTH112
         return [path]
     return [storage.join(path, name) for name in storage.list_names(path) if not name.startswith(".")]

@@ -32,7 +32,7 @@ class Resolver(Protocol):
 
 
 class Imports:
-    """Collects what files ask for: `add` each, `add_manifest` what speaks of packages, then `edges`."""
+    """Collects what files import: `add` each file, `add_manifest` each package manifest, then take `edges`."""
 
     def __init__(self) -> None:
         self._scans: dict[str, dict[str, Any]] = {}

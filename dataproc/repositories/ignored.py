@@ -117,7 +117,7 @@ def _wildmatch(glob: str) -> str:
 
 
 def _joined(parts: list[str]) -> str:
-    """Parts of an expression as one, in which a star never takes back what it let go of.
+    """Parts of an expression as one, in which only the last star of a step backtracks.
 
     Between two stars of one step the first place at which what is between them fits is as good as any, so only the last
     star of a step tries others: a name costs its length times the pattern's, however many stars there are.
@@ -128,7 +128,7 @@ def _joined(parts: list[str]) -> str:
         if part not in ("", "/", _FOLDERS):
             step.append(part)
             continue
-        stars = [at for at, each in enumerate(step) if each == _STAR]
+        stars = [at for at, piece in enumerate(step) if piece == _STAR]
         for at, until in pairwise(stars):
             step[at : at + 1] = ["(?>[^/]*?"]
             step[until - 1] += ")"

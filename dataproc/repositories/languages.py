@@ -51,7 +51,7 @@ def says_cpp(text: str) -> bool:
 def header_languages(
     paths: Sequence[str], languages: Sequence[str], needs: Sequence[Sequence[int]], cpp_only: Mapping[str, bool]
 ) -> list[str]:
-    """The languages of N files with `.h` told apart; `cpp_only` says of each header whether it says what C cannot."""
+    """The languages of N files, with `.h` resolved; `cpp_only` says which headers hold what only C++ can say."""
     reached: dict[str, set[int]] = {}
     for language in ("c", "cpp"):
         left = [

@@ -11,7 +11,8 @@ every dependency outside of a cycle is before its dependant. And some dependenci
 a function, a declaration of what lies below. They count like others, but a cycle is broken there first: without its
 deferred dependencies a component may fall apart into smaller ones, which are again ordered so.
 
-Cost: about 3 us a file and 1 us a dependency, linear but for a heap of the files that are free; 8 bytes a dependency.
+Cost: about 3 us a file and 1 us a dependency, linear except for a heap of the files that are free; 8 bytes a
+dependency.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Reads a repository once: its text, the languages of its files, and the graph of their dependencies.
 
 Each file is read, judged (`left_out`), decoded, normalised by itself, scanned for imports, and put aside with its line
-break at the end; so byte offsets into what is joined later are right by construction. What is put aside stays in
-memory up to `HELD_BYTES`, and beyond lies in a temporary file without a name.
+break at the end; so byte offsets into the joined text are right by construction. What is put aside stays in
+memory up to `MEMORY_BYTES`, and beyond lies in a temporary file without a name.
 """
 
 import posixpath
@@ -19,7 +19,7 @@ from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.dataproc.repositories.trees import Tree
 from corpusmill.dataproc.repositories.walking import walk
 
-HELD_BYTES = 64 << 20
+MEMORY_BYTES = 64 << 20
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Problem = Callable[[str, str, str | None], None]
@@ -28,7 +28,7 @@ Problem = Callable[[str, str, str | None], None]
 
 @dataclass(kw_only=True)
 class Repository:
-    """A repository of N files, sorted by path; a context manager, which lets go of the text.
+    """A repository of N files, sorted by path; a context manager, which frees the text.
 
     Attributes:
         paths, languages: of the files.
@@ -68,7 +68,7 @@ def read_repository(
 
     Args:
         normalise: what is done to the text of each file.
-        problem: told of each file that cannot be read or is not UTF-8.
+        problem: called for each file that cannot be read or is not UTF-8.
     """
     reader = _Reader(settings, normalise, problem)
     return reader.read(tree)
@@ -81,9 +81,9 @@ class _Reader:
         self._problem = problem
         self._imports = Imports()
         self._cpp_only: dict[str, bool] = {}
-        self._found: dict[str, tuple[str, int, int]] = {}
+        self._files: dict[str, tuple[str, int, int]] = {}
         self._end = 0
-        self._repository = Repository(_text=tempfile.SpooledTemporaryFile(HELD_BYTES))  # noqa: SIM115
+        self._repository = Repository(_text=tempfile.SpooledTemporaryFile(MEMORY_BYTES))  # noqa: SIM115
 
     def read(self, tree: Tree) -> Repository:
         repository = self._repository
@@ -96,8 +96,8 @@ class _Reader:
                 self._quarantine(content.path, content.problem, None)
             else:
                 self._take(content.path, content.data)
-        for path in sorted(self._found):
-            language, offset, size = self._found[path]
+        for path in sorted(self._files):
+            language, offset, size = self._files[path]
             repository.paths.append(path)
             repository.languages.append(language)
             repository.sizes.append(size)
@@ -139,7 +139,7 @@ class _Reader:
         if language == "c" and path.lower().endswith(".h"):
             self._cpp_only[path] = says_cpp(text)
         data = text.encode()
-        self._found[path] = (language, self._end, len(data))
+        self._files[path] = (language, self._end, len(data))
         self._repository._text.write(data)
         self._end += len(data)
 

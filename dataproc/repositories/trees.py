@@ -1,6 +1,6 @@
 """A repository's tree of files: a folder, or a tar archive that is read as a stream.
 
-Both list a folder's entries and give the contents of chosen files. Links are told and never followed, so that a loop
+Both list a folder's entries and give the contents of chosen files. Links are listed and never followed, so that a loop
 of links has no end to find and a link out of the tree leads nowhere. An archive is passed over twice, once for its
 names and `.gitignore` files and once for the files that are wanted, so it is never unpacked to a disk; what it claims
 to hold is bounded (`archive_bytes`), and so is every header of it.
@@ -71,14 +71,14 @@ class FolderTree:
         self._limit = limit
 
     def entries(self, folder: str) -> tuple[list[Entry], str]:
-        held: list[Entry] = []
+        entries: list[Entry] = []
         try:
-            with os.scandir(storage.join(self.root, folder)) as found:
-                for each in found:
-                    held.append(_entry(each))
+            with os.scandir(storage.join(self.root, folder)) as listing:
+                for item in listing:
+                    entries.append(_entry(item))
         except OSError as error:
-            return sorted(held, key=lambda entry: entry.name), _reason(error)
-        return sorted(held, key=lambda entry: entry.name), ""
+            return sorted(entries, key=lambda entry: entry.name), _reason(error)
+        return sorted(entries, key=lambda entry: entry.name), ""
 
     def ignore_file(self, path: str) -> bytes | None:
         content = self._content(path, IGNORE_BYTES)
@@ -98,17 +98,17 @@ class FolderTree:
             return Content(path, b"", _reason(error))
 
 
-def _entry(found: "os.DirEntry[str]") -> Entry:
-    if found.is_symlink():
-        return Entry(found.name, LINK)
-    if found.is_dir(follow_symlinks=False):
-        return Entry(found.name, FOLDER)
-    if not found.is_file(follow_symlinks=False):
-        return Entry(found.name, SPECIAL)
+def _entry(item: "os.DirEntry[str]") -> Entry:
+    if item.is_symlink():
+        return Entry(item.name, LINK)
+    if item.is_dir(follow_symlinks=False):
+        return Entry(item.name, FOLDER)
+    if not item.is_file(follow_symlinks=False):
+        return Entry(item.name, SPECIAL)
     try:
-        return Entry(found.name, FILE, found.stat(follow_symlinks=False).st_size)
+        return Entry(item.name, FILE, item.stat(follow_symlinks=False).st_size)
     except OSError:  # it may be gone: reading it will say so
-        return Entry(found.name, FILE)
+        return Entry(item.name, FILE)
 
 
 def _reason(error: OSError) -> str:
@@ -117,10 +117,10 @@ def _reason(error: OSError) -> str:
 
 def _read(file: Any, limit: int) -> bytes:
     pieces: list[bytes] = []
-    held = 0
-    while held < limit and (piece := file.read(min(limit - held, CHUNK_BYTES))):
+    size = 0
+    while size < limit and (piece := file.read(min(limit - size, CHUNK_BYTES))):
         pieces.append(piece)
-        held += len(piece)
+        size += len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -193,8 +193,8 @@ class ArchiveTree:
                 with opened as archive:
                     while (member := archive.next()) is not None:
                         count = limit(_clean(member.name)) if member.isreg() else 0
-                        held = archive.extractfile(member) if count else None
-                        yield member, _read(held, count) if held else None
+                        stream = archive.extractfile(member) if count else None
+                        yield member, _read(stream, count) if stream else None
                         archive.members = []  # type: ignore[attr-defined]  # it would keep all headers
                     if not forward.ended:
                         raise tarfile.ReadError("cut off, or damaged: it has no end")
@@ -258,13 +258,13 @@ def _single_folder(paths: Iterable[str]) -> str:
 
 def _folders(kinds: dict[str, Entry], root: str) -> dict[str, list[Entry]]:
     """The entries of every folder below the root, by name."""
-    held: dict[str, dict[str, Entry]] = {"": {}}
+    folders: dict[str, dict[str, Entry]] = {"": {}}
     for path, entry in kinds.items():
         steps = path.removeprefix(root).split("/")
         folder = ""
         for step in steps[:-1]:
-            held[folder].setdefault(step, Entry(step, FOLDER))
+            folders[folder].setdefault(step, Entry(step, FOLDER))
             folder += f"{step}/"
-            held.setdefault(folder, {})
-        held[folder].setdefault(steps[-1], entry)
-    return {folder: [names[name] for name in sorted(names)] for folder, names in held.items()}
+            folders.setdefault(folder, {})
+        folders[folder].setdefault(steps[-1], entry)
+    return {folder: [names[name] for name in sorted(names)] for folder, names in folders.items()}

@@ -1,6 +1,6 @@
 """Walks a repository: which files are candidates, and how many are left out for which reason.
 
-Folders are asked before what is in them (left_out, ignored) and what is below one that is left out is counted, never
+Folders are judged before what is in them (left_out, ignored) and what is below one that is left out is counted, never
 read. Cost: one listing a folder, about 2 us a name and 1 us for each `.gitignore` above it.
 """
 
@@ -31,7 +31,7 @@ class Walk:
 
 
 def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Walk:
-    """The candidates of a repository; `exclude` holds patterns of paths to leave out besides."""
+    """The candidates of a repository; `exclude` holds patterns of further paths to leave out."""
     walked = Walk()
     folders: list[tuple[str, list[IgnoreFile]]] = [("", [])]
     while folders:

@@ -1,5 +1,5 @@
-"""Rules that rewrite text, a kind of their own: they keep lines, or cut and mask what stands in them, and tell
-numbers.
+"""Rules that rewrite text, a kind of their own: they keep lines, or cut and mask what stands in them, and count
+what they did.
 
 A rewriter decides about no document. It gives the text as it would be and numbers on what it did
 (`dataproc.measures.columns`); rules look at the numbers, and only documents that are kept are rewritten. So a threshold

@@ -23,7 +23,7 @@ Where we differ:
 
 Rewriting twice is rewriting once for texts without citations; a mark that is removed may leave too few words.
 
-Cost: see `benchmarks/rewriting.py`. Memory: the batch's text once more, and 60 bytes a document.
+Cost: see `benchmarks/rewriting.py`. Memory: a copy of the batch's text, and 60 bytes a document.
 """
 
 from dataclasses import dataclass

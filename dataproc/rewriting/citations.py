@@ -5,7 +5,7 @@ Rewriting twice is rewriting once, unless marks stand in each other: "[[1]2]" be
 
 In code `[]` is an empty list and `[1]` an index, so documents of kind `code` keep their text.
 
-Cost: one pass, see `benchmarks/rewriting.py`. Memory: the batch's text once more.
+Cost: one pass, see `benchmarks/rewriting.py`. Memory: a copy of the batch's text.
 """
 
 from dataclasses import dataclass

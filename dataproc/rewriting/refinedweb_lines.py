@@ -12,7 +12,7 @@ more..." is an expression in which each dot stands for any character; a line wit
 whole; and a line of Chinese or Thai is one word there, and dropped (`line_units` says how we count). A character is in
 upper case if its lower case is another one.
 
-Rewriting twice is rewriting once. Cost: see `benchmarks/rewriting.py`. Memory: the batch's text once more.
+Rewriting twice is rewriting once. Cost: see `benchmarks/rewriting.py`. Memory: a copy of the batch's text.
 """
 
 from dataclasses import dataclass

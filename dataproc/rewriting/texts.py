@@ -19,8 +19,8 @@ def spared_rows(batch: pa.RecordBatch, kinds: Sequence[str]) -> np.ndarray:
     """Which documents are of one of these kinds: uint8 of shape (N,), 1 for those that keep their text."""
     if not kinds:
         return np.zeros(batch.num_rows, np.uint8)
-    found = pc.is_in(batch.column("kind"), value_set=pa.array(kinds, pa.string()))
-    return found.to_numpy(zero_copy_only=False).astype(np.uint8)
+    spared = pc.is_in(batch.column("kind"), value_set=pa.array(kinds, pa.string()))
+    return spared.to_numpy(zero_copy_only=False).astype(np.uint8)
 
 
 def text_array(bounds: np.ndarray, data: np.ndarray) -> pa.Array:

@@ -21,7 +21,7 @@ def custom_rules(settings: Sequence[Mapping[str, Any]], statistics: Collection[s
     Args:
         settings: one mapping a rule, of the fields of `Rule`; a name and either a statistic and a threshold or an
             expression are needed.
-        statistics: columns of numbers that rules may look at; all that there are if left out.
+        statistics: columns of numbers that rules may look at; all of them if left out.
 
     A field that is None counts as not given.
 
@@ -52,7 +52,7 @@ def columns_named(setting: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def check_rule(rule: Rule, statistics: Sequence[str]) -> None:
-    """Raises UserError for a rule that looks at nothing that there is, or has no threshold, or ones that cross."""
+    """Raises UserError for a rule whose statistic does not exist, that has no threshold, or thresholds that cross."""
     where = f"rule {rule.name}"
     if rule.expression:
         _check_expression(rule, statistics)

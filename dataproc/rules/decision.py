@@ -100,8 +100,8 @@ def values_of(rule: Rule, statistics: pa.RecordBatch) -> np.ndarray:
         return _numbers(statistics, rule.statistic, rule)
     kinds = {field.name: kind for field in statistics.schema if (kind := kind_of_type(field.type))}
     expression = check_expression(rule.expression, kinds)
-    held = evaluate(expression, statistics.select(list(expression.columns)))
-    return held.cast(pa.int8()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    truth = evaluate(expression, statistics.select(list(expression.columns)))
+    return truth.cast(pa.int8()).cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def applies_to(rule: Rule, statistics: pa.RecordBatch, kinds: pa.Array) -> np.ndarray:

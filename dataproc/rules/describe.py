@@ -45,8 +45,8 @@ def describe(name: str) -> list[Section]:
         return [_rules((single[name],)), _statistics(_names_of((single[name],)))]
     if name in statistics:
         users = tuple(rule for rule in single.values() if name in columns_of_rule(rule))
-        found = [_statistics([name])]
-        return [*found, _rules(users)] if users else found
+        sections = [_statistics([name])]
+        return [*sections, _rules(users)] if users else sections
     if name in rewriter_names([name]):
         return [_rewriters([name]), _statistics([column.name for column in columns_of(name)])]
     if name in providers_of_columns([name]):
@@ -59,9 +59,9 @@ def describe(name: str) -> list[Section]:
 
 
 def _preset(preset: Preset) -> list[Section]:
-    found = [Section((preset.name, preset.description))]
-    found += [_rules(preset.rules), _statistics(_names_of(preset.rules))] if preset.rules else []
-    return [*found, _rewriters(preset.rewriters)] if preset.rewriters else found
+    sections = [Section((preset.name, preset.description))]
+    sections += [_rules(preset.rules), _statistics(_names_of(preset.rules))] if preset.rules else []
+    return [*sections, _rewriters(preset.rewriters)] if preset.rewriters else sections
 
 
 def _presets() -> Section:

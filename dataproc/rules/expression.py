@@ -183,9 +183,9 @@ def _kind(node: ast.expr, kinds: Mapping[str, Kind], where: str) -> Kind:
     """The type of a part; raises UserError where types don't go together."""
 
     def need(part: ast.expr, kind: Kind, what: str) -> None:
-        found = _kind(part, kinds, where)
-        if found != kind:
-            raise UserError(f"{what} takes {_named(kind)}, and '{ast.unparse(part)[:40]}' is {_named(found)}", where)
+        actual = _kind(part, kinds, where)
+        if actual != kind:
+            raise UserError(f"{what} takes {_named(kind)}, and '{ast.unparse(part)[:40]}' is {_named(actual)}", where)
 
     match node:
         case ast.BoolOp(op=operator, values=parts):

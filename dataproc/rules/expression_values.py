@@ -31,10 +31,10 @@ def evaluate(expression: Expression, columns: pa.RecordBatch) -> pa.Array:
     Args:
         columns: holds every column that the expression names, of a type that it was checked against.
     """
-    found = _value(expression.tree, columns)
-    if isinstance(found, pa.Scalar):
-        return pa.repeat(found, columns.num_rows)
-    return found
+    value = _value(expression.tree, columns)
+    if isinstance(value, pa.Scalar):
+        return pa.repeat(value, columns.num_rows)
+    return value
 
 
 def _value(node: ast.expr, columns: pa.RecordBatch) -> Any:
@@ -98,23 +98,23 @@ def _called(name: str, parts: list[ast.expr], columns: pa.RecordBatch) -> Any:
 
 
 def _comparison(left: ast.expr, operators: list[ast.cmpop], others: list[ast.expr], columns: pa.RecordBatch) -> Any:
-    held, before = None, _value(left, columns)
+    result, before = None, _value(left, columns)
     for operator, other in zip(operators, others, strict=True):
         if isinstance(operator, ast.Is | ast.IsNot):
             return pc.is_null(before) if isinstance(operator, ast.Is) else pc.is_valid(before)
         if isinstance(operator, ast.In | ast.NotIn):
-            found = _among(before, other, columns)
-            return pc.invert(found) if isinstance(operator, ast.NotIn) else found
+            contained = _among(before, other, columns)
+            return pc.invert(contained) if isinstance(operator, ast.NotIn) else contained
         after = _value(other, columns)
         compared = getattr(pc, _COMPARISONS[type(operator)])(before, after)
-        held = compared if held is None else pc.and_kleene(held, compared)
+        result = compared if result is None else pc.and_kleene(result, compared)
         before = after
-    return held
+    return result
 
 
 def _among(value: Any, other: ast.expr, columns: pa.RecordBatch) -> Any:
     if not isinstance(other, ast.List | ast.Tuple | ast.Set):
         return pc.match_substring(_value(other, columns), value.as_py())
     kind = pa.string() if isinstance(constant_of(other.elts[0]), str) else pa.float64()
-    found = pc.is_in(value, value_set=pa.array([constant_of(elt) for elt in other.elts], kind))
-    return pc.if_else(pc.is_null(value), pa.scalar(None, pa.bool_()), found)
+    contained = pc.is_in(value, value_set=pa.array([constant_of(elt) for elt in other.elts], kind))
+    return pc.if_else(pc.is_null(value), pa.scalar(None, pa.bool_()), contained)

@@ -114,8 +114,8 @@ def resolve_rules(
     for name in names:
         if name not in PRESETS and name not in single:
             raise UserError(f"unknown rule or preset '{name}'", "rules", suggest(name, [*PRESETS, *single]))
-        found = PRESETS[name].rules if name in PRESETS else (single[name],)
-        rules.update((rule.name, rule) for rule in found)
+        chosen = PRESETS[name].rules if name in PRESETS else (single[name],)
+        rules.update((rule.name, rule) for rule in chosen)
     rules = override(rules, overrides or {})
     for rule in rules.values():
         check_rule(rule, statistics)

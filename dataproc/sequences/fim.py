@@ -130,7 +130,7 @@ def draw_splits(
             null or empty list is an ordinary document. Both ends of a file are among the places for its second cut.
 
     Raises:
-        UserError: a rate or range that is none; an offset of a file out of range, not rising or inside a character.
+        UserError: an impossible rate or range; an offset of a file out of range, not rising or inside a character.
     """
     if unit not in UNITS[:TOKEN]:
         raise UserError(

@@ -1,6 +1,6 @@
 """Whether a shard holds what a shard may hold: ids, segments, padding, ends of documents and FIM markers.
 
-A digest tells that a file is as it was written; this tells that what was written makes sense. It is vectorised over
+A digest shows that a file is as it was written; this shows that what was written makes sense. It is vectorised over
 record batches, at about 100 million tokens/s. What can only be seen across shards (every document whole and once) is
 `pipelines.inspect.coverage`'s to check.
 """
@@ -24,16 +24,16 @@ def verify_shard(path: str, examples: int = 3) -> list[str]:
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         return [f"damaged columns: {error}"]
-    found: dict[str, list[str]] = {}
+    problems: dict[str, list[str]] = {}
     row = 0
     for batch in table.to_batches():
         tokens = batch_tokens(header, batch)
         for kind, rows in _batch_problems(header, tokens, batch.column("segments")):
-            found.setdefault(kind, []).extend(str(row + int(r)) for r in rows)
+            problems.setdefault(kind, []).extend(str(row + int(r)) for r in rows)
         row += len(tokens)
     return [
         f"{kind}: {len(rows)} (sequence {', '.join(rows[:examples])}{', …' if len(rows) > examples else ''})"
-        for kind, rows in found.items()
+        for kind, rows in problems.items()
     ]
 
 

@@ -200,7 +200,7 @@ def token_rows(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
 
 
 def batch_tokens(header: ShardHeader, batch: pa.RecordBatch) -> np.ndarray:
-    """The tokens of a record batch: int32 (rows, L); a view of the mapped file but for the storage `packed`."""
+    """The tokens of a record batch: int32 (rows, L); a view of the mapped file, except for the storage `packed`."""
     rows = token_rows(header, batch)
     return unpack_rows(rows) if header.storage == "packed" else rows
 
@@ -269,10 +269,10 @@ def is_shard_name(path: str) -> bool:
 
 def list_shards(folder: str) -> list[str]:
     """Paths of the shards directly in a folder, by number and part."""
-    found = [
+    numbered = [
         (int(match[1]), int(match[2] or 0), name) for name in list_names(folder) if (match := _NAME.fullmatch(name))
     ]
-    return [join(folder, name) for _, _, name in sorted(found)]
+    return [join(folder, name) for _, _, name in sorted(numbered)]
 
 
 @dataclass(frozen=True)
@@ -283,8 +283,8 @@ class ShardEntry:
         path: of the file.
         rows: sequences.
         group: as in its header.
-        bytes, digest: of the file; the digest (xxh3-128) is "" where no manifest tells it.
-        tokens: without padding; 0 where no manifest tells.
+        bytes, digest: of the file; the digest (xxh3-128) is "" if no manifest has it.
+        tokens: without padding; 0 if no manifest has it.
     """
 
     path: str
@@ -308,7 +308,7 @@ def shard_entries(folder: str) -> list[ShardEntry]:
             continue
         recorded = json.loads(read_bytes(manifest))
         listed = [entry for entry in [*recorded["parts"], *recorded["files"]] if "group" in entry]
-        here = {join(base, each["path"]): each for each in listed if each["path"].rpartition("/")[0] == prefix[:-1]}
+        here = {join(base, entry["path"]): entry for entry in listed if entry["path"].rpartition("/")[0] == prefix[:-1]}
         if not here:
             continue
         if missing := sorted(here.keys() - set(paths)):

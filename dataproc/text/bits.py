@@ -92,7 +92,7 @@ def low_bits(count):
 def stretch(bitmap, first, count):
     """The bits first … first + count - 1 of a bitmap as the lowest bits of a uint64, 1 <= count <= 64."""
     block, shift = np.uint64(first) >> np.uint64(6), np.uint64(first) & np.uint64(63)
-    # shifted twice, since a shift by 64 is none
+    # shifted twice, since a shift by 64 does nothing
     bits = (bitmap[block] >> shift) | ((bitmap[block + np.uint64(1)] << np.uint64(1)) << (np.uint64(63) - shift))
     return bits & (np.uint64(_ALL) >> np.uint64(BLOCK - count))
 

@@ -46,7 +46,7 @@ class Scratch(NamedTuple):
     `table` is a hash table, uint64 of shape (2 * slots,): for each slot a key, then how often it occurs, 0 if the slot
     is free; with the highest bit set once the key was met again. `keys`, `positions` and `numbers` are lists with room
     for as many keys as there may be. `token_keys` and `token_ends` are of tokens what `dataproc.text.units.Units` holds
-    of words, and `found` is a row of counts.
+    of words, and `token_row` is a row of counts.
     """
 
     table: np.ndarray
@@ -55,7 +55,7 @@ class Scratch(NamedTuple):
     numbers: np.ndarray
     token_keys: np.ndarray
     token_ends: np.ndarray
-    found: np.ndarray
+    token_row: np.ndarray
 
 
 @kernel
@@ -154,15 +154,15 @@ def count_repetition(data, start, stop, bitmaps, units, scratch, token_ngrams, r
     count_ngrams(units.word_keys, units.word_ends, words, scratch, row)
     if row[Count.MARK_RUNS] == 0 or not token_ngrams:
         return
-    found = scratch.found
+    token_row = scratch.token_row
     for column in range(Count.TOP_2, _COUNTS):
-        found[column] = 0
+        token_row[column] = 0
     tokens = list_tokens(data, start, stop, bitmaps, units, scratch.token_keys, scratch.token_ends)
-    count_ngrams(scratch.token_keys, scratch.token_ends, tokens, scratch, found)
+    count_ngrams(scratch.token_keys, scratch.token_ends, tokens, scratch, token_row)
     for column in range(Count.JOINED_TOP_2, Count.JOINED_TOP_4 + 1):
-        row[column] = found[column]
+        row[column] = token_row[column]
     for column in range(Count.GREEDY_5, Count.GREEDY_10 + 1):
-        row[column] = found[column]
+        row[column] = token_row[column]
 
 
 @kernel_step

@@ -65,5 +65,5 @@ def load_stop_tables() -> StopTables:
 
 def lists_numbered(languages: pa.Array) -> np.ndarray:
     """The number of each language's list, int64 of shape (N,)."""
-    found = pc.index_in(lists_of(languages), pa.array(_ORDER, pa.string()))
-    return pc.fill_null(found, len(_ORDER)).to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers = pc.index_in(lists_of(languages), pa.array(_ORDER, pa.string()))
+    return pc.fill_null(numbers, len(_ORDER)).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -99,7 +99,7 @@ class Tables(NamedTuple):
 
 @functools.cache
 def load_tables() -> Tables:
-    """The tables, from the cache folder if they are there, else built (and kept there)."""
+    """The tables, from the cache folder, or else built and cached."""
     folder = user_cache_folder() / "unicode"
     stem = f"unicode-{unicodedata.unidata_version}-v{TABLE_VERSION}"
     paths = (folder / f"{stem}-classes.npy", folder / f"{stem}-lower.npy")

@@ -138,7 +138,7 @@ def count_words(data, start, stop, bitmaps, lower, stop_words, multiplier, units
         lengths[length] = 0
     foreign = row[Count.CHARACTERS] != size
     unspaced = row[Count.UNSPACED_CHARACTERS] > 0
-    characters = longest = spaced = spaced_characters = alphabetic = found = lorems = np.int64(0)
+    characters = longest = spaced = spaced_characters = alphabetic = hits = lorems = np.int64(0)
     seen = np.uint64(0)
     previous = np.uint64(0)
     for number in range(words):
@@ -175,7 +175,7 @@ def count_words(data, start, stop, bitmaps, lower, stop_words, multiplier, units
             lengths[np.uint64(min(in_word, LONGEST_COUNTED))] += 1
         slot = (folded * multiplier) >> np.uint64(SLOT_SHIFT)
         hit = np.uint64(stop_words[slot] == folded) & np.uint64(folded != 0)
-        found += np.int64(hit)
+        hits += np.int64(hit)
         seen |= hit << slot
         lorems += np.int64(folded == np.uint64(_IPSUM) and previous == np.uint64(_LOREM))
         previous = folded
@@ -188,7 +188,7 @@ def count_words(data, start, stop, bitmaps, lower, stop_words, multiplier, units
     row[Count.TWICE_MEDIAN_WORD] = _twice_median(lengths, spaced)
     row[Count.ALPHABETIC_WORDS] = alphabetic
     row[Count.LOREM_IPSUMS] = lorems
-    row[Count.STOP_WORDS] = found if multiplier else np.int64(-1)
+    row[Count.STOP_WORDS] = hits if multiplier else np.int64(-1)
     row[Count.DISTINCT_STOP_WORDS] = ones(seen) if multiplier else np.int64(-1)
 
 

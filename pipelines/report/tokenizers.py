@@ -20,7 +20,7 @@ from corpusmill.pipelines.engine.progress import Progress
 from corpusmill.tokenizer.encoder import Tokenizer
 from corpusmill.tokenizer.formats.files import TRAINING, TokenizerFiles
 from corpusmill.tokenizer.formats.foreign import read_bounded
-from corpusmill.tokenizer.formats.importing import found_file, import_tokenizer, is_json
+from corpusmill.tokenizer.formats.importing import import_tokenizer, is_json, tokenizer_file
 from corpusmill.tokenizer.measurable import HuggingFaceTokenizer, Measurable, OurTokenizer
 from corpusmill.tokenizer.patterns import Pattern
 from corpusmill.tokenizer.report import READ, Measures, measure, report
@@ -34,7 +34,7 @@ def open_tokenizer(path: str, pattern: str | Pattern | None = None) -> Measurabl
     """
     if storage.exists(storage.join(path, TRAINING)):
         return OurTokenizer(path, Tokenizer.load(path))
-    file = found_file(path)
+    file = tokenizer_file(path)
     if not is_json(read_bounded(file)):
         return OurTokenizer(path, _loaded(import_tokenizer(file, pattern)))
     try:

@@ -25,10 +25,10 @@ def test_an_address_is_part_and_row(part: int, rows: list[int]) -> None:
 def test_buffers_hold_the_texts(texts: list[str], kind: pa.DataType, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(texts)))
     values = [text.encode() for text in texts] if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else texts
-    offsets, held = text_buffers(pa.array(values, kind).slice(start))
-    assert (offsets.dtype, held.dtype) == (np.int64, np.uint8)
-    assert not offsets.flags.writeable and not held.flags.writeable
-    got = [held[a:b].tobytes().decode() for a, b in itertools.pairwise(offsets)]
+    offsets, content = text_buffers(pa.array(values, kind).slice(start))
+    assert (offsets.dtype, content.dtype) == (np.int64, np.uint8)
+    assert not offsets.flags.writeable and not content.flags.writeable
+    got = [content[a:b].tobytes().decode() for a, b in itertools.pairwise(offsets)]
     assert got == texts[start:]
 
 

@@ -38,8 +38,8 @@ def test_uniforms_of_many_are_the_uniforms_of_each(keys: list[int], counter: int
     drawn = uniforms(np.array(keys, np.uint64), counter)
     assert drawn.tolist() == [(splitmix(key, counter) >> 11) * 2.0**-53 for key in keys]
     with np.errstate(over="ignore"):
-        each = [random_uniform.py_func(np.uint64(key), np.uint64(counter)) for key in keys]
-    assert drawn.tolist() == each
+        one_by_one = [random_uniform.py_func(np.uint64(key), np.uint64(counter)) for key in keys]
+    assert drawn.tolist() == one_by_one
     assert all(0 <= value < 1 for value in drawn)
 
 

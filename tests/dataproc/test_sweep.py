@@ -58,17 +58,17 @@ def test_counts_are_those_of_deciding_anew_with_each_threshold(rows, axes, other
         swept.append(Swept(rule, side, tuple(sorted(thresholds))))
     others = [Rule("other", "b", minimum=0.0, languages=("en",)), Rule("e", expression="a < 1 or language == 'de'")]
     whole = statistics(rows)
-    found = sweep([whole.slice(0, cut), whole.slice(cut)], swept, others, [("language",), ("kind", "language")])
-    assert found.total.documents == len(rows)
-    groups = [((), (), found.total)]
-    groups += [(columns, key, counts) for columns, group in found.groups.items() for key, counts in group.items()]
+    result = sweep([whole.slice(0, cut), whole.slice(cut)], swept, others, [("language",), ("kind", "language")])
+    assert result.total.documents == len(rows)
+    groups = [((), (), result.total)]
+    groups += [(columns, key, counts) for columns, group in result.groups.items() for key, counts in group.items()]
     for columns, key, counts in groups:
         batch = whole
         for name, value in zip(columns, key, strict=True):
-            batch = batch.filter(pa.array([each == value for each in batch.column(name).to_pylist()], pa.bool_()))
+            batch = batch.filter(pa.array([label == value for label in batch.column(name).to_pylist()], pa.bool_()))
         assert counts.documents == batch.num_rows > 0 or not columns
-        for place in np.ndindex(*(len(each.thresholds) for each in swept)):
-            tried = [with_threshold(each, each.thresholds[at]) for each, at in zip(swept, place, strict=True)]
+        for place in np.ndindex(*(len(axis.thresholds) for axis in swept)):
+            tried = [with_threshold(axis, axis.thresholds[at]) for axis, at in zip(swept, place, strict=True)]
             assert (counts.alone[0][place], counts.alone[1][place]) == by_deciding(batch, tried)
             assert (counts.together[0][place], counts.together[1][place]) == by_deciding(batch, [*tried, *others])
 

@@ -28,9 +28,9 @@ def cut(texts: list[bytes], bits: np.ndarray, least: int = 0) -> list[list[bytes
     offsets, data = read_text(pa.array([*texts, b"not the end"], pa.large_binary())[:-1])  # the last 8 bytes stay uncut
     ends = offsets[1:][np.diff(offsets) > 0]
     places = [0]
-    for _, found, longest in pieces_of(data, [(0, ends)] if len(ends) else [], bits, least):
-        assert longest >= max(b - a for a, b in pairwise([places[-1], *found.tolist()]))
-        places += found.tolist()
+    for _, piece_ends, longest in pieces_of(data, [(0, ends)] if len(ends) else [], bits, least):
+        assert longest >= max(b - a for a, b in pairwise([places[-1], *piece_ends.tolist()]))
+        places += piece_ends.tolist()
     rows: list[list[bytes]] = [[] for _ in texts]
     for first, last in pairwise(places):
         rows[int(np.searchsorted(offsets, first, side="right")) - 1].append(data[first:last].tobytes())
@@ -82,12 +82,12 @@ def test_a_run_longer_than_a_block_of_pieces(monkeypatch: pytest.MonkeyPatch) ->
 def by_plain_merging(vocabulary: Vocabulary, raw: bytes) -> list[int]:
     left = vocabulary.byte_ids()[np.frombuffer(raw, np.uint8)].tolist()
     ranks = {(a, b): (rank, new) for rank, (a, b, new) in enumerate(vocabulary.merges.tolist())}
-    while found := min(
+    while best := min(
         ((*ranks[pair], place) for place, pair in enumerate(pairwise(left)) if pair in ranks),
         key=lambda item: (item[0], item[2]),
         default=None,
     ):
-        left[found[2] : found[2] + 2] = [found[1]]
+        left[best[2] : best[2] + 2] = [best[1]]
     return left
 
 

@@ -35,18 +35,18 @@ def lists(rows: list[list[int]]) -> pa.Array:
 @given(st.lists(IDS, max_size=6), st.booleans())
 def test_each_list_gives_the_bytes_of_its_ids(tokenizer, rows, hide) -> None:
     hidden = set(np.flatnonzero(hidden_ids(tokenizer))) if hide else set()
-    expected = [b"".join(tokenizer.token_bytes(each) for each in row if each not in hidden) for row in rows]
+    expected = [b"".join(tokenizer.token_bytes(number) for number in row if number not in hidden) for row in rows]
     assert decode_lists(tokenizer, lists(rows), hide_special=hide).to_pylist() == expected
     texts = decode_texts(tokenizer, lists(rows), hide_special=hide)
     assert texts.type == pa.large_string()
-    assert texts.to_pylist() == [each.decode(errors="replace") for each in expected]
+    assert texts.to_pylist() == [text.decode(errors="replace") for text in expected]
 
 
 @settings(max_examples=200, deadline=None)
 @given(IDS, st.booleans())
 def test_damaged_bytes_show_as_hugging_face_shows_them(tokenizer, theirs, row, hide) -> None:
     # Theirs turns a token's characters to bytes, and those of a special token are no byte's: they fall out of its way.
-    row = [each for each in row if each not in tokenizer.special.ids.values()]
+    row = [number for number in row if number not in tokenizer.special.ids.values()]
     assert decode_texts(tokenizer, lists([row]), hide_special=hide).to_pylist() == [theirs.decode(row)]
 
 

@@ -76,12 +76,12 @@ def test_long_pretokens_equal_hugging_face(ours: Tokenizer, peer: tokenizers.Tok
 def test_the_heap_merges_as_a_plain_scan_does(ours: Tokenizer, text: str) -> None:
     left = ours.vocabulary.byte_ids()[np.frombuffer(text.encode(), np.uint8)].tolist()
     ranks = {(a, b): (rank, new) for rank, (a, b, new) in enumerate(ours.vocabulary.merges.tolist())}
-    while found := min(
+    while best := min(
         ((*ranks[pair], place) for place, pair in enumerate(pairwise(left)) if pair in ranks),
         key=lambda item: (item[0], item[2]),
         default=None,
     ):
-        left[found[2] : found[2] + 2] = [found[1]]
+        left[best[2] : best[2] + 2] = [best[1]]
     assert ours.encode_pieces(pa.array([text])).to_pylist() == [left]
 
 

@@ -11,11 +11,11 @@ from corpusmill.tokenizer.boundary import boundary_table
 from corpusmill.tokenizer.kinds import JOINED, KINDS, SCRIPTS, vocabulary_kinds
 
 
-def told(*tokens: bytes | None, special: tuple[int, ...] = ()) -> list[tuple[str, str]]:
+def kinds_of(*tokens: bytes | None, special: tuple[int, ...] = ()) -> list[tuple[str, str]]:
     marked = np.zeros(len(tokens), bool)
     marked[list(special)] = True
-    found = vocabulary_kinds(pa.array(tokens, pa.large_binary()), marked)
-    return [(KINDS[kind], SCRIPTS[script]) for kind, script in zip(found.kinds, found.scripts, strict=True)]
+    kinds = vocabulary_kinds(pa.array(tokens, pa.large_binary()), marked)
+    return [(KINDS[kind], SCRIPTS[script]) for kind, script in zip(kinds.kinds, kinds.scripts, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def told(*tokens: bytes | None, special: tuple[int, ...] = ()) -> list[tuple[str
     ],
 )
 def test_a_token_has_a_kind_and_a_script(token: str, kind: str, script: str) -> None:
-    assert told(token.encode()) == [(kind, script)]
+    assert kinds_of(token.encode()) == [(kind, script)]
 
 
 def test_what_is_no_text_is_told_apart() -> None:
-    found = told(b"<eos>", None, b"\xe4", b"caf\xc3", b"whole", special=(0,))
-    assert [kind for kind, _ in found] == ["special", "no token", "partial UTF-8", "partial UTF-8", "word"]
-    assert [script for _, script in found] == ["no letters"] * 4 + ["Latin"]
-    assert told() == []
+    rows = kinds_of(b"<eos>", None, b"\xe4", b"caf\xc3", b"whole", special=(0,))
+    assert [kind for kind, _ in rows] == ["special", "no token", "partial UTF-8", "partial UTF-8", "word"]
+    assert [script for _, script in rows] == ["no letters"] * 4 + ["Latin"]
+    assert kinds_of() == []
 
 
 def test_joined_tokens_are_those_that_are_split_at_boundaries(folder: str) -> None:
@@ -77,6 +77,6 @@ def test_scripts_are_those_of_unicodes_names() -> None:
     letters = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)).startswith("L")]
     expected = {letter: named.get(unicodedata.name(letter, "?").split()[0]) for letter in letters}
     expected = {letter: script for letter, script in expected.items() if script}
-    found = dict(zip(expected, told(*(letter.encode() for letter in expected)), strict=True))
-    other = {letter for letter, script in expected.items() if found[letter] != ("word", script)}
+    kinds = dict(zip(expected, kinds_of(*(letter.encode() for letter in expected)), strict=True))
+    other = {letter for letter, script in expected.items() if kinds[letter] != ("word", script)}
     assert len(expected) > 3000 and other == {"\u0374", "\u0640"}, "signs that scripts share"

@@ -26,33 +26,33 @@ def theirs(folder: str) -> tokenizers.Tokenizer:
     return tokenizers.Tokenizer.from_file(f"{folder}/tokenizer.json")
 
 
-def pairs(found) -> list[list[tuple[int, int]]]:
-    both = zip(found.starts.to_pylist(), found.ends.to_pylist(), strict=True)
+def pairs(offsets) -> list[list[tuple[int, int]]]:
+    both = zip(offsets.starts.to_pylist(), offsets.ends.to_pylist(), strict=True)
     return [list(zip(starts, ends, strict=True)) for starts, ends in both]
 
 
 def test_characters_are_counted_as_hugging_face_counts_them(tokenizer, theirs, source_texts) -> None:
     texts = [*MIXED, *source_texts[:40]]
-    found = encode_with_offsets(tokenizer, pa.array(texts), "character")
+    ours = encode_with_offsets(tokenizer, pa.array(texts), "character")
     expected = theirs.encode_batch(texts, add_special_tokens=False)
-    assert found.ids.to_pylist() == [each.ids for each in expected]
-    assert pairs(found) == [each.offsets for each in expected]
-    spread = [pair for pair in pairs(found) for left, right in pairwise(pair) if left[1] > right[0]]
+    assert ours.ids.to_pylist() == [encoding.ids for encoding in expected]
+    assert pairs(ours) == [encoding.offsets for encoding in expected]
+    spread = [pair for pair in pairs(ours) for left, right in pairwise(pair) if left[1] > right[0]]
     assert len(spread) > 20, "no character was spread over tokens: this test has not looked at one"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=5))
 def test_any_text_has_hugging_faces_characters(tokenizer, theirs, texts) -> None:
-    found = encode_with_offsets(tokenizer, pa.array(texts, pa.string()), "character")
-    assert pairs(found) == [each.offsets for each in theirs.encode_batch(texts, add_special_tokens=False)]
+    ours = encode_with_offsets(tokenizer, pa.array(texts, pa.string()), "character")
+    assert pairs(ours) == [encoding.offsets for encoding in theirs.encode_batch(texts, add_special_tokens=False)]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=5))
 def test_tokens_tile_the_bytes_of_each_document(tokenizer, texts) -> None:
-    found = encode_with_offsets(tokenizer, pa.array(texts, pa.string()))
-    for text, ids, places in zip(texts, found.ids.to_pylist(), pairs(found), strict=True):
+    ours = encode_with_offsets(tokenizer, pa.array(texts, pa.string()))
+    for text, ids, places in zip(texts, ours.ids.to_pylist(), pairs(ours), strict=True):
         raw, at = text.encode(), 0
         for number, (start, end) in zip(ids, places, strict=True):
             assert start == at and raw[start:end] == tokenizer.token_bytes(number)
@@ -84,5 +84,5 @@ def test_another_unit_is_refused(tokenizer) -> None:
 
 
 def test_no_documents_have_no_offsets(tokenizer) -> None:
-    found = encode_with_offsets(tokenizer, pa.array([], pa.string()))
-    assert len(found.starts) == len(found.ids) == 0 and np.asarray(found.ends.values).size == 0
+    ours = encode_with_offsets(tokenizer, pa.array([], pa.string()))
+    assert len(ours.starts) == len(ours.ids) == 0 and np.asarray(ours.ends.values).size == 0

@@ -76,12 +76,12 @@ def test_sums_are_those_of_plain_python(ours: OurTokenizer, source_texts: list[s
 
 def test_rates_and_shares_follow_from_the_sums(ours: OurTokenizer, source_texts: list[str]) -> None:
     texts = source_texts[:30]
-    told = report([ours], measure([ours], documents(texts)))
-    mine, size = told["tokenizers"][0], sum(len(text.encode()) for text in texts)
+    record = report([ours], measure([ours], documents(texts)))
+    mine, size = record["tokenizers"][0], sum(len(text.encode()) for text in texts)
     ids = np.concatenate([np.array(row) for row in ours.tokenizer.encode(pa.array(texts)).to_pylist()])
-    assert told["text"]["bytes"] == size and mine["tokens"] == len(ids)
+    assert record["text"]["bytes"] == size and mine["tokens"] == len(ids)
     assert mine["bytes_per_token"] == round(size / len(ids), 4)
-    assert mine["tokens_per_word"] == round(len(ids) / told["text"]["words"], 4)
+    assert mine["tokens_per_word"] == round(len(ids) / record["text"]["words"], 4)
     spelled = ours.spellings.to_pylist()
     joined = {number for number, token in enumerate(spelled) if re.fullmatch(rb" ?[!-/:-@\[-`{-~]+[\r\n]+", token)}
     assert mine["joined"]["tokens"] == sum(number in joined for number in ids.tolist()) > 0
@@ -94,9 +94,9 @@ def test_rates_and_shares_follow_from_the_sums(ours: OurTokenizer, source_texts:
     for name in ("kinds", "scripts"):
         assert sum(row["never_used"] for row in mine[name].values()) == len(unused)
     assert mine["never_used"]["share"] == round(len(unused) / len(candidates), 6)
-    assert {each["id"] for each in mine["never_used"]["examples"]} <= set(unused)
-    assert all(each["used"] == uses[each["id"]] for each in mine["rarely_used"]["examples"])
-    longest = [each["bytes"] for each in mine["longest"]]
+    assert {entry["id"] for entry in mine["never_used"]["examples"]} <= set(unused)
+    assert all(entry["used"] == uses[entry["id"]] for entry in mine["rarely_used"]["examples"])
+    longest = [entry["bytes"] for entry in mine["longest"]]
     assert longest == sorted((len(spelled[number]) for number in candidates), reverse=True)[: len(longest)]
     lengths = Counter(
         min(len(spelled[number]), LONGEST_COUNTED) for number in range(len(spelled)) if number not in special
@@ -108,7 +108,7 @@ def test_rates_and_shares_follow_from_the_sums(ours: OurTokenizer, source_texts:
     assert (
         mine["usage"]["uses"][0] == max(uses.values()) and mine["usage"]["uses"] == sorted(mine["usage"]["uses"])[::-1]
     )
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(record)) == record
 
 
 @settings(max_examples=50, deadline=None)
@@ -147,9 +147,9 @@ class Lossy:
 def test_documents_that_do_not_come_back_are_named(ours: OurTokenizer, change) -> None:
     texts = ["one two", "", "three four", "five"]
     lossy = Lossy(ours, lambda row: change(row) if row else row)
-    told = report([ours, lossy], measure([ours, lossy], documents(texts)))["tokenizers"]
-    assert told[0]["lost"] == {"documents": 0, "ids": []}
-    assert told[1]["lost"] == {"documents": 3, "ids": ["d0", "d2", "d3"]}
+    entries = report([ours, lossy], measure([ours, lossy], documents(texts)))["tokenizers"]
+    assert entries[0]["lost"] == {"documents": 0, "ids": []}
+    assert entries[1]["lost"] == {"documents": 3, "ids": ["d0", "d2", "d3"]}
 
 
 def test_hugging_faces_library_says_the_same_of_our_file(ours, theirs, source_texts) -> None:
@@ -172,9 +172,9 @@ def test_a_tokenizer_that_is_not_byte_level_is_asked_to_decode(tmp_path: Path) -
     made.train_from_iterator(["some words"], trainers.WordLevelTrainer(special_tokens=["?"]))
     made.save(str(tmp_path / "tokenizer.json"))
     peer = HuggingFaceTokenizer("words", str(tmp_path / "tokenizer.json"))
-    told = report([peer], measure([peer], documents(["some words", "Some words", "other"])))["tokenizers"][0]
-    assert not peer.byte_level and told["tokens"] == 5
-    assert told["lost"] == {"documents": 2, "ids": ["d1", "d2"]}
+    entry = report([peer], measure([peer], documents(["some words", "Some words", "other"])))["tokenizers"][0]
+    assert not peer.byte_level and entry["tokens"] == 5
+    assert entry["lost"] == {"documents": 2, "ids": ["d1", "d2"]}
 
 
 def test_a_file_that_is_no_tokenizer_is_a_line(tmp_path: Path) -> None:

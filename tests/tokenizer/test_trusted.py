@@ -87,8 +87,8 @@ def test_spans_of_bytes_say_the_same_as_segments(tokenizer, documents) -> None:
             at = end
         texts.append("".join(text for text, _ in document))
         spans.append(marked)
-    found = encode_trusted(tokenizer, pa.array(texts, pa.string()), pa.array(spans, SPANS))
-    assert found.to_pylist() == encode_segments(tokenizer, segments(documents)).to_pylist()
+    ids = encode_trusted(tokenizer, pa.array(texts, pa.string()), pa.array(spans, SPANS))
+    assert ids.to_pylist() == encode_segments(tokenizer, segments(documents)).to_pylist()
 
 
 def test_a_spelling_across_a_border_stays_text(tokenizer) -> None:
@@ -104,7 +104,7 @@ def test_a_conversation_holds_the_marks_of_its_template_and_no_others(tokenizer)
     turns = [("<｜User｜>", True), (attack, False), ("<｜Assistant｜>", True), ("No.", False), (END, True)]
     special = tokenizer.special.ids
     ids = encode_segments(tokenizer, segments([turns]))[0].as_py()
-    marks = [each for each in ids if each in special.values()]
+    marks = [number for number in ids if number in special.values()]
     assert marks == [special["<｜User｜>"], special["<｜Assistant｜>"], special[END]]
 
 

@@ -26,10 +26,10 @@ def test_bytes_are_found_in_any_order_with_gaps_between(random: object, specials
     tokens: list[bytes | None] = [*(bytes([byte]) for byte in range(256)), None, None, b"ab", b"\xff\xff"]
     random.shuffle(tokens)  # type: ignore[attr-defined]
     tokens = [*[b"a", b"b", b"<s>"][:specials], *tokens]  # a special token may be spelled like a byte
-    found = of(tokens, specials).byte_ids()
-    assert found.dtype == np.int32
-    assert [tokens[number] for number in found] == [bytes([byte]) for byte in range(256)]
-    assert found.min() >= specials
+    byte_ids = of(tokens, specials).byte_ids()
+    assert byte_ids.dtype == np.int32
+    assert [tokens[number] for number in byte_ids] == [bytes([byte]) for byte in range(256)]
+    assert byte_ids.min() >= specials
 
 
 def test_a_byte_without_a_token_is_named() -> None:

@@ -7,8 +7,8 @@ another balance needs no text. They come from each group's size p (bytes, or pre
     scale of counts   q / p, where p is divided by the sum over all groups, too
 
 At T = 1 without weights all scales are 1, and counts stay as they were counted. At T = 2 sizes count by their square
-roots; T without end makes all groups equal. The sum of all sizes stays what it was, so `min_frequency` still means what
-it meant.
+roots; as T goes to infinity, all groups become equal. The sum of all sizes stays what it was, so `min_frequency` still
+means what it meant.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Counting the pretokens of batch after batch, by group of documents, in no more memory than was said.
+"""Counting the pretokens of batch after batch, by group of documents, within a given memory limit.
 
-A table (`table.py`) grows with the unique pretokens of the text, without end on an endless text. So it has a
+A table (`table.py`) grows with the unique pretokens of the text, endlessly on an endless text. So it has a
 bound: when the next growth would pass it, the rows are handed over, sorted, to be written to disk as a run, and the
 table begins anew. How often that happens changes nothing in the result, since runs are merged by adding.
 
@@ -111,8 +111,8 @@ class Counter:
         entries = (marks >> np.uint64(ENTRY_SHIFT)).astype(np.int64) - 1
         counts, groups = np.empty(number, np.int64), np.empty(number, np.int32)
         counts[entries] = self._slots[used, 3].astype(np.int64)
-        found = (marks >> np.uint64(GROUP_SHIFT)).astype(np.int64) & (MOST_GROUPS - 1)
-        groups[entries] = self._ranks()[found]
+        group_numbers = (marks >> np.uint64(GROUP_SHIFT)).astype(np.int64) & (MOST_GROUPS - 1)
+        groups[entries] = self._ranks()[group_numbers]
         return sorted_rows(pretokens, groups, counts)
 
     def hand_over(self) -> None:
@@ -191,7 +191,7 @@ def _grown(array: np.ndarray, size: int) -> np.ndarray:
 
 def _by_group(texts: pa.Array, groups: pa.Array) -> list[tuple[str, pa.Array]]:
     names = pc.fill_null(groups.cast(pa.string()), "")
-    found = pc.unique(names).to_pylist()
-    if len(found) == 1:
-        return [(found[0], texts)]
-    return [(name, texts.filter(pc.equal(names, name))) for name in found]
+    distinct = pc.unique(names).to_pylist()
+    if len(distinct) == 1:
+        return [(distinct[0], texts)]
+    return [(name, texts.filter(pc.equal(names, name))) for name in distinct]

@@ -3,7 +3,7 @@
 A slot is 32 bytes: a key of 16 bytes, a mark (entry, group, length) and the count. Strings of at most 16 bytes, which
 nearly all pretokens are, are their own keys, so comparing keys compares strings and a probe never leaves the table; of
 longer ones the bytes are compared, too. What makes it fast: keys come from two whole loads and two masks, without a
-branch on the length, and slots are asked for some sixty pretokens before they are looked at.
+branch on the length, and slots are prefetched some sixty pretokens before they are looked at.
 
 Keys here (`keys.masked_key`) are never stored: unlike `keys.key_of` they may change between versions.
 """

@@ -68,7 +68,7 @@ def weigh_rows(
         places, weighted: int64 (N,), filled with a row of each pretoken and its count.
         dropped: int64 (3,), pretokens left out, their counts and bytes; added to.
     """
-    found = 0
+    kept = 0
     row = 0
     rows = counts.shape[0]
     while row < rows:
@@ -108,10 +108,10 @@ def weigh_rows(
         if whole < 0:
             return OVERFLOW
         if whole > 0:
-            places[found] = first
-            weighted[found] = whole
-            found += 1
-    return found
+            places[kept] = first
+            weighted[kept] = whole
+            kept += 1
+    return kept
 
 
 def weigh(rows: CountRows, scales: np.ndarray | None = None, min_count: int = 1) -> Weighed:
@@ -129,12 +129,12 @@ def weigh(rows: CountRows, scales: np.ndarray | None = None, min_count: int = 1)
     offsets, data = rows.buffers()
     places, weighted, dropped = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64), np.zeros(3, np.int64)
     groups, counts = read_only(rows.groups), read_only(rows.counts)
-    found = weigh_rows(data, offsets, groups, counts, read_only(scales), min_count, places, weighted, dropped)
-    if found == OVERFLOW:
+    kept = weigh_rows(data, offsets, groups, counts, read_only(scales), min_count, places, weighted, dropped)
+    if kept == OVERFLOW:
         raise overflow()
-    pretokens = rows.pretokens if found == len(rows) else rows.pretokens.take(pa.array(places[:found]))
+    pretokens = rows.pretokens if kept == len(rows) else rows.pretokens.take(pa.array(places[:kept]))
     left_out = Dropped(*(int(number) for number in dropped))
-    return Weighed(CountRows(pretokens, np.zeros(found, np.int32), weighted[:found].copy()), left_out)
+    return Weighed(CountRows(pretokens, np.zeros(kept, np.int32), weighted[:kept].copy()), left_out)
 
 
 def overflow() -> UserError:

@@ -207,7 +207,7 @@ def _from_json(content: Any) -> tuple[Vocabulary, tuple[SpecialToken, ...]]:
     none."""
     model = content["model"]
     byte_of = {character: byte for byte, character in enumerate(byte_characters())}
-    added = tuple(SpecialToken(each["id"], each["content"], each["special"]) for each in content["added_tokens"])
+    added = tuple(SpecialToken(entry["id"], entry["content"], entry["special"]) for entry in content["added_tokens"])
     special = {token.id: token.text for token in added}
     specials = next(number for number in range(len(special) + 1) if number not in special)
     ids: dict[str, int] = model["vocab"]
@@ -242,13 +242,13 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
         layout_value = record["special_tokens"]["layout"]
         at = f"{join(folder, TRAINING)}, special_tokens.layout"
         layout = layout_named(layout_value) if isinstance(layout_value, str) else layout_from_record(layout_value, at)
-        found = _from_arrow(folder, record)
+        loaded = _from_arrow(folder, record)
         pattern = PATTERNS.get(record["pattern"])
-        if found is None or pattern is None:
+        if loaded is None or pattern is None:
             content = orjson.loads(main)
             pattern = pattern_of_json(content["pre_tokenizer"], where)
-            found = found or _from_json(content)
-        vocabulary, added = found
+            loaded = loaded or _from_json(content)
+        vocabulary, added = loaded
         vocabulary.byte_ids()
         roles, sizes = record["special_tokens"]["roles"], (record["vocab_size"], record["model_rows"])
         texts = {token.id: token.text for token in added}
@@ -261,7 +261,7 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
 
 
 def _from_arrow(folder: str, record: dict[str, Any]) -> tuple[Vocabulary, tuple[SpecialToken, ...]] | None:
-    """The copy for loading, if it is the one that `training.json` speaks of."""
+    """The copy for loading, if it is the one that `training.json` names."""
     path = join(folder, ARROW)
     if "vocabulary" not in record or not exists(path):
         return None

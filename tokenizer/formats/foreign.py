@@ -42,7 +42,7 @@ NO_NORMALIZER = (None, {"type": "Sequence", "normalizers": []})
 
 
 def read_bounded(path: str) -> bytes:
-    """A file of others, whole. Raises UserError when there is none, or it is too large."""
+    """A foreign file, whole. Raises UserError if it does not exist, or is too large."""
     if not exists(path):
         raise UserError("no such file", where=path)
     try:
@@ -192,8 +192,8 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     """Reads a `tokenizer.json`, or a folder that holds one.
 
     Args:
-        path: file or folder, path or URL. A `tokenizer_config.json` beside the file tells roles.
-        roles: spelling by role, for what cannot be guessed or is to be otherwise.
+        path: file or folder, path or URL. A `tokenizer_config.json` beside the file gives roles.
+        roles: spelling by role, for roles that cannot be guessed or should differ.
         drop_normalizer: read it without its normaliser: ids are equal where that would not change the text.
 
     Returns:
@@ -223,9 +223,9 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     beside = {name: _beside(file, name) for name in (CONFIG, "config.json")}
     tokens = [*added.values(), *others]
     texts = {token.text: token.id for token in tokens}
-    found = chosen_roles(texts, beside[CONFIG], roles or {}, file)
+    chosen = chosen_roles(texts, beside[CONFIG], roles or {}, file)
     rows = beside["config.json"].get("vocab_size")
-    special = special_tokens(tokens, found, len(vocabulary), rows if type(rows) is int else None)
+    special = special_tokens(tokens, chosen, len(vocabulary), rows if type(rows) is int else None)
     origin = {
         "file": file,
         "format": "tokenizer.json",
@@ -238,7 +238,7 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
 
 
 def _beside(file: str, name: str) -> dict[str, Any]:
-    """A JSON file that lies beside another; empty where there is none, or it is not one."""
+    """A JSON file beside another; empty if it does not exist or is not JSON."""
     other = join(file.rpartition("/")[0] or ".", name)
     if not exists(other):
         return {}

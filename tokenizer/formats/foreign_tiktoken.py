@@ -30,7 +30,7 @@ LONGEST_TOKEN = 1024
 
 
 def _tokens(ranks: Mapping[bytes, int], where: str) -> pa.LargeBinaryArray:
-    """The bytes of each id, null where there is none."""
+    """The bytes of each id, null for an id without a token."""
     if not ranks:
         raise UserError("no tokens", where=where)
     if (largest := max(ranks.values())) >= MOST_IDS:
@@ -54,7 +54,7 @@ def import_ranks(
         path: the file, path or URL.
         pattern: how text is cut: a preset's name, or a `Pattern` of any expression.
         special: id by spelling of the special tokens.
-        roles: spelling by role, for what cannot be guessed or is to be otherwise.
+        roles: spelling by role, for roles that cannot be guessed or should differ.
 
     Returns:
         The tokenizer; `fingerprint` is the file's digest, and `training` says where it came from.
@@ -72,15 +72,15 @@ def import_ranks(
     except UserError as error:
         raise UserError(f"{error.what}, so it is not a byte-level one", where=path) from error
     merges = merges_by_rank(vocabulary)
-    found = [SpecialToken(number, text, special=True) for text, number in (special or {}).items()]
-    check_spellings((token.text for token in found), "the special tokens")
+    tokens = [SpecialToken(number, text, special=True) for text, number in (special or {}).items()]
+    check_spellings((token.text for token in tokens), "the special tokens")
     taken: dict[int, str] = {}
-    for token in found:
+    for token in tokens:
         ordinary = token.id < len(vocabulary) and vocabulary.tokens[token.id].is_valid
         if not 0 <= token.id < MOST_IDS or ordinary or token.id in taken:
             raise UserError(f"the id {token.id} of {token.text!r} is taken or out of range", where="the special tokens")
         taken[token.id] = token.text
-    ids = chosen_roles({token.text: token.id for token in found}, {}, roles or {}, path)
+    ids = chosen_roles({token.text: token.id for token in tokens}, {}, roles or {}, path)
     origin = {"file": path, "format": "tiktoken", "digest": xxhash.xxh3_128_hexdigest(content)}
-    around = special_tokens(found, ids, len(vocabulary))
+    around = special_tokens(tokens, ids, len(vocabulary))
     return imported(replace(vocabulary, merges=merges), around, cut, origin)

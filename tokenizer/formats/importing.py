@@ -10,7 +10,7 @@ from corpusmill.tokenizer.formats.foreign_tiktoken import import_ranks
 from corpusmill.tokenizer.patterns import PATTERNS, Pattern
 
 
-def found_file(path: str) -> str:
+def tokenizer_file(path: str) -> str:
     """The tokenizer's own file: the path, or of a folder its `tokenizer.json`, else its one file of ranks."""
     names = list_names(path)
     if exists(path) and not names:
@@ -39,13 +39,13 @@ def import_tokenizer(
     Args:
         path: a file, or a folder that holds one; path or URL.
         pattern, special: for a file of ranks, which does not hold them: how text is cut, and id by spelling.
-        roles: spelling by role, for what cannot be guessed or is to be otherwise.
+        roles: spelling by role, for roles that cannot be guessed or should differ.
         drop_normalizer: as for `import_json`.
 
     Raises:
         UserError: it cannot be read as a byte-level BPE tokenizer; says why.
     """
-    file = found_file(path)
+    file = tokenizer_file(path)
     if is_json(read_bounded(file)):
         if pattern is not None or special:
             raise UserError("a tokenizer.json holds its own pattern and special tokens", where=file)

@@ -1,7 +1,7 @@
 """Which special token of a tokenizer from elsewhere does what: as its configuration says, else by known spellings.
 
 `tokenizer_config.json` names the tokens that begin, end and pad a text. What marks the parts of a text that is to be
-filled in is named nowhere; there it is the spelling that tells, and only where all three of a family are there.
+filled in is named nowhere; there the spelling decides, and only if all three of a family are there.
 Whoever imports can say otherwise for each role.
 """
 
@@ -38,7 +38,7 @@ def chosen_roles(
 
     Args:
         ids: id by spelling of all special tokens.
-        config: the content of `tokenizer_config.json`, untrusted; empty where there is none.
+        config: the content of `tokenizer_config.json`, untrusted; empty if there is none.
         chosen: spelling by role as the user says; these hold.
         where: for errors.
 

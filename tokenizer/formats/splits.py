@@ -25,15 +25,15 @@ from corpusmill.tokenizer.vocabulary import Vocabulary
 def all_pairs(vocabulary: Vocabulary) -> np.ndarray:
     """Every way of making an ordinary token of two: int32 (P, 3), left, right and whole, by left and then right."""
     ids = _ordinary(vocabulary)
-    found: list[tuple[int, int, int]] = []
+    triples: list[tuple[int, int, int]] = []
     for token, number in ids.items():
         for cut in range(1, len(token)):
             left = ids.get(token[:cut])
             if left is not None:
                 right = ids.get(token[cut:])
                 if right is not None:
-                    found.append((left, right, number))
-    pairs = np.array(found, np.int32).reshape(-1, 3)
+                    triples.append((left, right, number))
+    pairs = np.array(triples, np.int32).reshape(-1, 3)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
@@ -100,14 +100,14 @@ def merges_by_rank(vocabulary: Vocabulary) -> np.ndarray:
     byte_ids = np.array([ids.get(bytes([byte]), -1) for byte in range(256)], np.int32)
     starts, data = read_text(vocabulary.tokens.take(numbers))
     room = int(np.diff(starts).max(initial=0))
-    found = np.empty((len(numbers), 2), np.int64)
+    parts = np.empty((len(numbers), 2), np.int64)
     last_pairs(
         *(starts, data, read_only(byte_ids)),
         *(read_only((pairs[:, 0] << 32) | pairs[:, 1]), read_only(pairs[:, 2])),
-        *(np.empty(room, np.int64), np.empty(room, np.int64), found),
+        *(np.empty(room, np.int64), np.empty(room, np.int64), parts),
     )
-    reached = found[:, 0] >= 0
-    return np.column_stack([found[reached], numbers[reached]]).astype(np.int32)
+    reached = parts[:, 0] >= 0
+    return np.column_stack([parts[reached], numbers[reached]]).astype(np.int32)
 
 
 def same_by_rank(vocabulary: Vocabulary) -> bool:

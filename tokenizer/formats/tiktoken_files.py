@@ -1,9 +1,9 @@
 """The form that tiktoken reads: each token's bytes and rank, one expression for pretokens, special tokens by id.
 
-A rank is the id. tiktoken has no merges: it joins any two pieces whose bytes are a token (`splits.py` tells when that
-gives the same ids, and a folder has these files only then), and cuts text by one expression. So DeepSeek-V3's three in
-a row are here as one: the third cuts runs of Han and kana, too, so its alternatives come once within these scripts and
-once without, and white space that ends where a number or such a run begins ends there.
+A rank is the id. tiktoken has no merges: it joins any two pieces whose bytes are a token (`splits.py` explains when
+that gives the same ids, and a folder has these files only then), and cuts text by one expression. So DeepSeek-V3's
+three in a row are here as one: the third cuts runs of Han and kana, too, so its alternatives come once within these
+scripts and once without, and white space that ends where a number or such a run begins ends there.
 """
 
 import base64
@@ -31,7 +31,7 @@ _MATCHED = (
     r"|\s*[\r\n]+|\s+(?![^\s\p{N}<S>])|\s+"
 ).replace("<S>", _SCRIPTS)
 DEEPSEEK_V3_MERGED = f"{_MATCHED}|(?:(?!{_MATCHED})[{_SCRIPTS}])+|(?:(?!{_MATCHED})[^{_SCRIPTS}])+"
-"""Held against the three by fuzzed strings. What none of them matches is a piece, too: tiktoken would drop it."""
+"""Compared with the three by fuzzed strings. What none of them matches is a piece, too: tiktoken would drop it."""
 
 
 def one_expression(pattern: Pattern) -> str | None:

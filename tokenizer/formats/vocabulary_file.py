@@ -36,7 +36,7 @@ def vocabulary_file(vocabulary: Vocabulary, added: tuple[SpecialToken, ...]) -> 
         _one(pa.array(vocabulary.merges.astype(np.int32).reshape(-1))),
         pa.array([vocabulary.whole_first]),
         pa.array([vocabulary.specials], pa.int32()),
-        pa.array([[{"id": each.id, "text": each.text, "special": each.special} for each in added]], ADDED),
+        pa.array([[{"id": token.id, "text": token.text, "special": token.special} for token in added]], ADDED),
     ]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, SCHEMA) as writer:
@@ -53,7 +53,7 @@ def read_vocabulary_file(content: bytes, where: str) -> tuple[Vocabulary, tuple[
             raise ValueError("not of this kind")
         tokens = batch["tokens"].flatten()
         merges = batch["merges"].flatten().to_numpy().reshape(-1, 3)
-        added = tuple(SpecialToken(each["id"], each["text"], each["special"]) for each in batch["added"][0].as_py())
+        added = tuple(SpecialToken(entry["id"], entry["text"], entry["special"]) for entry in batch["added"][0].as_py())
         whole_first, specials = batch["whole_first"][0].as_py(), batch["specials"][0].as_py()
         if merges.size and not 0 <= merges.min() <= merges.max() < len(tokens):
             raise ValueError("a merge of unknown tokens")

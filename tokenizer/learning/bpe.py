@@ -120,7 +120,7 @@ def extend_merges(
 ) -> Vocabulary:
     """A larger vocabulary with the same ids: its merges are applied to the words first, then learning goes on.
 
-    New ids come behind all that there are. Where special tokens stand behind the vocabulary, as in DeepSeek-V3's
+    New ids come after all existing ones. Where special tokens stand behind the vocabulary, as in DeepSeek-V3's
     layout, new ids come behind these, and `tokens` is null at theirs. Training to one size and extending to another
     gives what training to the other at once gives, if nothing stands behind and the table is the same.
 

@@ -169,11 +169,11 @@ def merge_pairs(
     Returns:
         (why it returned; tokens there are then; merges made; the pairs). DONE: there is no room for another token. DRY:
         no pair reaches the threshold. PAUSED: `merges` is full, or patience is at its end. FULL: there is no room to
-        spell. SPELLED_AGAIN: the last merge spelled a token that there was; only a recount tells the pairs' counts.
+        spell. SPELLED_AGAIN: the last merge spelled a token that there was; only a recount gives the pairs' counts.
     """
     data, starts, _ = spellings
     keys, counts, heap, lists, used = pairs
-    size, held, top = used
+    size, entries, top = used
     made = 0
     seen = 0
     events = np.empty(1 << 12, np.int64)
@@ -219,10 +219,10 @@ def merge_pairs(
             status = SPELLED_AGAIN
             break
         tokens += 1
-        held += met
-        if 2 * held > keys.shape[0]:  # fallen pairs leave the table; the heap then finds a count of 0 for them
-            keys, counts, held = move_pairs(keys, counts, 4 * held, threshold)
-            held += met
+        entries += met
+        if 2 * entries > keys.shape[0]:  # fallen pairs leave the table; the heap then finds a count of 0 for them
+            keys, counts, entries = move_pairs(keys, counts, 4 * entries, threshold)
+            entries += met
         if top + happened > lists.shape[0]:
             lists = longer(lists, top, top + happened + top // 2)
         if size + met > heap.shape[0]:
@@ -246,5 +246,5 @@ def merge_pairs(
                     size += 1
                     rise(heap, size - 1)
                 near.rows[code, HOLDERS] = 0
-    used[0], used[1], used[2] = size, held, top
+    used[0], used[1], used[2] = size, entries, top
     return status, tokens, made, Pairs(keys, counts, heap, lists, used)

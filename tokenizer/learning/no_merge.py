@@ -53,7 +53,7 @@ def mark_pieces(offsets: np.ndarray, data: np.ndarray, classes: np.ndarray, apar
 def cut_apart(table: PretokenCounts, no_merge: Sequence[str]) -> PretokenCounts:
     """The counts of the pieces of pretokens, each character of these classes a piece of its own.
 
-    Raises UserError for a class that there is not.
+    Raises UserError for an unknown class.
     """
     unknown = sorted(set(no_merge) - set(CLASSES))
     if unknown:

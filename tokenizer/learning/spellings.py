@@ -70,10 +70,10 @@ def special_spelling(special: str) -> bytes | None:
 
 
 def spellings_of(tokens: pa.LargeBinaryArray, special: Mapping[int, str], merges: np.ndarray, room: int) -> Spellings:
-    """The spellings of the tokens that there are, with room for `room` in all.
+    """The spellings of the present tokens, with room for `room` in all.
 
     Args:
-        tokens: large_binary, null where there is none.
+        tokens: large_binary, null for an id without a token.
         special: special tokens by id, inside or behind `tokens`. Each is entered as the bytes that text would spell it
             with, so that a merge that spells one is noticed.
         merges: int32 (M, 3), each of which makes a token of the next id behind all these.

@@ -74,15 +74,15 @@ def walk_words(
     """
     document = cursor[0]
     place = cursor[1]
-    found = 0
-    while found < ends.shape[0] and document < offsets.shape[0] - 1:
+    count = 0
+    while count < ends.shape[0] and document < offsets.shape[0] - 1:
         n = offsets[document + 1]
-        while place < n and found < ends.shape[0]:
+        while place < n and count < ends.shape[0]:
             place = next_end(data, place, n, classes, most_digits, long_s)
-            ends[found] = place
-            found += 1
+            ends[count] = place
+            count += 1
         if place >= n:
             document += 1
     cursor[0] = document
     cursor[1] = place
-    return found
+    return count

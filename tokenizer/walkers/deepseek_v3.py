@@ -27,7 +27,7 @@ def starts_in(masks: Masks, known: int, whole: bool) -> tuple[np.uint64, bool]:
     r"""Where pretokens start in a stretch of ASCII that starts with one, as bits: those that are certain.
 
     Each line is one part of the third expression. White space is what needs to see furthest: where a run of it goes on
-    past what is known, or has spaces between two line breaks, nothing after the run's first character is told.
+    past what is known, or has spaces between two line breaks, nothing after the run's first character is certain.
 
     Args:
         masks: the classes of the bytes, at least one of them.
@@ -160,10 +160,10 @@ def next_end(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> int:
 
 
 @kernel_step
-def cut_ascii(data: np.ndarray, place: int, n: int, ends: np.ndarray, found: int) -> int:
+def cut_ascii(data: np.ndarray, place: int, n: int, ends: np.ndarray, count: int) -> int:
     """Appends the certain ends in the 64 bytes from `place` on, where a pretoken starts; returns how many, perhaps 0.
 
-    `data` and `ends`, of which `found` are there, have as many places from there on.
+    `data` and `ends`, of which `count` are filled, have as many places from there on.
     """
     masks = Masks(*class_masks(data, place))
     plain = masks.letters | masks.numbers | masks.marks | masks.spaces | masks.tabs | masks.breaks
@@ -172,15 +172,15 @@ def cut_ascii(data: np.ndarray, place: int, n: int, ends: np.ndarray, found: int
         return 0
     starts, whole = starts_in(masks, known, known == n - place)
     starts &= ~np.uint64(1)
-    before = found
+    before = count
     while starts != 0:
-        ends[found] = place + trailing_zeros(starts)
+        ends[count] = place + trailing_zeros(starts)
         starts &= starts - np.uint64(1)
-        found += 1
+        count += 1
     if whole:
-        ends[found] = n
-        found += 1
-    return found - before
+        ends[count] = n
+        count += 1
+    return count - before
 
 
 @kernel
@@ -198,21 +198,21 @@ def walk_deepseek_v3(
     """
     document = cursor[0]
     place = cursor[1]
-    found = 0
-    while found < ends.shape[0] and document < offsets.shape[0] - 1:
+    count = 0
+    while count < ends.shape[0] and document < offsets.shape[0] - 1:
         n = offsets[document + 1]
-        while place < n and found < ends.shape[0]:
-            if place + WIDTH <= data.shape[0] and found + WIDTH <= ends.shape[0] and data[place] < 0x80:
-                more = cut_ascii(data, place, n, ends, found)
+        while place < n and count < ends.shape[0]:
+            if place + WIDTH <= data.shape[0] and count + WIDTH <= ends.shape[0] and data[place] < 0x80:
+                more = cut_ascii(data, place, n, ends, count)
                 if more > 0:
-                    found += more
-                    place = ends[found - 1]
+                    count += more
+                    place = ends[count - 1]
                     continue
             place = next_end(data, place, n, classes)
-            ends[found] = place
-            found += 1
+            ends[count] = place
+            count += 1
         if place >= n:
             document += 1
     cursor[0] = document
     cursor[1] = place
-    return found
+    return count

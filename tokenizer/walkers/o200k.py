@@ -27,7 +27,7 @@ from corpusmill.tokenizer.walkers.runs import (
 
 @kernel_part
 def word_ends(data: np.ndarray, start: int, n: int, classes: np.ndarray) -> tuple[Integer, Integer]:
-    """Where a word that starts at `start` ends by the first line and by the second; `start` where there is none."""
+    """Where a word that starts at `start` ends by the first line and by the second; `start` if there is none."""
     i = start
     last_in_both = start
     while i < n:
@@ -102,15 +102,15 @@ def walk_cased_words(
     """
     document = cursor[0]
     place = cursor[1]
-    found = 0
-    while found < ends.shape[0] and document < offsets.shape[0] - 1:
+    count = 0
+    while count < ends.shape[0] and document < offsets.shape[0] - 1:
         n = offsets[document + 1]
-        while place < n and found < ends.shape[0]:
+        while place < n and count < ends.shape[0]:
             place = next_end(data, place, n, classes, long_s)
-            ends[found] = place
-            found += 1
+            ends[count] = place
+            count += 1
         if place >= n:
             document += 1
     cursor[0] = document
     cursor[1] = place
-    return found
+    return count

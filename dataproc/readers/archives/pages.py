@@ -6,7 +6,7 @@ that do not decode by it are replaced as a browser would, and counted, as long a
 Two extractors take the text out of HTML. `resiliparse` (main content, as plain text) is compiled: some 3 ms for a page
 of 130 KB. `trafilatura` is what FineWeb and RefinedWeb used (favouring precision, no comments): it finds the main
 content better on news and blogs, drops a page in which it finds none, and takes 10 to 20 times as long. A page on which
-an extractor fails is reported, and costs its neighbours nothing; a page without end is bounded by the record's bytes.
+an extractor fails is reported, and costs its neighbours nothing; an endless page is bounded by the record's bytes.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class Page:
 
 
 def check_extractor(name: str) -> None:
-    """Raises UserError for an extractor that there is not, or whose library is missing."""
+    """Raises UserError for an extractor that does not exist, or whose library is missing."""
     if name not in EXTRACTORS:
         raise UserError(f"there is no extractor '{name}'", "extractor", f"choose one of {', '.join(EXTRACTORS)}")
     try:
@@ -74,7 +74,7 @@ def _charsets(page: Page) -> Iterator[str]:
 
 
 def text_of_html(html: str, extractor: str) -> str:
-    """The main content of a page as plain text, "" where there is none. Raises Unreadable."""
+    """The main content of a page as plain text, "" if it has none. Raises Unreadable."""
     try:
         return EXTRACTORS[extractor](html)
     except Exception as error:

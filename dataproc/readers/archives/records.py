@@ -1,7 +1,7 @@
 """The records of a WARC or ARC file in order, each with its place, however broken the file is.
 
 The loop is the same for both: take the record at the stream's front; after one that is broken go on at what looks like
-the next header, after a broken member at the next member that holds a record. So what is broken costs itself only.
+the next header, after a broken member at the next member that holds a record. So a broken record costs only itself.
 Records are found here rather than by a library, since FastWARC 2.0 gives a cut record as if it were whole, takes a
 missing `Content-Length` for zero, and stops at the first error; splitting costs 0.4 ms a record of 130 KB,
 decompression included, and taking the text out of such a page costs 3 ms.
@@ -18,7 +18,7 @@ read from its end. Records get the headers of WARC, so that all behind this modu
 http URL is the response as it came, with its HTTP header.
 
 Memory: one record of at most `limit` bytes and 2 MiB of what follows it (and the window of a zstd frame, at most
-128 MiB). A longer block is passed over by searching the next header, so that a wrong length costs no neighbour.
+128 MiB). A longer block is passed over by searching for the next header, so that a wrong length costs no neighbour.
 """
 
 import re
@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 from corpusmill.dataproc.readers.archives.stream import LINE_BREAKS, ArchiveStream, Begin, next_record_member
 
-HELD_BYTES = 64 << 10
+EXCERPT_BYTES = 64 << 10
 """What is kept of a block that is too long: its HTTP header."""
 WARC_HEADER_BYTES, ARC_HEADER_BYTES = 64 << 10, 16 << 10
 SHORT, LONG = 5, 10
@@ -126,8 +126,8 @@ def _take_block(
     """
     length = int(headers["content-length"])
     if length > limit:
-        stream.has(begin + HELD_BYTES)
-        block = stream.copy(begin, begin + min(length, HELD_BYTES))
+        stream.has(begin + EXCERPT_BYTES)
+        block = stream.copy(begin, begin + min(length, EXCERPT_BYTES))
         problem = f"a record longer than {limit} bytes ({length})"
         return {"headers": headers, "block": block, "problem": problem, "too_long": True}, begin
     if not stream.has(begin + length):

@@ -1,9 +1,9 @@
 """The uncompressed stream of a web archive, from any place on, and where in the file each byte of it comes from.
 
 A compressed archive has a gzip member or a zstd frame for each record (ISO 28500, annex D; the zstd draft of the IIPC
-for dictionaries; ARC files the same way). A member that is broken is told, and reading goes on at the next member that
-begins with a record; where records begin is for the `Begin` of the format to say. Since members are independent, a
-range of such a file can be read by itself: it owns the members that begin with a record in it, and what hangs on them.
+for dictionaries; ARC files the same way). A broken member is reported, and reading goes on at the next member that
+begins with a record; the format's `Begin` decides where records begin. Since members are independent, a range
+of such a file can be read by itself: it owns the members that begin with a record in it, and what belongs to them.
 
 Memory: what is looked at, 2 MiB beyond it, and the window of a zstd frame (at most 128 MiB).
 """
@@ -78,9 +78,9 @@ class ArchiveStream:
 
     def find(self, sought: bytes, limit: int) -> int:
         """Where it is in the next `limit` bytes; -1 when it is not."""
-        while (found := self.data.find(sought, 0, limit)) < 0 and len(self.data) <= limit and self._fill():
+        while (at := self.data.find(sought, 0, limit)) < 0 and len(self.data) <= limit and self._fill():
             pass
-        return found
+        return at
 
     def copy(self, begin: int, end: int) -> bytes:
         with memoryview(self.data) as view:
@@ -99,10 +99,10 @@ class ArchiveStream:
         """Goes on to what looks like the next header, or to the next break or the end."""
         self.drop(passed)
         while True:
-            if found := self._begin.pattern.search(self.data):
-                return self.drop(found.start())
+            if match := self._begin.pattern.search(self.data):
+                return self.drop(match.start())
             self.drop(max(0, len(self.data) - self._begin.bytes + 1))
-            self.place()  # lets go of the marks behind
+            self.place()  # drops the marks behind
             if not self._fill():
                 return self.drop(len(self.data))
 
@@ -155,7 +155,7 @@ def _codec(file: BinaryIO) -> _Codec | None:
         return None
     begin = zstd_machines(WINDOW_BYTES)
     if head.startswith(DICTIONARY_FRAME):
-        with suppress(*BROKEN):  # without the dictionary each frame tells that it is broken
+        with suppress(*BROKEN):  # without the dictionary each frame reports that it is broken
             begin = zstd_machines(WINDOW_BYTES, _read_dictionary(file, int.from_bytes(head[4:8], "little")))
     return _Codec(name="zstd frame", magic=ZSTD_MAGIC, begin=begin)
 
@@ -169,7 +169,7 @@ def _read_dictionary(file: BinaryIO, length: int) -> zstandard.ZstdCompressionDi
 
 
 def _members(file: BinaryIO, codec: _Codec, begin: Begin, first: int) -> Chunks:
-    """All members that can be read; a break is told, and the next member that holds a record is searched."""
+    """All members that can be read; a break is reported, and the next member that holds a record is looked for."""
     offset: int | None = first
     while offset is not None:
         file.seek(offset)
@@ -210,25 +210,25 @@ def _pass_over(file: BinaryIO, head: bytes, offset: int) -> int:
 def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, bytes, str], None, str]:
     """The data of one member, and what is wrong with it; leaves the file behind it, or behind its break.
 
-    What comes before a break is given, but for the last chunk where it is the checksum that tells of the break.
+    What comes before a break is given, except for the last chunk if it is the checksum that shows the break.
     """
-    machine, held, held_bytes, begun = codec.begin(), [], 0, offset
+    machine, chunks, chunk_bytes, begun = codec.begin(), [], 0, offset
     problem = ""
     while not machine.eof and not problem:
         data = file.read(SLICE_BYTES)
         try:
-            held.append(machine.decompress(data))
-            held_bytes += len(held[-1])
+            chunks.append(machine.decompress(data))
+            chunk_bytes += len(chunks[-1])
             problem = "" if data else f"{codec.name} cut off"
         except BROKEN as error:
             problem = f"broken {codec.name} ({error})"
             if "check" in str(error):
-                held, held_bytes = [], 0
-        if held_bytes >= CHUNK_BYTES and not machine.eof:
-            yield begun, b"".join(held), ""
-            held, held_bytes, begun = [], 0, -1
-    if held_bytes:
-        yield begun, b"".join(held), ""
+                chunks, chunk_bytes = [], 0
+        if chunk_bytes >= CHUNK_BYTES and not machine.eof:
+            yield begun, b"".join(chunks), ""
+            chunks, chunk_bytes, begun = [], 0, -1
+    if chunk_bytes:
+        yield begun, b"".join(chunks), ""
     if not problem:
         file.seek(-len(machine.unused_data), os.SEEK_CUR)
     return problem
@@ -239,11 +239,11 @@ def _next_member(file: BinaryIO, codec: _Codec, begin: Begin, offset: int) -> in
     while True:
         file.seek(offset)
         window = file.read(CHUNK_BYTES)
-        found = window.find(codec.magic)
-        while found >= 0:
-            if _begins_record(file, codec, begin, offset + found):
-                return offset + found
-            found = window.find(codec.magic, found + 1)
+        at = window.find(codec.magic)
+        while at >= 0:
+            if _begins_record(file, codec, begin, offset + at):
+                return offset + at
+            at = window.find(codec.magic, at + 1)
         if len(window) < CHUNK_BYTES:
             return None
         offset += len(window) - len(codec.magic) + 1

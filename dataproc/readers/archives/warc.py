@@ -1,7 +1,7 @@
 """Web archives: WARC and ARC (plain, or a gzip member or zstd frame for each record), and WET, the text of their pages.
 
 A document is made of each response of status 200 that holds HTML or plain text, and of each conversion record of plain
-text (WET). Everything else in an archive is by definition no document, and is passed over without a word: requests,
+text (WET). Everything else in an archive is by definition no document, and is passed over silently: requests,
 metadata (all of a WAT), warcinfo, revisits, resources, other statuses, images. A record that should be a document and
 cannot be is reported with its place: broken in the file (`records`), too long, a coding
 (transfer or content) that does not decode, characters that do not decode, no text in the page.
@@ -10,7 +10,7 @@ Text and charset are those of `dataproc.readers.archives.pages`; bytes that do n
 would, and counted in `meta`, as long as they are few. Ids are `source/file#offset`, so that two fetches of one URL stay
 two documents; the record's own id stands in `meta`. A compressed archive is read by ranges of its members, so that one
 large file keeps all workers busy; a plain one is read as a whole, since only its records' lengths tell records apart
-from what they hold. ARC files are told by their first record.
+from what they hold. ARC files are recognised by their first record.
 
 Memory: a record, its page decoded, and a batch. Cost: some 200 MB of HTML a second without the extractor.
 """
@@ -61,7 +61,7 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
 
 
 def _document(record: RawRecord, limit: int, extractor: str) -> dict[str, Any] | None:
-    """The columns of a record's document, None where it is none. Raises Unreadable."""
+    """The columns of a record's document, or None if it is not one. Raises Unreadable."""
     if record.problem and not record.too_long:
         raise Unreadable(record.problem)
     kind = record.headers.get("warc-type", "").lower()
@@ -136,7 +136,7 @@ def _body(block: bytes, response: Any, limit: int) -> bytes:
 
 
 def _parse_http(block: bytes, auto_decode: Literal["none", "all"] = "none") -> Any:
-    """The response as a FastWARC record. Raises Unreadable, or OSError for a coding that there is not."""
+    """The response as a FastWARC record. Raises Unreadable, or OSError for an unknown coding."""
     from fastwarc.warc import WarcRecord, WarcRecordType
 
     record = WarcRecord()

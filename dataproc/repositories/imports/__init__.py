@@ -16,10 +16,10 @@ LONGEST_LINE = 1000
 """Characters before an import on its line: what comes later on a line is not looked at."""
 
 Text = Callable[[], str]
-"""Gives a file's text again, for what can be told only when all files are known."""
+"""Gives a file's text again, for what can be decided only when all files are known."""
 
 
 def line_start(text: str, at: int) -> int:
-    """Where the line of a place begins, but at most LONGEST_LINE before it: a line without end costs no more."""
+    """Where the line of a place begins, but at most LONGEST_LINE before it: an endless line costs no more."""
     begin = text.rfind("\n", max(0, at - LONGEST_LINE), at) + 1
     return begin or max(0, at - LONGEST_LINE)

@@ -1,7 +1,7 @@
 """C, C++ and CUDA: `#include "..."` and `<...>`.
 
-A quoted name is looked for beside the including file, then from each folder above it, as compilers are told to; then,
-as nobody can see what the build says by `-I`, as the end of any path of the repository, the nearest first. A name in
+A quoted name is looked for beside the including file, then from each folder above it, as compilers do; then,
+since the build's `-I` is not known, as the end of any path of the repository, the nearest first. A name in
 angle brackets is the repository's only where it lies above the file or in a folder that is named like one of headers
 (`include`, `src`, …): `<string.h>` is the system's, though some folder may hold a `string.h`. Cost: some 1.5 GB/s.
 """
@@ -22,12 +22,12 @@ Scan = tuple[tuple[str, bool], ...]
 
 def scan(text: str) -> Scan:
     """The includes of a file, in order, each once. Those under any `#if` count, those in a comment line do not."""
-    found: dict[tuple[str, bool], None] = {}
+    includes: dict[tuple[str, bool], None] = {}
     for match in _INCLUDE.finditer(text):
         begin = line_start(text, match.start())
         if not text[begin : match.start()].strip():
-            found[(match[1] or match[2]).strip(), match[1] is None] = None
-    return tuple(found)
+            includes[(match[1] or match[2]).strip(), match[1] is None] = None
+    return tuple(includes)
 
 
 class Headers:
@@ -48,13 +48,17 @@ class Headers:
         if not angled and (beside := joined(folder, name)) in self._scans:
             return beside
         tail = "/".join(step for step in name.split("/") if step not in (".", ".."))
-        found = self._endings.ending(tail)
-        above = [each for each in found if self._is_above(each[: len(each) - len(tail)], folder)]
+        candidates = self._endings.ending(tail)
+        above = [
+            candidate for candidate in candidates if self._is_above(candidate[: len(candidate) - len(tail)], folder)
+        ]
         if above:
             return max(above, key=len)
         if angled:
-            found = [each for each in found if _is_of_headers(each[: len(each) - len(tail)])]
-        return nearest(found, path) if found else None
+            candidates = [
+                candidate for candidate in candidates if _is_of_headers(candidate[: len(candidate) - len(tail)])
+            ]
+        return nearest(candidates, path) if candidates else None
 
     @staticmethod
     def _is_above(root: str, folder: str) -> bool:

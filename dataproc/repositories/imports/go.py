@@ -59,7 +59,7 @@ class Packages:
                     names.setdefault(name, []).append(path)
         modules = ((_MODULE.search(text), posixpath.dirname(path)) for path, text in sorted(manifests.items()))
         self._modules = sorted(
-            ((found[1], folder) for found, folder in modules if found), key=lambda each: -len(each[0])
+            ((match[1], folder) for match, folder in modules if match), key=lambda module: -len(module[0])
         )
 
     def needs(self, path: str, text: Text) -> Iterator[tuple[str, bool]]:

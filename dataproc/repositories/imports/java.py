@@ -56,8 +56,8 @@ class Classes:
                 continue
             for count in range(len(steps), 0, -1):  # `a.b.C.D` is a class inside of C, `a.b.C.m` a method
                 package = self._packages.get(".".join(steps[: count - 1]), {})
-                if found := package.get(steps[count - 1]):
-                    yield nearest(found, path), False
+                if files := package.get(steps[count - 1]):
+                    yield nearest(files, path), False
                     break
         yield from self._mentioned(path, words, self._packages[own.package])
 

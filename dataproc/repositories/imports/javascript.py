@@ -25,24 +25,24 @@ _STATEMENT = re.compile(
 _CALL = re.compile(r"\b(require|import)\s*\(\s*(?:\"([^\"\n]+)\"|'([^'\n]+)'|`([^`$\n]+)`)\s*[,)]")
 
 Scan = tuple[tuple[str, bool], ...]
-"""(what is asked for, as written, and whether it is deferred)."""
+"""(the imported name as written, whether it is deferred)."""
 
 
 def scan(text: str) -> Scan:
     """The imports of a file, in order of their kind, each once; lines of comments don't count."""
-    found: dict[str, bool] = {}
+    imports: dict[str, bool] = {}
     for match in _STATEMENT.finditer(text):
         clause = match[3].strip()
         if not clause or clause.endswith("from"):
             asked = match[4] or match[5]
-            found[asked] = found.get(asked, True) and bool(match[2])
+            imports[asked] = imports.get(asked, True) and bool(match[2])
     for match in _CALL.finditer(text):
         asked = match[2] or match[3] or match[4]
         before = text[line_start(text, match.start()) : match.start()]
         if "//" in before or before.lstrip().startswith("*"):
             continue
-        found[asked] = found.get(asked, True) and (match[1] == "import" or before[:1].isspace())
-    return tuple(found.items())
+        imports[asked] = imports.get(asked, True) and (match[1] == "import" or before[:1].isspace())
+    return tuple(imports.items())
 
 
 class Files:
@@ -78,21 +78,21 @@ class Files:
         if stem in self._paths:
             return stem
         base, ending = posixpath.splitext(stem)
-        tried = [stem + each for each in ENDINGS if stem]
-        tried += [base + each for each in _WRITTEN_AS.get(ending, ())]
-        tried += [posixpath.join(stem, f"index{each}") for each in ENDINGS]
-        return next((each for each in tried if each in self._paths), None)
+        tried = [stem + tail for tail in ENDINGS if stem]
+        tried += [base + tail for tail in _WRITTEN_AS.get(ending, ())]
+        tried += [posixpath.join(stem, f"index{tail}") for tail in ENDINGS]
+        return next((candidate for candidate in tried if candidate in self._paths), None)
 
     def _of_package(self, asked: str) -> str | None:
         steps = asked.split("/")
         count = 2 if asked.startswith("@") else 1
-        held = self._packages.get("/".join(steps[:count]))
-        if held is None:
+        package = self._packages.get("/".join(steps[:count]))
+        if package is None:
             return None
-        folder, main = held
+        folder, main = package
         rest = "/".join(steps[count:])
         tried = [rest, f"src/{rest}"] if rest else ["src/index", "index", main, "lib/index", "src/main"]
-        for each in tried:
-            if each and (stem := joined(folder, each)) is not None and (found := self._file(stem)):
-                return found
+        for tail in tried:
+            if tail and (stem := joined(folder, tail)) is not None and (file := self._file(stem)):
+                return file
         return None

@@ -35,5 +35,5 @@ class Endings:
 
     def ending(self, tail: str) -> list[str]:
         """Sorted paths that are `tail` or end with it after a slash."""
-        held = self._by_name.get(posixpath.basename(tail), [])
-        return [path for path in held if path == tail or path.endswith(f"/{tail}")]
+        paths = self._by_name.get(posixpath.basename(tail), [])
+        return [path for path in paths if path == tail or path.endswith(f"/{tail}")]

@@ -36,11 +36,11 @@ Scan = tuple[tuple[str, str, bool], ...]
 
 def scan(text: str) -> Scan:
     """The imports of a file, in order, each once."""
-    found = list(_imports(text))
-    if found and ('"""' in text or "'''" in text):
-        found = list(_imports(_without_strings(text, found[-1][0])))
+    imports = list(_imports(text))
+    if imports and ('"""' in text or "'''" in text):
+        imports = list(_imports(_without_strings(text, imports[-1][0])))
     out: dict[tuple[str, str], bool] = {}
-    for _, module, names, deferred in found:
+    for _, module, names, deferred in imports:
         if module is None:
             asked = [(name, "") for name in names]
         else:
@@ -67,7 +67,7 @@ def _imports(text: str) -> Iterator[tuple[int, str | None, list[str], bool]]:
 
 def _without_strings(text: str, stop: int) -> str:
     """The text up to `stop` with comments and what stands in strings over several lines taken out."""
-    return _STRINGS.sub(lambda each: "''" if each[0][0] != "#" else "", text[:stop]) + text[stop:]
+    return _STRINGS.sub(lambda match: "''" if match[0][0] != "#" else "", text[:stop]) + text[stop:]
 
 
 def _names(listed: str) -> list[str]:
@@ -130,11 +130,11 @@ class Modules:
     def _below(self, root: str, steps: list[str], name: str) -> str | None:
         """The longest module that the steps lead to below a folder; the name is one step more where it can be."""
         tried = [root, *steps] if root else steps
-        if name and (found := self._modules.get("/".join([*tried, name]))):
-            return found
+        if name and (module := self._modules.get("/".join([*tried, name]))):
+            return module
         for count in range(len(tried), 0, -1):
-            if found := self._modules.get("/".join(tried[:count])):
-                return found
+            if module := self._modules.get("/".join(tried[:count])):
+                return module
         return None
 
 

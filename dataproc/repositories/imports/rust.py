@@ -18,7 +18,7 @@ from corpusmill.dataproc.repositories.imports.paths import joined
 
 _MOD = re.compile(r"mod[ \t]+(?:r#)?(\w+)[ \t]*;")
 _BEFORE_MOD = re.compile(r"(?:|.*[;{}\]])[ \t]*(?:pub(?:\([^)]*\))?[ \t]+)?")
-_TOLD = re.compile(r"#\[path[ \t]*=[ \t]*\"([^\"\n]+)\"\]\s*(?:#\[[^\n]*\]\s*)*(?:pub(?:\([^)]*\))?[ \t]+)?\Z")
+_NAMED_PATH = re.compile(r"#\[path[ \t]*=[ \t]*\"([^\"\n]+)\"\]\s*(?:#\[[^\n]*\]\s*)*(?:pub(?:\([^)]*\))?[ \t]+)?\Z")
 _USE = re.compile(r"use[ \t]+(?:::)?([^;]{1,4000}+);")
 _BEFORE_USE = re.compile(r"(?:|.*[;{}])([ \t]*)(pub(?:\([^)]*\))?[ \t]+)?")
 _PATH_INSIDE = tuple(re.compile(rf"{first}(?:::(?:super|\w+))+") for first in ("crate", "self", "super"))
@@ -92,7 +92,7 @@ def scan(text: str) -> Scan:
     for match in _MOD.finditer(text):
         begin = line_start(text, match.start())
         if _BEFORE_MOD.fullmatch(text, begin, match.start()):
-            named_path = _TOLD.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), match.start())
+            named_path = _NAMED_PATH.search(text, max(0, begin - ATTRIBUTE_CHARACTERS), match.start())
             children[match[1], named_path[1] if named_path else ""] = None
     return Scan(tuple(children), tuple(paths.items()), tuple(handed_on))
 
@@ -172,8 +172,8 @@ class Crates:
     def _child_file(self, path: str, name: str, named_path: str) -> str | None:
         folder = posixpath.dirname(path)
         if named_path:
-            found = joined(folder, named_path)
-            return found if found in self._scans else None
+            child = joined(folder, named_path)
+            return child if child in self._scans else None
         file = posixpath.basename(path)
         if file not in ("mod.rs", *ROOTS):
             below = posixpath.join(folder, file.removesuffix(".rs"))
@@ -181,10 +181,10 @@ class Crates:
             tried = [below, folder]
         else:
             tried = [folder]
-        for each in tried:
+        for parent in tried:
             for tail in (f"{name}.rs", f"{name}/mod.rs"):
-                if (found := posixpath.join(each, tail)) in self._scans:
-                    return found
+                if (child := posixpath.join(parent, tail)) in self._scans:
+                    return child
         return None
 
     def _root_of(self, path: str) -> str:
@@ -204,7 +204,7 @@ class Crates:
                 if steps[0] == "super":
                     here = self._parents.get(here or "")
                     if here is None:
-                        return None  # of a crate's root there is none: this is inside of a `mod tests { … }`
+                        return None  # a crate's root has none: this is inside a `mod tests { … }`
                 steps = steps[1:]
             return self._walk(here or path, steps, left)
         if first in self._children.get(path, {}):
@@ -219,8 +219,8 @@ class Crates:
             child = self._children.get(path, {}).get(step)
             if child is None:
                 used = self._handed_on[path].get(step)
-                if used and left and (found := self._find(path, [*used.split("::"), *steps[at + 1 :]], left - 1)):
-                    return found
+                if used and left and (file := self._find(path, [*used.split("::"), *steps[at + 1 :]], left - 1)):
+                    return file
                 break
             path = child
         return path

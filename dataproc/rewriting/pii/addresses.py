@@ -60,24 +60,24 @@ def find_address(window: Window) -> Span | None:
 
 
 def _find_four(window: Window) -> Span | None:
-    found = _FOUR.match(window.data, window.at)
-    if not found:
+    match = _FOUR.match(window.data, window.at)
+    if not match:
         return None
-    parts = found.group().split(b".")
+    parts = match.group().split(b".")
     if any(len(part) > 1 and part.startswith(b"0") for part in parts) or max(map(int, parts)) > 255:
         return None
     before = window.before(40)
     if _is_small([int(part) for part in parts]) and not (
-        before.endswith(b"://") or _PORT.match(window.data, found.end())
+        before.endswith(b"://") or _PORT.match(window.data, match.end())
     ):
         return None
     if _VERSION.search(before):
         return None
-    following = window.data[found.end() : found.end() + 2]
+    following = window.data[match.end() : match.end() + 2]
     if following[:1] in (b"-", b".", b"_", b"+") and following[1:].isalnum():
         return None
     address = ipaddress.IPv4Address(bytes(map(int, parts)))
-    return None if any(address in network for network in _SPECIAL) else found.span()
+    return None if any(address in network for network in _SPECIAL) else match.span()
 
 
 def _is_small(parts: list[int]) -> bool:
@@ -86,13 +86,13 @@ def _is_small(parts: list[int]) -> bool:
 
 def _find_six(window: Window) -> Span | None:
     start = window.at - 4
-    found = _SIX.match(window.data, start) if start >= 0 else None
-    if not found or _JOINED.match(window.data[max(start - 1, 0) : start]):
+    match = _SIX.match(window.data, start) if start >= 0 else None
+    if not match or _JOINED.match(window.data[max(start - 1, 0) : start]):
         return None
-    text = found.group().decode()
+    text = match.group().decode()
     if text.endswith(":") and not text.endswith("::"):
         text = text[:-1]
-    end = found.start() + len(text)
+    end = match.start() + len(text)
     if window.data[end : end + 1].isalnum() or window.data[end : end + 1] == b"_":
         return None
     try:
@@ -102,4 +102,4 @@ def _find_six(window: Window) -> Span | None:
     if len([group for group in text.split(":") if group]) < 3:
         return None
     public = address in _GLOBAL_6 and not any(address in network for network in _SPECIAL_6)
-    return (found.start(), end) if public else None
+    return (match.start(), end) if public else None

@@ -2,7 +2,7 @@
 
 Code is full of what looks like one (`q@k.transpose`, `checkout@v4.1`, `@app.on_event`, `libc.so`), so the last part
 must be one of the countries' domains or of the generic ones listed here, in one case, and no call or index may follow.
-Where the last part is none, the parts before it are tried, for "a@b.org.Next sentence". Letters with accents may stand
+If the last part is not one, the parts before it are tried, for "a@b.org.Next sentence". Letters with accents may stand
 in names and domains; other scripts end them, since Chinese puts no blank before a mailbox.
 
 Left alone: domains that belong to nobody (RFC 2606: example.com, .test, .invalid and the like), which documentation

@@ -60,28 +60,28 @@ _SHORTEST_HEX = 32
 
 def find_token(window: Window) -> Span | None:
     """The token of a service that begins at `window.at`, or None."""
-    found = _TOKENS.match(window.data, window.at)
-    if not found or len(set(found.group()[_LONGEST_MARK:])) < 6 or _is_placeholder(found.group()):
+    match = _TOKENS.match(window.data, window.at)
+    if not match or len(set(match.group()[_LONGEST_MARK:])) < 6 or _is_placeholder(match.group()):
         return None
-    return found.span()
+    return match.span()
 
 
 def find_secret(window: Window) -> Span | None:
     """The assigned secret that begins at `window.at`, or None."""
-    found = _VALUE.match(window.data, window.at)
+    match = _VALUE.match(window.data, window.at)
     assigned = window.before(80).rstrip(b" \t\"'")
     named = assigned.rstrip(b"=:>").rstrip(b" \t\"']")
     name = _NAME_BACKWARDS.match(named[::-1])
-    if not found or not name or not assigned.endswith((b"=", b":", b">")):
+    if not match or not name or not assigned.endswith((b"=", b":", b">")):
         return None
     words = name.group()[::-1].strip()
     if not _NAME.search(words) or _DIGEST.search(words):
         return None
-    value = found.group().rstrip(b"=")
-    following = window.data[found.end() : found.end() + 1]
+    value = match.group().rstrip(b"=")
+    following = window.data[match.end() : match.end() + 1]
     if following.isalnum() or following in (b"(", b"[", b".", b"*", b"$", b"{") or _PLACEHOLDER.search(value):
         return None
-    return found.span() if _looks_random(value) else None
+    return match.span() if _looks_random(value) else None
 
 
 def find_block(text: memoryview, at: int) -> Span | None:

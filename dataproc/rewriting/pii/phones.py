@@ -59,8 +59,8 @@ def find_phone(window: Window) -> Span | None:
     before = window.before(64)
     if before.endswith(b"+") or before.endswith(b"+("):
         return _international(window, before)
-    found = _NORTH_AMERICA.match(window.data, window.at)
-    return (_north_american(window, before, found) if found else None) or _named(window, before)
+    match = _NORTH_AMERICA.match(window.data, window.at)
+    return (_north_american(window, before, match) if match else None) or _named(window, before)
 
 
 def _international(window: Window, before: bytes) -> Span | None:
@@ -86,8 +86,8 @@ def _is_international(digits: str) -> bool:
     return any(digits[:size] in _CODES for size in (1, 2, 3)) and (digits[0] != "7" or len(digits) == 11)
 
 
-def _north_american(window: Window, before: bytes, found: re.Match[bytes]) -> Span | None:
-    _, first, exchange, second, line = found.groups()
+def _north_american(window: Window, before: bytes, match: re.Match[bytes]) -> Span | None:
+    _, first, exchange, second, line = match.groups()
     bracketed = before.endswith(b"(")
     if (first is None) != bracketed or _is_fictional(exchange.decode(), line.decode()):
         return None
@@ -102,7 +102,7 @@ def _north_american(window: Window, before: bytes, found: re.Match[bytes]) -> Sp
     alike = bracketed or first == second or (first == b" " and second == b"-")
     if not alike or (second == b" " and not trunk and not _WORD.search(before)):
         return None
-    return start, found.end()
+    return start, match.end()
 
 
 def _named(window: Window, before: bytes) -> Span | None:
@@ -120,12 +120,12 @@ def _named(window: Window, before: bytes) -> Span | None:
 
 def _lengths(window: Window) -> list[tuple[int, str, list[str]]]:
     """(end, digits, groups of digits) of the number at `window.at`: whole, without its last group, its last two, …"""
-    found = _GROUPS.match(window.data, window.at)
-    if not found or window.data[found.end() : found.end() + 1].isalnum():
+    number = _GROUPS.match(window.data, window.at)
+    if not number or window.data[number.end() : number.end() + 1].isalnum():
         return []
-    text = found.group().decode("ascii")
-    if window.data[found.end() : found.end() + 1] in (b".", b",", b"-", b":") and (
-        window.data[found.end() + 1 : found.end() + 2].isdigit()
+    text = number.group().decode("ascii")
+    if window.data[number.end() : number.end() + 1] in (b".", b",", b"-", b":") and (
+        window.data[number.end() + 1 : number.end() + 2].isdigit()
     ):
         return []
     spans = [match.span() for match in re.finditer(r"[0-9]{1,16}", text)]

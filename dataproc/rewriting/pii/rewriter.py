@@ -11,7 +11,7 @@ address becomes the same string in all documents, in whatever order they come.
 Rewriting twice is rewriting once: what equals a replacement is left alone, and our tags are nothing that is looked
 for.
 
-Memory: the batch's text once more where something is found in it, and 70 bytes a finding; candidates are checked some
+Memory: a copy of the batch's text where there are findings, and 70 bytes a finding; candidates are checked some
 thousands at a time. Cost: see `benchmarks/rewriting.py`, which also lists what is found, to be looked at.
 """
 
@@ -71,14 +71,14 @@ _CHECKS: dict[int, tuple[tuple[str, Callable[[Window], Span | None]], ...]] = {
     SECRET: (("key", find_secret),),
 }
 _ROOM = 1 << 12
-"""Candidates that are held at once."""
+"""Candidates in memory at once."""
 
 _LONG_TOKEN = 4096
 """Bytes behind the start of a token that are looked at: a JSON Web Token may be long."""
 
 
 class Findings(NamedTuple):
-    """What was found in a batch of texts: arrays of shape (F,), sorted by place, none overlapping.
+    """Findings in a batch of texts: arrays of shape (F,), sorted by place, none overlapping.
 
     Attributes:
         rows: int64, row of the text.
@@ -139,18 +139,18 @@ class PersonalData:
         return self._numbers(batch, self.find(batch))
 
     def rewrite(self, batch: pa.RecordBatch) -> Rewritten:
-        """The texts with all that is found replaced; of a batch in which nothing is found, the texts themselves."""
-        found = self.find(batch)
-        texts = self._replaced(batch.column("text"), found) if len(found.rows) else batch.column("text")
-        return Rewritten(texts, self._numbers(batch, found))
+        """The texts with all findings replaced; the texts themselves if a batch has none."""
+        findings = self.find(batch)
+        texts = self._replaced(batch.column("text"), findings) if len(findings.rows) else batch.column("text")
+        return Rewritten(texts, self._numbers(batch, findings))
 
     def find(self, batch: pa.RecordBatch) -> Findings:
-        """All that is found in the texts of a batch."""
+        """All findings in the texts of a batch."""
         offsets, data = text_buffers(batch.column("text"))
         spared = spared_rows(batch, self.not_kinds)
         view = memoryview(data.data)
         known = {string.encode() for strings in self._strings().values() for string in strings}
-        found = array("q")  # rows of `Findings`
+        flat = array("q")  # rows of `Findings`
         rewritten, reached, last_row = b"", 0, -1  # what the text's last finding became, and where it ends
         for row, place, kind in _candidates(offsets, data):
             begin, stop = int(offsets[row]), int(offsets[row + 1])
@@ -162,12 +162,12 @@ class PersonalData:
             for name, start, end in _checked(view[begin:stop], place - begin, kind, before):
                 start, end = start + begin, end + begin
                 if name in self.kinds and start >= reached and bytes(view[start:end]) not in known:
-                    found.extend((row, start, end, KINDS.index(name)))
+                    flat.extend((row, start, end, KINDS.index(name)))
                     rewritten = (rewritten + bytes(view[max(reached, start - BEFORE) : start]))[-BEFORE:]
                     rewritten += self._replacement(name, view[start:end])
                     reached = end
                     break
-        return Findings(*np.array(found, np.int64).reshape(-1, 4).T)
+        return Findings(*np.array(flat, np.int64).reshape(-1, 4).T)
 
     def _strings(self) -> dict[str, tuple[str, ...]]:
         return (TAGS if self.style == "tags" else PLACEHOLDERS) | self.replacements
@@ -176,25 +176,27 @@ class PersonalData:
         choices = self._strings()[kind]
         return choices[xxhash.xxh3_64_intdigest(value) % len(choices)].encode()
 
-    def _replaced(self, texts: pa.Array, found: Findings) -> pa.Array:
+    def _replaced(self, texts: pa.Array, findings: Findings) -> pa.Array:
         offsets, data = text_buffers(texts)
         view, out = memoryview(data.data), bytearray()
-        grown = np.zeros(len(found.rows), np.int64)
+        grown = np.zeros(len(findings.rows), np.int64)
         place = int(offsets[0])
-        for number in range(len(found.rows)):
-            start, end = int(found.starts[number]), int(found.ends[number])
-            replacement = self._replacement(KINDS[found.kinds[number]], view[start:end])
+        for number in range(len(findings.rows)):
+            start, end = int(findings.starts[number]), int(findings.ends[number])
+            replacement = self._replacement(KINDS[findings.kinds[number]], view[start:end])
             out += view[place:start]
             out += replacement
             grown[number] = len(replacement) - (end - start)
             place = end
         out += view[place : int(offsets[-1])]
         bounds = offsets - offsets[0]
-        bounds[1:] += np.cumsum(np.bincount(found.rows, grown, minlength=len(texts)).astype(np.int64))
+        bounds[1:] += np.cumsum(np.bincount(findings.rows, grown, minlength=len(texts)).astype(np.int64))
         return text_array(bounds, np.frombuffer(out, np.uint8))
 
-    def _numbers(self, batch: pa.RecordBatch, found: Findings) -> pa.RecordBatch:
-        counts = [np.bincount(found.rows[found.kinds == kind], minlength=batch.num_rows) for kind in range(len(KINDS))]
+    def _numbers(self, batch: pa.RecordBatch, findings: Findings) -> pa.RecordBatch:
+        counts = [
+            np.bincount(findings.rows[findings.kinds == kind], minlength=batch.num_rows) for kind in range(len(KINDS))
+        ]
         return number_rows(self.COLUMNS, counts)
 
 

@@ -1,6 +1,6 @@
 """Code: what The Stack, StarCoder and DeepSeek-Coder filtered files by. Rules for documents of kind `code` only.
 
-Some rules are for one language, which a document's `language` tells (`python`, `html`, `yaml`, …).
+Some rules are for one language, that of a document's `language` (`python`, `html`, `yaml`, …).
 
 Not here: stars and characters per token, which are not properties of the text; near-duplicates, another stage.
 """

@@ -53,11 +53,11 @@ def oracle(text: str, spans: list[tuple[int, int]], margin: int, least: int) -> 
 
 @st.composite
 def documents(draw: st.DrawFn) -> list[tuple[str, list[tuple[int, int]]]]:
-    found = []
+    cases = []
     for text in draw(st.lists(st.text(CHARACTERS, max_size=30), min_size=1, max_size=3)):
         points = draw(st.lists(st.tuples(*[st.integers(0, len(text))] * 2), max_size=3))
-        found.append((text, [(min(pair), max(pair)) for pair in points if pair[0] != pair[1]]))
-    return found
+        cases.append((text, [(min(pair), max(pair)) for pair in points if pair[0] != pair[1]]))
+    return cases
 
 
 @settings(max_examples=200, deadline=None)
@@ -67,16 +67,16 @@ def test_pieces_are_those_of_the_definition(
 ) -> None:
     spans = [
         (row, len(text[:start].encode()), len(text[:stop].encode()))
-        for row, (text, each) in enumerate(given_texts)
-        for start, stop in each
+        for row, (text, stretches) in enumerate(given_texts)
+        for start, stop in stretches
     ]
     rows, starts, stops = ([span[column] for span in spans] for column in range(3))
     batch = pa.array(["sliced off", *(text for text, _ in given_texts)], pa.large_string()).slice(1)
     done = cut_out(batch, rows, starts, stops, margin=margin, least_piece=least)
-    expected = [oracle(text, each, margin, least) for text, each in given_texts]
+    expected = [oracle(text, stretches, margin, least) for text, stretches in given_texts]
     assert done.texts.to_pylist() == [text for text, _, _ in expected]
     done.texts.validate(full=True)
-    assert list(zip(done.pieces.tolist(), done.pieces_left.tolist(), strict=True)) == [each[1:] for each in expected]
+    assert list(zip(done.pieces.tolist(), done.pieces_left.tolist(), strict=True)) == [cut[1:] for cut in expected]
 
 
 @pytest.mark.parametrize(("least", "expected"), [(5, "first words\n\nlast ones"), (10, "first words"), (20, "")])

@@ -106,9 +106,9 @@ def test_a_cut_spares_items_below_the_share() -> None:
 
 def test_counts_of_ngrams_and_allowed_phrases_name_ngrams_of_the_index() -> None:
     batch = documents("one two three four", "one two three", "five six seven five six seven")
-    ngrams, held = common_ngrams(batch, SETS)
-    told = {SETS.words_as_text(ngram): count for ngram, count in zip(ngrams, held.tolist(), strict=True)}
-    assert told == {"one two three": 2, "two three four": 1, "five six seven": 1}
+    ngrams, document_counts = common_ngrams(batch, SETS)
+    counts = {SETS.words_as_text(ngram): count for ngram, count in zip(ngrams, document_counts.tolist(), strict=True)}
+    assert counts == {"one two three": 2, "two three four": 1, "five six seven": 1}
     allowed = allowed_ngrams(SETS, ["ONE, two; three", "nothing"])
     assert [SETS.words_as_text(ngram) for ngram in allowed.nonzero()[0]] == ["one two three"]
 

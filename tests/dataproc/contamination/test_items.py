@@ -29,9 +29,9 @@ def test_every_format_gives_the_same_items(tmp_path: Path, ending: str) -> None:
     else:
         pack = {".jsonl": bytes, ".jsonl.gz": gzip.compress, ".jsonl.zst": zstandard.compress}[ending]
         path.write_bytes(pack(LINES))
-    found = read_evaluation_set("s", [str(path)], ["question", "choices.text", "answer"], "task")
-    assert found.texts.to_pylist() == ["Why?\none\ntwo\nBecause.", "Who?"]
-    assert found.ids.to_pylist() == ["5", f"set{ending}#1"]
+    items = read_evaluation_set("s", [str(path)], ["question", "choices.text", "answer"], "task")
+    assert items.texts.to_pylist() == ["Why?\none\ntwo\nBecause.", "Who?"]
+    assert items.ids.to_pylist() == ["5", f"set{ending}#1"]
 
 
 def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
 def test_plain_text_has_an_item_a_line_and_files_follow_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("first\n\n second \n")
     (tmp_path / "b.txt").write_text("third")
-    found = read_evaluation_set("s", [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
-    assert list(zip(found.ids.to_pylist(), found.texts.to_pylist(), strict=True)) == [
+    items = read_evaluation_set("s", [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
+    assert list(zip(items.ids.to_pylist(), items.texts.to_pylist(), strict=True)) == [
         ("a.txt#0", "first"),
         ("a.txt#1", "second"),
         ("b.txt#0", "third"),

@@ -14,9 +14,9 @@ def knows(words: np.ndarray, keys: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("keys", [1, 5, 2049, 4096])
 def test_every_key_is_known_and_few_others(keys: int) -> None:
     draw = np.random.default_rng(keys)
-    held, others = (draw.integers(0, 2**64, size, np.uint64) for size in (keys, 20_000))
-    words = filter_of(held, 1 << (keys - 1).bit_length())
-    assert knows(words, held).all()
+    known, others = (draw.integers(0, 2**64, size, np.uint64) for size in (keys, 20_000))
+    words = filter_of(known, 1 << (keys - 1).bit_length())
+    assert knows(words, known).all()
     assert knows(words, others).mean() < 0.012
 
 

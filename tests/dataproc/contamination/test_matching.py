@@ -26,19 +26,19 @@ def texts(*given: str) -> pa.Array:
 
 def sets(*given: list[str]) -> list[EvaluationSet]:
     return [
-        EvaluationSet(f"set-{number}", pa.array([f"{number}/{row}" for row in range(len(each))]), texts(*each))
-        for number, each in enumerate(given)
+        EvaluationSet(f"set-{number}", pa.array([f"{number}/{row}" for row in range(len(items))]), texts(*items))
+        for number, items in enumerate(given)
     ]
 
 
 def words_at(text: str) -> list[tuple[str, int, int]]:
     """(word in lower case, first character, character after the last) of a text's words."""
-    lower, place, found = load_tables().lower, 0, []
+    lower, place, words = load_tables().lower, 0, []
     for word in split_words(text):
         place = text.index(word, place)
-        found.append(("".join(chr(lower[ord(character)]) for character in word), place, place + len(word)))
+        words.append(("".join(chr(lower[ord(character)]) for character in word), place, place + len(word)))
         place += len(word)
-    return found
+    return words
 
 
 def oracle(documents: list[str], items: list[str], ngram: int, minimum: int) -> list[Hit]:

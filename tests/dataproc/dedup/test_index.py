@@ -90,8 +90,8 @@ def address(segment: int, row: int) -> int:
 def pairs_found(opened: Index, signatures: np.ndarray) -> set[tuple[int, int]]:
     documents = np.arange(len(signatures), dtype=np.uint64)
     keys, owners = key_rows(band_keys(signatures, BANDS, ROWS), documents)
-    found = match_keys(opened, keys, owners, lambda wanted: signatures[wanted.astype(int)])
-    return set(zip(found.documents.tolist(), found.addresses.tolist(), strict=True))
+    matches = match_keys(opened, keys, owners, lambda wanted: signatures[wanted.astype(int)])
+    return set(zip(matches.documents.tolist(), matches.addresses.tolist(), strict=True))
 
 
 def slow_pairs(old: dict[int, np.ndarray], new: np.ndarray, bound: int | None) -> set[tuple[int, int]]:
@@ -134,8 +134,8 @@ def test_a_query_finds_what_brute_force_finds_and_no_less_than_a_joint_run(seed,
         signatures = draw_signatures(seed + 1 + number, size, values)
         add(folder, f"d{number}", signatures, partitions, block_rows=1 + seed % 9)
         old |= {address(number, row): signatures[row] for row in range(size)}
-    found = pairs_found(Index(folder), new)
-    assert found == slow_pairs(old, new, BUCKET_MEMBERS)
+    pairs = pairs_found(Index(folder), new)
+    assert pairs == slow_pairs(old, new, BUCKET_MEMBERS)
 
     # A joint run over old and new documents, the old ones first: its verified pairs of one of each
     everything = np.concatenate([np.array(list(old.values()), np.uint32).reshape(-1, SLOTS), new])
@@ -146,7 +146,7 @@ def test_a_query_finds_what_brute_force_finds_and_no_less_than_a_joint_run(seed,
     left, right = left[mixed], right[mixed]
     similar = similarity(everything, everything, left, right) >= FLOOR
     joint = {(places[b], places[a]) for a, b in zip(left[similar].tolist(), right[similar].tolist(), strict=True)}
-    assert joint <= found
+    assert joint <= pairs
 
 
 def test_buckets_within_the_bound_are_compared_with_whole(folder):
@@ -209,13 +209,13 @@ def test_the_best_match_is_exact_before_similar_before_early(folder):
     new[1, 7] += 5
     digests = digests_of(new)
     digests[0] = digests_of(old)[2]
-    found = find_matches(Index(folder), digests, new, np.array([4, 9], np.uint64))
-    assert found.documents.tolist() == [4, 9]
-    assert found.addresses.tolist() == [0, 0]
-    assert found.exact.tolist() == [True, False] and found.similarity.tolist() == [1.0, 7 / 8]
+    matches = find_matches(Index(folder), digests, new, np.array([4, 9], np.uint64))
+    assert matches.documents.tolist() == [4, 9]
+    assert matches.addresses.tolist() == [0, 0]
+    assert matches.exact.tolist() == [True, False] and matches.similarity.tolist() == [1.0, 7 / 8]
     ids, datasets = Index(folder).names(np.array([2, 0, 2, 1], np.uint64))
     assert ids.to_pylist() == ["a/2", "a/0", "a/2", "a/1"] and datasets.to_pylist() == ["a"] * 4
-    assert len(best_matches([found, found]).documents) == 2
+    assert len(best_matches([matches, matches]).documents) == 2
 
 
 def test_a_hot_bucket_costs_each_document_a_bounded_number_of_pairs(folder):

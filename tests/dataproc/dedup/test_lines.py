@@ -40,13 +40,13 @@ def slow_units(text: str, unit: str, minimum: int) -> list[tuple[str, str]]:
         else:
             groups.append([line])
             open_unit = True
-    found = []
+    pairs = []
     for group in groups:
         body = [line for line in group if not blank.match(line)]
         spelled = "".join(body)[:-1] if body[-1].endswith("\n") else "".join(body)
         if len(spelled) >= minimum:
-            found.append((spelled, "".join(group)))
-    return found
+            pairs.append((spelled, "".join(group)))
+    return pairs
 
 
 @settings(deadline=None, max_examples=300)
@@ -54,10 +54,10 @@ def slow_units(text: str, unit: str, minimum: int) -> list[tuple[str, str]]:
 @example(["a\n\n b", "\n\nb\r\n \t\nc\n"], "paragraph", 1)
 def test_units_are_lines_or_runs_of_lines_that_are_not_blank(texts, unit, minimum):
     array = pa.array(texts, pa.large_string())
-    found = units(array, unit, minimum)
+    columns = units(array, unit, minimum)
     offsets, data = text_buffers(array)
     spelled: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for row, start, stop, end in zip(*(column.tolist() for column in found), strict=True):
+    for row, start, stop, end in zip(*(column.tolist() for column in columns), strict=True):
         assert offsets[row] <= start < stop <= end <= offsets[row + 1]
         spelled[row].append((bytes(data[start:stop]).decode(), bytes(data[start:end]).decode()))
     assert [spelled[row] for row in range(len(texts))] == [slow_units(text, unit, minimum) for text in texts]
@@ -65,10 +65,10 @@ def test_units_are_lines_or_runs_of_lines_that_are_not_blank(texts, unit, minimu
 
 def test_digests_are_those_of_the_units_as_texts_of_their_own():
     texts = pa.array(["One line.\n  TWO, lines  \n", "", "two lines\nOne line."], pa.large_string())
-    found = units(texts, "line", 1)
+    lines = units(texts, "line", 1)
     expected = pa.array(["One line.", "  TWO, lines  ", "two lines", "One line."])
-    assert unit_digests(texts, found).tolist() == text_digests(expected).tolist()
-    alike = unit_digests(texts, found, ["case", "space", "punctuation"]).tolist()
+    assert unit_digests(texts, lines).tolist() == text_digests(expected).tolist()
+    alike = unit_digests(texts, lines, ["case", "space", "punctuation"]).tolist()
     assert alike[1] == alike[2] and alike[0] == alike[3]
 
 
@@ -91,23 +91,23 @@ CORPORA: Any = st.lists(st.lists(st.lists(st.integers(0, 6), max_size=5), max_si
 @settings(deadline=None, max_examples=200)
 @given(CORPORA, st.integers(1, 3), st.sampled_from(["documents", "times"]))
 def test_what_is_counted_too_often_is_told_to_each_block_with_its_first_place(blocks, limit, by):
-    told = repeated_units([table_of(number, documents) for number, documents in enumerate(blocks)], limit, by)
+    tables = repeated_units([table_of(number, documents) for number, documents in enumerate(blocks)], limit, by)
     places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for block, documents in enumerate(blocks):
         for row, numbers in enumerate(documents):
             for place, number in enumerate(numbers):
                 places[number].append((block, row, 10 * place))
     expected: list[set[tuple[int, int, int, str]]] = [set() for _ in blocks]
-    for number, found in places.items():
-        count = len(found) if by == "times" else len({place[:2] for place in found})
+    for number, positions in places.items():
+        count = len(positions) if by == "times" else len({place[:2] for place in positions})
         if count > limit:
-            block, row, start = found[0]
-            for other in {place[0] for place in found}:
+            block, row, start = positions[0]
+            for other in {place[0] for place in positions}:
                 expected[other].add((number, row if other == block else -1, start, f"{block}/{row}"))
-    for table, each in zip(told, expected, strict=True):
+    for table, repeated in zip(tables, expected, strict=True):
         assert table.schema == REPEATED
         rows = [(row["low"], row["row"], row["start"], row["first"]) for row in table.to_pylist()]
-        assert len(rows) == len(each) and set(rows) == each
+        assert len(rows) == len(repeated) and set(rows) == repeated
         keys = list(zip(table["high"].to_pylist(), table["low"].to_pylist(), strict=True))
         assert keys == sorted(keys)
 
@@ -118,8 +118,8 @@ def test_what_is_counted_too_often_is_told_to_each_block_with_its_first_place(bl
 )
 def test_digests_that_share_a_half_are_told_apart(known, asked):
     ordered = sorted(known)
-    found = find_digests(np.array(ordered, np.uint64).reshape(-1, 2), np.array(asked, np.uint64).reshape(-1, 2))
-    assert found.tolist() == [ordered.index(each) if each in known else -1 for each in asked]
+    positions = find_digests(np.array(ordered, np.uint64).reshape(-1, 2), np.array(asked, np.uint64).reshape(-1, 2))
+    assert positions.tolist() == [ordered.index(digest) if digest in known else -1 for digest in asked]
 
 
 @pytest.mark.parametrize("unit", ["line", "paragraph"])

@@ -28,8 +28,8 @@ def slow(text: str, names: list[str]) -> str:
 @given(st.lists(st.text(max_size=20) | st.text("aÀß İK.,!\u3000\n\t $漢ȺΣ", max_size=12), max_size=6), CHOICES)
 def test_normalised_texts_are_those_of_plain_python(texts, names):
     offsets, data = normalised(*text_buffers(pa.array(texts, pa.large_string())), names)
-    found = [bytes(data[start:stop]).decode() for start, stop in pairwise(offsets)]
-    assert found == [slow(text, names) for text in texts]
+    results = [bytes(data[start:stop]).decode() for start, stop in pairwise(offsets)]
+    assert results == [slow(text, names) for text in texts]
 
 
 def test_what_differs_in_what_is_normalised_is_equal_and_nothing_else():

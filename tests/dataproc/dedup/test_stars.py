@@ -155,9 +155,9 @@ def test_table_gives_smallest_neighbours_and_grows(pairs, slots):
         expected[node] = min(node, other, expected.get(node, node))
         upheld |= {node} if other >= node else set()
     nodes = [*expected, 77, MOST // 2]
-    found = table.smallest(np.array(nodes, np.uint64)).tolist()
-    assert found == [expected.get(node, node) for node in nodes]
-    rows = [row for block in table.blocks(3) for row in zip(*(each.tolist() for each in block), strict=True)]
+    smallest = table.smallest(np.array(nodes, np.uint64)).tolist()
+    assert smallest == [expected.get(node, node) for node in nodes]
+    rows = [row for block in table.blocks(3) for row in zip(*(column.tolist() for column in block), strict=True)]
     assert sorted(rows) == sorted((node, low, node in upheld) for node, low in expected.items())
 
 

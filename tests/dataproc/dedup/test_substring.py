@@ -23,13 +23,13 @@ from corpusmill.dataproc.dedup.windows import (
 N = LEAST_LENGTH
 
 Parts = list[list[bytes]]
-Found = dict[tuple[int, int], tuple[str, int]]
+Windows = dict[tuple[int, int], tuple[str, int]]
 
 
-def repeated_windows(parts: Parts, length: int) -> Found:
+def repeated_windows(parts: Parts, length: int) -> Windows:
     """{(part, byte): (document, byte) of the first copy} of every repeated window, by a dictionary of all windows."""
     first: dict[bytes, tuple[int, int, str, int]] = {}
-    found: Found = {}
+    windows: Windows = {}
     for part, texts in enumerate(parts):
         begin = 0
         for row, text in enumerate(texts):
@@ -37,9 +37,9 @@ def repeated_windows(parts: Parts, length: int) -> Found:
                 place = begin + byte
                 known = first.setdefault(text[byte : byte + length], (part, place, f"{part}/{row}", byte))
                 if known[0] != part or place >= known[1] + length:
-                    found[part, place] = known[2:]
+                    windows[part, place] = known[2:]
             begin += len(text)
-    return found
+    return windows
 
 
 def batch_of(part: int, texts: list[bytes]) -> pa.RecordBatch:
@@ -50,7 +50,7 @@ def batch_of(part: int, texts: list[bytes]) -> pa.RecordBatch:
 def resolved(parts: Parts, length: int, partitions: tuple[int, int] = (1, 1), rows: int = 1 << 30) -> list[pa.Table]:
     """The whole way, as the stage takes it: REPEATS of each part. `rows` documents make a batch."""
     batches = [batch_of(number, texts) for number, texts in enumerate(parts)]
-    told: list[list[np.ndarray]] = [[] for _ in parts]
+    told_back: list[list[np.ndarray]] = [[] for _ in parts]
     keys = [twice_at_most(keys_to_tell(window_runs(batch.column("text"), length), length)) for batch in batches]
     for partition in range(partitions[0]):
         here = []
@@ -58,8 +58,8 @@ def resolved(parts: Parts, length: int, partitions: tuple[int, int] = (1, 1), ro
             order, bounds = partition_order(key, partitions[0])
             here.append(key[order[bounds[partition] : bounds[partition + 1]]])
         for number, shared in enumerate(shared_keys(here)):
-            told[number].append(shared)
-    found: list[list[pa.RecordBatch]] = [[] for _ in parts]
+            told_back[number].append(shared)
+    repeats: list[list[pa.RecordBatch]] = [[] for _ in parts]
     for partition in range(partitions[1]):
         resolver = Resolver(length)
         for number, batch in enumerate(batches):
@@ -67,24 +67,24 @@ def resolved(parts: Parts, length: int, partitions: tuple[int, int] = (1, 1), ro
             positions = np.cumsum(sizes) - sizes
             for first in range(0, batch.num_rows, rows):
                 piece, at = batch.slice(first, rows), positions[first : first + rows]
-                shipped = contexts(piece, at, np.concatenate(told[number]), length, partitions[1])
-                found[number].append(resolver.add(number, shipped[partition]))
-    return [pa.Table.from_batches(each, REPEATS) for each in found]
+                shipped = contexts(piece, at, np.concatenate(told_back[number]), length, partitions[1])
+                repeats[number].append(resolver.add(number, shipped[partition]))
+    return [pa.Table.from_batches(part_batches, REPEATS) for part_batches in repeats]
 
 
-def windows_of(tables: list[pa.Table]) -> Found:
+def windows_of(tables: list[pa.Table]) -> Windows:
     """All windows of the tables, with the first copy of each."""
-    found: Found = {}
+    windows: Windows = {}
     for part, table in enumerate(tables):
         for row in table.to_pylist():
             for window in range(row["count"]):
-                assert (part, row["start"] + window) not in found, "a window is found once"
+                assert (part, row["start"] + window) not in windows, "a window is found once"
                 byte = row["first_start"] + (window % row["period"] if row["period"] else window)
-                found[part, row["start"] + window] = (row["first"], byte)
-    return found
+                windows[part, row["start"] + window] = (row["first"], byte)
+    return windows
 
 
-def slow_spans(windows: Found, part: int, length: int) -> list[dict[str, Any]]:
+def slow_spans(windows: Windows, part: int, length: int) -> list[dict[str, Any]]:
     """The spans of a part: stretches of windows whose copies are neighbours, then those of one period together."""
     stretches: list[list[Any]] = []  # start, windows, first copy
     for (_, start), copy in sorted(item for item in windows.items() if item[0][0] == part):
@@ -133,9 +133,9 @@ def corpora(draw: Any) -> Parts:
 @given(corpora(), st.integers(N, 24), st.sampled_from([(1, 1), (3, 2), (2, 5)]), st.integers(1, 5))
 def test_it_finds_the_windows_that_a_table_of_all_windows_finds(parts, length, partitions, rows):
     expected = repeated_windows(parts, length)
-    found = resolved(parts, length, partitions, rows)
-    assert windows_of(found) == expected
-    for part, table in enumerate(found):
+    tables = resolved(parts, length, partitions, rows)
+    assert windows_of(tables) == expected
+    for part, table in enumerate(tables):
         assert joined_repeats(table, length).to_pylist() == slow_spans(expected, part, length)
 
 
@@ -187,8 +187,8 @@ def groups_of_prefix(order: np.ndarray, common: np.ndarray, length: int) -> tupl
 
 
 def test_a_run_of_one_character_keeps_its_first_windows_length():
-    found = joined_repeats(resolved([[b"A" * 1000]], 100)[0], 100)
-    assert found.to_pylist() == [{"start": 100, "end": 1000, "first": "0/0", "first_start": 0}]
+    repeats = joined_repeats(resolved([[b"A" * 1000]], 100)[0], 100)
+    assert repeats.to_pylist() == [{"start": 100, "end": 1000, "first": "0/0", "first_start": 0}]
 
 
 def test_a_run_is_one_row_of_keys_however_long():

@@ -37,14 +37,14 @@ def make_shards(
     folder: Path, documents: list[list[int]], length: int = 8, rows: int = 2, policy: str = "best-fit", **more: object
 ) -> list[str]:
     """Packs documents into shards of so many rows; their ids are d0, d1 …, with a line break in every third."""
-    told = header(length, **more)
+    shard_header = header(length, **more)
     placement = pack(np.array([len(document) for document in documents], np.int64), length, policy)
     lists = pa.array(documents, pa.large_list(pa.int32()))
     for number, first in enumerate(range(0, placement.sequences, rows)):
         last = min(first + rows, placement.sequences)
         bounds = placement.bounds[first : last + 1]
         chosen = slice(bounds[0], bounds[-1])
-        names = [f"d{each}\n\\" if each % 3 == 0 else f"d{each}" for each in placement.document[chosen]]
+        names = [f"d{index}\n\\" if index % 3 == 0 else f"d{index}" for index in placement.document[chosen]]
         segments = segment_column(
             bounds - bounds[0],
             pa.array(names, pa.string()),
@@ -53,7 +53,9 @@ def make_shards(
             placement.length[chosen],
             np.zeros(len(names), bool),
         )
-        write_shard(str(folder / shard_name(0, number)), told, fill(placement, lists, PAD, first, last), segments)
+        write_shard(
+            str(folder / shard_name(0, number)), shard_header, fill(placement, lists, PAD, first, last), segments
+        )
     return list_shards(str(folder))
 
 
@@ -70,17 +72,17 @@ def expected_rows(documents: list[list[int]], length: int, policy: str = "best-f
 
 def all_documents(shards: list[str], partitions: int = 2) -> tuple[list[Items], int]:
     """(documents of a shard set, as whole ones of each shard and joined ones, how many lack a piece)."""
-    found, parted = [], []
+    items, parted = [], []
     for path in shards:
         whole, pieces = shard_documents(path)
-        found.append(whole)
+        items.append(whole)
         parted.append(piece_partitions(pieces, partitions))
     missing = 0
     for number in range(partitions):
-        joined, lacking = joined_documents([each[number] for each in parted], EOS)
-        found.append(joined)
+        joined, lacking = joined_documents([partition[number] for partition in parted], EOS)
+        items.append(joined)
         missing += lacking
-    return found, missing
+    return items, missing
 
 
 def lists_of(items: Items) -> list[list[int]]:
@@ -91,14 +93,14 @@ def export(kind: str, shards: list[str], folder: Path, unit: str = "sequence", v
     """What the stage does, in one process: every shard to files of its own, then what the format has once."""
     module = format_named(kind)
     entries = []
-    told = header(vocab=vocab)
+    shard_header = header(vocab=vocab)
     groups: list[tuple[str, list[Items]]]
     if unit == "sequence":
         groups = []
         for path in shards:
             batches = []
-            for told, batch in shard_batches(path):
-                batches.append(sequence_items(told, batch, padding=module.PADDED))
+            for shard_header, batch in shard_batches(path):
+                batches.append(sequence_items(shard_header, batch, padding=module.PADDED))
             groups.append((Path(path).stem, batches))
     else:
         groups = [
@@ -107,13 +109,13 @@ def export(kind: str, shards: list[str], folder: Path, unit: str = "sequence", v
     for stem, batches in groups:
         if not sum(map(len, batches)):
             continue
-        with module.Writer(str(folder), stem, told, unit) as writer:
+        with module.Writer(str(folder), stem, shard_header, unit) as writer:
             for items in batches:
                 if len(items):
                     writer.write(items)
         entries += writer.entries
     data = [entry for entry in entries if "rows" in entry]
-    for name, content in module.beside(data, told, unit, "").items():
+    for name, content in module.beside(data, shard_header, unit, "").items():
         (folder / name).write_bytes(content)
 
 
@@ -187,7 +189,7 @@ def _flat(folder: Path) -> list[list[int]]:
     """All tokens, as one item."""
     tokens: list[int] = []
     for path in sorted(folder.glob("*.bin"), key=lambda path: path.stem):
-        told = json.loads(path.with_suffix(".json").read_text())
-        tokens += np.fromfile(path, {"uint16": "<u2", "uint32": "<u4"}[told["dtype"]]).tolist()
-        assert told["special"]["eos"] == EOS
+        description = json.loads(path.with_suffix(".json").read_text())
+        tokens += np.fromfile(path, {"uint16": "<u2", "uint32": "<u4"}[description["dtype"]]).tolist()
+        assert description["special"]["eos"] == EOS
     return [tokens]

@@ -39,9 +39,9 @@ def refused(kind, path, line, options=OPTIONS):
 
 
 def edit_json(path, change):
-    held = json.loads(path.read_text())
-    change(held)
-    path.write_text(json.dumps(held))
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
 
 
 def cut_short(path, by=1):

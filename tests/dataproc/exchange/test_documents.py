@@ -18,16 +18,16 @@ SPECIAL = SpecialIds(eos=EOS, pad=PAD, fim_begin=92, fim_hole=93, fim_end=94)
 
 def tokens(items, lengths=None, first=0, dtype=np.int32):
     offsets = np.cumsum([0, *map(len, items)])
-    told = None
+    segments = None
     if lengths is not None:
-        told = (np.cumsum([0, *map(len, lengths)]), np.array([each for row in lengths for each in row], np.int32))
-    return Tokens(first, offsets, np.array([token for item in items for token in item], dtype), told)
+        segments = (np.cumsum([0, *map(len, lengths)]), np.array([token for row in lengths for token in row], np.int32))
+    return Tokens(first, offsets, np.array([token for item in items for token in item], dtype), segments)
 
 
 def cut(items, lengths=None, special=SPECIAL, add_eos=False, **more):
-    found = cut_documents(tokens(items, lengths, **more), special, VOCAB, add_eos=add_eos, path="f")
-    pairs = zip(found.offsets[:-1], found.offsets[1:], strict=True)
-    return found, [found.tokens[a:b].tolist() for a, b in pairs]
+    documents = cut_documents(tokens(items, lengths, **more), special, VOCAB, add_eos=add_eos, path="f")
+    pairs = zip(documents.offsets[:-1], documents.offsets[1:], strict=True)
+    return documents, [documents.tokens[a:b].tolist() for a, b in pairs]
 
 
 def reference(items, lengths, special, add_eos):
@@ -56,17 +56,17 @@ ITEMS = st.lists(st.lists(st.sampled_from([1, 2, 3, EOS, EOS]), max_size=12), ma
 
 
 @given(ITEMS, st.lists(st.integers(0, 4), min_size=8, max_size=8), st.booleans(), st.booleans(), st.data())
-def test_documents_are_those_of_the_rules(items, pads, add_eos, told, data):
+def test_documents_are_those_of_the_rules(items, pads, add_eos, has_lengths, data):
     lengths = None
-    if told:
+    if has_lengths:
         lengths = []
         for item in items:
             cuts = sorted({0, len(item), *data.draw(st.lists(st.integers(0, len(item)), max_size=3))})
             lengths.append([b - a for a, b in pairwise(cuts)])
     items = [item + [PAD] * pad for item, pad in zip(items, pads, strict=False)]
-    found, documents = cut(items, lengths, add_eos=add_eos)
+    cut_items, documents = cut(items, lengths, add_eos=add_eos)
     assert documents == reference(items, lengths, SPECIAL, add_eos)
-    assert found.padding == sum(item.count(PAD) for item in items)
+    assert cut_items.padding == sum(item.count(PAD) for item in items)
 
 
 @given(ITEMS, st.booleans())
@@ -76,30 +76,30 @@ def test_where_pad_and_end_are_one_id_the_first_of_a_run_is_the_end(items, add_e
 
 
 def test_documents_know_their_item_their_number_and_their_markers():
-    found, documents = cut([[1, EOS, 2, EOS], [92, 3, 93, 94, EOS], [], [5]], first=7)
+    cut_items, documents = cut([[1, EOS, 2, EOS], [92, 3, 93, 94, EOS], [], [5]], first=7)
     assert documents == [[1, EOS], [2, EOS], [92, 3, 93, 94, EOS], [5]]
-    assert document_ids(found, "web/f").to_pylist() == ["web/f#7.0", "web/f#7.1", "web/f#8", "web/f#10"]
-    assert found.fim.tolist() == [False, False, True, False]
+    assert document_ids(cut_items, "web/f").to_pylist() == ["web/f#7.0", "web/f#7.1", "web/f#8", "web/f#10"]
+    assert cut_items.fim.tolist() == [False, False, True, False]
 
 
 def test_where_there_are_no_items_the_place_of_a_token_is_the_name():
     read = tokens([[1, EOS, 2, 3, EOS]], first=100)._replace(has_items=False)
-    found = cut_documents(read, SPECIAL, VOCAB, add_eos=False, path="f")
-    assert document_ids(found, "web/f").to_pylist() == ["web/f#100", "web/f#102"]
+    documents = cut_documents(read, SPECIAL, VOCAB, add_eos=False, path="f")
+    assert document_ids(documents, "web/f").to_pylist() == ["web/f#100", "web/f#102"]
     with pytest.raises(UserError, match="f, token 101: token id 90 is outside"):
         cut_documents(read, SPECIAL, 3, add_eos=False, path="f")
 
 
 def test_documents_without_an_end_get_one_only_if_asked():
     assert cut([[1], [2, EOS]])[1] == [[1], [2, EOS]]
-    found, documents = cut([[1], [2, EOS], [3, 4]], add_eos=True)
-    assert documents == [[1, EOS], [2, EOS], [3, 4, EOS]] and found.ended == 2
+    cut_items, documents = cut([[1], [2, EOS], [3, 4]], add_eos=True)
+    assert documents == [[1, EOS], [2, EOS], [3, 4, EOS]] and cut_items.ended == 2
 
 
 def test_nothing_gives_no_documents():
     for items in ([], [[]], [[PAD, PAD]]):
-        found, documents = cut(items, add_eos=True)
-        assert documents == [] and len(found) == 0 and document_ids(found, "a").to_pylist() == []
+        cut_items, documents = cut(items, add_eos=True)
+        assert documents == [] and len(cut_items) == 0 and document_ids(cut_items, "a").to_pylist() == []
 
 
 @pytest.mark.parametrize(

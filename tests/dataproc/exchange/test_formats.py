@@ -34,9 +34,9 @@ def read_back(kind, folder, piece_bytes=1 << 20, add_eos=False):
     module, documents = format_named(kind), []
     for piece in module.pieces(str(folder), piece_bytes, OPTIONS):
         for read in module.read(piece, OPTIONS):
-            found = cut_documents(read, header().special, VOCAB, add_eos=add_eos, path=piece.path)
-            pairs = zip(found.offsets[:-1], found.offsets[1:], strict=True)
-            documents += [found.tokens[a:b].tolist() for a, b in pairs]
+            imported = cut_documents(read, header().special, VOCAB, add_eos=add_eos, path=piece.path)
+            pairs = zip(imported.offsets[:-1], imported.offsets[1:], strict=True)
+            documents += [imported.tokens[a:b].tolist() for a, b in pairs]
     return documents
 
 
@@ -51,7 +51,7 @@ def test_sequences_are_read_by_the_definition_in_their_order_without_padding(tmp
 @pytest.mark.parametrize("kind", FORMATS)
 def test_documents_are_read_by_the_definition(tmp_path, kind):
     shards = make_shards(tmp_path / "shards", DOCUMENTS)
-    documents = [each for items in all_documents(shards)[0] for each in lists_of(items)]
+    documents = [document for items in all_documents(shards)[0] for document in lists_of(items)]
     export(kind, shards, tmp_path / "out", "document")
     expected = [[token for document in documents for token in document]] if kind == "flat" else documents
     assert read_plainly(kind, tmp_path / "out") == expected
@@ -66,8 +66,8 @@ def test_what_is_exported_as_documents_is_read_as_the_same_documents(kind, docum
             patch.setattr(module, "BATCH_TOKENS", batch)
         shards = make_shards(Path(folder, "shards"), documents)
         export(kind, shards, Path(folder, "out"), "document")
-        found = read_back(kind, Path(folder, "out"), piece_bytes)
-    assert sorted(found) == sorted(documents)
+        imported = read_back(kind, Path(folder, "out"), piece_bytes)
+    assert sorted(imported) == sorted(documents)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -76,8 +76,10 @@ def test_what_is_exported_as_documents_is_read_as_the_same_documents(kind, docum
 def test_what_is_exported_as_sequences_loses_no_token(kind, documents):
     with tempfile.TemporaryDirectory() as folder:
         export(kind, make_shards(Path(folder, "shards"), documents), Path(folder, "out"))
-        found = read_back(kind, Path(folder, "out"))
-    assert [token for each in found for token in each] == [t for row in expected_rows(documents, 8) for t in row]
+        imported = read_back(kind, Path(folder, "out"))
+    assert [token for document in imported for token in document] == [
+        t for row in expected_rows(documents, 8) for t in row
+    ]
 
 
 @pytest.mark.parametrize(("kind", "ending", "bytes_a_token"), [("megatron", ".bin", 2), ("flat", ".bin", 2)])
@@ -100,11 +102,11 @@ def test_large_ids_survive(tmp_path, kind):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_equal_shards_give_equal_bytes(tmp_path, kind):
     shards = make_shards(tmp_path / "shards", DOCUMENTS)
-    held = []
+    contents = []
     for name in ("a", "b"):
         export(kind, shards, tmp_path / name)
-        held.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
-    assert held[0] == held[1] and held[0]
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert contents[0] == contents[1] and contents[0]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -122,10 +124,10 @@ def test_flat_files_are_cut_into_pieces_at_end_tokens_only(tmp_path):
     tokens.tofile(tmp_path / "train.bin")
     options = OPTIONS._replace(dtype="uint16")
     for piece_bytes in (4, 12, 40, 1 << 20):
-        found, places = [], []
+        tokens_read, places = [], []
         for piece in flat.pieces(str(tmp_path / "train.bin"), piece_bytes, options):
             for read in flat.read(piece, options):
-                found += read.tokens.tolist()
+                tokens_read += read.tokens.tolist()
                 places.append(read.first)
                 assert read.tokens[-1] == EOS and (read.first == 0 or tokens[read.first - 1] == EOS)
-        assert found == tokens.tolist() and places == sorted(set(places))
+        assert tokens_read == tokens.tolist() and places == sorted(set(places))

@@ -21,13 +21,13 @@ bodies = st.lists(st.lists(st.integers(0, 89), max_size=40).map(lambda body: [*b
 def test_every_document_comes_back_whole_and_once(documents, length, rows, policy, partitions):
     with tempfile.TemporaryDirectory() as folder:
         shards = make_shards(Path(folder), documents, length, rows, policy)
-        found, missing = all_documents(shards, partitions)
+        joined, missing = all_documents(shards, partitions)
     assert missing == 0
-    assert sorted(each for items in found for each in lists_of(items)) == sorted(documents)
-    names = [segment for items in found for (segment,) in items.segments.to_pylist()]
+    assert sorted(document for items in joined for document in lists_of(items)) == sorted(documents)
+    names = [segment for items in joined for (segment,) in items.segments.to_pylist()]
     assert sorted(int(name["document"].strip("d\n\\")) for name in names) == list(range(len(documents)))
     assert all(name["start"] == 0 for name in names)
-    assert [name["length"] for name in names] == [len(each) for items in found for each in lists_of(items)]
+    assert [name["length"] for name in names] == [len(document) for items in joined for document in lists_of(items)]
 
 
 def test_documents_of_one_shard_stand_in_the_order_of_their_first_segments(tmp_path):
@@ -42,7 +42,7 @@ def test_items_are_handed_on_in_batches_of_whole_items(tmp_path, monkeypatch, ba
     documents = [[number, number, EOS] for number in range(9)]
     whole = all_documents(make_shards(tmp_path, documents, length=7, rows=100))[0][0]
     batches = list(whole.batches())
-    assert [each for batch in batches for each in lists_of(batch)] == lists_of(whole)
+    assert [document for batch in batches for document in lists_of(batch)] == lists_of(whole)
     assert [row for batch in batches for row in batch.segments.to_pylist()] == whole.segments.to_pylist()
     assert max(map(len, batches)) <= max(1, -(-batch_tokens // 3))
 
@@ -55,8 +55,8 @@ def split(row):
 def test_a_document_that_lacks_a_piece_is_written_as_far_as_it_goes_and_counted(tmp_path):
     document = [*range(20), EOS]
     shards = make_shards(tmp_path, [document], length=7, rows=1)
-    found, missing = all_documents([shards[0], shards[2]])
-    assert sorted(each for items in found for each in lists_of(items)) == [document[:7], document[14:]]
+    joined, missing = all_documents([shards[0], shards[2]])
+    assert sorted(piece for items in joined for piece in lists_of(items)) == [document[:7], document[14:]]
     assert missing == 2
 
 
@@ -69,4 +69,4 @@ def test_sequences_keep_or_lose_their_padding(tmp_path, storage, padding):
     rows = expected_rows(documents, 8)
     assert items.text_tokens == 10
     assert np.diff(items.offsets).tolist() == ([8] * len(rows) if padding else [len(row) for row in rows])
-    assert [each[: len(row)] for each, row in zip(lists_of(items), rows, strict=True)] == rows
+    assert [document[: len(row)] for document, row in zip(lists_of(items), rows, strict=True)] == rows

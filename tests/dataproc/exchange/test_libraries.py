@@ -16,7 +16,7 @@ def shards(tmp_path):
 
 @pytest.fixture
 def documents(shards):
-    return [each for items in all_documents(shards)[0] for each in lists_of(items)]
+    return [document for items in all_documents(shards)[0] for document in lists_of(items)]
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def datasets(tmp_path, monkeypatch):
 
 
 def megatron_items(module, folder):
-    found = []
+    rows = []
     for path in sorted(folder.glob("*.idx"), key=lambda path: path.stem):
         dataset = module.IndexedDataset(str(path.with_suffix("")))
-        found += [dataset[number].tolist() for number in range(len(dataset))]
-    return found
+        rows += [dataset[number].tolist() for number in range(len(dataset))]
+    return rows
 
 
 def test_megatron_reads_sequences_and_documents(tmp_path, shards, documents, indexed_dataset):
@@ -67,11 +67,11 @@ def test_streaming_reads_sequences_and_documents(tmp_path, shards, documents):
     assert [row["tokens"].tolist() for row in rows] == [row + [PAD] * (8 - len(row)) for row in ROWS]
     assert [int(row["segment_lengths"].sum()) for row in rows] == [len(row) for row in ROWS]
     names = [row["documents"].split("\n") for row in rows]
-    assert [len(each) for each in names] == [len(row["segment_lengths"]) for row in rows]
-    assert {"d0\\n\\\\", "d1"} <= {name for each in names for name in each}
-    found = list(streaming.LocalDataset(str(tmp_path / "d")))
-    assert [row["tokens"].tolist() for row in found] == documents
-    assert sorted(row["document"] for row in found)[:2] == ["d0\n\\", "d1"]
+    assert [len(row_names) for row_names in names] == [len(row["segment_lengths"]) for row in rows]
+    assert {"d0\\n\\\\", "d1"} <= {name for row_names in names for name in row_names}
+    samples = list(streaming.LocalDataset(str(tmp_path / "d")))
+    assert [row["tokens"].tolist() for row in samples] == documents
+    assert sorted(row["document"] for row in samples)[:2] == ["d0\n\\", "d1"]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_datasets_loads_sequences_and_documents(tmp_path, shards, documents, dat
     rows = datasets.load_dataset(str(tmp_path / "s"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [row["input_ids"] for row in rows] == [row + [PAD] * (8 - len(row)) for row in ROWS]
     assert [sum(row["segment_lengths"]) for row in rows] == [len(row) for row in ROWS]
-    found = datasets.load_dataset(str(tmp_path / "d"), split="train", cache_dir=str(tmp_path / "cache"))
-    assert [row["input_ids"] for row in found] == documents
+    document_rows = datasets.load_dataset(str(tmp_path / "d"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row["input_ids"] for row in document_rows] == documents
 
 
 def test_what_datasets_saved_is_read(tmp_path, datasets):

@@ -52,7 +52,7 @@ def split_tokens(text: str) -> list[str]:
     tokens, words, place = [], split_words(text), 0
     for word in [*words, ""]:
         begin = text.index(word, place) if word else len(text)
-        between = (found.group() for found in marks.finditer(text[place:begin]))
+        between = (match.group() for match in marks.finditer(text[place:begin]))
         tokens += [mark for mark in between if kind_of(mark[0]) in "PS"]
         tokens += [word] if word else []
         place = begin + len(word)
@@ -260,12 +260,12 @@ def oracle(text: str, language: str | None = None) -> dict[str, float]:
             line_copies["later characters"], len(text.replace("\n", ""))
         ),
     }
-    for unit, units, found in (("line", text_lines, line_copies), ("paragraph", paragraphs, paragraph_copies)):
-        expected[f"duplicate_{unit}_fraction_dclm"] = share(found["all"], len(units))
-        expected[f"duplicate_{unit}_fraction_datatrove"] = share(found["later"], len(units))
+    for unit, units, repeats in (("line", text_lines, line_copies), ("paragraph", paragraphs, paragraph_copies)):
+        expected[f"duplicate_{unit}_fraction_dclm"] = share(repeats["all"], len(units))
+        expected[f"duplicate_{unit}_fraction_datatrove"] = share(repeats["later"], len(units))
         name = f"duplicate_{unit}_character_fraction"
-        expected[f"{name}_dclm"] = share(found["all characters"], sum(map(len, units)))
-        expected[f"{name}_datatrove"] = share(found["later characters"], len(text))
+        expected[f"{name}_dclm"] = share(repeats["all characters"], sum(map(len, units)))
+        expected[f"{name}_datatrove"] = share(repeats["later characters"], len(text))
     for n in (2, 3, 4):
         dclm, datatrove = top(words, n)[0], top(tokens, n)[1]
         expected[f"top_{n}gram_character_fraction_dclm"] = share(dclm, in_words)

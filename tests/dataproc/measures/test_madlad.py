@@ -40,9 +40,9 @@ def slow(text: str) -> list[float]:
 
 def measured(texts: list[str]) -> list[list[float]]:
     batch = pa.RecordBatch.from_pydict({"text": pa.array(texts, pa.large_string())})
-    found = MadladSentences().measure(batch)
-    assert found.schema.names == NAMES
-    return [[row[name] for name in NAMES] for row in found.to_pylist()]
+    measured = MadladSentences().measure(batch)
+    assert measured.schema.names == NAMES
+    return [[row[name] for name in NAMES] for row in measured.to_pylist()]
 
 
 @settings(max_examples=200, deadline=None)

@@ -19,19 +19,19 @@ WEB = [Group(("web", "en"), 60, 6000), Group(("web", "zh"), 20, 2000), Group(("c
 
 
 def plan(groups: list[Group], **asked: Any) -> dict[str, Planned]:
-    return {each.name: each for each in plan_mixture(groups, Mixture(**asked))}
+    return {group_plan.name: group_plan for group_plan in plan_mixture(groups, Mixture(**asked))}
 
 
 def targets(groups: list[Group], **asked: Any) -> dict[str, int]:
-    return {name: each.target for name, each in plan(groups, **asked).items()}
+    return {name: group_plan.target for name, group_plan in plan(groups, **asked).items()}
 
 
 BOTH: Any = ("source", "language")
 
 
 def test_without_wishes_everything_is_there_once() -> None:
-    for each in plan(WEB, by=BOTH).values():
-        assert (each.copies, each.drawn, each.epochs) == (1, 0, 1.0)
+    for group_plan in plan(WEB, by=BOTH).values():
+        assert (group_plan.copies, group_plan.drawn, group_plan.epochs) == (1, 0, 1.0)
 
 
 def test_weights_are_shares_of_a_node_and_a_star_is_all_the_others() -> None:
@@ -53,8 +53,8 @@ def test_temperature_evens_natural_shares_out() -> None:
 
 
 def test_a_group_that_gets_more_than_it_has_is_repeated_whole_and_in_part() -> None:
-    each = plan([Group(("a",), 4, 400)], total=1000)["a"]
-    assert (each.copies, each.drawn, each.epochs) == (2, 200, 2.5)
+    group_plan = plan([Group(("a",), 4, 400)], total=1000)["a"]
+    assert (group_plan.copies, group_plan.drawn, group_plan.epochs) == (2, 200, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,12 @@ def test_scaling_keeps_the_weights_and_redistributing_keeps_the_total() -> None:
     asked: Any = {"by": BOTH, "weights": {"source": {"web": 1, "code": 1}}, "repeats": 2, "total": 6000}
     assert targets(WEB, short="scale", **asked) == {"code/und": 2000, "web/en": 1500, "web/zh": 500}
     assert targets(WEB, short="redistribute", **asked) == {"code/und": 2000, "web/en": 3000, "web/zh": 1000}
-    told = plan(WEB, short="redistribute", **asked)
-    assert {name: each.asked for name, each in told.items()} == {"code/und": 3000, "web/en": 2250, "web/zh": 750}
+    planned = plan(WEB, short="redistribute", **asked)
+    assert {name: group_plan.asked for name, group_plan in planned.items()} == {
+        "code/und": 3000,
+        "web/en": 2250,
+        "web/zh": 750,
+    }
     capped = targets(WEB, short="redistribute", caps={"web/en": 1000, "web": 1800}, **asked | {"total": 3800})
     assert capped == {"code/und": 2000, "web/en": 1000, "web/zh": 800}
     with pytest.raises(UserError, match="all groups together may give 3,800, and the total is 3,801: 1 short"):
@@ -93,8 +97,12 @@ def test_scaling_keeps_the_weights_and_redistributing_keeps_the_total() -> None:
 
 
 def test_a_weight_of_nothing_drops_a_group_and_the_default_total_is_what_is_left() -> None:
-    found = plan(WEB, by=BOTH, weights={"source": {"web": 1, "code": 0}})
-    assert {name: each.target for name, each in found.items()} == {"code/und": 0, "web/en": 6000, "web/zh": 2000}
+    planned = plan(WEB, by=BOTH, weights={"source": {"web": 1, "code": 0}})
+    assert {name: group_plan.target for name, group_plan in planned.items()} == {
+        "code/und": 0,
+        "web/en": 6000,
+        "web/zh": 2000,
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,19 +148,19 @@ def test_a_plan_does_not_depend_on_the_order_of_the_parts_and_keeps_its_limits(
         with pytest.raises(UserError, match="short"):
             plan_mixture(groups, asked)
         return
-    found = plan_mixture(groups, asked)
-    assert found == plan_mixture([groups[place] for place in order if place < len(groups)], asked)
-    assert sum(each.group.size for each in found) == available
-    assert sum(each.weight for each in found) == (1 if available else 0)
-    for each in found:
-        assert each.target <= each.limit <= 3 * each.group.size
-        assert each.target == each.copies * each.group.size + each.drawn
-    given_out = sum(each.target for each in found)
+    planned = plan_mixture(groups, asked)
+    assert planned == plan_mixture([groups[place] for place in order if place < len(groups)], asked)
+    assert sum(group_plan.group.size for group_plan in planned) == available
+    assert sum(group_plan.weight for group_plan in planned) == (1 if available else 0)
+    for group_plan in planned:
+        assert group_plan.target <= group_plan.limit <= 3 * group_plan.group.size
+        assert group_plan.target == group_plan.copies * group_plan.group.size + group_plan.drawn
+    given_out = sum(group_plan.target for group_plan in planned)
     if short == "redistribute":
-        assert total - len(found) < given_out <= total
+        assert total - len(planned) < given_out <= total
     elif given_out:
-        scale = Fraction(given_out) / sum(each.weight for each in found)
-        assert all(abs(each.target - each.weight * scale) <= len(found) for each in found)
+        scale = Fraction(given_out) / sum(group_plan.weight for group_plan in planned)
+        assert all(abs(group_plan.target - group_plan.weight * scale) <= len(planned) for group_plan in planned)
 
 
 def one_run(keys: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -199,8 +207,8 @@ def test_equal_keys_are_drawn_together_or_not_at_all() -> None:
 def test_a_document_has_the_copies_of_its_group_and_one_more_when_it_is_drawn() -> None:
     keys = random_keys(1, "mixture", pa.array(["x", "y", "z", "z"]))
     group = np.array([0, 1, 2, 0])
-    found = copies_of(group, keys, np.array([0, 2, 1]), [int(keys[0]) + 1, EVERYTHING, 0])
-    assert found.tolist() == [1, 3, 1, int(keys[3] <= keys[0])]
+    copies = copies_of(group, keys, np.array([0, 2, 1]), [int(keys[0]) + 1, EVERYTHING, 0])
+    assert copies.tolist() == [1, 3, 1, int(keys[3] <= keys[0])]
 
 
 def test_documents_are_grouped_by_any_levels_and_an_unknown_language_has_a_name() -> None:

@@ -20,9 +20,9 @@ def arrays(pairs: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
 def test_calibrated_scores_are_probabilities_that_never_fall(method: str, pairs: list[tuple[float, bool]]) -> None:
     scores, truth = arrays(pairs)
     assume(0 < truth.sum() < len(truth))
-    found = apply(fit(method, scores, truth), np.linspace(0, 1, 101))
-    assert ((found >= 0) & (found <= 1)).all()
-    assert (np.diff(found) >= -1e-12).all()
+    calibrated = apply(fit(method, scores, truth), np.linspace(0, 1, 101))
+    assert ((calibrated >= 0) & (calibrated <= 1)).all()
+    assert (np.diff(calibrated) >= -1e-12).all()
 
 
 @given(labelled)
@@ -39,8 +39,8 @@ def test_isotonic_is_the_best_rising_function(pairs: list[tuple[float, bool]]) -
         )
         for place in range(len(groups))
     ]
-    found = apply(fit("isotonic", scores, truth), np.array(distinct))
-    np.testing.assert_allclose(found, best, atol=1e-9)
+    calibrated = apply(fit("isotonic", scores, truth), np.array(distinct))
+    np.testing.assert_allclose(calibrated, best, atol=1e-9)
 
 
 def test_platt_finds_the_sigmoid_that_the_documents_were_drawn_from() -> None:
@@ -48,9 +48,9 @@ def test_platt_finds_the_sigmoid_that_the_documents_were_drawn_from() -> None:
     scores = draw.random(200_000)
     logits = np.log(scores / (1 - scores))
     truth = draw.random(len(scores)) < 1 / (1 + np.exp(-(0.5 * logits - 1.0)))
-    found = fit("platt", scores, truth)
-    assert found["slope"] == pytest.approx(0.5, abs=0.02)
-    assert found["shift"] == pytest.approx(-1.0, abs=0.02)
+    calibration = fit("platt", scores, truth)
+    assert calibration["slope"] == pytest.approx(0.5, abs=0.02)
+    assert calibration["shift"] == pytest.approx(-1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -70,16 +70,16 @@ def test_calibration_mends_scores_that_are_too_sure(method: str) -> None:
 
 def test_platt_never_turns_a_classifier_round() -> None:
     scores = np.linspace(0, 1, 100)
-    found = fit("platt", scores, scores < 0.5)
-    assert found["slope"] == 0
-    assert apply(found, scores) == pytest.approx(np.full(100, 0.5), abs=0.01)
+    calibration = fit("platt", scores, scores < 0.5)
+    assert calibration["slope"] == 0
+    assert apply(calibration, scores) == pytest.approx(np.full(100, 0.5), abs=0.01)
 
 
 def test_scores_that_tell_all_documents_apart_stay_finite() -> None:
     scores = np.array([0.0] * 50 + [1.0] * 50)
-    found = fit("platt", scores, scores > 0.5)
-    assert np.isfinite([found["slope"], found["shift"]]).all()
-    low, high = apply(found, np.array([0.0, 1.0]))
+    calibration = fit("platt", scores, scores > 0.5)
+    assert np.isfinite([calibration["slope"], calibration["shift"]]).all()
+    low, high = apply(calibration, np.array([0.0, 1.0]))
     assert 0 < low < 0.05
     assert 0.95 < high < 1
 

@@ -37,12 +37,12 @@ def test_counts_are_of_all_pages_and_do_not_depend_on_parts(rows: list[tuple[str
         if domain:
             before = expected.get(domain, (0, 0))
             expected[domain] = (before[0] + 1, before[1] + taken)
-    told = counts.to_pylist()
-    assert {row["domain"]: (row["pages"], row["collected"]) for row in told} == expected
-    assert [row["domain"] for row in told] == sorted(expected)
+    rows_counted = counts.to_pylist()
+    assert {row["domain"]: (row["pages"], row["collected"]) for row in rows_counted} == expected
+    assert [row["domain"] for row in rows_counted] == sorted(expected)
     pieces = [counted(rows[:cut]), counted(rows[cut:])]
-    assert merge_counts([each for each, _ in pieces]).equals(counts)
-    assert merge_examples([each for _, each in pieces]).equals(examples)
+    assert merge_counts([counts for counts, _ in pieces]).equals(counts)
+    assert merge_examples([examples for _, examples in pieces]).equals(examples)
 
 
 @given(pages)
@@ -52,7 +52,7 @@ def test_examples_are_some_collected_addresses_each_once(rows: list[tuple[str | 
     for row in examples.to_pylist():
         shown.setdefault(row["domain"], []).append(row["url"])
     for domain in ("a.org", "b.co.uk", "c.de"):
-        there = {f"https://{domain}/{page}" for each, page, taken in rows if each == domain and taken}
+        there = {f"https://{domain}/{page}" for row_domain, page, taken in rows if row_domain == domain and taken}
         assert set(shown.get(domain, [])) <= there
         assert len(shown.get(domain, [])) == min(EXAMPLES, len(there))
 
@@ -105,8 +105,8 @@ def test_a_page_is_accepted_by_its_domain_and_below_the_path() -> None:
     ]
     domains = pa.array(["q.org", "q.org", "a.org", "b.org", None, "q.org"])
     accepted = [Accepted("q.org", "questions"), Accepted("a.org")]
-    found = is_accepted(domains, pa.array(urls), accepted)
-    assert found.tolist() == [True, False, True, False, False, True]
+    are_accepted = is_accepted(domains, pa.array(urls), accepted)
+    assert are_accepted.tolist() == [True, False, True, False, False, True]
     assert is_accepted(domains, pa.array(urls), []).tolist() == [False] * 6
 
 

@@ -26,40 +26,40 @@ def arrays(pairs: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
 def test_the_area_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[float, bool]]) -> None:
     good = [score for score, truth in pairs if truth]
     bad = [score for score, truth in pairs if not truth]
-    found = area_under_roc(Steps.of(*arrays(pairs)))
+    area = area_under_roc(Steps.of(*arrays(pairs)))
     if not good or not bad:
-        assert found is None
+        assert area is None
         return
     wins = sum((one > two) + (one == two) / 2 for one in good for two in bad)
-    assert found == pytest.approx(wins / (len(good) * len(bad)))
+    assert area == pytest.approx(wins / (len(good) * len(bad)))
 
 
 @given(labelled)
 def test_average_precision_sums_precision_over_steps_of_recall(pairs: list[tuple[float, bool]]) -> None:
     good = sum(truth for _, truth in pairs)
-    found = average_precision(Steps.of(*arrays(pairs)))
+    precision = average_precision(Steps.of(*arrays(pairs)))
     if not good:
-        assert found is None
+        assert precision is None
         return
     total, before = 0.0, 0
     for threshold in sorted({score for score, _ in pairs}, reverse=True):
         taken = [truth for score, truth in pairs if score >= threshold]
         total += (sum(taken) - before) / good * sum(taken) / len(taken)
         before = sum(taken)
-    assert found == pytest.approx(total)
+    assert precision == pytest.approx(total)
 
 
 @given(labelled, st.sampled_from([0.0, 0.2, 0.5, 1.0]))
 def test_precision_recall_and_f1_are_their_definitions(pairs: list[tuple[float, bool]], threshold: float) -> None:
-    told = at_threshold(*arrays(pairs), threshold)
+    metrics = at_threshold(*arrays(pairs), threshold)
     right = sum(truth for score, truth in pairs if score >= threshold)
     taken = sum(score >= threshold for score, _ in pairs)
     good = sum(truth for _, truth in pairs)
-    assert told["precision"] == (right / taken if taken else None)
-    assert told["recall"] == (right / good if good else None)
-    if told["precision"] and told["recall"]:
-        harmonic = 2 / (1 / told["precision"] + 1 / told["recall"])
-        assert told["f1"] == pytest.approx(harmonic)
+    assert metrics["precision"] == (right / taken if taken else None)
+    assert metrics["recall"] == (right / good if good else None)
+    if metrics["precision"] and metrics["recall"]:
+        harmonic = 2 / (1 / metrics["precision"] + 1 / metrics["recall"])
+        assert metrics["f1"] == pytest.approx(harmonic)
 
 
 @given(labelled)
@@ -68,8 +68,8 @@ def test_no_threshold_has_a_higher_f1_than_the_best(pairs: list[tuple[float, boo
     if best is None:
         assert not any(truth for _, truth in pairs)
         return
-    found = at_threshold(*arrays(pairs), best)["f1"]
-    assert all(at_threshold(*arrays(pairs), score)["f1"] <= found + 1e-12 for score, _ in pairs)
+    f1 = at_threshold(*arrays(pairs), best)["f1"]
+    assert all(at_threshold(*arrays(pairs), score)["f1"] <= f1 + 1e-12 for score, _ in pairs)
 
 
 def test_the_curve_is_thinned_and_its_ends_stay() -> None:
@@ -89,8 +89,8 @@ def test_the_curve_is_thinned_and_its_ends_stay() -> None:
 
 def test_groups_are_measured_each_by_itself_the_largest_first() -> None:
     scores, truth = np.array([0.9, 0.1, 0.8, 0.2, 0.7]), np.array([True, False, True, False, False])
-    told = describe_groups(scores, truth, np.array([1, 1, 0, 1, 2]), ["de", "en", "fr", "none"], 0.5)
-    assert list(told) == ["en", "de", "fr"]
-    assert (told["en"]["auc"], told["en"]["f1"]) == (1.0, 1.0)
-    assert (told["de"]["auc"], told["de"]["recall"]) == (None, 1.0)
-    assert (told["fr"]["precision"], told["fr"]["recall"]) == (0.0, None)
+    by_group = describe_groups(scores, truth, np.array([1, 1, 0, 1, 2]), ["de", "en", "fr", "none"], 0.5)
+    assert list(by_group) == ["en", "de", "fr"]
+    assert (by_group["en"]["auc"], by_group["en"]["f1"]) == (1.0, 1.0)
+    assert (by_group["de"]["auc"], by_group["de"]["recall"]) == (None, 1.0)
+    assert (by_group["fr"]["precision"], by_group["fr"]["recall"]) == (0.0, None)

@@ -25,22 +25,22 @@ def test_keys_are_in_the_order_of_scores_and_give_them_back(values: list[float])
 
 def search(keys: np.ndarray, draws: np.ndarray, wanted: int, parts: int) -> Search:
     """The search as the stage makes it, over parts."""
-    found = Search(wanted)
+    searched = Search(wanted)
     for _ in range(20):
-        if found.is_done:
-            return found
-        if found.wants_ranks:
-            inside = begins(keys, draws, found.prefix)
-            found.settle(keys[inside], draws[inside])
+        if searched.is_done:
+            return searched
+        if searched.wants_ranks:
+            inside = begins(keys, draws, searched.prefix)
+            searched.settle(keys[inside], draws[inside])
             continue
         counts: dict[int, int] = {}
         for part in range(parts):
             rows = np.arange(len(keys)) % parts == part
-            inside = begins(keys[rows], draws[rows], found.prefix)
-            digits = digit(keys[rows][inside], draws[rows][inside], len(found.prefix))
-            for each in digits.tolist():
-                counts[each] = counts.get(each, 0) + 1
-        found.narrow(counts)
+            inside = begins(keys[rows], draws[rows], searched.prefix)
+            digits = digit(keys[rows][inside], draws[rows][inside], len(searched.prefix))
+            for value in digits.tolist():
+                counts[value] = counts.get(value, 0) + 1
+        searched.narrow(counts)
     raise AssertionError("the search does not end")
 
 
@@ -54,8 +54,8 @@ def test_the_cutoff_takes_what_sorting_takes(few: int, pairs: list[tuple[float, 
     draws = np.array([draw << 40 | draw for _, draw in pairs], np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "FEW", few)
-        found = search(keys, draws, wanted, parts)
-    taken = reaches(keys, draws, found.cutoff)
+        searched = search(keys, draws, wanted, parts)
+    taken = reaches(keys, draws, searched.cutoff)
     order = sorted(zip(keys.tolist(), draws.tolist(), strict=True), reverse=True)
     if wanted == 0 or not pairs:
         assert not taken.any()

@@ -45,7 +45,7 @@ texts = st.lists(st.lists(st.sampled_from([*VOCABULARY, "new", "é漢", "\n", "<
 def test_scores_are_those_of_the_library(model: str, documents: list[str]) -> None:
     pytest.importorskip("fasttext")
     array = pa.array(documents, pa.large_string())
-    ours, theirs = (each.score(array) for each in (open_scorer(model, "hq", PLAIN), _listed(model)))
+    ours, theirs = (scorer.score(array) for scorer in (open_scorer(model, "hq", PLAIN), _listed(model)))
     assert isinstance(open_scorer(model, "hq", PLAIN), KernelScorer)
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
 

@@ -59,13 +59,13 @@ def slow_training(
         return value - (1 << 32) if value >= 1 << 31 else value
 
     def rows(line: list[str]) -> list[int]:
-        found = [row_of[word] for word in line if word in row_of]
+        numbers = [row_of[word] for word in line if word in row_of]
         for start in range(len(line)):
             chained = fnv(line[start]) % (1 << 64)
             for word in line[start + 1 : start + chosen.word_ngrams]:
                 chained = (chained * 116049371 + fnv(word)) % (1 << 64)
-                found.append(len(kept) + chained % buckets)
-        return found
+                numbers.append(len(kept) + chained % buckets)
+        return numbers
 
     whole, done = chosen.epochs * sum(map(len, lines)), 0
     for _ in range(chosen.epochs):
@@ -124,8 +124,8 @@ def test_the_library_loads_the_model_and_finds_what_it_was_trained_for(tmp_path:
     np.testing.assert_array_equal(loaded.get_input_matrix(), model.input)
     np.testing.assert_array_equal(loaded.get_output_matrix(), model.output)
     others, truth = documents(100, seed=9)
-    found, _ = loaded.predict(others.to_pylist())
-    right = sum(label[0] == LABELS[wanted] for label, wanted in zip(found, truth, strict=True))
+    predicted, _ = loaded.predict(others.to_pylist())
+    right = sum(label[0] == LABELS[wanted] for label, wanted in zip(predicted, truth, strict=True))
     assert right >= 90
 
 

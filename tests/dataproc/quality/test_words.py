@@ -34,14 +34,14 @@ def test_words_are_numbered_and_counted_as_they_are_first_seen(lines: list[str],
             number = numbers.setdefault(word, len(numbers))
             counts[number] = counts.get(number, 0) + 1
             expected.append(number)
-    found = WordNumbers()
+    words = WordNumbers()
     pieces = [
-        found.number(*to_lines(pa.array(piece, pa.large_string())))[0].tolist() for piece in (lines[:cut], lines[cut:])
+        words.number(*to_lines(pa.array(piece, pa.large_string())))[0].tolist() for piece in (lines[:cut], lines[cut:])
     ]
     assert pieces[0] + pieces[1] == expected
-    assert found.spellings == [word.encode() for word in numbers]
-    assert found.counts.tolist() == [counts.get(number, 0) for number in range(len(numbers))]
-    assert found.short_hashes.tolist() == [slow_hash(word.encode()) for word in numbers]
+    assert words.spellings == [word.encode() for word in numbers]
+    assert words.counts.tolist() == [counts.get(number, 0) for number in range(len(numbers))]
+    assert words.short_hashes.tolist() == [slow_hash(word.encode()) for word in numbers]
 
 
 def test_a_vocabulary_grows_beyond_its_first_table() -> None:

@@ -56,19 +56,22 @@ def test_files_and_streams_give_their_rows_by_any_ranges(tmp_path: Path, kind: s
     assert rows[4]["meta"] == '{"number":4,"word":"word 1"}'
     for cuts in ([0, 1, 2, 7], [0, 3, 7], [0, 6, 7]):
         parts = [read(path, start, stop) for start, stop in itertools.pairwise(cuts)]
-        assert [row for found, _ in parts for row in found] == rows
+        assert [row for part, _ in parts for row in part] == rows
 
 
 def test_dictionaries_that_change_on_the_way_are_followed(tmp_path: Path) -> None:
     words = [["a", "b"], ["c"], ["b", "d", "a"], ["a"]]
-    batches = [pa.record_batch({"text": pa.array(each), "word": pa.array(each).dictionary_encode()}) for each in words]
+    batches = [
+        pa.record_batch({"text": pa.array(batch_words), "word": pa.array(batch_words).dictionary_encode()})
+        for batch_words in words
+    ]
     with pa.ipc.new_stream(str(tmp_path / "a.arrow"), batches[0].schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
     for start in range(4):
         rows, _ = read(tmp_path / "a.arrow", start)
         assert [row["meta"] for row in rows] == [
-            f'{{"word":"{word}"}}' for each in words[start:] for word in each
+            f'{{"word":"{word}"}}' for batch_words in words[start:] for word in batch_words
         ]  # fmt: skip
 
 
@@ -169,11 +172,11 @@ def test_a_missing_column_is_one_line(tmp_path: Path) -> None:
 
 
 def test_columns_may_be_nested_and_meta_keeps_what_is_asked_for(tmp_path: Path) -> None:
-    held = [
+    rows_written = [
         {"body": {"text": "a", "length": 1}, "at": {"url": "u"}, "lang": "en", "x": 1, "y": 2},
         {"body": None, "at": {"url": None}, "lang": None, "x": 1, "y": 2},
     ]
-    write(tmp_path / "a.arrow", pa.Table.from_pylist(held), "file")
+    write(tmp_path / "a.arrow", pa.Table.from_pylist(rows_written), "file")
     fields = Fields(source="s", text_field="body.text", url_field="at.url", language_field="lang")
     (row,), ((_, _, reason, _),) = read(tmp_path / "a.arrow", fields=fields)
     assert (row["text"], row["url"], row["language"]) == ("a", "u", "en")

@@ -18,16 +18,18 @@ def read(folder: Path, data: bytes, name: str = "a.csv", **fields: Any) -> tuple
     (folder / name).write_bytes(data)
     piece = Piece(path=str(folder / name), name=name, format="csv", bytes=0)
     reported: Reported = []
-    found = read_csv(piece, Fields(source="s", **fields), lambda *values: reported.append(values))
-    return [row for batch in found for row in batch.to_pylist()], reported
+    batches = read_csv(piece, Fields(source="s", **fields), lambda *values: reported.append(values))
+    return [row for batch in batches for row in batch.to_pylist()], reported
 
 
-HELD = b'\xef\xbb\xbftext,n,id,url\n"a\nb, ""c""",1,7,u\n007,NA,,\n,,,\n'
+CONTENT = b'\xef\xbb\xbftext,n,id,url\n"a\nb, ""c""",1,7,u\n007,NA,,\n,,,\n'
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.tsv"])
 def test_rows_are_documents_and_values_stay_text(tmp_path: Path, name: str) -> None:
-    data = HELD.replace(b"a\nb, ", b"a\nb; ").replace(b",", b"\t").replace(b";", b",") if name == "a.tsv" else HELD
+    data = (
+        CONTENT.replace(b"a\nb, ", b"a\nb; ").replace(b",", b"\t").replace(b";", b",") if name == "a.tsv" else CONTENT
+    )
     packed = {"gz": gzip.compress, "zst": zstandard.compress}.get(name.rsplit(".")[-1], bytes)(data)
     rows, reported = read(tmp_path, packed, name)
     assert not reported

@@ -38,12 +38,12 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def texts(folder: Path, configs: Sequence[Any] = (), **chosen: Any) -> list[str]:
-    found = []
+    texts = []
     for path, name, format in find_dataset_files(str(folder), configs, **chosen):
         piece = Piece(path=path, name=name, format=format, bytes=0)
         for batch in READERS[format](piece, Fields(source="s"), lambda *values: pytest.fail(str(values))):
-            found += batch.column("text").to_pylist()
-    return found
+            texts += batch.column("text").to_pylist()
+    return texts
 
 
 def names(folder: Path, configs: Sequence[Any] = (), **chosen: Any) -> list[str]:
@@ -51,17 +51,19 @@ def names(folder: Path, configs: Sequence[Any] = (), **chosen: Any) -> list[str]
 
 
 def test_a_saved_dataset_gives_its_rows(tmp_path: Path, datasets: Any) -> None:
-    held = datasets.Dataset.from_dict({"text": [f"row {number}" for number in range(50)], "x": range(50)})
-    held = held.filter(lambda row: row["x"] % 2)  # rows by an index, which saving writes out
-    held.save_to_disk(str(tmp_path / "saved"), num_shards=3)
+    dataset = datasets.Dataset.from_dict({"text": [f"row {number}" for number in range(50)], "x": range(50)})
+    dataset = dataset.filter(lambda row: row["x"] % 2)  # rows by an index, which saving writes out
+    dataset.save_to_disk(str(tmp_path / "saved"), num_shards=3)
     assert is_saved(str(tmp_path / "saved"))
     assert texts(tmp_path / "saved") == datasets.load_from_disk(str(tmp_path / "saved"))["text"][:]
     assert len(names(tmp_path / "saved")) == 3
 
 
 def test_a_saved_dataset_of_splits_gives_the_split_that_is_named(tmp_path: Path, datasets: Any) -> None:
-    held = {name: datasets.Dataset.from_dict({"text": [f"{name} {n}" for n in range(5)]}) for name in ("train", "odd")}
-    datasets.DatasetDict(held).save_to_disk(str(tmp_path / "saved"))
+    splits = {
+        name: datasets.Dataset.from_dict({"text": [f"{name} {n}" for n in range(5)]}) for name in ("train", "odd")
+    }
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "saved"))
     loaded = datasets.load_from_disk(str(tmp_path / "saved"))
     for name in ("train", "odd"):
         assert texts(tmp_path / "saved", split=name) == loaded[name]["text"][:]

@@ -22,13 +22,13 @@ def read(folder: Path, data: bytes, name: str = "a.json", limit: int = 64 << 20)
     piece = Piece(path=str(folder / name), name=name, format="json", bytes=0)
     reported: Reported = []
     fields = Fields(source="s", maximum_record_bytes=limit)
-    found = read_json(piece, fields, lambda *values: reported.append(values))
-    return [(row["id"], row["text"]) for batch in found for row in batch.to_pylist()], reported
+    batches = read_json(piece, fields, lambda *values: reported.append(values))
+    return [(row["id"], row["text"]) for batch in batches for row in batch.to_pylist()], reported
 
 
 def objects(data: bytes, chunk: int = 1 << 20, limit: int = 1 << 20) -> list[tuple[int, bytes, str]]:
     chunks = ((data[at : at + chunk], "") for at in range(0, len(data), chunk))
-    return [(found.at, found.data, found.problem) for found in find_objects(chunks, limit)]
+    return [(stretch.at, stretch.data, stretch.problem) for stretch in find_objects(chunks, limit)]
 
 
 value = st.recursive(
@@ -47,16 +47,16 @@ def test_any_array_gives_its_objects_whatever_the_chunks(
     held: list[Any], indent: int | None, chunk: int, ascii_only: bool
 ) -> None:
     data = json.dumps(held, indent=indent, ensure_ascii=ascii_only).encode()
-    found = objects(data, chunk)
-    assert [json.loads(each) for _, each, _ in found] == held
-    assert all(data[at:].startswith(each) and not problem for at, each, problem in found)
+    stretches = objects(data, chunk)
+    assert [json.loads(content) for _, content, _ in stretches] == held
+    assert all(data[at:].startswith(content) and not problem for at, content, problem in stretches)
 
 
 @settings(max_examples=100)
 @given(st.lists(record, max_size=6), st.sampled_from(["", "\n", ",\n", "  "]), st.integers(1, 50))
 def test_objects_one_after_another_are_found(held: list[Any], between: str, chunk: int) -> None:
     data = between.join(json.dumps(each, indent=1) for each in held).encode()
-    assert [json.loads(each) for _, each, _ in objects(data, chunk)] == held
+    assert [json.loads(value) for _, value, _ in objects(data, chunk)] == held
 
 
 def test_an_array_of_records_is_read(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_what_is_broken_costs_itself(tmp_path: Path, case: str) -> None:
 @given(st.text(alphabet='{}[]",\\:a \n\u00e9', max_size=60).map(str.encode), st.integers(1, 9), st.integers(1, 30))
 def test_no_bytes_end_the_reader_and_chunks_leave_no_trace(data: bytes, chunk: int, limit: int) -> None:
     assert objects(data, chunk, limit) == objects(data, len(data) or 1, limit)
-    for at, held, problem in objects(data, chunk):
-        assert problem or data[at:].startswith(held)
+    for at, content, problem in objects(data, chunk):
+        assert problem or data[at:].startswith(content)
 
 
 def test_a_stream_that_is_cut_gives_what_is_whole(tmp_path: Path) -> None:

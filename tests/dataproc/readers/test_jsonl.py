@@ -30,8 +30,8 @@ FIELDS = Fields(source="s")
 def read(path: Path, start: int = 0, stop: int = 0, fields: Fields = FIELDS) -> tuple[list[dict[str, Any]], Reported]:
     piece = Piece(path=str(path), name=path.name, format="jsonl", bytes=0, start=start, stop=stop)
     reported: Reported = []
-    found = read_jsonl(piece, fields, lambda *values: reported.append(values))
-    rows = [row for batch in found for row in batch.to_pylist()]
+    batches = read_jsonl(piece, fields, lambda *values: reported.append(values))
+    rows = [row for batch in batches for row in batch.to_pylist()]
     return rows, reported
 
 
@@ -44,8 +44,8 @@ def texts(rows: list[dict[str, Any]]) -> list[str]:
     return [row["text"] for row in rows]
 
 
-def documents(*held: str) -> bytes:
-    return b"".join(orjson.dumps({"text": text}) + b"\n" for text in held)
+def documents(*texts: str) -> bytes:
+    return b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts)
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,17 @@ def test_any_ranges_give_the_same_records_once_each(
     )
     # and the whole is what a reader in plain Python finds
     offset, expected, bad = 0, [], []
-    for held in lines:
+    for raw in lines:
         name = f"s/ranges.jsonl#{offset}"
         try:
-            text = json.loads(held)["text"] if len(held) <= 1500 else None
+            text = json.loads(raw)["text"] if len(raw) <= 1500 else None
         except (ValueError, TypeError):
             text = None
         if isinstance(text, str):
             expected.append((name, text.replace("\0", "").replace("\r\n", "\n").removeprefix("\ufeff")))
-        elif held.strip():
+        elif raw.strip():
             bad.append(name)
-        offset += len(held) + 1
+        offset += len(raw) + 1
     rows, reported = read(folder / "ranges.jsonl", fields=fields)
     assert [(row["id"], row["text"]) for row in rows] == expected
     assert [entry[0] for entry in reported] == bad
@@ -185,9 +185,9 @@ def test_a_broken_member_costs_itself_and_the_next_survive(tmp_path: Path, name:
     packed[1][len(packed[1]) // 2] ^= 0x10
     del packed[3][-20:]
     rows, reported = read_bytes(tmp_path, b"".join(packed), name)
-    held = rows_of_noise(50)
-    assert [text for text in texts(rows) if text in held[:10] + held[20:30] + held[40:]] == [
-        *held[:10], *held[20:30], *held[40:]
+    written = rows_of_noise(50)
+    assert [text for text in texts(rows) if text in written[:10] + written[20:30] + written[40:]] == [
+        *written[:10], *written[20:30], *written[40:]
     ]  # fmt: skip
     broken_reports = [entry for entry in reported if "stream" in entry[2]]
     assert len(broken_reports) == 2
@@ -213,23 +213,23 @@ def rows_of_noise(count: int) -> list[str]:
 @pytest.mark.parametrize("name", sorted(PACKED))
 @pytest.mark.parametrize("left", [0.0, 0.3, 0.9, 0.9999])
 def test_a_stream_cut_off_gives_what_was_whole_and_is_reported(tmp_path: Path, name: str, left: float) -> None:
-    held = rows_of_noise(5000)
-    data = PACKED[name](documents(*held), 300_000)
+    written = rows_of_noise(5000)
+    data = PACKED[name](documents(*written), 300_000)
     rows, reported = read_bytes(tmp_path, data[: int(len(data) * left)], name)
-    assert texts(rows) == held[: len(rows)]
-    assert len(rows) >= (left - 0.3) * len(held)
+    assert texts(rows) == written[: len(rows)]
+    assert len(rows) >= (left - 0.3) * len(written)
     ((document, place, reason, _),) = reported
     assert "cut off" in reason and str(tmp_path / name) in place and document.startswith(f"s/{name}#")
 
 
 @pytest.mark.parametrize("name", sorted(PACKED))
 def test_a_flipped_bit_loses_nothing_before_it(tmp_path: Path, name: str) -> None:
-    held = rows_of_noise(5000)
-    data = bytearray(PACKED[name](documents(*held), 300_000))
+    written = rows_of_noise(5000)
+    data = bytearray(PACKED[name](documents(*written), 300_000))
     data[len(data) * 3 // 4] ^= 0x10
     rows, reported = read_bytes(tmp_path, bytes(data), name)
-    assert texts(rows)[:2000] == held[:2000]
-    assert texts(rows) != held  # lines may come out wrong: the check sum that tells stands at the stream's end
+    assert texts(rows)[:2000] == written[:2000]
+    assert texts(rows) != written  # lines may come out wrong: the check sum that tells stands at the stream's end
     assert f"broken {'gzip' if name.endswith('.gz') else 'zstd'} stream" in reported[-1][2]
 
 

@@ -13,9 +13,9 @@ from corpusmill.dataproc.readers.normalisation import Normalisation
 def apply(texts: list[str], metas: list[str | None] | None = None, **steps: object) -> tuple[list[str], dict[str, int]]:
     metas = metas or [None] * len(texts)
     batch = pa.record_batch({"text": pa.array(texts, pa.large_string()), "meta": pa.array(metas, pa.string())})
-    found, changed = Normalisation(**steps).apply(batch)  # type: ignore[arg-type]
-    found.validate(full=True)
-    return found.column("text").to_pylist(), changed
+    normalised, changed = Normalisation(**steps).apply(batch)  # type: ignore[arg-type]
+    normalised.validate(full=True)
+    return normalised.column("text").to_pylist(), changed
 
 
 @given(st.lists(st.text(alphabet="ae\u0301\u0308é\uac00\u1100\u1161 \u212b", max_size=12), max_size=6))
@@ -27,16 +27,16 @@ def test_nfc_is_that_of_the_standard(texts: list[str]) -> None:
 
 def test_mojibake_is_repaired_and_good_text_left_alone() -> None:
     pytest.importorskip("ftfy")
-    held = ["cafÃ© au lait", "naïve café", "plain", "“quotes” &amp; ｗｉｄｅ", "L’Humanitï¿½", ""]
-    repaired, changed = apply(held, mojibake=True)
-    assert repaired[0] == "café au lait" and repaired[1:4] == held[1:4] and repaired[5] == ""
-    assert changed["mojibake"] == sum(before != after for before, after in zip(held, repaired, strict=True))
+    written = ["cafÃ© au lait", "naïve café", "plain", "“quotes” &amp; ｗｉｄｅ", "L’Humanitï¿½", ""]
+    repaired, changed = apply(written, mojibake=True)
+    assert repaired[0] == "café au lait" and repaired[1:4] == written[1:4] and repaired[5] == ""
+    assert changed["mojibake"] == sum(before != after for before, after in zip(written, repaired, strict=True))
 
 
 def test_repair_comes_before_composition() -> None:
     pytest.importorskip("ftfy")
-    held = "cafe\u0301".encode().decode("latin-1")
-    assert apply([held], form="NFC", mojibake=True) == (["café"], {"mojibake": 1, "NFC": 1})
+    written = "cafe\u0301".encode().decode("latin-1")
+    assert apply([written], form="NFC", mojibake=True) == (["café"], {"mojibake": 1, "NFC": 1})
 
 
 def test_texts_that_offsets_point_into_are_left_alone() -> None:

@@ -23,9 +23,9 @@ FIELDS = Fields(source="s")
 def read(path: Path, start: int = 0, stop: int = 0, fields: Fields = FIELDS) -> tuple[list[dict[str, Any]], Reported]:
     piece = Piece(path=str(path), name=path.name, format="parquet", bytes=0, start=start, stop=stop)
     reported: Reported = []
-    found = read_parquet(piece, fields, lambda *values: reported.append(values))
+    batches = read_parquet(piece, fields, lambda *values: reported.append(values))
     rows = []
-    for batch in found:
+    for batch in batches:
         batch.validate(full=True)
         rows += batch.to_pylist()
     return rows, reported
@@ -45,8 +45,8 @@ STRINGS = [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.lar
 
 @pytest.mark.parametrize("kind", [*STRINGS, pa.dictionary(pa.int32(), pa.string())], ids=str)
 def test_every_kind_of_text(tmp_path: Path, kind: pa.DataType) -> None:
-    held = ["a\r\nb", "\ufeffé\0", "", "中文"]
-    values = [text.encode() for text in held] if "binary" in str(kind) else held
+    strings = ["a\r\nb", "\ufeffé\0", "", "中文"]
+    values = [text.encode() for text in strings] if "binary" in str(kind) else strings
     rows, reported = read_table(tmp_path, {"text": pa.array(values, kind), "id": pa.array(values, kind)})
     assert (texts(rows), reported) == (["a\nb", "é", "", "中文"], [])
     assert [row["id"] for row in rows] == ["a\r\nb", "\ufeffé\0", "s/a.parquet#2", "中文"]
@@ -105,11 +105,11 @@ def test_an_id_column_of_another_kind_stays_in_meta(tmp_path: Path) -> None:
 
 
 def test_nested_columns_go_into_meta(tmp_path: Path) -> None:
-    held = {
+    columns = {
         "list": [[1, 2]], "struct": [{"b": "é", "a": None}], "bytes": [b"\xffx"], "decimal": [Decimal("1.50")],
         "time": [datetime.datetime(2020, 1, 2)], "nan": [float("nan")], "big": pa.array([2**64 - 1], pa.uint64()),
     }  # fmt: skip
-    (row,), reported = read_table(tmp_path, {"text": ["a"], **held})
+    (row,), reported = read_table(tmp_path, {"text": ["a"], **columns})
     assert not reported
     assert orjson.loads(row["meta"]) == {
         "list": [1, 2], "struct": {"a": None, "b": "é"}, "bytes": "\\xffx", "decimal": "1.50",
@@ -148,15 +148,15 @@ def test_a_broken_file_is_reported(tmp_path: Path, data: bytes) -> None:
 
 def test_a_broken_row_group_costs_itself_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    held = [str(i) * 50 for i in range(40)]
-    pq.write_table(pa.table({"text": held}), path, row_group_size=10, compression="zstd", use_dictionary=False)
+    written = [str(i) * 50 for i in range(40)]
+    pq.write_table(pa.table({"text": written}), path, row_group_size=10, compression="zstd", use_dictionary=False)
     column = pq.read_metadata(path).row_group(1).column(0)
     data = bytearray(path.read_bytes())
     start = column.data_page_offset
     data[start : start + column.total_compressed_size] = b"\xee" * column.total_compressed_size
     path.write_bytes(data)
     rows, (entry,) = read(path)
-    assert texts(rows) == held[:10] + held[20:]
+    assert texts(rows) == written[:10] + written[20:]
     assert rows[10]["id"] == "s/a.parquet#20"
     assert entry[:2] == ("s/a.parquet#10", f"{path}, rows 10 to 19 (row group 1)")
     assert entry[2].startswith("broken Parquet: ")

@@ -19,8 +19,8 @@ def read(folder: Path, *contents: bytes) -> tuple[list[dict[str, Any]], list[tup
         pieces.append(Piece(path=str(path), name=f"{number}/METADATA", format="python-metadata", bytes=len(data)))
     reported: list[tuple[str, ...]] = []
     fields = Fields(source="s", maximum_record_bytes=1000)
-    found = read_metadata(iter(pieces), fields, lambda *values: reported.append(values))
-    return [row for batch in found for row in batch.to_pylist()], reported
+    batches = read_metadata(iter(pieces), fields, lambda *values: reported.append(values))
+    return [row for batch in batches for row in batch.to_pylist()], reported
 
 
 def test_body_and_headers(tmp_path: Path) -> None:

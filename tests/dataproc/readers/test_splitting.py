@@ -28,11 +28,11 @@ def pieces_of(path: Path, format: str, target: int) -> list[Piece]:
 
 
 def records(pieces: list[Piece], read=read_jsonl) -> list[tuple[str, str]]:
-    found = []
+    documents = []
     for piece in pieces:
         for batch in read(piece, Fields(source="s"), lambda *values: pytest.fail(str(values))):
-            found += [(row["id"], row["text"]) for row in batch.to_pylist()]
-    return found
+            documents += [(row["id"], row["text"]) for row in batch.to_pylist()]
+    return documents
 
 
 @given(st.integers(0, 10_000), st.integers(1, 500))
@@ -92,8 +92,8 @@ def test_a_web_archive_is_split_at_members(tmp_path: Path, pack_one) -> None:
     path.write_bytes(b"".join(records_held))
     pieces = pieces_of(path, "warc", 20_000)
     assert len(pieces) > 3
-    found = records(pieces, read_warc)
-    assert len(found) == 300 and found == records(pieces_of(path, "warc", 1 << 30), read_warc)
+    read = records(pieces, read_warc)
+    assert len(read) == 300 and read == records(pieces_of(path, "warc", 1 << 30), read_warc)
 
 
 def test_frames_behind_a_url_are_searched_for() -> None:

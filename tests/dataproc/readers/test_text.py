@@ -19,8 +19,8 @@ def read(folder: Path, files: dict[str, bytes], limit: int = 1000) -> tuple[list
         pieces.append(Piece(path=str(folder / name), name=name, format="text", bytes=len(data)))
     reported: Reported = []
     fields = Fields(source="s", kind="code", maximum_record_bytes=limit)
-    found = read_files(iter(pieces), fields, lambda *values: reported.append(values))
-    return [batch.to_pylist() for batch in found], reported
+    batches = read_files(iter(pieces), fields, lambda *values: reported.append(values))
+    return [batch.to_pylist() for batch in batches], reported
 
 
 def test_one_document_a_file(tmp_path: Path) -> None:
@@ -48,5 +48,5 @@ def test_what_is_not_utf8_or_too_long_is_reported(tmp_path: Path) -> None:
 
 def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BATCH_CHARACTERS", 600)
-    found, _ = read(tmp_path, {str(i): b"x" * 100 for i in range(5)})
-    assert [len(rows) for rows in found] == [2, 2, 1]
+    rows_of_batches, _ = read(tmp_path, {str(i): b"x" * 100 for i in range(5)})
+    assert [len(rows) for rows in rows_of_batches] == [2, 2, 1]

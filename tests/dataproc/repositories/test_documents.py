@@ -76,7 +76,7 @@ def test_offsets_hold_whatever_the_line_breaks(
     root = tmp_path_factory.mktemp("r")
     files = {f"f{number}.py": text for number, text in enumerate(texts) if text.encode().strip()}
     read = Read(write_tree(root, files), documents="repository", normalisation=Normalisation(form="NFC" if nfc else ""))
-    held = {
+    contents = {
         path: piece
         for paths, cut in zip(read.paths, pieces(read), strict=True)
         for path, piece in zip(paths, cut, strict=True)
@@ -85,8 +85,8 @@ def test_offsets_hold_whatever_the_line_breaks(
         expected = (text if text.endswith("\n") else text + "\n").replace("\r\n", "\n").removeprefix("\ufeff")
         if nfc:
             expected = expected.replace("e\u0301", "é")
-        assert held[path] == f"# {path}\n{expected}"
-    assert set(held) == set(files)
+        assert contents[path] == f"# {path}\n{expected}"
+    assert set(contents) == set(files)
 
 
 def test_files_that_a_normal_form_changed_are_counted(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_the_order_in_which_a_folder_is_listed_does_not_matter(tmp_path: Path, m
     chance = random.Random(1)
 
     def shuffled(tree: FolderTree, folder: str):  # type: ignore[no-untyped-def]
-        held, problem = entries(tree, folder)
-        return chance.sample(held, len(held)), problem
+        listed, problem = entries(tree, folder)
+        return chance.sample(listed, len(listed)), problem
 
     monkeypatch.setattr(FolderTree, "entries", shuffled)
     monkeypatch.setattr(FolderTree, "contents", lambda tree, paths: contents(tree, chance.sample(paths, len(paths))))
@@ -113,7 +113,7 @@ def test_the_order_in_which_a_folder_is_listed_does_not_matter(tmp_path: Path, m
 def test_a_repository_larger_than_what_is_held_lies_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path, TWO)
     expected = Read(tmp_path).documents
-    monkeypatch.setattr("corpusmill.dataproc.repositories.reading.HELD_BYTES", 8)
+    monkeypatch.setattr("corpusmill.dataproc.repositories.reading.MEMORY_BYTES", 8)
     assert Read(tmp_path).documents == expected
 
 

@@ -15,8 +15,8 @@ def names(path: object, depth: int | None = None, *exclude: str) -> list[str]:
 
 
 def test_a_folder_with_a_git_folder_or_file_is_a_repository(tmp_path: Path) -> None:
-    for name, held in (("one", ".git/HEAD"), ("two", ".git")):
-        write_tree(tmp_path / name, {held: "x", "sub/a.py": "x"})
+    for name, marker in (("one", ".git/HEAD"), ("two", ".git")):
+        write_tree(tmp_path / name, {marker: "x", "sub/a.py": "x"})
         assert find_repositories(f"{tmp_path}/{name}/") == [(f"{tmp_path}/{name}", name)]
 
 

@@ -71,14 +71,14 @@ def test_c_and_cpp_see_each_other_and_a_file_does_not_need_itself() -> None:
 
 def naive_includes(files: Files, path: str) -> set[str]:
     """The oracle: all files whose path ends with what an include names, beside the file first."""
-    found: set[str] = set()
+    matches: set[str] = set()
     for line in files[path].split("\n"):
         matched = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
         if matched:
             beside = posixpath.normpath(posixpath.join(posixpath.dirname(path), matched[1]))
             ends = {file for file in files if file == matched[1] or file.endswith("/" + matched[1])}
-            found |= {beside} if beside in files else ends
-    return found - {path}
+            matches |= {beside} if beside in files else ends
+    return matches - {path}
 
 
 def test_where_names_are_unique_a_naive_search_finds_the_same() -> None:
@@ -110,8 +110,8 @@ def test_a_header_is_of_the_language_that_includes_it(files: Files, expected: st
     paths = sorted(files)
     needs = [[paths.index(other) for other in needed(files, path)] for path in paths]
     languages = [language_of_path(path) or "" for path in paths]
-    told = {path: says_cpp(files[path]) for path in paths}
-    assert header_languages(paths, languages, needs, told)[paths.index("x.h")] == expected
+    cpp_only = {path: says_cpp(files[path]) for path in paths}
+    assert header_languages(paths, languages, needs, cpp_only)[paths.index("x.h")] == expected
 
 
 # Java
@@ -225,10 +225,10 @@ def test_names_of_the_same_package_are_mentions() -> None:
         "a.go": "package p\nfunc A() { B() }\n", "b.go": "package p\nfunc B() {}\n",
         "a_test.go": "package p\nfunc TestA() { A() }\n", "c.go": "package q\nfunc C() { B() }\n",
     }  # fmt: skip
-    found = edges(files)
-    assert found["a.go"] == (["b.go"], ["b.go"])
-    assert found["a_test.go"] == (["a.go"], ["a.go"])
-    assert found["b.go"] == found["c.go"] == ([], [])
+    needs = edges(files)
+    assert needs["a.go"] == (["b.go"], ["b.go"])
+    assert needs["a_test.go"] == (["a.go"], ["a.go"])
+    assert needs["b.go"] == needs["c.go"] == ([], [])
 
 
 # Rust
@@ -249,10 +249,10 @@ mod tests {
     use super::super::j::k;
 }
 """
-    found = rust.scan(text)
-    assert found.children == (("child", ""), ("other", ""), ("told", "far/away.rs"))
-    assert found.handed_on == ("self::child::Name",)
-    assert dict(found.paths) == {
+    scan = rust.scan(text)
+    assert scan.children == (("child", ""), ("other", ""), ("told", "far/away.rs"))
+    assert scan.handed_on == ("self::child::Name",)
+    assert dict(scan.paths) == {
         "crate::a::b": False, "crate::c": False, "crate::c::d": False, "crate::c::f": False, "super::h::i": True,
         "super::j::k": True, "z": False,
     }  # fmt: skip
@@ -283,8 +283,8 @@ CRATE = {
     ],
 )
 def test_modules_of_a_crate(path: str, needs: list[str], later: list[str]) -> None:
-    found = edges(CRATE)[path]
-    assert found == ([f"x/src/{need}" for need in needs], [f"x/src/{each}" for each in later])
+    needed = edges(CRATE)[path]
+    assert needed == ([f"x/src/{need}" for need in needs], [f"x/src/{each}" for each in later])
 
 
 def test_crates_of_a_workspace_and_names_that_are_handed_on() -> None:

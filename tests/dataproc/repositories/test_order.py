@@ -62,9 +62,9 @@ def test_subgraphs_are_the_connected_ones_by_their_first_file(needs: list[list[i
         for other in needed:
             both[other].append(file)
     expected = {frozenset(reaches(both, file) | {file}) for file in range(len(needs))}
-    found = order_files(needs)
-    assert {frozenset(subgraph) for subgraph in found} == expected and len(found) == len(expected)
-    assert [min(subgraph) for subgraph in found] == sorted(min(subgraph) for subgraph in found)
+    subgraphs = order_files(needs)
+    assert {frozenset(subgraph) for subgraph in subgraphs} == expected and len(subgraphs) == len(expected)
+    assert [min(subgraph) for subgraph in subgraphs] == sorted(min(subgraph) for subgraph in subgraphs)
 
 
 @given(graphs(cycles=True), st.randoms(use_true_random=False))

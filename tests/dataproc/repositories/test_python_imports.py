@@ -89,10 +89,10 @@ def test_source_layouts_and_scripts() -> None:
         "tests/test_a.py": "from p.a import x\n",
         "tools/run.py": "import helper\n", "tools/helper.py": "", "helper.py": "",
     }  # fmt: skip
-    found = edges(files)
-    assert found["src/p/a.py"][0] == ["src/p/b.py"]
-    assert found["tests/test_a.py"][0] == ["src/p/a.py"]
-    assert found["tools/run.py"][0] == ["tools/helper.py"]
+    needs = edges(files)
+    assert needs["src/p/a.py"][0] == ["src/p/b.py"]
+    assert needs["tests/test_a.py"][0] == ["src/p/a.py"]
+    assert needs["tools/run.py"][0] == ["tools/helper.py"]
 
 
 def test_a_module_beside_an_absolute_import_inside_of_a_package_is_not_meant() -> None:
@@ -192,10 +192,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_edges_are_those_of_ast_and_importlib_on_pythons_own_library(library: Path) -> None:
     files = {str(path.relative_to(library)): path.read_text() for path in library.rglob("*.py")}
-    found = edges(files)
+    edges_found = edges(files)
     expected = {
-        path: sorted({str(each.relative_to(library)) for each in imported_by_python(library, library / path)} - {path})
+        path: sorted(
+            {str(imported.relative_to(library)) for imported in imported_by_python(library, library / path)} - {path}
+        )
         for path in files
     }
     assert sum(map(len, expected.values())) > 500
-    assert {path: needs for path, (needs, _) in found.items()} == expected
+    assert {path: needs for path, (needs, _) in edges_found.items()} == expected

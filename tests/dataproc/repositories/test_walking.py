@@ -156,9 +156,9 @@ def test_a_file_that_grew_is_oversized(tmp_path: Path) -> None:
 
     class Growing(FolderTree):
         def entries(self, folder: str):  # type: ignore[no-untyped-def]
-            found = super().entries(folder)
+            entries = super().entries(folder)
             write_tree(tmp_path, {"a.py": CODE * 999})
-            return found
+            return entries
 
     from corpusmill.dataproc.repositories.reading import RepositorySettings, read_repository
 

@@ -17,17 +17,17 @@ Files = Mapping[str, str | bytes]
 
 
 def write_tree(root: Path, files: Files) -> Path:
-    for path, held in files.items():
+    for path, content in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(held.encode() if isinstance(held, str) else held)
+        (root / path).write_bytes(content.encode() if isinstance(content, str) else content)
     return root
 
 
 def tar_bytes(files: Files, folder: str = "", mode: str = "w") -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
-        for path, held in files.items():
-            data = held.encode() if isinstance(held, str) else held
+        for path, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
             member = tarfile.TarInfo(folder + path)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))

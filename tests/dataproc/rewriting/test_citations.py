@@ -71,8 +71,8 @@ def test_an_index_in_code_is_no_citation():
 
 
 def test_the_digits_are_all_decimal_digits_of_unicode_14():
-    found = {zero + digit for zero in ZEROS for digit in range(10)}
+    digits = {zero + digit for zero in ZEROS for digit in range(10)}
     decimal = {code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Nd"}
-    assert found <= decimal
+    assert digits <= decimal
     if unicodedata.unidata_version == "14.0.0":
-        assert found == decimal
+        assert digits == decimal

@@ -47,9 +47,9 @@ def test_good_documents_are_kept_by_every_preset_that_needs_no_lists():
         schema=SCHEMA,
     )
     plan = resolve_filter(names)
-    found = [measure(batch.column("text"), batch.column("language"))]
-    found += [build_measure(name, {}).measure(batch) for name in (*plan.measures, *plan.rewriters)]
-    columns = {name: each.column(name) for each in found for name in each.schema.names}
+    batches = [measure(batch.column("text"), batch.column("language"))]
+    batches += [build_measure(name, {}).measure(batch) for name in (*plan.measures, *plan.rewriters)]
+    columns = {name: part.column(name) for part in batches for name in part.schema.names}
     columns |= {name: batch.column(name) for name in LABELS}
     decision = decide(pa.RecordBatch.from_pydict(columns), batch.column("kind"), plan.rules)
     assert decision.ledger.to_pylist() == []
@@ -138,7 +138,7 @@ def test_a_rule_for_some_languages_knows_their_codes_and_takes_the_unknown_for_e
     assert asked("en") == ["en", "eng_Latn", None]
     assert asked("de", "zh") == ["de", "de-AT", "zh_Hant", "cmn"]
     assert asked("html") == ["html"]
-    assert asked("html", negated=True) == [each for each in languages if each != "html"]
+    assert asked("html", negated=True) == [language for language in languages if language != "html"]
     without = table(x=[1.0, 2.0])
     assert applies_to(Rule("r", "x", 0.0, languages=("en",)), without, pa.array(["web"] * 2)).all()
     assert not applies_to(Rule("r", "x", 0.0, languages=("de",)), without, pa.array(["web"] * 2)).any()

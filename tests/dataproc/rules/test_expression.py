@@ -193,8 +193,8 @@ def slow(node, row):
         case ast.Compare():
             return slow_comparison(node, row)
         case ast.Name():
-            found = row[node.id]
-            return None if isinstance(found, float) and math.isnan(found) else found
+            number = row[node.id]
+            return None if isinstance(number, float) and math.isnan(number) else number
         case ast.Constant():
             return node.value if isinstance(node.value, str) else float(node.value)
     raise AssertionError(node)

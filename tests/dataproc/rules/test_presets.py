@@ -83,6 +83,6 @@ def test_every_provider_gives_the_columns_that_it_declares():
         if provider.needs:
             continue
         measure = build_measure(name, {})
-        found = measure.measure(batch)
-        assert found.schema.names == [column.name for column in columns_of(name)]
-        assert [field.type for field in found.schema] == [column.type for column in columns_of(name)]
+        measured = measure.measure(batch)
+        assert measured.schema.names == [column.name for column in columns_of(name)]
+        assert [field.type for field in measured.schema] == [column.type for column in columns_of(name)]

@@ -171,8 +171,8 @@ def test_a_wrong_token_is_found_with_its_sequence(tmp_path, monkeypatch, row, pl
     tokens = TOKENS.copy()
     tokens[row, place] = token
     write(tmp_path / "s.arrow", tokens)
-    found = verify_shard(str(tmp_path / "s.arrow"))
-    assert any(problem in line and f"(sequence {row})" in line for line in found), found
+    problems = verify_shard(str(tmp_path / "s.arrow"))
+    assert any(problem in line and f"(sequence {row})" in line for line in problems), problems
 
 
 def test_markers_in_the_wrong_order(tmp_path):
@@ -290,9 +290,9 @@ def test_a_manifest_tells_the_shards_without_opening_one(tmp_path, monkeypatch):
     (tmp_path / "_manifest.json").write_text(json.dumps({"parts": parts, "files": files}))
     monkeypatch.setattr(shards, "open_shard", lambda path: pytest.fail(f"{path} was opened"))
     for folder in (str(tmp_path), f"{tmp_path}/"):
-        found = shard_entries(folder)
-        assert [entry.path.rsplit("/", 1)[1] for entry in found] == [part["path"] for part in parts]
-        assert [entry.digest for entry in found] == [part["digest"] for part in parts]
+        entries = shard_entries(folder)
+        assert [entry.path.rsplit("/", 1)[1] for entry in entries] == [part["path"] for part in parts]
+        assert [entry.digest for entry in entries] == [part["digest"] for part in parts]
     (apart,) = shard_entries(str(tmp_path / "_validation"))
     assert apart == ShardEntry(f"{tmp_path}/{held_back['path']}", 4, "", held_back["bytes"], held_back["digest"], 24)
     (tmp_path / shard_name(1)).unlink()

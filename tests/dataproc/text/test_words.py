@@ -74,10 +74,10 @@ CHARACTERS = st.one_of(st.sampled_from("aB é\u0301漢か\u3099カ1٣_ .\nกّ�
 def test_hashes_are_those_of_the_words_in_lower_case(text):
     lower = load_tables().lower
     words = ["".join(chr(lower[ord(c)]) for c in word) for word in split_words(text)]
-    found = hashes(text.encode())
-    assert len(found) == len(words)
-    assert len(set(found)) == len(set(words))
-    assert found == [hashes(word.encode())[0] for word in words]
+    digests = hashes(text.encode())
+    assert len(digests) == len(words)
+    assert len(set(digests)) == len(set(words))
+    assert digests == [hashes(word.encode())[0] for word in words]
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,8 +86,8 @@ def test_long_stretches_of_ascii_are_hashed_as_short_ones(seed, foreign, gaps):
     draw = random.Random(seed)
     letters = ["é" if draw.random() < foreign else " " if draw.random() < gaps else "a" for _ in range(3000)]
     text = "".join(letters[: draw.randrange(3000)])
-    found = {word: hashes(word.encode())[0] for word in set(split_words(text))}
-    assert hashes(text.encode()) == [found[word] for word in split_words(text)]
+    digests = {word: hashes(word.encode())[0] for word in set(split_words(text))}
+    assert hashes(text.encode()) == [digests[word] for word in split_words(text)]
 
 
 def test_case_does_not_matter():

@@ -81,12 +81,12 @@ def test_a_weighed_count_is_the_exact_one_cut_up_or_down(
             weigh(rows_of(rows), np.array(scales, np.int64), min_count)
         return
     done = weigh(rows_of(rows), np.array(scales, np.int64), min_count)
-    found = dict(zip(done.rows.pretokens.to_pylist(), done.rows.counts.tolist(), strict=True))
+    counts_by_word = dict(zip(done.rows.pretokens.to_pylist(), done.rows.counts.tolist(), strict=True))
     assert done.dropped.unique == len(rare) and done.dropped.pretokens == sum(seen[word] for word in rare)
     for word, value in exact.items():
-        given = found.get(word, 0)
+        given = counts_by_word.get(word, 0)
         if word in rare:
-            assert word not in found
+            assert word not in counts_by_word
         elif value % ONE == 0:
             assert given == value // ONE
         else:

@@ -70,18 +70,18 @@ def test_any_bound_gives_the_counts_of_the_library_tokenizers(
 
 
 def test_a_full_table_is_handed_over_within_its_bound(source_texts: list[str]) -> None:
-    held, pieces = [], []
+    memory_used, pieces = [], []
 
     def spill(rows: CountRows, names: list[str]) -> None:
-        held.append(counter.memory_bytes)
+        memory_used.append(counter.memory_bytes)
         pieces.append(listed(rows, names))
 
     memory = 1 << 20
     counter = Counter(memory=memory, spill=spill)
     counter.add_texts(texts_of(source_texts))
     counter.hand_over()
-    assert len(held) > 10
-    assert memory / 4 < max(held) < memory
+    assert len(memory_used) > 10
+    assert memory / 4 < max(memory_used) < memory
     free = Counter()
     free.add_texts(texts_of(source_texts))
     assert added_up(pieces) == listed(free.rows(), free.group_names)

@@ -28,7 +28,7 @@ def same(left: TokenizerFiles, right: TokenizerFiles) -> bool:
     """Whether two folders say the same."""
     a, b = left.vocabulary, right.vocabulary
     alike = a.tokens.equals(b.tokens) and np.array_equal(a.merges, b.merges)
-    rest = [(each.special, each.pattern, each.fingerprint, each.layout, each.training) for each in (left, right)]
+    rest = [(files.special, files.pattern, files.fingerprint, files.layout, files.training) for files in (left, right)]
     return alike and (a.specials, a.whole_first) == (b.specials, b.whole_first) and rest[0] == rest[1]
 
 
@@ -108,7 +108,7 @@ def test_config_names_what_transformers_asks_for(folder: str) -> None:
 
 
 def test_an_own_layout_reads_back_without_the_file_that_it_came_from(trained: Vocabulary, tmp_path: Path) -> None:
-    first = tuple(each.decode() for each in trained.tokens[:3].to_pylist())
+    first = tuple(spelling.decode() for spelling in trained.tokens[:3].to_pylist())
     layout = SpecialLayout("mine", first, ("<x>", "<y>"), {"eos": "<y>"}, frozenset({"<x>"}), False, 10)
     written = write_tokenizer(str(tmp_path), trained, layout, "deepseek-v3", {})
     read = read_tokenizer(str(tmp_path))
@@ -139,7 +139,7 @@ SMALL: dict[str, tuple[Vocabulary, list[int]]] = {
 
 def write_small(folder: Path, vocabulary: Vocabulary, ids: list[int], pattern: str | Pattern) -> TokenizerFiles:
     tokens = (SpecialToken(ids[0], "<|end|>", True), SpecialToken(ids[1], "<|turn|>", False))
-    special = SpecialTokens(tokens, {"eos": ids[0]}, max(len(vocabulary), *(each + 1 for each in ids)), 320)
+    special = SpecialTokens(tokens, {"eos": ids[0]}, max(len(vocabulary), *(number + 1 for number in ids)), 320)
     layout = SpecialLayout("small", last=("<|end|>", "<|turn|>"), roles={"eos": "<|end|>"})
     return write_files(str(folder), vocabulary, special, layout, pattern, {})
 
@@ -159,9 +159,9 @@ def test_special_tokens_stand_anywhere(form: str, arrow: bool, tmp_path: Path) -
     peer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert {text: peer.token_to_id(text) for text in written.special.ids} == written.special.ids
     spelled = {number: token for number, token in enumerate(vocabulary.tokens.to_pylist()) if token is not None}
-    found = peer.encode("ab abc zzz<|turn|><|end|>", add_special_tokens=False).ids
-    assert set(written.special.ids.values()) < set(found)
-    assert b"".join(spelled.get(each, b"") for each in found) == b"ab abc zzz"
+    ids_of_text = peer.encode("ab abc zzz<|turn|><|end|>", add_special_tokens=False).ids
+    assert set(written.special.ids.values()) < set(ids_of_text)
+    assert b"".join(spelled.get(index, b"") for index in ids_of_text) == b"ab abc zzz"
 
 
 def test_a_custom_pattern_comes_back(tmp_path: Path) -> None:

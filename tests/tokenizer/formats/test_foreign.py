@@ -233,8 +233,8 @@ def test_merges_as_strings_and_as_pairs_are_the_same(gpt2: dict[str, Any], tmp_p
 
 def test_what_is_recorded_and_not_applied(gpt2: dict[str, Any], tmp_path: Path) -> None:
     post = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
-    told = import_json(written(gpt2 | {"post_processor": post}, tmp_path)).training["training"]["imported"]
-    assert told["post_processor"] == post and told["format"] == "tokenizer.json"
+    imported = import_json(written(gpt2 | {"post_processor": post}, tmp_path)).training["training"]["imported"]
+    assert imported["post_processor"] == post and imported["format"] == "tokenizer.json"
 
 
 def changed(content: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
@@ -362,7 +362,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths of all values, of a long table or list only the first few and the last."""
     keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
     chosen = keys if len(keys) < 20 else [*keys[:4], *keys[-14:]]
-    return [found for key in chosen for found in ((*path, key), *places(value[key], (*path, key)))]
+    return [place for key in chosen for place in ((*path, key), *places(value[key], (*path, key)))]
 
 
 JSON_VALUES = st.recursive(

@@ -29,8 +29,8 @@ def test_it_is_what_training_for_that_size_makes(
     for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.tiktoken", "tiktoken.json", "vocabulary.arrow"):
         assert (tmp_path / "small" / file).read_bytes() == (tmp_path / "trained" / file).read_bytes(), file
     large = read_tokenizer(str(tmp_path / "large"))
-    told = {"shrunk": {"from": large.fingerprint, "vocab_size": 1234}, "of": {"seed": 1}}
-    assert read_tokenizer(str(tmp_path / "small")).training["training"] == told == files.training["training"]
+    training = {"shrunk": {"from": large.fingerprint, "vocab_size": 1234}, "of": {"seed": 1}}
+    assert read_tokenizer(str(tmp_path / "small")).training["training"] == training == files.training["training"]
     assert files.special == layout.tokens(layout.model_size(1234))
 
 

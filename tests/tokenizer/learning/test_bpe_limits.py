@@ -56,10 +56,10 @@ def plainly_trained(
                 size = len(left) + len(right)
                 if max_token_length is None or size < max_token_length or size == 2:
                     pairs[left, right] += words[word]
-        found = {pair: kept(count) for pair, count in pairs.items() if kept(count) >= max(1, min_frequency)}
-        if not found:
+        frequent = {pair: kept(count) for pair, count in pairs.items() if kept(count) >= max(1, min_frequency)}
+        if not frequent:
             break
-        best = min(found, key=lambda pair: (-found[pair], ids[pair[0]], ids[pair[1]]))
+        best = min(frequent, key=lambda pair: (-frequent[pair], ids[pair[0]], ids[pair[1]]))
         ids.setdefault(b"".join(best), len(ids))
         made.append(best)
         for word, parts in split.items():

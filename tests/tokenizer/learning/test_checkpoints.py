@@ -53,8 +53,8 @@ def test_what_was_killed_goes_on_from_its_last_checkpoint(
     seen: list[Progress] = []
     again = train_merges(counts, 2000, SPECIALS, checkpoints=checkpoints, progress=seen.append)
     assert_same(again, uninterrupted)
-    assert [each.merges for each in seen] == [1500, 1742]
-    assert {each.asked for each in seen} == {1742}
+    assert [checkpoint.merges for checkpoint in seen] == [1500, 1742]
+    assert {checkpoint.asked for checkpoint in seen} == {1742}
     assert seen[0].count > seen[1].count > 0
 
 

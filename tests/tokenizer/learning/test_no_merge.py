@@ -71,8 +71,8 @@ def test_cuts_where_plain_python_cuts(words: dict[bytes, int], names: list[str])
 def test_a_table_that_is_part_of_a_larger_one_is_cut_alike() -> None:
     whole = table_of({b"x1": 5, b"a22b": 3, b"33": 1})
     part = cut_apart(PretokenCounts(whole.pretokens[1:], whole.counts[1:]), ["digits"])
-    found = dict(zip(part.pretokens.to_pylist(), part.counts.tolist(), strict=True))
-    assert found == {b"a": 3, b"b": 3, b"2": 6, b"3": 2}
+    counts = dict(zip(part.pretokens.to_pylist(), part.counts.tolist(), strict=True))
+    assert counts == {b"a": 3, b"b": 3, b"2": 6, b"3": 2}
 
 
 @pytest.mark.parametrize("names", [["digits"], ["punctuation"], ["whitespace"], [*CLASSES]])

@@ -36,7 +36,7 @@ def page(number: int) -> bytes:
 def archive(entries: list[bytes], *, version: int = 1, compress: bool = False) -> bytes:
     described = {1: VERSION_1, 2: VERSION_2}[version]
     first = f"filedesc://x.arc 0.0.0.0 20140216050221 text/plain {len(described)}\n".encode() + described + b"\n"
-    return b"".join((gzip.compress if compress else bytes)(each) for each in [first, *entries])
+    return b"".join((gzip.compress if compress else bytes)(entry) for entry in [first, *entries])
 
 
 def read(path: Path, data: bytes, limit: int = 1 << 20) -> tuple[list[dict], list[tuple]]:
@@ -44,7 +44,9 @@ def read(path: Path, data: bytes, limit: int = 1 << 20) -> tuple[list[dict], lis
     reports: list[tuple] = []
     piece = Piece(path=str(path), name=path.name, format="warc", bytes=len(data))
     fields = Fields(source="crawl", maximum_record_bytes=limit)
-    rows = [row for batch in read_warc(piece, fields, lambda *each: reports.append(each)) for row in batch.to_pylist()]
+    rows = [
+        row for batch in read_warc(piece, fields, lambda *values: reports.append(values)) for row in batch.to_pylist()
+    ]
     return rows, reports
 
 
@@ -133,8 +135,8 @@ def test_damage_anywhere_never_raises_and_costs_few_neighbours(tmp_path_factory,
     damage = data.draw(st.binary(min_size=1, max_size=30))
     whole[at : at + len(damage)] = damage
     rows, _ = read(tmp_path_factory.getbasetemp() / "damaged.arc", bytes(whole))
-    found = {row["text"].strip() for row in rows}
-    assert len({f"{SENTENCE} number{n}." for n in range(6)} - found) <= 2
+    texts = {row["text"].strip() for row in rows}
+    assert len({f"{SENTENCE} number{n}." for n in range(6)} - texts) <= 2
 
 
 @pytest.mark.parametrize("name", ["a.arc", "a.arc.gz"])

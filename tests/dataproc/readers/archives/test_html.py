@@ -18,7 +18,7 @@ def read(folder: Path, files: dict[str, bytes], limit: int = 1 << 20) -> tuple[l
         (folder / name).write_bytes(data)
         pieces.append(Piece(path=str(folder / name), name=name, format="html", bytes=len(data)))
     fields = Fields(source="pages", maximum_record_bytes=limit)
-    batches = read_html(pieces, fields, lambda *each: reports.append(each))
+    batches = read_html(pieces, fields, lambda *values: reports.append(values))
     return [row for batch in batches for row in batch.to_pylist()], reports
 
 

@@ -56,7 +56,7 @@ def read(
     rows: list[dict] = []
     piece = Piece(path=str(path), name=path.name, format="warc", bytes=len(data), start=start, stop=stop)
     fields = Fields(source="crawl", maximum_record_bytes=limit, extractor=extractor)
-    for batch in read_warc(piece, fields, lambda *each: reports.append(each)):
+    for batch in read_warc(piece, fields, lambda *values: reports.append(values)):
         assert batch.schema == SCHEMA
         batch.validate(full=True)
         rows += [row | {"meta": json.loads(row["meta"])} for row in batch.to_pylist()]
@@ -209,8 +209,8 @@ def test_a_url_in_angle_brackets_is_bare(tmp_path):
 def test_zstd_with_a_dictionary_frame(tmp_path):
     shared = response(0) * 3
     packer = zstandard.ZstdCompressor(dict_data=zstandard.ZstdCompressionDict(shared))
-    for held in (shared, zstandard.compress(shared)):
-        first = b"\x5d\x2a\x4d\x18" + len(held).to_bytes(4, "little") + held
+    for dictionary in (shared, zstandard.compress(shared)):
+        first = b"\x5d\x2a\x4d\x18" + len(dictionary).to_bytes(4, "little") + dictionary
         rows, reports = read(
             tmp_path / "a.warc.zst", first + packer.compress(response(1)) + packer.compress(response(2))
         )
@@ -221,8 +221,8 @@ def test_zstd_with_a_dictionary_frame(tmp_path):
 def test_zstd_with_a_broken_dictionary_is_reported_frame_by_frame(tmp_path):
     shared = response(0) * 3
     packer = zstandard.ZstdCompressor(dict_data=zstandard.train_dictionary(2000, [response(n) for n in range(500)]))
-    for held in (b"\x37\xa4\x30\xec" + b"\xff" * 99, zstandard.compress(shared)[:-9]):
-        first = b"\x5d\x2a\x4d\x18" + len(held).to_bytes(4, "little") + held
+    for dictionary in (b"\x37\xa4\x30\xec" + b"\xff" * 99, zstandard.compress(shared)[:-9]):
+        first = b"\x5d\x2a\x4d\x18" + len(dictionary).to_bytes(4, "little") + dictionary
         rows, reports = read(tmp_path / "a.warc.zst", first + packer.compress(response(1)))
         assert not rows
         assert len(reports) == 1
@@ -263,7 +263,7 @@ def test_a_broken_member_costs_itself_only(tmp_path, compression):
     records = [members([response(n, page(noise))], compression) for n in range(3)]
     for byte in (4, 40, 1500, len(records[1]) - 6):
         middle = bytearray(records[1])
-        middle[byte : byte + 3] = bytes(each ^ 0x55 for each in middle[byte : byte + 3])
+        middle[byte : byte + 3] = bytes(value ^ 0x55 for value in middle[byte : byte + 3])
         rows, reports = read(tmp_path / "a.warc", records[0] + bytes(middle) + records[2])
         assert numbers(rows)[:1] == [0]
         assert numbers(rows)[-1] == 2
@@ -420,6 +420,6 @@ def test_damage_anywhere_never_raises_and_costs_few_neighbours(tmp_path_factory,
     damage = data.draw(st.binary(min_size=1, max_size=30))
     whole[at : at + len(damage)] = damage
     rows, _ = read(tmp_path_factory.getbasetemp() / "damaged.warc", bytes(whole))
-    found = {row["text"].strip() for row in rows}
+    texts = {row["text"].strip() for row in rows}
     untouched = {f"{SENTENCE} number{n}." for n in range(6)}
-    assert len(untouched - found) <= 2
+    assert len(untouched - texts) <= 2

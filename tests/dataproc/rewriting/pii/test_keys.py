@@ -106,8 +106,8 @@ def test_a_private_key_is_found_from_its_begin_to_its_end():
         key = f"-----BEGIN {kind}-----\n{body}-----END {kind}-----"
         assert block(f"see\n{key}\nand") == key
         cut_off = f"-----BEGIN {kind}-----\n{body}"
-        found = block(cut_off + "\nA sentence.")
-        assert found is not None and cut_off.startswith(found) and len(found) > 0.9 * len(cut_off)
+        cut_key = block(cut_off + "\nA sentence.")
+        assert cut_key is not None and cut_off.startswith(cut_key) and len(cut_key) > 0.9 * len(cut_off)
 
 
 def test_what_is_said_about_private_keys_is_left():

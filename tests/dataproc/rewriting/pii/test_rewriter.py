@@ -199,11 +199,11 @@ def test_a_scan_goes_on_where_there_was_no_more_room():
     offsets, data = text_buffers(texts)
     one, all_columns = np.empty((3, 1), np.int64), np.empty((3, 99), np.int64)
     count, *_ = find_candidates(offsets, data, np.int64(0), np.int64(0), *all_columns)
-    found, document, position = [], np.int64(0), np.int64(0)
+    columns, document, position = [], np.int64(0), np.int64(0)
     while document < len(texts):
         some, document, position = map(np.int64, find_candidates(offsets, data, document, position, *one))
-        found += one[:, :some].T.tolist()
-    assert found == all_columns[:, :count].T.tolist() and count == 8
+        columns += one[:, :some].T.tolist()
+    assert columns == all_columns[:, :count].T.tolist() and count == 8
     assert rows(PersonalData().measure(batch_of(["a@b.com " * 5_000]))) == [[5_000, 0, 0, 0]]
 
 
