@@ -11,7 +11,18 @@ from corpusmill.dataproc.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, as against what to make: none of these changes a byte of the outputs."""
+    """How to run, as against what to make: none of these changes a byte of the outputs.
+
+    Attributes:
+        engine: local or ray; None to go by the environment.
+        address: of a Ray cluster; None for its own.
+        workers: processes; 0 for one on each core.
+        memory_per_worker: bytes; 0 for an even share.
+        overwrite: make again what is there.
+        dry_run: print the plan and run nothing.
+        max_quarantine: as `pipelines.quarantine.read_limit` takes it; None for the recipe's own.
+        allow_quarantine: no limit at all.
+    """
 
     engine: str | None = None
     address: str | None = None
@@ -19,6 +30,7 @@ class RunOptions:
     memory_per_worker: int = 0
     overwrite: bool = False
     dry_run: bool = False
+    max_quarantine: str | None = None
     allow_quarantine: bool = False
 
     @classmethod

@@ -14,7 +14,7 @@ command runs. `${stdlib}` and `${site-packages}` stand for the running Python's 
 
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.stage import Stage
+from corpusmill.pipelines.quarantine import DEFAULT, QuarantineLimit, read_limit
 from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
 
@@ -36,6 +37,9 @@ class RecipeFile(BaseModel):
     description: str = Field(default="", description="for people")
     output: str = Field(description="folder that the stages' folders are made in", min_length=1)
     seed: int = Field(default=0, description="seed of every draw in the run", ge=0)
+    max_quarantine: str | int | float = Field(
+        default=DEFAULT, description="exit with 3 if a stage quarantines more: a count, or a share as in 0.5%"
+    )
     stages: dict[str, dict[str, Any]] = Field(description="stages in order, by name", min_length=1)
 
 
@@ -56,6 +60,7 @@ class Recipe:
     output: str
     seed: int
     stages: tuple[NamedStage, ...]
+    max_quarantine: QuarantineLimit = field(default_factory=lambda: read_limit(DEFAULT))
 
 
 def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = None) -> Recipe:
@@ -79,7 +84,8 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
     for name, values in file.stages.items():
         known = {stage.name: folders[stage.name] for stage in stages}
         stages.append(_build(name, values, folders[name], file.seed, path, known))
-    return Recipe(name=file.name, output=file.output, seed=file.seed, stages=tuple(stages))
+    limit = read_limit(file.max_quarantine, f"{path}: max_quarantine")
+    return Recipe(name=file.name, output=file.output, seed=file.seed, stages=tuple(stages), max_quarantine=limit)
 
 
 def _build(

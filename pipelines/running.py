@@ -12,6 +12,7 @@ from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.engine.state import MANIFEST
 from corpusmill.pipelines.options import RunOptions
+from corpusmill.pipelines.quarantine import FLAG, QuarantineLimit, read_limit
 from corpusmill.pipelines.recipe import Recipe
 
 
@@ -22,6 +23,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
 
         print_plan(recipe, options)
         return 0
+    limit = limit_of(options, recipe.max_quarantine)
     started = time.monotonic()
     make = partial(
         make_executor,
@@ -48,7 +50,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     from corpusmill.pipelines.summary import print_summary
 
     print_summary(recipe, finished, report, time.monotonic() - started)
-    return exit_code(finished, options)
+    return exit_code(finished, limit)
 
 
 def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) -> str:
@@ -65,17 +67,35 @@ def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) ->
         return f"not written: {error}"
 
 
-def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:
-    """0, or 3 when inputs were quarantined and that was not allowed."""
-    bad = [(name, done, done.manifest["counts"].get("quarantined", 0)) for name, done in finished]
-    bad = [(name, done, count) for name, done, count in bad if count]
-    if not bad or options.allow_quarantine:
-        return 0
-    counted = ", ".join(f"{count:,} in {name}" for name, _, count in bad)
-    folder = storage.join(bad[0][1].folder, side_folder("quarantine"))
-    look = f"look by `corpusmill inspect sample {folder}`, or pass --allow-quarantine"
-    print(f"corpusmill: quarantined: {counted}; {look}", file=sys.stderr)  # noqa: T201
-    return 3
+def limit_of(options: RunOptions, otherwise: QuarantineLimit) -> QuarantineLimit | None:
+    """The limit that flags set, else another; None for none. Raises UserError for a flag that sets no limit."""
+    if options.max_quarantine is not None:
+        return read_limit(options.max_quarantine)
+    return None if options.allow_quarantine else otherwise
+
+
+def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | None) -> int:
+    """0, or 3 when a stage quarantined more than the limit allows; a line for every stage that quarantined anything.
+
+    Args:
+        finished: (name, stage) of all stages of the run.
+        limit: None for none.
+    """
+    exceeded = False
+    for name, done in finished:
+        counts = done.manifest["counts"]
+        quarantined, came_in = counts.get("quarantined", 0), counts.get("documents_in", 0)
+        if not quarantined:
+            continue
+        allowed = limit is None or limit.allows(quarantined, came_in)
+        exceeded |= not allowed
+        share = f"{quarantined / came_in:.2%}" if came_in else "all"
+        verdict = "no limit" if limit is None else f"{'within' if allowed else 'over'} the limit of {limit.text}"
+        folder = storage.join(done.folder, side_folder("quarantine"))
+        line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({share}, {verdict})"
+        hint = "" if allowed else f", or allow more by {FLAG}"
+        print(f"corpusmill: {line}; look by `corpusmill inspect sample {folder}`{hint}", file=sys.stderr)  # noqa: T201
+    return 3 if exceeded else 0
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.quarantine import DEFAULT
 from corpusmill.pipelines.settings import validate
 
 EngineOption = Annotated[
@@ -26,7 +27,17 @@ MemoryOption = Annotated[
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
-QuarantineOption = Annotated[bool, typer.Option("--allow-quarantine", help="exit 0 even if records were quarantined")]
+MaxQuarantineOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"exit with 3 if a stage quarantines more: a count, or a share as in 0.5% [default: {DEFAULT}]",
+        metavar="N|SHARE",
+        show_default=False,
+    ),
+]
+AllowQuarantineOption = Annotated[
+    bool, typer.Option("--allow-quarantine", help="exit with 0 however much is quarantined")
+]
 
 RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "engine": (EngineOption, None),
@@ -35,7 +46,8 @@ RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "memory_per_worker": (MemoryOption, "0"),
     "overwrite": (OverwriteOption, False),
     "dry_run": (DryRunOption, False),
-    "allow_quarantine": (QuarantineOption, False),
+    "max_quarantine": (MaxQuarantineOption, None),
+    "allow_quarantine": (AllowQuarantineOption, False),
 }
 """Options that every command that runs stages has, as (annotation, default)."""
 

@@ -73,7 +73,8 @@ def _add(values: dict[str, Any]) -> None:
     from corpusmill.pipelines.engine.executor import make_executor
     from corpusmill.pipelines.engine.stage import Session
     from corpusmill.pipelines.options import RunOptions
-    from corpusmill.pipelines.running import exit_code
+    from corpusmill.pipelines.quarantine import DEFAULT, read_limit
+    from corpusmill.pipelines.running import exit_code, limit_of
     from corpusmill.pipelines.stages.index.changes import add_dataset
 
     index, options = values["index"], RunOptions.from_flags(values)
@@ -97,7 +98,7 @@ def _add(values: dict[str, Any]) -> None:
             finished.append((dataset, added.finished))
             took = f"{entry.documents:,} documents, {entry.bytes / 2**20:,.1f} MiB, {added.finished.seconds:.1f} s"
             print(f"{entry.dataset}: added as number {entry.number}; {took}")
-    raise typer.Exit(exit_code(finished, options))
+    raise typer.Exit(exit_code(finished, limit_of(options, read_limit(DEFAULT))))
 
 
 def _query(values: dict[str, Any]) -> None:

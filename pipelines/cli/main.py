@@ -1,7 +1,7 @@
 """`corpusmill`: the list of commands, and the one place where errors become lines and exit codes.
 
 Commands are imported when they are called, so that `--help` answers at once. Exit codes: 0 done; 1 failed; 2 usage or
-a user's mistake; 3 finished, but inputs were quarantined (unless `--allow-quarantine`).
+a user's mistake; 3 finished, but more was quarantined than `--max-quarantine` allows.
 """
 
 import atexit
