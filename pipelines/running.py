@@ -10,14 +10,16 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import side_folder
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
-from corpusmill.pipelines.engine.state import MANIFEST
 from corpusmill.pipelines.options import RunOptions
+from corpusmill.pipelines.preflight import preflight
 from corpusmill.pipelines.quarantine import FLAG, QuarantineLimit, read_limit
 from corpusmill.pipelines.recipe import Recipe
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     """Runs (or with `dry_run` only plans) a recipe; prints the table; gives the exit code."""
+    for line in preflight(recipe, options):
+        print(f"corpusmill: {line}", file=sys.stderr)  # noqa: T201
     if options.dry_run:
         from corpusmill.pipelines.planning import print_plan
 
@@ -33,9 +35,6 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
         memory_per_worker=options.memory_per_worker,
     )
     finished: list[tuple[str, Finished]] = []
-    for named in recipe.stages:
-        if options.overwrite or not storage.exists(storage.join(named.folder, MANIFEST)):
-            named.stage.check()
     with Session(make_executor=make, overwrite=options.overwrite) as session:
         try:
             for named in recipe.stages:

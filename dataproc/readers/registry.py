@@ -35,6 +35,7 @@ class Reader:
         splits: what large files may be split by: ranges of bytes where they are plain, of members where they are
             compressed, row groups of Parquet, record batches of Arrow; a file is one piece if there are none.
         groups: whether the function reads many pieces, so that small files share a batch.
+        needs: (module, extra) of optional libraries that it imports.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Reader:
     named_endings: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()
     groups: bool = False
+    needs: tuple[tuple[str, str], ...] = ()
 
     def load(self) -> Callable[..., Iterator[pa.RecordBatch]]:
         """The function that reads."""
@@ -52,6 +54,7 @@ class Reader:
 
 
 _HERE = "corpusmill.dataproc.readers"
+_WEB = (("fastwarc", "web"), ("resiliparse", "web"))
 _OURS = (
     Reader(
         name="jsonl",
@@ -76,12 +79,13 @@ _OURS = (
         splits=("record batches",),
     ),
     Reader(name="text", target=f"{_HERE}.text:read_files", groups=True),
-    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True),
+    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB),
     Reader(
         name="warc",
         target=f"{_HERE}.archives.warc:read_warc",
         endings=(".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz", ".arc", ".arc.gz"),
         splits=("members",),
+        needs=_WEB,
     ),
     Reader(name="repository", target=f"{_HERE}.repository:read_repositories"),
     Reader(

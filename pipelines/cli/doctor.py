@@ -4,7 +4,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -14,8 +14,21 @@ HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray clu
 
 Example: corpusmill doctor --address 127.0.0.1:6379"""
 
+OK, MISSING, BAD = "ok", "missing", "BAD"
+"""Missing is what something optional needs, and no failure by itself; the line says what brings it."""
+
+
+class Check(NamedTuple):
+    """A line of the answer."""
+
+    what: str
+    line: str
+    state: str
+
+
 LIBRARIES = (
-    "pyarrow", "numpy", "numba", "xxhash", "zstandard", "datasketch", "tokenizers", "pydantic", "typer", "fsspec",
+    "pyarrow", "numpy", "numba", "xxhash", "isal", "zstandard", "datasketch", "tokenizers",
+    "pydantic", "typer", "fsspec",
 )  # fmt: skip
 EXTRAS = {
     "jinja2": "report",
@@ -39,14 +52,13 @@ def _doctor(
         str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out", metavar="HOST:PORT")
     ] = None,
 ) -> None:
-    failed = False
-    for what, line, good in [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]:
-        failed |= not good
-        print(f"{'ok ' if good else 'BAD'}  {what:<14} {line}")
-    raise typer.Exit(1 if failed else 0)
+    checks = [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]
+    for check in checks:
+        print(f"{check.state:<8} {check.what:<20} {check.line}")
+    raise typer.Exit(1 if any(check.state == BAD for check in checks) else 0)
 
 
-def _machine() -> list[tuple[str, str, bool]]:
+def _machine() -> list[Check]:
     import psutil
 
     from corpusmill.pipelines.engine.executor import available_cores
@@ -55,57 +67,57 @@ def _machine() -> list[tuple[str, str, bool]]:
     memory = psutil.virtual_memory()
     free = psutil.disk_usage(".").free
     return [
-        ("corpusmill", our_version(), True),
-        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", True),
-        ("cores", f"{available_cores()}", True),
-        (
+        Check("corpusmill", our_version(), OK),
+        Check("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", OK),
+        Check("cores", f"{available_cores()}", OK),
+        Check(
             "memory",
             f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB free",
-            memory.available > 2**30,
+            OK if memory.available > 2**30 else BAD,
         ),
-        ("disk", f"{free / 2**30:.1f} GiB free here", free > 2**30),
+        Check("disk", f"{free / 2**30:.1f} GiB free here", OK if free > 2**30 else BAD),
     ]
 
 
-def _libraries() -> list[tuple[str, str, bool]]:
+def _libraries() -> list[Check]:
     lines = []
     for name in (*LIBRARIES, *EXTRAS):
         try:
-            lines.append((name, version(name), True))
+            lines.append(Check(name, version(name), OK))
         except PackageNotFoundError:
             extra = EXTRAS.get(name)
             hint = f"pip install 'corpusmill[{extra}]'" if extra else "pip install corpusmill again"
-            lines.append((name, f"not installed: {hint}", extra is not None))
+            lines.append(Check(name, f"not installed: {hint}", MISSING if extra else BAD))
     return lines
 
 
-def _kernels() -> list[tuple[str, str, bool]]:
+def _kernels() -> list[Check]:
     from corpusmill.pipelines import kernels
 
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
     if kernels.is_compiled():
-        return [("kernel cache", f"compiled; {folder}", True)]
+        return [Check("kernel cache", f"compiled; {folder}", OK)]
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        return [("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", False)]
-    return [("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", True)]
+        return [Check("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", BAD)]
+    return [Check("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", OK)]
 
 
-def _gpu() -> list[tuple[str, str, bool]]:
+def _gpu() -> list[Check]:
     try:
         import torch
     except ImportError:
-        return [("gpu", "unknown without torch", True)]
+        return [Check("gpu", "unknown without torch", MISSING)]
     if not torch.cuda.is_available():
-        return [("gpu", "none; training runs on the CPU", True)]
+        return [Check("gpu", "none; training runs on the CPU", OK)]
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return [("gpu", ", ".join(names), True)]
+    return [Check("gpu", ", ".join(names), OK)]
 
 
-def _ray(address: str | None) -> list[tuple[str, str, bool]]:
+def _ray(address: str | None) -> list[Check]:
     target = address or os.environ.get("RAY_ADDRESS")
     if not target:
-        return [("ray cluster", "none named; --engine ray starts one of its own", True)]
+        return [Check("ray cluster", "none named; --engine ray starts one of its own", OK)]
     try:
         import ray
 
@@ -116,5 +128,5 @@ def _ray(address: str | None) -> list[tuple[str, str, bool]]:
         cpus = ray.cluster_resources().get("CPU", 0)
         ray.shutdown()
     except Exception as error:  # whatever Ray says is what the user needs to read
-        return [("ray cluster", f"{target}: {' '.join(str(error).split())[:200]}", False)]
-    return [("ray cluster", f"{target}: {cpus:g} CPUs", True)]
+        return [Check("ray cluster", f"{target}: {' '.join(str(error).split())[:200]}", BAD)]
+    return [Check("ray cluster", f"{target}: {cpus:g} CPUs", OK)]

@@ -113,6 +113,20 @@ class Stage(ABC):
     def check(self) -> None:  # noqa: B027 - most stages have nothing more to check
         """Raises UserError for settings that no model can see to be wrong; called for all stages before any runs."""
 
+    def needs(self) -> Sequence[tuple[str, str]]:
+        """(module, extra) of optional libraries that its work imports with these settings."""
+        return ()
+
+    def require_files(self, made: Callable[[str], bool]) -> None:  # noqa: B027 - most stages name no files
+        """Raises UserError for a file that the settings name and that is not there.
+
+        Args:
+            made: whether an earlier stage of the run makes this path.
+        """
+
+    def require_memory(self) -> None:  # noqa: B027 - most stages are bounded by their settings
+        """Raises UserError for work that this machine's memory cannot hold."""
+
     def check_inputs(self, folder: str) -> None:  # noqa: B027 - most stages have nothing more to check
         """Raises UserError for settings that do not go with the inputs or the output folder; nothing is written yet."""
 

@@ -113,7 +113,7 @@ def test_doctor_tells_the_machine() -> None:
 def test_doctor_says_that_no_ray_answers() -> None:
     done = corpusmill("doctor", "--address", "127.0.0.1:1")
     assert done.returncode == 1
-    assert "BAD  ray cluster" in done.stdout
+    assert "BAD      ray cluster" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["filter", "pack", "inspect why", "tokenizer decode"])

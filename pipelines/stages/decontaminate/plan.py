@@ -18,6 +18,7 @@ of the longest document; the index (42 MB a million n-grams) is mapped and share
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -118,6 +119,10 @@ class DecontaminateStage(PartsStage):
         for files in self._files().values():
             for path in files:
                 storage.open_input(path).close()
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        if not any(made(self.resolve(path)) for path in self.settings.against.values()):
+            self._files()
 
     def _files(self) -> dict[str, list[str]]:
         """The files of each set, and of what is allowed, under names that say which."""

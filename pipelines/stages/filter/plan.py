@@ -6,6 +6,7 @@ names of all rules they broke), `_ledger/` (a row for each broken rule: id, rule
 rewriter changed which document, and its bytes before and after), where one is in force.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field
@@ -122,6 +123,14 @@ class FilterStage(PartsStage):
         settings = self.settings
         model = settings.language_model if settings.language_model != EMBEDDED else None
         return [path for path in (model, settings.word_list, *settings.url_lists.values()) if path]
+
+    def needs(self) -> list[tuple[str, str]]:
+        model = self.settings.language_model
+        return [("fasttext", "fasttext")] if model and model != EMBEDDED else []
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        for name in self._files():
+            find_files(self.resolve(name))
 
     def check(self) -> None:
         from corpusmill.dataproc.measures.providers import build_measure

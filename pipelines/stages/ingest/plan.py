@@ -7,7 +7,7 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
@@ -19,7 +19,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.registry import FOLDERS, READERS, format_names
+from corpusmill.dataproc.readers.registry import FOLDERS, READERS, format_names, reader_of, reader_of_ending
 from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
@@ -183,6 +183,18 @@ class IngestStage(Stage):
     def check(self) -> None:
         if self.settings.mojibake:
             Normalisation(mojibake=True).check()
+
+    def needs(self) -> list[tuple[str, str]]:
+        modules = [("ftfy", "mojibake")] if self.settings.mojibake else []
+        for written in self.settings.inputs:
+            path, format = (written, None) if isinstance(written, str) else (written.path, written.format)
+            format = format or self.settings.format
+            reader = reader_of(format) if format else reader_of_ending(path, path)
+            modules += [need for need in (reader.needs if reader else ()) if need not in modules]
+        return modules
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        self._sources()
 
     def check_inputs(self, folder: str) -> None:
         output = storage.absolute(folder) + "/"

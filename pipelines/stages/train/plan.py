@@ -58,6 +58,18 @@ class TrainStage(Stage):
         if self.settings.steps is not None and self.settings.tokens is not None:
             raise UserError("steps and tokens both say how long the run is", where="tokens", hint="give one of them")
 
+    def needs(self) -> list[tuple[str, str]]:
+        modules = [("torch", "train"), ("safetensors", "train")]
+        return [*modules, ("tensorboard", "tensorboard")] if self.settings.tensorboard else modules
+
+    def require_memory(self) -> None:
+        """Of the machine, for the weights, gradients and moments of its ranks; a GPU's is asked when it is opened."""
+        from corpusmill.training.fitting import require_memory
+        from corpusmill.training.model.config import preset
+
+        settings = self._trainer_settings("shards", "output")
+        require_memory(preset(settings.preset, settings.model), settings, self.ranks, self.ranks_here)
+
     def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> "TrainSettings":
         """The trainer's own settings, which check themselves. Raises UserError.
 

@@ -1,0 +1,62 @@
+"""Whether a run fits into memory, asked before its model is built.
+
+A model that does not fit takes the machine down with it: Linux ends processes, often others first. What is compared is
+the least that a run takes: weights, gradients, moments and the moving average, without activations, against all memory
+there is. A run that passes may still be too large; one that is refused certainly is.
+"""
+
+from pathlib import Path
+
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.memory import MemoryLayout, memory
+from corpusmill.training.settings import TrainSettings
+
+GPU_DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/nvidia0"), Path("/dev/kfd"))
+"""What is there where a GPU may take the weights; whether torch can use it is not known without importing torch."""
+
+
+def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tuple[int, int]:
+    """(bytes on the device, bytes in CPU memory beside it) that a rank needs at least."""
+    layout = MemoryLayout(
+        ranks=ranks,
+        zero=int(ranks > 1),
+        sequence_length=config.mtp_depth + 2,
+        weights=settings.precision,
+        moments=settings.moments,
+        average="float32" if settings.average_decay else None,
+    )
+    parts = memory(config, layout)
+    built = parts.weights if settings.precision == "float32" else 2 * parts.weights  # in FP32, before it is narrowed
+    whole = parts.weights + parts.gradients
+    if settings.parallel == "fsdp2":
+        whole = -(-whole // ranks)
+    return max(built, whole + parts.master_weights + parts.moments), 2 * parts.average
+
+
+def require_memory(config: ModelConfig, settings: TrainSettings, ranks: int, ranks_here: int) -> None:
+    """Raises UserError for a model that this machine's memory cannot hold, where the CPU computes.
+
+    Args:
+        config: the model.
+        settings: of the run; `device` "auto" counts as a GPU where there is a driver.
+        ranks: processes that train together.
+        ranks_here: those of them that share this machine.
+    """
+    import psutil
+
+    on_device, beside = least_bytes(config, settings, ranks)
+    cpu = settings.device == "cpu" or (settings.device == "auto" and not any(path.exists() for path in GPU_DRIVERS))
+    _require((on_device * cpu + beside) * ranks_here, psutil.virtual_memory().total, "this machine")
+
+
+def require_device_memory(config: ModelConfig, settings: TrainSettings, ranks: int, device_bytes: int) -> None:
+    """The same for a GPU of so many bytes."""
+    _require(least_bytes(config, settings, ranks)[0], device_bytes, "the GPU")
+
+
+def _require(needed: int, there: int, where: str) -> None:
+    if needed > there:
+        what = f"this model needs at least {needed / 2**30:,.1f} GiB to train, and {where} has {there / 2**30:,.1f} GiB"
+        hint = "choose a smaller preset or more ranks; `corpusmill train --describe PRESET` shows what takes memory"
+        raise UserError(what, where="preset", hint=hint)
