@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from corpusmill.dataproc.sequences.packing import pack
     from corpusmill.dataproc.sequences.shards import open_shard
     from corpusmill.tokenizer.encoder import Tokenizer
+    from corpusmill.training.loader.model_inputs import ModelInputs
     from corpusmill.training.loader.shard_loader import ShardLoader
 
     __version__: str
 
 __all__ = [
     "MinHashSettings",
+    "ModelInputs",
     "ShardLoader",
     "Tokenizer",
     "UserError",
@@ -42,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "MinHashSettings": "dataproc.dedup.minhash",
+    "ModelInputs": "training.loader.model_inputs",
     "ShardLoader": "training.loader.shard_loader",
     "Tokenizer": "tokenizer.encoder",
     "UserError": "dataproc.errors",
