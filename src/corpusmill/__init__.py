@@ -58,14 +58,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-        return version("corpusmill")
-    if name in _HOMES:
-        return getattr(import_module(f"corpusmill.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'corpusmill' has no attribute '{name}'")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("corpusmill")
+        if name in _HOMES:
+            return getattr(import_module(f"corpusmill.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'corpusmill' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
