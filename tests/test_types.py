@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 SNIPPET = """
 from corpusmill import MinHashSettings, Tokenizer, choose_bands, decide, measure, resolve_rules, signatures
 from corpusmill import nothing_like_it
+from corpusmill.pipelines.calls import dedup
 
 tokenizer = Tokenizer.load("tokenizer")
 rules = resolve_rules(["gopher-quality"])
@@ -26,7 +27,10 @@ reveal_type(rules)
 reveal_type(decide(measure(["text"]), ["web"], rules).kept)
 reveal_type(signatures(["text"], MinHashSettings()))
 reveal_type(choose_bands(0.8, 128).rows)
+reveal_type(dedup("clean", output="unique", method="exact"))
 tokenizer.encode_batch([1])
+dedup("clean", output="unique", threshhold=0.8)
+dedup("clean", output="unique", method="exakt")
 """
 REVEALED = [
     "list[int]",
@@ -37,6 +41,7 @@ REVEALED = [
     "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.bool[bool]]]",  # the shape is what NumPy leaves open
     "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.unsignedinteger[numpy._typing._nbit_base._32Bit]]]",
     "int",
+    "typing.Mapping[str, Any]",  # JSON
 ]
 
 
@@ -49,7 +54,8 @@ def test_mypy_sees_the_types_of_the_everyday_names(request: pytest.FixtureReques
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=600)
     assert re.findall(r'Revealed type is "(.*)"', done.stdout) == REVEALED, done.stdout + done.stderr
     errors = re.findall(r"snippet.py:\d+: error: (.*)", done.stdout)
-    assert len(errors) == 2 and "nothing_like_it" in errors[0] and 'expected "str"' in errors[1], errors
+    expected = ("nothing_like_it", 'expected "str"', 'Unexpected keyword argument "threshhold"', '"method"')
+    assert all(part in error for part, error in zip(expected, errors, strict=True)), errors
 
 
 def test_the_package_says_that_it_is_typed() -> None:
