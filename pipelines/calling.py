@@ -115,6 +115,10 @@ def plain_settings(model: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if callable(value):
+        from corpusmill.dataproc.measures.functions import name_of
+
+        return name_of(value)
     if isinstance(value, Mapping):
         return {_plain(key): _plain(each) for key, each in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):

@@ -80,6 +80,7 @@ def filter(
     *,
     output: Path,
     rules: Names = ...,
+    measures: Names = ...,
     rewrite: Names = ...,
     thresholds: Mapping[Path, float] = ...,
     keep_if: Path | None = ...,
@@ -103,12 +104,13 @@ def filter(
 
     Args:
         datasets: datasets of documents
-        rules: presets of rules, or rules of presets; --show lists them
-        rewrite: rules that rewrite kept documents, in this order, besides those of the presets
+        rules: presets of rules, or rules of presets (--show lists them), or your own functions: module:function
+        measures: measures to make also where no rule looks at them: your own functions, as module:function
+        rewrite: rules that rewrite kept documents, in this order, after those of the presets; or functions
         thresholds: other thresholds for rules of the presets, by name
         keep_if: an expression that must hold, say "word_count >= 50 or source == 'poems'"
         custom_rules: rules of your own
-        rewriter_settings: settings of rewriters, by name
+        rewriter_settings: settings of rewriters and of your functions, by name
         token_ngrams: measure datatrove's n-grams of tokens also where no rule looks at them
         document_columns: columns of numbers that the documents bring and rules look at, such as quality_score
         url_lists: files for the preset url: domains, subdomains, urls, words, soft-words, substrings, allowed
