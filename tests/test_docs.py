@@ -5,6 +5,7 @@ and for some pages also from the folder that they say their paths start from (`B
 any name. Code in fenced blocks is looked at only where a test says so.
 """
 
+import json
 import re
 import shlex
 import sys
@@ -23,6 +24,7 @@ from corpusmill.tokenizer.counting.counts import count_pretokens
 from corpusmill.tokenizer.formats.files import write_tokenizer
 from corpusmill.tokenizer.learning.bpe import train_merges
 from corpusmill.tokenizer.special import layout_named
+from tests.pipelines.small_run import prose
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -171,6 +173,18 @@ def test_the_readmes_library_snippet_runs_and_has_all_names(tmp_path: Path) -> N
     exec(code.replace("quickstart-output/tokenizer", folder), namespace)
     assert set(corpusmill.__all__) - {"__version__"} <= namespace.keys()
     assert namespace["kept"].tolist() == [False]  # a sentence is no document
+
+
+def test_the_snippets_of_the_librarys_page_run_one_after_the_other(tmp_path: Path, monkeypatch) -> None:
+    records = [{"id": str(number), "text": prose(number)} for number in range(24)]
+    (tmp_path / "raw.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for language, code in FENCED.findall((ROOT / "docs/library.md").read_text()):
+        if language == "python":
+            exec(code, namespace)
+    assert namespace["clean"]["counts"]["kept"] > 12
+    assert namespace["inputs"].keys() == {"input_ids", "labels", "position_ids", "use_cache"}
 
 
 def test_the_readmes_requirements_are_those_of_the_project() -> None:

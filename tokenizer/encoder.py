@@ -1,5 +1,8 @@
 """Text to token ids and back: Arrow strings in, Arrow lists of int32 out, and no Python object for each document.
 
+For a few texts there is plain Python as well: `encode("text")` gives a list, `encode_batch` lists, and `decode` of a
+list gives the text.
+
 Text is cut into pretokens (`pretokens.py`), runs of Han and kana further (`cuts.py`); each piece is looked up, and only
 one not met before goes through the merges (`ranks.py`). It is looked for in two tables (`lookup.py`): a cache of what
 this process has met, and once for each piece in the warm table of the tokenizer's folder (`warm.py`), which has the
@@ -18,14 +21,15 @@ Memory of a call: 4 bytes for each id (room for one in three bytes of text is se
 the list offsets, and 36 bytes for each byte of the longest pretoken.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.kernels.buffers import Texts
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.storage import exists, join
 from corpusmill.tokenizer.cuts import joined_characters, pieces_of
@@ -215,11 +219,33 @@ class Tokenizer:
         warm = read_warm_table(path, files.fingerprint) if exists(path) else None
         return cls(files.vocabulary, files.special, files.pattern, files.fingerprint, warm)
 
-    def encode(self, texts: pa.Array) -> pa.LargeListArray:
-        """The ids of each text: a string array without nulls in, large_list<int32> out.
+    @overload
+    def encode(self, texts: str) -> list[int]: ...
+
+    @overload
+    def encode(self, texts: pa.Array) -> pa.LargeListArray: ...
+
+    def encode(self, texts: Any) -> Any:
+        """The ids of each text: a string array (N,) without nulls in, large_list<int32> (N,) out; of one str, a list.
 
         No text yields a special id, and nothing (such as the beginning of a sentence) is added.
+
+        Raises UserError for what is no text, and ValueError for a null.
         """
+        if isinstance(texts, str):
+            ids: list[int] = self._encode_texts([texts]).values.to_pylist()
+            return ids
+        return self._encode_texts(texts)
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        """The ids of each text as a list, as it is Python; `encode` of an Arrow array gives the same ids, faster.
+
+        Raises UserError for what is no text.
+        """
+        ids: list[list[int]] = self._encode_texts(texts).to_pylist()
+        return ids
+
+    def _encode_texts(self, texts: Texts) -> pa.LargeListArray:
         offsets, data = read_text(texts)
         return self._encode(offsets, data, pretoken_blocks(offsets, data, self.pattern))
 
@@ -258,12 +284,29 @@ class Tokenizer:
         values = pa.Array.from_buffers(pa.int32(), filled, [None, pa.py_buffer(out[:filled])])
         return pa.LargeListArray.from_arrays(pa.array(lists), values)
 
-    def decode(self, ids: np.ndarray) -> bytes:
-        """The bytes of a row of ids; special ones as they are spelled. A cut character stays cut.
+    @overload
+    def decode(self, ids: list[int] | tuple[int, ...]) -> str: ...
+
+    @overload
+    def decode(self, ids: np.ndarray) -> bytes: ...
+
+    def decode(self, ids: Any) -> str | bytes:
+        """The bytes of an array of ids (N,); special ones as they are spelled. A cut character stays cut.
+
+        Of a list (or tuple) the text, in which each maximal stretch that is no UTF-8, such as a cut character, is one
+        U+FFFD. `tokenizer/decoding.py` has batches, streams, and special ids left out.
 
         Raises UserError for an id that no token has.
         """
-        ids = np.asarray(ids)
+        if isinstance(ids, list | tuple):
+            return self._decode(np.array(ids, np.int64)).decode(errors="replace")
+        return self._decode(np.asarray(ids))
+
+    def decode_batch(self, ids: Iterable[Sequence[int]]) -> list[str]:
+        """The text of each list of ids, as `decode` gives it."""
+        return [self.decode(list(each)) for each in ids]
+
+    def _decode(self, ids: np.ndarray) -> bytes:
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
             raise UserError(f"there are {self.vocab_size:,} token ids; {ids.min()} to {ids.max()} were to be decoded")
         spelled = self.spellings.take(pa.array(ids.astype(np.int64)))
@@ -276,4 +319,4 @@ class Tokenizer:
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one id; of a special one, its spelling."""
-        return self.decode(np.array([token]))
+        return self._decode(np.array([token]))

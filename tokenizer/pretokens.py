@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.tokenizer.patterns import (
     CL100K,
     CONTRACTIONS,
@@ -93,8 +93,9 @@ def pretoken_blocks(
         start = int(cursor[1])
 
 
-def read_text(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets int64, data uint8) of a string or binary array without nulls, read-only, as the kernels take them."""
+def read_text(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets int64, data uint8) of a string or binary array without nulls, or of an iterable of str, read-only, as
+    the kernels take them."""
     offsets, data = text_buffers(texts)
     return read_only(offsets), read_only(data)
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
@@ -68,6 +68,10 @@ class MinHashSettings:
                 raise UserError(f"MinHash {name} must be {low} to {high}, not {value}", hint=f"change {name}")
         if self.shingle not in ("word", "character"):
             raise UserError(f"there are no shingles of '{self.shingle}'", hint="make shingle word or character")
+
+
+DEFAULT = MinHashSettings()
+"""128 permutations, shingles of five words."""
 
 
 def permutation_parameters(settings: MinHashSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -192,13 +196,20 @@ def _sign(offsets, data, classes, lower, characters, ngram, factors, terms, shin
             _permute(spread, count, factors, terms, signatures[document])
 
 
-def signatures(texts: pa.Array, settings: MinHashSettings) -> np.ndarray:
-    """MinHash signatures of a batch of texts: uint32 of shape (N, K); each depends on its own text alone."""
+def signatures(texts: Texts, settings: MinHashSettings = DEFAULT) -> NDArray[np.uint32]:
+    """MinHash signatures of a batch of texts: uint32 of shape (N, K); each depends on its own text alone.
+
+    Args:
+        texts: an Arrow array of strings (N,) without nulls, or any iterable of str.
+        settings: what signatures depend on.
+
+    Raises UserError for texts that are no strings, and ValueError for nulls among them.
+    """
     offsets, data = text_buffers(texts)
     tables = load_tables()
     factors, terms = permutation_parameters(settings)
     room = shingle_room(int(np.diff(offsets).max(initial=0)), settings)
-    result = np.full((len(texts), settings.permutations), EMPTY)
+    result = np.full((len(offsets) - 1, settings.permutations), EMPTY)
     _sign(
         read_only(offsets, np.int64),
         read_only(data, np.uint8),

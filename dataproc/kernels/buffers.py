@@ -1,9 +1,15 @@
-"""Arrow's buffers as the arrays that kernels take."""
+"""Arrow's buffers as the arrays that kernels take; and plain Python strings as Arrow's, for a few of them."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+
+from corpusmill.dataproc.errors import UserError
+
+Texts: TypeAlias = "pa.Array | pa.ChunkedArray | Iterable[str]"
+"""N texts: an Arrow array of strings, which is taken as it lies in memory, or any iterable of str, which is copied."""
 
 
 def read_only(array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -17,11 +23,44 @@ def read_only(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     return view
 
 
-def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def text_array(texts: Texts) -> pa.Array:
+    """Texts as one Arrow array: an array as it is, strings as large_string (0.1 microseconds each, and their copy).
+
+    Raises UserError for what is no list of str, and for a string that UTF-8 cannot write (a lone surrogate).
+    """
+    if isinstance(texts, pa.Array):
+        return texts
+    if isinstance(texts, pa.ChunkedArray):
+        return pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
+    if isinstance(texts, str | bytes):
+        raise UserError("one text was given where several are asked for", hint="put it in a list: [text]")
+    strings = list(texts)
+    for number, text in enumerate(strings):
+        if not isinstance(text, str):
+            raise UserError(f"this is no text, but {type(text).__name__}", f"text {number}", "give strings")
+    try:
+        return pa.array(strings, pa.large_string())
+    except (UnicodeEncodeError, pa.ArrowException) as error:
+        number = next(number for number, text in enumerate(strings) if not _is_utf8(text))
+        what = "this text has a lone surrogate, which UTF-8 cannot write"
+        raise UserError(what, f"text {number}", "decode its bytes with errors='replace'") from error
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text_buffers(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
     """(offsets int64 of shape (N+1,), bytes uint8) of a string array, read-only, as views where Arrow's layout allows.
 
-    Offsets index into the byte array as they are (they need not start at 0). Nulls are not allowed.
+    Offsets index into the byte array as they are (they need not start at 0). Raises ValueError for nulls, and what
+    `text_array` does.
     """
+    texts = text_array(texts)
     if texts.null_count:
         raise ValueError("text must not be null")
     if not pa.types.is_large_string(texts.type) and not pa.types.is_large_binary(texts.type):

@@ -6,7 +6,8 @@ settings. Some can't be had for nothing: a list of URLs, a list of words, a mode
 configured is an error that says what to give.
 
 Other packages bring providers by the entry points `corpusmill.measures` and `corpusmill.rewriters`
-(`dataproc.entry_points`). They are looked at only if a column is asked for that none of ours gives.
+(`dataproc.entry_points`). They are looked at only where something is asked for that none of ours gives. A function of
+the user's own is a provider by the name "module:function" (`dataproc.measures.functions`).
 """
 
 import functools
@@ -18,6 +19,7 @@ from typing import Any
 from corpusmill.dataproc.entry_points import MEASURES, REWRITERS, broken_entry_point, foreign_names, load_foreign
 from corpusmill.dataproc.errors import UserError, suggest
 from corpusmill.dataproc.measures.columns import Column, Measure, Rewriter
+from corpusmill.dataproc.measures.functions import FunctionMeasure, FunctionRewriter, column_of, is_function
 from corpusmill.dataproc.measures.statistics import STATISTICS
 
 LABELS = ("source", "kind", "language")
@@ -72,6 +74,8 @@ def columns_of(name: str) -> tuple[Column, ...]:
         )
     if name == LANGUAGE:
         return LANGUAGE_COLUMNS
+    if is_function(name):
+        return (column_of(name),)
     return tuple(class_of(name).COLUMNS)
 
 
@@ -110,7 +114,7 @@ def needs_of(provider: str) -> str:
 
 def is_provider(name: str) -> bool:
     """Whether something gives columns by this name."""
-    return name in (ONE_PASS, LANGUAGE, *PROVIDERS) or bool(_foreign_group(name))
+    return name in (ONE_PASS, LANGUAGE, *PROVIDERS) or is_function(name) or bool(_foreign_group(name))
 
 
 def rewriter_names(asked: Iterable[str] = ()) -> list[str]:
@@ -130,11 +134,15 @@ def build_measure(name: str, settings: Mapping[str, Any]) -> Measure:
     Raises:
         UserError: an unknown name, or settings that it does not take.
     """
+    if is_function(name):
+        return FunctionMeasure(name, settings)
     return _build(name, settings)
 
 
 def build_rewriter(name: str, settings: Mapping[str, Any]) -> Rewriter:
     """As `build_measure`; it must be a rewriter."""
+    if is_function(name):
+        return FunctionRewriter(name, settings)
     if name not in (known := rewriter_names([name])):
         raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, known))
     return _build(name, settings)

@@ -35,10 +35,12 @@ bytes a byte of the batch's longest document, of which only those for existing u
 each of its tokens; and a copy of the batch's last document.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
+from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.measures.statistic_columns import SCHEMA, STATISTICS, TOKEN_NGRAMS, Statistic
 from corpusmill.dataproc.text.bitmaps import make_bitmaps
@@ -59,19 +61,27 @@ FIRST_ROOM = 4096
 __all__ = ["SCHEMA", "STATISTICS", "TOKEN_NGRAMS", "Statistic", "measure"]
 
 
-def measure(texts: pa.Array, languages: pa.Array | None = None, *, token_ngrams: bool = True) -> pa.RecordBatch:
+def measure(
+    texts: Texts, languages: "pa.Array | Sequence[str | None] | None" = None, *, token_ngrams: bool = True
+) -> pa.RecordBatch:
     """Measures documents: one row each, in order, with the columns of `SCHEMA`.
 
     Args:
-        texts: string or large_string of shape (N,), without nulls. Invalid UTF-8 is measured as if each bad byte were
-            U+FFFD, but two different bad bytes are two different characters.
+        texts: string or large_string of shape (N,), without nulls, or any iterable of str. Invalid UTF-8 is measured
+            as if each bad byte were U+FFFD, but two different bad bytes are two different characters.
         languages: strings or nulls of shape (N,): whose stop words to look for, see `dataproc.measures.stop_words`.
             Without them all documents count as English.
         token_ngrams: whether to measure `TOKEN_NGRAMS`; without them these columns are left out, and the rest takes two
             thirds of the time.
+
+    Raises UserError for texts that are no strings, and ValueError for nulls among them, or another number of languages.
     """
     offsets, data = text_buffers(texts)
     documents = len(offsets) - 1
+    if languages is not None and not isinstance(languages, pa.Array | pa.ChunkedArray):
+        languages = pa.array(languages, pa.string())
+    if languages is not None and len(languages) != documents:
+        raise ValueError(f"{len(languages)} languages of {documents} texts")
     counts = np.zeros((documents, len(Count)), np.int64)
     numbers = np.zeros(documents, np.int64) if languages is None else lists_numbered(languages)
     # Kernels read 64 bytes at a time, so the documents at the very end of the buffer are measured in a copy of them.

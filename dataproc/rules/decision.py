@@ -6,12 +6,13 @@ rule removes does not depend on the order of rules, and the ledger explains a re
 Cost: a few array comparisons a rule. Memory: 9 bytes a document and rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.language.codes import language_code, without_script
@@ -43,24 +44,35 @@ MOSTLY_UNSPACED = 0.5
 class Decision:
     """`kept`: bool of shape (N,); `ledger`: batch of `LEDGER_SCHEMA`, by row and then in the order of the rules."""
 
-    kept: np.ndarray
+    kept: NDArray[np.bool_]
     ledger: pa.RecordBatch
 
 
-def decide(statistics: pa.RecordBatch, kinds: pa.Array, rules: Sequence[Rule]) -> Decision:
+def decide(
+    statistics: "pa.RecordBatch | Mapping[str, Sequence[object]]",
+    kinds: "pa.Array | Sequence[str]",
+    rules: Sequence[Rule],
+) -> Decision:
     """Decides on N documents. A document is kept if it breaks no rule that applies to it.
 
     Args:
-        statistics: one row a document, with every column that a rule looks at; `language`, for rules that are for some
-            languages, counts as unknown where it is missing. A null or NaN breaks a rule: what was not measured does
-            not pass.
-        kinds: the documents' kinds, strings of shape (N,).
+        statistics: one row a document, with every column that a rule looks at, or columns as lists; `language`, for
+            rules that are for some languages, counts as unknown where it is missing. A null or NaN breaks a rule: what
+            was not measured does not pass.
+        kinds: the documents' kinds, N strings, an Arrow array or any sequence.
         rules: any number of rules; with none, all documents are kept.
 
     Raises:
         UserError: a rule looks at a column that is not there.
+        ValueError: there are not as many kinds as rows.
     """
+    if isinstance(statistics, Mapping):
+        statistics = pa.RecordBatch.from_pydict(dict(statistics))
+    if not isinstance(kinds, pa.Array | pa.ChunkedArray):
+        kinds = pa.array(kinds, pa.string())
     rows = statistics.num_rows
+    if len(kinds) != rows:
+        raise ValueError(f"{len(kinds)} kinds of {rows} documents")
     values = np.empty((len(rules), rows))
     thresholds = np.empty((len(rules), rows))
     broken = np.zeros((len(rules), rows), bool)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.measures.functions import column_of, is_function, load_function
 from corpusmill.dataproc.measures.providers import (
     DOCUMENTS,
     LABELS,
     LANGUAGE,
     ONE_PASS,
+    columns_of,
     is_provider,
     needs_of,
     providers_of_columns,
@@ -32,8 +34,8 @@ class FilterPlan:
 
     Attributes:
         rules: all rules in force.
-        measures: names of the measures that they need beside the one pass, in the order of `PROVIDERS`; a rewriter is
-            among them where a rule looks at its numbers and it is not in force.
+        measures: names of the measures that they need beside the one pass, in the order of `PROVIDERS`, and those that
+            were asked for; a rewriter is among them where a rule looks at its numbers and it is not in force.
         rewriters: names of the rewriters in force, in order.
         token_ngrams: whether a rule looks at one of `statistics.TOKEN_NGRAMS`, which are only then measured.
     """
@@ -49,6 +51,7 @@ def resolve_filter(
     overrides: Mapping[str, float] | None = None,
     custom: Sequence[Mapping[str, Any]] = (),
     *,
+    measures: Sequence[str] = (),
     rewrite: Sequence[str] = (),
     configured: Mapping[str, Any] | None = None,
     columns: Sequence[str] = (),
@@ -57,6 +60,7 @@ def resolve_filter(
 
     Args:
         names, overrides, custom: as for `resolve_rules`.
+        measures: measures to make also where no rule looks at them: functions ("module:function"), or providers.
         rewrite: rewriters to apply after those of the presets named.
         configured: settings by provider, of those that are configured; a provider that needs settings (URL lists) can
             be had only if it is among them.
@@ -66,17 +70,21 @@ def resolve_filter(
         UserError: as `resolve_rules`; an unknown rewriter; settings for an unknown provider; a rule over a column whose
             provider is not configured.
     """
-    configured, known = configured or {}, _providers(custom, columns)
+    functions = _functions([*names, *measures])
+    configured, known = configured or {}, _providers(custom, (*columns, *functions))
     for name in configured:
         if not is_provider(name):
             raise UserError(f"settings for '{name}', which there is not", hint=suggest(name, rewriter_names()))
     rewriters = _rewriters(names, rewrite)
     for column in columns:
-        if column in known or column in LABELS:
+        if column in known or column in functions or column in LABELS:
             raise UserError(f"the filter itself gives '{column}'", "document_columns", "leave it out")
-    rules = resolve_rules(names, overrides, custom, columns)
-    providers = known | dict.fromkeys(columns, DOCUMENTS)
-    needed: set[str] = set()
+    for column, name in functions.items():
+        if column in known or column in LABELS:
+            raise UserError(f"the filter itself gives '{column}'", name, "call the function something else")
+    rules = resolve_rules(names, overrides, custom, [*columns, *functions])
+    providers = known | dict.fromkeys(columns, DOCUMENTS) | functions
+    needed = set(_measures(measures, configured, providers))
     for rule in rules:
         for column in columns_of_rule(rule):
             provider = providers.get(column)
@@ -86,7 +94,7 @@ def resolve_filter(
                 raise UserError(f"nothing gives '{column}' yet", f"rule {rule.name}", needs_of(provider))
             needed.add(provider)
     given = {ONE_PASS, DOCUMENTS, LANGUAGE, *rewriters}
-    ordered = dict.fromkeys(providers.values())
+    ordered = dict.fromkeys([*providers.values(), *measures])
     token_ngrams = any(column in TOKEN_NGRAMS for rule in rules for column in columns_of_rule(rule))
     return FilterPlan(rules, tuple(member for member in ordered if member in needed - given), rewriters, token_ngrams)
 
@@ -100,7 +108,8 @@ def resolve_rules(
     """Rules of presets and single rules, in the order named, each once; then rules of the user's own.
 
     Args:
-        names: presets ("gopher-quality") or rules of presets ("gopher-quality/words").
+        names: presets ("gopher-quality"), rules of presets ("gopher-quality/words") or functions that filter
+            ("module:function", `dataproc.measures.functions`).
         overrides: thresholds by "<rule>.minimum" or "<rule>.maximum", or by "<rule>" where it has only one of them.
         custom: settings for `custom_rules`.
         columns: columns of numbers that the documents bring, beside those that the filter can give.
@@ -108,10 +117,14 @@ def resolve_rules(
     Raises:
         UserError: an unknown name, an override of a rule not among `names`, thresholds that cross, a bad custom rule.
     """
+    columns = list(dict.fromkeys([*columns, *_functions(names)]))
     statistics = [*_providers(custom, columns), *columns]
     single = {rule.name: rule for preset in PRESETS.values() for rule in preset.rules}
     rules: dict[str, Rule] = {}
     for name in names:
+        if is_function(name):
+            rules[name] = Rule(name, column_of(name).name, minimum=1.0, source=name)
+            continue
         if name not in PRESETS and name not in single:
             raise UserError(f"unknown rule or preset '{name}'", "rules", suggest(name, [*PRESETS, *single]))
         chosen = PRESETS[name].rules if name in PRESETS else (single[name],)
@@ -124,6 +137,28 @@ def resolve_rules(
             raise UserError("a preset has a rule of this name", f"rule {rule.name}", "rename yours")
         rules[rule.name] = rule
     return tuple(rules.values())
+
+
+def _functions(names: Sequence[str]) -> dict[str, str]:
+    """{column: the function that gives it}. Raises UserError for one that cannot be loaded, or two of one name."""
+    functions: dict[str, str] = {}
+    for name in names:
+        if is_function(name) and functions.setdefault(column_of(name).name, name) != name:
+            raise UserError(
+                f"another function is called this, too: {functions[column_of(name).name]}", name, "rename it"
+            )
+    return functions
+
+
+def _measures(names: Sequence[str], configured: Mapping[str, Any], providers: Mapping[str, str]) -> list[str]:
+    """The measures asked for. Raises UserError for what is none, or needs something that is not configured."""
+    known = [name for name in dict.fromkeys(providers.values()) if name != DOCUMENTS]
+    for name in names:
+        if not is_provider(name):
+            raise UserError(f"nothing measures by the name '{name}'", "measures", suggest(name, known))
+        if needs_of(name) and name not in configured:
+            raise UserError(f"nothing gives '{columns_of(name)[0].name}' yet", f"measures, {name}", needs_of(name))
+    return list(names)
 
 
 def _providers(custom: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, str]:
@@ -170,6 +205,8 @@ def columns_of_rule(rule: Rule) -> tuple[str, ...]:
 def _rewriters(names: Sequence[str], rewrite: Sequence[str]) -> tuple[str, ...]:
     in_force = [rewriter for name in names if name in PRESETS for rewriter in PRESETS[name].rewriters]
     for name in rewrite:
-        if name not in (known := rewriter_names([name])):
+        if is_function(name):
+            load_function(name)
+        elif name not in (known := rewriter_names([name])):
             raise UserError(f"unknown rewriter '{name}'", "rewrite", suggest(name, known))
     return tuple(dict.fromkeys([*in_force, *rewrite]))

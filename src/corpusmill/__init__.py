@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from corpusmill.dataproc.sequences.packing import pack
     from corpusmill.dataproc.sequences.shards import open_shard
     from corpusmill.tokenizer.encoder import Tokenizer
+    from corpusmill.training.loader.model_inputs import ModelInputs
     from corpusmill.training.loader.shard_loader import ShardLoader
 
     __version__: str
 
 __all__ = [
     "MinHashSettings",
+    "ModelInputs",
     "ShardLoader",
     "Tokenizer",
     "UserError",
@@ -42,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "MinHashSettings": "dataproc.dedup.minhash",
+    "ModelInputs": "training.loader.model_inputs",
     "ShardLoader": "training.loader.shard_loader",
     "Tokenizer": "tokenizer.encoder",
     "UserError": "dataproc.errors",
@@ -55,14 +58,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-        return version("corpusmill")
-    if name in _HOMES:
-        return getattr(import_module(f"corpusmill.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'corpusmill' has no attribute '{name}'")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("corpusmill")
+        if name in _HOMES:
+            return getattr(import_module(f"corpusmill.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'corpusmill' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

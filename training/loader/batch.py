@@ -1,16 +1,24 @@
 """Sequences for one forward pass, and what follows from where their documents begin and end.
 
-Only the tokens are there from the start. Lengths, segment numbers, position ids and the mask are made when first asked
-for, because pre-training asks for none of them and reading segments touches other pages of the shard.
+Only the tokens are there from the start. Lengths, segment numbers, position ids, labels and the mask are made when
+first asked for, because pre-training asks for none of them and reading segments touches other pages of the shard. They
+are made on the CPU and put where the tokens are.
+
+A batch may be pickled, as a DataLoader's workers do to hand it over: tokens, rows and lengths go along, and what
+follows from them is made on the other side.
 """
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from corpusmill.training.model.attention import document_mask
+
+NO_LABEL = -100
+"""What torch's cross entropy, and so transformers, leaves out of the loss."""
 
 
 class Batch:
@@ -20,11 +28,38 @@ class Batch:
         tokens: [B, T] int64 ids.
         rows: [B] int64, the sequences' numbers in the shard set, for tracing a step to its documents.
         lengths: gives for each sequence the lengths of its segments (int32); called once at most.
+        sequences_consumed: sequences of the global order that all ranks have been handed once this batch is used, for
+            resuming after it (`ShardLoader.state_after`); None for a batch that is of no loader's order.
     """
 
-    def __init__(self, tokens: torch.Tensor, rows: np.ndarray, lengths: Callable[[], list[np.ndarray]]) -> None:
-        self.tokens, self.rows = tokens, rows
+    def __init__(
+        self,
+        tokens: torch.Tensor,
+        rows: np.ndarray,
+        lengths: Callable[[], list[np.ndarray]],
+        sequences_consumed: int | None = None,
+    ) -> None:
+        self.tokens, self.rows, self.sequences_consumed = tokens, rows, sequences_consumed
         self._lengths = lengths
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        counts = [len(lengths) for lengths in self.segment_lengths]
+        lengths = np.concatenate([np.empty(0, np.int32), *self.segment_lengths])
+        return _unpickled, (self.tokens, self.rows, counts, lengths, self.sequences_consumed)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """This batch with its tokens on a device, where all that follows from them will be, too."""
+        return self._with(self.tokens.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """This batch with its tokens in page-locked memory: what `DataLoader(pin_memory=True)` asks for."""
+        return self._with(self.tokens.pin_memory())
+
+    def _with(self, tokens: torch.Tensor) -> "Batch":
+        return Batch(tokens, self.rows, lambda: self.segment_lengths, self.sequences_consumed)
+
+    def _placed(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.tokens.device)
 
     @cached_property
     def segment_lengths(self) -> list[np.ndarray]:
@@ -47,25 +82,64 @@ class Batch:
     def segments(self) -> torch.Tensor:
         """[B, T] int32: which segment of its sequence a token belongs to, from 0; padding is -1."""
         numbers, lengths = self._stretches
-        return torch.from_numpy(np.repeat(numbers, lengths).reshape(self.tokens.shape))
+        return self._placed(np.repeat(numbers, lengths).reshape(self.tokens.shape))
 
     @cached_property
     def position_ids(self) -> torch.Tensor:
         """[B, T] int64: a token's place in its segment, from 0 again in each; padding is counted as a segment is."""
         _, lengths = self._stretches
         begins = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return torch.from_numpy((np.arange(len(begins)) - begins).reshape(self.tokens.shape))
+        return self._placed((np.arange(len(begins)) - begins).reshape(self.tokens.shape))
 
     @cached_property
     def valid(self) -> torch.Tensor:
         """[B, T] bool: not padding."""
         used = np.array([lengths.sum() for lengths in self.segment_lengths], np.int64)
-        return torch.from_numpy(np.arange(self.tokens.shape[1]) < used[:, None])
+        return self._placed(np.arange(self.tokens.shape[1]) < used[:, None])
+
+    @cached_property
+    def labels(self) -> torch.Tensor:
+        """[B, T] int64: the tokens, and `NO_LABEL` for padding and for the first token of each segment, which nothing
+        before it belongs with. Not shifted: transformers compares the prediction at t with the label at t + 1."""
+        return self.tokens.masked_fill(~self.valid | (self.position_ids == 0), NO_LABEL)
+
+    @cached_property
+    def cu_seqlens(self) -> torch.Tensor:
+        """[S + 1] int32: where segments begin and end in the flattened batch [B T], from 0 to B T, as kernels for
+        sequences of different lengths want them; the padding of a sequence, where it has any, counts as a segment."""
+        _, lengths = self._stretches
+        return self._placed(np.append(0, np.cumsum(lengths[lengths > 0])).astype(np.int32))
+
+    def examples(self) -> list[dict[str, list[int]]]:
+        """A dictionary for each sequence, as TRL's packed datasets hold them: `input_ids` without padding, and
+        `seq_lengths` of the documents in them. As it is Python, for what takes no tensors."""
+        lengths = [each.tolist() for each in self.segment_lengths]
+        rows = [ids[: sum(each)] for ids, each in zip(self.tokens.tolist(), lengths, strict=True)]
+        return [{"input_ids": ids, "seq_lengths": each} for ids, each in zip(rows, lengths, strict=True)]
 
     @property
     def document_mask(self) -> torch.Tensor:
         """[B, 1, T, T] bool: which earlier tokens of its own document a token sees; made anew at each use."""
         return document_mask(self.segments)
+
+
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """One batch of the sequences of several, in order; their T must be equal."""
+    if len(batches) == 1:
+        return batches[0]
+    consumed = [batch.sequences_consumed for batch in batches if batch.sequences_consumed is not None]
+    return Batch(
+        torch.cat([batch.tokens for batch in batches]),
+        np.concatenate([batch.rows for batch in batches]),
+        lambda: [lengths for batch in batches for lengths in batch.segment_lengths],
+        max(consumed, default=None),
+    )
+
+
+def _unpickled(
+    tokens: torch.Tensor, rows: np.ndarray, counts: list[int], lengths: np.ndarray, consumed: int | None
+) -> Batch:
+    return Batch(tokens, rows, partial(np.split, lengths, np.cumsum(counts[:-1], dtype=np.int64)), consumed)
 
 
 def empty_batch(length: int) -> Batch:

@@ -47,6 +47,11 @@ class Prefetcher(Generic[Value]):
         self._end()
         self._thread.join()
 
+    def abandon(self) -> None:
+        """Lets go of everything without touching it: for a process that was forked, where the thread is not, and a
+        lock of the queue may have stayed as it was in the middle of a use."""
+        self._end.detach()
+
 
 class _Raised:
     """An error on its way to the consumer."""

@@ -6,16 +6,24 @@ position p of the order is the same sequence for any number of ranks, so a run m
 machines and see exactly what it would have seen. It hands them out in two ways: `take` gives a rank its share of a
 global batch of any size, which may grow from step to step; iteration gives micro-batches of one size without end.
 
+It is a dataset of torch's, too. Under `DataLoader(loader, batch_size=None, num_workers=n)` worker k of n makes the
+batches k, k + n, k + 2n, … of this rank, and the DataLoader takes them in turn: the batches and their order are the
+same for any n, 0 included. What is counted in a worker stays there, so every batch says itself how many sequences were
+consumed by its end (`state_after`), which resumes exactly with any number of workers; torchdata's StatefulDataLoader
+resumes exactly by `state_dict` with as many workers as before.
+
 Cost: the batch, 8 bytes a token, and one pass over its tokens; the order is computed 4,096 sequences at a time in the
 iteration, and a micro-batch at a time in `take`, which costs 0.02 ms more.
 """
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import IterableDataset, get_worker_info
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shard_folder import held_back_folder
@@ -37,23 +45,47 @@ def held_back(folder: str | Path, cache: ShardCache | None = None) -> ShardSet |
     return ShardSet(inner, cache) if list_shards(inner) else None
 
 
+class _Worker(NamedTuple):
+    """One of a DataLoader's worker processes."""
+
+    number: int
+    workers: int
+
+
 class _Feed:
-    """The batches of one rank's iteration: a function of the sequences that all ranks have consumed before."""
+    """The batches of one rank's iteration: a function of the sequences that all ranks have consumed before.
+
+    A step is a batch for every rank; worker k of n makes every n-th of them, beginning k steps further on.
+    """
 
     def __init__(
-        self, shards: ShardSet, order: SequenceOrder, micro_batch: int, rank: int, world_size: int, pin: bool
+        self,
+        shards: ShardSet,
+        order: SequenceOrder,
+        micro_batch: int,
+        rank: int,
+        world_size: int,
+        pin: bool,
+        worker: _Worker | None,
     ) -> None:
         self._shards, self.order, self._pin = shards, order, pin
-        self._first, self.count, self.stride = rank * micro_batch, micro_batch, world_size * micro_batch
+        self.count, self.step = micro_batch, world_size * micro_batch
+        number, workers = worker or (0, 1)
+        self._ahead, self.stride = number * self.step, workers * self.step
+        self._first = self._ahead + rank * micro_batch
         self._known_from, self._known = 0, np.empty((0, micro_batch), np.int64)
 
     def batch(self, consumed: int) -> Batch | None:
         """None when the plan has too few sequences left for every rank."""
-        step, between = divmod(consumed - self._known_from, self.stride)
-        if between or not 0 <= step < len(self._known):
+        place, between = divmod(consumed - self._known_from, self.stride)
+        if between or not 0 <= place < len(self._known):
             self._compute(consumed)
-            step = 0
-        return self._shards.read(self._known[step], self._pin) if len(self._known) else None
+            place = 0
+        if not len(self._known):
+            return None
+        batch = self._shards.read(self._known[place], self._pin)
+        batch.sequences_consumed = consumed + self._ahead + self.step
+        return batch
 
     def read(self, first: int, end: int) -> Batch:
         """The sequences at these positions of the global order."""
@@ -62,7 +94,8 @@ class _Feed:
     def _compute(self, consumed: int) -> None:
         steps = max(1, _ORDER_AHEAD // self.count)
         if self.order.sequences is not None:
-            steps = max(0, min(steps, (self.order.sequences - consumed) // self.stride))
+            left = (self.order.sequences - consumed - self._ahead - self.step) // self.stride + 1
+            steps = max(0, min(steps, left))
         starts = consumed + self._first + np.arange(steps, dtype=np.int64) * self.stride
         positions = (starts[:, None] + np.arange(self.count)).reshape(-1)
         self._known_from, self._known = consumed, self.order.at(positions).reshape(steps, self.count)
@@ -93,15 +126,22 @@ class _Share:
         planned = self._feed.order.sequences
         if planned is not None and whole + self.sequences > planned:
             return None
-        return self._feed.read(first, min(first + self._feed.count, whole + self._end))
+        batch = self._feed.read(first, min(first + self._feed.count, whole + self._end))
+        batch.sequences_consumed = whole + self.sequences
+        return batch
 
 
-class ShardLoader:
+class ShardLoader(IterableDataset[Batch]):
     """Micro-batches in a seeded global order, endless unless the plan has an end.
 
     `take` consumes one global batch. Each step of the iteration hands the next `world_size * micro_batch` sequences of
     the global order to the ranks, `micro_batch` to each in the order of ranks. Epochs are shuffled differently and
     follow each other without a gap. At the end of a plan, a remainder too small for all ranks is left out.
+
+    A loop that is left in the middle is gone on with by the next loop, and one that came to the plan's end is begun
+    again where it began. A loop over a DataLoader with workers leaves the loader where it was, since the workers have
+    copies of it: after such a loop was left, `load_state(state_after(batch))`, with the last batch that was used, moves
+    it on. The DataLoader gets `batch_size=None`: it would collect batches of one worker after the other.
 
     Args:
         folder: shards, or a `ShardSet` that is already open.
@@ -111,8 +151,10 @@ class ShardLoader:
         seed: chooses the order.
         plan: mixture and phases; None: all sequences, shuffled as one.
         prefetch: batches that a background thread makes ahead; 0: each is made when it is asked for. For `take` the
-            next call is assumed to ask for as many sequences as the last; if it does not, they are made again.
-        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; no effect without CUDA.
+            next call is assumed to ask for as many sequences as the last; if it does not, they are made again. No
+            effect in a DataLoader's workers, which are ahead by themselves.
+        pin: tokens in page-locked memory, from which copies to a GPU run beside its work; no effect without CUDA and in
+            workers, whose DataLoader has `pin_memory`.
 
     Raises UserError when the plan doesn't fit the shards, and once there are fewer sequences than the ranks take at a
     time.
@@ -134,13 +176,21 @@ class ShardLoader:
         self.micro_batch, self.rank, self.world_size, self.seed = micro_batch, rank, world_size, seed
         self.sequence_order = SequenceOrder.of_entries(self.shards.entries, self.shards.sequence_length, seed, plan)
         """What gives a row for every position."""
-        pinned = pin and torch.cuda.is_available()
-        self._feed = _Feed(self.shards, self.sequence_order, micro_batch, rank, world_size, pinned)
+        self._worker: _Worker | None = None
+        self._feed = self._feed_of(pin and torch.cuda.is_available())
         self._prefetch = prefetch
         self._ahead: Prefetcher[Batch] | None = None
         self._share: _Share | None = None
         """What is made ahead for `take`; None: nothing is, or it is for the iteration."""
-        self._consumed = 0
+        self._consumed, self._began = 0, 0
+        self._ended = False
+        """Whether the last loop came to the plan's end."""
+
+    def _feed_of(self, pin: bool) -> _Feed:
+        return _Feed(self.shards, self.sequence_order, self.micro_batch, self.rank, self.world_size, pin, self._worker)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_ahead": None, "_share": None}
 
     @property
     def sequences_consumed(self) -> int:
@@ -150,7 +200,8 @@ class ShardLoader:
     @sequences_consumed.setter
     def sequences_consumed(self, consumed: int) -> None:
         self.close()
-        self._consumed = consumed
+        self._consumed = self._began = consumed
+        self._ended = False
 
     def state(self) -> dict[str, Any]:
         """What `load_state` needs: the sequences consumed, and a fingerprint of the order that they are counted in."""
@@ -167,15 +218,59 @@ class ShardLoader:
             )
         self.sequences_consumed = state["sequences_consumed"]
 
+    def state_after(self, batch: Batch) -> dict[str, Any]:
+        """The state once a batch of this loader's order was used, wherever it was made: what to keep in a checkpoint
+        of a loop over a DataLoader with workers, which are ahead of it. Raises ValueError for a batch of no order."""
+        if batch.sequences_consumed is None:
+            raise ValueError("this batch was read by its rows, and is of no order")
+        return self.state() | {"sequences_consumed": batch.sequences_consumed}
+
+    def state_dict(self) -> dict[str, Any]:
+        """`state`, where a loop that comes to its end begins again, and in a worker which one it is: what torchdata's
+        StatefulDataLoader and torch.distributed.checkpoint ask for."""
+        return self.state() | {"began": self._began} | (self._worker._asdict() if self._worker else {})
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Resumes from what `state_dict` or `state` gave.
+
+        Raises UserError when it was counted in another order, or by another one of a DataLoader's workers.
+        """
+        if "workers" in state_dict and self._worker != (state_dict["number"], state_dict["workers"]):
+            here = "worker {} of {}".format(*self._worker) if self._worker else "no worker"
+            raise UserError(
+                f"the state is of worker {state_dict['number']} of {state_dict['workers']}, and this is {here}",
+                where=self.shards.folder,
+                hint="give the DataLoader as many workers as before, or keep ShardLoader.state_after(batch) instead",
+            )
+        self.load_state(state_dict)
+        self._began = state_dict.get("began", self._consumed)
+
     def order(self, start: int, count: int) -> np.ndarray:
         """Row numbers (int64 [count]) at the positions from `start` on of the global order."""
         return self.sequence_order.rows(start, count)
 
     def __iter__(self) -> "ShardLoader":
+        info = get_worker_info()
+        if info is not None:
+            self._enter(_Worker(info.id, info.num_workers))
+        if self._ended:
+            self.sequences_consumed = self._began
         return self
 
+    def _enter(self, worker: _Worker) -> None:
+        """In a DataLoader's worker: a share of the batches, from where the loader was when the worker got its copy."""
+        if worker == self._worker:
+            self.sequences_consumed = self._began  # another loop with the same, persistent worker
+            return
+        if self._ahead is not None:
+            self._ahead.abandon()
+        self._ahead = self._share = None
+        self._prefetch, self._worker = 0, worker
+        self.shards = copy.copy(self.shards)
+        self._feed = self._feed_of(pin=False)
+
     def __next__(self) -> Batch:
-        self._require(self._feed.stride)
+        self._require(self._feed.step)
         if self._share is not None:
             self.close()
         if not self._prefetch:
@@ -186,6 +281,7 @@ class ShardLoader:
             batch = self._next_ahead(self._ahead)
         if batch is None:
             self.close()
+            self._ended = True
             raise StopIteration
         self._consumed += self._feed.stride
         return batch

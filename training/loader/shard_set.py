@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -173,6 +174,9 @@ class _OpenShards:
 class ShardSet:
     """The sequences of a folder of shards, in the order of its files. Safe to use from several threads.
 
+    Pickled or copied, it goes without what is open: the other one opens shards by itself. A process that was forked
+    uses a copy, since a lock that another thread held at that moment stays locked there.
+
     Args:
         folder: a local folder, or a URL along with a `cache`.
         cache: where shards of a URL are kept.
@@ -201,12 +205,25 @@ class ShardSet:
         self._starts = np.cumsum([0, *(entry.rows for entry in self.entries)], dtype=np.int64)
         if not len(self):
             raise UserError("the shards hold no sequence", where=self.folder, hint="pack more documents")
-        self._lock = threading.Lock()
-        self._open = _OpenShards(self.entries, cache if is_url(self.folder) else None, open_shards)
-        self._decoded: OrderedDict[tuple[str, int], _Part] = OrderedDict()
-        self._decoded_size, self._decoded_limit = 0, decoded_bytes
+        self._cache, self._open_limit, self._decoded_limit = cache, open_shards, decoded_bytes
+        self._begin()
         self.header = self._open.place(*self._address(0))[0].header
         """What all sequences have in common: length, tokenizer, special ids, how they were packed."""
+
+    def _begin(self) -> None:
+        """With nothing open."""
+        self._lock = threading.Lock()
+        self._open = _OpenShards(self.entries, self._cache if is_url(self.folder) else None, self._open_limit)
+        self._decoded: OrderedDict[tuple[str, int], _Part] = OrderedDict()
+        self._decoded_size = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_open", "_decoded")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
+        self._open.header = self.header
 
     def __len__(self) -> int:
         return int(self._starts[-1])

@@ -52,10 +52,15 @@ class FilterSettings(StageSettings):
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     rules: tuple[str, ...] = Field(
         default=("gopher-quality", "gopher-repetition", "fineweb", "code"),
-        description="presets of rules, or rules of presets; --show lists them",
+        description="presets of rules, or rules of presets (--show lists them), or your own functions: module:function",
+    )
+    measures: tuple[str, ...] = Field(
+        default=(),
+        description="measures to make also where no rule looks at them: your own functions, as module:function",
     )
     rewrite: tuple[str, ...] = Field(
-        default=(), description="rules that rewrite kept documents, in this order, besides those of the presets"
+        default=(),
+        description="rules that rewrite kept documents, in this order, after those of the presets; or functions",
     )
     thresholds: dict[str, float] = Field(default={}, description="other thresholds for rules of the presets, by name")
     keep_if: str | None = Field(
@@ -65,7 +70,9 @@ class FilterSettings(StageSettings):
         default=(), description="rules of your own", json_schema_extra={"recipe_only": True}
     )
     rewriter_settings: dict[str, dict[str, Any]] = Field(
-        default={}, description="settings of rewriters, by name", json_schema_extra={"recipe_only": True}
+        default={},
+        description="settings of rewriters and of your functions, by name",
+        json_schema_extra={"recipe_only": True},
     )
     token_ngrams: bool = Field(
         default=False, description="measure datatrove's n-grams of tokens also where no rule looks at them"
@@ -116,7 +123,14 @@ class FilterStage(PartsStage):
         for name in self._files():
             opened = self.resolve(name)
             identities[name] = {path: storage.identity(path) for path, _ in find_files(opened)}
-        return identities
+        return identities | self._functions()
+
+    def _functions(self) -> dict[str, dict[str, str]]:
+        """The user's own functions, whose source the outputs depend on."""
+        from corpusmill.dataproc.measures.functions import is_function, source_digest
+
+        named = (*self.settings.rules, *self.settings.measures, *self.settings.rewrite)
+        return {name: {f"source of {name}": source_digest(name)} for name in named if is_function(name)}
 
     def _files(self) -> list[str]:
         """Models and lists that the settings name."""
@@ -133,11 +147,13 @@ class FilterStage(PartsStage):
             find_files(self.resolve(name))
 
     def check(self) -> None:
-        from corpusmill.dataproc.measures.providers import build_measure
+        from corpusmill.dataproc.measures.providers import build_measure, build_rewriter
 
-        work = self.work()
-        for provider in [*work.measures, *work.rewriters]:  # which checks their settings, and loads nothing
+        work = self.work()  # building checks their settings, and loads nothing
+        for provider in work.measures:
             build_measure(provider.name, provider.settings)
+        for provider in work.rewriters:
+            build_rewriter(provider.name, provider.settings)
 
     def _custom_rules(self) -> list[dict[str, Any]]:
         rules = [rule.model_dump(exclude_none=True) for rule in self.settings.custom_rules]
@@ -162,6 +178,7 @@ class FilterStage(PartsStage):
             settings.rules,
             dict(settings.thresholds),
             self._custom_rules(),
+            measures=settings.measures,
             rewrite=settings.rewrite,
             configured=configured,
             columns=settings.document_columns,

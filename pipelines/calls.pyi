@@ -1,0 +1,796 @@
+"""Made by `python -m corpusmill.pipelines.call_types`; do not edit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from corpusmill.pipelines.description import Manifest
+
+T = TypeVar("T")
+OneOrMore: TypeAlias = T | Sequence[T]
+Path: TypeAlias = str | PathLike[str]
+Names: TypeAlias = OneOrMore[Path | Callable[..., object]]
+
+RUN: tuple[str, ...]
+
+def function_name(stage: str) -> str:
+    """What a stage's function is called."""
+
+def ingest(
+    inputs: OneOrMore[Mapping[str, object] | Path],
+    *,
+    output: Path,
+    source: Path = ...,
+    kind: Path = ...,
+    format: Path | None = ...,
+    exclude: Names = ...,
+    text_field: Path = ...,
+    id_field: Path = ...,
+    url_field: Path = ...,
+    language_field: Path = ...,
+    meta_fields: Names | None = ...,
+    config: Path | None = ...,
+    split: Path | None = ...,
+    unicode_form: Literal["none", "NFC"] = ...,
+    mojibake: bool = ...,
+    extractor: Literal["resiliparse", "trafilatura"] = ...,
+    repository_depth: int | None = ...,
+    repository_documents: Literal["component", "repository", "file"] = ...,
+    repository_document_bytes: int | str = ...,
+    repository_file_bytes: int | str = ...,
+    part_bytes: int | str = ...,
+    maximum_record_bytes: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code
+    repositories) to a dataset of documents.
+
+    Args:
+        inputs: raw files: paths, folders, globs or URLs
+        source: name of the source, the first word of each new id
+        kind: kind of text: web, book, docs, code, math, ...
+        format: format of the files: jsonl, json, csv, parquet, arrow, text, html, warc, repository, python-metadata,
+            huggingface; by each one's ending if left out
+        exclude: patterns of file names to leave out
+        text_field: field or column that holds the text; dots lead into nested ones
+        id_field: field or column that holds the id, where there is one
+        url_field: field or column that holds the URL, where there is one
+        language_field: field or column that holds the language, where there is one
+        meta_fields: other fields or columns that meta keeps; all if left out
+        config: configuration of a Hugging Face dataset; its default if left out
+        split: split of a Hugging Face dataset, or all; train, or the only one, if left out
+        unicode_form: Unicode normal form to bring texts to
+        mojibake: repair text that was decoded by the wrong charset, by ftfy
+        extractor: what takes the text out of HTML
+        repository_depth: how far below a path its repositories are; found out if left out
+        repository_documents: what a document is: files that need each other, a whole repository, or a file
+        repository_document_bytes: a longer document of a repository is split between files
+        repository_file_bytes: a longer file of a repository is left out
+        part_bytes: text of one part, and input of one task
+        maximum_record_bytes: a longer record is quarantined
+    """
+
+def filter(
+    datasets: Names,
+    *,
+    output: Path,
+    rules: Names = ...,
+    measures: Names = ...,
+    rewrite: Names = ...,
+    thresholds: Mapping[Path, float] = ...,
+    keep_if: Path | None = ...,
+    custom_rules: OneOrMore[Mapping[str, object]] = ...,
+    rewriter_settings: Mapping[Path, Mapping[Path, Any]] = ...,
+    token_ngrams: bool = ...,
+    document_columns: Names = ...,
+    url_lists: Mapping[Path, Path] = ...,
+    word_list: Path | None = ...,
+    language_model: Path | None = ...,
+    languages: Names = ...,
+    minimum_language_score: float = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Measure every document once and keep it by rules; every broken rule goes into the ledger.
+
+    Args:
+        datasets: datasets of documents
+        rules: presets of rules, or rules of presets (--show lists them), or your own functions: module:function
+        measures: measures to make also where no rule looks at them: your own functions, as module:function
+        rewrite: rules that rewrite kept documents, in this order, after those of the presets; or functions
+        thresholds: other thresholds for rules of the presets, by name
+        keep_if: an expression that must hold, say "word_count >= 50 or source == 'poems'"
+        custom_rules: rules of your own
+        rewriter_settings: settings of rewriters and of your functions, by name
+        token_ngrams: measure datatrove's n-grams of tokens also where no rule looks at them
+        document_columns: columns of numbers that the documents bring and rules look at, such as quality_score
+        url_lists: files for the preset url: domains, subdomains, urls, words, soft-words, substrings, allowed
+        word_list: words that the preset toxicity looks for: a file, or a folder of <language>.txt
+        language_model: 'embedded', or a fastText language model; fills `language` where the input gave none
+        languages: keep these languages only (code is not asked)
+        minimum_language_score: least score for a language to count
+    """
+
+def dedup(
+    datasets: Names,
+    *,
+    output: Path,
+    method: OneOrMore[Literal["exact", "minhash"]] = ...,
+    normalise: OneOrMore[Literal["case", "space", "punctuation"]] = ...,
+    threshold: float = ...,
+    recall: float = ...,
+    permutations: int = ...,
+    shingle: Literal["word", "character"] = ...,
+    ngram: int = ...,
+    verify: Literal["signatures", "exact"] = ...,
+    cluster_bytes: int | str = ...,
+    protect: Names = ...,
+    against: Path | None = ...,
+    prefer: Names = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Remove exact and near duplicates; each removed document names its survivor.
+
+    Args:
+        datasets: datasets of documents
+        method: what to look for
+        normalise: what exact duplicates may differ in
+        threshold: least Jaccard similarity of near duplicates
+        recall: share of pairs at the threshold that must become candidates
+        permutations: slots of a MinHash signature
+        shingle: what shingles are n-grams of
+        ngram: words or characters of a shingle
+        verify: how candidates are compared: by signatures, or then by all their shingles
+        cluster_bytes: memory for clusters: more pairs than fit are joined by way of files
+        protect: datasets to leave as they are: documents like theirs are removed from the others
+        against: an index (`corpusmill index`): documents like those that it holds are removed
+        prefer: which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id
+    """
+
+def index(
+    *,
+    output: Path,
+    dataset: Path,
+    method: OneOrMore[Literal["exact", "minhash"]] = ...,
+    normalise: OneOrMore[Literal["case", "space", "punctuation"]] = ...,
+    threshold: float = ...,
+    recall: float = ...,
+    permutations: int = ...,
+    shingle: Literal["word", "character"] = ...,
+    ngram: int = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """The stage index.
+
+    Args:
+        dataset: dataset of documents
+        method: what can be looked for
+        normalise: what exact duplicates may differ in
+        threshold: least Jaccard similarity of near duplicates
+        recall: share of pairs at the threshold that must become candidates
+        permutations: slots of a MinHash signature
+        shingle: what shingles are n-grams of
+        ngram: words or characters of a shingle
+    """
+
+def query(
+    datasets: Names,
+    *,
+    output: Path,
+    index: Path,
+    threshold: float | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """The stage query.
+
+    Args:
+        datasets: datasets of documents
+        index: the index
+        threshold: least Jaccard similarity, the index's own or above it
+    """
+
+def spans(
+    datasets: Names,
+    *,
+    output: Path,
+    unit: Literal["substring", "paragraph", "line"] = ...,
+    length: int = ...,
+    unit_length: int = ...,
+    limit: int = ...,
+    count: Literal["documents", "times"] = ...,
+    normalise: OneOrMore[Literal["case", "space", "punctuation"]] = ...,
+    action: Literal["report", "cut", "remove"] = ...,
+    minimum: int = ...,
+    share: float = ...,
+    partition_bytes: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Find repeated substrings, paragraphs or lines; report them, cut them out, or remove documents full of them.
+
+    Args:
+        datasets: datasets of documents
+        unit: what is compared
+        length: substring: least bytes of a repeat
+        unit_length: paragraph, line: least characters of one that counts
+        limit: paragraph, line: repeated is what is counted more often
+        count: paragraph, line: count documents that have it, or every copy
+        normalise: paragraph, line: what copies may differ in
+        action: list repeated text, cut it out, or remove documents that are mostly repeated
+        minimum: cut: reject a document of which fewer characters are left
+        share: remove: reject a document of which more is repeated
+        partition_bytes: memory that a worker takes for a partition
+    """
+
+def decontaminate(
+    datasets: Names,
+    *,
+    output: Path,
+    against: Mapping[Path, Path],
+    fields: Mapping[Path, Path] = ...,
+    ids: Mapping[Path, Path] = ...,
+    ngram: int = ...,
+    minimum: int = ...,
+    share: float = ...,
+    shares: Mapping[Path, float] = ...,
+    maximum_documents: int = ...,
+    maximum_items: int = ...,
+    allow: Names = ...,
+    action: Literal["report", "remove", "cut"] = ...,
+    margin: int = ...,
+    least_piece: int = ...,
+    maximum_pieces: int = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Find items of evaluation sets in documents by n-grams of words; report, cut or remove.
+
+    Args:
+        datasets: datasets of documents
+        against: evaluation sets: a name, and a file, glob, folder or dataset
+        fields: fields that make an item of a set, joined by +, as question+answer; text if left out
+        ids: the field with an item's id, by set; id if left out
+        ngram: words of an n-gram
+        minimum: items of fewer words are not looked for
+        share: least share of an item's words; 0: one n-gram is enough
+        shares: the same for sets by name, as gsm8k=0.5
+        maximum_documents: n-grams in more documents than this are common and no sign of an item; 0: none are
+        maximum_items: n-grams that more items of a set share than this are its template, and left out
+        allow: files of text whose n-grams never count as a match
+        action: list items, remove documents that hold them, or cut the places out
+        margin: cut: characters to cut on either side, too
+        least_piece: cut: drop pieces of fewer characters, too
+        maximum_pieces: cut: reject a document that falls into more pieces
+    """
+
+def mixture(
+    datasets: Names,
+    *,
+    output: Path,
+    by: OneOrMore[Literal["source", "language", "kind"]] = ...,
+    source_weights: Mapping[Path, float] = ...,
+    language_weights: Mapping[Path, float] = ...,
+    kind_weights: Mapping[Path, float] = ...,
+    temperature: float = ...,
+    unit: Literal["bytes", "tokens"] = ...,
+    total: int | str | None = ...,
+    repeats: float = ...,
+    group_repeats: Mapping[Path, float] = ...,
+    caps: Mapping[Path, int | str] = ...,
+    short: Literal["refuse", "scale", "redistribute"] = ...,
+    tokenizer: Path | None = ...,
+    bytes_per_token: Mapping[Path, float] = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Documents repeated, drawn or dropped until sources, kinds and languages have the weights that are asked for.
+
+    Args:
+        datasets: datasets of documents
+        by: what groups are made by, from the top: shares of the later within the earlier
+        source_weights: shares by source, relative to each other; * is all that are not named
+        language_weights: the same by language; und is an unknown one
+        kind_weights: the same by kind
+        temperature: where there are no weights: 1 keeps natural shares, a larger one evens them out
+        unit: what is weighed and limited
+        total: bytes or tokens in all; left out: what there is
+        repeats: how often a document may be there at most
+        group_repeats: the same for a group, as web/zh=2
+        caps: most bytes or tokens of a group or node, as web=10GB
+        short: where a limit is below what weights ask for: stop, less of all, more of the others
+        tokenizer: tokens: count them by this tokenizer
+        bytes_per_token: tokens without a tokenizer: estimate, by language; * is the rest, 4
+    """
+
+def quality_train(
+    *,
+    output: Path,
+    positive: Names,
+    negative: Names,
+    preset: Literal["dclm", "deepseek-math"] = ...,
+    learning_rate: float | None = ...,
+    dimensions: int | None = ...,
+    epochs: int | None = ...,
+    word_ngrams: int | None = ...,
+    minimum_count: int | None = ...,
+    buckets: int | None = ...,
+    lowercase: bool = ...,
+    split_unspaced: bool = ...,
+    characters: int = ...,
+    positive_cap: int = ...,
+    negative_cap: int = ...,
+    held_back: float = ...,
+    calibration: Literal["platt", "isotonic", "none"] = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Train a fastText classifier on documents to have more and fewer of; measure it on documents held back.
+
+    Args:
+        positive: datasets of documents to get more of
+        negative: datasets of documents to get fewer of
+        preset: dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs
+        learning_rate: of the first document; falls to 0
+        dimensions: width of a row
+        epochs: passes over all documents
+        word_ngrams: longest n-gram of words
+        minimum_count: times that a word must occur to have a row
+        buckets: rows that n-grams share
+        lowercase: letters to lower case
+        split_unspaced: characters of scripts without spaces (Han, kana, Thai, …) are words
+        characters: read only so many characters from a document's beginning; 0: all
+        positive_cap: train on this many positive documents at most; 0: all
+        negative_cap: train on this many negative documents at most; 0: all
+        held_back: share of documents that training does not see
+        calibration: how scores become probabilities, fitted on half of the held-back documents
+    """
+
+def quality_score(
+    datasets: Names,
+    *,
+    output: Path,
+    model: Path,
+    label: Path | None = ...,
+    column: Path = ...,
+    calibrated: bool = ...,
+    lowercase: bool | None = ...,
+    split_unspaced: bool | None = ...,
+    characters: int | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Add a classifier's score to every document; any fastText classifier will do.
+
+    Args:
+        datasets: datasets of documents
+        model: a folder of 'quality train', or a fastText classifier (.bin, .ftz)
+        label: whose probability is the score [default: the folder's; __label__hq of a file]
+        column: the column to add
+        calibrated: calibrated scores, where the folder has a calibration
+        lowercase: of a file: letters to lower case
+        split_unspaced: of a file: characters of scripts without spaces are words
+        characters: of a file: read only so many characters from a document's beginning
+    """
+
+def quality_keep(
+    datasets: Names,
+    *,
+    output: Path,
+    column: Path = ...,
+    threshold: float | None = ...,
+    thresholds: Mapping[Path, float] = ...,
+    top_share: float | None = ...,
+    top_count: int | None = ...,
+    pareto: float | None = ...,
+    by: Literal["language", "source", "kind"] | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Keep scored documents: above a threshold, the best share of them, or by a seeded Pareto draw.
+
+    Args:
+        datasets: datasets of scored documents
+        column: the column of scores
+        threshold: keep documents that score this much or more
+        thresholds: other thresholds for groups, by --by
+        top_share: keep the best share of documents
+        top_count: keep this many of the best documents
+        pareto: keep documents that score above 1 minus a draw of this Pareto exponent (GPT-3: 9, Curator: 3)
+        by: take each group by itself; all together if left out
+    """
+
+def quality_domains(
+    *,
+    output: Path,
+    collected: Path,
+    before: Path | None = ...,
+    share: float = ...,
+    pages: int = ...,
+    proposals: int = ...,
+    reviews: Names = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """The stage quality-domains.
+
+    Args:
+        collected: what a round kept and rejected: a folder of 'quality keep'
+        before: the same of the round before
+        share: propose domains of which a larger share was collected
+        pages: propose domains with this many pages or more
+        proposals: propose this many domains at most
+        reviews: reviews of earlier rounds: what they accept is not proposed
+    """
+
+def quality_seeds(
+    *,
+    output: Path,
+    collected: Path,
+    review: Path,
+    reviews: Names = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """The stage quality-seeds.
+
+    Args:
+        collected: what a round kept and rejected: a folder of 'quality keep'
+        review: the file of proposals that people edited
+        reviews: reviews of earlier rounds: their pages are seeds already
+    """
+
+def count(
+    datasets: Names = ...,
+    *,
+    output: Path,
+    extend: Names = ...,
+    pattern: Path = ...,
+    group_by: Literal["none", "source", "language", "kind"] = ...,
+    most_groups: int = ...,
+    min_count: int = ...,
+    memory: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Count pretokens into a table that any vocabulary can be learned from, and that more text can be added to.
+
+    Args:
+        datasets: datasets of documents; may be none with --extend
+        extend: tables of counts that are added to
+        pattern: how text is cut into pretokens
+        group_by: count documents of different ones apart, so that training can weigh them
+        most_groups: more groups than this are a mistake
+        min_count: pretokens that are seen less often are left out for good
+        memory: most memory of a worker's table; then it goes to disk
+    """
+
+def tokenizer(
+    datasets: Names = ...,
+    *,
+    output: Path,
+    counts: Names = ...,
+    vocab_size: int = ...,
+    pattern: Path = ...,
+    special: Path = ...,
+    min_frequency: int = ...,
+    max_token_length: int | None = ...,
+    no_merge: OneOrMore[Literal["digits", "punctuation", "whitespace"]] = ...,
+    continue_from: Path | None = ...,
+    checkpoint_merges: int = ...,
+    warm_pretokens: int = ...,
+    group_by: Literal["none", "source", "language", "kind"] = ...,
+    weights: Mapping[Path, float] = ...,
+    temperature: float = ...,
+    balance_by: Literal["bytes", "pretokens"] = ...,
+    min_count: int = ...,
+    most_groups: int = ...,
+    memory: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Count pretokens and learn a byte-level BPE from the counts.
+
+    Args:
+        datasets: datasets of documents; may be none with --counts
+        counts: tables of `tokenizer count`, or tokenizers trained from text, whose counts are used
+        vocab_size: ids in all (deepseek-v3: before the placeholders)
+        pattern: how text is cut into pretokens
+        special: layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), gpt2,
+            llama3, chatml or qwen2.5
+        min_frequency: a pair that is seen less often is not merged
+        max_token_length: longest token made of a merge, in bytes
+        no_merge: characters that are never part of a longer token; digits spells numbers digit by digit
+        continue_from: a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids come behind all
+            of them, and vocab_size counts all
+        checkpoint_merges: merges between two checkpoints of learning
+        warm_pretokens: commonest pretokens whose ids are kept for a fast start; some 50 bytes each
+        group_by: what weights and temperature are for
+        weights: weights of groups of documents; 1 if not named
+        temperature: T: groups count by size^(1/T), so more than 1 favours small ones
+        balance_by: what the size of a group is
+        min_count: pretokens that are seen less often are left out
+        most_groups: more groups than this are a mistake
+        memory: most memory of a worker's table of counts
+    """
+
+def pack(
+    datasets: Names,
+    *,
+    output: Path,
+    tokenizer: Path,
+    sequence_length: int = ...,
+    packing: Literal["best-fit", "concat", "none"] = ...,
+    bos: bool = ...,
+    eos: bool = ...,
+    fim_rate: float = ...,
+    fim_rates: Mapping[Path, float] = ...,
+    fim_mode: Literal["psm", "spm"] = ...,
+    fim_split: Literal["character", "line", "token"] = ...,
+    fim_minimum: int = ...,
+    fim_maximum: int = ...,
+    boundary_split: float = ...,
+    validation_share: float = ...,
+    group_by: Literal["none", "source", "kind", "language"] = ...,
+    length_buckets: OneOrMore[int] = ...,
+    storage: Literal["plain", "packed", "zstd"] = ...,
+    shard_tokens: int = ...,
+    task_bytes: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Tokens, fill-in-the-middle and best-fit packing into Arrow shards.
+
+    Args:
+        datasets: datasets of documents
+        tokenizer: a tokenizer folder
+        sequence_length: tokens of a sequence
+        packing: how sequences are filled
+        bos: begin each document with the beginning-of-sequence token
+        eos: end each document with the end-of-sequence token
+        fim_rate: share of documents rearranged to fill in the middle
+        fim_rates: other shares for kinds, or for sources named as source:NAME
+        fim_mode: prefix-suffix-middle or suffix-prefix-middle
+        fim_split: what FIM cuts are drawn on
+        fim_minimum: shorter documents stay plain (characters)
+        fim_maximum: longer documents stay plain (characters)
+        boundary_split: share of tokens joining punctuation and line breaks that are split; 0.1 is our choice
+        validation_share: share of documents held back for validation
+        group_by: pack documents of different ones apart, so that training can weigh them
+        length_buckets: pack documents of up to so many tokens apart from longer ones; rising bounds
+        storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
+        shard_tokens: tokens of a shard, padding included
+        task_bytes: text that is packed together by one task
+    """
+
+def export(
+    shards: Path,
+    *,
+    output: Path,
+    to: Literal["megatron", "mds", "huggingface", "flat"],
+    unit: Literal["sequence", "document"] = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Token shards as Megatron, Mosaic MDS, Hugging Face or flat files.
+
+    Args:
+        shards: a folder of token shards
+        to: the format to write
+        unit: what an item is: a packed sequence, or a document put together again
+    """
+
+def import_(
+    paths: Names,
+    *,
+    output: Path,
+    format: Literal["megatron", "mds", "huggingface", "flat"],
+    tokenizer: Path,
+    source: Path | None = ...,
+    column: Path | None = ...,
+    dtype: Literal["uint16", "uint32"] | None = ...,
+    append_eos: bool = ...,
+    sequence_length: int = ...,
+    packing: Literal["best-fit", "concat", "none"] = ...,
+    storage: Literal["plain", "packed", "zstd"] = ...,
+    shard_tokens: int = ...,
+    task_bytes: int | str = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files to token shards.
+
+    Args:
+        paths: files, prefixes or folders of tokens
+        format: the format that they are in
+        tokenizer: the tokenizer folder that the ids come from
+        source: names the source; the last name of each path if left out
+        column: column of token ids; input_ids or tokens if left out
+        dtype: type of an id in a flat file that no .json beside it describes
+        append_eos: end documents that lack it with the end-of-sequence token
+        sequence_length: tokens of a sequence
+        packing: how sequences are filled
+        storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
+        shard_tokens: tokens of a shard, padding included
+        task_bytes: tokens that one task packs together, at 4 bytes each
+    """
+
+def train(
+    shards: Path,
+    *,
+    output: Path,
+    preset: Path = ...,
+    model: Mapping[Path, float] = ...,
+    start_from: Path | None = ...,
+    steps: int | None = ...,
+    tokens: int | None = ...,
+    batch_sequences: int | None = ...,
+    micro_batch: int | None = ...,
+    first_batch_sequences: int | None = ...,
+    batch_ramp_tokens: int | None = ...,
+    mixture: Mapping[Path, float] = ...,
+    phases: OneOrMore[Mapping[str, object]] = ...,
+    document_mask: bool = ...,
+    learning_rate: float | None = ...,
+    final_learning_rate: float | None = ...,
+    last_learning_rate: float | None = ...,
+    last_fraction: float | None = ...,
+    warmup_steps: int | None = ...,
+    constant_fraction: float | None = ...,
+    decayed_fraction: float | None = ...,
+    weight_decay: float | None = ...,
+    clip: float | None = ...,
+    mtp_weight: float | None = ...,
+    late_mtp_weight: float | None = ...,
+    balance_alpha: float | None = ...,
+    bias_speed: float | None = ...,
+    precision: Literal["float32", "bfloat16"] | None = ...,
+    moments: Literal["float32", "bfloat16"] | None = ...,
+    recompute: bool = ...,
+    parallel: Literal["zero1", "fsdp2"] | None = ...,
+    ranks: int = ...,
+    threads: int = ...,
+    device: Literal["auto", "cpu", "cuda"] | None = ...,
+    average_decay: float | None = ...,
+    spikes: Literal["stop", "skip", "rollback"] | None = ...,
+    spike_deviations: float | None = ...,
+    spike_window: int | None = ...,
+    checkpoint_every: int | None = ...,
+    keep_checkpoints: int | None = ...,
+    keep_every: int | None = ...,
+    evaluate_every: int | None = ...,
+    evaluation_sequences: int | None = ...,
+    evaluate_average: bool = ...,
+    tensorboard: bool = ...,
+    peak_teraflops: float | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Train a DeepSeek-V3-shaped model on shards; resumes from its last checkpoint.
+
+    Args:
+        shards: a folder of token shards
+        preset: model shape; --describe NAME shows what it costs
+        model: other values for fields of the preset
+        start_from: a finished run, imported model or checkpoint whose weights it starts from
+        steps: optimiser steps
+        tokens: length in tokens, padding included, instead of steps: the fewest steps that reach it
+        batch_sequences: sequences in a step, over all ranks
+        micro_batch: most sequences in one forward pass on a rank
+        first_batch_sequences: sequences in the first step, from which the batch grows
+        batch_ramp_tokens: tokens over which the batch grows
+        mixture: weights, in sequences, of the groups made by 'pack --group-by'; if left out, all are shuffled as one
+        phases: stretches of the run, each with its own mixture
+        document_mask: hide documents in the same sequence from each other
+        learning_rate: peak learning rate
+        final_learning_rate: learning rate at the end of the decay
+        last_learning_rate: learning rate of a last phase after the decay
+        last_fraction: part of the run, at its end, at that rate
+        warmup_steps: steps of linear warm-up
+        constant_fraction: part of the run at the peak rate
+        decayed_fraction: part after which the decay has ended
+        weight_decay: AdamW's decay of matrices
+        clip: largest global gradient norm
+        mtp_weight: weight of the multi-token-prediction loss at the peak rate
+        late_mtp_weight: the same during and after the decay
+        balance_alpha: factor of the sequence-wise balance loss
+        bias_speed: step of the routers' biases after each optimiser step
+        precision: what the model computes in; masters are float32
+        moments: what AdamW's moments are kept in
+        recompute: compute norms, MLA's up-projections and SwiGLU again instead of keeping them
+        parallel: what is split over ranks: optimiser state, or weights and gradients as well
+        ranks: data-parallel processes; torchrun's number under torchrun
+        threads: CPU threads of each rank; 0 divides all cores among them
+        device: where to compute; auto is CUDA if there is a GPU
+        average_decay: decay of a moving average of the weights; 0 is none
+        spikes: what to do when the loss spikes
+        spike_deviations: standard deviations above the mean that count as a spike
+        spike_window: number of recent losses that a spike is judged against
+        checkpoint_every: steps between checkpoints
+        keep_checkpoints: how many of the newest checkpoints to keep
+        keep_every: steps between checkpoints that are kept for good; 0 is none
+        evaluate_every: steps between validations
+        evaluation_sequences: held-back sequences to measure
+        evaluate_average: also measure the moving average
+        tensorboard: also write metrics for TensorBoard
+        peak_teraflops: peak of the device in 10^12 operations a second, for MFU
+    """
