@@ -49,7 +49,7 @@ def _doctor(
 def _machine() -> list[tuple[str, str, bool]]:
     import psutil
 
-    from corpusmill.pipelines.engine.executor import available_cores
+    from corpusmill.dataproc.operating_system import available_cores
     from corpusmill.pipelines.engine.stage import our_version
 
     memory = psutil.virtual_memory()
