@@ -15,7 +15,7 @@ HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray clu
 Example: corpusmill doctor --address 127.0.0.1:6379"""
 
 LIBRARIES = (
-    "pyarrow", "numpy", "numba", "xxhash", "zstandard", "datasketch", "tokenizers", "pydantic", "typer", "fsspec",
+    "pyarrow", "numpy", "numba", "xxhash", "zstandard", "tokenizers", "pydantic", "typer", "fsspec",
 )  # fmt: skip
 EXTRAS = {
     "jinja2": "report",
@@ -26,6 +26,7 @@ EXTRAS = {
     "safetensors": "train",
     "fasttext-numpy2-wheel": "fasttext",
     "matplotlib": "report",
+    "datasketch": "datasketch",
 }
 
 
