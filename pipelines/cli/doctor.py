@@ -24,7 +24,7 @@ EXTRAS = {
     "ray": "ray",
     "torch": "train",
     "safetensors": "train",
-    "fasttext-numpy2-wheel": "fasttext",
+    "fasttext-community": "fasttext",
     "matplotlib": "report",
     "datasketch": "datasketch",
 }
