@@ -1,8 +1,10 @@
 """Everything that is installed is one package, `corpusmill`, whatever else stands beside it."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -69,6 +71,27 @@ def test_the_folder_for_imports_holds_links_to_the_four_and_nothing_else() -> No
     assert links == {name: ROOT / name for name in (*FORMER, "examples")}
     assert {path.name for path in folder.glob("*.py")} == {"__init__.py", "__main__.py"}
     assert [path.name for path in (ROOT / "src").iterdir() if not path.name.endswith(".egg-info")] == ["corpusmill"]
+
+
+def test_the_supported_versions_of_python_are_said_alike_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [int(line.rpartition(".")[2]) for line in project["classifiers"] if ":: Python :: 3." in line]
+    first, last = listed[0], listed[-1]
+    assert listed == list(range(first, last + 1))
+    assert project["requires-python"] == f">=3.{first},<3.{last + 1}"
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile"):
+        assert set(re.findall(r"Python (3\.\d+) to (3\.\d+)", (ROOT / name).read_text())) == {
+            (f"3.{first}", f"3.{last}")
+        }
+
+
+def test_make_install_takes_one_torch_of_those_that_the_project_allows() -> None:
+    """One version: a range would bring the newest, which on PyPI is gigabytes of CUDA."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    first, after_last = re.findall(r"^torch>=([\d.]+),<([\d.]+)$", "\n".join(extras["train"]), re.MULTILINE)[0]
+    pinned = re.findall(r"^torch==([\d.]+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    lowest, chosen, highest = ([int(part) for part in text.split(".")] for text in (first, *pinned, after_last))
+    assert lowest <= chosen < highest
 
 
 @pytest.mark.slow
