@@ -3,7 +3,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: install quickstart test test-all check format resolve clean
+.PHONY: install quickstart test test-all check format wheel resolve clean
 
 install: .venv/.installed
 
@@ -31,9 +31,13 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
 resolve: install
 	$(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
 	$(BIN)/python scripts/resolve_wheels.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache quickstart-output
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist quickstart-output
