@@ -1,14 +1,15 @@
-# Every target makes the environment it needs; nothing but Python 3.11 to 3.13 and make has to be there.
+# Every target makes the environment it needs; nothing but Python 3.11 to 3.14 and make has to be there.
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: install quickstart test test-all check format clean
+.PHONY: install quickstart test test-all check format wheel resolve clean
 
 install: .venv/.installed
 
-.venv/.installed: pyproject.toml
+.venv/.installed: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[all,dev]'
 	touch $@
 
 quickstart: install
@@ -30,5 +31,13 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
+resolve: install
+	$(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
+	$(BIN)/python scripts/resolve_wheels.py
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache quickstart-output
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist quickstart-output

@@ -12,9 +12,10 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.datasets import list_parts
 from corpusmill.pipelines.description import Rates, StageDescription, load
-from corpusmill.pipelines.engine.executor import available_cores, choose_engine
+from corpusmill.pipelines.engine.executor import choose_engine
 from corpusmill.pipelines.engine.stage import Costs, Stage, done_manifest
 from corpusmill.pipelines.engine.state import MANIFEST, require_manifest
 from corpusmill.pipelines.options import RunOptions

@@ -29,7 +29,7 @@ from tests.pipelines.small_run import prose
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 PACKAGES = ("dataproc", "tokenizer", "training", "pipelines")
-FOLDERS = (*PACKAGES, "tests", "docs", "examples", "benchmarks", "src")
+FOLDERS = (*PACKAGES, "tests", "docs", "examples", "benchmarks", "scripts", "src")
 BASES = {"training.md": "training", "survival.md": "tests/pipelines", "architecture.md": "pipelines/stages/*"}
 FILE_ENDINGS = ("json", "tiktoken", "md", "py", "yaml")
 """What `tokenizer.json` ends in, which is no module of ours."""

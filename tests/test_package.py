@@ -1,12 +1,20 @@
 """Everything that is installed is one package, `corpusmill`, whatever else stands beside it."""
 
+import email
 import os
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
+import venv
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import corpusmill
 
@@ -71,19 +79,117 @@ def test_the_folder_for_imports_holds_links_to_the_four_and_nothing_else() -> No
     assert [path.name for path in (ROOT / "src").iterdir() if not path.name.endswith(".egg-info")] == ["corpusmill"]
 
 
+def test_the_supported_versions_of_python_are_said_alike_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [int(line.rpartition(".")[2]) for line in project["classifiers"] if ":: Python :: 3." in line]
+    first, last = listed[0], listed[-1]
+    assert listed == list(range(first, last + 1))
+    assert project["requires-python"] == f">=3.{first},<3.{last + 1}"
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile"):
+        assert set(re.findall(r"Python (3\.\d+) to (3\.\d+)", (ROOT / name).read_text())) == {
+            (f"3.{first}", f"3.{last}")
+        }
+
+
+def test_make_install_takes_one_torch_of_those_that_the_project_allows() -> None:
+    """One version: a range would bring the newest, which on PyPI is gigabytes of CUDA."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    first, after_last = re.findall(r"^torch>=([\d.]+),<([\d.]+)$", "\n".join(extras["train"]), re.MULTILINE)[0]
+    pinned = re.findall(r"^torch==([\d.]+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    lowest, chosen, highest = ([int(part) for part in text.split(".")] for text in (first, *pinned, after_last))
+    assert lowest <= chosen < highest
+
+
+REPOSITORY = "https://example.org/somebody/corpusmill"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel, which is built from what the sdist holds."""
+    folder = tmp_path_factory.mktemp("dist")
+    source = folder / "source"
+
+    def build(kind: str, cwd: Path) -> None:
+        line = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+        environment = {**os.environ, "CORPUSMILL_REPOSITORY": REPOSITORY}
+        done = subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+    build("sdist", ROOT)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(source, filter="data")
+    build("wheel", next(source.iterdir()))
+    return folder
+
+
 @pytest.mark.slow
-def test_a_wheel_holds_one_package_with_recipes_and_templates(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+def test_a_wheel_holds_one_package_with_recipes_and_templates(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"corpusmill"}
     for wanted in ("examples/quickstart.yaml", "pipelines/report/page.html", "pipelines/stages/filter/section.html",
                    "dataproc/kernels/sources.py", "__main__.py"):  # fmt: skip
         assert f"corpusmill/{wanted}" in names
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
+
+
+@pytest.mark.slow
+def test_its_metadata_leads_to_the_repository(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL") or [])
+    assert urls.keys() == {"Source", "Documentation", "Changelog", "Issues"}
+    assert all(url.startswith(REPOSITORY) for url in urls.values())
+    page = metadata.get_payload()
+    assert f"]({REPOSITORY}/raw/HEAD/docs/road.svg)" in page
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL))
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    below = [target.partition("#")[0].partition("/HEAD/")[2] for target in targets if target.startswith(REPOSITORY)]
+    assert len(below) > 5 and all((ROOT / path).is_file() for path in below)
+
+
+def needed(wheel: Path, extras: tuple[str, ...]) -> dict[str, Distribution]:
+    """What an installation of the wheel with these extras brings, by name, as this environment has it."""
+    found: dict[str, Distribution] = {}
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        asked = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
+    waiting = [(Requirement(line), extras) for line in asked]
+    while waiting:
+        requirement, chosen = waiting.pop()
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *chosen)):
+            continue
+        if (name := canonicalize_name(requirement.name)) in found:
+            continue
+        found[name] = distribution(name)
+        waiting += [(Requirement(line), tuple(requirement.extras)) for line in found[name].requires or ()]
+    return found
+
+
+@pytest.mark.slow
+def test_the_quickstart_runs_from_an_installed_wheel_away_from_the_clone(built: Path, tmp_path: Path) -> None:
+    """In a new environment with what the metadata asks for, and nothing else. Downloading that would take longer than
+    all else here, so it is linked from this environment; no `.pth` is, by which an installation in place is found."""
+    (wheel,) = built.glob("*.whl")
+    home = tmp_path / "environment"
+    venv.create(home, with_pip=False, symlinks=True)
+    (site,) = home.glob("lib/python3.*/site-packages")
+    python = str(home / "bin/python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True, timeout=60)
+    for each in needed(wheel, ("train", "report")).values():
+        for name in {file.parts[0] for file in each.files or ()} - {"..", "__pycache__"}:
+            if not name.endswith(".pth") and not (site / name).exists():
+                (site / name).symlink_to(Path(str(each.locate_file(name))))
+    assert not any((site / name).exists() for name in ("pytest", "ray", "scipy", "transformers"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NUMBA_"))}
+    environment["CORPUSMILL_CACHE"] = str(tmp_path / "cache")
+    where = [python, "-c", "import corpusmill; print(corpusmill.__file__, corpusmill.__version__)"]
+    said = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+    assert said.stdout.startswith(f"{site}/corpusmill/__init__.py "), said.stdout + said.stderr
+    line = [str(home / "bin/corpusmill"), "quickstart", "--output", str(tmp_path / "out"), "--workers", "2"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "held-back loss" in done.stdout and (tmp_path / "out/report/index.html").stat().st_size > 10_000

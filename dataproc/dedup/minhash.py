@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.hashing import mix
@@ -261,7 +261,13 @@ def similarity(
 
 
 def to_lean_minhash(signature: np.ndarray, settings: MinHashSettings) -> Any:
-    """The datasketch `LeanMinHash` of one signature, uint32 of shape (K,); its seed is that of the settings."""
-    from datasketch import LeanMinHash  # brings SciPy, 0.5 s
+    """The datasketch `LeanMinHash` of one signature, uint32 of shape (K,); its seed is that of the settings.
+
+    Raises UserError where datasketch is not installed: it brings SciPy, which nothing else here needs.
+    """
+    try:
+        from datasketch import LeanMinHash  # 0.5 s
+    except ImportError as error:
+        raise require_extra("datasketch", "datasketch") from error
 
     return LeanMinHash(seed=settings.seed, hashvalues=np.array(signature, np.uint32), scheme="affine32")

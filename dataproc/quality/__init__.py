@@ -10,10 +10,11 @@
     keeping      by threshold, by rank, by a draw
     domains      pages by registered domain: where to look for more of the same
 
-Why not train by the library: its build for NumPy 2 (`fasttext-numpy2-wheel` 0.9.2) is not repeatable, not with one
-thread and a seed. On 2,000 documents, eight runs in one process with one seed: four to seven ended with "Encountered
-NaN", the others in one to five different models. It looks as if each thread filled a tenth of the input matrix and the
-rest stayed as the memory was, for with fresh memory all is well (seen from outside; the wheel's source was not read).
-The algorithm is small, so it is here, and what it writes loads in fastText and in all that take fastText's models. On
-137 MB it is as good (area under ROC 0.9996 both) and three times as fast (`benchmarks/quality.py`).
+Why not train by the library: whether it is repeatable depends on the build, even with one thread and a seed. Eight runs
+in one process on 2,000 documents with one seed: of `fasttext-numpy2-wheel` 0.9.2, four to seven ended with "Encountered
+NaN", the others in one to five different models; of `fasttext-community` 0.11.9, all gave one model. In the first it
+looks as if each thread filled a tenth of the input matrix and the rest stayed as the memory was, for with fresh memory
+all is well (seen from outside; the wheel's source was not read). The algorithm is small, so it is here and in the core,
+and what it writes loads in fastText and in all that take fastText's models. On 137 MB it is as good (area under ROC
+0.9996 both) and three times as fast as the first of the two builds (`benchmarks/quality.py`).
 """

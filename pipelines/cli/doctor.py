@@ -27,8 +27,7 @@ class Check(NamedTuple):
 
 
 LIBRARIES = (
-    "pyarrow", "numpy", "numba", "xxhash", "isal", "zstandard", "datasketch", "tokenizers",
-    "pydantic", "typer", "fsspec",
+    "pyarrow", "numpy", "numba", "xxhash", "isal", "zstandard", "tokenizers", "pydantic", "typer", "fsspec",
 )  # fmt: skip
 EXTRAS = {
     "jinja2": "report",
@@ -37,8 +36,9 @@ EXTRAS = {
     "ray": "ray",
     "torch": "train",
     "safetensors": "train",
-    "fasttext-numpy2-wheel": "fasttext",
+    "fasttext-community": "fasttext",
     "matplotlib": "report",
+    "datasketch": "datasketch",
 }
 
 
@@ -61,7 +61,7 @@ def _doctor(
 def _machine() -> list[Check]:
     import psutil
 
-    from corpusmill.pipelines.engine.executor import available_cores
+    from corpusmill.dataproc.operating_system import available_cores
     from corpusmill.pipelines.engine.stage import our_version
 
     memory = psutil.virtual_memory()

@@ -8,6 +8,7 @@ import os
 from typing import Protocol
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.engine.task import Call, Ended
 
 
@@ -66,8 +67,3 @@ def make_executor(
     from corpusmill.pipelines.engine.local import ProcessExecutor
 
     return ProcessExecutor(workers=count, memory_per_worker=memory_per_worker)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

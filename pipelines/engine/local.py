@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from corpusmill.pipelines.engine.processes import describe_exit, die_with_parent
+from corpusmill.dataproc.operating_system import die_with_parent
+from corpusmill.pipelines.engine.processes import describe_exit
 from corpusmill.pipelines.engine.ranks import start_here
 from corpusmill.pipelines.engine.task import Call, Ended
 from corpusmill.pipelines.engine.worker import run_call

@@ -1,9 +1,6 @@
-"""Processes of ours: how one ended, in words, and that none outlives the process that started it."""
+"""How a process of ours ended, in words."""
 
-import ctypes
-import os
 import signal
-import sys
 
 
 def describe_exit(code: int | None) -> str:
@@ -15,12 +12,3 @@ def describe_exit(code: int | None) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exited with code {code}"
-
-
-def die_with_parent(parent: int) -> None:
-    """Asks Linux to end this process when its parent dies, so that a killed driver leaves no orphans computing."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)

@@ -29,6 +29,7 @@ from functools import partial
 from typing import Any
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.operating_system import loopback_interface
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lease import require_lease
 from corpusmill.pipelines.engine.processes import describe_exit
@@ -111,8 +112,8 @@ def _environments(count: int) -> list[dict[str, str]]:
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     # `-m` finds this module where this process found it, also from a source tree that is not installed.
     common["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    if sys.platform == "linux":  # else gloo asks for the address of this machine's name, which need not have one
-        common.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if loopback := loopback_interface():  # else gloo asks for the address of this machine's name: it may have none
+        common.setdefault("GLOO_SOCKET_IFNAME", loopback)
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 

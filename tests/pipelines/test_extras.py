@@ -12,10 +12,11 @@ from tests.pipelines.road import environment
 BLOCK = "import sys\nsys.modules[{name!r}] = None\n"
 
 
-def run_without(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_without(names: str, folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command where the modules of these names, with blanks between them, are not to be had."""
     site = folder / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(BLOCK.format(name=name))
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text("".join(BLOCK.format(name=name) for name in names.split()))
     paths = f"{site}:{environment()['PYTHONPATH']}"
     line = [sys.executable, "-m", "corpusmill", *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, env=environment(PYTHONPATH=paths), cwd=folder)
@@ -38,8 +39,6 @@ def test_ray(tmp_path: Path, text: Path) -> None:
 def test_fasttext(tmp_path: Path, text: Path) -> None:
     documents = tmp_path / "documents"
     assert run_without("nothing", tmp_path, "ingest", text, "--output", documents, "--workers", "1").returncode == 0
-    (tmp_path / "site/sitecustomize.py").unlink()
-    (tmp_path / "site").rmdir()
     (tmp_path / "model.bin").write_bytes(b"no model")
     options = ["--output", tmp_path / "out", "--workers", "1", "--language-model", tmp_path / "model.bin"]
     done = run_without("fasttext", tmp_path, "filter", documents, *options)
@@ -50,4 +49,12 @@ def test_fasttext(tmp_path: Path, text: Path) -> None:
 
 def test_the_core_commands_do_without_any_extra(tmp_path: Path, text: Path) -> None:
     done = run_without("torch", tmp_path, "ingest", text, "--output", tmp_path / "out", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_dedup_does_without_datasketch_and_scipy(tmp_path: Path, text: Path) -> None:
+    """SciPy is larger than all that the core is made of but numba and pyarrow, and is no part of it."""
+    missing, documents = "datasketch scipy", tmp_path / "documents"
+    assert run_without(missing, tmp_path, "ingest", text, "--output", documents, "--workers", "1").returncode == 0
+    done = run_without(missing, tmp_path, "dedup", documents, "--output", tmp_path / "unique", "--workers", "1")
     assert done.returncode == 0, done.stderr

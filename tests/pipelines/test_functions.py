@@ -102,7 +102,7 @@ def test_functions_named_in_a_recipe_filter_measure_and_rewrite_in_workers(site:
     clean = site.parent / "run/clean"
     assert rows(clean, "text")[:2] == ["quiet words here.?", "text number 0?"]
     assert rows(clean / "rejected", "id") == ["1", "2"]
-    ledger = pq.read_table(clean / "ledger/part-00000.parquet").to_pylist()
+    ledger = pq.read_table(clean / "_ledger/part-00000.parquet.side").to_pylist()
     assert ledger == [
         {"id": "1", "rule": "mine:quiet", "value": 0.0, "threshold": 1.0},
         {"id": "2", "rule": "sung", "value": 0.0, "threshold": 2.0},

@@ -13,7 +13,6 @@ other than FP32 on such a CPU goes through `torch.nn.functional.linear`, whose B
 """
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,13 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from corpusmill.dataproc.operating_system import made_by_amd
+
 
 @cache
 def onednn_is_faster() -> bool:
     """Whether this is a machine on which MKL computes FP32 products more slowly than the processor could."""
-    cpus = Path("/proc/cpuinfo")
-    made_by_amd = cpus.exists() and "AuthenticAMD" in cpus.read_text()
-    return made_by_amd and torch.backends.mkldnn.is_available() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return (
+        made_by_amd() and torch.backends.mkldnn.is_available() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    )
 
 
 def takes_onednn(*operands: Tensor) -> bool:

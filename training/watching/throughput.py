@@ -12,10 +12,9 @@ none; the operations a token are counted once. torch is imported only to ask abo
 convention without it.
 """
 
-import resource
-import sys
 from typing import TYPE_CHECKING
 
+from corpusmill.dataproc.operating_system import peak_memory_bytes
 from corpusmill.training.model.config import flops_per_token
 from corpusmill.training.model.dimensions import ModelConfig
 
@@ -117,5 +116,4 @@ def memory_bytes(device: "torch.device") -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_memory_bytes()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.datasets import folder_identities, require_shards
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.executor import available_cores
 from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings

@@ -5,6 +5,7 @@ import random
 import re
 import statistics
 import string
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -186,6 +187,12 @@ def test_lean_minhash_answers_as_similarity_does():
     peer = datasketch.MinHash(num_perm=64, seed=7, hashfunc=lambda h: h >> 32, scheme="affine32")
     peer.update_batch(shingles(texts[0].as_py(), 5))
     assert a.jaccard(datasketch.LeanMinHash(peer)) == 1.0
+
+
+def test_without_datasketch_a_lean_minhash_is_one_line_that_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    with pytest.raises(UserError, match=r"'datasketch'.*pip install 'corpusmill\[datasketch\]'"):
+        to_lean_minhash(np.zeros(64, np.uint32), SETTINGS)
 
 
 def test_settings_are_checked():

@@ -145,8 +145,8 @@ made.save_model(output)
 
 
 def _by_library(folder: Path, **settings: object) -> str:
-    """A model of the library's own making, in a process of its own: it reads memory that it never filled, and in one
-    that has worked before that is hardly ever free of NaN."""
+    """A model of the library's own making, in a process of its own: some builds read memory that they never filled,
+    and in one that has worked before that is hardly ever free of NaN."""
     pytest.importorskip("fasttext")
     draw = np.random.default_rng(5)
     lines = []

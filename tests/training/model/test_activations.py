@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from corpusmill.training.model.activations import Numerics, activations, logit_rows, workspace
 from corpusmill.training.model.config import ModelConfig, preset
-from corpusmill.training.model.loss import losses
+from corpusmill.training.model.loss import GPU_CHUNKING, losses
 from corpusmill.training.model.transformer import Transformer, build_model, initialise
 from corpusmill.training.precision import TYPES, compute_types, set_compute_weight
 
@@ -51,7 +51,7 @@ def _fused_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor) -> Tenso
         head,
         targets.flatten(),
         reduction="sum",
-        options=torch.nn.LinearCrossEntropyOptions(chunking_method="auto"),
+        options=torch.nn.LinearCrossEntropyOptions(chunking_method=GPU_CHUNKING),
     )
 
 
@@ -154,7 +154,7 @@ def test_recomputation_saves_two_fifths_of_v3s_activations():
 @pytest.mark.parametrize("tokens", [1, 63, 4096, 32_768])
 def test_a_chunk_of_logits_on_gpus_has_torchs_rows(name: str, tokens: int):
     config = preset(name)
-    chosen = torch.nn.LinearCrossEntropyOptions()._adjust(
+    chosen = torch.nn.LinearCrossEntropyOptions(chunking_method=GPU_CHUNKING)._adjust(
         tokens, config.dim, config.vocab_size, torch.bfloat16, torch.device("cuda")
     )
     assert logit_rows(config, tokens) == chosen.batch_chunk_size

@@ -1,0 +1,53 @@
+"""What Linux and other systems do differently, all of it, so that nobody else asks which system this is.
+
+Everything runs on Linux, x86-64 or ARM. On macOS the local engine and training should: what stands here has an answer
+for it, and the rest needs POSIX only (`flock`, `O_NOFOLLOW`, hard links, `fsync` of a folder). That has not been tried.
+Windows lacks `fcntl`, and locks of output folders with it.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+_SET_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of `prctl`."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use; where the system cannot say, those that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Asks Linux to end this process when its parent dies, so that a killed driver leaves no orphans computing.
+
+    Elsewhere there is nobody to ask: a worker then finds its pipe closed after the call that it is on, and commits
+    nothing from then on, since its driver's lease has run out.
+
+    Args:
+        parent: the process that started this one; when it is gone already, so is this one.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+
+def loopback_interface() -> str | None:
+    """The network interface of 127.0.0.1 where its name is known."""
+    return {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+
+
+def made_by_amd() -> bool:
+    """Whether the processor says that AMD made it; False where Linux's list of processors is missing."""
+    cpus = Path("/proc/cpuinfo")
+    return cpus.exists() and "AuthenticAMD" in cpus.read_text()
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that was resident in this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
