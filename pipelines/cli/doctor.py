@@ -85,7 +85,7 @@ def _kernels() -> list[tuple[str, str, bool]]:
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
     if kernels.is_compiled():
         return [("kernel cache", f"compiled; {folder}", True)]
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         return [("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", False)]
     return [("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", True)]

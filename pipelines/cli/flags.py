@@ -146,7 +146,7 @@ def _help(text: str, field: FieldInfo) -> str:
     if isinstance(default, ByteSize):
         shown = default.human_readable()
     elif isinstance(default, tuple):
-        shown = ",".join(str(each) for each in default)
+        shown = ",".join(str(value) for value in default)
     else:
         shown = str(default)
     return f"{text} [default: {shown}]"

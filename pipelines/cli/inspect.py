@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.trace import inspect_console, trace_command
-from corpusmill.pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
+from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
 from corpusmill.pipelines.inspect.overview import overview
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
@@ -155,11 +155,11 @@ def _verify(path: Path) -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-def _find(rows: Rows, document: str) -> Found:
-    found = rows.find(document)
-    if found is None:
+def _find(rows: Rows, document: str) -> DocumentRow:
+    row = rows.find(document)
+    if row is None:
         raise UserError("no document with this id", where=f"{rows.where}: {document}", hint="inspect why may know it")
-    return found
+    return row
 
 
 def _sequence_number(shards: Shards, row: int | None, document: str | None) -> int:
@@ -170,14 +170,14 @@ def _sequence_number(shards: Shards, row: int | None, document: str | None) -> i
     raise UserError("no sequence has this document", where=f"{shards.where}: {document}")
 
 
-def _print_row(console: Console, found: Found, most: int = 0) -> None:
-    where = f"row {found.number}: {found.path} row {found.row}"
+def _print_row(console: Console, row: DocumentRow, most: int = 0) -> None:
+    where = f"row {row.number}: {row.path} row {row.row}"
     console.print(Text(one_line(where), style="bold"), soft_wrap=True)
-    for name, value in found.values.items():
+    for name, value in row.values.items():
         if name != "text" and value is not None:
             line = Text(f"  {one_line(name)}: ", style="cyan").append(one_line(str(value)), style="none")
             console.print(line, soft_wrap=True)
-    text = found.values.get("text")
+    text = row.values.get("text")
     if text is not None:
         console.print(Text(excerpt(text, most) if most else visible(text)), soft_wrap=True)
     if most:

@@ -53,10 +53,10 @@ class LazyGroup(TyperGroup):
         return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        found = _module_and_line(name)
-        if found is None:
+        command_source = _module_and_line(name)
+        if command_source is None:
             return None
-        module, line = found
+        module, line = command_source
         if ctx.resilient_parsing or _only_listing():
             command = get_command(_stub(line))
         else:

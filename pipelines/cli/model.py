@@ -74,9 +74,9 @@ def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
     from corpusmill.dataproc.errors import UserError
     from corpusmill.tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
 
-    found = read_tokenizer(tokenizer).fingerprint
-    wanted = run.get("shards", {}).get("tokenizer", found)
-    if found != wanted:
+    fingerprint = read_tokenizer(tokenizer).fingerprint
+    wanted = run.get("shards", {}).get("tokenizer", fingerprint)
+    if fingerprint != wanted:
         raise UserError("the model was trained with another tokenizer", tokenizer, "name the one of its shards")
     return [Path(tokenizer) / name for name in (TOKENIZER, CONFIG)]
 

@@ -121,8 +121,8 @@ def _stages(loop: Loop, number: int) -> list[NamedStage]:
     settings = loop.settings
     common = settings.model_dump(include=set(ClassifierSettings.model_fields))
     ways = settings.model_dump(include={"threshold", "top_share", "top_count"})
-    reviews = tuple(loop.path(each, REVIEW) for each in range(1, number))
-    gained = tuple(loop.path(each, "seeds") for each in range(2, number + 1))
+    reviews = tuple(loop.path(earlier, REVIEW) for earlier in range(1, number))
+    gained = tuple(loop.path(earlier, "seeds") for earlier in range(2, number + 1))
     made: list[tuple[str, Any]] = []
     if number > 1:
         picking = QualitySeedsSettings(

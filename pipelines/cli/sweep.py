@@ -98,8 +98,8 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
         rows = [
             {
                 "thresholds": list(values),
-                "alone": {name: int(each[place]) for name, each in zip(_COUNTED, counts.alone, strict=True)},
-                "together": {name: int(each[place]) for name, each in zip(_COUNTED, counts.together, strict=True)},
+                "alone": {name: int(grid[place]) for name, grid in zip(_COUNTED, counts.alone, strict=True)},
+                "together": {name: int(grid[place]) for name, grid in zip(_COUNTED, counts.together, strict=True)},
             }
             for place, values in _places(result.swept)
         ]
@@ -114,9 +114,9 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
         "by": [
             {
                 "columns": list(columns),
-                "groups": [{"values": list(key), **as_values(each)} for key, each in found.items()],
+                "groups": [{"values": list(key), **as_values(counts)} for key, counts in groups.items()],
             }
-            for columns, found in result.groups.items()
+            for columns, groups in result.groups.items()
         ],
     }
 
@@ -172,14 +172,14 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     table = made([])
     add(table, [], total)
     console.print(table)
-    for columns, found in result.groups.items():
+    for columns, groups in result.groups.items():
         console.print()
         table = made(columns)
-        for key, counts in list(found.items())[:most]:
+        for key, counts in list(groups.items())[:most]:
             add(table, [value or "unknown" for value in key], counts)
         console.print(table)
-        if len(found) > most:
-            console.print(f"and {len(found) - most:,} smaller groups; --groups {len(found)} shows them, --json, too")
+        if len(groups) > most:
+            console.print(f"and {len(groups) - most:,} smaller groups; --groups {len(groups)} shows them, --json, too")
 
 
 def _share(part: int, whole: int) -> str:

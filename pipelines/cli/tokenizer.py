@@ -72,8 +72,8 @@ def _encode(
         for ids in rows.to_pylist():
             print(json.dumps(ids))
         return
-    found = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
-    columns = (each.to_pylist() for each in (found.ids, found.starts, found.ends))
+    encoded = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
+    columns = (column.to_pylist() for column in (encoded.ids, encoded.starts, encoded.ends))
     for ids, starts, ends in zip(*columns, strict=True):
         print(json.dumps({"ids": ids, "starts": starts, "ends": ends}))
 

@@ -48,7 +48,7 @@ def _import(
         file,
         pattern=tokenizer_pattern(pattern, regex),
         special=_special(special or ()),
-        roles=dict(_pair(each, "--role") for each in role or ()),
+        roles=dict(_pair(pair, "--role") for pair in role or ()),
         drop_normalizer=drop_normalizer,
     )
     _check_new(output)
@@ -107,17 +107,17 @@ def _special(given: Sequence[str]) -> dict[str, int]:
     for entry in given:
         text, _, number = entry.rpartition("=")
         if text and number.isascii() and number.isdigit() and len(number) < 10:
-            found: Any = {text: int(number)}
+            table: Any = {text: int(number)}
         elif storage.exists(entry):
-            found = read_values(entry)
+            table = read_values(entry)
         else:
             hint = "for example '<|endoftext|>=50256'"
             raise UserError(f"'{entry}' is neither SPELLING=ID nor a file", where="--special", hint=hint)
-        if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is int for k, v in found.items()):
+        if not isinstance(table, dict) or not all(isinstance(k, str) and type(v) is int for k, v in table.items()):
             raise UserError("not a table of spelling and id", where=entry)
-        if twice := [each for each in found if each in ids]:
+        if twice := [spelling for spelling in table if spelling in ids]:
             raise UserError(f"{twice[0]!r} is given twice", where="--special")
-        ids |= found
+        ids |= table
     return ids
 
 

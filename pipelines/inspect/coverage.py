@@ -47,7 +47,7 @@ _HELD_BACK, _ENDS, _FIM, _FIRST_MARKER = (1 << (_LENGTH_BITS + bit) for bit in r
 
 
 @dataclass
-class _Found:
+class _Coverage:
     """What the passes add up to.
 
     Attributes:
@@ -72,22 +72,24 @@ def coverage_problems(folder: str, manifest: Mapping[str, Any]) -> list[tuple[st
         folder: of the shard set.
         manifest: its manifest; its shards can be read and are those that were written.
     """
-    entries = [each for each in [*manifest["parts"], *manifest["files"]] if each["path"].endswith(SHARD)]
-    paths = [storage.join(folder, each["path"]) for each in entries]
-    held_back = [each["path"].startswith(f"{VALIDATION}/") for each in entries]
+    entries = [entry for entry in [*manifest["parts"], *manifest["files"]] if entry["path"].endswith(SHARD)]
+    paths = [storage.join(folder, entry["path"]) for entry in entries]
+    held_back = [entry["path"].startswith(f"{VALIDATION}/") for entry in entries]
     settings = manifest["settings"]
     ends = settings.get("eos", settings.get("append_eos", True))
-    found = _Found(ends=ends, empty=not ends and not settings.get("bos", False))
+    coverage = _Coverage(ends=ends, empty=not ends and not settings.get("bos", False))
     total = 0
     for path, entry in zip(paths, entries, strict=True):
-        total += _check_shard(path, entry, _source_of(settings, entry), found)
+        total += _check_shard(path, entry, _source_of(settings, entry), coverage)
     passes = max(1, -(-total // MOST_SEGMENTS))
     for number in range(passes):
-        _check_range(paths, held_back, number, passes, found)
-    lines = [*found.lines, *((folder, line) for line in _uneven(entries))]
-    lines += [(folder, line) for line in _miscounted(manifest["counts"], found)]
-    named = _names(folder, paths, found)
-    lines += [(folder, f"{kind}: {count:,} ({_listed(named[kind], count)})") for kind, (count, _) in found.bad.items()]
+        _check_range(paths, held_back, number, passes, coverage)
+    lines = [*coverage.lines, *((folder, line) for line in _uneven(entries))]
+    lines += [(folder, line) for line in _miscounted(manifest["counts"], coverage)]
+    named = _names(folder, paths, coverage)
+    lines += [
+        (folder, f"{kind}: {count:,} ({_listed(named[kind], count)})") for kind, (count, _) in coverage.bad.items()
+    ]
     return lines
 
 
@@ -113,7 +115,7 @@ def _source_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> str | N
     return group.rpartition(":")[0] if settings.get("length_buckets") else group
 
 
-def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found: _Found) -> int:
+def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, coverage: _Coverage) -> int:
     """Holds one shard against its entry in the manifest; gives its segments."""
     segments = tokens = strangers = 0
     group, example = "", ""
@@ -128,11 +130,13 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found:
             if strangers and not example:
                 example = flat.field("document").filter(strange)[0].as_py()
     if strangers:
-        found.lines.append((path, f"segments of other sources than its group's {source}: {strangers:,} ({example}, …)"))
+        coverage.lines.append(
+            (path, f"segments of other sources than its group's {source}: {strangers:,} ({example}, …)")
+        )
     if tokens != entry.get("tokens", tokens):
-        found.lines.append((path, f"its segments have {tokens:,} tokens, and the manifest says {entry['tokens']:,}"))
+        coverage.lines.append((path, f"its segments have {tokens:,} tokens, and the manifest says {entry['tokens']:,}"))
     if group != entry.get("group", group):
-        found.lines.append((path, f"it is of group '{group}', and the manifest says '{entry['group']}'"))
+        coverage.lines.append((path, f"it is of group '{group}', and the manifest says '{entry['group']}'"))
     return segments
 
 
@@ -140,27 +144,29 @@ def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Shards of a folder have as many sequences as each other, but for the last of each group, which has no more."""
     for side in (False, True):
         here = [entry for entry in entries if entry["path"].startswith(f"{VALIDATION}/") == side]
-        last = {each.get("group", ""): each["path"] for each in here}
-        full = {each["rows"] for each in here if each["path"] != last[each.get("group", "")]}
+        last = {entry.get("group", ""): entry["path"] for entry in here}
+        full = {entry["rows"] for entry in here if entry["path"] != last[entry.get("group", "")]}
         if len(full) > 1:
             yield f"shards of different sizes: {', '.join(f'{rows:,}' for rows in sorted(full))} sequences"
         elif full:
-            for each in here:
-                if each["rows"] > max(full):
-                    yield f"{each['path']} has {each['rows']:,} sequences, and the shards before it {max(full):,}"
+            for entry in here:
+                if entry["rows"] > max(full):
+                    yield f"{entry['path']} has {entry['rows']:,} sequences, and the shards before it {max(full):,}"
 
 
-def _miscounted(counts: Mapping[str, int], found: _Found) -> Iterator[str]:
-    both = sum(count for kind, (count, _) in found.bad.items() if kind == BOTH_SIDES)
-    documents = sum(found.documents) - both
-    if documents > counts["kept"] or (documents < counts["kept"] and not found.empty):
+def _miscounted(counts: Mapping[str, int], coverage: _Coverage) -> Iterator[str]:
+    both = sum(count for kind, (count, _) in coverage.bad.items() if kind == BOTH_SIDES)
+    documents = sum(coverage.documents) - both
+    if documents > counts["kept"] or (documents < counts["kept"] and not coverage.empty):
         yield f"{counts['kept']:,} documents were kept and {documents:,} stand in the shards"
-    held_back = counts.get("validation_documents", found.documents[1])
-    if found.documents[1] != held_back and not both:
-        yield f"{held_back:,} documents were held back and {found.documents[1]:,} stand in {VALIDATION}/"
+    held_back = counts.get("validation_documents", coverage.documents[1])
+    if coverage.documents[1] != held_back and not both:
+        yield f"{held_back:,} documents were held back and {coverage.documents[1]:,} stand in {VALIDATION}/"
 
 
-def _check_range(paths: Sequence[str], held_back: Sequence[bool], number: int, passes: int, found: _Found) -> None:
+def _check_range(
+    paths: Sequence[str], held_back: Sequence[bool], number: int, passes: int, coverage: _Coverage
+) -> None:
     """Checks the documents whose hashes are in one of `passes` ranges."""
     low, high = (np.uint64(min((edge << 64) // passes, 2**64 - 1)) for edge in (number, number + 1))
     last = number == passes - 1
@@ -175,13 +181,13 @@ def _check_range(paths: Sequence[str], held_back: Sequence[bool], number: int, p
             kept.append((keys[here], starts[here], words[here]))
     if not kept:
         return
-    keys, starts, words = (np.concatenate([each[column] for each in kept]) for column in range(3))
+    keys, starts, words = (np.concatenate([arrays[column] for arrays in kept]) for column in range(3))
     kept.clear()
     if len(keys):
         order = np.lexsort((starts, keys))
         keys, starts, words = keys[order], starts[order], words[order]
         del order
-        _judge(keys, starts, words, found)
+        _judge(keys, starts, words, coverage)
 
 
 def _keys(documents: pa.Array) -> np.ndarray:
@@ -230,13 +236,13 @@ def _tokens_at(header: ShardHeader, batch: pa.RecordBatch, places: np.ndarray) -
     return unpack_rows(flat.reshape(-1, 3)[places].reshape(1, -1))[0]
 
 
-def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, found: _Found) -> None:
+def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, coverage: _Coverage) -> None:
     """Judges whole documents by their segments, sorted by document and start. Each bad one has one kind of problem."""
     first_of_all = np.ones(1, bool)
     begin = np.flatnonzero(np.concatenate([first_of_all, keys[1:] != keys[:-1]]))
     last = np.append(begin[1:], len(keys)) - 1
     stops = starts[:-1] + (words[:-1] & ((1 << _LENGTH_BITS) - 1))
-    gap, overlap = (np.concatenate([~first_of_all, each]) for each in (starts[1:] > stops, starts[1:] < stops))
+    gap, overlap = (np.concatenate([~first_of_all, flags]) for flags in (starts[1:] > stops, starts[1:] < stops))
     del stops
     again = np.concatenate([~first_of_all, starts[1:] == starts[:-1]])
     for flags in (gap, overlap, again):
@@ -255,19 +261,19 @@ def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, found: _Foun
         "documents without their beginning": starts[begin] != 0,
         "documents with a gap": any_of(gap),
         "documents with segments that overlap": any_of(overlap),
-        "documents without their end": ~ends[last] & found.ends,
+        "documents without their end": ~ends[last] & coverage.ends,
         "documents that go on after their end": any_of(early),
         "documents with unbalanced FIM tokens": _unbalanced(words, fim, begin, last),
     }
-    found.documents[0] += int((~all_held_back).sum())
-    found.documents[1] += int(some_held_back.sum())
+    coverage.documents[0] += int((~all_held_back).sum())
+    coverage.documents[1] += int(some_held_back.sum())
     clean = np.ones(len(begin), bool)
     for kind, broken in kinds.items():
         bad = keys[begin[broken & clean]]
         clean &= ~broken
         if len(bad):
-            count, some = found.bad.get(kind, (0, bad[:0]))
-            found.bad[kind] = (count + len(bad), np.concatenate([some, bad[: MOST_BAD - len(some)]]))
+            count, some = coverage.bad.get(kind, (0, bad[:0]))
+            coverage.bad[kind] = (count + len(bad), np.concatenate([some, bad[: MOST_BAD - len(some)]]))
 
 
 def _unbalanced(words: np.ndarray, fim: np.ndarray, begin: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -291,10 +297,10 @@ def _unbalanced(words: np.ndarray, fim: np.ndarray, begin: np.ndarray, last: np.
     return broken
 
 
-def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[str]]:
+def _names(folder: str, paths: Sequence[str], coverage: _Coverage) -> dict[str, list[str]]:
     """The first documents of each kind of problem, in the order of the shards: their ids and where they stand."""
-    named: dict[str, dict[str, str]] = {kind: {} for kind in found.bad}
-    wanted = {kind: min(count, MOST_NAMED) for kind, (count, _) in found.bad.items()}
+    named: dict[str, dict[str, str]] = {kind: {} for kind in coverage.bad}
+    wanted = {kind: min(count, MOST_NAMED) for kind, (count, _) in coverage.bad.items()}
     for path in paths:
         if all(len(named[kind]) == wanted[kind] for kind in named):
             break
@@ -302,7 +308,7 @@ def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[s
             column = batch.column("segments")
             documents = column.flatten().field("document")
             keys, bounds = _keys(documents), column.offsets.to_numpy() - column.offsets[0].as_py()
-            for kind, (_, bad) in found.bad.items():
+            for kind, (_, bad) in coverage.bad.items():
                 for at in np.flatnonzero(np.isin(keys, bad)):
                     if len(named[kind]) == wanted[kind]:
                         break
@@ -310,4 +316,4 @@ def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[s
                     named[kind].setdefault(
                         documents[int(at)].as_py(), f"{path[len(folder) :].lstrip('/')} row {sequence}"
                     )
-    return {kind: [f"{name} in {where}" for name, where in each.items()] for kind, each in named.items()}
+    return {kind: [f"{name} in {where}" for name, where in places.items()] for kind, places in named.items()}

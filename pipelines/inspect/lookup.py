@@ -52,7 +52,7 @@ def _may_hold(metadata: pq.RowGroupMetaData, ids: Collection[str]) -> bool:
         column = metadata.column(number)
         if column.path_in_schema == "id" and column.statistics is not None and column.statistics.has_min_max:
             low, high = column.statistics.min, column.statistics.max
-            return any(low <= each <= high for each in ids)
+            return any(low <= document <= high for document in ids)
     return True
 
 

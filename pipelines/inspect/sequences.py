@@ -138,11 +138,13 @@ class Shards:
                 f"sequence {number} has ids outside the vocabulary", where=self.where, hint="verify the shards"
             )
         segments, at = [], 0
-        for each in batch.column("segments")[0].as_py():
-            ids = tokens[at : at + each["length"]]
+        for segment in batch.column("segments")[0].as_py():
+            ids = tokens[at : at + segment["length"]]
             pieces = _pieces(ids, spelled, special)
-            segments.append(Segment(each["document"], each["source"], each["start"], len(ids), each["fim"], pieces))
-            at += each["length"]
+            segments.append(
+                Segment(segment["document"], segment["source"], segment["start"], len(ids), segment["fim"], pieces)
+            )
+            at += segment["length"]
         if at < len(tokens):
             segments.append(Segment(None, "", 0, len(tokens) - at, False, []))
         return segments

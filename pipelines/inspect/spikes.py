@@ -56,7 +56,7 @@ def read_spike(run: str, number: int) -> SpikeStory:
     spike = json.loads(lines[number - 1])
     try:
         same = ("step", "loss", "norm", "why", "done", "back_to", "first", "end", "skipped_from")
-        rows = [(each["row"], each["nats"]) for each in spike["sequences"]]
+        rows = [(sequence["row"], sequence["nats"]) for sequence in spike["sequences"]]
         values = {name: spike[name] for name in same}
         return SpikeStory(number=number, **values, rows=rows, rows_left_out=spike["sequences_left_out"])
     except (KeyError, TypeError) as error:

@@ -28,8 +28,8 @@ class TokenPiece:
 
 def token_pieces(tokenizer: Tokenizer, text: str, unit: Unit = "byte") -> Iterator[TokenPiece]:
     """The tokens of one text in order."""
-    found = encode_with_offsets(tokenizer, pa.array([text], pa.large_string()), unit)
-    ids, starts, ends = (each.values.to_pylist() for each in (found.ids, found.starts, found.ends))
+    encoded = encode_with_offsets(tokenizer, pa.array([text], pa.large_string()), unit)
+    ids, starts, ends = (column.values.to_pylist() for column in (encoded.ids, encoded.starts, encoded.ends))
     for number, start, end in zip(ids, starts, ends, strict=True):
         yield TokenPiece(number, tokenizer.token_bytes(number), start, end)
 

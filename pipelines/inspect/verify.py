@@ -111,12 +111,12 @@ def _verify_entry(done: Verified, path: str, entry: Mapping[str, Any]) -> None:
 def _byte_problem(done: Verified, path: str, entry: Mapping[str, Any]) -> str:
     """Why a file's bytes are not those that were written; "" when they are."""
     try:
-        found = storage.size(path)
+        size = storage.size(path)
     except FileNotFoundError:
         return "not there"
-    done.bytes += found
-    if found != entry["bytes"]:
-        return f"{found:,} bytes, and the manifest says {entry['bytes']:,}"
+    done.bytes += size
+    if size != entry["bytes"]:
+        return f"{size:,} bytes, and the manifest says {entry['bytes']:,}"
     if storage.digest_file(path) != entry["digest"]:
         return "not the bytes that were written (the digest differs)"
     return ""
@@ -142,14 +142,14 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
 def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     """Data files that the manifest does not know: readers that list a folder would take them for part of the data."""
     known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
-    found = []
+    strangers = []
     description = description_of(manifest["stage"])
     for below in ("", "quarantine", *(description.side_folders if description else ())):
         for name in storage.list_names(storage.join(folder, below) if below else folder):
             path = f"{below}/{name}" if below else name
             if name.endswith((PARQUET, SHARD)) and path not in known:
-                found.append(storage.join(folder, path))
-    return found
+                strangers.append(storage.join(folder, path))
+    return strangers
 
 
 def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -191,6 +191,6 @@ def _unequal_shards(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _changed_inputs(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Inputs that stand beside the folder (or at the path as written) and are no longer those that were read."""
     for name, identity in manifest["inputs"].items():
-        found = find_input(folder, name, identity["manifest"]) if "manifest" in identity else None
-        if found and found.changed:
+        current = find_input(folder, name, identity["manifest"]) if "manifest" in identity else None
+        if current and current.changed:
             yield f"its input {name} was made again since"
