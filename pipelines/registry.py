@@ -43,8 +43,8 @@ ENTRY_POINTS = "corpusmill.stages"
 @cache
 def foreign_stages() -> dict[str, EntryPoint]:
     """Stages of other packages that are installed, by name."""
-    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
-    return {point.name: point for point in found if point.name not in STAGES}
+    points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
+    return {point.name: point for point in points if point.name not in STAGES}
 
 
 def stage_names() -> list[str]:

@@ -141,14 +141,14 @@ def run_rank(call: Call, function: str, reports: str, rank: int) -> None:
 
 def outcome(reports: str, deaths: Mapping[int, str]) -> dict[str, Any]:
     """What rank 0 returned. Raises the first cause where a rank failed, or died (`deaths`, in words, by rank)."""
-    found = {
+    reported = {
         int(name.removesuffix(".json")): state.read_json(storage.join(reports, name))
         for name in storage.list_names(reports)
         if name.removesuffix(".json").isdecimal()
     }
-    errors = {rank: TaskError(**report["error"]) for rank, report in sorted(found.items()) if "error" in report}
-    if not errors and not deaths and 0 in found:
-        return found[0]["result"]
+    errors = {rank: TaskError(**report["error"]) for rank, report in sorted(reported.items()) if "error" in report}
+    if not errors and not deaths and 0 in reported:
+        return reported[0]["result"]
     causes = [error for error in errors.values() if not is_broken_connection(error)]
     if causes:
         raise TaskFailed(min(causes, key=lambda error: MOST_TELLING.index(error.kind)))

@@ -53,9 +53,9 @@ def loss_chart(name: str, curves: Curves, unigram: float | None, spikes: Sequenc
             "validation_loss": (SECOND, "held back"),
             "average_validation_loss": (INK, "held back, moving average"),
         }
-        for kind, (found_steps, found) in curves.validation.items():
+        for kind, (measured_at, values) in curves.validation.items():
             colour, label = looks[kind]
-            axes.plot(found_steps, found, "o-", markersize=_dot(found), linewidth=0.8, color=colour, label=label)
+            axes.plot(measured_at, values, "o-", markersize=_dot(values), linewidth=0.8, color=colour, label=label)
         if unigram is not None:
             axes.axhline(unigram, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="unigram entropy (held back)")
         if len(marked):

@@ -235,9 +235,9 @@ def _added(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
 
 def _matrix(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     """Which source duplicates which: {source of the removed: {source of the survivor: documents}}."""
-    found: dict[str, dict[str, int]] = {}
+    matrix: dict[str, dict[str, int]] = {}
     for result in results:
         for removed, kept, count in result["between"]:
-            row = found.setdefault(removed, {})
+            row = matrix.setdefault(removed, {})
             row[kept] = row.get(kept, 0) + count
-    return {removed: dict(sorted(row.items())) for removed, row in sorted(found.items())}
+    return {removed: dict(sorted(row.items())) for removed, row in sorted(matrix.items())}
