@@ -154,14 +154,14 @@ def test_the_command_prints_tables_and_json(folder):
     assert table.returncode == 0, table.stderr
     assert "60 documents" in table.stdout
     assert "now 50" in table.stdout
-    told = json.loads(corpusmill(*arguments, "--json").stdout)
-    assert [row["thresholds"] for row in told["all"]["thresholds"]] == [[20.0], [50.0], [80.0]]
-    assert {group["values"][0] for group in told["by"][0]["groups"]} == {"books", "news", "wiki"}
-    for breakdown in told["by"]:
+    result = json.loads(corpusmill(*arguments, "--json").stdout)
+    assert [row["thresholds"] for row in result["all"]["thresholds"]] == [[20.0], [50.0], [80.0]]
+    assert {group["values"][0] for group in result["by"][0]["groups"]} == {"books", "news", "wiki"}
+    for breakdown in result["by"]:
         for place in range(3):
             for how in ("alone", "together"):
                 parts = [group["thresholds"][place][how]["bytes"] for group in breakdown["groups"]]
-                assert sum(parts) == told["all"]["thresholds"][place][how]["bytes"]
+                assert sum(parts) == result["all"]["thresholds"][place][how]["bytes"]
 
 
 def test_show_needs_neither_datasets_nor_output():

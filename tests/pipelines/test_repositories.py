@@ -36,7 +36,7 @@ def ingest(path: Path, output: Path, *flags: str) -> subprocess.CompletedProcess
 
 def read(output: Path, kind: str = "parts") -> list[dict]:
     manifest = json.loads((output / "_manifest.json").read_bytes())
-    return [row for each in manifest[kind] for row in pq.read_table(output / each["path"]).to_pylist()]
+    return [row for entry in manifest[kind] for row in pq.read_table(output / entry["path"]).to_pylist()]
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_folders_and_archives_of_repositories_become_documents(repositories: Pat
         "A = 1\n",
         *(PROJECT[path] for path in PROJECT if path.startswith(("src/", "lib/"))),
     ]
-    told = {name: value for name, value in manifest["facts"]["repositories"].items() if value}
-    assert told == {
+    facts = {name: value for name, value in manifest["facts"]["repositories"].items() if value}
+    assert facts == {
         "bytes": sum(map(len, texts)),
         "dependencies": 3, "documents": 4, "empty": 1, "files": 7, "ignored": 1, "quarantined": 1, "repositories": 2,
         "unknown_language": 1, "vendored": 1,
@@ -111,7 +111,7 @@ def test_a_repository_is_one_tasks_work_and_workers_leave_no_trace(tmp_path: Pat
         assert ingest(tmp_path / "repos", tmp_path / f"out{workers}", *flags, "--workers", workers).returncode == 0
     one, two = (json.loads((tmp_path / f"out{workers}/_manifest.json").read_bytes()) for workers in "12")
     assert one == two
-    assert len([each for each in one["files"] if each["path"].startswith("repositories/")]) == 5
+    assert len([entry for entry in one["files"] if entry["path"].startswith("repositories/")]) == 5
     for part in one["parts"] + one["files"]:
         assert (tmp_path / "out1" / part["path"]).read_bytes() == (tmp_path / "out2" / part["path"]).read_bytes()
 

@@ -89,7 +89,9 @@ def kill_rank(number: int) -> Callable[[int], None]:
     def kill(process: int) -> None:
         below = psutil.Process(process).children(recursive=True)
         ranks = {
-            each.environ()["RANK"]: each for each in below if "corpusmill.pipelines.engine.ranks" in each.cmdline()
+            process.environ()["RANK"]: process
+            for process in below
+            if "corpusmill.pipelines.engine.ranks" in process.cmdline()
         }
         ranks[str(number)].kill()
 

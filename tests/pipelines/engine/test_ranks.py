@@ -101,17 +101,17 @@ def test_ranks_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_first_cause_is_told(tmp_path: Path) -> None:
-    def reports(name: str, *told: dict) -> str:
-        for rank, report in enumerate(told):
+    def reports(name: str, *contents: dict) -> str:
+        for rank, report in enumerate(contents):
             storage.commit_bytes(str(tmp_path / name / f"{rank}.json"), to_json(report))
         return str(tmp_path / name)
 
     bug = {"error": {"kind": "bug", "message": "ValueError: x", "traceback": "here"}}
     broken = {"error": {"kind": "bug", "message": "RuntimeError: [/gloo/] Connection closed by peer", "traceback": ""}}
     full = {"error": {"kind": "full", "message": "no space", "traceback": ""}}
-    for name, told, said in (("one", (broken, bug), "ValueError: x"), ("two", (bug, full), "no space")):
+    for name, contents, said in (("one", (broken, bug), "ValueError: x"), ("two", (bug, full), "no space")):
         with pytest.raises(TaskFailed, match=said):
-            outcome(reports(name, *told), {0: "exited with code 1", 1: "exited with code 1"})
+            outcome(reports(name, *contents), {0: "exited with code 1", 1: "exited with code 1"})
     with pytest.raises(ConnectionError, match="rank 1 was lost: killed by SIGSEGV"):
         outcome(reports("three", broken), {0: "exited with code 1", 1: "killed by SIGSEGV"})
     with pytest.raises(ConnectionError, match="rank 0 lost the others"):
