@@ -3,12 +3,12 @@
 A document's segments, wherever they stand, have to cover it from its first token to its end without a gap and without
 an overlap; only the last of them ends with the end-of-sequence token; a rearranged document that was cut has each of
 its markers in one segment, in order (`verify_shard` looks inside of segments); no document stands both among the
-training sequences and among those held back; and there are as many documents as were kept. By the way each shard is
-held against what the manifest says of it: its tokens, its group, and that all documents of a group by source are of
+training sequences and among those held back; and there are as many documents as were kept. Each shard is
+also checked against its manifest entry: its tokens, its group, and that all documents of a group by source are of
 that source.
 
-Documents are told apart by 64 bits of xxh3 over their ids (two of a billion documents share them with probability
-0.03, and would be reported as one document that stands there twice). A segment is 20 bytes: hash, start, and one word
+Documents are identified by 64 bits of xxh3 over their ids (two of a billion documents share them with probability
+0.03, and would be reported as one document that occurs twice). A segment is 20 bytes: hash, start, and one word
 of length and flags. All segments of a range of hashes are sorted together, so that a set of up to `MOST_SEGMENTS`
 takes one pass over its shards, and a larger one as many as it is times larger. Memory: about 90 bytes times the
 segments of a pass, 1.5 GB at the most, and one record batch. Cost: one read of all segments and one more for each
@@ -32,11 +32,11 @@ from corpusmill.pipelines.inspect.places import SHARD
 from corpusmill.pipelines.inspect.sequences import VALIDATION
 
 MOST_SEGMENTS = 1 << 24
-"""Segments that are held at once."""
+"""Segments in memory at once."""
 
 MOST_NAMED = 3
 MOST_BAD = 1 << 16
-"""Documents of a kind of problem that are remembered for being named; all are counted."""
+"""Documents remembered per kind of problem, so that some can be named; all are counted."""
 
 BOTH_SIDES = "documents on both sides, in training and held back"
 
@@ -48,7 +48,7 @@ _HELD_BACK, _ENDS, _FIM, _FIRST_MARKER = (1 << (_LENGTH_BITS + bit) for bit in r
 
 @dataclass
 class _Coverage:
-    """What the passes add up to.
+    """What the passes have gathered so far.
 
     Attributes:
         ends: whether documents end with the end-of-sequence token, as is the rule.
@@ -116,7 +116,7 @@ def _source_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> str | N
 
 
 def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, coverage: _Coverage) -> int:
-    """Holds one shard against its entry in the manifest; gives its segments."""
+    """Checks one shard against its entry in the manifest; returns how many segments it has."""
     segments = tokens = strangers = 0
     group, example = "", ""
     for header, _, batch in _batches(path):
@@ -141,7 +141,7 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, covera
 
 
 def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Shards of a folder have as many sequences as each other, but for the last of each group, which has no more."""
+    """Shards of a folder are equally long, except the last of each group, which may be shorter."""
     for side in (False, True):
         here = [entry for entry in entries if entry["path"].startswith(f"{VALIDATION}/") == side]
         last = {entry.get("group", ""): entry["path"] for entry in here}

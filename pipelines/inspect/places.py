@@ -1,4 +1,4 @@
-"""What a path is: a run, the folder of one stage, a loose folder of Parquet files, one part, one shard, a tokenizer.
+"""Recognises what a path is: a run, the folder of one stage, a folder of Parquet files, a part, a shard, a tokenizer.
 
 And what it was made of: each manifest names its inputs, so that a model leads back to what was ingested (`chain`).
 Only small files are read here: manifests, plans and listings.

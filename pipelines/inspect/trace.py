@@ -48,7 +48,7 @@ class Stood:
 
 @dataclass
 class Document:
-    """All that the folders on the way know of a document."""
+    """Everything that the folders on the way know about a document."""
 
     id: str
     source: str
@@ -94,12 +94,12 @@ class TracedSequence:
 
 @dataclass
 class Trace:
-    """What a trace found.
+    """The result of a trace.
 
     Attributes:
         step: of training, if one was asked about.
         positions: in the order of training that the question is about: all of a step's; None for a sequence by number.
-        spike: what the run noted down of it, if one was asked about.
+        spike: what the run recorded about it, if one was asked about.
         links: the folders on the way, each before those that it was made of.
         documents: by id, those of the sequences' segments.
         missing: what could not be found, a line each.
@@ -144,8 +144,8 @@ def trace(place: Place, question: Question) -> Trace:
     things = (question.step, question.spike, question.sequence, question.position)
     asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
-        what = "nothing to trace was named" if not asked else "several things to trace were named"
-        raise UserError(what, where=place.path, hint="give one of --step, --sequence and --position, or --spike")
+        what = "nothing to trace was given" if not asked else "more than one thing to trace was given"
+        raise UserError(what, where=place.path, hint="give one of --step, --spike, --sequence and --position")
     start = _start(place, "shards" if question.sequence is not None else "model")
     links = chain(recognise(set_folder(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
@@ -170,7 +170,7 @@ def _start(place: Place, made: str) -> Place:
         if _makes(place) == "model" or (made == "shards" and place.what in ("shards", "shard")):
             return place
         if place.what in ("shards", "shard"):
-            what = "shards by themselves know no steps"
+            what = "shards alone have no steps"
             raise UserError(what, where=place.path, hint="name the run or the model, or use --sequence")
         raise UserError("there are no sequences here", where=place.path, hint="name a run, a model or shards")
     here = [recognise(folder) for _, folder in place.stages]
@@ -195,7 +195,7 @@ def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
     for link in links.values():
         if link.place and link.place.what == "shards":
             return shards_of(link.place)
-    raise UserError("the shards of this run are not there", where=start.path, hint="put them beside its folder again")
+    raise UserError("the shards of this run are missing", where=start.path, hint="put them back next to its folder")
 
 
 _Chosen = list[tuple[int | None, int, float | None]]

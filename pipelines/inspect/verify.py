@@ -1,8 +1,8 @@
-"""Whether a folder is what its manifest says: every byte by its digest, row counts, shards, and the conservation law.
+"""Checks a folder against its manifest: every byte by its digest, row counts, shards, and the conservation law.
 
 A shard set, once each of its shards is the one that was written, is also looked at as a whole: every document once
 (`coverage`). Everything is read once, at the speed of the disk (shards a second and third time, from memory where it
-holds them). A line for each problem; none for a folder that is whole.
+holds them). One line per problem; none for an intact folder.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped
 
 @dataclass
 class Verified:
-    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be looked into."""
+    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be read."""
 
     name: str
     path: str
@@ -51,7 +51,7 @@ def verify(place: Place) -> list[Verified]:
         raise UserError(
             "a folder beside the parts has no manifest", where=place.path, hint="verify the folder above it"
         )
-    raise UserError("nothing to verify by: there is no manifest", where=place.path, hint="finish the stage first")
+    raise UserError("nothing to verify against: there is no manifest", where=place.path, hint="finish the stage first")
 
 
 def _verify_named(name: str, folder: str) -> Verified:

@@ -116,11 +116,11 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", ""], "this is a whole run; name one of its stages"),
         (["show", "clean", "--row", "999"], "no row 999"),
         (["show", "clean", "--id", "nobody"], "no document with this id"),
-        (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id were both given"),
+        (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id cannot both be given"),
         (["show", "clean", "--tokens"], "documents have no tokens yet"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "good-1"], "this is a whole run"),
-        (["why", "clean", "nobody"], "this stage never saw a document of that id"),
+        (["why", "clean", "nobody"], "this stage never saw a document with this id"),
         (["verify", "clean/rejected"], "has no manifest; verify the folder above it"),
     ],
 )

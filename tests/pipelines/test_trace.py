@@ -307,11 +307,11 @@ def test_a_person_reads_the_same_and_no_document_drives_the_terminal(
 @pytest.mark.parametrize(
     ("path", "arguments", "line"),
     [
-        ("", [], "nothing to trace was named; give one of --step, --sequence and --position"),
-        ("", ["--step", 1, "--sequence", 1], "several things to trace were named"),
+        ("", [], "nothing to trace was given; give one of --step, --spike, --sequence and --position"),
+        ("", ["--step", 1, "--sequence", 1], "more than one thing to trace was given"),
         ("", ["--step", STEPS + 1], f"no step {STEPS + 1}; steps are 1 to {STEPS}"),
         ("", ["--sequence", 100000], "no sequence 100000; sequences are 0 to"),
-        ("shards", ["--step", 1], "shards by themselves know no steps; name the run or the model, or use --sequence"),
+        ("shards", ["--step", 1], "shards alone have no steps; name the run or the model, or use --sequence"),
         ("clean", ["--sequence", 1], "there are no sequences here; name a run, a model or shards"),
     ],
 )
@@ -324,9 +324,9 @@ def test_a_mistake_is_one_line(made: Path, trace: Command, path: str, arguments:
 
 def test_a_run_without_its_order_or_its_shards_says_so(copied: Path, trace: Command) -> None:
     (copied / "model/plan.json").unlink()
-    assert "this run left no order of its sequences" in trace(copied, "--step", 1)[2]
+    assert "this run has no record of the order of its sequences" in trace(copied, "--step", 1)[2]
     (copied / "model/metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "lo')
     assert "these metrics do not say which sequences were read" in trace(copied, "--step", 1)[2]
     assert "no step 2; steps are 1 to 1" in trace(copied, "--step", 2)[2]
     shutil.rmtree(copied / "shards")
-    assert "the shards of this run are not there" in trace(copied / "model", "--position", 1)[2]
+    assert "the shards of this run are missing" in trace(copied / "model", "--position", 1)[2]

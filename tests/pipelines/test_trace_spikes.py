@@ -95,10 +95,10 @@ def test_a_spike_that_was_not_is_one_line(run: Path, trace: Command) -> None:
     code, out, error = trace(run, "--spike", 4)
     assert (code, out) == (2, "") and "spikes.jsonl: no spike 4; spikes are 1 to 3" in error
     code, out, error = trace(run, "--spike", 1, "--step", 1)
-    assert (code, out) == (2, "") and "several things to trace were named" in error
+    assert (code, out) == (2, "") and "more than one thing to trace was given" in error
     with (run / "model/spikes.jsonl").open("a") as file:
         file.write('{"step": 5}\n{"st')
     assert "no spike 5; spikes are 1 to 4" in trace(run, "--spike", 5)[2]
-    assert "line 4 tells of no spike" in trace(run, "--spike", 4)[2]
+    assert "line 4 does not describe a spike" in trace(run, "--spike", 4)[2]
     (run / "model/spikes.jsonl").unlink()
-    assert "no spike has been noted down here; ask for a step with --step" in trace(run, "--spike", 1)[2]
+    assert "no spike was recorded here; ask for a step with --step" in trace(run, "--spike", 1)[2]
