@@ -36,7 +36,7 @@ def app_for(name: str) -> typer.Typer:
 
 def _doctor(
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out", metavar="HOST:PORT")
+        str | None, typer.Option(help="Ray cluster to check; RAY_ADDRESS if left out", metavar="HOST:PORT")
     ] = None,
 ) -> None:
     failed = False
@@ -74,7 +74,7 @@ def _libraries() -> list[tuple[str, str, bool]]:
             lines.append((name, version(name), True))
         except PackageNotFoundError:
             extra = EXTRAS.get(name)
-            hint = f"pip install 'corpusmill[{extra}]'" if extra else "pip install corpusmill again"
+            hint = f"pip install 'corpusmill[{extra}]'" if extra else "reinstall corpusmill"
             lines.append((name, f"not installed: {hint}", extra is not None))
     return lines
 
@@ -87,8 +87,8 @@ def _kernels() -> list[tuple[str, str, bool]]:
         return [("kernel cache", f"compiled; {folder}", True)]
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        return [("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", False)]
-    return [("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", True)]
+        return [("kernel cache", f"{there} is not writable; set CORPUSMILL_CACHE to another folder", False)]
+    return [("kernel cache", f"not compiled yet (the first stage that needs them compiles them); {folder}", True)]
 
 
 def _gpu() -> list[tuple[str, str, bool]]:
@@ -105,7 +105,7 @@ def _gpu() -> list[tuple[str, str, bool]]:
 def _ray(address: str | None) -> list[tuple[str, str, bool]]:
     target = address or os.environ.get("RAY_ADDRESS")
     if not target:
-        return [("ray cluster", "none named; --engine ray starts one of its own", True)]
+        return [("ray cluster", "none configured; --engine ray starts its own", True)]
     try:
         import ray
 

@@ -31,7 +31,7 @@ def trace_command(
         int | None, typer.Option(help="number of a sequence in the shard set", min=0, metavar="I")
     ] = None,
     position: Annotated[
-        int | None, typer.Option(help="place of a sequence in the order of training", min=0, metavar="P")
+        int | None, typer.Option(help="position of a sequence in the order of training", min=0, metavar="P")
     ] = None,
     number: Annotated[
         int | None,
@@ -44,9 +44,9 @@ def trace_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
-    """Go from a step of training, or from a sequence, to its documents, their raw files and the rules they passed.
+    """Trace a training step, or a sequence, back to its documents, their raw files and the rules they passed.
 
-    With --spike N from the sequences of a loss spike, the one with the highest loss first.
+    With --spike N, traces the sequences of a loss spike, the one with the highest loss first.
 
     Example: corpusmill inspect trace quickstart-output --step 100
     """
@@ -135,7 +135,7 @@ def _record_lines(document: Document) -> list[str]:
     lines += [f"stood in {stand.path} row {stand.row}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
-        lines.append(f"stayed for its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")
+        lines.append(f"kept in place of its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")
     presets: dict[tuple[str, str], list[Passed]] = {}
     for rule in document.passed:
         presets.setdefault((rule.stage, rule.rule.rpartition("/")[0]), []).append(rule)

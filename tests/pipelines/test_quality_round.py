@@ -152,7 +152,7 @@ def test_settings_are_those_that_the_loop_was_begun_with(folder: Path, loop: Pat
     more = ["--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), "--top-share", "0.5"]
     for arguments, said in (
         ([str(loop), *more], "other settings"),
-        ([str(tmp_path / "new")], "no loop was begun here"),
+        ([str(tmp_path / "new")], "no loop was started here"),
         ([str(tmp_path / "new"), "--top-share", "0.5"], "without --seeds and --corpus"),
         ([str(tmp_path / "new"), *more[:4]], "nothing says what to keep"),
     ):

@@ -66,7 +66,7 @@ def test_import_makes_a_folder_with_the_same_ids_and_prints_the_roles(foreign: P
     imported = read_tokenizer(str(tmp_path / "made")).training["training"]["imported"]
     assert imported["file"] == str(foreign / "tokenizer.json")
     again = corpusmill("import", foreign, "--output", tmp_path / "made")
-    assert again.returncode == 2 and "there already" in again.stderr and again.stderr.count("\n") == 1
+    assert again.returncode == 2 and "already exists" in again.stderr and again.stderr.count("\n") == 1
 
 
 def test_import_of_ranks_takes_pattern_and_special_tokens(foreign: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_import_of_ranks_takes_pattern_and_special_tokens(foreign: Path, tmp_pat
     ("options", "reason"),
     [
         ((), "does not say how text is cut"),
-        (("--pattern", "gpt2", "--regex", "a"), "one of them"),
+        (("--pattern", "gpt2", "--regex", "a"), "only one of these can be given"),
         (("--pattern", "gpt2", "--special", "nothing"), "neither SPELLING=ID nor a file"),
         (("--pattern", "gpt2", "--special", "<a>=600", "--special", "<a>=601"), "'<a>' is given twice"),
         (("--pattern", "gpt2", "--special", "<a>=5"), "the id 5 of '<a>' is taken"),
