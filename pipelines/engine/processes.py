@@ -1,4 +1,4 @@
-"""Processes of ours: how one ended, in words, and that none outlives the process that started it."""
+"""Our processes: how one ended, in words, and how none outlives the process that started it."""
 
 import ctypes
 import os

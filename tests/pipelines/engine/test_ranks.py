@@ -125,7 +125,7 @@ def test_a_task_that_always_loses_ranks_fails_in_the_end(tmp_path: Path, monkeyp
         make_executor("local", workers=1), folder=str(tmp_path), phase="steps", kernels=(),
         lease=take_lease(str(tmp_path)), on_end=lambda task, result: None, on_tick=lambda: None, say=lambda line: None,
     )  # fmt: skip
-    with pytest.raises(StageFailed, match=r"rank 0 lost the others.*4 times; run again to go on from here"):
+    with pytest.raises(StageFailed, match=r"rank 0 lost the others.*4 times; run again to resume"):
         scheduler.run([Task(id="one", function=FUNCTION, arguments={"0": "broken", "1": "broken"}, ranks=2)])
 
 
