@@ -248,7 +248,7 @@ def test_mistakes_are_said_before_anything_is_written(decontaminate: Decontamina
         ("no file matches", {"against": {"x": str(made / "nowhere.jsonl")}, "fields": {}, "ids": {}}),
         ("minimum", {"minimum": 14}),
         ("cannot be the name", {"against": {"a,b": "x"}}),
-        ("give one set at least", {"against": {}}),
+        ("give at least one set", {"against": {}}),
     ):
         with pytest.raises(UserError, match=match):
             decontaminate(**settings)

@@ -122,7 +122,7 @@ def test_rules_overrides_and_expressions_of_the_sweeps_own(folder):
         (["no-news=1..2"], {}, "an expression has no threshold"),
         (["words.minimum=1..2", "words.minimum=3..4"], {}, "swept twice"),
         (["c4/sentences=1..2"], {}, "no column 'c4_sentence_count'"),
-        (["words.minimum=1..2"], {"by": [("url",)]}, "nothing to break down by"),
+        (["words.minimum=1..2"], {"by": [("url",)]}, "cannot break down by"),
         (["words.minimum=1..2"], {"expressions": ["wrd > 1"]}, "unknown column 'wrd'"),
         (["words.minimum=1..2"], {"thresholds": {"word": 1}}, "not among the rules"),
     ],

@@ -343,7 +343,7 @@ def test_an_empty_dataset_can_be_added_and_asked_for(tmp_path, session) -> None:
 def test_other_folders_are_left_alone(datasets, tmp_path, session) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="holds other things"):
+    with pytest.raises(UserError, match="contains other files"):
         add_dataset(str(tmp_path / "notes"), datasets["first"], session)
     with pytest.raises(UserError, match="no index here"):
         retract_dataset(str(tmp_path / "nothing"), datasets["first"])

@@ -387,7 +387,7 @@ def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_pat
     ]
     with pytest.raises(UserError, match="no split 'odd'"):
         ingest([hub], name="refused", split="odd", **settings)
-    with pytest.raises(UserError, match=r"this is none; leave them out, or say format: huggingface"):
+    with pytest.raises(UserError, match=r"this is not one; leave them out, or say format: huggingface"):
         ingest([hub], name="refused", split="odd")
     (hub / "README.md").write_text("---\nconfigs: [\n---\n")
     with pytest.raises(UserError, match=r"README.md: the front matter is not YAML"):
@@ -432,5 +432,5 @@ def test_a_folder_of_repositories_is_ingested(ingest: Ingest, tmp_path: Path) ->
     again = ingest([tmp_path / "repos"], format="repository", kind="code")
     assert again.manifest == done.manifest
     (tmp_path / "repos/one/helper.py").write_text("answer = 43, another length\n")
-    with pytest.raises(UserError, match="made before with other settings or inputs"):
+    with pytest.raises(UserError, match="already made with other settings or inputs"):
         ingest([tmp_path / "repos"], format="repository", kind="code")

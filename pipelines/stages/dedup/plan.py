@@ -52,18 +52,19 @@ class DedupSettings(SignatureSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     verify: Literal["signatures", "exact"] = Field(
-        default="signatures", description="how candidates are compared: by signatures, or then by all their shingles"
+        default="signatures",
+        description="compare candidates by their signatures, or then exactly by all their shingles",
     )
     cluster_bytes: ByteSize = Field(
         default=ByteSize(2 << 30),
-        description="memory for clusters: more pairs than fit are joined by way of files",
+        description="memory for clustering; pairs that do not fit are clustered on disk",
         ge=1 << 20,
     )
     protect: tuple[str, ...] = Field(
-        default=(), description="datasets to leave as they are: documents like theirs are removed from the others"
+        default=(), description="datasets to leave unchanged; duplicates of their documents are removed from the others"
     )
     against: str | None = Field(
-        default=None, description="an index (`corpusmill index`): documents like those that it holds are removed"
+        default=None, description="an index (`corpusmill index`); duplicates of its documents are removed"
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
@@ -114,7 +115,7 @@ class DedupStage(Stage):
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
-            raise UserError("nothing is left to verify without MinHash", where="verify", hint="leave it out")
+            raise UserError("there is nothing to verify without MinHash", where="verify", hint="leave it out")
         parts, _ = self._parts()
         if parts:
             with open_part(parts[0].path) as file:

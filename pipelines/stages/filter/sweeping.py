@@ -1,4 +1,4 @@
-"""What a sweep over a finished filter is to try: rules by name, found among those in force, presets and statistics."""
+"""Plans a sweep over a finished filter: rules by name, looked up among those in force, presets and statistics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def plan_sweep(
     names = _column_names(files[0])
     for column in (column for columns in by for column in columns):
         if column not in LABELS:
-            raise UserError(f"'{column}' is nothing to break down by", "--by", f"give of {', '.join(LABELS)}")
+            raise UserError(f"cannot break down by '{column}'", "--by", f"use one of {', '.join(LABELS)}")
     in_force = rules_in_force(manifest) if rules is None else resolve_rules(rules)
     asked = language_rule(manifest["settings"])
     in_force = (*in_force, asked) if asked else in_force

@@ -78,7 +78,7 @@ def _check_place(index: str) -> None:
     """Raises UserError for a folder with other things in it."""
     names = storage.list_names(index)
     if names and not {index_files.GENERATIONS, index_files.SEGMENTS} & set(names):
-        raise UserError("this folder holds other things", where=index, hint="use a new folder for the index")
+        raise UserError("this folder contains other files", where=index, hint="use a new folder for the index")
 
 
 def _segment_stage(

@@ -120,7 +120,7 @@ def _keys_of(batch: pa.RecordBatch, length: int) -> tuple[np.ndarray, np.ndarray
 
 
 def share_keys(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `shared`: the keys of a partition that occur twice, told to each block that has them."""
+    """Phase `shared`: the keys of a partition that occur twice, sent to each block that has them."""
     arguments = task.arguments
     names = [task.work_path("keys", block_file(number)) for number in range(arguments.blocks)]
     keys = [read_partition(name, arguments.partition).column("key").to_numpy() for name in names]
@@ -171,7 +171,7 @@ def _whole(table: pa.Table) -> pa.RecordBatch:
 
 
 def find_repeats(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `repeats`: the repeated windows of a partition, told to each block that has them."""
+    """Phase `repeats`: the repeated windows of a partition, sent to each block that has them."""
     arguments = task.arguments
     resolver = substring.Resolver(arguments.length)
     batches = []
@@ -217,7 +217,7 @@ def _units_of(
 
 
 def repeat_units(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `repeated`: the digests of a partition that are counted too often, told to each block that has them."""
+    """Phase `repeated`: the digests of a partition that are counted too often, sent to each block that has them."""
     arguments = task.arguments
     names = [task.work_path("tallies", block_file(number)) for number in range(arguments.blocks)]
     tallies = [read_partition(name, arguments.partition) for name in names]
