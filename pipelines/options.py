@@ -1,4 +1,4 @@
-"""How to run, as against what to make: the options that all commands which run stages share."""
+"""The options that all commands which run stages share: how to run, as opposed to what to make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from corpusmill.dataproc.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to run, as against what to make: none of these changes a byte of the outputs."""
+    """How to run, as opposed to what to make: none of these changes a byte of the outputs."""
 
     engine: str | None = None
     address: str | None = None

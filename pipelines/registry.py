@@ -105,4 +105,4 @@ def makes(stage: str) -> str:
 
 def _not_a_stage(point: EntryPoint, what: str) -> UserError:
     where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
-    return UserError(what, where=where, hint="correct or uninstall the package that brings it")
+    return UserError(what, where=where, hint="fix or uninstall the package that provides it")

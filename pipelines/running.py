@@ -1,4 +1,4 @@
-"""Runs a recipe's stages in order in one session, and says at the end what came out of them."""
+"""Runs a recipe's stages in order in one session, and prints a summary of the results at the end."""
 
 import sys
 import time
@@ -38,10 +38,10 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
             for named in recipe.stages:
                 done = run_stage(named.stage, named.folder, session)
                 finished.append((named.name, done))
-                took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
+                took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
                 session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
         except KeyboardInterrupt:
-            session.progress.say("corpusmill: interrupted; run again to go on from here")
+            session.progress.say("corpusmill: interrupted; run again to resume")
             raise
     report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
     from corpusmill.pipelines.summary import print_summary
@@ -72,7 +72,7 @@ def exit_code(finished: list[tuple[str, Finished]], options: RunOptions) -> int:
         return 0
     counted = ", ".join(f"{count:,} in {name}" for name, _, count in bad)
     folder = storage.join(bad[0][1].folder, "quarantine")
-    look = f"look by `corpusmill inspect sample {folder}`, or pass --allow-quarantine"
+    look = f"see `corpusmill inspect sample {folder}`, or pass --allow-quarantine"
     print(f"corpusmill: quarantined: {counted}; {look}", file=sys.stderr)  # noqa: T201
     return 3
 

@@ -1,5 +1,5 @@
-"""Charts of a training run. Names of sources come from documents: they stay out of the charts, whose lines are told
-apart by colour and dashes, as the page's table says.
+"""Charts of a training run. Names of sources come from documents, so they stay out of the charts; the page's table says
+which colour and dashes belong to which source.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STYLES = [(colour, dashes) for dashes in ("solid", "dashed") for colour in (FIRST, SECOND, THIRD, INK)]
-"""What tells lines apart; there are no more lines than this in a chart."""
+"""Styles of lines; a chart has no more lines than this."""
 LOG_FROM = 30
 """A highest value of so many times the lowest is shown on a logarithmic axis."""
 MAP_COLUMNS = 120
