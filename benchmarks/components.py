@@ -78,7 +78,7 @@ class Digests:
             self.components += int((a == b).sum())
         self.nodes += len(addresses)
 
-    def found(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         digest = " ".join(state.hexdigest() for state in self._states)
         return {"nodes": self.nodes, "components": self.components, "digest": digest}
 
@@ -115,7 +115,7 @@ def in_core(folder: Path) -> dict[str, Any]:
     peak = peak_bytes()
     digests = Digests()
     digests.add(addresses, labels)
-    return {"seconds": seconds, "peak": peak, "rounds": "", **digests.found()}
+    return {"seconds": seconds, "peak": peak, "rounds": "", **digests.summary()}
 
 
 def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> di
     from corpusmill.pipelines.engine.stage import Session, Stage, StageRun, StageSettings, Summary, run_stage
     from corpusmill.pipelines.stages.dedup.stars import ComponentFiles, run_stars
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     compile_steps()
 
     class Stars(Stage):
@@ -140,21 +140,21 @@ def out_of_core(folder: Path, edges: int, workers: int, memory_bytes: int) -> di
         def run(self, run: StageRun) -> Summary:
             started = time.perf_counter()
             done: ComponentFiles = run_stars(run, edge_paths(folder), edges=edges, memory_bytes=memory_bytes)
-            found["seconds"] = time.perf_counter() - started
+            result["seconds"] = time.perf_counter() - started
             print(f"edges before and after each round: {done.edges}, files: {len(done.files)}", file=sys.stderr)
             digests = Digests()
             for entry in done.files:
                 with pa.memory_map(entry["path"]) as file:
                     table = pa.ipc.open_file(file).read_all()
                     digests.add(*(table[name].to_numpy() for name in ("address", "label")))
-            found.update(rounds=done.rounds, **digests.found())
+            result.update(rounds=done.rounds, **digests.summary())
             return Summary(counts={})
 
     make = partial(make_executor, "local", workers=workers, memory_per_worker=memory_bytes)
     with Session(make_executor=make) as session:
         session.executor(kernels=("road", "spans"))
         run_stage(Stars(StageSettings()), str(folder / "out"), session)
-    return found | {"peak": peak_bytes()}  # children count once they have ended
+    return result | {"peak": peak_bytes()}  # children count once they have ended
 
 
 def main() -> None:
@@ -195,11 +195,11 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     results = {name: json.loads(step(name).splitlines()[-1]) for name in ("core", "stars")}
     names = {"core": "in core, one process", "stars": f"out of core, {arguments.workers} workers"}
     print(f"{'':<24} {'seconds':>8} {'us/edge':>8} {'peak MiB':>9} {'rounds':>6} {'nodes':>12} {'components':>11}")
-    for name, found in results.items():
-        rate = found["seconds"] / arguments.edges * 1e6
+    for name, result in results.items():
+        rate = result["seconds"] / arguments.edges * 1e6
         print(
-            f"{names[name]:<24} {found['seconds']:>8.1f} {rate:>8.2f} {found['peak'] / 2**20:>9,.0f} "
-            f"{found['rounds']:>6} {found['nodes']:>12,} {found['components']:>11,}"
+            f"{names[name]:<24} {result['seconds']:>8.1f} {rate:>8.2f} {result['peak'] / 2**20:>9,.0f} "
+            f"{result['rounds']:>6} {result['nodes']:>12,} {result['components']:>11,}"
         )
     same = results["core"]["digest"] == results["stars"]["digest"]
     print(f"labels are {'identical' if same else 'DIFFERENT'}")

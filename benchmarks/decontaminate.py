@@ -130,13 +130,13 @@ def main() -> None:
         matching = seconds_of(lambda index=index: [find_ngrams(batch.column("text"), index) for batch in batches])
         judging = seconds_of(lambda index=index: [decontaminate(batch, index, settings) for batch in batches])
         done = [decontaminate(batch, index, settings) for batch in batches]
-        found = np.unique(np.concatenate([each.items for each in done]))
-        hit = sum(each.contaminated for each in done)
+        hits = np.unique(np.concatenate([part.items for part in done]))
+        hit = sum(part.contaminated for part in done)
         print(
             f"{name}: {index.ngrams:,} n-grams, built in {built:.2f} s, "
             f"{memory / max(index.ngrams, 1):.0f} bytes each; "
             f"matching {size / matching / 1e6:,.0f} MB/s, with hits and removal {size / judging / 1e6:,.0f} MB/s; "
-            f"{hit:,} documents hold {len(found):,} of {int(index.is_looked_for().sum()):,} items that are looked for"
+            f"{hit:,} documents hold {len(hits):,} of {int(index.is_looked_for().sum()):,} items that are looked for"
         )
     if given.datatrove:
         compare(given, corpus, indexes["60 words of 1 document in 100"], items)
@@ -173,12 +173,13 @@ def compare(given: argparse.Namespace, corpus: pa.Table, index, items: list[str]
     for batch in batches:
         done = decontaminate(batch, index, settings)
         ours.update(dict.fromkeys(done.rejected.column("id").to_pylist(), True))
-    found = set(theirs["found"])
+    theirs_hit = set(theirs["found"])
     speeds = theirs["bytes"] / seconds / 1e6, theirs["bytes"] / theirs["seconds"] / 1e6
     print(
         f"datatrove on {theirs['bytes'] / 1e6:.1f} MB: {speeds[1]:.2f} MB/s, ours {speeds[0]:,.0f} MB/s: "
-        f"{speeds[0] / speeds[1]:,.0f} times; documents found by both {len(found & ours.keys())}, "
-        f"by ours alone {len(ours.keys() - found)}, by datatrove alone {len(found - ours.keys())} of {rows:,}"
+        f"{speeds[0] / speeds[1]:,.0f} times; documents found by both {len(theirs_hit & ours.keys())}, "
+        f"by ours alone {len(ours.keys() - theirs_hit)}, "
+        f"by datatrove alone {len(theirs_hit - ours.keys())} of {rows:,}"
     )
     numbers = re.compile(r"[0-9]+([.,][0-9]+)*")
     zeros = pa.array([numbers.sub("0", text) for text in items], pa.large_string())
@@ -186,13 +187,14 @@ def compare(given: argparse.Namespace, corpus: pa.Table, index, items: list[str]
     plain = pa.array([numbers.sub("0", text) for text in piece["text"].to_pylist()], pa.large_string())
     by_zero = set(piece["id"].take(pa.array(np.unique(find_ngrams(plain, as_zero).rows))).to_pylist())
     print(
-        f"  with numbers written as 0 for ours, too: both {len(found & by_zero)}, ours alone {len(by_zero - found)}, "
-        f"datatrove alone {len(found - by_zero)}"
+        f"  with numbers written as 0 for ours, too: both {len(theirs_hit & by_zero)}, "
+        f"ours alone {len(by_zero - theirs_hit)}, "
+        f"datatrove alone {len(theirs_hit - by_zero)}"
     )
     texts = dict(zip(piece["id"].to_pylist(), piece["text"].to_pylist(), strict=True))
-    for name, alone in (("ours", ours.keys() - found), ("datatrove", found - ours.keys())):
-        for each in sorted(alone)[:5]:
-            print(f"  {name} alone: {each}: {' '.join(texts[each].split())[:100]!r}")
+    for name, alone in (("ours", ours.keys() - theirs_hit), ("datatrove", theirs_hit - ours.keys())):
+        for document in sorted(alone)[:5]:
+            print(f"  {name} alone: {document}: {' '.join(texts[document].split())[:100]!r}")
 
 
 if __name__ == "__main__":

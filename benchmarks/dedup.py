@@ -111,21 +111,25 @@ def quality(scorer: Path, pairs: Path, kept: Path) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, str(scorer), str(pairs), str(kept)], capture_output=True, text=True, check=True
     )
-    found = {name: float(value) for name, value in re.findall(r"(\w+(?:>=|@)[\d.]+) ([\d.]+)", done.stdout)}
-    found |= {
+    scores = {name: float(value) for name, value in re.findall(r"(\w+(?:>=|@)[\d.]+) ([\d.]+)", done.stdout)}
+    scores |= {
         f"recall {band}": float(value) for band, value in re.findall(r"jaccard (\S+): .*caught ([\d.]+)", done.stdout)
     }
     covered = set(pq.read_table(pairs / "docs.parquet", columns=["id"])["id"].to_pylist())
-    left = {each for path in kept.glob("*.parquet") for each in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+    left = {
+        document
+        for path in kept.glob("*.parquet")
+        for document in pq.read_table(path, columns=["id"])["id"].to_pylist()
+    }
     best: dict[str, float] = {}
     for a, b, jaccard in zip(*pq.read_table(pairs / "pairs.parquet").select(["id_a", "id_b", "jaccard"]), strict=True):
-        for each in (a.as_py(), b.as_py()):
-            best[each] = max(best.get(each, 0.0), jaccard.as_py())
-    removed = [best.get(each, 0.0) for each in covered - left]
-    found["removed"] = len(removed)
+        for document in (a.as_py(), b.as_py()):
+            best[document] = max(best.get(document, 0.0), jaccard.as_py())
+    removed = [best.get(document, 0.0) for document in covered - left]
+    scores["removed"] = len(removed)
     for low in BANDS:
-        found[f"precision>={low}"] = sum(each >= low for each in removed) / max(1, len(removed))
-    return found
+        scores[f"precision>={low}"] = sum(similarity >= low for similarity in removed) / max(1, len(removed))
+    return scores
 
 
 def unjustified_by_our_words(datasets: list[str], output: Path, threshold: float) -> tuple[int, int]:
@@ -176,7 +180,7 @@ def main() -> None:
     subprocess.run([sys.executable, "-c", warm], check=True)
     with tempfile.TemporaryDirectory(prefix="dedup-") as name:
         folder = Path(name)
-        datasets = [str(each) for each in prepare(pairs, Path(arguments.corpus), folder)]
+        datasets = [str(path) for path in prepare(pairs, Path(arguments.corpus), folder)]
         ways = {"signatures": [], "exact": ["--verify", "exact"]}
         walls: dict[str, list[float]] = {way: [] for way in ways}
         kept = {f"corpusmill, {way}": folder / way for way in ways}
@@ -185,9 +189,9 @@ def main() -> None:
                 line = [*datasets, "--output", str(folder / way), "--workers", str(WORKERS), "--overwrite", *flags]
                 walls[way].append(corpusmill("dedup", *line))
         for way, seconds in walls.items():
-            told = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phase_seconds(folder / way).items())
+            phases = ", ".join(f"{phase} {spent:.2f}" for phase, spent in phase_seconds(folder / way).items())
             rounds = ", ".join(f"{second:.2f}" for second in seconds)
-            print(f"corpusmill, verified by {way}: {min(seconds):.2f} s (rounds {rounds}; {told})")
+            print(f"corpusmill, verified by {way}: {min(seconds):.2f} s (rounds {rounds}; {phases})")
         removed, alone = unjustified_by_our_words(datasets, folder / "exact", 0.8)
         print(f"verified exactly, removed without any of its cluster at 0.8 by our words: {alone} of {removed} (bar 0)")
         if arguments.peers_python:

@@ -46,9 +46,9 @@ def corpusmill(*line: str) -> subprocess.Popen:
 
 
 def finished(process: subprocess.Popen) -> None:
-    told = process.communicate()[0]
+    output = process.communicate()[0]
     if process.returncode:
-        raise SystemExit(f"{shlex.join(process.args)} ended with {process.returncode}\n{told.decode()}")
+        raise SystemExit(f"{shlex.join(process.args)} ended with {process.returncode}\n{output.decode()}")
 
 
 def perturb(text: str, key: int, vocabulary: np.ndarray) -> str:
@@ -85,7 +85,9 @@ def make_copies(corpus: Path, folder: Path, copies: int, seed: int) -> list[Path
         keys = random_keys(seed, f"growth {number}", ids).tolist()
         changed = [perturb(text, key, vocabulary) for text, key in zip(texts, keys, strict=True)]
         raw = folder / f"raw-{number}.parquet"
-        pq.write_table(pa.table({"id": [f"{each}~{number}" for each in ids.to_pylist()], "text": changed}), raw)
+        pq.write_table(
+            pa.table({"id": [f"{identifier}~{number}" for identifier in ids.to_pylist()], "text": changed}), raw
+        )
         line = [str(raw), "--source", f"copy-{number}", "--kind", "docs", "--output", str(datasets[number])]
         finished(corpusmill("ingest", *line))
         raw.unlink()
@@ -111,7 +113,7 @@ def watch(process: subprocess.Popen, output: Path, most: dict[str, int]) -> None
         if process.poll() is not None:
             return
         try:
-            resident = [each.memory_info().rss for each in (root, *root.children(recursive=True))]
+            resident = [process.memory_info().rss for process in (root, *root.children(recursive=True))]
             most["tree"] = max(most["tree"], sum(resident))
             most["process"] = max(most["process"], *resident)
         except psutil.Error:
@@ -159,21 +161,21 @@ def main() -> None:
     for _ in range(arguments.repeats):
         for size in arguments.sizes:
             measured[size].append(measure(datasets[:size], folder / "unique", flags))
-    found = []
+    points = []
     for size, rounds in measured.items():
         manifests = [json.loads((dataset / "_manifest.json").read_text()) for dataset in datasets[:size]]
         parts = [part for manifest in manifests for part in manifest["parts"]]
         rows, text = sum(part["rows"] for part in parts), sum(part["arrow_bytes"] for part in parts)
-        each = min(rounds, key=lambda one: one["seconds"])
-        found.append([each[name] for name in columns])
-        row = (f"{size}", f"{rows:,}", f"{each['kept']:,}", f"{text / 1e6:,.0f}", f"{each['seconds']:.2f}")
-        row += (f"{text / 1e6 / each['seconds']:.1f}",)
-        row += tuple(f"{each[name] / 1e6:,.0f}" for name in ("work", "end", "tree", "process"))
+        fastest = min(rounds, key=lambda one: one["seconds"])
+        points.append([fastest[name] for name in columns])
+        row = (f"{size}", f"{rows:,}", f"{fastest['kept']:,}", f"{text / 1e6:,.0f}", f"{fastest['seconds']:.2f}")
+        row += (f"{text / 1e6 / fastest['seconds']:.1f}",)
+        row += tuple(f"{fastest[name] / 1e6:,.0f}" for name in ("work", "end", "tree", "process"))
         print(" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)), flush=True)
-    for first in range(len(found) - 1 if len(found) < 3 else 2):
-        slopes = np.polyfit(np.log(arguments.sizes[first:]), np.log(np.array(found[first:])), 1)[0]
-        told = ", ".join(f"{name} {slope:.2f}" for name, slope in zip(columns, slopes, strict=True))
-        print(f"exponents from {arguments.sizes[first]} times on: {told}")
+    for first in range(len(points) - 1 if len(points) < 3 else 2):
+        slopes = np.polyfit(np.log(arguments.sizes[first:]), np.log(np.array(points[first:])), 1)[0]
+        exponents = ", ".join(f"{name} {slope:.2f}" for name, slope in zip(columns, slopes, strict=True))
+        print(f"exponents from {arguments.sizes[first]} times on: {exponents}")
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ def read_huggingface(folder: Path, side: str, unit: str, eos: int) -> Iterator[n
 
 def read_flat(folder: Path, side: str, unit: str, eos: int) -> Iterator[np.ndarray]:
     for path in sorted((folder / side).glob("*.bin"), key=lambda path: path.stem):
-        told = json.loads(path.with_suffix(".json").read_text())
-        tokens = np.memmap(path, dtype=told["dtype"], mode="r")
+        metadata = json.loads(path.with_suffix(".json").read_text())
+        tokens = np.memmap(path, dtype=metadata["dtype"], mode="r")
         cuts = np.flatnonzero(tokens == eos)[:-1] + 1 if unit == "document" else []
         yield from np.split(tokens, cuts)
 
@@ -105,8 +105,8 @@ def compare(arguments: argparse.Namespace) -> None:
                     lengths = expected[f"{side}lengths"]
                     assert np.array_equal([len(item) for item in items], lengths), f"lengths differ in {side}"
             else:
-                found = np.frombuffer(b"".join(sorted(digest(item) for item in items)), np.uint8)
-                assert np.array_equal(found, expected[f"{side}digests"]), f"documents differ in {side}"
+                digests = np.frombuffer(b"".join(sorted(digest(item) for item in items)), np.uint8)
+                assert np.array_equal(digests, expected[f"{side}digests"]), f"documents differ in {side}"
         print(json.dumps({"reader": name, "seconds": time.monotonic() - started, "tokens": read}))
 
 
@@ -176,8 +176,8 @@ def main() -> None:
     print(f"{'format':<12} {'unit':<9} {'what':<24} {'MB/s':>8} {'bytes a token':>14}")
 
     def line(kind: str, unit: str, what: str, seconds: float, size: int | None = None) -> None:
-        told = f"{size / tokens:>14.2f}" if size is not None else ""
-        print(f"{kind:<12} {unit:<9} {what:<24} {megabytes / seconds:>8.0f} {told}".rstrip(), flush=True)
+        space = f"{size / tokens:>14.2f}" if size is not None else ""
+        print(f"{kind:<12} {unit:<9} {what:<24} {megabytes / seconds:>8.0f} {space}".rstrip(), flush=True)
 
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     for kind in arguments.formats.split(","):
@@ -185,9 +185,9 @@ def main() -> None:
             folder = out / f"{kind}-{unit}"
             corpusmill("export", str(shards), "--to", kind, "--unit", unit, "--output", str(folder))
             line(kind, unit, "export", task_seconds(folder), data_bytes(folder))
-            told = ["--compare", str(folder), "--expected", str(out / "expected.npz"), "--format", kind, "--unit", unit]
+            args = ["--compare", str(folder), "--expected", str(out / "expected.npz"), "--format", kind, "--unit", unit]
             done = subprocess.run(
-                [arguments.peers, __file__, *told], capture_output=True, text=True, cwd=out, env=environment
+                [arguments.peers, __file__, *args], capture_output=True, text=True, cwd=out, env=environment
             )
             if done.returncode:
                 raise SystemExit(f"{kind} {unit}: the library gives something else\n{done.stderr}")

@@ -86,23 +86,23 @@ def compare_with_oracle(batch: pa.RecordBatch) -> Counter[str]:
     labelled = numbers.append_column("language", batch.column("language"))
     ledger = decide(labelled, batch.column("kind"), rules).ledger
     decided = set(zip(ledger.column("row").to_pylist(), ledger.column("rule").to_pylist(), strict=True))
-    found = Counter[str]()
+    counts = Counter[str]()
     for row, (document, measured) in enumerate(zip(batch.to_pylist(), numbers.to_pylist(), strict=True)):
         expected = oracle(document["text"], document["language"])
-        found["documents"] += 1
-        found["numbers"] += len(measured)
+        counts["documents"] += 1
+        counts["numbers"] += len(measured)
         for name, value in measured.items():
             if value != expected[name]:
-                found["numbers that differ"] += 1
-                found[f"differs: {name} of {document['id']}: {value} and {expected[name]}"] += 1
+                counts["numbers that differ"] += 1
+                counts[f"differs: {name} of {document['id']}: {value} and {expected[name]}"] += 1
         for rule in rules:
             broken = breaks(rule, expected, document["kind"], document["language"])
-            found["decisions"] += 1
-            found[f"broken: {rule.name}"] += broken
+            counts["decisions"] += 1
+            counts[f"broken: {rule.name}"] += broken
             if broken != ((row, rule.name) in decided):
-                found["decisions that differ"] += 1
-                found[f"differs: {rule.name} on {document['id']}"] += 1
-    return found
+                counts["decisions that differ"] += 1
+                counts[f"differs: {rule.name} on {document['id']}"] += 1
+    return counts
 
 
 def against_definitions(documents: pa.Table, workers: int) -> bool:
@@ -111,8 +111,8 @@ def against_definitions(documents: pa.Table, workers: int) -> bool:
     batches = documents.combine_chunks().to_batches(max_chunksize=BATCH)
     total = Counter[str]()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare) as pool:
-        for found in pool.map(compare_with_oracle, batches):
-            total.update(found)
+        for counts in pool.map(compare_with_oracle, batches):
+            total.update(counts)
     seconds = time.monotonic() - started
     print(f"against the definitions, {total['documents']:,} documents ({seconds:.0f} s with {workers} processes)")
     for what in ("numbers", "decisions"):
@@ -200,8 +200,8 @@ def their_rules() -> dict[str, Callable[[str], bool]]:
     lines_off = dict.fromkeys(("dup_line_frac", "dup_para_frac", "dup_line_char_frac", "dup_para_char_frac"))
     never = {"line_punct_thr": -1, "short_line_thr": 9, "char_duplicates_ratio": 9, "new_line_ratio": 1e9}
 
-    def of(each: Any) -> Callable[[str], bool]:
-        return lambda text: each.filter(Document(text=text, id="")) is True
+    def of(datatrove_filter: Any) -> Callable[[str], bool]:
+        return lambda text: datatrove_filter.filter(Document(text=text, id="")) is True
 
     def gopher(**thresholds: Any) -> Callable[[str], bool]:
         return of(GopherQualityFilter(**(off | thresholds)))
@@ -211,8 +211,8 @@ def their_rules() -> dict[str, Callable[[str], bool]]:
         return (text.count("...") + text.count("…")) / len(words) <= 0.1
 
     def hash_marks(text: str) -> bool:
-        found = GopherQualityFilter(**(off | {"max_symbol_word_ratio": 0.1})).filter(Document(text=text, id=""))
-        return found is True or found[1] != "gopher_too_many_hashes"
+        verdict = GopherQualityFilter(**(off | {"max_symbol_word_ratio": 0.1})).filter(Document(text=text, id=""))
+        return verdict is True or verdict[1] != "gopher_too_many_hashes"
 
     def repetition(top: tuple = (), duplicate: tuple = (), **thresholds: Any) -> Callable[[str], bool]:
         return of(GopherRepetitionFilter(**(lines_off | thresholds), top_n_grams=top, dup_n_grams=duplicate))
@@ -268,8 +268,8 @@ class Splits:
         self._c4 = c4_filters
         word, token = regex.compile(WORD_PATTERN), regex.compile(TOKEN_PATTERN)
         self._ours = {
-            "words": lambda text, language: [found.group() for found in word.finditer(text)],
-            "tokens": lambda text, language: [found.group() for found in token.finditer(text)],
+            "words": lambda text, language: [match.group() for match in word.finditer(text)],
+            "tokens": lambda text, language: [match.group() for match in token.finditer(text)],
         }
 
     def use(self, name: str) -> None:
@@ -283,8 +283,8 @@ def our_sentences(line: str, language: str) -> list[str]:
     """A line cut behind each end of a sentence as `dataproc.text.marks` has it, in ASCII; what is left is one more."""
     import re
 
-    found = re.split(r"(?<=[.!?])[\"')\]}”’»]*(?=\s|$)", line)
-    return [each for each in found if each.strip()]
+    sentences = re.split(r"(?<=[.!?])[\"')\]}”’»]*(?=\s|$)", line)
+    return [sentence for sentence in sentences if sentence.strip()]
 
 
 def with_our_edges(text: str) -> str:
@@ -364,8 +364,8 @@ def against_datatrove(documents: pa.Table, python: str) -> None:
     print(f"\nagainst datatrove, {documents.num_rows:,} English documents")
     print("| rule | agree | both reject | ours alone | theirs alone | splits | edges | both | case | other | error |")
     print("|---|" + "---:|" * 10)
-    for name, found in report.items():
-        get = found.get
+    for name, counts in report.items():
+        get = counts.get
         compared = documents.num_rows - get("error", 0)
         cells = (
             f"{1 - get('differ', 0) / compared:.2%}",
@@ -380,9 +380,9 @@ def against_datatrove(documents: pa.Table, python: str) -> None:
             get("error", 0),
         )
         print(f"| {name} | {' | '.join(map(str, cells))} |")
-    for name, found in report.items():
-        if found["examples"]:
-            print(f"other causes, {name}: {', '.join(found['examples'])}")
+    for name, counts in report.items():
+        if counts["examples"]:
+            print(f"other causes, {name}: {', '.join(counts['examples'])}")
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def watch(process: subprocess.Popen, most: dict[str, int]) -> None:
     root = psutil.Process(process.pid)
     while process.poll() is None:
         try:
-            resident = [each.memory_info().rss for each in (root, *root.children(recursive=True))]
+            resident = [process.memory_info().rss for process in (root, *root.children(recursive=True))]
             most["tree"], most["process"] = max(most["tree"], sum(resident)), max(most["process"], *resident)
         except psutil.Error:
             pass
@@ -45,11 +45,11 @@ def measured(*line: str) -> dict[str, float]:
     watcher = threading.Thread(target=watch, args=(process, most))
     started = time.monotonic()
     watcher.start()
-    told = process.communicate()[0]
+    output = process.communicate()[0]
     seconds = time.monotonic() - started
     watcher.join()
     if process.returncode:
-        raise SystemExit(f"{shlex.join(line)} ended with {process.returncode}\n{told.decode()}")
+        raise SystemExit(f"{shlex.join(line)} ended with {process.returncode}\n{output.decode()}")
     return {"seconds": seconds} | most
 
 
@@ -83,11 +83,11 @@ def main() -> None:
             manifest = json.loads((documents / "_manifest.json").read_text())
             size = sum(part["arrow_bytes"] for part in manifest["parts"])
             flags = shlex.split(arguments.flags)
-            found = {
+            results = {
                 "ingest": ingest,
                 "filter": measured("filter", str(documents), "--output", str(clean), *same, *flags),
             }
-            for stage, result in found.items():
+            for stage, result in results.items():
                 print(
                     f"{stage:>7} of {size / 1e9:6.2f} GB, {workers} workers: {result['seconds']:6.1f} s, "
                     f"{size / 1e6 / result['seconds']:6.1f} MB/s; most memory {result['tree'] / 1e6:5.0f} MB, "

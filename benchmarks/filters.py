@@ -107,22 +107,22 @@ def run_datatrove(sample: str) -> None:
     split_into_words("Warm up.", "eng")
     split_into_sentences("Warm up.", "eng")
 
-    def keeps(each, document: Document) -> bool:
+    def keeps(datatrove_filter, document: Document) -> bool:
         try:
-            return each.filter(document) is True
+            return datatrove_filter.filter(document) is True
         except ZeroDivisionError:  # a document without a word
             return False
 
     seconds = {}
-    for each in filters:
+    for datatrove_filter in filters:
         started = time.process_time()
         for number, text in enumerate(texts):
-            keeps(each, Document(text=text, id=str(number)))
-        seconds[type(each).__name__] = time.process_time() - started
+            keeps(datatrove_filter, Document(text=text, id=str(number)))
+        seconds[type(datatrove_filter).__name__] = time.process_time() - started
     started, kept = time.process_time(), 0
     for number, text in enumerate(texts):
         document = Document(text=text, id=str(number))
-        kept += all(keeps(each, document) for each in filters)
+        kept += all(keeps(datatrove_filter, document) for datatrove_filter in filters)
     print(json.dumps({"each": seconds, "pipeline": time.process_time() - started, "kept": kept}))
 
 
@@ -157,12 +157,12 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise SystemExit(f"datatrove ended with {done.returncode}\n{done.stderr}")
-            found = json.loads(done.stdout.splitlines()[-1])
-            size, total = megabytes(sample), sum(found["each"].values())
+            theirs = json.loads(done.stdout.splitlines()[-1])
+            size, total = megabytes(sample), sum(theirs["each"].values())
             print(f"datatrove, the same filters: {sample.num_rows:,} documents, {size:.2f} MB")
-            for each, seconds in found["each"].items():
-                print(f"  {each:<24} {size / seconds:8.3f} MB/s")
-            peers = {"each filter": size / total, "as a pipeline": size / found["pipeline"]}
+            for filter_name, seconds in theirs["each"].items():
+                print(f"  {filter_name:<24} {size / seconds:8.3f} MB/s")
+            peers = {"each filter": size / total, "as a pipeline": size / theirs["pipeline"]}
             for way, rate in peers.items():
                 print(f"  {way:<24} {rate:8.3f} MB/s")
             for way, rate in peers.items():

@@ -96,8 +96,8 @@ def growth(datasets: dict[str, str], probe: str, work: Path, session: Session) -
             add_dataset(index, datasets[name], session)
             documents += size(datasets[name])[0]
         if number:
-            asked, found = ask(index, [datasets[probe]], work / "matches", session)
-            query = f"{asked:8.2f} {count / asked:12,.0f} {found['counts']['duplicates']:,}"
+            asked, manifest = ask(index, [datasets[probe]], work / "matches", session)
+            query = f"{asked:8.2f} {count / asked:12,.0f} {manifest['counts']['duplicates']:,}"
         else:
             query = ""
         added = []
@@ -124,7 +124,7 @@ def new_crawl(datasets: dict[str, str], work: Path, session: Session) -> None:
     count, total = size(datasets[new])
     index_seconds, joint_seconds = [], []
     for _ in range(3):
-        asked, found = ask(index, [datasets[new]], work / "matches", session)
+        asked, manifest = ask(index, [datasets[new]], work / "matches", session)
         index_seconds.append(asked)
         shutil.rmtree(work / "joint", ignore_errors=True)
         together, joint = timed(
@@ -139,7 +139,8 @@ def new_crawl(datasets: dict[str, str], work: Path, session: Session) -> None:
     asked, together = min(index_seconds), min(joint_seconds)
     print(f"query {new}: {count:,} documents, {total / 1e6:.1f} MB in {asked:.2f} s:")
     print(
-        f"  {count / asked:,.0f} documents/s, {total / asked / 1e6:.1f} MB/s; {found['counts']['duplicates']:,} matched"
+        f"  {count / asked:,.0f} documents/s, {total / asked / 1e6:.1f} MB/s; "
+        f"{manifest['counts']['duplicates']:,} matched"
     )
     print(
         f"de-duplicate it against all others without an index: {together:.2f} s, {together / asked:.1f} times as long"

@@ -60,14 +60,14 @@ def timed(ask: Callable[[], object]) -> float:
 
 def answers(identifier: LanguageIdentifier, texts: pa.Array) -> tuple[list[str], np.ndarray, float]:
     """(languages, scores, seconds)."""
-    found: list[tuple[pa.Array, np.ndarray]] = []
+    answered: list[tuple[pa.Array, np.ndarray]] = []
     identifier.identify(texts[:100])
-    seconds = timed(lambda: found.append(identifier.identify(texts)))
-    return [plain(code) for code in found[0][0].to_pylist()], found[0][1], seconds
+    seconds = timed(lambda: answered.append(identifier.identify(texts)))
+    return [plain(code) for code in answered[0][0].to_pylist()], answered[0][1], seconds
 
 
 def report(
-    truth: list[str], told: dict[str, tuple[list[str], np.ndarray]], known: dict[str, set[str]], fewest: int
+    truth: list[str], answers_of: dict[str, tuple[list[str], np.ndarray]], known: dict[str, set[str]], fewest: int
 ) -> None:
     """Prints a line a language that some model knows and `fewest` documents have, then sums."""
     rows: dict[str, list[int]] = defaultdict(list)
@@ -75,18 +75,18 @@ def report(
         rows[language].append(row)
     in_some = set().union(*known.values())
     shares: dict[str, list[float]] = defaultdict(list)
-    print(f"{'language':10}{'texts':>7}" + "".join(f"{name:>12}{'':16}" for name in told))
+    print(f"{'language':10}{'texts':>7}" + "".join(f"{name:>12}{'':16}" for name in answers_of))
     for language, members in sorted(rows.items(), key=lambda item: -len(item[1])):
         if len(members) < fewest or language not in in_some:
             continue
         line = f"{language:10}{len(members):7}"
-        for name, (languages, _) in told.items():
+        for name, (languages, _) in answers_of.items():
             others = Counter(languages[row] or "none" for row in members if languages[row] != language)
             share = 1 - others.total() / len(members)
             shares[name].append(share)
             line += f"{share:12.1%}  {', '.join(f'{code} {count}' for code, count in others.most_common(2)):14}"
         print(line)
-    for name, (languages, scores) in told.items():
+    for name, (languages, scores) in answers_of.items():
         inside = [row for row, language in enumerate(truth) if language in known[name]]
         outside = [row for row, language in enumerate(truth) if language not in known[name]]
         right = sum(languages[row] == truth[row] for row in inside)
@@ -109,10 +109,10 @@ def compare_library(texts: pa.Array, languages: list[str], scores: np.ndarray, e
     library = Library.from_model_file(MODEL_FILE, norm_probs=True)
     rows = range(0, len(texts), every)
     some = [texts[row].as_py() for row in rows]
-    found: list[tuple[str, float]] = []
-    seconds = timed(lambda: found.extend(map(library.classify, some)))
-    same = sum(languages[row] in (plain(code), "") for row, (code, _) in zip(rows, found, strict=True))
-    apart = max(abs(scores[row] - score) for row, (_, score) in zip(rows, found, strict=True) if languages[row])
+    answered: list[tuple[str, float]] = []
+    seconds = timed(lambda: answered.extend(map(library.classify, some)))
+    same = sum(languages[row] in (plain(code), "") for row, (code, _) in zip(rows, answered, strict=True))
+    apart = max(abs(scores[row] - score) for row, (_, score) in zip(rows, answered, strict=True) if languages[row])
     print(f"py3langid: {same} of {len(some)} answers are the same, scores at most {apart:.1e} apart")
     return sum(len(text.encode()) for text in some) / 1e6 / seconds
 
@@ -128,19 +128,19 @@ def main() -> None:
     given = parser.parse_args()
     starts, truth = labelled(given.corpus, given.least, given.characters)
     texts, size = starts["text"].combine_chunks(), megabytes(starts)
-    told: dict[str, tuple[list[str], np.ndarray]] = {}
+    answers_of: dict[str, tuple[list[str], np.ndarray]] = {}
     known, speeds = {}, {}
     for name in (EMBEDDED, given.model) if given.model else (EMBEDDED,):
         identifier = language_identifier(name, given.characters)
         languages, scores, seconds = answers(identifier, texts)
         short = Path(name).name
-        told[short], known[short], speeds[short] = (
+        answers_of[short], known[short], speeds[short] = (
             (languages, scores),
             set(map(plain, identifier.languages)),
             size / seconds,
         )
-    report(truth, told, known, given.fewest)
-    library = compare_library(texts, *told[EMBEDDED], given.every)
+    report(truth, answers_of, known, given.fewest)
+    library = compare_library(texts, *answers_of[EMBEDDED], given.every)
     for name, speed in speeds.items():
         print(f"{name}: {speed:.1f} MB/s, {speed / library:.1f} times py3langid's {library:.1f} MB/s")
 

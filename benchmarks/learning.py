@@ -76,14 +76,14 @@ def events_in(shards: ShardSet, rows: np.ndarray, start: int) -> Events:
 class Yardsticks:
     """Bits a byte of n-gram models, on fixed held-back predictions."""
 
-    def __init__(self, held: Events, token_bytes: np.ndarray, vocab_size: int) -> None:
-        self._held, self._vocab_size = held, vocab_size
-        self._bits = log(2) * token_bytes[held.token].sum()
+    def __init__(self, events: Events, token_bytes: np.ndarray, vocab_size: int) -> None:
+        self._events, self._vocab_size = events, vocab_size
+        self._bits = log(2) * token_bytes[events.token].sum()
 
     def measure(self, read: Events) -> tuple[float, float]:
         """(bigram, trigram) of models that have counted `read`."""
         model = KneserNey(read, self._vocab_size)
-        return self._bits_of(model.bigram(self._held)), self._bits_of(model.trigram(self._held))
+        return self._bits_of(model.bigram(self._events)), self._bits_of(model.trigram(self._events))
 
     def _bits_of(self, probabilities: np.ndarray) -> float:
         return float(-np.log(probabilities).sum() / self._bits)
@@ -126,10 +126,10 @@ def measure(arguments: argparse.Namespace) -> Iterable[Point]:
             seconds += time.perf_counter() - began
             if run.steps_done % arguments.every and run.steps_done < settings.steps:
                 continue
-            found = evaluate(run.model, validation, len(rows), settings.micro_batch, token_bytes=spelled)
-            assert found.bits_per_byte is not None
+            evaluation = evaluate(run.model, validation, len(rows), settings.micro_batch, token_bytes=spelled)
+            assert evaluation.bits_per_byte is not None
             so_far = yardsticks.measure(read_by(run.steps_done))
-            yield Point(run.steps_done, run.tokens, seconds, found.bits_per_byte, *so_far, *whole)
+            yield Point(run.steps_done, run.tokens, seconds, evaluation.bits_per_byte, *so_far, *whole)
 
 
 def passed(points: list[Point], yardstick: str) -> int | None:

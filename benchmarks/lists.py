@@ -111,8 +111,8 @@ def ours_on_urls(urls: list[str], measure: Measure) -> tuple[dict[str, list[int]
     """(columns, seconds of CPU time)."""
     batch = pa.RecordBatch.from_pydict({"url": pa.array(urls, pa.string())})
     begun = time.process_time()
-    found = measure.measure(batch)
-    return found.to_pydict(), time.process_time() - begun
+    measured = measure.measure(batch)
+    return measured.to_pydict(), time.process_time() - begun
 
 
 def compare_urls(urls: list[str], columns: dict[str, list[int]], theirs: list[str | None]) -> None:
@@ -174,8 +174,8 @@ def ours_on_texts(corpus: Path, folder: Path) -> tuple[pa.Table, np.ndarray, flo
     measure = ListedWords(path=str(folder / "list.txt"))
     measure.measure(batch.slice(0, 10))
     begun = time.process_time()
-    found = measure.measure(batch)
-    return documents, found.column(0).to_numpy(), time.process_time() - begun
+    measured = measure.measure(batch)
+    return documents, measured.column(0).to_numpy(), time.process_time() - begun
 
 
 def entries(path: Path) -> list[str]:

@@ -362,7 +362,7 @@ def resume_far(repeats: int) -> dict[str, list[float]]:
         mixtures = [dict(zip(names, (60 + turn, *rest), strict=True)) for rest in PLAN_WEIGHTS]
         return Plan(tuple(Phase(mix, tokens) for mix, tokens in zip(mixtures, PLAN_TOKENS, strict=True)))
 
-    found: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     for turn in range(repeats + 1):
         for name, shards in (("grouped together", together), ("groups in turn", entries)):
             text = SequenceOrder.of_entries(shards, 4096, turn, plan(turn)).to_json()
@@ -377,8 +377,8 @@ def resume_far(repeats: int) -> dict[str, list[float]]:
                 started = time.perf_counter()
                 way().rows(PLAN_PLACE, 8)
                 if turn:  # the first one loads the kernels
-                    found.setdefault(label, []).append((time.perf_counter() - started) * 1e3)
-    return found
+                    times.setdefault(label, []).append((time.perf_counter() - started) * 1e3)
+    return times
 
 
 def measure(arguments: argparse.Namespace, name: str, action: str, batch: int) -> dict[str, Any]:
@@ -422,28 +422,29 @@ def race(arguments: argparse.Namespace) -> None:
     for name in names:
         if hasattr(CONTESTANTS[name], "write"):
             measure(arguments, name, "write", arguments.batch)
-    found: dict[str, dict[str, list[Any]]] = {name: {} for name in names}
+    results: dict[str, dict[str, list[Any]]] = {name: {} for name in names}
     # a batch that divides the rows, so that a pass has no rest
     divisor = max(size for size in range(1, arguments.batch + 1) if sequences % size == 0)
     for name in names:
-        found[name]["check"] = [measure(arguments, name, "check", divisor)]
-        found[name]["save"] = [measure(arguments, name, "save", arguments.batch)]
+        results[name]["check"] = [measure(arguments, name, "check", divisor)]
+        results[name]["save"] = [measure(arguments, name, "save", arguments.batch)]
     for _ in range(arguments.repeats):
         for action in ("rate", "first", "resume"):
             for name in names:
-                found[name].setdefault(action, []).append(measure(arguments, name, action, arguments.batch))
+                results[name].setdefault(action, []).append(measure(arguments, name, action, arguments.batch))
 
     def median(name: str, action: str, key: str) -> float:
-        return statistics.median(each[key] for each in found[name][action])
+        return statistics.median(result[key] for result in results[name][action])
 
     print(f"{'':<14} {'Mtokens/s':>10} {'of memmap':>10} {'first batch ms':>15} {'with imports':>13} ", end="")
     print(f"{'resume ms':>10} {'with imports':>13} {'exact':>6} {'same rows':>10}")
     for name in names:
         ratios = [
-            ours["rate"] / raw["rate"] for ours, raw in zip(found[name]["rate"], found["memmap"]["rate"], strict=True)
+            ours["rate"] / raw["rate"]
+            for ours, raw in zip(results[name]["rate"], results["memmap"]["rate"], strict=True)
         ]
-        exact = {each["hash"] for each in found[name]["resume"]} == {found[name]["save"][0]["hash"]}
-        same = found[name]["check"] == found["memmap"]["check"]
+        exact = {result["hash"] for result in results[name]["resume"]} == {results[name]["save"][0]["hash"]}
+        same = results[name]["check"] == results["memmap"]["check"]
         print(
             f"{name:<14} {median(name, 'rate', 'rate') / 1e6:>10,.1f} {statistics.median(ratios):>10.3f} "
             f"{median(name, 'first', 'alone') * 1e3:>15,.1f} {median(name, 'first', 'whole') * 1e3:>13,.0f} "
@@ -458,10 +459,10 @@ def race(arguments: argparse.Namespace) -> None:
         ("litdata",): BAR_STREAMING,
     }
     for peers, bar in standings.items():
-        if not set(peers) <= set(found):
+        if not set(peers) <= set(results):
             continue
-        fastest = [max(found[name]["rate"][turn]["rate"] for name in peers) for turn in range(arguments.repeats)]
-        ratios = [ours["rate"] / peer for ours, peer in zip(found["ours"]["rate"], fastest, strict=True)]
+        fastest = [max(results[name]["rate"][turn]["rate"] for name in peers) for turn in range(arguments.repeats)]
+        ratios = [ours["rate"] / peer for ours, peer in zip(results["ours"]["rate"], fastest, strict=True)]
         print(
             f"ours / {' or '.join(peers)}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
             + (f", bar {bar}" if bar else "")
@@ -498,8 +499,8 @@ def main() -> None:
     race(arguments)
     if not arguments.no_plan:
         print(f"\nrows at place {PLAN_PLACE:,} of {PLAN_SEQUENCES:,}, ms (bar {BAR_RESUME_MS:.0f})")
-        for name, each in measure(arguments, "ours", "plan", arguments.batch).items():
-            print(f"{name:<34} {statistics.median(each):8.1f} ({min(each):.1f} to {max(each):.1f})")
+        for name, values in measure(arguments, "ours", "plan", arguments.batch).items():
+            print(f"{name:<34} {statistics.median(values):8.1f} ({min(values):.1f} to {max(values):.1f})")
 
 
 if __name__ == "__main__":

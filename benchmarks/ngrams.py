@@ -74,10 +74,10 @@ class Level:
 
     def probability(self, contexts: np.ndarray, tokens: np.ndarray, shorter: np.ndarray) -> np.ndarray:
         """p(token | context), where the shorter context says `shorter`; float64 of the arguments' length."""
-        places, found = _find(self._contexts, contexts)
-        left = np.where(found, self._left[places], 1.0)
-        places, found = _find(self._pairs, contexts * self._base + tokens)
-        return np.where(found, self._seen[places], 0.0) + left * shorter
+        places, known = _find(self._contexts, contexts)
+        left = np.where(known, self._left[places], 1.0)
+        places, known = _find(self._pairs, contexts * self._base + tokens)
+        return np.where(known, self._seen[places], 0.0) + left * shorter
 
 
 def _find(known: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

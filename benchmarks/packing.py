@@ -83,11 +83,11 @@ def measure(lengths: np.ndarray, window: int, capacity: int, policy: str, repeat
             placement = pack(here, capacity, policy)
             placing[repeat] += time.perf_counter() - started
             filling[repeat] += seconds_of(lambda p=placement, d=documents: fill(p, d, 0))
-        found = report(placement)
+        result = report(placement)
         for name in ("tokens", "padding", "documents", "cut", "cut_needlessly"):
-            totals[name] += getattr(found, name)
-        totals["space"] += found.tokens + found.padding
-        totals["lost"] += found.lost_context * found.tokens
+            totals[name] += getattr(result, name)
+        totals["space"] += result.tokens + result.padding
+        totals["lost"] += result.lost_context * result.tokens
     placed, filled = statistics.median(placing), statistics.median(filling)
     return totals | {"placed": placed, "both": placed + filled, "fill": totals["tokens"] / totals["space"]}
 
@@ -168,20 +168,20 @@ def main() -> None:
     for capacity in arguments.lengths:
         for window in arguments.windows:
             for policy in ("best-fit", "concat"):
-                found = measure(drawn, window or count, capacity, policy, arguments.repeats)
-                tokens = found["tokens"] / 1e6
+                run = measure(drawn, window or count, capacity, policy, arguments.repeats)
+                tokens = run["tokens"] / 1e6
                 print(
-                    f"{capacity:>8,} {window or count:>9,} {policy:<9} {tokens / found['placed']:>9,.0f} "
-                    f"{tokens / found['both']:>9,.0f} {found['fill']:>9.4%} {found['padding']:>11,.0f} "
-                    f"{found['cut']:>9,.0f} {found['cut_needlessly']:>9,.0f} {found['cut'] / found['documents']:>7.2%} "
-                    f"{found['lost'] / found['tokens']:>7.2%}",
+                    f"{capacity:>8,} {window or count:>9,} {policy:<9} {tokens / run['placed']:>9,.0f} "
+                    f"{tokens / run['both']:>9,.0f} {run['fill']:>9.4%} {run['padding']:>11,.0f} "
+                    f"{run['cut']:>9,.0f} {run['cut_needlessly']:>9,.0f} {run['cut'] / run['documents']:>7.2%} "
+                    f"{run['lost'] / run['tokens']:>7.2%}",
                     flush=True,
                 )
                 if policy == "best-fit":
-                    slowest = min(slowest, found["tokens"] / found["both"])
-                    whole_cut += int(found["cut_needlessly"])
+                    slowest = min(slowest, run["tokens"] / run["both"])
+                    whole_cut += int(run["cut_needlessly"])
                     if capacity == 4096 and window == 100_000:
-                        barred_fill = found["fill"]
+                        barred_fill = run["fill"]
     print(
         f"\nslowest best-fit, placed and copied: {slowest / 1e6:,.0f} M tokens/s "
         f"(bar {BAR_TOKENS_PER_SECOND / 1e6:.0f})"

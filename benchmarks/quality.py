@@ -109,12 +109,12 @@ def measure_training(table: Any, is_positive: np.ndarray, folder: Path, runs: in
     from corpusmill.dataproc.randomness import random_keys
 
     ids = table["id"].combine_chunks()
-    held = is_held_back(ids, 0.1, 0)
+    held_back = is_held_back(ids, 0.1, 0)
     order = np.argsort(random_keys(0, "quality/order", ids), kind="stable")
-    order = order[~held[order]]
+    order = order[~held_back[order]]
     texts = table["text"].combine_chunks().take(pa.array(order))
     labels = np.where(is_positive[order], 0, 1).astype(np.int32)
-    rest, truth = table["text"].combine_chunks().filter(pa.array(held)), is_positive[held]
+    rest, truth = table["text"].combine_chunks().filter(pa.array(held_back)), is_positive[held_back]
 
     def ours() -> Any:
         words = WordNumbers()
@@ -141,18 +141,18 @@ def measure_training(table: Any, is_positive: np.ndarray, folder: Path, runs: in
     with lines.open("w", encoding="utf-8") as file:
         for label, line in zip(labels, as_strings(*to_lines(texts)).to_pylist(), strict=True):
             file.write(f"{(POSITIVE, NEGATIVE)[label]} {line}\n")
-    told = child(sys.executable, "--fasttext", str(lines), str(folder / "fasttext.bin"), str(runs))
-    done = [each for each in told if "digest" in each]
+    attempts = child(sys.executable, "--fasttext", str(lines), str(folder / "fasttext.bin"), str(runs))
+    done = [run for run in attempts if "digest" in run]
     if done:
-        best = min(each["seconds"] for each in done)
+        best = min(run["seconds"] for run in done)
         auc = area(ListScorer(str(folder / "fasttext.bin"), POSITIVE, LineSettings()).score(rest), truth)
-        found = len({each["digest"] for each in done})
+        models = len({run["digest"] for run in done})
         print(
-            f"  fasttext      {best:7.2f} s  {size / best:6.1f} MB/s  {len(done)} of {runs} runs, {found} models,"
+            f"  fasttext      {best:7.2f} s  {size / best:6.1f} MB/s  {len(done)} of {runs} runs, {models} models,"
             f" AUC {auc:.5f} (the last)"
         )
     else:
-        print(f"  fasttext      none of {runs} runs ended: {told[-1]['error']}")
+        print(f"  fasttext      none of {runs} runs ended: {attempts[-1]['error']}")
     return str(path)
 
 
@@ -200,8 +200,8 @@ def measure_scoring(table: Any, folder: Path, dataset: str, model: str, datatrov
     )
     if datatrove:
         output = folder / "datatrove.npy"
-        (told,) = child(datatrove, "--datatrove-scores", model, str(output), *parts)
-        trove, peer = np.load(output), told["seconds"]
+        (result,) = child(datatrove, "--datatrove-scores", model, str(output), *parts)
+        trove, peer = np.load(output), result["seconds"]
         apart = int(((trove >= 0.5) != (ours >= 0.5)).sum())
         print(
             f"  datatrove         {peer:7.2f} s  {size / peer:7.1f} MB/s  decides otherwise at 0.5: {apart} documents"

@@ -55,7 +55,7 @@ def prepare(corpus: Path, folder: Path) -> int:
     with (folder / "a.csv").open("w", newline="") as file:
         rows_of = csv.DictWriter(file, ["id", "text", "meta"])
         rows_of.writeheader()
-        rows_of.writerows(each | {"text": each["text"].replace("\0", "")} for each in flat)
+        rows_of.writerows(row | {"text": row["text"].replace("\0", "")} for row in flat)
     return sum(len(row["text"].encode()) for row in rows)
 
 
@@ -127,8 +127,8 @@ def measure(path: Path, megabytes: float, peers: str, repeats: int, write: bool)
     return rates | ({"times": rates["ours"] / rates["datatrove"]} if "datatrove" in rates else {})
 
 
-def said(found: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.1f}" for name, value in found.items())
+def said(speeds: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.1f}" for name, value in speeds.items())
 
 
 def main() -> None:
@@ -143,17 +143,17 @@ def main() -> None:
         sys.path.insert(0, str(Path.cwd()))
         side = ours if given.side == "ours" else datatroves
         passes = [side(given.path, given.output and f"{given.output}-{number}") for number in range(PASSES)]
-        print(json.dumps(min(passes, key=lambda each: each[1])))
+        print(json.dumps(min(passes, key=lambda run: run[1])))
         return
     with tempfile.TemporaryDirectory() as folder:
         megabytes = prepare(given.corpus, Path(folder)) / 1e6
         print(f"{megabytes:.0f} MB of text; MB a CPU second, one core")
         for kind in KINDS:
-            found = measure(Path(folder, f"a.{kind}"), megabytes, given.peers_python, given.repeats, False)
-            print(f"  read {kind:10}", said(found), flush=True)
+            speeds = measure(Path(folder, f"a.{kind}"), megabytes, given.peers_python, given.repeats, False)
+            print(f"  read {kind:10}", said(speeds), flush=True)
         for name in ("flat.jsonl.zst", "a.parquet"):
-            found = measure(Path(folder, name), megabytes, given.peers_python, given.repeats, True)
-            print(f"  to Parquet {name:15}", said(found), flush=True)
+            speeds = measure(Path(folder, name), megabytes, given.peers_python, given.repeats, True)
+            print(f"  to Parquet {name:15}", said(speeds), flush=True)
 
 
 if __name__ == "__main__":

@@ -51,14 +51,14 @@ def write_out(corpus: Path, root: Path) -> None:
 
 def oracles() -> list[ModuleType]:
     """The tests that hold the oracles."""
-    held = []
+    modules = []
     for name in ORACLES:
         spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        held.append(module)
-    return held
+        modules.append(module)
+    return modules
 
 
 def read(path: str, name: str) -> tuple[dict[str, Any], float]:
@@ -75,14 +75,16 @@ def read(path: str, name: str) -> tuple[dict[str, Any], float]:
 
 def measure_order(path: str) -> tuple[Counter[str], Counter[str]]:
     """(edges by language, counts of edges: all, at once, respected)."""
-    with read_repository(FolderTree(path, 1 << 20), RepositorySettings(), lambda text: text, lambda *_: None) as held:
-        subgraphs = order_files(held.needs, held.deferred)
+    with read_repository(
+        FolderTree(path, 1 << 20), RepositorySettings(), lambda text: text, lambda *_: None
+    ) as repository:
+        subgraphs = order_files(repository.needs, repository.deferred)
         place = {file: at for at, file in enumerate(file for subgraph in subgraphs for file in subgraph)}
         by_language: Counter[str] = Counter()
         counts: Counter[str] = Counter(largest=max(map(len, subgraphs), default=0))
-        for file, needed in enumerate(held.needs):
-            by_language[held.languages[file]] += len(needed)
-            firm = set(needed) - set(held.deferred[file])
+        for file, needed in enumerate(repository.needs):
+            by_language[repository.languages[file]] += len(needed)
+            firm = set(needed) - set(repository.deferred[file])
             counts["edges"] += len(needed)
             counts["respected"] += sum(place[other] < place[file] for other in needed)
             counts["firm"] += len(firm)
@@ -99,14 +101,18 @@ def compare(root: Path, python: ModuleType, others: ModuleType) -> dict[str, Cou
     files = {path: text for path, text in texts.items() if language_of_path(path) == "python"}
     for path, (needs, _) in python.edges(files).items():
         try:
-            told = {str(each.relative_to(root)) for each in python.imported_by_python(root, root / path)} - {path}
+            imported = {str(file.relative_to(root)) for file in python.imported_by_python(root, root / path)} - {path}
         except SyntaxError:
             continue
-        out["python"].update(agree=len(told & set(needs)), ours=len(set(needs) - told), oracle=len(told - set(needs)))
+        out["python"].update(
+            agree=len(imported & set(needs)), ours=len(set(needs) - imported), oracle=len(imported - set(needs))
+        )
     files = {path: text for path, text in texts.items() if language_of_path(path) in ("c", "cpp", "cuda")}
     for path, (needs, _) in others.edges(files).items():
-        told = others.naive_includes(files, path)
-        out["c"].update(agree=len(told & set(needs)), ours=len(set(needs) - told), oracle=len(told - set(needs)))
+        imported = others.naive_includes(files, path)
+        out["c"].update(
+            agree=len(imported & set(needs)), ours=len(set(needs) - imported), oracle=len(imported - set(needs))
+        )
     return out
 
 
@@ -140,9 +146,9 @@ def main() -> None:
             return
         write_out(arguments.corpus, Path(folder))
         python, others = oracles()
-        found = find_repositories(folder, 1)
-        read(*found[0])  # imports and the first use of Arrow's kernels
-        for path, name in found:
+        repositories = find_repositories(folder, 1)
+        read(*repositories[0])  # imports and the first use of Arrow's kernels
+        for path, name in repositories:
             summary, seconds = read(path, name)
             by_language, counts = measure_order(path)
             print(f"{name}: {summary['files']} files in {summary['documents']} documents, largest {counts['largest']}")

@@ -68,12 +68,12 @@ def peer(documents: Path, out: Path) -> None:
         return "kept" if result is True else result[1]
 
     def values(text: str) -> str:
-        found = collections.defaultdict(list)
+        matches = collections.defaultdict(list)
         for kind, replacer in (("email", masks.emails_replacer), ("ip", masks.ip_replacer)):
             for match in replacer.regex.finditer(text):
                 if replacer.validator is None or replacer.validator(match.group()):
-                    found[kind].append(match.group())
-        return json.dumps(found)
+                    matches[kind].append(match.group())
+        return json.dumps(matches)
 
     quiet = C4QualityFilter(min_num_sentences=-1, filter_lorem_ipsum=False, filter_curly_bracket=False)
     whole = C4QualityFilter()
@@ -107,9 +107,9 @@ def findings(table: pa.Table, kinds: tuple[str, ...]) -> list[tuple[str, str, st
 
     rewriter, rows = PersonalData(kinds=kinds), []
     for batch in table.combine_chunks().to_batches(max_chunksize=BATCH):
-        found = rewriter.find(batch)
+        spans = rewriter.find(batch)
         _, data = text_buffers(batch.column("text"))
-        for row, start, end, kind in zip(*(column.tolist() for column in found), strict=True):
+        for row, start, end, kind in zip(*(column.tolist() for column in spans), strict=True):
             around = [data[max(start - 40, 0) : start], data[start:end], data[end : end + 20]]
             spelled = [bytes(piece).decode(errors="replace") for piece in around]
             rows.append((batch.column("id")[row].as_py(), KINDS[kind], *spelled))
@@ -137,8 +137,8 @@ def tell_speed(table: pa.Table) -> None:
         ("pii-mask", PersonalData()),
     )
     for name, rewriter in rewriters:
-        told = ", ".join(f"{part} {speed(rewriter, some):6.0f}" for part, some in parts.items())
-        print(f"{name:20} MB/s a core: {told}")
+        speeds = ", ".join(f"{part} {speed(rewriter, some):6.0f}" for part, some in parts.items())
+        print(f"{name:20} MB/s a core: {speeds}")
 
 
 def compare(table: pa.Table, python: str, wanted: float) -> None:
@@ -188,8 +188,8 @@ def compare(table: pa.Table, python: str, wanted: float) -> None:
         mine_by, its_by = collections.defaultdict(collections.Counter), collections.defaultdict(collections.Counter)
         for name, _, _, value, _ in findings(chosen, (kind,)):
             mine_by[name][value] += 1
-        for name, found in zip(theirs["id"].to_pylist(), theirs["values"].to_pylist(), strict=True):
-            its_by[name].update(json.loads(found).get(kind, []))
+        for name, values in zip(theirs["id"].to_pylist(), theirs["values"].to_pylist(), strict=True):
+            its_by[name].update(json.loads(values).get(kind, []))
         names = {*mine_by, *its_by}
         both = sum((mine_by[name] & its_by[name]).total() for name in names)
         only_mine = sum((mine_by[name] - its_by[name] for name in names), collections.Counter())

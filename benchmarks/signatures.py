@@ -70,8 +70,8 @@ def python_shingles(way: str) -> Callable[[str], list[str]]:
     """Text to its 5-grams of words, as users of the Python libraries make them."""
     import re
 
-    found = re.compile(rf"[{KANA_AND_HAN}]|[^\W_{KANA_AND_HAN}]+").findall
-    words: Callable[[str], list[str]] = str.split if way == "split" else found
+    find_words = re.compile(rf"[{KANA_AND_HAN}]|[^\W_{KANA_AND_HAN}]+").findall
+    words: Callable[[str], list[str]] = str.split if way == "split" else find_words
 
     def shingles(text: str) -> list[str]:
         all_words = words(text.lower())
@@ -163,8 +163,8 @@ def one_round(python: str, name: str, path: str, every: int) -> float:
     done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "RAYON_NUM_THREADS": "1"})
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["bytes"] / 1e6 / found["seconds"]
+    result = json.loads(done.stdout.splitlines()[-1])
+    return result["bytes"] / 1e6 / result["seconds"]
 
 
 def profile(table: pa.Table) -> None:
@@ -248,8 +248,8 @@ def main() -> None:
     for name, rounds in rates.items():
         best = max(rounds)
         bar = BARS.get(name.split()[0])
-        told = " ".join(f"{each:.2f}" for each in rounds)
-        print(f"{name:<18} {best:>8.2f} {told:>24} {ours / best:>8.1f}x {f'{bar}x' if bar else '':>6}")
+        listed = " ".join(f"{rate:.2f}" for rate in rounds)
+        print(f"{name:<18} {best:>8.2f} {listed:>24} {ours / best:>8.1f}x {f'{bar}x' if bar else '':>6}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def peak_memory(process: subprocess.Popen, peak: list[int]) -> None:
     while process.poll() is None:
         try:
             tree = [root, *root.children(recursive=True)]
-            peak[0] = max(peak[0], sum(each.memory_info().rss for each in tree))
+            peak[0] = max(peak[0], sum(process.memory_info().rss for process in tree))
         except psutil.Error:
             pass
         time.sleep(0.05)

@@ -104,11 +104,11 @@ def run_kernels(folder: str, length: int) -> None:
         batch = pa.record_batch({"id": pa.array(np.arange(len(texts)).astype(str)), "text": texts})
         shared = shared_keys([twice_at_most(keys_to_tell(window_runs(texts, length), length))])[0]
         resolver = Resolver(length)
-        found = [
+        repeats = [
             resolver.add(0, contexts(batch.slice(row, 4096), offsets[row : row + 4096], shared, length, 1)[0])
             for row in range(0, len(texts), 4096)
         ]
-        spans = joined_repeats(pa.Table.from_batches(found, REPEATS), length)
+        spans = joined_repeats(pa.Table.from_batches(repeats, REPEATS), length)
         change = np.zeros(len(data) + 1, np.int32)
         np.add.at(change, spans["start"].to_numpy(), 1)
         np.add.at(change, spans["end"].to_numpy(), -1)
@@ -179,14 +179,14 @@ def main() -> None:
         print("|---|---|---|---|---|---|")
         for length in (100, 200):
             commands = [[*itself, "--kernels"], ["env", "OMP_NUM_THREADS=1", options.peers_python, "-c", SUFFIX_ARRAY]]
-            told: list[list[list[float]]] = [[], []]
+            timings: list[list[list[float]]] = [[], []]
             for _ in range(options.repeats):
-                for each, command in zip(told, commands, strict=True):
-                    each.append([float(value) for value in call(*command, folder, str(length)).split()])
+                for runs, command in zip(timings, commands, strict=True):
+                    runs.append([float(value) for value in call(*command, folder, str(length)).split()])
             if not np.array_equal(np.load(f"{folder}/ours.npy"), np.load(f"{folder}/suffixes.npy")):
                 raise SystemExit(f"the repeated bytes differ for N = {length}")
             (ours, our_memory), (theirs, their_memory) = (
-                [statistics.median(column) for column in zip(*each, strict=True)] for each in told
+                [statistics.median(column) for column in zip(*runs, strict=True)] for runs in timings
             )
             print(
                 f"| {length} | {size / ours:.1f} | {size / theirs:.1f} | {theirs / ours:.1f}"

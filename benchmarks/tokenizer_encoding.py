@@ -161,7 +161,7 @@ def two_cores(folder: str, texts_path: str) -> dict[str, float]:
         for half in halves:
             encode(half)
 
-    found = {}
+    speeds = {}
     for name, work in (("one", one), ("two", both)):
         work()
         best = best_cpu = float("inf")
@@ -169,8 +169,8 @@ def two_cores(folder: str, texts_path: str) -> dict[str, float]:
             started, cpu = time.perf_counter(), time.process_time()
             work()
             best, best_cpu = min(best, time.perf_counter() - started), min(best_cpu, time.process_time() - cpu)
-        found[name], found[f"{name} cpu"] = best, best_cpu
-    return found
+        speeds[name], speeds[f"{name} cpu"] = best, best_cpu
+    return speeds
 
 
 def one_of_two(folder: str, texts_path: str) -> dict[str, float]:
@@ -216,8 +216,8 @@ def child(python: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:
         raise SystemExit(f"{arguments} ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def write_texts(path: Path, texts: list[str]) -> float:
@@ -234,17 +234,17 @@ def sample_of(texts: list[str], megabytes: float) -> list[int]:
     return list(range(0, len(texts), max(1, round(total / megabytes))))
 
 
-def differing(expected: Rows, found: Rows, rows: list[int], spelled: list[bool]) -> str:
+def differing(expected: Rows, actual: Rows, rows: list[int], spelled: list[bool]) -> str:
     """How a contestant's documents compare with ours."""
-    starts, theirs = np.concatenate([[0], np.cumsum(expected[1])]), np.concatenate([[0], np.cumsum(found[1])])
+    starts, theirs = np.concatenate([[0], np.cumsum(expected[1])]), np.concatenate([[0], np.cumsum(actual[1])])
     plain = special = 0
     for place, row in enumerate(rows):
         ours_row = expected[0][starts[row] : starts[row + 1]]
-        if not np.array_equal(ours_row, found[0][theirs[place] : theirs[place + 1]]):
+        if not np.array_equal(ours_row, actual[0][theirs[place] : theirs[place + 1]]):
             special += spelled[row]
             plain += not spelled[row]
-    told = f"{len(rows) - plain - special:,} of {len(rows):,} equal"
-    return told + (f", {special} spell a special token" if special else "") + (f", {plain} DIFFER" if plain else "")
+    verdict = f"{len(rows) - plain - special:,} of {len(rows):,} equal"
+    return verdict + (f", {special} spell a special token" if special else "") + (f", {plain} DIFFER" if plain else "")
 
 
 def write_warm(folder: str, texts: list[str], limit: int) -> None:
@@ -291,9 +291,9 @@ def measure_kind(kind: str, texts: list[str], arguments: argparse.Namespace, tem
         ]
         best = {key: min(result[key] for result in results) for key in ("load", "cold", "warm")}
         with np.load(ids_path) as file:
-            found = file["ids"], file["lengths"]
-        expected = expected or found
-        compared = differing(expected, found, rows if sampled else list(range(len(texts))), spelled)
+            actual = file["ids"], file["lengths"]
+        expected = expected or actual
+        compared = differing(expected, actual, rows if sampled else list(range(len(texts))), spelled)
         rates[name] = size / best["cold"], size / best["warm"]
         print(
             f"{name:<22} {best['load']:7.2f} {best['cold']:8.3f} {best['warm']:8.3f} "

@@ -186,7 +186,7 @@ def main() -> None:
         f"{'':<24} {'CPU s':>8} {'counting':>9} {'learning':>9} {'MB/s':>8} {'before MB':>9} {'memory MB':>9}",
         flush=True,
     )
-    found = {}
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "task.json"
         path.write_text(json.dumps(task))
@@ -194,9 +194,9 @@ def main() -> None:
             python = sys.executable if name.startswith("ours") else arguments.peers
             if python:
                 line = [arguments.documents, "--contestant", name, "--task", str(path)]
-                found[name] = run(python, line, 1 if name == "tokenizers" else arguments.repeats)
-                show(name, found[name], text_bytes * (10 if name.endswith("ten times") else 1))
-    us, ten = found["ours"], found["ours, corpus ten times"]
+                results[name] = run(python, line, 1 if name == "tokenizers" else arguments.repeats)
+                show(name, results[name], text_bytes * (10 if name.endswith("ten times") else 1))
+    us, ten = results["ours"], results["ours, corpus ten times"]
     print(f"\n{us['unique']:,} unique pretokens, {len(us['merges']):,} merges")
     print(
         f"learning, corpus ten times: {ten['learning'] / us['learning']:.2f} times as long (bar: 1, give or take noise)"
@@ -204,8 +204,8 @@ def main() -> None:
     print(f"its merges are the same: {'yes' if ten['merges'] == us['merges'] else 'NO'}")
     if arguments.peers:
         for name, bar in (("tokenizers", BAR_TOKENIZERS), ("rustbpe", BAR_RUSTBPE)):
-            print(f"{name} takes {found[name]['seconds'] / us['seconds']:.1f} times our CPU seconds (bar {bar:.0f})")
-        same = us["merges"] == found["tokenizers"]["merges"] and us["tokens"] == found["tokenizers"]["tokens"]
+            print(f"{name} takes {results[name]['seconds'] / us['seconds']:.1f} times our CPU seconds (bar {bar:.0f})")
+        same = us["merges"] == results["tokenizers"]["merges"] and us["tokens"] == results["tokenizers"]["tokens"]
         print(f"merges and ids equal to tokenizers', row by row: {'yes' if same else 'NO'}")
 
 

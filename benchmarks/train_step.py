@@ -76,14 +76,14 @@ def our_step(depth: int, tokens: Any, precision: str = "float32") -> Callable[[]
     targets = int(valid[:, 1:].sum())
 
     def step() -> float:
-        found = losses(model, tokens, valid)
-        found.total(targets, len(tokens), 0.3, 1e-4).backward()
+        result = losses(model, tokens, valid)
+        result.total(targets, len(tokens), 0.3, 1e-4).backward()
         weights.reduce_gradients()
         weights.clip_gradients(CLIP)
         weights.step(LEARNING_RATE)
         weights.zero_gradients()
         update_biases(model, take_loads(model), 1e-3)
-        return found.main.item() / targets
+        return result.main.item() / targets
 
     return step
 
@@ -159,9 +159,9 @@ def lines(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 def take_step(process: subprocess.Popen[str]) -> dict[str, float]:
     """Has a contestant take a step."""
-    told, answers = lines(process)
-    told.write("\n")
-    told.flush()
+    requests, answers = lines(process)
+    requests.write("\n")
+    requests.flush()
     answer = answers.readline()
     if not answer:
         raise SystemExit(f"a contestant ended with {process.wait()}")
@@ -192,23 +192,23 @@ def main() -> None:
         )
         for name in CONTESTANTS
     }
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
     for turn in range(arguments.steps + 1):
         for name in CONTESTANTS if turn % 2 else reversed(CONTESTANTS):
-            found[name].append(take_step(running[name]))
+            results[name].append(take_step(running[name]))
     for process in running.values():
         lines(process)[0].close()
         process.wait()
-    report(found, arguments)
+    report(results, arguments)
 
 
-def report(found: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
+def report(results: dict[str, list[dict[str, float]]], arguments: argparse.Namespace) -> None:
     """Prints the table and whether the bars are met."""
-    first = {name: rows[0]["loss"] for name, rows in found.items()}
+    first = {name: rows[0]["loss"] for name, rows in results.items()}
     print(f"{arguments.sequences} sequences of {arguments.length}, {arguments.threads} threads, {arguments.precision}")
     print(f"{'':<14}{'tokens/s':>10}{'s a step':>10}{'slowest':>10}{'peak MB':>10}{'before MB':>11}{'loss':>9}")
     rates, peaks = {}, {}
-    for name, rows in found.items():
+    for name, rows in results.items():
         seconds = [row["seconds"] for row in rows[1:]]
         rates[name] = arguments.sequences * arguments.length / statistics.median(seconds)
         peaks[name] = rows[-1]["peak"]

@@ -53,31 +53,31 @@ def checkpoint_seconds(folder: Path) -> tuple[float, float, float, int]:
     """Seconds that `save` holds the run up, that it takes in all, and of a load; and bytes on disk."""
     tensors = Zero1(a_model(), ALONE).tensors()
     checkpoints = Checkpoints(folder, keep=1)
-    held, whole = [], []
+    blocked, whole = [], []
     for step in range(ROUNDS):
         began = time.perf_counter()
         checkpoints.save(tensors, {"step": step})
-        held.append(time.perf_counter() - began)
+        blocked.append(time.perf_counter() - began)
         checkpoints.wait()
         whole.append(time.perf_counter() - began)
     newest = checkpoints.latest()
     assert newest is not None
     load = median_seconds(lambda: checkpoints.load(newest, tensors))
     size = sum(path.stat().st_size for path in newest.iterdir())
-    return statistics.median(held), statistics.median(whole), load, size
+    return statistics.median(blocked), statistics.median(whole), load, size
 
 
 def average_seconds() -> tuple[float, float]:
     """Seconds that `update` holds the run up, and until it is worked in."""
     average = MovingAverage(Zero1(a_model(), ALONE).masters(), 0.99)
-    held, whole = [], []
+    blocked, whole = [], []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
         average.update()
-        held.append(time.perf_counter() - began)
+        blocked.append(time.perf_counter() - began)
         average.wait()
         whole.append(time.perf_counter() - began)
-    return statistics.median(held[1:]), statistics.median(whole[1:])
+    return statistics.median(blocked[1:]), statistics.median(whole[1:])
 
 
 def pass_seconds(sequences: int, length: int, precision: str) -> tuple[float, float]:
@@ -112,11 +112,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
-        held, whole, load, size = checkpoint_seconds(Path(folder) / "checkpoints")
+        blocked, whole, load, size = checkpoint_seconds(Path(folder) / "checkpoints")
     print(f"{arguments.threads} threads")
-    print(f"checkpoint of {size / 1e6:.0f} MB: held up {held:.3f} s, on disk {whole:.3f} s, load {load:.3f} s")
-    held, whole = average_seconds()
-    print(f"average: held up {held * 1e3:.1f} ms, worked in {whole * 1e3:.1f} ms")
+    print(f"checkpoint of {size / 1e6:.0f} MB: held up {blocked:.3f} s, on disk {whole:.3f} s, load {load:.3f} s")
+    blocked, whole = average_seconds()
+    print(f"average: held up {blocked * 1e3:.1f} ms, worked in {whole * 1e3:.1f} ms")
     shape = arguments.sequences, arguments.length
     for precision in ("float32", "bfloat16"):
         kept, again = pass_seconds(*shape, precision)

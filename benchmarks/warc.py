@@ -98,10 +98,10 @@ def write_archive(tar: Path, index: Path, path: Path) -> tuple[int, int]:
     with tar.open("rb") as packed, path.open("wb") as out:
         files = tarfile.open(fileobj=zstandard.ZstdDecompressor().stream_reader(packed), mode="r|")  # noqa: SIM115
         for member in files:
-            held = files.extractfile(member) if member.isfile() else None
-            if held is None:
+            file = files.extractfile(member) if member.isfile() else None
+            if file is None:
                 continue
-            html = held.read()
+            html = file.read()
             block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + html
             header = (
                 f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:uuid:{pages:032x}>\r\n"

@@ -43,7 +43,7 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
         description = description_of(manifest["stage"])
         if description and not description.has_documents:
             what = f"this folder holds {description.holds}, not documents"
-            raise UserError(what, where=opened, hint="give a dataset, as ingest, filter and dedup make them")
+            raise UserError(what, where=opened, hint="give a dataset made by ingest, filter or dedup")
         if storage.absolute(opened) in taken:
             raise UserError("this dataset is given twice", where=opened, hint="give it once")
         taken.add(storage.absolute(opened))
@@ -99,7 +99,9 @@ def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mappi
     for role, purpose in needed.items():
         if role not in roles:
             what = f"the tokenizer has no special token for the role '{role}', which {purpose}"
-            raise UserError(what, where=folder, hint="make or import it with one, or set what needs it otherwise")
+            raise UserError(
+                what, where=folder, hint="make or import a tokenizer that has one, or change the setting that needs it"
+            )
 
 
 def listed(results: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:

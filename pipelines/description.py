@@ -1,4 +1,4 @@
-"""What a stage says of itself, for all who ask: command line, estimates, summary, report, `inspect`.
+"""A stage's description of itself, for the command line, estimates, summary, report and `inspect`.
 
 Each stage's room (`pipelines/stages/<name>/`) has an `about.py` with one `StageDescription` a stage; nobody else knows
 a stage by name (`pipelines/registry.py` finds them). Descriptions are read wherever a manifest is, so they import

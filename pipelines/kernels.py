@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: one for each user, shared by all worker processes, filled once and said aloud.
+"""The cache of compiled kernels: one per user, shared by all worker processes, filled once with a message to the user.
 
 A kernel in it is used as long as no source that it is made of has changed (`dataproc/kernels/caching.py`). The folder's
 name covers what all kernels depend on: Python, the compiler and NumPy.
@@ -37,14 +37,14 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """Modules with a `compile_kernels()`, by what calls them; each is run in a child process of its own, two at a time.
 
-The `road` is what a run from text to a trained model takes, compiled as one; all else when a stage first asks for it.
+The `road` is what a run from text to a trained model needs, compiled in one go; the rest when a stage first needs it.
 """
 
 PARALLEL_COMPILES = 2
 
 
 LOCATORS = ("corpusmill.dataproc.kernels.caching.SourceCacheLocator", "UserProvidedCacheLocator", "IPythonCacheLocator")
-"""What numba asks where a kernel is kept, in this order; the first that has an answer is taken."""
+"""Numba's locators of a kernel's cache, in this order; the first one that applies is used."""
 
 
 @cache
@@ -97,8 +97,8 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        hint = "name another folder by CORPUSMILL_CACHE"
-        raise UserError(f"the kernel cache cannot be made ({error.strerror})", str(folder), hint) from error
+        hint = "set CORPUSMILL_CACHE to another folder"
+        raise UserError(f"the kernel cache cannot be created ({error.strerror})", str(folder), hint) from error
     started = time.monotonic()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""How to run, as against what to make: the options that all commands which run stages share."""
+"""The options that all commands which run stages share: how to run, as opposed to what to make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

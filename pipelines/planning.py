@@ -134,7 +134,7 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
     engine = choose_engine(options.engine, options.address)
     workers = options.workers or available_cores()
     lines = estimate(recipe, options)
-    table = Table(title=f"{recipe.name}: plan for {workers} workers, engine {engine}")
+    table = Table(title=f"{recipe.name}: plan for {workers} worker{'s' if workers != 1 else ''}, engine {engine}")
     for column in ("stage", "phases and tasks", "input", "time", "memory", "disk", "state"):
         table.add_column(column, justify="right" if column in ("input", "time", "memory", "disk") else "left")
     for line in lines:
@@ -158,7 +158,7 @@ def print_plan(recipe: Recipe, options: RunOptions) -> None:
     disk = sum(line.disk for line in lines)
     most = max(line.megabytes for line in lines)
     for said in (
-        f"In all about {clock(total)}, at most {most:,} MB of memory, {disk / 1e6:,.1f} MB of disk.",
+        f"In total about {clock(total)}, at most {most:,} MB of memory, {disk / 1e6:,.1f} MB of disk.",
         "Estimates from rates measured on one core of a small machine (docs/performance.md), without start-up.",
     ):
         console.print(said, soft_wrap=True)
@@ -178,5 +178,5 @@ def _warn_of_disk(output: str, needed: int) -> None:
         raise UserError(
             f"{free / 1e6:,.0f} MB are free and about {needed / 1e6:,.0f} MB are needed",
             where=folder,
-            hint="make space",
+            hint="free some space",
         )

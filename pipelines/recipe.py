@@ -35,7 +35,7 @@ class RecipeFile(BaseModel):
 
     name: str = Field(description="for people")
     description: str = Field(default="", description="for people")
-    output: str = Field(description="folder that the stages' folders are made in", min_length=1)
+    output: str = Field(description="output folder, which holds a folder per stage", min_length=1)
     seed: int = Field(default=0, description="seed of every draw in the run", ge=0)
     max_quarantine: str | int | float = Field(
         default=DEFAULT, description="exit with 3 if a stage quarantines more: a count, or a share as in 0.5%"
@@ -71,7 +71,7 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
         changes: `stage.key=value` (or `seed=value`), the value in YAML.
         output: instead of the recipe's own.
 
-    Raises UserError for anything that is not as it must be, naming the key.
+    Raises UserError for anything invalid, naming the key.
     """
     raw = _read_yaml(path)
     for change in changes:
@@ -92,11 +92,11 @@ def _build(
     name: str, values: Mapping[str, Any], folder: str, seed: int, path: str, known: Mapping[str, str]
 ) -> NamedStage:
     if "/" in name or name.startswith((".", "_")) or name in ("", "report"):
-        hint = "use another; it becomes a folder beside report/"
+        hint = "use another name; it becomes a folder next to report/"
         raise UserError("this cannot be a stage's name", where=f"{path}: stages.{name}", hint=hint)
     kind = values.get("stage", name)
     if not isinstance(kind, str) or kind not in recipe_stages():
-        hint = f"give one by 'stage:'; the stages are {', '.join(recipe_stages())}"
+        hint = f"name one with 'stage:'; the stages are {', '.join(recipe_stages())}"
         raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", hint=hint)
     made_of = stage_type(kind)
     settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")

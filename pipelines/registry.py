@@ -43,8 +43,8 @@ ENTRY_POINTS = "corpusmill.stages"
 @cache
 def foreign_stages() -> dict[str, EntryPoint]:
     """Stages of other packages that are installed, by name."""
-    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
-    return {point.name: point for point in found if point.name not in STAGES}
+    points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
+    return {point.name: point for point in points if point.name not in STAGES}
 
 
 def stage_names() -> list[str]:
@@ -105,4 +105,4 @@ def makes(stage: str) -> str:
 
 def _not_a_stage(point: EntryPoint, what: str) -> UserError:
     where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
-    return UserError(what, where=where, hint="correct or uninstall the package that brings it")
+    return UserError(what, where=where, hint="fix or uninstall the package that provides it")

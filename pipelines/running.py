@@ -1,4 +1,4 @@
-"""Runs a recipe's stages in order in one session, and says at the end what came out of them."""
+"""Runs a recipe's stages in order in one session, and prints a summary of the results at the end."""
 
 import sys
 import time
@@ -40,10 +40,10 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
             for named in recipe.stages:
                 done = run_stage(named.stage, named.folder, session)
                 finished.append((named.name, done))
-                took = "was done before" if done.was_done else f"{done.seconds:.1f} s"
+                took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
                 session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
         except KeyboardInterrupt:
-            session.progress.say("corpusmill: interrupted; run again to go on from here")
+            session.progress.say("corpusmill: interrupted; run again to resume")
             raise
     report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
     from corpusmill.pipelines.summary import print_summary

@@ -1,4 +1,4 @@
-"""Values to settings: what a model does not accept is one line that names the field and the hint."""
+"""Validates values into settings: a value that a model rejects gives a one-line error with the field and a hint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "",
         if first["type"] == "extra_forbidden":
             what, hint = "no such setting", f"the settings are {', '.join(model.model_fields)}"
         elif first["type"] == "missing":
-            what = "this setting is needed"
+            what = "this setting is required"
         elif first["type"] in ("byte_size", "byte_size_unit"):
             what, hint = f"{first['input']!r} is not a size", "write a number and a unit, as in 64MiB"
         elif first["type"] == "tuple_type":

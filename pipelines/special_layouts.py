@@ -37,6 +37,6 @@ def read_values(path: str) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"not YAML ({error})", where=path) from error
     except IsADirectoryError as error:
-        raise UserError("a folder where a file is needed", where=path) from error
+        raise UserError("this is a folder, not a file", where=path) from error
     except (ValueError, TypeError) as error:  # such as a date that there is none of, or a list as a key
         raise UserError(f"a value that YAML does not have ({error})", where=path) from error

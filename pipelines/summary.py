@@ -41,6 +41,6 @@ def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], repo
     if report:
         console.print(f"  {'report':<12} {report}", soft_wrap=True, markup=False)
     if all(done.was_done for _, done in finished):
-        console.print("All stages were done before; nothing was run.")
+        console.print("All stages were already done; nothing was run.")
     else:
         console.print(f"Done in {clock(seconds)}.")

@@ -70,31 +70,31 @@ def operation_table(config: ModelConfig, length: int) -> NumberTable:
 
 def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
     """Bytes on one rank by role, and what each takes a parameter or a token."""
-    found = memory(config, layout)
+    memory_used = memory(config, layout)
     trained = parameters(config).total + parameters(config).mtp_total
     tokens = layout.micro_batch * layout.sequence_length
     state = (
-        ("weights", found.weights, layout.weights),
-        ("master weights", found.master_weights, layout.master_weights),
-        ("gradients", found.gradients, layout.gradients),
-        ("AdamW's moments", found.moments, layout.moments),
+        ("weights", memory_used.weights, layout.weights),
+        ("master weights", memory_used.master_weights, layout.master_weights),
+        ("gradients", memory_used.gradients, layout.gradients),
+        ("AdamW's moments", memory_used.moments, layout.moments),
     )
     rows = [
         (what, size_text(count), f"{count / trained:.3g} B a parameter", kind) for what, count, kind in state if count
     ]
     rows += [
         (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB a token", layout.weights)
-        for part, count in found.activations.items()
+        for part, count in memory_used.activations.items()
         if count
     ]
-    rows.append(("workspace", size_text(found.workspace), "", ""))
-    rows.append((TOTAL, size_text(found.total), "", ""))
+    rows.append(("workspace", size_text(memory_used.workspace), "", ""))
+    rows.append((TOTAL, size_text(memory_used.total), "", ""))
     if layout.average:
         rows.append(
             (
                 "in CPU memory: average",
-                size_text(found.average),
-                f"{found.average / trained:.3g} B a parameter",
+                size_text(memory_used.average),
+                f"{memory_used.average / trained:.3g} B a parameter",
                 layout.average,
             )
         )

@@ -49,7 +49,7 @@ def app_for(name: str) -> typer.Typer:
 
 def _doctor(
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to ask; RAY_ADDRESS if left out", metavar="HOST:PORT")
+        str | None, typer.Option(help="Ray cluster to check; RAY_ADDRESS if left out", metavar="HOST:PORT")
     ] = None,
 ) -> None:
     checks = [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]

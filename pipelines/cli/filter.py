@@ -44,7 +44,7 @@ def _show(name: str | None) -> None:
 ShowOption = Annotated[
     str | None,
     typer.Option(
-        help="show a preset, rule, statistic or rewriter, with numbers and sources; 'all' for all there are",
+        help="show a preset, rule, statistic or rewriter, with numbers and sources; 'all' lists everything",
         metavar="NAME",
         is_eager=True,
         callback=_show,

@@ -18,12 +18,12 @@ from corpusmill.pipelines.quarantine import DEFAULT
 from corpusmill.pipelines.settings import validate
 
 EngineOption = Annotated[
-    str | None, typer.Option(help="local or ray; ray by itself when RAY_ADDRESS is set", metavar="NAME")
+    str | None, typer.Option(help="local or ray; ray by default if RAY_ADDRESS is set", metavar="NAME")
 ]
 AddressOption = Annotated[str | None, typer.Option(help="address of a Ray cluster to attach to", metavar="HOST:PORT")]
-WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 is one for each core", min=0, metavar="N")]
+WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 means one per core", min=0, metavar="N")]
 MemoryOption = Annotated[
-    str, typer.Option(help="end a local worker that holds more, say 4GiB; 0 is an even share", metavar="SIZE")
+    str, typer.Option(help="kill a local worker that exceeds this, e.g. 4GiB; 0 means an even share", metavar="SIZE")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
@@ -158,7 +158,7 @@ def _help(text: str, field: FieldInfo) -> str:
     if isinstance(default, ByteSize):
         shown = default.human_readable()
     elif isinstance(default, tuple):
-        shown = ",".join(str(each) for each in default)
+        shown = ",".join(str(value) for value in default)
     else:
         shown = str(default)
     return f"{text} [default: {shown}]"

@@ -14,17 +14,17 @@ from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_mode
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
 
-HELP = """Keep what a corpus holds, so that a new crawl is de-duplicated against it at the cost of the new crawl.
+HELP = """Index a corpus, so that de-duplicating a new crawl against it costs only as much as the new crawl.
 
 Example: corpusmill index add seen unique"""
 
-ADD_HELP = """Add datasets to an index, which is made if it is not there. A killed add goes on when it is called again.
+ADD_HELP = """Add datasets to an index, creating it if needed. An interrupted add resumes when it is run again.
 
-The settings are those of the index; give them when it is made, or not at all.
+The settings belong to the index: give them when it is created, or not at all.
 
 Example: corpusmill index add seen unique --threshold 0.8"""
 
-QUERY_HELP = """Look for the documents of datasets that an index holds already, exactly or nearly.
+QUERY_HELP = """Find documents of datasets that are already in an index, as exact or near duplicates.
 
 The output is Parquet, a row for each document found: id, match_id, match_dataset, similarity, method.
 
@@ -62,7 +62,7 @@ def _query_command() -> Any:
     def command(**values: Any) -> None:
         _query(values)
 
-    output = Annotated[str, typer.Option(help="the folder of matches to make", metavar="MATCHES")]
+    output = Annotated[str, typer.Option(help="output folder for the matches", metavar="MATCHES")]
     flags = model_options(QuerySettings, ("index", "datasets"))
     required = {name: flags.pop(name) for name in ("index", "datasets")}
     options = {name: value for name, value in RUN_OPTIONS.items() if name != "dry_run"}
@@ -93,7 +93,7 @@ def _add(values: dict[str, Any]) -> None:
             added = add_dataset(index, dataset, session, given, values["seed"])
             entry = added.entry
             if added.finished is None:
-                print(f"{entry.dataset}: in the index already, number {entry.number}")
+                print(f"{entry.dataset}: already in the index, number {entry.number}")
                 continue
             finished.append((dataset, added.finished))
             took = f"{entry.documents:,} documents, {entry.bytes / 2**20:,.1f} MiB, {added.finished.seconds:.1f} s"
@@ -115,13 +115,13 @@ def _query(values: dict[str, Any]) -> None:
 def _retract(
     index: Folder,
     dataset: Annotated[
-        str | None, typer.Argument(help="where the dataset lies, or lay when it was added", metavar="DATASET")
+        str | None, typer.Argument(help="path of the dataset, now or when it was added", metavar="DATASET")
     ] = None,
     ids: Annotated[
-        str | None, typer.Option(help="a file of ids, one a line: only these documents", metavar="FILE")
+        str | None, typer.Option(help="retract only the documents in this file, one id per line", metavar="FILE")
     ] = None,
 ) -> None:
-    """Take a dataset, or single documents, out of an index: they are never matched again.
+    """Remove a dataset, or single documents, from an index, so that they are no longer matched.
 
     Example: corpusmill index retract seen crawl-2
     """
@@ -131,7 +131,7 @@ def _retract(
         retracted, missing = retract_ids(index, _lines(ids), dataset)
         print(f"{retracted:,} documents retracted; {missing:,} ids are not in the index")
     elif dataset is None:
-        raise UserError("nothing to retract is named", where=index, hint="give a dataset, or --ids FILE")
+        raise UserError("nothing to retract", where=index, hint="give a dataset, or --ids FILE")
     elif (entry := retract_dataset(index, dataset)) is None:
         print(f"{storage.absolute(dataset)}: its unfinished add was removed; it was not in the index")
     else:
@@ -148,7 +148,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _show(index: Folder) -> None:
-    """Print what an index was made by and which datasets it holds.
+    """Print the settings of an index and the datasets in it.
 
     Example: corpusmill index show seen
     """

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.trace import inspect_console, trace_command
-from corpusmill.pipelines.inspect.documents import Found, Rows, draw_rows, rows_of
+from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
 from corpusmill.pipelines.inspect.overview import overview
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
@@ -22,10 +22,10 @@ from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
 from corpusmill.pipelines.inspect.why import explain
 
-HELP = """Look into any folder or file that corpusmill made.
+HELP = """Inspect any folder or file made by corpusmill.
 
-A PATH by itself shows what is there: settings, counts, parts. A folder that is named like one of the commands below
-is written ./show.
+With just a PATH, shows what is there: settings, counts, parts. If a folder has the name of one of the commands below,
+write it as ./show.
 
 Example: corpusmill inspect quickstart-output/clean"""
 
@@ -77,14 +77,14 @@ def _show(
         int | None, typer.Option(help="number of the document or sequence; 0 if left out", min=0, metavar="N")
     ] = None,
     document: Annotated[str | None, typer.Option("--id", help="id of a document", metavar="ID")] = None,
-    tokens: Annotated[bool, typer.Option("--tokens", help="of a sequence: each token with its id")] = False,
+    tokens: Annotated[bool, typer.Option("--tokens", help="for a sequence: show each token with its id")] = False,
 ) -> None:
     """Show one document, or one sequence of token shards with its segments and markers.
 
     Example: corpusmill inspect show quickstart-output/shards --row 3 --tokens
     """
     if row is not None and document is not None:
-        raise UserError("a row and an id were both given", where="--id", hint="give one of them")
+        raise UserError("a row and an id cannot both be given", where="--id", hint="give one of them")
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
@@ -122,7 +122,7 @@ def _why(
     path: Annotated[str, typer.Argument(help="a stage's folder", metavar="DATASET")],
     document: Annotated[str, typer.Argument(help="id of a document", metavar="ID")],
 ) -> None:
-    """Say what a stage did with a document and why: broken rules, the survivor, the reason of a quarantine.
+    """Show what a stage did with a document and why: broken rules, its survivor, or the reason it was quarantined.
 
     Example: corpusmill inspect why quickstart-output/clean 'python-stdlib/this.py#0'
     """
@@ -136,10 +136,10 @@ def _why(
 def _verify(path: Path) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
 
-    A shard set is also looked at as a whole: its segments cover every document once, and none is both held back and
-    trained on.
+    A shard set is also checked as a whole: its segments must cover every document exactly once, and no document may
+    be both held back and trained on.
 
-    Exits with 1 and a line for each problem.
+    Prints one line per problem and exits with 1 if there are any.
 
     Example: corpusmill inspect verify quickstart-output
     """
@@ -155,11 +155,13 @@ def _verify(path: Path) -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-def _find(rows: Rows, document: str) -> Found:
-    found = rows.find(document)
-    if found is None:
-        raise UserError("no document with this id", where=f"{rows.where}: {document}", hint="inspect why may know it")
-    return found
+def _find(rows: Rows, document: str) -> DocumentRow:
+    row = rows.find(document)
+    if row is None:
+        raise UserError(
+            "no document with this id", where=f"{rows.where}: {document}", hint="try corpusmill inspect why"
+        )
+    return row
 
 
 def _sequence_number(shards: Shards, row: int | None, document: str | None) -> int:
@@ -167,17 +169,17 @@ def _sequence_number(shards: Shards, row: int | None, document: str | None) -> i
         return row or 0
     for number, _ in shards.places_of(document):
         return number
-    raise UserError("no sequence has this document", where=f"{shards.where}: {document}")
+    raise UserError("no sequence contains this document", where=f"{shards.where}: {document}")
 
 
-def _print_row(console: Console, found: Found, most: int = 0) -> None:
-    where = f"row {found.number}: {found.path} row {found.row}"
+def _print_row(console: Console, row: DocumentRow, most: int = 0) -> None:
+    where = f"row {row.number}: {row.path} row {row.row}"
     console.print(Text(one_line(where), style="bold"), soft_wrap=True)
-    for name, value in found.values.items():
+    for name, value in row.values.items():
         if name != "text" and value is not None:
             line = Text(f"  {one_line(name)}: ", style="cyan").append(one_line(str(value)), style="none")
             console.print(line, soft_wrap=True)
-    text = found.values.get("text")
+    text = row.values.get("text")
     if text is not None:
         console.print(Text(excerpt(text, most) if most else visible(text)), soft_wrap=True)
     if most:

@@ -26,16 +26,16 @@ DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 COMMANDS = {
     "quickstart": ("quickstart", "Text that every machine has, all the way to a small trained model."),
     "run": ("run", "Run a recipe: several stages from one YAML file."),
-    "model": ("model", "A trained model as a Hugging Face folder, and the other way round."),
-    "inspect": ("inspect", "Look into any folder that corpusmill made."),
-    "report": ("report", "One HTML page on a run."),
-    "status": ("report", "How far a run is."),
+    "model": ("model", "Convert a trained model to a Hugging Face folder, or back."),
+    "inspect": ("inspect", "Inspect any folder made by corpusmill."),
+    "report": ("report", "Write an HTML report on a run."),
+    "status": ("report", "Show the progress of a run."),
     "doctor": ("doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
 }
 """Commands that are not a stage's: the module of `corpusmill.pipelines.cli`, and the line in the list of commands."""
 
 GROUPS = {
-    "index": ("index", "Keep what a corpus holds, to de-duplicate what comes later against it."),
+    "index": ("index", "Index a corpus, to de-duplicate later data against it."),
     "quality": ("quality", "Train a quality classifier; score documents, keep the good ones, grow seeds."),
     "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
 }
@@ -53,10 +53,10 @@ class LazyGroup(TyperGroup):
         return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        found = _module_and_line(name)
-        if found is None:
+        command_source = _module_and_line(name)
+        if command_source is None:
             return None
-        module, line = found
+        module, line = command_source
         if ctx.resilient_parsing or _only_listing():
             command = get_command(_stub(line))
         else:

@@ -8,11 +8,11 @@ import typer
 
 from corpusmill.pipelines.cli.apps import group_app, help_text
 
-HELP = """A trained model as a Hugging Face folder (DeepseekV3), or such a folder as a model.
+HELP = """Convert a trained model to a Hugging Face folder (DeepseekV3), or back.
 
 Example: corpusmill model export quickstart-output/model --output exported --tokenizer quickstart-output/tokenizer"""
 
-Dtype = Annotated[str, typer.Option(help="of the weights: float32 or bfloat16", metavar="TYPE")]
+Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloat16", metavar="TYPE")]
 
 
 def app_for(name: str) -> typer.Typer:
@@ -26,16 +26,16 @@ def app_for(name: str) -> typer.Typer:
 
 def _export(
     run: Annotated[str, typer.Argument(help="the folder of a finished training run", metavar="RUN")],
-    output: Annotated[str, typer.Option(help="the Hugging Face folder to make", metavar="FOLDER")],
+    output: Annotated[str, typer.Option(help="output folder", metavar="FOLDER")],
     dtype: Dtype = "float32",
     tokenizer: Annotated[
         str | None,
         typer.Option(help="the tokenizer folder of the run's shards, to copy its files", metavar="TOKENIZER"),
     ] = None,
 ) -> None:
-    """Write a model as transformers loads it: config.json and safetensors, MTP modules as in DeepSeek's release.
+    """Write a model for transformers: config.json and safetensors, MTP modules as in DeepSeek's release.
 
-    With --tokenizer its tokenizer.json and tokenizer_config.json lie beside, for AutoTokenizer.
+    With --tokenizer, its tokenizer.json and tokenizer_config.json are copied too, for AutoTokenizer.
 
     Example: corpusmill model export quickstart-output/model --output exported --dtype bfloat16
     """
@@ -47,10 +47,10 @@ def _export(
 
 def _import(
     folder: Annotated[str, typer.Argument(help="a Hugging Face folder of the type deepseek_v3", metavar="FOLDER")],
-    output: Annotated[str, typer.Option(help="the folder to make, like a finished run's", metavar="RUN")],
+    output: Annotated[str, typer.Option(help="output folder, laid out like a finished run's", metavar="RUN")],
     dtype: Dtype = "float32",
 ) -> None:
-    """Make model.safetensors and config.json, as a finished run has them, of a Hugging Face folder.
+    """Make model.safetensors and config.json, as in a finished run, from a Hugging Face folder.
 
     Weights are read from safetensors only. Tensors that are missing, unexpected or of another shape are an error.
 
@@ -74,10 +74,10 @@ def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
     from corpusmill.dataproc.errors import UserError
     from corpusmill.tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
 
-    found = read_tokenizer(tokenizer).fingerprint
-    wanted = run.get("shards", {}).get("tokenizer", found)
-    if found != wanted:
-        raise UserError("the model was trained with another tokenizer", tokenizer, "name the one of its shards")
+    fingerprint = read_tokenizer(tokenizer).fingerprint
+    wanted = run.get("shards", {}).get("tokenizer", fingerprint)
+    if fingerprint != wanted:
+        raise UserError("the model was trained with another tokenizer", tokenizer, "use the tokenizer of its shards")
     return [Path(tokenizer) / name for name in (TOKENIZER, CONFIG)]
 
 

@@ -37,7 +37,9 @@ def app_for(name: str) -> typer.Typer:
 
 def _report(
     classifier: Annotated[str, typer.Argument(help="a folder of 'quality train'", metavar="CLASSIFIER")],
-    html: Annotated[str | None, typer.Option(help="write a page with charts to this file", metavar="PATH")] = None,
+    html: Annotated[
+        str | None, typer.Option(help="write an HTML page with charts to this file", metavar="PATH")
+    ] = None,
 ) -> None:
     """Print how good a classifier is on held-back documents, by language and source, and what its scores mean.
 

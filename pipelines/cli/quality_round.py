@@ -50,12 +50,14 @@ class LoopSettings(ClassifierSettings):
     negative: tuple[str, ...] = Field(
         default=(), description="datasets of documents not on the subject; the corpus itself if left out"
     )
-    threshold: float | None = Field(default=None, description="collect documents that score so much or more")
+    threshold: float | None = Field(default=None, description="collect documents that score at least this much")
     top_share: float | None = Field(default=None, description="collect the best share of documents", gt=0, le=1)
-    top_count: int | None = Field(default=None, description="collect so many of the best documents", ge=1)
-    domain_share: float = Field(default=0.1, description="propose domains of which more was collected", ge=0, lt=1)
-    domain_pages: int = Field(default=10, description="propose domains of so many pages or more", ge=1)
-    proposals: int = Field(default=1000, description="propose so many domains at most", ge=1)
+    top_count: int | None = Field(default=None, description="collect this many of the best documents", ge=1)
+    domain_share: float = Field(
+        default=0.1, description="propose domains of which a larger share was collected", ge=0, lt=1
+    )
+    domain_pages: int = Field(default=10, description="propose domains with at least this many pages", ge=1)
+    proposals: int = Field(default=1000, description="propose at most this many domains", ge=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +81,9 @@ def open_loop(folder: str, settings: LoopSettings | None, seed: int | None) -> L
     path = storage.join(folder, SETTINGS)
     if not storage.exists(path):
         if settings is None:
-            raise UserError("no loop was begun here", where=folder, hint="give --seeds, --corpus and what to collect")
+            raise UserError("no loop was started here", where=folder, hint="give --seeds, --corpus and what to collect")
         if storage.list_names(folder):
-            raise UserError("this folder holds other things", where=folder, hint="use a new folder for the loop")
+            raise UserError("this folder contains other files", where=folder, hint="use a new folder for the loop")
         loop = Loop(folder=folder, settings=settings, seed=seed or 0)
         _stages(loop, 1)[2].stage.check()
         storage.commit_bytes(path, to_json({"seed": loop.seed, "settings": settings.model_dump(mode="json")}))
@@ -90,7 +92,7 @@ def open_loop(folder: str, settings: LoopSettings | None, seed: int | None) -> L
     known = validate(LoopSettings, written["settings"], path)
     if (settings is not None and settings != known) or seed not in (None, written["seed"]):
         raise UserError(
-            "this loop was begun with other settings", where=folder, hint="leave them out, or begin another"
+            "this loop was started with other settings", where=folder, hint="leave them out, or start another loop"
         )
     return Loop(folder=folder, settings=known, seed=written["seed"])
 
@@ -121,8 +123,8 @@ def _stages(loop: Loop, number: int) -> list[NamedStage]:
     settings = loop.settings
     common = settings.model_dump(include=set(ClassifierSettings.model_fields))
     ways = settings.model_dump(include={"threshold", "top_share", "top_count"})
-    reviews = tuple(loop.path(each, REVIEW) for each in range(1, number))
-    gained = tuple(loop.path(each, "seeds") for each in range(2, number + 1))
+    reviews = tuple(loop.path(earlier, REVIEW) for earlier in range(1, number))
+    gained = tuple(loop.path(earlier, "seeds") for earlier in range(2, number + 1))
     made: list[tuple[str, Any]] = []
     if number > 1:
         picking = QualitySeedsSettings(
@@ -169,8 +171,8 @@ def _said(loop: Loop, number: int) -> Iterator[str]:
         enough = "; at 98 % DeepSeekMath stopped" if overlap >= ENOUGH_OVERLAP else ""
         yield f"{overlap:.1%} of them had been collected in round {number - 1}{enough}."
     if not counts["proposed"]:
-        yield "No domain is proposed: none new has enough pages of which enough were collected."
+        yield "No domain is proposed: no new domain has enough pages with enough of them collected."
         return
     yield f"{counts['proposed']:,} domains are proposed; write true before those on the subject in"
     yield f"  {storage.absolute(loop.path(number, REVIEW))}"
-    yield f"and go on by: corpusmill quality round {loop.folder}"
+    yield f"then continue with: corpusmill quality round {loop.folder}"

@@ -20,7 +20,7 @@ Example: corpusmill quickstart --output /tmp/quickstart"""
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of the command."""
-    output = Annotated[str, typer.Option(help="folder to make", metavar="DIR")]
+    output = Annotated[str, typer.Option(help="output folder", metavar="DIR")]
     options = {"output": (output, "quickstart-output")} | RUN_OPTIONS
     return command_app(with_options(_quickstart, options), HELP)
 

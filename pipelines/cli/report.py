@@ -11,15 +11,15 @@ from corpusmill.pipelines.inspect.visible import one_line
 
 PIPE_COLUMNS = 1000
 
-REPORT = """One HTML page on a run: what came in, what was removed and why, tokens, packing, training.
+REPORT = """Write an HTML report on a run: what came in, what was removed and why, tokens, packing, training.
 
-The page is <RUN>/report/index.html unless --output says otherwise, and loads nothing from anywhere.
+The page is <RUN>/report/index.html unless --output says otherwise, and needs no other files.
 
 Example: corpusmill report quickstart-output --output report.html"""
 
-STATUS = """How far a run is, while it goes on and after it: a line for each stage.
+STATUS = """Show the progress of a run, while it is running and afterwards: one line per stage.
 
-A stage is done, at work (a process holds its lock) or stopped; running its command again goes on from there.
+A stage is done, at work (a process holds its lock) or stopped; running its command again resumes it.
 
 Example: corpusmill status quickstart-output"""
 
@@ -42,7 +42,7 @@ def _report(
     from corpusmill.pipelines.report import write_report
 
     if output and storage.list_names(output):
-        raise UserError("this is a folder", where=output, hint="name the page to write, as in report.html")
+        raise UserError("this is a folder", where=output, hint="give a file name, such as report.html")
     path = write_report(run, folder_name(run), run_stages(run), output)
     print(storage.absolute(path))
 

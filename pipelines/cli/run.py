@@ -7,7 +7,7 @@ import typer
 from corpusmill.pipelines.cli.apps import command_app
 from corpusmill.pipelines.cli.flags import RUN_OPTIONS, with_options
 
-EXAMPLE = """Run the stages of a recipe, one after the other; what is done already is not done again.
+EXAMPLE = """Run the stages of a recipe in order; finished stages are skipped.
 
 Example: corpusmill run examples/web-crawl.yaml --set filter.rules='[fineweb]' --workers 8"""
 
@@ -17,9 +17,9 @@ def app_for(name: str) -> typer.Typer:
     path = Annotated[str, typer.Argument(help="the recipe, a YAML file", metavar="RECIPE")]
     changes = Annotated[
         list[str],
-        typer.Option("--set", help="change a setting: stage.key=value (may be given again)", metavar="KEY=VALUE"),
+        typer.Option("--set", help="change a setting: stage.key=value (repeatable)", metavar="KEY=VALUE"),
     ]
-    output = Annotated[str | None, typer.Option(help="output folder, instead of the recipe's own", metavar="DIR")]
+    output = Annotated[str | None, typer.Option(help="output folder, overriding the recipe's", metavar="DIR")]
     options = {"recipe": (path, ...), "changes": (changes, []), "output": (output, None)} | RUN_OPTIONS
     return command_app(with_options(_run, options), EXAMPLE)
 

@@ -18,7 +18,7 @@ def stage_command(name: str) -> tuple[Callable[..., Any], str]:
     def command(**values: Any) -> None:
         _run(made_of, values)
 
-    output = Annotated[str, typer.Option(help="the folder to make", metavar=description.output)]
+    output = Annotated[str, typer.Option(help="output folder", metavar=description.output)]
     seed = Annotated[int, typer.Option(help="seed of every draw", min=0, metavar="N")]
     options = model_options(made_of.Settings, description.positional)
     required = {key: value for key, value in options.items() if value[1] is ...}

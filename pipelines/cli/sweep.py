@@ -20,21 +20,21 @@ def sweep_command(
     rule: Annotated[
         list[str],
         typer.Option(
-            help="thresholds to try: 0.1..0.5, 0.1..0.5:5 steps, or 0.1,0.2; twice makes a grid",
+            help="thresholds to try: 0.1..0.5, 0.1..0.5:5 steps, or 0.1,0.2; give it twice for a grid",
             metavar="NAME=LO..HI",
         ),
     ],
     by: Annotated[
-        str, typer.Option(help="break down by these of source, language, kind; a+b for pairs", metavar="A,B,...")
+        str, typer.Option(help="break down by source, language or kind; a+b for pairs", metavar="A,B,...")
     ] = "",
     thresholds: Annotated[
         str, typer.Option(help="other thresholds for rules that are not swept", metavar="NAME=VALUE,...")
     ] = "",
     rules: Annotated[
-        str, typer.Option(help="judge by these presets or rules, not by those in force", metavar="A,B,...")
+        str, typer.Option(help="use these presets or rules instead of those in force", metavar="A,B,...")
     ] = "",
     keep_if: Annotated[
-        list[str] | None, typer.Option(help="an expression over columns that must hold, too", metavar="EXPRESSION")
+        list[str] | None, typer.Option(help="an expression over columns that must also hold", metavar="EXPRESSION")
     ] = None,
     groups: Annotated[int, typer.Option(help="largest groups to show of each breakdown", min=1, metavar="N")] = GROUPS,
     as_json: Annotated[bool, typer.Option("--json", help="all counts, as JSON")] = False,
@@ -45,7 +45,7 @@ def sweep_command(
     named in full or by its last name; .minimum or .maximum says which threshold where it has two. A statistic may stand
     for a rule: word_count.minimum=20..200.
 
-    Not seen in statistics: documents that rewriting would leave empty.
+    Statistics do not show which documents rewriting would leave empty.
 
     Example: corpusmill filter sweep clean --rule gopher-quality/words.minimum=20..200:10 --by source,language
     """
@@ -80,7 +80,7 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise UserError(f"'{text}' is no number", f"--thresholds {name}") from error
+        raise UserError(f"'{text}' is not a number", f"--thresholds {name}") from error
 
 
 def _places(swept: "Sequence[Swept]") -> Iterator[tuple[tuple[int, ...], tuple[float, ...]]]:
@@ -98,8 +98,8 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
         rows = [
             {
                 "thresholds": list(values),
-                "alone": {name: int(each[place]) for name, each in zip(_COUNTED, counts.alone, strict=True)},
-                "together": {name: int(each[place]) for name, each in zip(_COUNTED, counts.together, strict=True)},
+                "alone": {name: int(grid[place]) for name, grid in zip(_COUNTED, counts.alone, strict=True)},
+                "together": {name: int(grid[place]) for name, grid in zip(_COUNTED, counts.together, strict=True)},
             }
             for place, values in _places(result.swept)
         ]
@@ -114,9 +114,9 @@ def _plain(result: "SweepResult", others: list[str]) -> dict[str, Any]:
         "by": [
             {
                 "columns": list(columns),
-                "groups": [{"values": list(key), **as_values(each)} for key, each in found.items()],
+                "groups": [{"values": list(key), **as_values(counts)} for key, counts in groups.items()],
             }
-            for columns, found in result.groups.items()
+            for columns, groups in result.groups.items()
         ],
     }
 
@@ -172,14 +172,14 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     table = made([])
     add(table, [], total)
     console.print(table)
-    for columns, found in result.groups.items():
+    for columns, groups in result.groups.items():
         console.print()
         table = made(columns)
-        for key, counts in list(found.items())[:most]:
+        for key, counts in list(groups.items())[:most]:
             add(table, [value or "unknown" for value in key], counts)
         console.print(table)
-        if len(found) > most:
-            console.print(f"and {len(found) - most:,} smaller groups; --groups {len(found)} shows them, --json, too")
+        if len(groups) > most:
+            console.print(f"and {len(groups) - most:,} smaller groups; show them with --groups {len(groups)} or --json")
 
 
 def _share(part: int, whole: int) -> str:

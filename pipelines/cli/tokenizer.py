@@ -13,7 +13,7 @@ from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.stages import stage_command
 from corpusmill.pipelines.cli.tokenizer_files import COMMANDS
 
-HELP = """Train a byte-level BPE tokenizer; encode, decode, look into it and report.
+HELP = """Train a byte-level BPE tokenizer; encode, decode, inspect and report.
 
 Example: corpusmill tokenizer train unique --output tokenizer --vocab-size 128000"""
 
@@ -42,13 +42,14 @@ def _encode(
     files: Annotated[list[str] | None, typer.Argument(help="text files; standard input if none")] = None,
     offsets: Annotated[
         str | None,
-        typer.Option(help="tell where each token lies, too, in bytes or characters", metavar="|".join(UNITS)),
+        typer.Option(help="also print where each token is, in bytes or characters", metavar="|".join(UNITS)),
     ] = None,
     trusted: Annotated[
-        bool, typer.Option("--trusted", help="spellings of special tokens become their ids: only for text of your own")
+        bool,
+        typer.Option("--trusted", help="encode spellings of special tokens as their ids: only for text that you trust"),
     ] = False,
 ) -> None:
-    """Print the ids of each file's text, a JSON list a line. Spellings of special tokens stay text.
+    """Print the ids of each file's text, one JSON list per line. Spellings of special tokens stay text.
 
     With --offsets each line is an object: ids, and where each token starts and ends in its text.
 
@@ -72,8 +73,8 @@ def _encode(
         for ids in rows.to_pylist():
             print(json.dumps(ids))
         return
-    found = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
-    columns = (each.to_pylist() for each in (found.ids, found.starts, found.ends))
+    encoded = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
+    columns = (column.to_pylist() for column in (encoded.ids, encoded.starts, encoded.ends))
     for ids, starts, ends in zip(*columns, strict=True):
         print(json.dumps({"ids": ids, "starts": starts, "ends": ends}))
 
@@ -82,11 +83,9 @@ def _decode(
     tokenizer: Folder,
     ids: Annotated[list[int] | None, typer.Argument(help="ids; JSON lists from standard input if none")] = None,
     stream: Annotated[
-        bool, typer.Option("--stream", help="write text as soon as it is certain; a line may be one id, too")
+        bool, typer.Option("--stream", help="write text as soon as it is certain; a line may also be a single id")
     ] = False,
-    hide_special: Annotated[
-        bool, typer.Option("--hide-special", help="leave special tokens out, rather than spell them")
-    ] = False,
+    hide_special: Annotated[bool, typer.Option("--hide-special", help="leave out special tokens")] = False,
 ) -> None:
     """Write the bytes that ids stand for to standard output.
 
@@ -117,10 +116,10 @@ def _decode(
 
 def _show(
     tokenizer: Folder,
-    text: Annotated[str | None, typer.Option(help="a text, shown in its pieces", metavar="TEXT")] = None,
+    text: Annotated[str | None, typer.Option(help="a text to show token by token", metavar="TEXT")] = None,
     number: Annotated[int | None, typer.Option("--id", help="one id", min=0, metavar="N")] = None,
 ) -> None:
-    """Look into a tokenizer: what it is, one id, or a text in its pieces, with ids and places in bytes.
+    """Inspect a tokenizer: an overview, one id, or a text token by token, with ids and byte positions.
 
     Example: corpusmill tokenizer show tokenizer --text 'Hello, world!'
     """
@@ -158,23 +157,23 @@ def _report(
     datasets: Annotated[list[str], typer.Argument(help="datasets of documents to measure on", metavar="DATASET...")],
     against: Annotated[
         list[str] | None,
-        typer.Option(help="another tokenizer to compare with; may be given again", metavar="FILE_OR_FOLDER"),
+        typer.Option(help="another tokenizer to compare with (repeatable)", metavar="FILE_OR_FOLDER"),
     ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(help="how a file of tiktoken's ranks cuts text: a preset (cl100k, …)", metavar="PATTERN"),
     ] = None,
     html: Annotated[
-        str | None, typer.Option(help="write a page with charts; into a folder it goes as report.html", metavar="PATH")
+        str | None, typer.Option(help="write an HTML page with charts; in a folder, as report.html", metavar="PATH")
     ] = None,
     as_json: Annotated[str | None, typer.Option("--json", help="write everything as JSON", metavar="PATH")] = None,
-    workers: Annotated[int, typer.Option(help="threads; 0 is one for each core", min=0, metavar="N")] = 0,
+    workers: Annotated[int, typer.Option(help="threads; 0 means one per core", min=0, metavar="N")] = 0,
 ) -> None:
     """Print bytes per token, tokens per word and more by language, source and kind; check that every text comes back.
 
     Also what the vocabulary is made of, its longest tokens, and those that no document, or hardly one, uses. Exits with
-    1 if a document does not come back from the ids of TOKENIZER; what becomes of the others is only told. Tokenizers
-    that cannot be imported are run by Hugging Face's library, which takes its time. Nothing is written unless asked
+    1 if a document does not come back from the ids of TOKENIZER; the others are only reported on. Tokenizers that
+    cannot be imported are run by Hugging Face's library, which is slow. Nothing is written unless asked
     for: `--html TOKENIZER` puts report.html into the tokenizer folder.
 
     Example: corpusmill tokenizer report tokenizer unique --against other/tokenizer.json --html tokenizer

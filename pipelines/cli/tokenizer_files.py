@@ -7,7 +7,7 @@ import typer
 
 from corpusmill.dataproc.errors import UserError
 
-Output = Annotated[str, typer.Option(help="the TOKENIZER folder to make", metavar="TOKENIZER")]
+Output = Annotated[str, typer.Option(help="tokenizer folder to create", metavar="TOKENIZER")]
 
 
 def _import(
@@ -19,9 +19,7 @@ def _import(
         str | None,
         typer.Option(help="how a file of ranks cuts text: a preset (cl100k, o200k, …)", metavar="PATTERN"),
     ] = None,
-    regex: Annotated[
-        str | None, typer.Option(help="the same, as a regular expression of your own", metavar="REGEX")
-    ] = None,
+    regex: Annotated[str | None, typer.Option(help="the same, as a custom regular expression", metavar="REGEX")] = None,
     special: Annotated[
         list[str] | None,
         typer.Option(help="special tokens of a file of ranks: SPELLING=ID, or a YAML or JSON file of these"),
@@ -31,10 +29,10 @@ def _import(
         typer.Option(help="ROLE=SPELLING: what a special token is for; roles are guessed otherwise"),
     ] = None,
     drop_normalizer: Annotated[
-        bool, typer.Option("--drop-normalizer", help="leave a normaliser out: for text that is normalised already")
+        bool, typer.Option("--drop-normalizer", help="drop the normaliser, for text that is already normalised")
     ] = False,
 ) -> None:
-    """Make a tokenizer folder of a byte-level tokenizer from elsewhere; its ids stay as they are.
+    """Make a tokenizer folder from another library's byte-level tokenizer; its ids are kept.
 
     Ids equal the original's on every text, except that the spelling of a special token inside text is text; a file
     that has something without a counterpart here is refused with the reason. Prints which special token does what.
@@ -48,7 +46,7 @@ def _import(
         file,
         pattern=tokenizer_pattern(pattern, regex),
         special=_special(special or ()),
-        roles=dict(_pair(each, "--role") for each in role or ()),
+        roles=dict(_pair(pair, "--role") for pair in role or ()),
         drop_normalizer=drop_normalizer,
     )
     _check_new(output)
@@ -62,7 +60,7 @@ def _import(
 def _shrink(
     tokenizer: Annotated[str, typer.Argument(help="a tokenizer folder", metavar="TOKENIZER")],
     output: Output,
-    vocab_size: Annotated[int, typer.Option(help="ids that are to be left", min=256, metavar="N")],
+    vocab_size: Annotated[int, typer.Option(help="number of ids to keep", min=256, metavar="N")],
 ) -> None:
     """Make a smaller tokenizer: the first ids of one, as if its training had stopped there.
 
@@ -84,7 +82,7 @@ def tokenizer_pattern(pattern: str | None, regex: str | None) -> Any:
     from corpusmill.tokenizer.patterns import Pattern, pattern_named
 
     if pattern and regex:
-        raise UserError("one of them says how text is cut", where="--pattern, --regex")
+        raise UserError("only one of these can be given", where="--pattern, --regex")
     if regex:
         return Pattern("custom", (regex,))
     return pattern_named(pattern) if pattern else None
@@ -107,17 +105,17 @@ def _special(given: Sequence[str]) -> dict[str, int]:
     for entry in given:
         text, _, number = entry.rpartition("=")
         if text and number.isascii() and number.isdigit() and len(number) < 10:
-            found: Any = {text: int(number)}
+            table: Any = {text: int(number)}
         elif storage.exists(entry):
-            found = read_values(entry)
+            table = read_values(entry)
         else:
             hint = "for example '<|endoftext|>=50256'"
             raise UserError(f"'{entry}' is neither SPELLING=ID nor a file", where="--special", hint=hint)
-        if not isinstance(found, dict) or not all(isinstance(k, str) and type(v) is int for k, v in found.items()):
-            raise UserError("not a table of spelling and id", where=entry)
-        if twice := [each for each in found if each in ids]:
+        if not isinstance(table, dict) or not all(isinstance(k, str) and type(v) is int for k, v in table.items()):
+            raise UserError("not a mapping of spellings to ids", where=entry)
+        if twice := [spelling for spelling in table if spelling in ids]:
             raise UserError(f"{twice[0]!r} is given twice", where="--special")
-        ids |= found
+        ids |= table
     return ids
 
 
@@ -125,7 +123,7 @@ def _check_new(output: str) -> None:
     from corpusmill.dataproc import storage
 
     if storage.list_names(output):
-        raise UserError("this folder is there already", where=output, hint="give another one, or remove it")
+        raise UserError("this folder already exists", where=output, hint="use another folder, or remove it")
 
 
 def _print_made(files: Any, output: str) -> None:
@@ -139,4 +137,4 @@ def _print_made(files: Any, output: str) -> None:
     for role, number in special.roles.items():
         print(one_line(f"{role} {number} {texts[number]}"))
     if not special.roles:
-        print("no roles: name them with --role, for what is to be packed")
+        print("no roles: assign them with --role before packing")

@@ -31,7 +31,7 @@ def trace_command(
         int | None, typer.Option(help="number of a sequence in the shard set", min=0, metavar="I")
     ] = None,
     position: Annotated[
-        int | None, typer.Option(help="place of a sequence in the order of training", min=0, metavar="P")
+        int | None, typer.Option(help="position of a sequence in the order of training", min=0, metavar="P")
     ] = None,
     number: Annotated[
         int | None,
@@ -44,9 +44,9 @@ def trace_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
-    """Go from a step of training, or from a sequence, to its documents, their raw files and the rules they passed.
+    """Trace a training step, or a sequence, back to its documents, their raw files and the rules they passed.
 
-    With --spike N from the sequences of a loss spike, the one with the highest loss first.
+    With --spike N, traces the sequences of a loss spike, the one with the highest loss first.
 
     Example: corpusmill inspect trace quickstart-output --step 100
     """
@@ -60,33 +60,35 @@ def trace_command(
         characters=characters,
         again=again,
     )
-    found = trace(recognise(path), question)
+    result = trace(recognise(path), question)
     if as_json:
         # ASCII and DEL spelled out, so that no document can steer a terminal by it
-        print(json.dumps(plain_values(found), indent=1).replace("\x7f", "\\u007f"))
+        print(json.dumps(plain_values(result), indent=1).replace("\x7f", "\\u007f"))
     else:
-        _print_trace(inspect_console(), found)
+        _print_trace(inspect_console(), result)
 
 
-def _print_trace(console: Console, found: Trace) -> None:
-    for link in found.links:
+def _print_trace(console: Console, result: Trace) -> None:
+    for link in result.links:
         where = one_line(link.place.path) if link.place else "?"
         note = f"  ({one_line(link.note)})" if link.note else ""
         console.print(Text(f"{link.stage or 'gone':<9}  {where}{note}", style="dim"), soft_wrap=True)
-    for line in found.missing:
+    for line in result.missing:
         console.print(Text(f"missing: {one_line(line)}", style="yellow"), soft_wrap=True)
-    for line in _spike(found.spike) if found.spike is not None else ():
+    for line in _spike(result.spike) if result.spike is not None else ():
         console.print(Text(one_line(line), style="bold"), soft_wrap=True)
-    if found.positions is not None and found.step is not None:
-        first, last = found.positions.start, found.positions.stop
-        left = len(found.positions) - len(found.sequences)
-        which = "first" if found.spike is None else "worst"
-        shown = f", the {which} {len(found.sequences)} of them here" if left else ""
-        read = f"step {found.step} read {len(found.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
+    if result.positions is not None and result.step is not None:
+        first, last = result.positions.start, result.positions.stop
+        left = len(result.positions) - len(result.sequences)
+        which = "first" if result.spike is None else "worst"
+        shown = f", the {which} {len(result.sequences)} of them here" if left else ""
+        read = (
+            f"step {result.step} read {len(result.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
+        )
         console.print(Text(read, style="bold"), soft_wrap=True)
     printed: set[str] = set()
-    for sequence in found.sequences:
-        _print_traced(console, sequence, found.documents, printed)
+    for sequence in result.sequences:
+        _print_traced(console, sequence, result.documents, printed)
 
 
 def _spike(spike: SpikeStory) -> list[str]:
@@ -100,7 +102,7 @@ def _spike(spike: SpikeStory) -> list[str]:
 def _print_traced(
     console: Console, sequence: TracedSequence, documents: dict[str, Document], printed: set[str]
 ) -> None:
-    """A sequence with what is known of its documents, each of which is told once."""
+    """A sequence with what is known of its documents, each of them described once."""
     position = f"position {sequence.position:,} = " if sequence.position is not None else ""
     group = f", group {sequence.group}" if sequence.group else ""
     loss = f", {sequence.nats:.3f} nats a token" if sequence.nats is not None else ""
@@ -113,7 +115,7 @@ def _print_traced(
         heading = f"── segment {number}: {one_line(segment.document)}, its tokens {segment.start} to {end}{fim}"
         console.print(Text(heading, style="cyan"), soft_wrap=True)
         console.print(Text(f"   “{one_line(segment.text)}”", style="italic"), soft_wrap=True)
-        lines = ["told above"] if segment.document in printed else _told(documents[segment.document])
+        lines = ["described above"] if segment.document in printed else _record_lines(documents[segment.document])
         printed.add(segment.document)
         for line in lines:
             console.print(Text(f"   {one_line(line)}"), soft_wrap=True)
@@ -123,7 +125,7 @@ def _print_traced(
         console.print(Text(f"── padding, {sequence.padding:,} tokens", style="cyan"), soft_wrap=True)
 
 
-def _told(document: Document) -> list[str]:
+def _record_lines(document: Document) -> list[str]:
     """A document's record, one thing a line."""
     language = f", language {document.language}" if document.language else ""
     lines = [f"source {document.source}" + (f", kind {document.kind}{language}" if document.kind else "")]
@@ -133,7 +135,7 @@ def _told(document: Document) -> list[str]:
     lines += [f"stood in {stand.path} row {stand.row}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
-        lines.append(f"stayed for its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")
+        lines.append(f"kept in place of its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")
     presets: dict[tuple[str, str], list[Passed]] = {}
     for rule in document.passed:
         presets.setdefault((rule.stage, rule.rule.rpartition("/")[0]), []).append(rule)
@@ -154,6 +156,6 @@ def _rule(rule: Passed, preset: str) -> str:
     name = rule.rule.removeprefix(f"{preset}/")
     if isinstance(rule.value, str):
         return f"{name} {rule.value}"
-    low, high = (None if each is None else f"{each:,.6g}" for each in (rule.minimum, rule.maximum))
+    low, high = (None if limit is None else f"{limit:,.6g}" for limit in (rule.minimum, rule.maximum))
     limits = f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
     return f"{name} {rule.value:,.6g} ({limits})"

@@ -42,15 +42,15 @@ class TrainOrDescribe(TyperCommand):
 
 DescribeOption = Annotated[
     str | None,
-    typer.Option(help="print parameters, operations and memory of this preset; train nothing", metavar="PRESET"),
+    typer.Option(help="print the parameters, operations and memory of this preset, without training", metavar="PRESET"),
 ]
 
 
 def describe_command(
     describe: Annotated[str, typer.Option(help="the preset to describe", metavar="PRESET")],
-    model: Annotated[str, typer.Option(help="other values for fields of the preset", metavar="NAME=VALUE,...")] = "",
-    sequence_length: Annotated[int, typer.Option(help="tokens of a sequence", min=1, metavar="N")] = 4096,
-    micro_batch: Annotated[int, typer.Option(help="sequences of a forward pass", min=1, metavar="N")] = 1,
+    model: Annotated[str, typer.Option(help="override fields of the preset", metavar="NAME=VALUE,...")] = "",
+    sequence_length: Annotated[int, typer.Option(help="tokens per sequence", min=1, metavar="N")] = 4096,
+    micro_batch: Annotated[int, typer.Option(help="sequences per forward pass", min=1, metavar="N")] = 1,
     ranks: Annotated[int, typer.Option(help="data-parallel processes", min=1, metavar="N")] = 1,
     zero: Annotated[
         int, typer.Option(help="ZeRO stage; 1 shares optimiser state out among ranks", min=0, max=1, metavar="0|1")
@@ -60,7 +60,7 @@ def describe_command(
         typer.Option(help="mixed: BF16 weights and moments, FP32 master weights and gradients"),
     ] = "mixed",
     device: Annotated[
-        Literal["gpu", "cpu"], typer.Option(help="whose kernels run; a CPU's RMSNorm keeps more in memory")
+        Literal["gpu", "cpu"], typer.Option(help="device to estimate for; RMSNorm keeps more in memory on a CPU")
     ] = "gpu",
     recompute: Annotated[
         bool, typer.Option("--recompute", help="recompute norms, MLA's up-projections and SwiGLU")
@@ -115,7 +115,7 @@ def _run_here_or_launched(run: Callable[..., None], values: dict[str, Any]) -> N
     if launched_ranks() == 1:
         return run(**values)
     if values["engine"] == "ray":
-        raise UserError("torchrun starts the ranks, or Ray does", where="--engine", hint="leave one of them out")
+        raise UserError("torchrun and Ray cannot both start the ranks", where="--engine", hint="leave one of them out")
     from corpusmill.pipelines.stages.train.work.launched import run_launched
     from corpusmill.pipelines.stages.train.work.training import train_rank
 

@@ -1,4 +1,4 @@
-"""The executor interface: send a call to a worker, and hear how calls ended. Nothing else differs between engines.
+"""The executor interface: send a call to a worker, and learn how calls ended. Nothing else differs between engines.
 
 Retries, quarantine, markers and progress live above it (`scheduler.py`), so `local` and `ray` survive the same things
 in the same way.

@@ -1,10 +1,10 @@
-"""Keeps one bad document from taking its neighbours, its file or its stage with it.
+"""Keeps one bad document from taking its neighbours, its file or its stage down with it.
 
 Work on a batch is first tried on the whole batch, which is what makes it fast. When that raises, the batch is done
-again a document at a time, and the documents that raise are quarantined with the reason; but when most of a batch
-raises, the fault is not the documents', and the task fails with the traceback.
+again one document at a time, and the documents that raise are quarantined with the reason; but when most of a batch
+raises, the documents are not to blame, and the task fails with the traceback.
 
-When a document kills the whole process (a segfault in a parser, memory without end) nothing can be caught: the engine
+When a document kills the whole process (a segfault in a parser, unbounded memory) nothing can be caught: the engine
 then starts a careful attempt, which notes the document it is about to touch; after three deaths of the task, two of
 them on the same document, that one is skipped by name.
 """
@@ -26,7 +26,7 @@ TASK_TEXT_CHARACTERS = 1 << 24
 """Bounds on the text kept of a quarantined record and of all of a task's: a file of junk must not fill the memory."""
 MOST_BAD_SHARE = 0.5
 FEW_DOCUMENTS = 4
-"""So many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
+"""This many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
 
 
 class Guard:

@@ -3,7 +3,7 @@
 Ray's workers outlive a driver that is killed, by seconds and sometimes by many, and go on committing. What they write
 is what the next attempt would write, but not where: a trainer would put back a checkpoint that its successor has
 removed, and a marker could land in a folder that `--overwrite` has just emptied. So each driver writes a token of its
-own into the folder, each call carries it, and a worker whose token is no longer there writes nothing: it looks before
+own into the folder, each call carries it, and a worker whose token is gone writes nothing: it looks before
 and after every commit, and once a second while it computes, so that it does not hold the machine for nothing.
 
 An object store has no lock, so there a second driver takes the folder over, and the first one ends with a line.
@@ -27,7 +27,7 @@ GONE_EXIT_CODE = 70
 
 
 def take_lease(folder: str) -> str:
-    """Makes this driver the one that workers may write for; gives its token."""
+    """Makes this driver the one that workers may write for; returns its token."""
     token = secrets.token_hex(8)
     storage.commit_bytes(storage.join(folder, STATE, LEASE), token.encode(), durable=False)
     return token
@@ -49,7 +49,7 @@ def require_lease(folder: str, token: str) -> None:
 
 @contextmanager
 def ends_with_lease(folder: str, token: str) -> Iterator[None]:
-    """Ends this process when the lease is lost inside the block: nobody waits for what it computes.
+    """Ends this process when the lease is lost inside the block: nobody is waiting for its result.
 
     For workers of an engine that does not end them with their driver; never for the driver itself.
     """

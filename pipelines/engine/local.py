@@ -57,7 +57,7 @@ class _Worker:
         self.killed_for: str | None = None
 
     def is_fit(self) -> bool:
-        """Whether it may be sent a call: one that died idle must not cost the next task an attempt."""
+        """Whether it can take a call: a worker that died idle must not cost the next task an attempt."""
         return self.process.is_alive() and self.killed_for is None
 
     def resident_bytes(self) -> int:
@@ -69,8 +69,8 @@ class _Worker:
 class ProcessExecutor:
     """Spawned worker processes, one call each at a time.
 
-    A worker whose resident memory passes `memory_per_worker` is ended by us, so that the death has a cause that we can
-    tell and the machine does not swap; 0 means an even share of 90 % of the machine's memory.
+    A worker whose resident memory passes `memory_per_worker` is killed by us, so that its death has a known cause
+    and the machine does not swap; 0 means an even share of 90 % of the machine's memory.
     """
 
     def __init__(self, *, workers: int, memory_per_worker: int = 0) -> None:
@@ -150,7 +150,7 @@ class ProcessExecutor:
 
 
 def _serve(connection: Connection, driver: int) -> None:
-    """A worker's life: calls in, ends out, until the driver is gone."""
+    """A worker's loop: takes calls and returns their outcomes, until the driver is gone."""
     die_with_parent(driver)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     while True:

@@ -1,4 +1,4 @@
-"""How task results name the files that were written."""
+"""The file entries in task results."""
 
 from typing import Any
 
@@ -17,6 +17,6 @@ def write_quarantine(task: TaskContext) -> list[dict[str, Any]]:
 
 
 def file_entry(task: TaskContext, name: str) -> dict[str, Any]:
-    """The entry of a file that is there already."""
+    """The entry of an existing file."""
     path = task.path(name)
     return {"path": name, "bytes": storage.size(path), "digest": storage.digest_file(path)}

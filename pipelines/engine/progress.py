@@ -1,4 +1,4 @@
-"""Progress by bytes: rich bars on a terminal, one plain line every ten seconds elsewhere. All of it on stderr."""
+"""Progress by bytes: rich bars on a terminal, a plain line every ten seconds elsewhere, all on stderr."""
 
 import sys
 import time

@@ -1,14 +1,14 @@
 """A task as several processes that talk to each other, its *ranks*: how they are started, and how they end.
 
-Training on several devices is one process a device. The task itself only waits; its ranks run one function each, find
-each other by the environment variables that torchrun defined (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT),
-and leave a report each: what the function returned, or the error. Here they are started on this machine, by hand:
-torch's own launcher has an agent, its restarts and a page of its own for errors, and the engine above has all three.
-On Ray they are workers of Ray Train (`ray_ranks.py`); reports and what follows from them are the same.
+Training on several devices uses one process per device. The task itself only waits; its ranks run one function each,
+find each other by torchrun's environment variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), and each
+leaves a report: what the function returned, or the error. Here they are started on this machine, by hand: torch's own
+launcher has an agent, its restarts and a page of its own for errors, and the engine above has all three. On Ray they
+are workers of Ray Train (`ray_ranks.py`); reports and what follows from them are the same.
 
 No rank outlives its task: each waits on a pipe for the end of the process that started it, which comes however that one
 dies. One rank that fails or dies ends the others, which would wait for it for ever. Of several errors the first cause
-is told: a connection that broke is never it when there is another.
+is reported: never a broken connection when there is another.
 
 Cost: a start of Python for each rank, and two reads of the reports' folder.
 """
@@ -42,11 +42,11 @@ GRACE_SECONDS = 3.0
 ORPHAN_EXIT_CODE = 70
 MOST_TELLING = ("user", "full", "memory", "transient", "bug")
 BROKEN_CONNECTION = ("/gloo/", "Connection closed by peer", "NCCL error", "ncclRemoteError", "TCPStore")
-"""What the errors of a rank say whose neighbour is gone."""
+"""Messages of a rank whose neighbour is gone."""
 
 
 class RankLost(ConnectionError):
-    """A rank that died without a word: worth another attempt, from the last checkpoint."""
+    """A rank died without reporting an error: worth another attempt, from the last checkpoint."""
 
 
 def start_here(call: Call, function: str, count: int) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def start_here(call: Call, function: str, count: int) -> dict[str, Any]:
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended, or one has failed and the others had time to say why."""
+    """Waits until all have ended, or one has failed and the others had time to say why."""
     deadline = float("inf")
     while None in (codes := [process.poll() for process in processes]) and time.monotonic() < deadline:
         if any(codes) and deadline == float("inf"):
@@ -118,7 +118,7 @@ def _environments(count: int) -> list[dict[str, str]]:
 
 
 def launched_ranks() -> int:
-    """How many ranks torchrun, or what speaks as it does, started this process as one of; 1 where there was none."""
+    """How many ranks torchrun, or something compatible, started including this process; 1 if nothing did."""
     size = os.environ.get("WORLD_SIZE", "1")
     return int(size) if size.isdecimal() and int(size) > 0 else 1
 
@@ -142,14 +142,14 @@ def run_rank(call: Call, function: str, reports: str, rank: int) -> None:
 
 def outcome(reports: str, deaths: Mapping[int, str]) -> dict[str, Any]:
     """What rank 0 returned. Raises the first cause where a rank failed, or died (`deaths`, in words, by rank)."""
-    found = {
+    reported = {
         int(name.removesuffix(".json")): state.read_json(storage.join(reports, name))
         for name in storage.list_names(reports)
         if name.removesuffix(".json").isdecimal()
     }
-    errors = {rank: TaskError(**report["error"]) for rank, report in sorted(found.items()) if "error" in report}
-    if not errors and not deaths and 0 in found:
-        return found[0]["result"]
+    errors = {rank: TaskError(**report["error"]) for rank, report in sorted(reported.items()) if "error" in report}
+    if not errors and not deaths and 0 in reported:
+        return reported[0]["result"]
     causes = [error for error in errors.values() if not is_broken_connection(error)]
     if causes:
         raise TaskFailed(min(causes, key=lambda error: MOST_TELLING.index(error.kind)))
@@ -162,7 +162,7 @@ def outcome(reports: str, deaths: Mapping[int, str]) -> dict[str, Any]:
 
 
 def is_broken_connection(error: TaskError) -> bool:
-    """Whether an error says no more than that another rank is gone."""
+    """Whether an error only says that another rank is gone."""
     return error.kind in ("bug", "transient") and any(sign in error.message for sign in BROKEN_CONNECTION)
 
 
@@ -173,13 +173,13 @@ def resolve(function: str) -> Any:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: its end of the pipe is closed then."""
+    """Ends this process when the one that started it is gone, which closes its end of the pipe."""
     sys.stdin.buffer.read()
     os._exit(ORPHAN_EXIT_CODE)
 
 
 def _main() -> None:
-    """The life of a rank that `start_here` started."""
+    """The main function of a rank that `start_here` started."""
     from corpusmill.pipelines import kernels
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle

@@ -95,7 +95,7 @@ class RayExecutor:
 
 
 def check_reachable(address: str) -> None:
-    """Raises UserError when nothing listens at `host:port`: Ray itself would go on trying for minutes."""
+    """Raises UserError when nothing listens at `host:port`: Ray itself would keep trying for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():  # "auto" and "local" are Ray's to find
         return

@@ -1,7 +1,7 @@
 """The ranks of a task as workers of Ray Train, on one node or many.
 
-Ray Train's TorchTrainer gives each rank a worker with its share of CPUs or one GPU, tells it torchrun's variables and
-opens torch's process group. All else is ours: checkpoints, retries and errors are those of the other engine, so Ray
+Ray Train's TorchTrainer gives each rank a worker with its share of CPUs or one GPU, sets torchrun's variables and
+opens torch's process group. The rest is ours: checkpoints, retries and errors are those of the other engine, so Ray
 restarts nothing and stores nothing but the empty folder that it insists on, below the stage's intermediate files.
 
 The task that waits for the ranks reserves no CPU: with one it would hold what its own ranks wait for. A rank gets as
@@ -93,7 +93,7 @@ def choose_device(nodes: Sequence[Mapping[str, float]], count: int, wanted: str)
 def cpus_per_rank(nodes: Sequence[Mapping[str, float]], count: int, threads: int) -> int:
     """How many CPUs each rank reserves: as many as it has threads, or fewer so that all ranks fit on the nodes.
 
-    Raises UserError where there is not one CPU for each: Ray would wait for ever.
+    Raises UserError where there is not one CPU for each: Ray would wait forever.
     """
     for cpus in range(max(threads, 1), 0, -1):
         if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= count:

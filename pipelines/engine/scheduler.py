@@ -1,7 +1,7 @@
-"""Carries a phase's tasks to their markers: bounded in flight, with retries for what may pass and none for what won't.
+"""Runs a phase's tasks to their markers: a bounded number in flight, with retries only for errors that may go away.
 
-    a user's mistake, a bug    no retry; tasks in flight are let to finish, then the stage fails
-    no space left              the same, with a line that says that a re-run goes on from here
+    a user's mistake, a bug    no retry; tasks in flight may finish, then the stage fails
+    no space left              the same, with a line that says that a re-run resumes here
     a transient error          up to TRANSIENT_ATTEMPTS, with growing pauses
     a worker's death           another attempt in careful mode; a document named by two of three deaths is quarantined
                                by its id, and a task that dies MAX_DEATHS times on nothing in particular fails
@@ -39,7 +39,7 @@ class StageFailed(Exception):
 
 @dataclass
 class _Attempts:
-    """What happened to a task so far; the deaths are kept on disk, so that they count across drivers."""
+    """What has happened to a task so far; deaths are kept on disk, so that they count across drivers."""
 
     made: int = 0
     transient: int = 0
@@ -66,7 +66,7 @@ class Scheduler:
         lease: this driver's token (`lease.py`).
         on_end: called with each task and its result as it is done.
         on_tick: called about twice a second while waiting.
-        say: takes a line for people: retries, deaths and their causes.
+        say: prints a line for the user: retries, deaths and their causes.
     """
 
     def __init__(
@@ -173,9 +173,9 @@ class Scheduler:
         if error.kind == "user":
             failure: Exception = UserError(error.message)
         elif error.kind == "full":
-            failure = StageFailed(f"{error.message} ({name}); make space and run again: finished tasks are kept")
+            failure = StageFailed(f"{error.message} ({name}); free some space and run again: finished tasks are kept")
         elif error.kind == "transient":
-            failure = StageFailed(f"{name}: {error.message}, {attempts.made} times; run again to go on from here")
+            failure = StageFailed(f"{name}: {error.message}, {attempts.made} times; run again to resume")
         else:
             failure = StageFailed(f"{name}: {error.message}", error.traceback)
         self._failure = self._failure or failure
@@ -201,7 +201,7 @@ class Scheduler:
             )
         else:
             where = f" on {document!r}" if document else ""
-            self._say(f"{name}: worker died{where}: {cause}; trying again a document at a time")
+            self._say(f"{name}: worker died{where}: {cause}; trying again one document at a time")
         self._remember(task, attempts)
 
     def _read_breadcrumb(self, task: Task) -> str | None:

@@ -1,4 +1,4 @@
-"""A stage from plan to manifest: refuse what changed, run what is missing, check that nothing was lost, write it down.
+"""Takes a stage from plan to manifest: refuses changed settings, runs what is missing, checks that nothing was lost.
 
 The order is the design's: the plan (settings, input identities) is written first; each task commits its outputs and
 then its marker; the manifest comes last, after the conservation law held. A stage whose manifest matches its plan is
@@ -30,7 +30,7 @@ from corpusmill.pipelines.engine.task import Task
 
 DATA_ENDINGS = (".parquet", SIDE_TABLE, ".arrow")
 FATES = ("kept", "rejected", "duplicates", "dropped", "quarantined")
-"""What can become of a document that came in; their counts add up to `documents_in` at every stage's end."""
+"""The possible fates of an input document; their counts add up to `documents_in` at the end of every stage."""
 
 
 class StageSettings(BaseModel):
@@ -111,7 +111,7 @@ class Stage(ABC):
         """Does the work, phase by phase, through `run.map`."""
 
     def check(self) -> None:  # noqa: B027 - most stages have nothing more to check
-        """Raises UserError for settings that no model can see to be wrong; called for all stages before any runs."""
+        """Raises UserError for errors in settings that no model can see; called for all stages before any runs."""
 
     def needs(self) -> Sequence[tuple[str, str]]:
         """(module, extra) of optional libraries that its work imports with these settings."""
@@ -135,7 +135,7 @@ class Stage(ABC):
         return sum(phase.bytes for phase in self.phases())
 
     def costs(self, settings_of: Callable[[str], Mapping[str, Any]]) -> Costs | None:
-        """What the stage will take by its own reckoning; None: by the rates of its description.
+        """The stage's own estimate of its costs; None to use the rates of its description.
 
         Args:
             settings_of: gives the settings of the stage that makes a folder, by the folder's name as written.
@@ -217,7 +217,7 @@ class StageRun:
     def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
         executor, progress = self.session.executor(kernels=self.stage.kernels), self.session.progress
         if self.folder.startswith("memory://") and not executor.is_driver:
-            raise UserError("memory:// is seen by one process alone", where=self.folder, hint="use --workers 1")
+            raise UserError("memory:// is visible to one process only", where=self.folder, hint="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
         progress.start(f"{self.stage.name}: {phase}", total, len(tasks), total - left)
 
@@ -266,8 +266,8 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
     planned = storage.exists(storage.join(folder, state.STATE, "plan.json"))
     if not session.overwrite and not planned and state.read_manifest(folder) is not None:
-        hint = "use another output, or --overwrite to make it again"
-        raise UserError("this is finished, and its plan is gone (copied without _state?)", where=folder, hint=hint)
+        hint = "use another output, or pass --overwrite to make it again"
+        raise UserError("this is finished, but its plan is missing (copied without _state?)", where=folder, hint=hint)
     stage.check_inputs(folder)
     with FolderLock(_checked_folder(folder)):
         lease = take_lease(folder)
@@ -306,9 +306,9 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
-            f"made before with other settings or inputs: {'; '.join(changed[:3])}{more}",
+            f"already made with other settings or inputs: {'; '.join(changed[:3])}{more}",
             where=folder,
-            hint="use another output, or --overwrite to make it again",
+            hint="use another output, or pass --overwrite to make it again",
         )
     manifest = state.read_manifest(folder)
     if manifest is None:
@@ -318,20 +318,20 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
         with suppress(FileNotFoundError):
             if storage.size(path) == entry["bytes"]:
                 continue
-        raise UserError("this output is gone or not as it was written", where=path, hint="make it again by --overwrite")
+        raise UserError("this output is missing or was changed", where=path, hint="pass --overwrite to make it again")
     return manifest
 
 
 def _checked_folder(folder: str) -> str:
-    """Refuses a folder with things in it that are not ours: nothing of a user's is ever mixed with, or removed."""
+    """Refuses a folder that contains other files: a user's files are never mixed with ours, or removed."""
     names = storage.list_names(folder)
     if names and state.STATE not in names and state.MANIFEST not in names:
-        raise UserError("this folder holds other things", where=folder, hint="use a new folder for the output")
+        raise UserError("this folder contains other files", where=folder, hint="use a new folder for the output")
     if not storage.is_url(folder):
         for parent in Path(storage.absolute(folder)).parents:
             if (parent / state.STATE).is_dir() or (parent / state.MANIFEST).exists():
                 what = f"this folder lies in the output of another stage, {parent}"
-                raise UserError(what, where=folder, hint="use a folder beside it")
+                raise UserError(what, where=folder, hint="use a folder next to it")
     return folder
 
 
@@ -357,7 +357,7 @@ def _write_plan(plan: Mapping[str, Any], folder: str) -> None:
 
 
 def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None:
-    """Refuses to write a manifest that names inputs which are no longer those that were read."""
+    """Refuses to write a manifest if its inputs are no longer those that were read."""
     changed = state.differences(plan["inputs"], stage.inputs(), "inputs.")
     if changed:
         raise UserError(
@@ -405,7 +405,7 @@ def our_version() -> str:
 
 
 def _remove_orphans(folder: str, manifest: Mapping[str, Any]) -> None:
-    """Removes data files that no finished task speaks of: whole parts of an attempt that failed further on."""
+    """Removes data files that no finished task lists: whole parts of an attempt that failed further on."""
     entries = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
     for below in sorted({path.rpartition("/")[0] for path in entries}):
         for name in storage.list_names(storage.join(folder, below) if below else folder):

@@ -3,12 +3,12 @@
 A document's segments, wherever they stand, have to cover it from its first token to its end without a gap and without
 an overlap; only the last of them ends with the end-of-sequence token; a rearranged document that was cut has each of
 its markers in one segment, in order (`verify_shard` looks inside of segments); no document stands both among the
-training sequences and among those held back; and there are as many documents as were kept. By the way each shard is
-held against what the manifest says of it: its tokens, its group, and that all documents of a group by source are of
+training sequences and among those held back; and there are as many documents as were kept. Each shard is
+also checked against its manifest entry: its tokens, its group, and that all documents of a group by source are of
 that source.
 
-Documents are told apart by 64 bits of xxh3 over their ids (two of a billion documents share them with probability
-0.03, and would be reported as one document that stands there twice). A segment is 20 bytes: hash, start, and one word
+Documents are identified by 64 bits of xxh3 over their ids (two of a billion documents share them with probability
+0.03, and would be reported as one document that occurs twice). A segment is 20 bytes: hash, start, and one word
 of length and flags. All segments of a range of hashes are sorted together, so that a set of up to `MOST_SEGMENTS`
 takes one pass over its shards, and a larger one as many as it is times larger. Memory: about 90 bytes times the
 segments of a pass, 1.5 GB at the most, and one record batch. Cost: one read of all segments and one more for each
@@ -32,11 +32,11 @@ from corpusmill.dataproc.sequences.shards import ShardHeader, open_reader, token
 from corpusmill.pipelines.inspect.places import SHARD
 
 MOST_SEGMENTS = 1 << 24
-"""Segments that are held at once."""
+"""Segments in memory at once."""
 
 MOST_NAMED = 3
 MOST_BAD = 1 << 16
-"""Documents of a kind of problem that are remembered for being named; all are counted."""
+"""Documents remembered per kind of problem, so that some can be named; all are counted."""
 
 BOTH_SIDES = "documents on both sides, in training and held back"
 
@@ -47,8 +47,8 @@ _HELD_BACK, _ENDS, _FIM, _FIRST_MARKER = (1 << (_LENGTH_BITS + bit) for bit in r
 
 
 @dataclass
-class _Found:
-    """What the passes add up to.
+class _Coverage:
+    """What the passes have gathered so far.
 
     Attributes:
         ends: whether documents end with the end-of-sequence token, as is the rule.
@@ -77,17 +77,19 @@ def coverage_problems(folder: str, manifest: Mapping[str, Any]) -> list[tuple[st
     held_back = [is_held_back(each["path"]) for each in entries]
     settings = manifest["settings"]
     ends = settings.get("eos", settings.get("append_eos", True))
-    found = _Found(ends=ends, empty=not ends and not settings.get("bos", False))
+    coverage = _Coverage(ends=ends, empty=not ends and not settings.get("bos", False))
     total = 0
     for path, entry in zip(paths, entries, strict=True):
-        total += _check_shard(path, entry, _source_of(settings, entry), found)
+        total += _check_shard(path, entry, _source_of(settings, entry), coverage)
     passes = max(1, -(-total // MOST_SEGMENTS))
     for number in range(passes):
-        _check_range(paths, held_back, number, passes, found)
-    lines = [*found.lines, *((folder, line) for line in _uneven(entries))]
-    lines += [(folder, line) for line in _miscounted(manifest["counts"], found)]
-    named = _names(folder, paths, found)
-    lines += [(folder, f"{kind}: {count:,} ({_listed(named[kind], count)})") for kind, (count, _) in found.bad.items()]
+        _check_range(paths, held_back, number, passes, coverage)
+    lines = [*coverage.lines, *((folder, line) for line in _uneven(entries))]
+    lines += [(folder, line) for line in _miscounted(manifest["counts"], coverage)]
+    named = _names(folder, paths, coverage)
+    lines += [
+        (folder, f"{kind}: {count:,} ({_listed(named[kind], count)})") for kind, (count, _) in coverage.bad.items()
+    ]
     return lines
 
 
@@ -113,8 +115,8 @@ def _source_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> str | N
     return group.rpartition(":")[0] if settings.get("length_buckets") else group
 
 
-def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found: _Found) -> int:
-    """Holds one shard against its entry in the manifest; gives its segments."""
+def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, coverage: _Coverage) -> int:
+    """Checks one shard against its entry in the manifest; returns how many segments it has."""
     segments = tokens = strangers = 0
     group, example = "", ""
     for header, _, batch in _batches(path):
@@ -128,16 +130,18 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, found:
             if strangers and not example:
                 example = flat.field("document").filter(strange)[0].as_py()
     if strangers:
-        found.lines.append((path, f"segments of other sources than its group's {source}: {strangers:,} ({example}, …)"))
+        coverage.lines.append(
+            (path, f"segments of other sources than its group's {source}: {strangers:,} ({example}, …)")
+        )
     if tokens != entry.get("tokens", tokens):
-        found.lines.append((path, f"its segments have {tokens:,} tokens, and the manifest says {entry['tokens']:,}"))
+        coverage.lines.append((path, f"its segments have {tokens:,} tokens, and the manifest says {entry['tokens']:,}"))
     if group != entry.get("group", group):
-        found.lines.append((path, f"it is of group '{group}', and the manifest says '{entry['group']}'"))
+        coverage.lines.append((path, f"it is of group '{group}', and the manifest says '{entry['group']}'"))
     return segments
 
 
 def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Shards of a folder have as many sequences as each other, but for the last of each group, which has no more."""
+    """Shards of a folder are equally long, except the last of each group, which may be shorter."""
     for side in (False, True):
         here = [entry for entry in entries if is_held_back(entry["path"]) == side]
         last = {each.get("group", ""): each["path"] for each in here}
@@ -145,22 +149,24 @@ def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if len(full) > 1:
             yield f"shards of different sizes: {', '.join(f'{rows:,}' for rows in sorted(full))} sequences"
         elif full:
-            for each in here:
-                if each["rows"] > max(full):
-                    yield f"{each['path']} has {each['rows']:,} sequences, and the shards before it {max(full):,}"
+            for entry in here:
+                if entry["rows"] > max(full):
+                    yield f"{entry['path']} has {entry['rows']:,} sequences, and the shards before it {max(full):,}"
 
 
-def _miscounted(counts: Mapping[str, int], found: _Found) -> Iterator[str]:
-    both = sum(count for kind, (count, _) in found.bad.items() if kind == BOTH_SIDES)
-    documents = sum(found.documents) - both
-    if documents > counts["kept"] or (documents < counts["kept"] and not found.empty):
+def _miscounted(counts: Mapping[str, int], coverage: _Coverage) -> Iterator[str]:
+    both = sum(count for kind, (count, _) in coverage.bad.items() if kind == BOTH_SIDES)
+    documents = sum(coverage.documents) - both
+    if documents > counts["kept"] or (documents < counts["kept"] and not coverage.empty):
         yield f"{counts['kept']:,} documents were kept and {documents:,} stand in the shards"
-    held_back = counts.get("validation_documents", found.documents[1])
-    if found.documents[1] != held_back and not both:
-        yield f"{held_back:,} documents were held back and {found.documents[1]:,} stand in {VALIDATION}/"
+    held_back = counts.get("validation_documents", coverage.documents[1])
+    if coverage.documents[1] != held_back and not both:
+        yield f"{held_back:,} documents were held back and {coverage.documents[1]:,} stand in {VALIDATION}/"
 
 
-def _check_range(paths: Sequence[str], held_back: Sequence[bool], number: int, passes: int, found: _Found) -> None:
+def _check_range(
+    paths: Sequence[str], held_back: Sequence[bool], number: int, passes: int, coverage: _Coverage
+) -> None:
     """Checks the documents whose hashes are in one of `passes` ranges."""
     low, high = (np.uint64(min((edge << 64) // passes, 2**64 - 1)) for edge in (number, number + 1))
     last = number == passes - 1
@@ -175,13 +181,13 @@ def _check_range(paths: Sequence[str], held_back: Sequence[bool], number: int, p
             kept.append((keys[here], starts[here], words[here]))
     if not kept:
         return
-    keys, starts, words = (np.concatenate([each[column] for each in kept]) for column in range(3))
+    keys, starts, words = (np.concatenate([arrays[column] for arrays in kept]) for column in range(3))
     kept.clear()
     if len(keys):
         order = np.lexsort((starts, keys))
         keys, starts, words = keys[order], starts[order], words[order]
         del order
-        _judge(keys, starts, words, found)
+        _judge(keys, starts, words, coverage)
 
 
 def _keys(documents: pa.Array) -> np.ndarray:
@@ -230,13 +236,13 @@ def _tokens_at(header: ShardHeader, batch: pa.RecordBatch, places: np.ndarray) -
     return unpack_rows(flat.reshape(-1, 3)[places].reshape(1, -1))[0]
 
 
-def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, found: _Found) -> None:
+def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, coverage: _Coverage) -> None:
     """Judges whole documents by their segments, sorted by document and start. Each bad one has one kind of problem."""
     first_of_all = np.ones(1, bool)
     begin = np.flatnonzero(np.concatenate([first_of_all, keys[1:] != keys[:-1]]))
     last = np.append(begin[1:], len(keys)) - 1
     stops = starts[:-1] + (words[:-1] & ((1 << _LENGTH_BITS) - 1))
-    gap, overlap = (np.concatenate([~first_of_all, each]) for each in (starts[1:] > stops, starts[1:] < stops))
+    gap, overlap = (np.concatenate([~first_of_all, flags]) for flags in (starts[1:] > stops, starts[1:] < stops))
     del stops
     again = np.concatenate([~first_of_all, starts[1:] == starts[:-1]])
     for flags in (gap, overlap, again):
@@ -255,19 +261,19 @@ def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, found: _Foun
         "documents without their beginning": starts[begin] != 0,
         "documents with a gap": any_of(gap),
         "documents with segments that overlap": any_of(overlap),
-        "documents without their end": ~ends[last] & found.ends,
+        "documents without their end": ~ends[last] & coverage.ends,
         "documents that go on after their end": any_of(early),
         "documents with unbalanced FIM tokens": _unbalanced(words, fim, begin, last),
     }
-    found.documents[0] += int((~all_held_back).sum())
-    found.documents[1] += int(some_held_back.sum())
+    coverage.documents[0] += int((~all_held_back).sum())
+    coverage.documents[1] += int(some_held_back.sum())
     clean = np.ones(len(begin), bool)
     for kind, broken in kinds.items():
         bad = keys[begin[broken & clean]]
         clean &= ~broken
         if len(bad):
-            count, some = found.bad.get(kind, (0, bad[:0]))
-            found.bad[kind] = (count + len(bad), np.concatenate([some, bad[: MOST_BAD - len(some)]]))
+            count, some = coverage.bad.get(kind, (0, bad[:0]))
+            coverage.bad[kind] = (count + len(bad), np.concatenate([some, bad[: MOST_BAD - len(some)]]))
 
 
 def _unbalanced(words: np.ndarray, fim: np.ndarray, begin: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -291,10 +297,10 @@ def _unbalanced(words: np.ndarray, fim: np.ndarray, begin: np.ndarray, last: np.
     return broken
 
 
-def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[str]]:
+def _names(folder: str, paths: Sequence[str], coverage: _Coverage) -> dict[str, list[str]]:
     """The first documents of each kind of problem, in the order of the shards: their ids and where they stand."""
-    named: dict[str, dict[str, str]] = {kind: {} for kind in found.bad}
-    wanted = {kind: min(count, MOST_NAMED) for kind, (count, _) in found.bad.items()}
+    named: dict[str, dict[str, str]] = {kind: {} for kind in coverage.bad}
+    wanted = {kind: min(count, MOST_NAMED) for kind, (count, _) in coverage.bad.items()}
     for path in paths:
         if all(len(named[kind]) == wanted[kind] for kind in named):
             break
@@ -302,7 +308,7 @@ def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[s
             column = batch.column("segments")
             documents = column.flatten().field("document")
             keys, bounds = _keys(documents), column.offsets.to_numpy() - column.offsets[0].as_py()
-            for kind, (_, bad) in found.bad.items():
+            for kind, (_, bad) in coverage.bad.items():
                 for at in np.flatnonzero(np.isin(keys, bad)):
                     if len(named[kind]) == wanted[kind]:
                         break
@@ -310,4 +316,4 @@ def _names(folder: str, paths: Sequence[str], found: _Found) -> dict[str, list[s
                     named[kind].setdefault(
                         documents[int(at)].as_py(), f"{path[len(folder) :].lstrip('/')} row {sequence}"
                     )
-    return {kind: [f"{name} in {where}" for name, where in each.items()] for kind, each in named.items()}
+    return {kind: [f"{name} in {where}" for name, where in places.items()] for kind, places in named.items()}

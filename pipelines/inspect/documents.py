@@ -21,7 +21,7 @@ SAMPLE_PURPOSE = "inspect sample"
 
 
 @dataclass(frozen=True)
-class Found:
+class DocumentRow:
     """A row, and where it stands: `number` counts over all files, `row` in its own."""
 
     number: int
@@ -42,7 +42,7 @@ class Rows:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def row(self, number: int) -> Found:
+    def row(self, number: int) -> DocumentRow:
         """The row of a number. Raises UserError past the end."""
         if not 0 <= number < len(self):
             hint = f"rows are 0 to {len(self) - 1}" if len(self) else "it has no rows"
@@ -50,15 +50,15 @@ class Rows:
         file = int(np.searchsorted(self._ends, number, side="right"))
         path, rows = self.files[file]
         row = number - (int(self._ends[file]) - rows)
-        return Found(number, path, row, _read_row(path, row))
+        return DocumentRow(number, path, row, _read_row(path, row))
 
-    def find(self, document: str) -> Found | None:
+    def find(self, document: str) -> DocumentRow | None:
         """The first row with this id."""
         before = 0
         for path, rows in self.files:
             row = _row_of(path, document)
             if row is not None:
-                return Found(before + row, path, row, _read_row(path, row))
+                return DocumentRow(before + row, path, row, _read_row(path, row))
             before += rows
         return None
 

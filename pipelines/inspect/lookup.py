@@ -1,7 +1,7 @@
 """Documents by their ids in Parquet files: one pass over the id columns, whatever the number of documents.
 
-Row groups whose range of ids, as the footer tells it, holds none of those that are looked for are passed over, and the
-text column is never read.
+Row groups whose range of ids, according to the footer, contains none of those sought are skipped, and the text column
+is never read.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -47,12 +47,12 @@ def look_up(paths: Iterable[str], ids: Collection[str]) -> Iterable[tuple[str, R
 
 
 def _may_hold(metadata: pq.RowGroupMetaData, ids: Collection[str]) -> bool:
-    """Whether a row group's range of ids, where the footer tells it, has one of these."""
+    """Whether one of these ids falls in a row group's range, if the footer has one."""
     for number in range(metadata.num_columns):
         column = metadata.column(number)
         if column.path_in_schema == "id" and column.statistics is not None and column.statistics.has_min_max:
             low, high = column.statistics.min, column.statistics.max
-            return any(low <= each <= high for each in ids)
+            return any(low <= document <= high for document in ids)
     return True
 
 

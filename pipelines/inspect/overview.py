@@ -1,4 +1,4 @@
-"""What there is to say about a path at first sight: (title, rows) sections, from manifests, footers and headers."""
+"""The overview of a path: (title, rows) sections, from manifests, footers and headers."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a path is: a run, the folder of one stage, a loose folder of Parquet files, one part, one shard, a tokenizer.
+"""Recognises what a path is: a run, the folder of one stage, a folder of Parquet files, a part, a shard, a tokenizer.
 
 And what it was made of: each manifest names its inputs, so that a model leads back to what was ingested (`chain`).
 Only small files are read here: manifests, plans and listings.
@@ -126,11 +126,11 @@ def chain(place: Place) -> dict[str, Link]:
         described = Link(name=name, place=here).described
         inputs = []
         for taken in _taken_in(described):
-            found = find_input(path, taken, described["inputs"].get(taken, {}).get("manifest", ""))
-            if not found:
+            located = find_input(path, taken, described["inputs"].get(taken, {}).get("manifest", ""))
+            if not located:
                 inputs.append(missing(path, taken))
-            elif (below := storage.absolute(found.path)) not in begun:
-                changed = "made again since it was read" if found.changed else ""
+            elif (below := storage.absolute(located.path)) not in begun:
+                changed = "made again since it was read" if located.changed else ""
                 inputs.append(visit(taken, below, recognise(below), changed))
             else:
                 inputs.append(below)
@@ -143,9 +143,9 @@ def chain(place: Place) -> dict[str, Link]:
         begun.add(name)
         above = taker.rsplit("/", 1)[0]
         beside = [recognise(folder) for _, folder in _stages_below(above) if folder not in begun]
-        datasets = [each for each in beside if each.what == "dataset"]
+        datasets = [place for place in beside if place.what == "dataset"]
         nearest = datasets[-1:]  # stages below a folder are listed after those that they take in
-        inputs = [visit(folder_name(each.path), each.path, each, "") for each in nearest]
+        inputs = [visit(folder_name(place.path), place.path, place, "") for place in nearest]
         instead = f"; {links[inputs[0]].name} beside it is looked at instead" if inputs else ""
         links[name] = Link(name=name, place=None, note=f"not there: moved or removed{instead}", inputs=inputs)
         return name

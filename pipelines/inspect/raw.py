@@ -94,7 +94,7 @@ class RawFiles:
         """The records of documents that had ids of their own, found by reading the files of their task once more."""
         from corpusmill.dataproc.readers.registry import reader_of
 
-        ids, found = pa.array(document_ids, pa.string()), {}
+        ids, records = pa.array(document_ids, pa.string()), {}
         for piece in self._pieces(task):
             before, fields = 0, self._planned()[task].fields
             since = f" of those from {RECORDS.get(piece.format)} {piece.start:,} on" if piece.start else ""
@@ -102,9 +102,9 @@ class RawFiles:
             for batch in reader.load()(piece, fields, lambda *_: None) if reader and not reader.groups else ():
                 for row in pc.indices_nonzero(pc.is_in(batch.column("id"), value_set=ids)).to_pylist():
                     record = f"document {before + row:,}{since}, counted from 0"
-                    found[batch.column("id")[row].as_py()] = Raw([piece.path], record)
+                    records[batch.column("id")[row].as_py()] = Raw([piece.path], record)
                 before += batch.num_rows
-        return found
+        return records
 
     def _note(self, files: Sequence[str]) -> str:
         if len(files) > 1:

@@ -1,8 +1,8 @@
 """Sequences of token shards, read back into text by the shard set's own `_vocabulary.parquet`.
 
 A shard is memory-mapped and asked for one record batch (4 MiB of tokens at the most), so one sequence costs one batch
-whichever way tokens are stored. The vocabulary (a few MB) is read once. Which sequences a run read at a step is told by
-its metrics and its order, without any shard.
+whichever way tokens are stored. The vocabulary (a few MB) is read once. Which sequences a run read at a step
+follows from its metrics and its order, without reading any shard.
 """
 
 import json
@@ -95,7 +95,7 @@ class Shards:
     def _spelled(self) -> tuple[list[bytes], np.ndarray]:
         """(bytes of each id, whether it is special)."""
         if not storage.exists(self._vocabulary):
-            raise UserError("the vocabulary of these shards is not here", where=self._vocabulary, hint="pack again")
+            raise UserError("the vocabulary of these shards is missing", where=self._vocabulary, hint="pack again")
         with storage.open_input(self._vocabulary) as file:
             table = pq.read_table(file)
         return table["bytes"].to_pylist(), table["special"].to_numpy()
@@ -137,11 +137,13 @@ class Shards:
                 f"sequence {number} has ids outside the vocabulary", where=self.where, hint="verify the shards"
             )
         segments, at = [], 0
-        for each in batch.column("segments")[0].as_py():
-            ids = tokens[at : at + each["length"]]
+        for segment in batch.column("segments")[0].as_py():
+            ids = tokens[at : at + segment["length"]]
             pieces = _pieces(ids, spelled, special)
-            segments.append(Segment(each["document"], each["source"], each["start"], len(ids), each["fim"], pieces))
-            at += each["length"]
+            segments.append(
+                Segment(segment["document"], segment["source"], segment["start"], len(ids), segment["fim"], pieces)
+            )
+            at += segment["length"]
         if at < len(tokens):
             segments.append(Segment(None, "", 0, len(tokens) - at, False, []))
         return segments
@@ -195,7 +197,7 @@ def ordered_rows(run: str, positions: range) -> list[int]:
 
     path = storage.join(run, ORDER)
     if not storage.exists(path):
-        raise UserError("this run left no order of its sequences", where=path, hint="use --sequence")
+        raise UserError("this run has no record of the order of its sequences", where=path, hint="use --sequence")
     order = SequenceOrder.from_json(storage.read_bytes(path), path)
     return [int(row) for row in order.rows(positions.start, len(positions))]
 

@@ -1,7 +1,7 @@
-"""The loss spikes of a training run, as its `spikes.jsonl` tells them.
+"""The loss spikes of a training run, from its `spikes.jsonl`.
 
-The file is the trainer's (`training/watching/spikes.py`); it is read here without torch, and also while the run is
-going on.
+The file is the trainer's (`training/watching/spikes.py`); it can be read without torch, and while the run is
+still going.
 """
 
 import json
@@ -15,7 +15,7 @@ SPIKES = "spikes.jsonl"
 
 @dataclass(frozen=True)
 class SpikeStory:
-    """What a run noted down of a spike.
+    """What a run recorded about a spike.
 
     Attributes:
         number: from 1, in the order in which they came.
@@ -48,7 +48,7 @@ def read_spike(run: str, number: int) -> SpikeStory:
     """A spike of a training run. Raises UserError where there is none of this number."""
     path = storage.join(run, SPIKES)
     if not storage.exists(path):
-        raise UserError("no spike has been noted down here", where=run, hint="ask for a step with --step")
+        raise UserError("no spike was recorded here", where=run, hint="ask for a step with --step")
     with storage.open_input(path) as file:
         lines = [line for line in file if line.endswith(b"\n")]  # the last one may be being written
     if not 1 <= number <= len(lines):
@@ -56,8 +56,8 @@ def read_spike(run: str, number: int) -> SpikeStory:
     spike = json.loads(lines[number - 1])
     try:
         same = ("step", "loss", "norm", "why", "done", "back_to", "first", "end", "skipped_from")
-        rows = [(each["row"], each["nats"]) for each in spike["sequences"]]
+        rows = [(sequence["row"], sequence["nats"]) for sequence in spike["sequences"]]
         values = {name: spike[name] for name in same}
         return SpikeStory(number=number, **values, rows=rows, rows_left_out=spike["sequences_left_out"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"line {number} tells of no spike", where=path, hint="use --sequence") from error
+        raise UserError(f"line {number} does not describe a spike", where=path, hint="use --sequence") from error

@@ -1,7 +1,7 @@
-"""How far a run is, from its folders alone: while it goes on, after it ended, and after it was killed.
+"""The progress of a run, from its folders alone: while it runs, after it ended, and after it was killed.
 
-A stage is at work when a process holds its lock. The lock is tried without changing the file and given back at once;
-a driver that starts in that very instant would be told that another is at work, and can be started again.
+A stage is at work when a process holds its lock. The lock is tried without changing the file and released at once;
+a driver that starts at that very moment would report that another one is at work, and can simply be started again.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""A tokenizer looked into: what it is, one id, or a text in its pieces with their ids and places."""
+"""Descriptions of a tokenizer, of one id, and of a text token by token with ids and positions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ class TokenPiece:
 
 def token_pieces(tokenizer: Tokenizer, text: str, unit: Unit = "byte") -> Iterator[TokenPiece]:
     """The tokens of one text in order."""
-    found = encode_with_offsets(tokenizer, pa.array([text], pa.large_string()), unit)
-    ids, starts, ends = (each.values.to_pylist() for each in (found.ids, found.starts, found.ends))
+    encoded = encode_with_offsets(tokenizer, pa.array([text], pa.large_string()), unit)
+    ids, starts, ends = (column.values.to_pylist() for column in (encoded.ids, encoded.starts, encoded.ends))
     for number, start, end in zip(ids, starts, ends, strict=True):
         yield TokenPiece(number, tokenizer.token_bytes(number), start, end)
 
 
 def describe_id(tokenizer: Tokenizer, number: int) -> list[tuple[str, str]]:
-    """(what, value) of one id. Raises UserError for an id that no token has."""
+    """(what, value) rows that describe one id. Raises UserError for an id that no token has."""
     if not 0 <= number < tokenizer.vocab_size or not tokenizer.spellings[number].is_valid:
         raise UserError(f"no token has the id {number}", hint=f"ids are 0 to {tokenizer.vocab_size - 1}")
     spelled = tokenizer.spellings[number].as_py()

@@ -48,7 +48,7 @@ class Stood:
 
 @dataclass
 class Document:
-    """All that the folders on the way know of a document."""
+    """Everything that the folders on the way know about a document."""
 
     id: str
     source: str
@@ -94,12 +94,12 @@ class TracedSequence:
 
 @dataclass
 class Trace:
-    """What a trace found.
+    """The result of a trace.
 
     Attributes:
         step: of training, if one was asked about.
         positions: in the order of training that the question is about: all of a step's; None for a sequence by number.
-        spike: what the run noted down of it, if one was asked about.
+        spike: what the run recorded about it, if one was asked about.
         links: the folders on the way, each before those that it was made of.
         documents: by id, those of the sequences' segments.
         missing: what could not be found, a line each.
@@ -144,8 +144,8 @@ def trace(place: Place, question: Question) -> Trace:
     things = (question.step, question.spike, question.sequence, question.position)
     asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
-        what = "nothing to trace was named" if not asked else "several things to trace were named"
-        raise UserError(what, where=place.path, hint="give one of --step, --sequence and --position, or --spike")
+        what = "nothing to trace was given" if not asked else "more than one thing to trace was given"
+        raise UserError(what, where=place.path, hint="give one of --step, --spike, --sequence and --position")
     start = _start(place, "shards" if question.sequence is not None else "model")
     links = chain(recognise(shard_set(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
@@ -170,16 +170,16 @@ def _start(place: Place, made: str) -> Place:
         if _makes(place) == "model" or (made == "shards" and place.what in ("shards", "shard")):
             return place
         if place.what in ("shards", "shard"):
-            what = "shards by themselves know no steps"
+            what = "shards alone have no steps"
             raise UserError(what, where=place.path, hint="name the run or the model, or use --sequence")
         raise UserError("there are no sequences here", where=place.path, hint="name a run, a model or shards")
     here = [recognise(folder) for _, folder in place.stages]
-    fitting = [each for each in here if _makes(each) == made]
+    fitting = [place for place in here if _makes(place) == made]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
         raise UserError(f"this run has no {made}", where=place.path, hint="name a folder that has, or another run")
-    names = ", ".join(each.path for each in fitting)
+    names = ", ".join(place.path for place in fitting)
     raise UserError(f"this run has several folders of {made}", where=place.path, hint=f"name one of {names}")
 
 
@@ -195,7 +195,7 @@ def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
     for link in links.values():
         if link.place and link.place.what == "shards":
             return shards_of(link.place)
-    raise UserError("the shards of this run are not there", where=start.path, hint="put them beside its folder again")
+    raise UserError("the shards of this run are missing", where=start.path, hint="put them back next to its folder")
 
 
 _Chosen = list[tuple[int | None, int, float | None]]
@@ -207,7 +207,7 @@ def _asked_about(start: Place, question: Question, sequences: int) -> tuple[rang
     number = question.number or (SEQUENCES_OF_A_STEP if question.step is not None else 1)
     if question.sequence is not None:
         first = question.sequence
-        return None, [(None, each, None) for each in range(first, max(first + 1, min(first + number, sequences)))]
+        return None, [(None, row, None) for row in range(first, max(first + 1, min(first + number, sequences)))]
     if question.step is not None:
         positions = step_positions(start.path, question.step)
     else:
@@ -265,8 +265,8 @@ class _Way:
             if description and description.has_documents and link.place:
                 self._note(path, link, inspection_of(description))
             self._look_in_inputs(path, link)
-        self._tell_copies()
-        lost = [each for each in self._documents.values() if not each.stood]
+        self._complete_copies()
+        lost = [document for document in self._documents.values() if not document.stood]
         if lost and self._found:
             self._missing.append(f"{len(lost)} documents are in none of the datasets ({lost[0].id}, …)")
         for document in self._documents.values():
@@ -279,8 +279,8 @@ class _Way:
             self._copies.append((copy, original))
             self._documents.setdefault(original, Document(original, self._documents[copy].source))
 
-    def _tell_copies(self) -> None:
-        """Gives copies what was found of their documents, and forgets documents that nobody asked about."""
+    def _complete_copies(self) -> None:
+        """Gives copies what is known of their documents, and forgets documents that nobody asked about."""
         for name, original in reversed(self._copies):
             copy, whole = self._documents[name], self._documents[original]
             known = {stand.stage for stand in copy.stood}
@@ -339,8 +339,8 @@ class _Way:
             if document.raw.by_own_id:
                 tasks.setdefault(part_number(row.path), []).append(name)
         for task, names in tasks.items() if self._again else ():
-            for name, found in raw.read_again(names, task).items():
-                self._documents[name].raw = found
+            for name, record in raw.read_again(names, task).items():
+                self._documents[name].raw = record
 
 
 def _parts(link: Link) -> list[str]:
@@ -349,12 +349,12 @@ def _parts(link: Link) -> list[str]:
     return [storage.join(link.place.path, entry["path"]) for entry in link.described.get("parts", ())]
 
 
-def plain_values(found: Trace) -> dict[str, Any]:
+def plain_values(result: Trace) -> dict[str, Any]:
     """The trace as JSON values, for machines."""
-    values = asdict(replace(found, links=[], positions=None))
-    values["positions"] = [found.positions.start, found.positions.stop] if found.positions is not None else None
+    values = asdict(replace(result, links=[], positions=None))
+    values["positions"] = [result.positions.start, result.positions.stop] if result.positions is not None else None
     values["links"] = [
         {"name": link.name, "stage": link.stage, "path": link.place.path if link.place else None, "note": link.note}
-        for link in found.links
+        for link in result.links
     ]
     return values

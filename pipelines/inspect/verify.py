@@ -1,8 +1,8 @@
-"""Whether a folder is what its manifest says: every byte by its digest, row counts, shards, and the conservation law.
+"""Checks a folder against its manifest: every byte by its digest, row counts, shards, and the conservation law.
 
 A shard set, once each of its shards is the one that was written, is also looked at as a whole: every document once
 (`coverage`). Everything is read once, at the speed of the disk (shards a second and third time, from memory where it
-holds them). A line for each problem; none for a folder that is whole.
+holds them). One line per problem; none for an intact folder.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped
 
 @dataclass
 class Verified:
-    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be looked into."""
+    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be read."""
 
     name: str
     path: str
@@ -53,7 +53,7 @@ def verify(place: Place) -> list[Verified]:
         raise UserError(
             "a folder beside the parts has no manifest", where=place.path, hint="verify the folder above it"
         )
-    raise UserError("nothing to verify by: there is no manifest", where=place.path, hint="finish the stage first")
+    raise UserError("nothing to verify against: there is no manifest", where=place.path, hint="finish the stage first")
 
 
 def _verify_named(name: str, folder: str) -> Verified:
@@ -113,12 +113,12 @@ def _verify_entry(done: Verified, path: str, entry: Mapping[str, Any]) -> None:
 def _byte_problem(done: Verified, path: str, entry: Mapping[str, Any]) -> str:
     """Why a file's bytes are not those that were written; "" when they are."""
     try:
-        found = storage.size(path)
+        size = storage.size(path)
     except FileNotFoundError:
         return "not there"
-    done.bytes += found
-    if found != entry["bytes"]:
-        return f"{found:,} bytes, and the manifest says {entry['bytes']:,}"
+    done.bytes += size
+    if size != entry["bytes"]:
+        return f"{size:,} bytes, and the manifest says {entry['bytes']:,}"
     if storage.digest_file(path) != entry["digest"]:
         return "not the bytes that were written (the digest differs)"
     return ""
@@ -144,7 +144,7 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
 def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     """Data files that the manifest does not know: readers that list a folder would take them for part of the data."""
     known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
-    found = []
+    strangers = []
     description = description_of(manifest["stage"])
     tables = ("quarantine", *(description.side_folders if description else ()))
     for below in ("", *tables, *map(side_folder, tables)):
@@ -194,6 +194,6 @@ def _unequal_shards(manifest: Mapping[str, Any]) -> Iterator[str]:
 def _changed_inputs(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Inputs that stand beside the folder (or at the path as written) and are no longer those that were read."""
     for name, identity in manifest["inputs"].items():
-        found = find_input(folder, name, identity["manifest"]) if "manifest" in identity else None
-        if found and found.changed:
+        current = find_input(folder, name, identity["manifest"]) if "manifest" in identity else None
+        if current and current.changed:
             yield f"its input {name} was made again since"

@@ -1,4 +1,4 @@
-"""Text of documents made safe to show: what could steer a terminal, or reverse the reading order, is spelled out.
+"""Makes text of documents safe to show: what could control a terminal, or reverse the reading order, is spelled out.
 
 A crawled page may hold escape sequences that set a window's title, recolour the screen or type commands, and marks
 that make code read differently from what it does ("Trojan Source", CVE-2021-42574). Nothing is left out: each such

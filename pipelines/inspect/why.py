@@ -1,6 +1,6 @@
-"""Why a document is where it is, or is not: the ledger, the survivors and the quarantine of one stage, asked by id.
+"""What one stage did with a document and why, by id: from its ledger, survivors and quarantine.
 
-The id columns of the stage's side files are read, and only where these don't know it those of the parts.
+The id columns of the stage's side files are read first, and those of the parts only if the id is not in them.
 """
 
 from corpusmill.dataproc.errors import UserError
@@ -12,11 +12,11 @@ from corpusmill.pipelines.registry import description_of
 
 
 def explain(place: Place, document: str) -> Reason:
-    """What a stage did with a document. Raises UserError when the document never came there."""
+    """What a stage did with a document. Raises UserError if the stage never saw the document."""
     stage = place.manifest.get("stage")
     if place.what == "run" or stage is None:
         rows_of(place)  # says what to name instead
-        raise UserError("a single file cannot say this", where=place.path, hint="name the stage's folder")
+        raise UserError("a single file has no record of this", where=place.path, hint="name the stage's folder")
     description = description_of(stage)
     if description is None or description.makes not in ("dataset", "shards"):
         raise UserError(f"the stage {stage} does not decide about documents", where=place.path)
@@ -27,7 +27,7 @@ def explain(place: Place, document: str) -> Reason:
         return reason
     kept = _kept_in_shards(place, document) if description.makes == "shards" else _kept(place, document)
     if kept is None:
-        what, hint = "this stage never saw a document of that id", "look in the stage before it"
+        what, hint = "this stage never saw a document with this id", "look in the stage before it"
         raise UserError(what, where=f"{place.path}: {document}", hint=hint)
     return Reason("kept", kept + inspection.kept(side, document))
 

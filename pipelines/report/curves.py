@@ -81,7 +81,7 @@ def read_curves(folder: str) -> Curves | None:
     return Curves(
         {name: _column(points, name) for name in COLUMNS},
         _times(storage.join(storage.join(folder, state.STATE), TIMING)),
-        {name: found for name, found in measured.items() if len(found[0])},
+        {name: curve for name, curve in measured.items() if len(curve[0])},
         _sources(points, "validation_by_source"),
         _sources(points, "average_validation_by_source"),
         np.array([point.mean_violations() if len(point.violations) else empty for point in points]),
@@ -117,8 +117,8 @@ class _Point:
             for source, value in line.get(name, {}).items():
                 self._add(f"{name}/{source}", line["step"], value)
         if line.get("expert_violations"):
-            found = np.array(line["expert_violations"], np.float64)
-            self.violations = found if not self.routed else self.violations + found
+            violations = np.array(line["expert_violations"], np.float64)
+            self.violations = violations if not self.routed else self.violations + violations
             self.routed += 1
 
     def _add(self, name: str, step: int, value: float | None) -> None:
@@ -144,8 +144,8 @@ def _column(points: list[_Point], name: str) -> np.ndarray:
 
 def _measured(points: list[_Point], name: str) -> tuple[np.ndarray, np.ndarray]:
     """(steps, values) of the points that have one."""
-    found = np.array([point.mean(name) for point in points if name in point.sums], np.float64).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
+    pairs = np.array([point.mean(name) for point in points if name in point.sums], np.float64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _sources(points: list[_Point], kind: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The way of the documents through the stages as bars: what came in, what each cause took away, what is left."""
+"""The documents' way through the stages as bars: what came in, what each cause removed, what is left."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Heat maps in few words: a table of numbers as coloured cells of a handful of levels.
+"""Compact heat maps: a table of numbers as coloured cells with a handful of levels.
 
 A cell of its own for every number of V3's 59 routers and 256 experts would be 15,000 shapes, a picture inside the page
 would not follow its colours. So numbers fall into levels, and all cells of a level are one shape, runs of neighbours

@@ -1,4 +1,4 @@
-"""Puts the page together: gathers what each finished stage has to say and fills the template.
+"""Puts the page together: collects each finished stage's section and fills the template.
 
 Everything that comes out of documents (ids, sources, excerpts) goes through `visible`, and the template escapes every
 value. Only the charts, which hold no such text, go in as they are.
@@ -61,7 +61,7 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
 
 
 def _tiles(stages: Sequence[StageOutput]) -> Rows:
-    """The few numbers that say what the run made."""
+    """The headline numbers of the run."""
     tiles: Rows = []
     flow = over_documents(stages)
     if flow:

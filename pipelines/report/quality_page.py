@@ -99,7 +99,7 @@ def _rows(groups: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 def _thresholds(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Precision and recall at the fixed thresholds and at the one of the highest F1, rising."""
     best = [metrics["best_f1"]] if metrics["best_f1"] else []
-    return sorted([*metrics["at"], *best], key=lambda each: each["threshold"])
+    return sorted([*metrics["at"], *best], key=lambda row: row["threshold"])
 
 
 def _tiles(record: Record) -> list[tuple[str, str]]:

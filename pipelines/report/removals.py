@@ -78,8 +78,8 @@ def sole_rules(stage: StageOutput) -> SoleRules:
             continue
         rules = pa.Table.from_batches(batches).group_by("id").aggregate([("rule", "count"), ("rule", "min")])
         alone = rules.filter(pc.equal(rules["rule_count"], 1))["rule_min"]
-        found.update({row["values"]: row["counts"] for row in pc.value_counts(alone).to_pylist()})
-    return found
+        counts.update({row["values"]: row["counts"] for row in pc.value_counts(alone).to_pylist()})
+    return counts
 
 
 def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
@@ -95,10 +95,10 @@ def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
             continue
         texts = _texts(rejected[stem], {row["id"] for row in rows})
         for row in rows:
-            if len(found[row["rule"]]) < EXAMPLES and row["id"] in texts:
+            if len(examples[row["rule"]]) < EXAMPLES and row["id"] in texts:
                 shown = one_line(row["id"], ID_CHARACTERS)
-                found[row["rule"]].append(Example(shown, row["value"], row["threshold"], texts[row["id"]]))
-    return found
+                examples[row["rule"]].append(Example(shown, row["value"], row["threshold"], texts[row["id"]]))
+    return examples
 
 
 def _first_rows(batch: pa.RecordBatch, rules: list[str]) -> list[dict]:
@@ -109,11 +109,11 @@ def _first_rows(batch: pa.RecordBatch, rules: list[str]) -> list[dict]:
 def _texts(path: str, ids: set[str]) -> dict[str, str]:
     """Excerpts of the documents with these ids."""
     wanted = pa.array(sorted(ids), pa.string())
-    found = {}
+    excerpts = {}
     for batch in read_batches(path, ["id", "text"]):
         for row in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
-            found[row["id"]] = excerpt(row["text"], EXCERPT_CHARACTERS)
-    return found
+            excerpts[row["id"]] = excerpt(row["text"], EXCERPT_CHARACTERS)
+    return excerpts
 
 
 def largest_clusters(stage: StageOutput) -> list[Cluster]:

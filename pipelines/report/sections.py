@@ -1,4 +1,4 @@
-"""How a stage appears on the report's page; each room that has something to show says it itself, in its `report.py`."""
+"""How a stage appears on the report's page; each stage with something to show defines it in its `report.py`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

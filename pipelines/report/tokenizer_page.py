@@ -148,9 +148,7 @@ def _vocabulary(tokenizer: Report) -> dict[str, Any]:
         ]
 
     def examples(of: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-        return [
-            (f"{each['id']}", one_line(each["text"], 200), f"{each['bytes']:,}", f"{each['used']:,}") for each in of
-        ]
+        return [(f"{row['id']}", one_line(row["text"], 200), f"{row['bytes']:,}", f"{row['used']:,}") for row in of]
 
     scripts = dict(sorted(tokenizer["scripts"].items(), key=lambda item: (-item[1]["ids"], item[0])))
     return {

@@ -43,7 +43,7 @@ def round_trip(tokenizer: Report) -> str:
     name = one_line(tokenizer["name"])
     if not lost["documents"]:
         return f"{name}: every document came back from its ids."
-    shown = ", ".join(one_line(each, 80) for each in lost["ids"][:ROWS_SHOWN])
+    shown = ", ".join(one_line(document, 80) for document in lost["ids"][:ROWS_SHOWN])
     more = ", …" if lost["documents"] > ROWS_SHOWN else ""
     return f"{name}: {lost['documents']:,} documents did NOT come back: {shown}{more}"
 

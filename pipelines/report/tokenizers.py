@@ -50,7 +50,7 @@ def _loaded(files: TokenizerFiles) -> Tokenizer:
 def measure_datasets(
     tokenizers: Sequence[Measurable], datasets: Sequence[str], progress: Progress, workers: int = 0
 ) -> dict[str, Any]:
-    """The report (`tokenizer.report.report`) on all documents of the datasets, by threads; 0 is one for each core.
+    """The report (`tokenizer.report.report`) on all documents of the datasets, by threads; 0 means one per core.
 
     Raises UserError when there are no documents.
     """

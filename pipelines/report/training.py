@@ -146,10 +146,10 @@ def _router_names(stage: StageOutput, count: int) -> list[str]:
 
 def _sources(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
     """Bits per byte by source: the chart, and a row for each source; None where nothing was measured."""
-    found = {name: each for name, each in curves.by_source.items() if len(each[0])}
-    if not found:
+    measured = {name: curve for name, curve in curves.by_source.items() if len(curve[0])}
+    if not measured:
         return None
-    names = list(found)
+    names = list(measured)
     shown = names[: len(STYLES)]
     rows = []
     for number, name in enumerate(names[:MORE_SOURCES]):
@@ -159,13 +159,13 @@ def _sources(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
             {
                 "name": one_line(name, 80),
                 "line": f"2.5px {dashes} var({VARIABLES[colour]})" if colour else None,
-                "first": float(found[name][1][0]),
-                "last": float(found[name][1][-1]),
+                "first": float(measured[name][1][0]),
+                "last": float(measured[name][1][-1]),
                 "average": float(average[1][-1]) if average is not None and len(average[1]) else None,
             }
         )
     return {
-        "chart": as_markup(source_chart(charts.name("sources"), [found[name] for name in shown])),
+        "chart": as_markup(source_chart(charts.name("sources"), [measured[name] for name in shown])),
         "rows": rows,
         "averaged": any(row["average"] is not None for row in rows),
         "hidden": max(0, len(names) - MORE_SOURCES),

@@ -1,5 +1,5 @@
-"""Charts of a training run. Names of sources come from documents: they stay out of the charts, whose lines are told
-apart by colour and dashes, as the page's table says.
+"""Charts of a training run. Names of sources come from documents, so they stay out of the charts; the page's table says
+which colour and dashes belong to which source.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STYLES = [(colour, dashes) for dashes in ("solid", "dashed") for colour in (FIRST, SECOND, THIRD, INK)]
-"""What tells lines apart; there are no more lines than this in a chart."""
+"""Styles of lines; a chart has no more lines than this."""
 LOG_FROM = 30
 """A highest value of so many times the lowest is shown on a logarithmic axis."""
 MAP_COLUMNS = 120
@@ -53,9 +53,9 @@ def loss_chart(name: str, curves: Curves, unigram: float | None, spikes: Sequenc
             "validation_loss": (SECOND, "held back"),
             "average_validation_loss": (INK, "held back, moving average"),
         }
-        for kind, (found_steps, found) in curves.validation.items():
+        for kind, (measured_at, values) in curves.validation.items():
             colour, label = looks[kind]
-            axes.plot(found_steps, found, "o-", markersize=_dot(found), linewidth=0.8, color=colour, label=label)
+            axes.plot(measured_at, values, "o-", markersize=_dot(values), linewidth=0.8, color=colour, label=label)
         if unigram is not None:
             axes.axhline(unigram, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="unigram entropy (held back)")
         if len(marked):

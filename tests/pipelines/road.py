@@ -122,8 +122,8 @@ def final_bytes(output: Path) -> dict[str, bytes]:
 
 def markers(output: Path, stage: str = "*") -> dict[str, int]:
     """Markers of finished tasks and the times at which they were written."""
-    found = output.glob(f"{stage}/_state/*/*.json")
-    whole = (path for path in found if not path.name.startswith(".tmp-"))
+    paths = output.glob(f"{stage}/_state/*/*.json")
+    whole = (path for path in paths if not path.name.startswith(".tmp-"))
     return {str(path.relative_to(output)): path.stat().st_mtime_ns for path in whole}
 
 

@@ -147,7 +147,7 @@ def test_doctor_says_that_the_kernel_cache_cannot_be_written(tmp_path: Path) -> 
     environment.pop("NUMBA_CACHE_DIR", None)
     done = corpusmill("doctor", env=environment)
     assert done.returncode == 1
-    assert "name another cache by CORPUSMILL_CACHE" in done.stdout
+    assert "set CORPUSMILL_CACHE to another folder" in done.stdout
 
 
 def test_a_process_ends_by_its_exit_code_with_all_output_written(tmp_path: Path) -> None:

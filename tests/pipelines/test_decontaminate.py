@@ -111,31 +111,31 @@ PLANTED = {
 
 def test_a_report_tells_what_was_planted_and_leaves_every_document_as_it_is(decontaminate: Decontaminate) -> None:
     done = decontaminate()
-    found = hits(done)
-    assert set(found) == PLANTED
+    matches = hits(done)
+    assert set(matches) == PLANTED
     assert {row["id"]: row["text"] for row in rows(done)} == DOCUMENTS
     assert not rows(done, "rejected") and not rows(done, "ledger")
-    for (name, _, _), hit in found.items():
+    for (name, _, _), hit in matches.items():
         text = DOCUMENTS[name]
         assert (
             text.encode()[hit["start"] : hit["stop"]].decode() == text[hit["start_character"] : hit["stop_character"]]
         )
     words = len(QUESTION.split()) + len(ANSWER.replace("/", " ").replace("= ", "").split())
-    assert found["both", *MATHS]["share"] == 1.0
-    assert found["half", *MATHS]["share"] == 13 / words and found["half", *MATHS]["ngrams"] == 1
+    assert matches["both", *MATHS]["share"] == 1.0
+    assert matches["half", *MATHS]["share"] == 13 / words and matches["half", *MATHS]["ngrams"] == 1
     assert explain(recognise(done.folder), "half").lines[1].startswith("  maths: maths.jsonl#0 (35% of it), bytes ")
     assert explain(recognise(done.folder), "clean").lines[1:] == ["no evaluation item was found in it"]
-    assert DOCUMENTS["chinese"][found["chinese", "history", "zh-0"]["start_character"]] == CHINESE[0]
+    assert DOCUMENTS["chinese"][matches["chinese", "history", "zh-0"]["start_character"]] == CHINESE[0]
 
 
 def test_items_are_told_with_what_the_corpus_holds_of_them(decontaminate: Decontaminate) -> None:
     done = decontaminate(share=0.9)
-    told = {(row["set"], row["item"]): row for row in rows(done, "items")}
-    assert len(told) == 7
-    maths = told[MATHS]
+    items = {(row["set"], row["item"]): row for row in rows(done, "items")}
+    assert len(items) == 7
+    maths = items[MATHS]
     assert (maths["documents"], maths["contaminated"], maths["share"]) == (4, 2, 1.0)
-    assert not told["maths", "maths.jsonl#1"]["looked_for"] and told["maths", "maths.jsonl#1"]["words"] == 3
-    assert told["history", "none"]["documents"] == 0
+    assert not items["maths", "maths.jsonl#1"]["looked_for"] and items["maths", "maths.jsonl#1"]["words"] == 3
+    assert items["history", "none"]["documents"] == 0
     assert done.manifest["facts"]["sets"]["maths"] == {
         "items": 2, "looked_for": 1, "too_short": 1, "found": 1, "contaminated": 1,
     }  # fmt: skip
@@ -154,7 +154,7 @@ def test_remove_rejects_with_the_share_in_the_ledger(decontaminate: Decontaminat
     assert done.manifest["counts"] == {"documents_in": 13, "kept": 3, "rejected": 10, "quarantined": 0}
     assert done.manifest["facts"]["documents_that_broke"]["decontaminate/maths"] == 3
     assert explain(recognise(done.folder), "both").lines == ["decontaminate/maths: 1 is above 0.5"]
-    assert not [problem for each in verify(recognise(done.folder)) for problem in each.problems]
+    assert not [problem for folder in verify(recognise(done.folder)) for problem in folder.problems]
     assert ("documents with items", "10") in summary_rows(done.manifest)
 
 
@@ -193,9 +193,9 @@ def test_what_many_documents_hold_or_a_file_allows_is_no_sign_of_an_item(
     others = {key for key in PLANTED if key[1] != "law"}
     common = decontaminate("common", maximum_documents=4)
     assert set(hits(common)) == others
-    told = common.manifest["facts"]["left_out"]["common"]
-    assert told["ngrams"] == len(LICENCE.split()) - 13 + 1
-    assert told["such_as"][0][1] == 5
+    left_out = common.manifest["facts"]["left_out"]["common"]
+    assert left_out["ngrams"] == len(LICENCE.split()) - 13 + 1
+    assert left_out["such_as"][0][1] == 5
     assert set(hits(decontaminate("five", maximum_documents=5))) == PLANTED
     (tmp_path / "licence.txt").write_text(f"# our licence\n{LICENCE.upper()}")
     assert set(hits(decontaminate("allowed", allow=[str(tmp_path / "licence.txt")]))) == others
@@ -248,7 +248,7 @@ def test_mistakes_are_said_before_anything_is_written(decontaminate: Decontamina
         ("no file matches", {"against": {"x": str(made / "nowhere.jsonl")}, "fields": {}, "ids": {}}),
         ("minimum", {"minimum": 14}),
         ("cannot be the name", {"against": {"a,b": "x"}}),
-        ("give one set at least", {"against": {}}),
+        ("give at least one set", {"against": {}}),
     ):
         with pytest.raises(UserError, match=match):
             decontaminate(**settings)

@@ -196,10 +196,12 @@ def test_normalised_copies_are_exact_copies(documents: str, tmp_path: Path) -> N
 
 
 def test_protected_documents_stay_and_what_is_like_them_goes(tmp_path: Path, small_files: None) -> None:
-    held = [row for row in corpus() if row["id"].startswith(("c0-", "c1-")) and row["id"].endswith("near")]
-    held += [{"id": "lone-3", "text": " ".join(sentence(1003)), "source": "eval"}]  # the id of a document of the other
-    held += [{"id": "twin", "text": " ".join(sentence(1003)), "source": "eval"}]
-    protected, own = dataset(tmp_path / "b", held, 2), dataset(tmp_path / "a", corpus())
+    evaluation = [row for row in corpus() if row["id"].startswith(("c0-", "c1-")) and row["id"].endswith("near")]
+    evaluation += [
+        {"id": "lone-3", "text": " ".join(sentence(1003)), "source": "eval"}
+    ]  # the id of a document of the other
+    evaluation += [{"id": "twin", "text": " ".join(sentence(1003)), "source": "eval"}]
+    protected, own = dataset(tmp_path / "b", evaluation, 2), dataset(tmp_path / "a", corpus())
     before = {path: path.read_bytes() for path in Path(protected).rglob("*") if path.is_file()}
     done = run("dedup", tmp_path / "unique", datasets=[own], protect=[protected])
     gone = removed(done.folder)
@@ -282,10 +284,10 @@ def test_clusters_by_way_of_files_are_those_in_memory(
 
 def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, small_files: None) -> None:
     old = [row for row in corpus() if row["id"] in ("c0-near", "c1-near", "lone-3")]
-    held, own = dataset(tmp_path / "old", old, 2), dataset(tmp_path / "new", corpus())
+    indexed, own = dataset(tmp_path / "old", old, 2), dataset(tmp_path / "new", corpus())
     index = str(tmp_path / "index")
     with Session(make_executor=lambda: make_executor("local", workers=1)) as session:
-        add_dataset(index, held, session)
+        add_dataset(index, indexed, session)
     done = run("dedup", tmp_path / "unique", datasets=[own], against=index)
     gone = removed(done.folder)
     assert {"c0-original", "c0-copy", "c0-near", "c1-original", "c1-near", "lone-3"} <= gone.keys()
@@ -297,7 +299,7 @@ def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, smal
     matrix = done.manifest["facts"]["duplicate_sources"]
     assert matrix["web"]["(index)"] >= 3
     assert sum(sum(row.values()) for row in matrix.values()) == len(gone)
-    protected = run("dedup", tmp_path / "protected", datasets=[own], protect=[held])
+    protected = run("dedup", tmp_path / "protected", datasets=[own], protect=[indexed])
     assert ids(protected.folder) == ids(done.folder)
     with pytest.raises(UserError, match="ngram"):
         run("dedup", tmp_path / "other", datasets=[own], against=index, ngram=4)

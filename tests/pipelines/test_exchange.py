@@ -53,7 +53,7 @@ def documents(folder: Path, side: str = "") -> list[list[int]]:
                     tokens = row[place : place + segment["length"]].tolist()
                     pieces[segment["document"]].append((segment["start"], tokens))
                     place += segment["length"]
-    return sorted([token for _, piece in sorted(held) for token in piece] for held in pieces.values())
+    return sorted([token for _, piece in sorted(stretches) for token in piece] for stretches in pieces.values())
 
 
 def back(made: Path, folder: Path, name: Path, kind: str, **more: Any) -> dict[str, Any]:
@@ -67,19 +67,19 @@ def back(made: Path, folder: Path, name: Path, kind: str, **more: Any) -> dict[s
 def test_documents_come_back_from_every_format(made: Path, tmp_path: Path, kind: str) -> None:
     done = run("export", tmp_path / "out", shards=str(made / "shards"), to=kind, unit="document")
     expected, held_back = documents(made / "shards"), documents(made / "shards", "validation")
-    assert len(held_back) > 10 and any(len(each) > LENGTH for each in expected)
+    assert len(held_back) > 10 and any(len(document) > LENGTH for document in expected)
     assert done.manifest["counts"]["items"] == len(expected)
     assert done.manifest["counts"]["validation_items"] == len(held_back)
     assert done.manifest["counts"]["tokens"] == sum(map(len, expected))
     assert done.manifest["counts"]["incomplete_documents"] == done.manifest["counts"]["padding"] == 0
-    assert [each.problems for each in verify(recognise(str(tmp_path / "out")))] == [[]]
+    assert [folder.problems for folder in verify(recognise(str(tmp_path / "out")))] == [[]]
 
     counts = back(made, tmp_path / "out", tmp_path / "back", kind)
     assert documents(tmp_path / "back") == expected and documents(tmp_path / "back", "validation") == held_back
     assert counts["documents_in"] == counts["kept"] == len(expected) + len(held_back)
     assert counts["ends_added"] == counts["padding_left_out"] == 0
     assert counts["validation_documents"] == len(held_back)
-    assert [each.problems for each in verify(recognise(str(tmp_path / "back")))] == [[]]
+    assert [folder.problems for folder in verify(recognise(str(tmp_path / "back")))] == [[]]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -106,10 +106,10 @@ def test_imported_shards_are_equal_in_size_sound_and_traceable(made: Path, tmp_p
     tables = [open_shard(path)[1] for path in paths]
     assert len(tables) > 3 and {table.num_rows for table in tables[:-1]} == {20}
     assert [verify_shard(path) for path in paths] == [[]] * len(paths)
-    names = {each["document"] for table in tables for row in table["segments"].to_pylist() for each in row}
+    names = {segment["document"] for table in tables for row in table["segments"].to_pylist() for segment in row}
     assert len(names) == len(documents(tmp_path / "back"))
     assert "out/shard-00000#0" in names and all(name.startswith(("out/shard-", "out/joined-")) for name in names)
-    assert any(each["fim"] for table in tables for row in table["segments"].to_pylist() for each in row)
+    assert any(segment["fim"] for table in tables for row in table["segments"].to_pylist() for segment in row)
     header = open_shard(paths[0])[0]
     assert header.tokenizer == Tokenizer.load(str(made / "tokenizer")).fingerprint
 
@@ -144,8 +144,8 @@ def test_flat_files_of_others_are_imported_by_their_dtype(made: Path, tmp_path: 
     assert documents(tmp_path / "back") == [[5, 6, special.eos], [7, special.eos], [8, special.eos]]
     assert counts["ends_added"] == 1
     rows = open_shard(list_shards(str(tmp_path / "back"))[0])[1]["segments"].to_pylist()
-    assert sorted(each["document"] for row in rows for each in row) == [f"web/train.bin#{at}" for at in (0, 3, 5)]
-    assert {each["source"] for row in rows for each in row} == {"web"}
+    assert sorted(segment["document"] for row in rows for segment in row) == [f"web/train.bin#{at}" for at in (0, 3, 5)]
+    assert {segment["source"] for row in rows for segment in row} == {"web"}
 
 
 def test_what_cannot_be_exported_or_imported_is_one_line_before_anything_is_written(made: Path, tmp_path: Path) -> None:

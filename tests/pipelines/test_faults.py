@@ -114,7 +114,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_after_space_is_made(
     assert full.returncode == 1, full.stderr
     last = full.stderr.strip().splitlines()[-1]
     assert "no space left on the device" in last
-    assert "make space and run again" in last
+    assert "free some space and run again" in last
     assert "Traceback" not in full.stderr
     before = markers(small_disk / "out")
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

@@ -122,7 +122,7 @@ def test_rules_overrides_and_expressions_of_the_sweeps_own(folder):
         (["no-news=1..2"], {}, "an expression has no threshold"),
         (["words.minimum=1..2", "words.minimum=3..4"], {}, "swept twice"),
         (["c4/sentences=1..2"], {}, "no column 'c4_sentence_count'"),
-        (["words.minimum=1..2"], {"by": [("url",)]}, "nothing to break down by"),
+        (["words.minimum=1..2"], {"by": [("url",)]}, "cannot break down by"),
         (["words.minimum=1..2"], {"expressions": ["wrd > 1"]}, "unknown column 'wrd'"),
         (["words.minimum=1..2"], {"thresholds": {"word": 1}}, "not among the rules"),
     ],
@@ -154,14 +154,14 @@ def test_the_command_prints_tables_and_json(folder):
     assert table.returncode == 0, table.stderr
     assert "60 documents" in table.stdout
     assert "now 50" in table.stdout
-    told = json.loads(corpusmill(*arguments, "--json").stdout)
-    assert [row["thresholds"] for row in told["all"]["thresholds"]] == [[20.0], [50.0], [80.0]]
-    assert {group["values"][0] for group in told["by"][0]["groups"]} == {"books", "news", "wiki"}
-    for breakdown in told["by"]:
+    result = json.loads(corpusmill(*arguments, "--json").stdout)
+    assert [row["thresholds"] for row in result["all"]["thresholds"]] == [[20.0], [50.0], [80.0]]
+    assert {group["values"][0] for group in result["by"][0]["groups"]} == {"books", "news", "wiki"}
+    for breakdown in result["by"]:
         for place in range(3):
             for how in ("alone", "together"):
                 parts = [group["thresholds"][place][how]["bytes"] for group in breakdown["groups"]]
-                assert sum(parts) == told["all"]["thresholds"][place][how]["bytes"]
+                assert sum(parts) == result["all"]["thresholds"][place][how]["bytes"]
 
 
 def test_show_needs_neither_datasets_nor_output():

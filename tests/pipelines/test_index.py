@@ -100,37 +100,37 @@ def brute_force(index: str, corpus: dict[str, list[str]], olds: list[str], datas
     signed = [
         signatures(pa.array(texts, pa.large_string()), made.minhash) for texts in ([o[2] for o in old], corpus["new"])
     ]
-    keys = [band_keys(each, made.settings["bands"], made.settings["rows"]) for each in signed]
-    found = {}
+    keys = [band_keys(signatures, made.settings["bands"], made.settings["rows"]) for signatures in signed]
+    matches = {}
     for row, text in enumerate(corpus["new"]):
         equal = [o for o in old if o[2] == text]
         if equal:
-            found[f"new-{row}"] = (*equal[0][:2], 1.0, "exact")
+            matches[f"new-{row}"] = (*equal[0][:2], 1.0, "exact")
             continue
         near = np.flatnonzero((keys[0] == keys[1][row]).any(axis=1)) if text else np.zeros(0, np.int64)
         alike = similarity(signed[0], signed[1], near, np.full(len(near), row))
         if len(near) and alike.max() >= floor:
-            found[f"new-{row}"] = (*old[near[np.argmax(alike)]][:2], alike.max(), "minhash")
-    return found
+            matches[f"new-{row}"] = (*old[near[np.argmax(alike)]][:2], alike.max(), "minhash")
+    return matches
 
 
 def test_a_query_names_the_best_match_of_each_document(corpus, datasets, tmp_path, session) -> None:
     index = str(tmp_path / "index")
     for name in ("first", "second"):
         add_dataset(index, datasets[name], session)
-    found = query(index, datasets["new"], tmp_path / "matches", session)
-    assert found == brute_force(index, corpus, ["first", "second"], datasets)
-    assert {method for *_, method in found.values()} == {"exact", "minhash"}
-    assert {dataset for _, dataset, *_ in found.values()} == {datasets["first"], datasets["second"]}
+    matches = query(index, datasets["new"], tmp_path / "matches", session)
+    assert matches == brute_force(index, corpus, ["first", "second"], datasets)
+    assert {method for *_, method in matches.values()} == {"exact", "minhash"}
+    assert {dataset for _, dataset, *_ in matches.values()} == {datasets["first"], datasets["second"]}
 
 
 def test_a_query_finds_what_de_duplicating_all_together_removes(corpus, datasets, tmp_path, session) -> None:
     index = str(tmp_path / "index")
     add_dataset(index, datasets["first"], session)
-    found = query(index, datasets["new"], tmp_path / "matches", session)
+    matches = query(index, datasets["new"], tmp_path / "matches", session)
     run("dedup", tmp_path / "joint", datasets=[datasets["new"]], protect=[datasets["first"]])
     removed = pq.read_table(tmp_path / "joint/duplicates").to_pylist()
-    assert {row["id"] for row in removed if row["survivor"].startswith("first")} == set(found)
+    assert {row["id"] for row in removed if row["survivor"].startswith("first")} == set(matches)
 
 
 def test_retracting_a_dataset_leaves_the_index_as_without_it(corpus, datasets, tmp_path, session) -> None:
@@ -343,7 +343,7 @@ def test_an_empty_dataset_can_be_added_and_asked_for(tmp_path, session) -> None:
 def test_other_folders_are_left_alone(datasets, tmp_path, session) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="holds other things"):
+    with pytest.raises(UserError, match="contains other files"):
         add_dataset(str(tmp_path / "notes"), datasets["first"], session)
     with pytest.raises(UserError, match="no index here"):
         retract_dataset(str(tmp_path / "nothing"), datasets["first"])

@@ -37,7 +37,7 @@ class Ingested:
         self.quarantined = self._rows("files", "_quarantine/")
 
     def _rows(self, name: str, below: str = "") -> list[dict[str, Any]]:
-        paths = [each["path"] for each in self.manifest[name] if each["path"].startswith(below)]
+        paths = [entry["path"] for entry in self.manifest[name] if entry["path"].startswith(below)]
         return [row for path in paths for row in pq.read_table(self.folder / path).to_pylist()]
 
     @property
@@ -67,8 +67,8 @@ def ingest(tmp_path: Path) -> Ingest:
     return run
 
 
-def documents(*held: str) -> bytes:
-    return b"".join(orjson.dumps({"text": text}) + b"\n" for text in held)
+def documents(*texts: str) -> bytes:
+    return b"".join(orjson.dumps({"text": text}) + b"\n" for text in texts)
 
 
 def broken_group(path: Path) -> None:
@@ -162,11 +162,11 @@ def test_a_clean_run_exits_with_0_and_ids_are_unique(ingest: Ingest, tmp_path: P
 
 
 def test_large_files_are_split_and_workers_leave_no_trace(ingest: Ingest, tmp_path: Path) -> None:
-    held = [f"{number} " * 300 for number in range(500)]
-    (tmp_path / "a.jsonl").write_bytes(documents(*held))
+    texts = [f"{number} " * 300 for number in range(500)]
+    (tmp_path / "a.jsonl").write_bytes(documents(*texts))
     one = ingest([tmp_path / "a.jsonl"], part_bytes=1 << 16, name="one")
     two = ingest([tmp_path / "a.jsonl"], part_bytes=1 << 16, name="two", workers=2)
-    assert one.texts == held
+    assert one.texts == texts
     assert len(one.manifest["parts"]) > 3
     assert one.manifest == two.manifest
     for part in one.manifest["parts"]:
@@ -201,7 +201,7 @@ def test_inputs_with_their_own_settings(ingest: Ingest, tmp_path: Path) -> None:
     ]
     done = ingest(both)
     assert [row["id"] for row in done.documents] == ["code/a.py#0", "docs/b.txt#0"]
-    assert sorted(os.path.basename(each) for each in done.manifest["inputs"][path]) == ["a.py", "b.txt"]  # noqa: PTH119
+    assert sorted(os.path.basename(name) for name in done.manifest["inputs"][path]) == ["a.py", "b.txt"]  # noqa: PTH119
 
 
 def test_empty_words_of_an_input(ingest: Ingest, tmp_path: Path) -> None:
@@ -305,15 +305,15 @@ def test_a_careful_attempt_notes_each_file_before_it_is_read(tmp_path: Path, mon
 
 def test_a_compressed_file_of_many_members_is_split_and_workers_leave_no_trace(ingest: Ingest, tmp_path: Path) -> None:
     draw = random.Random(0)
-    held = [draw.randbytes(300).hex() for number in range(500)]
-    lines = documents(*held)
+    texts = [draw.randbytes(300).hex() for number in range(500)]
+    lines = documents(*texts)
     for name, pack in (("a.jsonl.gz", gzip.compress), ("a.jsonl.zst", zstandard.compress)):
         path = tmp_path / name
         path.write_bytes(b"".join(pack(lines[at : at + 3000]) for at in range(0, len(lines), 3000)))
         one = ingest([path], part_bytes=1 << 16, name=f"one-{name}")
         two = ingest([path], part_bytes=1 << 16, name=f"two-{name}", workers=2)
         whole = ingest([path], name=f"whole-{name}")
-        assert one.texts == held and "indivisible" not in one.manifest["facts"]
+        assert one.texts == texts and "indivisible" not in one.manifest["facts"]
         assert len({part["path"].split("_")[0] for part in one.manifest["parts"]}) > 1
         assert one.manifest == two.manifest
         assert one.documents == whole.documents
@@ -387,7 +387,7 @@ def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_pat
     ]
     with pytest.raises(UserError, match="no split 'odd'"):
         ingest([hub], name="refused", split="odd", **settings)
-    with pytest.raises(UserError, match=r"this is none; leave them out, or say format: huggingface"):
+    with pytest.raises(UserError, match=r"this is not one; leave them out, or say format: huggingface"):
         ingest([hub], name="refused", split="odd")
     (hub / "README.md").write_text("---\nconfigs: [\n---\n")
     with pytest.raises(UserError, match=r"README.md: the front matter is not YAML"):
@@ -432,5 +432,5 @@ def test_a_folder_of_repositories_is_ingested(ingest: Ingest, tmp_path: Path) ->
     again = ingest([tmp_path / "repos"], format="repository", kind="code")
     assert again.manifest == done.manifest
     (tmp_path / "repos/one/helper.py").write_text("answer = 43, another length\n")
-    with pytest.raises(UserError, match="made before with other settings or inputs"):
+    with pytest.raises(UserError, match="already made with other settings or inputs"):
         ingest([tmp_path / "repos"], format="repository", kind="code")

@@ -116,7 +116,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", ""], "this is a whole run; name one of its stages"),
         (["show", "clean", "--row", "999"], "no row 999"),
         (["show", "clean", "--id", "nobody"], "no document with this id"),
-        (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id were both given"),
+        (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id cannot both be given"),
         (["show", "clean", "--tokens"], "documents have no tokens yet"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "good-1"], "this is a whole run"),
@@ -161,7 +161,11 @@ def test_a_document_cannot_drive_the_terminal(made: Path, inspect: Command) -> N
 @given(st.text())
 def test_visible_text_has_no_controls_and_loses_nothing(text: str) -> None:
     shown = visible(text)
-    assert not [each for each in shown if (ord(each) < 32 and each not in "\n\t") or 0x7F <= ord(each) < 0xA0]
+    assert not [
+        character
+        for character in shown
+        if (ord(character) < 32 and character not in "\n\t") or 0x7F <= ord(character) < 0xA0
+    ]
     assert "\n" not in one_line(text)
     assert shown == "".join(visible(word) for word in text)
     assert all(visible(word) == word for word in text if word.isprintable())
@@ -330,21 +334,21 @@ class PlainSet:
         return folder
 
     def _write_shard(self, folder: Path, name: str, rows: list[list[Stretch]]) -> dict[str, Any]:
-        flat = [each for row in rows for each in row]
+        flat = [stretch for row in rows for stretch in row]
         segments = segment_column(
             np.cumsum([0, *map(len, rows)]),
-            pa.array([each.document for each in flat], pa.string()),
-            pa.array([each.source for each in flat], pa.string()),
-            np.array([each.start for each in flat], np.int64),
-            np.array([len(each.tokens) for each in flat], np.int32),
-            np.array([each.fim for each in flat], bool),
+            pa.array([stretch.document for stretch in flat], pa.string()),
+            pa.array([stretch.source for stretch in flat], pa.string()),
+            np.array([stretch.start for stretch in flat], np.int64),
+            np.array([len(stretch.tokens) for stretch in flat], np.int32),
+            np.array([stretch.fim for stretch in flat], bool),
         )
         tokens = np.full((len(rows), 16), PAD, np.int32)
         for place, row in enumerate(rows):
-            held = [token for each in row for token in each.tokens]
-            tokens[place, : len(held)] = held
+            row_tokens = [token for stretch in row for token in stretch.tokens]
+            tokens[place, : len(row_tokens)] = row_tokens
         size, digest = write_shard(str(folder / name), self.header, tokens, segments)
-        used = sum(len(each.tokens) for each in flat)
+        used = sum(len(stretch.tokens) for stretch in flat)
         entry = {"path": name, "rows": len(rows), "bytes": size, "digest": digest, "tokens": used}
         return entry | {"group": self.header.group}
 
@@ -377,21 +381,21 @@ def packed_set(lengths: list[int], held_back: list[bool], policy: str, storage: 
 
 def expected_problems(damaged: PlainSet) -> dict[str, int]:
     """The same by a look at each document on its own."""
-    found: dict[str, list[tuple[int, Stretch]]] = {}
+    stretches: dict[str, list[tuple[int, Stretch]]] = {}
     for side in (0, 1):
         for row in damaged.rows[side]:
             for stretch in row:
-                found.setdefault(stretch.document, []).append((side, stretch))
+                stretches.setdefault(stretch.document, []).append((side, stretch))
     kinds: dict[str, int] = {}
-    for pieces in found.values():
-        kind = _kind(sorted({side for side, _ in pieces}), [each for _, each in pieces])
+    for pieces in stretches.values():
+        kind = _kind(sorted({side for side, _ in pieces}), [stretch for _, stretch in pieces])
         if kind:
             kinds[kind] = kinds.get(kind, 0) + 1
     return kinds
 
 
 def _kind(sides: list[int], pieces: list[Stretch]) -> str:
-    pieces = sorted(pieces, key=lambda each: each.start)
+    pieces = sorted(pieces, key=lambda stretch: stretch.start)
     pairs = list(pairwise(pieces))
     ends = [piece.tokens[-1] == EOS for piece in pieces]
     if len(sides) > 1:
@@ -416,7 +420,7 @@ def _kind(sides: list[int], pieces: list[Stretch]) -> str:
 
 
 SETS = st.builds(
-    lambda documents, *how: packed_set([each for each, _ in documents], [side for _, side in documents], *how),
+    lambda documents, *how: packed_set([document for document, _ in documents], [side for _, side in documents], *how),
     st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12),
     st.sampled_from(["best-fit", "concat", "none"]),
     st.sampled_from(["plain", "packed", "zstd"]),
@@ -439,7 +443,7 @@ def test_damage_is_found_as_a_look_at_each_document_finds_it(packed: PlainSet, d
         if damage == "shift":
             stretch.start = max(0, stretch.start + data.draw(st.integers(-3, 3)))
         elif damage == "copy":
-            rows.append([replace(each, tokens=list(each.tokens)) for each in rows[row]])
+            rows.append([replace(stretch, tokens=list(stretch.tokens)) for stretch in rows[row]])
         elif damage == "move" and len(rows) > 1:
             packed.rows[1 - side].append(rows.pop(row))
         elif damage == "token":

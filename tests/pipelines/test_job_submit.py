@@ -22,9 +22,9 @@ RAY = str(Path(sys.executable).parent / "ray")
 
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
     return ports
 
 
@@ -51,12 +51,14 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield address
     started = psutil.Process(head.pid).children(recursive=True)
     started += [
-        each for each in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(each.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(process.info["cmdline"] or [])
     ]
     head.send_signal(signal.SIGTERM)
     _, alive = psutil.wait_procs(set(started), timeout=10)
-    for each in alive:
-        each.kill()
+    for process in alive:
+        process.kill()
     psutil.wait_procs(alive, timeout=10)
     head.wait(20)
     subprocess.run(["rm", "-rf", str(folder)], check=True)

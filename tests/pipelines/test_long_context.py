@@ -24,7 +24,7 @@ def recipe() -> Recipe:
     return load_recipe(str(EXAMPLE), output="/runs/long")
 
 
-def told(recipe: Recipe, name: str) -> dict[str, Any]:
+def stage_settings(recipe: Recipe, name: str) -> dict[str, Any]:
     """A stage's settings, without those left to the preset."""
     (stage,) = [named.stage for named in recipe.stages if named.name == name]
     return {key: value for key, value in stage.settings.model_dump().items() if value is not None}
@@ -32,42 +32,42 @@ def told(recipe: Recipe, name: str) -> dict[str, Any]:
 
 def phase(recipe: Recipe, shards: str) -> tuple[int, TrainSettings, ModelConfig]:
     """(sequence length, the trainer's settings, the model) of a phase."""
-    values = told(recipe, PHASES[shards])
+    values = stage_settings(recipe, PHASES[shards])
     known = {key: value for key, value in values.items() if key in TrainSettings.__dataclass_fields__}
     for apart in ("shards", "preset", "model", "threads"):
         known.pop(apart)
     settings = settings_for(values["preset"], values["shards"], "output", **known)
     model = {key: int(value) if value.is_integer() else value for key, value in values["model"].items()}
-    return told(recipe, shards)["sequence_length"], settings, preset(values["preset"], model)
+    return stage_settings(recipe, shards)["sequence_length"], settings, preset(values["preset"], model)
 
 
 def test_every_phase_trains_on_shards_of_its_own_length_and_starts_from_the_one_before(recipe: Recipe) -> None:
-    packs = [told(recipe, name) for name in PHASES]
+    packs = [stage_settings(recipe, name) for name in PHASES]
     lengths = [pack.pop("sequence_length") for pack in packs]
     assert lengths == [4096 // 32, (32 << 10) // 32, (128 << 10) // 32]
     assert packs[0] == packs[1] == packs[2], "the same documents, the same ones held back"
     before = None
     for shards, name in PHASES.items():
-        values = told(recipe, name)
+        values = stage_settings(recipe, name)
         assert (values["shards"], values.get("start_from")) == (shards, before)
         before = name
 
 
 def test_batches_have_the_same_tokens_in_every_phase_as_v3s_have(recipe: Recipe) -> None:
-    found = [phase(recipe, shards) for shards in PHASES]
-    assert len({length * settings.batch_sequences for length, settings, _ in found}) == 1
-    assert len({length * settings.evaluation_sequences for length, settings, _ in found}) == 1
-    ours = [settings.batch_sequences for _, settings, _ in found]
+    phases = [phase(recipe, shards) for shards in PHASES]
+    assert len({length * settings.batch_sequences for length, settings, _ in phases}) == 1
+    assert len({length * settings.evaluation_sequences for length, settings, _ in phases}) == 1
+    ours = [settings.batch_sequences for _, settings, _ in phases]
     assert [batch / ours[0] for batch in ours] == [batch / 15_360 for batch in (15_360, 1920, 480)]
 
 
 def test_pre_training_has_v3s_phases(recipe: Recipe) -> None:
     length, settings, model = phase(recipe, "shards-short")
     assert model.rope_factor == 1
-    found: Schedule = schedule_of(settings, length)
+    plan: Schedule = schedule_of(settings, length)
     tokens, rates, frozen, batches = 0, [], [], []
     for step in range(settings.steps):
-        now = schedule(found, tokens, step)
+        now = schedule(plan, tokens, step)
         rates.append(now.learning_rate)
         frozen.append(now.bias_speed == 0)
         batches.append(now.batch_sequences)
@@ -78,8 +78,8 @@ def test_pre_training_has_v3s_phases(recipe: Recipe) -> None:
     assert rates[9] == max(rates) == settings.learning_rate
     assert rates[-1] == settings.last_learning_rate < settings.final_learning_rate == rates[-2]
     assert frozen == [False] * (frozen.count(False)) + [True] * frozen.count(True) and 1 <= frozen.count(True) <= 5
-    assert found.constant_tokens / tokens == pytest.approx(10 / 14.8, rel=1e-3)
-    assert found.decayed_tokens / tokens == pytest.approx(14.3 / 14.8, rel=1e-3)
+    assert plan.constant_tokens / tokens == pytest.approx(10 / 14.8, rel=1e-3)
+    assert plan.decayed_tokens / tokens == pytest.approx(14.3 / 14.8, rel=1e-3)
 
 
 def test_both_extensions_have_v3s_yarn_and_one_rate(recipe: Recipe) -> None:
@@ -88,15 +88,18 @@ def test_both_extensions_have_v3s_yarn_and_one_rate(recipe: Recipe) -> None:
     for shards in ("shards-longer", "shards-longest"):
         length, settings, model = phase(recipe, shards)
         models.append(model)
-        found = schedule_of(settings, length)
+        plan = schedule_of(settings, length)
         rates = {
-            schedule(found, step * settings.batch_sequences * length, step).learning_rate
+            schedule(plan, step * settings.batch_sequences * length, step).learning_rate
             for step in range(settings.steps)
         }
         assert rates == {last}
         assert length <= model.rope_factor * model.original_seq_len
     assert models[0] == models[1]
-    assert (models[0].rope_factor, models[0].original_seq_len) == (40, told(recipe, "shards-short")["sequence_length"])
+    assert (models[0].rope_factor, models[0].original_seq_len) == (
+        40,
+        stage_settings(recipe, "shards-short")["sequence_length"],
+    )
     assert (models[0].beta_slow, models[0].beta_fast, models[0].mscale) == (1, 32, 1)
 
 

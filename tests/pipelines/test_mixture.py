@@ -41,7 +41,7 @@ def row(source: str, number: int) -> dict[str, Any]:
 
 
 ROWS = [row("web", number) for number in range(WEB)] + [row("code", number) for number in range(CODE)]
-TEXTS = {each["id"]: each for each in ROWS}
+TEXTS = {row["id"]: row for row in ROWS}
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +89,15 @@ def test_without_wishes_the_documents_are_those_that_came_in(mix: Mix) -> None:
 
 def test_amounts_are_met_to_within_a_document_and_all_documents_are_accounted_for(mix: Mix) -> None:
     done = mix(by=["source", "language"], source_weights={"web": 1, "code": 2}, total=2300)
-    held = Counter[str]()
+    sizes = Counter[str]()
     for row in rows(done):
-        held[row["source"]] += len(TEXTS[row["id"].partition("~")[0]]["text"].encode())
-    largest = max(len(each["text"].encode()) for each in ROWS)
-    plan = {each["group"]: each for each in done.manifest["facts"]["plan"]}
+        sizes[row["source"]] += len(TEXTS[row["id"].partition("~")[0]]["text"].encode())
+    largest = max(len(row["text"].encode()) for row in ROWS)
+    plan = {group["group"]: group for group in done.manifest["facts"]["plan"]}
     assert plan["code/und"]["target"] == 1533 and plan["web/en"]["target"] + plan["web/zh"]["target"] in (766, 765)
-    assert 1533 - largest < held["code"] <= 1533 and 766 - 2 * largest < held["web"] <= 766
-    assert {name: each["size"] for name, each in plan.items()} == {
-        "code/und": held["code"],
+    assert 1533 - largest < sizes["code"] <= 1533 and 766 - 2 * largest < sizes["web"] <= 766
+    assert {name: group["size"] for name, group in plan.items()} == {
+        "code/und": sizes["code"],
         **{f"web/{language}": sum(len(row["text"].encode()) for row in rows(done) if row["language"] == language)
            for language in ("en", "zh")},
     }  # fmt: skip
@@ -106,7 +106,7 @@ def test_amounts_are_met_to_within_a_document_and_all_documents_are_accounted_fo
     counts = done.manifest["counts"]
     assert counts["documents_in"] == counts["kept"] + counts["dropped"] == 72
     assert (counts["kept"], counts["copies"]) == (len(seen), seen.total() - len(seen))
-    assert not [problem for each in verify(recognise(done.folder)) for problem in each.problems]
+    assert not [problem for folder in verify(recognise(done.folder)) for problem in folder.problems]
     name, line = next(iter(dropped.items()))
     assert line == {
         "id": name, "source": "web", "kind": "web", "language": TEXTS[name]["language"],
@@ -120,14 +120,14 @@ def test_copies_follow_all_first_ones_and_have_ids_and_numbers_of_their_own(mix:
     done = mix(
         source_weights={"web": 0, "code": 1}, total=round(2.5 * sum(len(r["text"].encode()) for r in ROWS[WEB:]))
     )
-    found = rows(done)
-    assert len({each["id"] for each in found}) == len(found)
-    assert [each["copy"] for each in found] == sorted(each["copy"] for each in found)
-    assert [each["id"] for each in found[:CODE]] == [f"code-{number}" for number in range(CODE)]
-    assert [each["id"] for each in found[CODE : 2 * CODE]] == [f"code-{number}~2" for number in range(CODE)]
+    written = rows(done)
+    assert len({row["id"] for row in written}) == len(written)
+    assert [row["copy"] for row in written] == sorted(row["copy"] for row in written)
+    assert [row["id"] for row in written[:CODE]] == [f"code-{number}" for number in range(CODE)]
+    assert [row["id"] for row in written[CODE : 2 * CODE]] == [f"code-{number}~2" for number in range(CODE)]
     assert set(times(done).values()) == {2, 3}
-    for each in found:
-        assert each["text"] == TEXTS[each["id"].partition("~")[0]]["text"]
+    for row in written:
+        assert row["text"] == TEXTS[row["id"].partition("~")[0]]["text"]
 
 
 def test_a_mixture_of_a_mixture_has_ids_that_differ(mix: Mix, made: Path) -> None:
@@ -164,18 +164,18 @@ def test_tokens_are_estimated_by_language_or_counted(mix: Mix, made: Path, tmp_p
     ratios = {"zh": 2, "*": 5}
     done = mix("estimated", by=["language"], unit="tokens", bytes_per_token=ratios)
     expected: Counter[str] = Counter()
-    for each in ROWS:
-        expected[each["language"] or "und"] += -(-len(each["text"].encode()) // ratios.get(each["language"], 5))
-    assert {each["group"]: each["available"] for each in done.manifest["facts"]["plan"]} == expected
+    for row in ROWS:
+        expected[row["language"] or "und"] += -(-len(row["text"].encode()) // ratios.get(row["language"], 5))
+    assert {group["group"]: group["available"] for group in done.manifest["facts"]["plan"]} == expected
 
     folder = str(tmp_path / "tokenizer")
     run("tokenizer", Path(folder), datasets=[str(made / "a")], vocab_size=300, special="compact")
     encoder = Tokenizer.load(folder)
     counted = mix("counted", unit="tokens", tokenizer=folder, total=500)
-    size_of = {each["id"]: len(encoder.encode(pa.array([each["text"]], pa.large_string()))[0]) for each in ROWS}
-    assert sum(each["available"] for each in counted.manifest["facts"]["plan"]) == sum(size_of.values())
-    held = sum(size_of[row["id"]] for row in rows(counted))
-    assert 500 - 2 * max(size_of.values()) < held == counted.manifest["facts"]["total"] <= 500
+    size_of = {row["id"]: len(encoder.encode(pa.array([row["text"]], pa.large_string()))[0]) for row in ROWS}
+    assert sum(group["available"] for group in counted.manifest["facts"]["plan"]) == sum(size_of.values())
+    total = sum(size_of[row["id"]] for row in rows(counted))
+    assert 500 - 2 * max(size_of.values()) < total == counted.manifest["facts"]["total"] <= 500
 
 
 def test_a_plan_is_printed_without_running_and_is_the_one_that_runs(
@@ -187,9 +187,9 @@ def test_a_plan_is_printed_without_running_and_is_the_one_that_runs(
     printed = capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     done = mix(**settings)
-    for each in done.manifest["facts"]["plan"]:
+    for group in done.manifest["facts"]["plan"]:
         assert (
-            f"{each['group']}: {each['documents']} documents: {each['target']:,} of {each['available']:,} bytes"
+            f"{group['group']}: {group['documents']} documents: {group['target']:,} of {group['available']:,} bytes"
             in printed
         )
     assert "code" in printed and "epochs" in printed
@@ -197,7 +197,7 @@ def test_a_plan_is_printed_without_running_and_is_the_one_that_runs(
 
 def test_a_shortfall_that_is_accepted_is_told(mix: Mix) -> None:
     done = mix(source_weights={"web": 1, "code": 9}, total=3000, repeats=2, short="redistribute")
-    (code,) = (each for each in done.manifest["facts"]["plan"] if each["group"] == "code")
+    (code,) = (group for group in done.manifest["facts"]["plan"] if group["group"] == "code")
     assert code["target"] == 2 * code["available"] < code["asked"] == 2700
     lines = dict(summary_rows(done.manifest))
     assert lines["  code: 12 documents"].endswith(f"2 epochs, {2700 - code['target']:,} short")

@@ -66,13 +66,13 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shrunk = corpusmill("tokenizer", "shrink", tmp_path / "tokenizer", "--output", other, "--vocab-size", "270")
     assert shrunk.returncode == 0, shrunk.stderr
-    for arguments, told in (
+    for arguments, message in (
         (("export", run, "--output", tmp_path / "out", "--tokenizer", other), "trained with another tokenizer"),
         (("export", run, "--output", tmp_path / "out", "--dtype", "int4"), "'int4' is not a number format"),
         (("export", run, "--output", run), "this already exists"),
         (("import", run, "--output", tmp_path / "out"), "the model type is None"),
     ):
         done = corpusmill("model", *arguments)
-        assert done.returncode == 2 and told in done.stderr, done.stderr
+        assert done.returncode == 2 and message in done.stderr, done.stderr
         assert done.stderr.startswith("corpusmill: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -67,13 +67,13 @@ def pack(made: Path, tmp_path: Path) -> Packer:
 
 def rows_of(folder: str) -> list[tuple[ShardHeader, np.ndarray, list[dict[str, Any]]]]:
     """(header, tokens, segments) of every sequence of a folder of shards."""
-    found = []
+    rows = []
     for path in list_shards(folder):
         header, table = open_shard(path)
         for batch in table.to_batches():
             tokens = batch_tokens(header, batch)
-            found += [(header, *row) for row in zip(tokens, batch["segments"].to_pylist(), strict=True)]
-    return found
+            rows += [(header, *row) for row in zip(tokens, batch["segments"].to_pylist(), strict=True)]
+    return rows
 
 
 def documents_of(folder: str) -> dict[str, tuple[bool, list[int]]]:
@@ -87,21 +87,21 @@ def documents_of(folder: str) -> dict[str, tuple[bool, list[int]]]:
             at += segment["length"]
         assert set(tokens[at:].tolist()) <= {header.special.pad}
     joined = {}
-    for name, found in pieces.items():
+    for name, stretches in pieces.items():
         whole: list[int] = []
-        for start, part, _ in sorted(found):
+        for start, part, _ in sorted(stretches):
             assert start == len(whole), f"{name} has a gap or an overlap"
             whole += part
-        joined[name] = (found[0][2], whole)
+        joined[name] = (stretches[0][2], whole)
     return joined
 
 
 def texts(made: Path) -> dict[str, str]:
-    found = {}
+    texts_by_id = {}
     for path in (made / "documents").glob("part-*.parquet"):
         table = pq.read_table(path)
-        found |= dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
-    return found
+        texts_by_id |= dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return texts_by_id
 
 
 @pytest.mark.parametrize("split", ["character", "line", "token"])
@@ -113,14 +113,14 @@ def test_every_document_comes_back_from_its_shards(pack: Packer, made: Path, spl
     assert not trained.keys() & apart.keys()
     assert len(apart) == done.manifest["counts"]["validation_documents"] > 0
     header = rows_of(done.folder)[0][0]
-    found = {}
+    restored = {}
     for name, (fim, tokens) in (trained | apart).items():
         assert tokens.count(header.special.eos) == 1 and tokens[-1] == header.special.eos
         assert (tokens[0] == header.special.fim_begin) == fim
-        found[name] = tokenizer.decode(restore(np.array(tokens), header.special, mode)).decode()
-    assert found == texts(made)
+        restored[name] = tokenizer.decode(restore(np.array(tokens), header.special, mode)).decode()
+    assert restored == texts(made)
     rearranged = sum(fim for fim, _ in (trained | apart).values())
-    assert rearranged == done.manifest["counts"]["fim_documents"] > len(found) / 4
+    assert rearranged == done.manifest["counts"]["fim_documents"] > len(restored) / 4
     assert [verify_shard(path) for path in list_shards(done.folder)] == [[]] * len(list_shards(done.folder))
 
 
@@ -179,11 +179,11 @@ def test_storage_changes_the_bytes_and_not_the_tokens(pack: Packer, storage: str
 
 def test_the_manifest_compares_with_cutting_a_stream(pack: Packer) -> None:
     best, stream = pack("best"), pack("stream", packing="concat", task_bytes=1 << 30)
-    told = best.manifest["facts"]["packing"]
-    assert told["cut_needlessly"] == 0 < told["concat"]["cut_needlessly"] < told["concat"]["cut"]
-    assert told["lost_context"] < told["concat"]["lost_context"]
+    packing = best.manifest["facts"]["packing"]
+    assert packing["cut_needlessly"] == 0 < packing["concat"]["cut_needlessly"] < packing["concat"]["cut"]
+    assert packing["lost_context"] < packing["concat"]["lost_context"]
     assert stream.manifest["counts"]["cut"] == stream.manifest["facts"]["packing"]["concat"]["cut"]
-    assert sum(told["concat"].values()) > 0
+    assert sum(packing["concat"].values()) > 0
 
 
 def test_rates_of_fim_by_kind_and_source(pack: Packer) -> None:

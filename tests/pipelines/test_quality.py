@@ -105,17 +105,17 @@ def test_a_classifier_tells_good_from_bad_on_documents_that_it_never_saw(classif
     assert set(record["metrics"]["by_language"]) == {"en", "de"}
     assert record["data"]["positive"]["datasets"][0]["manifest"]
     counts = {name: record["data"][name] for name in ("positive", "negative")}
-    for told, documents in zip(counts.values(), (300, 400), strict=True):
-        assert told["documents"] == documents == told["trained_on"] + told["held_back"]
+    for count, documents in zip(counts.values(), (300, 400), strict=True):
+        assert count["documents"] == documents == count["trained_on"] + count["held_back"]
 
 
 def test_held_back_documents_leave_no_trace_in_the_weights(run: Run, folder: Path, tmp_path: Path) -> None:
     values = {"negative": [str(folder / "bad")], **TRAINING}
     ids = pa.array([f"g{number}" for number in range(300)])
-    held = is_held_back(ids, 0.4, 3)
+    held_back = is_held_back(ids, 0.4, 3)
     lines = (folder / "good.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
-    for record, is_out in zip(records, held, strict=True):
+    for record, is_out in zip(records, held_back, strict=True):
         if is_out:
             record["text"] = "quite other words"
     (tmp_path / "changed.jsonl").write_text("\n".join(map(json.dumps, records)))
@@ -167,8 +167,8 @@ def test_a_bare_model_file_scores_under_a_label_and_a_column_of_its_own(run: Run
         "score", "out", datasets=[scored], model=f"{classifier}/model.bin", label="__label__cc", column="badness",
         split_unspaced=True,
     )  # fmt: skip
-    found = table(done.folder)
-    both = found["badness"].to_numpy() + found["quality_score_raw"].to_numpy()
+    scores = table(done.folder)
+    both = scores["badness"].to_numpy() + scores["quality_score_raw"].to_numpy()
     np.testing.assert_allclose(both, 1 + 2e-5, atol=1e-9)
 
 
@@ -185,7 +185,7 @@ def test_scoring_twice_under_one_name_and_settings_that_the_model_has_are_one_li
 
 def kept_and_rejected(done: Finished) -> tuple[set[str], set[str]]:
     kept, rejected = table(done.folder), table(done.folder, "rejected")
-    ids = [set(each["id"].to_pylist()) for each in (kept, rejected)]
+    ids = [set(documents["id"].to_pylist()) for documents in (kept, rejected)]
     assert len(ids[0]) == kept.num_rows
     assert not ids[0] & ids[1]
     counts = done.manifest["counts"]
@@ -218,9 +218,9 @@ def test_the_best_share_is_what_sorting_all_documents_would_take(
     run: Run, scored: str, by: str | None, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranking, "FEW", few)
-    found = table(scored)
-    draws = tie_draws(found["id"].combine_chunks(), 3)
-    rows = [row | {"draw": int(draw)} for row, draw in zip(found.to_pylist(), draws, strict=True)]
+    scored_table = table(scored)
+    draws = tie_draws(scored_table["id"].combine_chunks(), 3)
+    rows = [row | {"draw": int(draw)} for row, draw in zip(scored_table.to_pylist(), draws, strict=True)]
     above = sum(row["quality_score"] > rows[0]["quality_score"] for row in rows)
     share = round((above + 29.5) / len(rows), 6)  # cuts through the sixty documents of one text
     wanted = set()
@@ -241,8 +241,8 @@ def test_a_number_of_best_documents_is_kept_exactly_or_all_there_are(run: Run, s
 
 
 def test_a_draw_is_the_documents_own(run: Run, scored: str) -> None:
-    found = table(scored)
-    ids, scores = found["id"].combine_chunks(), found["quality_score"].to_numpy()
+    scored_table = table(scored)
+    ids, scores = scored_table["id"].combine_chunks(), scored_table["quality_score"].to_numpy()
     expected = scores > pareto_thresholds(ids, 9.0, 3)
     done = run("keep", "out", datasets=[scored], pareto=9.0)
     kept, rejected = kept_and_rejected(done)
@@ -291,10 +291,12 @@ def test_the_report_prints_tables_and_writes_a_page_that_escapes_what_documents_
         calibration="isotonic", **TRAINING,
     )  # fmt: skip
     page = tmp_path / "page.html"
-    told = CliRunner().invoke(app_for("quality"), ["report", done.folder, "--html", str(page)], catch_exceptions=False)
-    assert told.exit_code == 0
-    assert "area under ROC" in told.stdout
-    assert "\x1b[2J" not in told.stdout
+    result = CliRunner().invoke(
+        app_for("quality"), ["report", done.folder, "--html", str(page)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    assert "area under ROC" in result.stdout
+    assert "\x1b[2J" not in result.stdout
     html = page.read_text()
     assert "<script>alert" not in html
     assert "&lt;script&gt;" in html
@@ -306,9 +308,9 @@ def test_the_help_of_every_command_has_an_example() -> None:
     from corpusmill.pipelines.cli.quality import app_for
 
     for command in ("train", "score", "keep", "report", "round"):
-        told = CliRunner().invoke(app_for("quality"), [command, "--help"])
-        assert told.exit_code == 0, told.output
-        assert f"corpusmill quality {command}" in told.stdout
+        result = CliRunner().invoke(app_for("quality"), [command, "--help"])
+        assert result.exit_code == 0, result.output
+        assert f"corpusmill quality {command}" in result.stdout
 
 
 def test_a_model_behind_a_url_scores_as_one_beside(run: Run, folder: Path, scored: str, classifier: str) -> None:

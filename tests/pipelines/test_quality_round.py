@@ -69,12 +69,12 @@ def accept(loop: Path, number: int, domains: dict[str, str]) -> None:
 def loop(folder: Path) -> Path:
     """Two rounds, with one domain accepted whole and one below a path."""
     where = folder / "loop"
-    told = call(str(where), "--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), *SETTINGS)
-    assert told.exit_code == 0, told.output
+    result = call(str(where), "--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), *SETTINGS)
+    assert result.exit_code == 0, result.output
     accept(where, 1, {"sums.org": "", "proofs.co.uk": "/maths"})
-    told = call(str(where), "--workers", "1")
-    assert told.exit_code == 0, told.output
-    (where / "said").write_text(told.stdout)
+    result = call(str(where), "--workers", "1")
+    assert result.exit_code == 0, result.output
+    (where / "said").write_text(result.stdout)
     return where
 
 
@@ -131,9 +131,9 @@ def test_accepted_domains_are_not_proposed_again(loop: Path) -> None:
 
 def test_a_finished_round_waits_for_people_and_keeps_what_they_wrote(loop: Path) -> None:
     before = (loop / "round-01/review.csv").read_bytes()
-    told = call(str(loop), "--workers", "1")
-    assert isinstance(told.exception, UserError)
-    assert "write true before domains" in str(told.exception)
+    result = call(str(loop), "--workers", "1")
+    assert isinstance(result.exception, UserError)
+    assert "write true before domains" in str(result.exception)
     assert (loop / "round-01/review.csv").read_bytes() == before
     assert not (loop / "round-03").exists()
 
@@ -141,8 +141,8 @@ def test_a_finished_round_waits_for_people_and_keeps_what_they_wrote(loop: Path)
 def test_two_workers_give_the_same_round(folder: Path, loop: Path) -> None:
     other = folder / "other"
     flags = [*SETTINGS[:-4], "--workers", "2", *SETTINGS[-2:]]
-    told = call(str(other), "--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), *flags)
-    assert told.exit_code == 0, told.output
+    result = call(str(other), "--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), *flags)
+    assert result.exit_code == 0, result.output
     one, two = final_bytes(other / "round-01/domains"), final_bytes(loop / "round-01/domains")
     del one["_manifest.json"], two["_manifest.json"]  # names its inputs by their paths
     assert one == two
@@ -152,11 +152,11 @@ def test_settings_are_those_that_the_loop_was_begun_with(folder: Path, loop: Pat
     more = ["--seeds", str(folder / "seeds"), "--corpus", str(folder / "crawl"), "--top-share", "0.5"]
     for arguments, said in (
         ([str(loop), *more], "other settings"),
-        ([str(tmp_path / "new")], "no loop was begun here"),
+        ([str(tmp_path / "new")], "no loop was started here"),
         ([str(tmp_path / "new"), "--top-share", "0.5"], "without --seeds and --corpus"),
         ([str(tmp_path / "new"), *more[:4]], "nothing says what to keep"),
     ):
-        told = call(*arguments)
-        assert isinstance(told.exception, UserError)
-        assert said in str(told.exception)
+        result = call(*arguments)
+        assert isinstance(result.exception, UserError)
+        assert said in str(result.exception)
     assert not (tmp_path / "new").exists()

@@ -35,4 +35,4 @@ def test_the_quickstart_learns_and_accounts_for_every_document(tmp_path: Path) -
 
     again = corpusmill("quickstart", "--output", output)
     assert again.returncode == 0
-    assert "All stages were done before; nothing was run." in again.stdout
+    assert "All stages were already done; nothing was run." in again.stdout

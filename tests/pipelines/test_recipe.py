@@ -64,7 +64,7 @@ def test_changes_are_checked_like_the_file(write) -> None:
         ("nothing.rules=[a]", "--set nothing.rules: no stage or key 'nothing' in this recipe"),
         ("documents", "--set: 'documents' is not KEY=VALUE"),
         ("filter.minimum_language_score=2", "filter.minimum_language_score: Input should be less than or equal to 1"),
-        ("filter.stage=sieve", "no stage 'sieve'; give one by 'stage:'; the stages are ingest, filter"),
+        ("filter.stage=sieve", "no stage 'sieve'; name one with 'stage:'; the stages are ingest, filter"),
         ("filter.stage=[filter]", "no stage '['filter']'"),
         ("documents.inputs=[", "--set documents.inputs: '[' is not YAML"),
         ("output=", "output: Input should be a valid string"),

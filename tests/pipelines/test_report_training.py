@@ -53,11 +53,11 @@ def page_of(tmp_path: Path, *models: Path) -> str:
 
 
 def charts_of(page: str) -> list[str]:
-    found = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-    for chart in found:
+    charts = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    for chart in charts:
         ElementTree.fromstring(chart)
         assert "mathdefault" not in chart and "nan" not in chart.lower()
-    return [re.findall(r'aria-label="([^"]*)"', chart)[0] for chart in found]
+    return [re.findall(r'aria-label="([^"]*)"', chart)[0] for chart in charts]
 
 
 def test_points_are_means_of_the_lines_they_stand_for(tmp_path: Path):

@@ -36,7 +36,7 @@ def ingest(path: Path, output: Path, *flags: str) -> subprocess.CompletedProcess
 
 def read(output: Path, kind: str = "parts") -> list[dict]:
     manifest = json.loads((output / "_manifest.json").read_bytes())
-    return [row for each in manifest[kind] for row in pq.read_table(output / each["path"]).to_pylist()]
+    return [row for entry in manifest[kind] for row in pq.read_table(output / entry["path"]).to_pylist()]
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_folders_and_archives_of_repositories_become_documents(repositories: Pat
         "A = 1\n",
         *(PROJECT[path] for path in PROJECT if path.startswith(("src/", "lib/"))),
     ]
-    told = {name: value for name, value in manifest["facts"]["repositories"].items() if value}
-    assert told == {
+    facts = {name: value for name, value in manifest["facts"]["repositories"].items() if value}
+    assert facts == {
         "bytes": sum(map(len, texts)),
         "dependencies": 3, "documents": 4, "empty": 1, "files": 7, "ignored": 1, "quarantined": 1, "repositories": 2,
         "unknown_language": 1, "vendored": 1,

@@ -58,14 +58,14 @@ def test_nobody_but_its_room_branches_on_a_stages_name() -> None:
     names = {description.name for description in descriptions()}
     asking = re.compile(r'(?:\["stage"\]|\.get\("stage"\)|\.stage|stage\.name) (?:==|!=|in \(|not in \()')
     tables = {f'"{name}": ' for name in names if name not in ("index", "tokenizer", "spans", "export", "import")}
-    found = []
+    offences = []
     for path in root.rglob("*.py"):
         if "stages" in path.relative_to(root).parts[:1] or path.name == "registry.py":
             continue
         text = path.read_text("utf-8")
-        found += [f"{path.name}: {match}" for match in asking.findall(text)]
-        found += [f"{path.name}: {entry}" for entry in tables if entry in text]
-    assert found == []
+        offences += [f"{path.name}: {match}" for match in asking.findall(text)]
+        offences += [f"{path.name}: {entry}" for entry in tables if entry in text]
+    assert offences == []
 
 
 PROTECTING = """

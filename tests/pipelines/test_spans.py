@@ -83,19 +83,19 @@ def test_a_report_lists_the_bytes_that_an_oracle_finds_and_changes_nothing(docum
     expected = set()
     for _, place in repeated_windows(parts, 64):
         expected.update(range(place, place + 64))
-    begin, found = 0, set()
+    begin, covered = 0, set()
     listed = rows(done, "spans")
     for name, text in texts.items():
         for span in (span for span in listed if span["id"] == name):
-            found.update(range(begin + span["start"], begin + span["end"]))
+            covered.update(range(begin + span["start"], begin + span["end"]))
             first = texts[span["first"]].encode()[span["first_start"] :]
             copied = text.encode()[span["start"] : span["end"]]
             assert copied == (first * 20)[: len(copied)] or copied == (first[:1] * len(copied))
         begin += len(text.encode())
-    assert found <= expected
+    assert covered <= expected
     whole = b"".join(parts[0])
-    assert all(whole[place] >= 0x80 for place in expected - found), "only bytes of cut characters are given up"
-    assert done.manifest["facts"]["bytes_repeated"] == len(found)
+    assert all(whole[place] >= 0x80 for place in expected - covered), "only bytes of cut characters are given up"
+    assert done.manifest["facts"]["bytes_repeated"] == len(covered)
     assert rows(done) == [row for name in ("a", "b") for row in pq.read_table(documents / name).to_pylist()]
     counts = done.manifest["counts"]
     assert (counts["kept"], counts["rejected"], counts["quarantined"]) == (len(texts), 0, 0)
@@ -144,8 +144,8 @@ def test_blocks_partitions_and_workers_leave_no_trace(documents, find, monkeypat
     spread = find("spread", unit=unit, action="cut", partition_bytes="64KiB")
     pool = find("pool", workers=2, unit=unit, action="cut")
     bytes_of = [final_bytes(Path(done.folder)) for done in (one, together, spread, pool)]
-    for each in bytes_of:
-        each.pop("_manifest.json")
+    for files in bytes_of:
+        files.pop("_manifest.json")
     assert bytes_of[0] == bytes_of[1] == bytes_of[2] == bytes_of[3]
     assert len(list(Path(spread.folder, "_state", "repeats" if unit == "substring" else "repeated").glob("*.json"))) > 2
 

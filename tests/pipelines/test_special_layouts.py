@@ -70,7 +70,7 @@ def test_mistakes_name_the_file(content: str | bytes, message: str, tmp_path: Pa
 def test_what_is_neither_a_preset_nor_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no layout of special tokens 'deepseek'; give a YAML or JSON file, or one of"):
         read_layout("deepseek")
-    with pytest.raises(UserError, match="a folder where a file is needed"):
+    with pytest.raises(UserError, match="this is a folder, not a file"):
         read_layout(str(tmp_path))
 
 
@@ -97,7 +97,7 @@ def test_a_tokenizer_is_trained_with_it_and_packs_where_its_roles_are_enough(tmp
     chosen |= {"tokenizer": small, "fim_rate": 0}
     assert run("pack", tmp_path / "others", **chosen).manifest["counts"]["kept"] == 99
     shrink_tokenizer(str(tmp_path / "tokenizer"), 280, small)
-    with pytest.raises(UserError, match="made before with other settings or inputs"):
+    with pytest.raises(UserError, match="already made with other settings or inputs"):
         run("pack", tmp_path / "others", **chosen)
 
 
@@ -109,5 +109,5 @@ def test_a_changed_file_is_another_tokenizer(tmp_path: Path) -> None:
     settings = {"datasets": [str(tmp_path / "documents")], "vocab_size": 300, "special": str(layout)}
     run("tokenizer", tmp_path / "tokenizer", **settings)
     layout.write_text(YAML.replace("<pad>", "<fill>"))
-    with pytest.raises(UserError, match="made before with other settings or inputs: last changed since"):
+    with pytest.raises(UserError, match="already made with other settings or inputs: last changed since"):
         run("tokenizer", tmp_path / "tokenizer", **settings)

@@ -73,14 +73,14 @@ def test_exact_deduplication_does_not_ask_for_bands(made: Path, tmp_path: Path) 
 
 
 def test_bytes_per_token_do_not_depend_on_what_is_held_back(made: Path, tmp_path: Path) -> None:
-    told = {
+    ratios = {
         f"{share}": run(
             "pack", tmp_path / f"shards-{share}", datasets=[str(made / "documents")], validation_share=share,
             tokenizer=str(made / "tokenizer"), sequence_length=64,
         ).manifest["facts"]["bytes_per_token"]
         for share in (0.0, 0.5)
     }  # fmt: skip
-    assert told["0.0"] == told["0.5"] > 1
+    assert ratios["0.0"] == ratios["0.5"] > 1
 
 
 def test_an_output_inside_the_output_of_another_stage_is_refused(made: Path) -> None:

@@ -62,8 +62,8 @@ def test_a_long_file_takes_no_memory(tmp_path: Path) -> None:
     loads = [0.125] * 1000
     with (tmp_path / "metrics.jsonl").open("w") as file:
         for step in range(1, 2001):
-            told = {"step": step, "sequences": step * 8, "batch_sequences": 8, "expert_loads": loads}
-            file.write(json.dumps(told) + "\n")
+            metrics = {"step": step, "sequences": step * 8, "batch_sequences": 8, "expert_loads": loads}
+            file.write(json.dumps(metrics) + "\n")
     assert (tmp_path / "metrics.jsonl").stat().st_size > 14_000_000
     tracemalloc.start()
     try:

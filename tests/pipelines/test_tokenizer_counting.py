@@ -151,8 +151,8 @@ def test_a_tokenizer_is_the_same_from_text_from_tables_and_from_another_tokenize
     for done in (from_tables, mixed, again):
         assert done.manifest["facts"]["fingerprint"] == from_text.manifest["facts"]["fingerprint"]
         assert done.manifest["facts"]["balance"] == from_text.manifest["facts"]["balance"]
-    told = json.loads((tmp_path / "text" / "training.json").read_text())
-    assert told["training"]["balance"] == from_text.manifest["facts"]["balance"]
+    training = json.loads((tmp_path / "text" / "training.json").read_text())
+    assert training["training"]["balance"] == from_text.manifest["facts"]["balance"]
     larger = run("tokenizer", tmp_path / "larger", counts=[str(tmp_path / "text")], vocab_size=600, special="compact")
     assert larger.manifest["facts"]["ids"] == 600
 

@@ -42,7 +42,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.save(str(folder / "tokenizer.json"))
     byte_of = {character: byte for byte, character in enumerate(byte_characters())}
     vocab = json.loads((folder / "tokenizer.json").read_bytes())["model"]["vocab"]
-    lines = [(bytes(byte_of[each] for each in token), number) for token, number in vocab.items()]
+    lines = [(bytes(byte_of[character] for character in token), number) for token, number in vocab.items()]
     (folder / "ranks").write_bytes(b"".join(base64.b64encode(token) + b" %d\n" % number for token, number in lines))
     return folder
 
@@ -63,10 +63,10 @@ def test_import_makes_a_folder_with_the_same_ids_and_prints_the_roles(foreign: P
     ]
     loaded = Tokenizer.load(str(tmp_path / "made"))
     assert loaded.encode(pa.array(TEXTS)).to_pylist() == library_ids(foreign)
-    told = read_tokenizer(str(tmp_path / "made")).training["training"]["imported"]
-    assert told["file"] == str(foreign / "tokenizer.json")
+    imported = read_tokenizer(str(tmp_path / "made")).training["training"]["imported"]
+    assert imported["file"] == str(foreign / "tokenizer.json")
     again = corpusmill("import", foreign, "--output", tmp_path / "made")
-    assert again.returncode == 2 and "there already" in again.stderr and again.stderr.count("\n") == 1
+    assert again.returncode == 2 and "already exists" in again.stderr and again.stderr.count("\n") == 1
 
 
 def test_import_of_ranks_takes_pattern_and_special_tokens(foreign: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_import_of_ranks_takes_pattern_and_special_tokens(foreign: Path, tmp_pat
     ("options", "reason"),
     [
         ((), "does not say how text is cut"),
-        (("--pattern", "gpt2", "--regex", "a"), "one of them"),
+        (("--pattern", "gpt2", "--regex", "a"), "only one of these can be given"),
         (("--pattern", "gpt2", "--special", "nothing"), "neither SPELLING=ID nor a file"),
         (("--pattern", "gpt2", "--special", "<a>=600", "--special", "<a>=601"), "'<a>' is given twice"),
         (("--pattern", "gpt2", "--special", "<a>=5"), "the id 5 of '<a>' is taken"),

@@ -74,17 +74,17 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 def test_all_documents_of_all_parts_are_measured(made: Path, workers: int) -> None:
     progress = Silent()
     opened = [open_tokenizer(str(made / "tokenizer")), open_tokenizer(str(made / "smaller/tokenizer.json"))]
-    told = measure_datasets(opened, [str(made / "documents")], progress, workers)
+    measured = measure_datasets(opened, [str(made / "documents")], progress, workers)
     parts = list((made / "documents").glob("part-*.parquet"))
     texts = [text for path in parts for text in pq.read_table(path)["text"].to_pylist()]
-    assert len(parts) > 3 and told["text"]["documents"] == len(texts) == 301 == progress.documents
-    assert told["text"]["bytes"] == sum(len(text.encode()) for text in texts)
+    assert len(parts) > 3 and measured["text"]["documents"] == len(texts) == 301 == progress.documents
+    assert measured["text"]["bytes"] == sum(len(text.encode()) for text in texts)
     assert 0.5 < progress.done / progress.total < 1.5
     loaded = Tokenizer.load(str(made / "tokenizer"))
     tokens = sum(len(row) for row in loaded.encode(pq.read_table(parts[0])["text"].combine_chunks()).to_pylist())
-    assert 0 < tokens < told["tokenizers"][0]["tokens"] < told["tokenizers"][1]["tokens"]
-    assert [each["lost"]["documents"] for each in told["tokenizers"]] == [0, 0]
-    assert told == measure_datasets(opened, [str(made / "documents")], Silent(), 2)
+    assert 0 < tokens < measured["tokenizers"][0]["tokens"] < measured["tokenizers"][1]["tokens"]
+    assert [tokenizer["lost"]["documents"] for tokenizer in measured["tokenizers"]] == [0, 0]
+    assert measured == measure_datasets(opened, [str(made / "documents")], Silent(), 2)
 
 
 class Outline(HTMLParser):
@@ -104,15 +104,15 @@ class Outline(HTMLParser):
 
 
 def test_the_command_prints_tables_and_writes_what_it_is_asked_for(made: Path, tmp_path: Path) -> None:
-    page, told = tmp_path / "page.html", tmp_path / "told.json"
+    page, report_path = tmp_path / "page.html", tmp_path / "numbers.json"
     done = corpusmill(
         *("report", made / "tokenizer", made / "documents", "--against", made / "smaller/tokenizer.json"),
-        *("--html", page, "--json", told),
+        *("--html", page, "--json", report_path),
     )
     assert done.returncode == 0, done.stderr
     assert "301 documents" in done.stdout and done.stdout.count("every document came back from its ids") == 2
     assert "\x1b" not in done.stdout and "\u202e" not in done.stdout
-    numbers = json.loads(told.read_text())
+    numbers = json.loads(report_path.read_text())
     first = numbers["tokenizers"][0]
     assert f"{first['tokens']:,}" in done.stdout and f"{first['bytes_per_token']:.3f}" in done.stdout
     outline = Outline(page.read_text())
@@ -181,11 +181,11 @@ def test_ids_and_offsets_of_text_from_outside_and_of_trusted_text(made: Path) ->
     loaded = Tokenizer.load(str(made / "tokenizer"))
     assert not set(ids) & set(loaded.special.ids.values())
     done = corpusmill("encode", made / "tokenizer", "--trusted", "--offsets", "character", input=text)
-    told = json.loads(done.stdout)
-    assert told["ids"][-1] == loaded.special.eos and len(told["ids"]) == len(told["starts"])
-    assert told["starts"][-1] == 6 and told["ends"][-1] == len(text)
-    told = json.loads(corpusmill("encode", made / "tokenizer", "--offsets", "byte", input=text).stdout)
-    assert told["ids"] == ids and told["ends"][-1] == len(text.encode())
+    encoded = json.loads(done.stdout)
+    assert encoded["ids"][-1] == loaded.special.eos and len(encoded["ids"]) == len(encoded["starts"])
+    assert encoded["starts"][-1] == 6 and encoded["ends"][-1] == len(text)
+    encoded = json.loads(corpusmill("encode", made / "tokenizer", "--offsets", "byte", input=text).stdout)
+    assert encoded["ids"] == ids and encoded["ends"][-1] == len(text.encode())
     done = corpusmill("encode", made / "tokenizer", "--offsets", "word", input=text)
     assert done.returncode == 2 and "--offsets: unknown unit 'word'; give byte or character" in done.stderr
 

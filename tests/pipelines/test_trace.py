@@ -129,11 +129,13 @@ def test_a_chain_leads_from_the_model_to_what_was_ingested(made: Path, copied: P
 def test_a_step_leads_to_the_rows_that_the_order_names(made: Path, traced: Callable[..., dict[str, Any]]) -> None:
     order = SequenceOrder.from_json((made / "model/plan.json").read_text())
     for step in (1, 3, STEPS):
-        found = traced(made, "--step", step, "-n", 1000)
-        assert found["positions"] == [(step - 1) * BATCH, step * BATCH]
+        result = traced(made, "--step", step, "-n", 1000)
+        assert result["positions"] == [(step - 1) * BATCH, step * BATCH]
         rows = order.rows((step - 1) * BATCH, BATCH).tolist()
-        assert [each["number"] for each in found["sequences"]] == rows
-        assert [each["position"] for each in found["sequences"]] == list(range((step - 1) * BATCH, step * BATCH))
+        assert [sequence["number"] for sequence in result["sequences"]] == rows
+        assert [sequence["position"] for sequence in result["sequences"]] == list(
+            range((step - 1) * BATCH, step * BATCH)
+        )
     by_position = traced(made / "model", "--position", BATCH, "-n", BATCH)
     assert by_position["sequences"] == traced(made, "--step", 2, "-n", BATCH)["sequences"]
     assert len(traced(made, "--step", 2)["sequences"]) == 3, "a few of a step if not asked for more"
@@ -149,22 +151,25 @@ def test_a_run_that_is_going_on_can_be_asked(copied: Path, traced: Callable[...,
 
 
 def test_sequences_and_segments_are_those_of_the_shards(made: Path, traced: Callable[..., dict[str, Any]]) -> None:
-    found = everything(traced, made)
+    result = everything(traced, made)
     row = 0
     for path in [*list_shards(str(made / "shards")), *list_shards(str(made / "shards/validation"))]:
         header, table = open_shard(path)
         for number, segments in enumerate(table["segments"].to_pylist()):
-            sequence = found["sequences"][row]
+            sequence = result["sequences"][row]
             assert (sequence["number"], sequence["path"], sequence["row"]) == (row, path, number)
             assert sequence["group"] == header.group
-            told = [(each["document"], each["start"], each["length"], each["fim"]) for each in sequence["segments"]]
-            assert told == [
+            traced_segments = [
+                (segment["document"], segment["start"], segment["length"], segment["fim"])
+                for segment in sequence["segments"]
+            ]
+            assert traced_segments == [
                 (segment["document"], segment["start"], segment["length"], segment["fim"]) for segment in segments
             ]
             assert sequence["padding"] == LENGTH - sum(segment["length"] for segment in segments)
             row += 1
-    assert row == len(found["sequences"])
-    assert traced(made / "shards", "--sequence", 2)["sequences"] == [found["sequences"][2]]
+    assert row == len(result["sequences"])
+    assert traced(made / "shards", "--sequence", 2)["sequences"] == [result["sequences"][2]]
 
 
 def test_what_was_packed_by_source_verifies(made: Path) -> None:
@@ -174,10 +179,10 @@ def test_what_was_packed_by_source_verifies(made: Path) -> None:
 
 
 def test_the_text_of_a_documents_segments_is_its_text(made: Path, traced: Callable[..., dict[str, Any]]) -> None:
-    found = everything(traced, made)
+    result = everything(traced, made)
     texts: dict[str, dict[int, str]] = {}
-    plain = dict.fromkeys(found["documents"], True)
-    for sequence in found["sequences"]:
+    plain = dict.fromkeys(result["documents"], True)
+    for sequence in result["sequences"]:
         for segment in sequence["segments"]:
             texts.setdefault(segment["document"], {})[segment["start"]] = segment["text"]
             plain[segment["document"]] &= not segment["fim"]
@@ -192,28 +197,28 @@ def test_the_text_of_a_documents_segments_is_its_text(made: Path, traced: Callab
 def test_a_document_is_told_with_its_columns_its_raw_record_and_where_it_stood(
     made: Path, traced: Callable[..., dict[str, Any]]
 ) -> None:
-    found = everything(traced, made)
-    documents = found["documents"]
-    assert found["missing"] == []
+    result = everything(traced, made)
+    documents = result["documents"]
+    assert result["missing"] == []
     raw = made.parent / "raw"
-    for name, told in documents.items():
-        (file,) = told["raw"]["files"]
-        assert told["raw"]["note"] == ""
-        if told["source"] == "pages":
+    for name, document in documents.items():
+        (file,) = document["raw"]["files"]
+        assert document["raw"]["note"] == ""
+        if document["source"] == "pages":
             assert file == str(raw / "pages.jsonl")
-            assert told["raw"]["record"] == f"byte {name.rpartition('#')[2]}"
+            assert document["raw"]["record"] == f"byte {name.rpartition('#')[2]}"
             line = Path(file).read_bytes()[int(name.rpartition("#")[2]) :].partition(b"\n")[0]
             record = json.loads(line)
-            assert (told["url"], json.loads(told["meta"])) == (record["url"], {"page": record["page"]})
-        elif told["source"] == "letters":
+            assert (document["url"], json.loads(document["meta"])) == (record["url"], {"page": record["page"]})
+        elif document["source"] == "letters":
             assert file == str(raw / "letters" / name.partition("/")[2].rpartition("#")[0])
-            assert (told["raw"]["record"], told["kind"]) == ("the whole file", "book")
+            assert (document["raw"]["record"], document["kind"]) == ("the whole file", "book")
         else:
             assert file == str(raw / "named.jsonl")
-            assert told["raw"]["record"] == "the record whose id is this id"
-        assert [each["stage"] for each in told["stood"]] == ["documents", "clean", "unique"]
-        for each in told["stood"]:
-            assert pq.read_table(each["path"])["id"][each["row"]].as_py() == name
+            assert document["raw"]["record"] == "the record whose id is this id"
+        assert [place["stage"] for place in document["stood"]] == ["documents", "clean", "unique"]
+        for place in document["stood"]:
+            assert pq.read_table(place["path"])["id"][place["row"]].as_py() == name
 
 
 def test_raw_files_read_again_give_the_record_of_an_id_of_its_own(
@@ -221,9 +226,9 @@ def test_raw_files_read_again_give_the_record_of_an_id_of_its_own(
 ) -> None:
     documents = everything(traced, made, "--read-again")["documents"]
     for number in range(4):
-        told = documents[f"own-{10 + number}"]["raw"]
-        assert told["files"] == [str(made.parent / "raw/named.jsonl")]
-        assert told["record"] == f"document {number}, counted from 0"
+        raw = documents[f"own-{10 + number}"]["raw"]
+        assert raw["files"] == [str(made.parent / "raw/named.jsonl")]
+        assert raw["record"] == f"document {number}, counted from 0"
 
 
 def test_the_rules_passed_are_those_that_apply_with_the_values_of_the_statistics(
@@ -231,38 +236,39 @@ def test_the_rules_passed_are_those_that_apply_with_the_values_of_the_statistics
 ) -> None:
     documents = everything(traced, made)["documents"]
     statistics = {row["id"]: row for row in pq.read_table(made / "clean/statistics").to_pylist()}
-    for name, told in documents.items():
-        names = [rule["rule"] for rule in told["passed"]]
+    for name, document in documents.items():
+        names = [rule["rule"] for rule in document["passed"]]
         assert "gopher-quality/words" in names
         assert len(set(names)) == len(names) == 8, "all of gopher-quality, none of the rules for code"
-        for rule in told["passed"]:
+        for rule in document["passed"]:
             assert rule["value"] == statistics[name][rule["statistic"]]
             assert rule["minimum"] is None or rule["value"] >= rule["minimum"]
             assert rule["maximum"] is None or rule["value"] <= rule["maximum"]
-    survivors = [told["survivor_of"] for told in documents.values() if told["survivor_of"]]
+    survivors = [document["survivor_of"] for document in documents.values() if document["survivor_of"]]
     assert len(survivors) == 1, "one document had a twin"
 
 
 def test_a_missing_link_is_named_and_what_is_there_is_told(copied: Path, traced: Callable[..., dict[str, Any]]) -> None:
     shutil.rmtree(copied / "clean/statistics")
-    found = everything(traced, copied)
-    assert found["missing"] == [
-        f"clean: no statistics of {len(found['documents'])} documents, so their rules are not known"
+    result = everything(traced, copied)
+    assert result["missing"] == [
+        f"clean: no statistics of {len(result['documents'])} documents, so their rules are not known"
     ]
     shutil.rmtree(copied / "unique")
-    found = everything(traced, copied)
-    assert found["missing"][0] == "unique: not there: moved or removed; clean beside it is looked at instead"
+    result = everything(traced, copied)
+    assert result["missing"][0] == "unique: not there: moved or removed; clean beside it is looked at instead"
     assert all(
-        [each["stage"] for each in told["stood"]] == ["documents", "clean"] for told in found["documents"].values()
+        [place["stage"] for place in document["stood"]] == ["documents", "clean"]
+        for document in result["documents"].values()
     )
     shutil.rmtree(copied / "documents")
-    found = everything(traced, copied)
-    assert "documents: not there: moved or removed" in found["missing"]
-    assert all(told["raw"] is None and told["kind"] for told in found["documents"].values())
+    result = everything(traced, copied)
+    assert "documents: not there: moved or removed" in result["missing"]
+    assert all(document["raw"] is None and document["kind"] for document in result["documents"].values())
     shutil.rmtree(copied / "clean")
-    found = everything(traced, copied)
-    assert found["missing"] == ["unique: not there: moved or removed"]
-    assert all(told["stood"] == [] and told["source"] for told in found["documents"].values())
+    result = everything(traced, copied)
+    assert result["missing"] == ["unique: not there: moved or removed"]
+    assert all(document["stood"] == [] and document["source"] for document in result["documents"].values())
 
 
 def test_a_raw_file_that_changed_or_went_is_said_to_have(copied: Path, traced: Callable[..., dict[str, Any]]) -> None:
@@ -272,9 +278,9 @@ def test_a_raw_file_that_changed_or_went_is_said_to_have(copied: Path, traced: C
     for name in letters:
         letters[name] += 1
     path.write_bytes(state.to_json(changed))
-    found = everything(traced, copied)
-    assert "documents: made again since it was read" in found["missing"]
-    notes = {(told["source"], told["raw"]["note"]) for told in found["documents"].values()}
+    result = everything(traced, copied)
+    assert "documents: made again since it was read" in result["missing"]
+    notes = {(document["source"], document["raw"]["note"]) for document in result["documents"].values()}
     assert notes >= {("pages", "this file is no longer there"), ("letters", "this file has another size by now")}
 
 
@@ -285,12 +291,12 @@ def test_a_person_reads_the_same_and_no_document_drives_the_terminal(
     assert (code, error) == (0, "")
     assert not {"\x1b", "\x07", "\x7f"} & set(out)
     assert "␛]0;owned␇␡" in out
-    for name, told in everything(traced, made)["documents"].items():
+    for name, document in everything(traced, made)["documents"].items():
         assert f": {name}, its tokens 0 to " in out
-        assert f"raw: {told['raw']['files'][0]}: {told['raw']['record']}" in out
+        assert f"raw: {document['raw']['files'][0]}: {document['raw']['record']}" in out
     assert "clean: passed 8 rules of gopher-quality: words 150 (50 to 100,000); " in out
     assert "url: https://a.example/1" in out
-    assert "told above" in out
+    assert "described above" in out
     _, step, _ = trace(made, "--step", 2)
     assert "step 2 read 4 sequences, positions 4 to 7, the first 3 of them here" in step
     assert "position 4 = sequence " in step
@@ -301,11 +307,11 @@ def test_a_person_reads_the_same_and_no_document_drives_the_terminal(
 @pytest.mark.parametrize(
     ("path", "arguments", "line"),
     [
-        ("", [], "nothing to trace was named; give one of --step, --sequence and --position"),
-        ("", ["--step", 1, "--sequence", 1], "several things to trace were named"),
+        ("", [], "nothing to trace was given; give one of --step, --spike, --sequence and --position"),
+        ("", ["--step", 1, "--sequence", 1], "more than one thing to trace was given"),
         ("", ["--step", STEPS + 1], f"no step {STEPS + 1}; steps are 1 to {STEPS}"),
         ("", ["--sequence", 100000], "no sequence 100000; sequences are 0 to"),
-        ("shards", ["--step", 1], "shards by themselves know no steps; name the run or the model, or use --sequence"),
+        ("shards", ["--step", 1], "shards alone have no steps; name the run or the model, or use --sequence"),
         ("clean", ["--sequence", 1], "there are no sequences here; name a run, a model or shards"),
     ],
 )
@@ -318,9 +324,9 @@ def test_a_mistake_is_one_line(made: Path, trace: Command, path: str, arguments:
 
 def test_a_run_without_its_order_or_its_shards_says_so(copied: Path, trace: Command) -> None:
     (copied / "model/plan.json").unlink()
-    assert "this run left no order of its sequences" in trace(copied, "--step", 1)[2]
+    assert "this run has no record of the order of its sequences" in trace(copied, "--step", 1)[2]
     (copied / "model/metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "lo')
     assert "these metrics do not say which sequences were read" in trace(copied, "--step", 1)[2]
     assert "no step 2; steps are 1 to 1" in trace(copied, "--step", 2)[2]
     shutil.rmtree(copied / "shards")
-    assert "the shards of this run are not there" in trace(copied / "model", "--position", 1)[2]
+    assert "the shards of this run are missing" in trace(copied / "model", "--position", 1)[2]

@@ -35,14 +35,14 @@ def run(tmp_path: Path) -> Path:
         model, "train", inputs=inputs, settings={"shards": "shards"}, counts={}, parts=[], files=[], facts={}
     )
     log, rows = SpikeLog(model, 0), order.rows(6, 2).tolist()
-    told = [
+    spikes = [
         {"losses": [(rows[1], 9.5), (rows[0], 2.25)], "loss": 6.0, "done": SKIPPED},
         {"losses": [(rows[0], nan), (rows[1], 2.0)], "loss": nan, "done": ROLLED_BACK, "back_to": (1, 2)},
         {"losses": [(rows[0], 3.0)], "loss": 3.0, "done": STOPPED},
     ]
-    for each in told:
+    for spike in spikes:
         log.write(
-            spike_of(ShardSet(shards), step=4, norm=1.0, why="the loss is odd", positions=range(6, 8), **each)  # type: ignore[arg-type]
+            spike_of(ShardSet(shards), step=4, norm=1.0, why="the loss is odd", positions=range(6, 8), **spike)  # type: ignore[arg-type]
         )
     return folder
 
@@ -64,19 +64,19 @@ def trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 def test_the_worst_sequence_of_a_spike_leads_to_its_documents(run: Path, trace: Command) -> None:
     code, out, error = trace(run, "--spike", 1, "--json")
     assert (code, error) == (0, "")
-    found = json.loads(out)
+    result = json.loads(out)
     order = SequenceOrder.from_json((run / "model/plan.json").read_text())
     rows = order.rows(6, 2).tolist()
-    assert (found["step"], found["positions"]) == (4, [6, 8])
-    assert [each["number"] for each in found["sequences"]] == rows[::-1]
-    assert [each["position"] for each in found["sequences"]] == [7, 6]
-    assert [each["nats"] for each in found["sequences"]] == [9.5, 2.25]
-    assert (found["spike"]["done"], found["spike"]["loss"]) == ("skipped", 6.0)
-    names = [[segment["document"] for segment in each["segments"]] for each in found["sequences"]]
+    assert (result["step"], result["positions"]) == (4, [6, 8])
+    assert [sequence["number"] for sequence in result["sequences"]] == rows[::-1]
+    assert [sequence["position"] for sequence in result["sequences"]] == [7, 6]
+    assert [sequence["nats"] for sequence in result["sequences"]] == [9.5, 2.25]
+    assert (result["spike"]["done"], result["spike"]["loss"]) == ("skipped", 6.0)
+    names = [[segment["document"] for segment in sequence["segments"]] for sequence in result["sequences"]]
     assert sorted(names) == [["good-2"], ["good-3", "good-4"]]
-    assert set(found["documents"]) == {"good-2", "good-3", "good-4"}
+    assert set(result["documents"]) == {"good-2", "good-3", "good-4"}
     only = json.loads(trace(run / "model", "--spike", 1, "-n", 1, "--json")[1])
-    assert only["sequences"] == found["sequences"][:1]
+    assert only["sequences"] == result["sequences"][:1]
 
 
 def test_it_is_told_what_was_done(run: Path, trace: Command) -> None:
@@ -95,10 +95,10 @@ def test_a_spike_that_was_not_is_one_line(run: Path, trace: Command) -> None:
     code, out, error = trace(run, "--spike", 4)
     assert (code, out) == (2, "") and "spikes.jsonl: no spike 4; spikes are 1 to 3" in error
     code, out, error = trace(run, "--spike", 1, "--step", 1)
-    assert (code, out) == (2, "") and "several things to trace were named" in error
+    assert (code, out) == (2, "") and "more than one thing to trace was given" in error
     with (run / "model/spikes.jsonl").open("a") as file:
         file.write('{"step": 5}\n{"st')
     assert "no spike 5; spikes are 1 to 4" in trace(run, "--spike", 5)[2]
-    assert "line 4 tells of no spike" in trace(run, "--spike", 4)[2]
+    assert "line 4 does not describe a spike" in trace(run, "--spike", 4)[2]
     (run / "model/spikes.jsonl").unlink()
-    assert "no spike has been noted down here; ask for a step with --step" in trace(run, "--spike", 1)[2]
+    assert "no spike was recorded here; ask for a step with --step" in trace(run, "--spike", 1)[2]

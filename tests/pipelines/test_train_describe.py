@@ -32,9 +32,9 @@ def test_the_layout_decides_the_memory() -> None:
     done = corpusmill("train", "--describe=h200-small", *flags, "--model", "n_layers=4,rope_factor=2.5")
     assert done.returncode == 0, done.stderr
     layout = MemoryLayout(ranks=8, zero=1, sequence_length=2048, micro_batch=3, recompute=True, average=None)
-    found = memory(preset("h200-small", {"n_layers": 4, "rope_factor": 2.5}), layout)
+    memory_used = memory(preset("h200-small", {"n_layers": 4, "rope_factor": 2.5}), layout)
     rows = _rows(done.stdout)
-    assert rows["total"] == [f"{found.total / 2**30:.2f} GiB"]
+    assert rows["total"] == [f"{memory_used.total / 2**30:.2f} GiB"]
     assert rows["master weights"][1] == "0.5 B a parameter"
     assert "in CPU memory: average" not in rows
 

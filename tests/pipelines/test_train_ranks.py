@@ -89,7 +89,9 @@ def kill_rank(number: int) -> Callable[[int], None]:
     def kill(process: int) -> None:
         below = psutil.Process(process).children(recursive=True)
         ranks = {
-            each.environ()["RANK"]: each for each in below if "corpusmill.pipelines.engine.ranks" in each.cmdline()
+            process.environ()["RANK"]: process
+            for process in below
+            if "corpusmill.pipelines.engine.ranks" in process.cmdline()
         }
         ranks[str(number)].kill()
 
@@ -139,18 +141,18 @@ def test_torchrun_leaves_the_same_bytes_and_ends_when_there_is_nothing_to_do(
     assert done.stderr.count(f"{STEPS} steps") == 1, "only rank 0 speaks"
     assert_same_bytes(straight, tmp_path / "run")
     done = train(shards, tmp_path / "run", launcher=torchrun())
-    assert done.returncode == 0 and "was done before" in done.stderr, done.stderr
+    assert done.returncode == 0 and "was already done" in done.stderr, done.stderr
 
 
 @pytest.mark.slow
 def test_under_torchrun_what_is_refused_ends_all_ranks(shards: Path, straight: Path, tmp_path: Path):
     done = train(shards, straight, launcher=torchrun(), batch_sequences=4)
     assert done.returncode == 1 and done.stderr.count("corpusmill: ") == 1, done.stderr
-    assert "made before with other settings" in done.stderr
+    assert "already made with other settings" in done.stderr
     done = train(shards, tmp_path / "run", launcher=torchrun(), ranks=3)
     assert done.returncode == 1 and "3 ranks are asked for, and torchrun started 2" in done.stderr
     done = train(shards, tmp_path / "run", "--engine", "ray", launcher=torchrun())
-    assert done.returncode == 1 and "torchrun starts the ranks, or Ray does" in done.stderr
+    assert done.returncode == 1 and "torchrun and Ray cannot both start the ranks" in done.stderr
     assert not (tmp_path / "run").exists()
     # A mistake that every rank finds once it trains.
     done = train(shards, tmp_path / "large", launcher=torchrun(), batch_sequences=41)

@@ -75,21 +75,23 @@ class DecontaminateSettings(StageSettings):
         ge=0,
     )
     maximum_items: int = Field(
-        default=256, description="n-grams that more items of a set share than this are its template, and left out", ge=1
+        default=256,
+        description="n-grams shared by more items of a set than this are its template and are ignored",
+        ge=1,
     )
     allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams never count as a match")
     action: Literal["report", "remove", "cut"] = Field(
-        default="report", description="list items, remove documents that hold them, or cut the places out"
+        default="report", description="list items, remove documents that contain them, or cut the matches out"
     )
-    margin: int = Field(default=200, description="cut: characters to cut on either side, too", ge=0)
-    least_piece: int = Field(default=200, description="cut: drop pieces of fewer characters, too", ge=0)
+    margin: int = Field(default=200, description="cut: also cut this many characters on either side", ge=0)
+    least_piece: int = Field(default=200, description="cut: also drop pieces of fewer characters", ge=0)
     maximum_pieces: int = Field(default=10, description="cut: reject a document that falls into more pieces", ge=1)
 
     @field_validator("against")
     @classmethod
     def _named(cls, against: dict[str, str]) -> dict[str, str]:
         if not against:
-            raise ValueError("give one set at least, as in gsm8k=eval/gsm8k.jsonl")
+            raise ValueError("give at least one set, as in gsm8k=eval/gsm8k.jsonl")
         for name in against:
             if not SET_NAME.fullmatch(name) or name == PIECES:
                 raise ValueError(f"'{name}' cannot be the name of a set")

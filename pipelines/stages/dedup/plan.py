@@ -52,18 +52,19 @@ class DedupSettings(SignatureSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     verify: Literal["signatures", "exact"] = Field(
-        default="signatures", description="how candidates are compared: by signatures, or then by all their shingles"
+        default="signatures",
+        description="compare candidates by their signatures, or then exactly by all their shingles",
     )
     cluster_bytes: ByteSize = Field(
         default=ByteSize(2 << 30),
-        description="memory for clusters: more pairs than fit are joined by way of files",
+        description="memory for clustering; pairs that do not fit are clustered on disk",
         ge=1 << 20,
     )
     protect: tuple[str, ...] = Field(
-        default=(), description="datasets to leave as they are: documents like theirs are removed from the others"
+        default=(), description="datasets to leave unchanged; duplicates of their documents are removed from the others"
     )
     against: str | None = Field(
-        default=None, description="an index (`corpusmill index`): documents like those that it holds are removed"
+        default=None, description="an index (`corpusmill index`); duplicates of its documents are removed"
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
@@ -114,7 +115,7 @@ class DedupStage(Stage):
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
-            raise UserError("nothing is left to verify without MinHash", where="verify", hint="leave it out")
+            raise UserError("there is nothing to verify without MinHash", where="verify", hint="leave it out")
         parts, _ = self._parts()
         if parts:
             with open_part(parts[0].path) as file:
@@ -235,9 +236,9 @@ def _added(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
 
 def _matrix(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     """Which source duplicates which: {source of the removed: {source of the survivor: documents}}."""
-    found: dict[str, dict[str, int]] = {}
+    matrix: dict[str, dict[str, int]] = {}
     for result in results:
         for removed, kept, count in result["between"]:
-            row = found.setdefault(removed, {})
+            row = matrix.setdefault(removed, {})
             row[kept] = row.get(kept, 0) + count
-    return {removed: dict(sorted(row.items())) for removed, row in sorted(found.items())}
+    return {removed: dict(sorted(row.items())) for removed, row in sorted(matrix.items())}

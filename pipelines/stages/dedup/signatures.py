@@ -1,4 +1,4 @@
-"""Settings of what makes two documents alike, which de-duplication and its index share."""
+"""Settings of what makes two documents similar, shared by de-duplication and its index."""
 
 from typing import Literal
 

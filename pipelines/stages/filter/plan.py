@@ -75,10 +75,10 @@ class FilterSettings(StageSettings):
         json_schema_extra={"recipe_only": True},
     )
     token_ngrams: bool = Field(
-        default=False, description="measure datatrove's n-grams of tokens also where no rule looks at them"
+        default=False, description="measure datatrove's n-grams of tokens even if no rule uses them"
     )
     document_columns: tuple[str, ...] = Field(
-        default=(), description="columns of numbers that the documents bring and rules look at, such as quality_score"
+        default=(), description="numeric columns of the input that rules use, such as quality_score"
     )
     url_lists: dict[str, str] = Field(
         default={},
@@ -91,7 +91,7 @@ class FilterSettings(StageSettings):
         default=None,
         description=f"'{EMBEDDED}', or a fastText language model; fills `language` where the input gave none",
     )
-    languages: tuple[str, ...] = Field(default=(), description="keep these languages only (code is not asked)")
+    languages: tuple[str, ...] = Field(default=(), description="keep only these languages (does not apply to code)")
     minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
 
 
@@ -185,7 +185,7 @@ class FilterStage(PartsStage):
         )
         for name in sorted(configured.keys() - {*plan.measures, *plan.rewriters, "language"}):
             where, hint = GIVEN_FOR.get(name, (f"rewriter_settings, {name}", f"add it: rewrite: [{name}]"))
-            raise UserError("this is given, and no rule looks at what it says", where, hint)
+            raise UserError("this is set, but no rule uses it", where, hint)
         return FilterWork(
             rules=tuple(plan.rules),
             measures=tuple(ProviderSettings(name=name, settings=configured.get(name, {})) for name in plan.measures),

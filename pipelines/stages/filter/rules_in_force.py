@@ -1,6 +1,6 @@
-"""The rules that a finished filter decided by, from its manifest: thresholds as they were set, the user's own included.
+"""The rules that a finished filter applied, from its manifest: thresholds as they were set, the user's own included.
 
-A manifest holds them whole, so they can be applied again where presets have changed since.
+A manifest contains them in full, so they can be applied again even if presets have changed since.
 """
 
 from collections.abc import Mapping

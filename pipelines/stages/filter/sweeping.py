@@ -1,4 +1,4 @@
-"""What a sweep over a finished filter is to try: rules by name, found among those in force, presets and statistics."""
+"""Plans a sweep over a finished filter: rules by name, looked up among those in force, presets and statistics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,9 +60,9 @@ def plan_sweep(
     if not files:
         raise UserError("this filter has no statistics", where=folder)
     names = _column_names(files[0])
-    for column in (each for columns in by for each in columns):
+    for column in (column for columns in by for column in columns):
         if column not in LABELS:
-            raise UserError(f"'{column}' is nothing to break down by", "--by", f"give of {', '.join(LABELS)}")
+            raise UserError(f"cannot break down by '{column}'", "--by", f"use one of {', '.join(LABELS)}")
     in_force = rules_in_force(manifest) if rules is None else resolve_rules(rules)
     asked = language_rule(manifest["settings"])
     in_force = (*in_force, asked) if asked else in_force
@@ -122,7 +122,7 @@ def _target(key: str, rules: dict[str, Rule], numbers: Sequence[str]) -> tuple[s
         name, field = key, ""
     single = {rule.name: rule for preset in PRESETS.values() for rule in preset.rules}
     if name not in rules:
-        short = [each for each in rules if each.rpartition("/")[2] == name]
+        short = [rule for rule in rules if rule.rpartition("/")[2] == name]
         if len(short) > 1:
             raise UserError(f"'{name}' could be {' or '.join(short)}", "--rule", "write one of them")
         if short:
@@ -135,7 +135,7 @@ def _target(key: str, rules: dict[str, Rule], numbers: Sequence[str]) -> tuple[s
             bare = Rule(name, name, source="a sweep")
             rules[name] = with_threshold(bare, "minimum" if field == "minimum" else "maximum", 0.0)
         else:
-            short_names = [each.rpartition("/")[2] for each in rules]
+            short_names = [rule.rpartition("/")[2] for rule in rules]
             raise UserError(
                 f"no rule or statistic '{name}'", "--rule", suggest(name, [*short_names, *rules, *single, *numbers])
             )

@@ -58,8 +58,8 @@ def add_dataset(
         index_files.require_same_settings(index, generation.settings, settings)
         index_files.remove_retracted(index, generation)
     manifest = stage.inputs()[dataset]["manifest"]
-    if generation and (found := index_files.find_dataset(index, generation, dataset, manifest)):
-        return Added(entry=found, finished=None)
+    if generation and (existing := index_files.find_dataset(index, generation, dataset, manifest)):
+        return Added(entry=existing, finished=None)
     folder = _segment_folder(index, generation, {"dataset": dataset, "manifest": manifest, "settings": settings})
     finished = run_stage(stage, storage.join(index, folder), session)
     files = finished.manifest["files"]
@@ -78,7 +78,7 @@ def _check_place(index: str) -> None:
     """Raises UserError for a folder with other things in it."""
     names = storage.list_names(index)
     if names and not {index_files.GENERATIONS, index_files.SEGMENTS} & set(names):
-        raise UserError("this folder holds other things", where=index, hint="use a new folder for the index")
+        raise UserError("this folder contains other files", where=index, hint="use a new folder for the index")
 
 
 def _segment_stage(
@@ -133,12 +133,12 @@ def retract_dataset(index: str, dataset: str) -> SegmentEntry | None:
 
 def unfinished_segments(index: str, generation: Generation | None) -> list[tuple[str, str]]:
     """(folder below the index, dataset) of each add that is at work or was killed; "" where its plan is not there."""
-    found = []
+    unfinished = []
     for name in index_files.unlisted_folders(index, generation):
         plan = storage.join(index, name, state.STATE, "plan.json")
         dataset = state.read_json(plan)["settings"]["dataset"] if storage.exists(plan) else ""
-        found.append((name, dataset))
-    return found
+        unfinished.append((name, dataset))
+    return unfinished
 
 
 def _remove_unfinished(folder: str) -> None:
@@ -171,8 +171,8 @@ def retract_ids(index: str, ids: Sequence[str], dataset: str | None = None) -> t
     seen: set[str] = set()
     for entry in chosen:
         segment = Segment(storage.join(index, entry.folder))
-        found = segment.find_ids(wanted)
-        if len(found):
-            rows[entry.number] = found
-            seen.update(segment.take_ids(found).to_pylist())
+        matches = segment.find_ids(wanted)
+        if len(matches):
+            rows[entry.number] = matches
+            seen.update(segment.take_ids(matches).to_pylist())
     return index_files.retract_rows(index, rows), len(wanted) - len(seen)

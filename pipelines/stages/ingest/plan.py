@@ -98,10 +98,10 @@ class IngestSettings(InputFields):
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
-    mojibake: bool = Field(default=False, description="repair text that was decoded by the wrong charset, by ftfy")
-    extractor: Extractor = Field(default="resiliparse", description="what takes the text out of HTML")
+    mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
+    extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
     repository_depth: int | None = Field(
-        default=None, description="how far below a path its repositories are; found out if left out", ge=0, le=2
+        default=None, description="depth of the repositories below a path; detected if left out", ge=0, le=2
     )
     repository_documents: Literal["component", "repository", "file"] = Field(
         default="component", description="what a document is: files that need each other, a whole repository, or a file"
@@ -175,7 +175,7 @@ class IngestStage(Stage):
                 other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
                     what = f"its records would have the ids of those of {other}"
-                    hint = "give both as one input, by a folder or a quoted glob, or each a source of its own"
+                    hint = "give both as one input, as a folder or a quoted glob, or give each its own source"
                     raise UserError(what, where=file.path, hint=hint)
             sources.append((files_of, files))
         return sources

@@ -64,10 +64,10 @@ def find_raw_files(
         files = find_dataset_files(path, _configs(path), config, split)
         kept = find_names([name for _, name, _ in files], exclude)
         if not kept:
-            raise UserError("no data file is left of this dataset", path, "check exclude")
+            raise UserError("no data file of this dataset is left", path, "check exclude")
         return [RawFile(path=file, name=name, format=of_file) for file, name, of_file in files if name in kept]
     if config is not None or split is not None:
-        what = "config and split are of Hugging Face datasets, and this is none"
+        what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
     return [
         RawFile(path=file, name=name, format=format or recognise(file, path))

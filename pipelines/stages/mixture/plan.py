@@ -57,12 +57,12 @@ class MixtureSettings(StageSettings):
     )
     unit: Literal["bytes", "tokens"] = Field(default="bytes", description="what is weighed and limited")
     total: ByteSize | None = Field(default=None, description="bytes or tokens in all; left out: what there is")
-    repeats: float = Field(default=4.0, description="how often a document may be there at most", gt=0)
+    repeats: float = Field(default=4.0, description="most copies of a document", gt=0)
     group_repeats: dict[str, float] = Field(default={}, description="the same for a group, as web/zh=2")
     caps: dict[str, ByteSize] = Field(default={}, description="most bytes or tokens of a group or node, as web=10GB")
     short: Literal["refuse", "scale", "redistribute"] = Field(
         default="refuse",
-        description="where a limit is below what weights ask for: stop, less of all, more of the others",
+        description="if a limit is below what weights ask for: stop, take less of all, or more of the others",
     )
     tokenizer: str | None = Field(default=None, description="tokens: count them by this tokenizer")
     bytes_per_token: dict[str, float] = Field(
@@ -96,7 +96,7 @@ class MixtureStage(PartsStage):
         self.asked()
         if settings.unit == "bytes" and (settings.tokenizer or settings.bytes_per_token):
             where = "tokenizer" if settings.tokenizer else "bytes_per_token"
-            raise UserError("this is for tokens, and bytes are weighed", where, "make unit tokens, or leave it out")
+            raise UserError("this is for tokens, but bytes are weighed", where, "set unit to tokens, or leave it out")
         if settings.tokenizer and settings.bytes_per_token:
             raise UserError("tokens are counted by the tokenizer", "bytes_per_token", "leave one of the two out")
         for language, ratio in settings.bytes_per_token.items():

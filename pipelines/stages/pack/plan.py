@@ -55,7 +55,7 @@ class PackSettings(StageSettings):
         default="none", description="pack documents of different ones apart, so that training can weigh them"
     )
     length_buckets: tuple[int, ...] = Field(
-        default=(), description="pack documents of up to so many tokens apart from longer ones; rising bounds"
+        default=(), description="pack documents of up to this many tokens apart from longer ones; ascending bounds"
     )
     storage: Literal["plain", "packed", "zstd"] = Field(
         default="plain", description="how shards hold tokens: 4 bytes each, 3 bytes, or compressed"
@@ -77,7 +77,7 @@ class PackSettings(StageSettings):
     @classmethod
     def _rising(cls, bounds: tuple[int, ...]) -> tuple[int, ...]:
         if any(low >= high for low, high in zip((0, *bounds), bounds, strict=False)):
-            raise ValueError("give rising numbers of tokens above 0")
+            raise ValueError("give ascending numbers of tokens above 0")
         return bounds
 
 

@@ -43,8 +43,8 @@ class QualityDomainsSettings(CollectedSettings):
 
     before: str | None = Field(default=None, description="the same of the round before")
     share: float = Field(default=0.1, description="propose domains of which a larger share was collected", ge=0, lt=1)
-    pages: int = Field(default=10, description="propose domains with this many pages or more", ge=1)
-    proposals: int = Field(default=1000, description="propose this many domains at most", ge=1)
+    pages: int = Field(default=10, description="propose domains with at least this many pages", ge=1)
+    proposals: int = Field(default=1000, description="propose at most this many domains", ge=1)
     reviews: tuple[str, ...] = Field(
         default=(), description="reviews of earlier rounds: what they accept is not proposed"
     )

@@ -52,9 +52,9 @@ class SpansSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     unit: Literal["substring", "paragraph", "line"] = Field(default="substring", description="what is compared")
-    length: int = Field(default=200, description="substring: least bytes of a repeat", ge=16, le=4096)
-    unit_length: int = Field(default=40, description="paragraph, line: least characters of one that counts", ge=1)
-    limit: int = Field(default=1, description="paragraph, line: repeated is what is counted more often", ge=1)
+    length: int = Field(default=200, description="substring: minimum length of a repeat, in bytes", ge=16, le=4096)
+    unit_length: int = Field(default=40, description="paragraph, line: ignore those of fewer characters", ge=1)
+    limit: int = Field(default=1, description="paragraph, line: what is counted more often than this is repeated", ge=1)
     count: Literal["documents", "times"] = Field(
         default="documents", description="paragraph, line: count documents that have it, or every copy"
     )
@@ -64,8 +64,10 @@ class SpansSettings(StageSettings):
     action: Literal["report", "cut", "remove"] = Field(
         default="report", description="list repeated text, cut it out, or remove documents that are mostly repeated"
     )
-    minimum: int = Field(default=100, description="cut: reject a document of which fewer characters are left", ge=0)
-    share: float = Field(default=0.5, description="remove: reject a document of which more is repeated", ge=0, lt=1)
+    minimum: int = Field(default=100, description="cut: reject documents with fewer characters left", ge=0)
+    share: float = Field(
+        default=0.5, description="remove: reject documents of which a larger share is repeated", ge=0, lt=1
+    )
     partition_bytes: ByteSize = Field(
         default=ByteSize(256 << 20), description="memory that a worker takes for a partition", ge=1 << 16
     )

@@ -18,16 +18,18 @@ from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counti
 class CountSettings(StageSettings):
     """Settings of `corpusmill tokenizer count`."""
 
-    datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; may be none with --extend")
+    datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --extend")
     extend: tuple[str, ...] = Field(default=(), description="tables of counts that are added to")
     pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
     group_by: Literal["none", "source", "language", "kind"] = Field(
         default="none", description="count documents of different ones apart, so that training can weigh them"
     )
-    most_groups: int = Field(default=256, description="more groups than this are a mistake", ge=1, le=1 << 16)
-    min_count: int = Field(default=1, description="pretokens that are seen less often are left out for good", ge=1)
+    most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
+    min_count: int = Field(default=1, description="drop pretokens that are seen less often, for good", ge=1)
     memory: ByteSize = Field(
-        default=ByteSize(512 << 20), description="most memory of a worker's table; then it goes to disk", ge=1 << 20
+        default=ByteSize(512 << 20),
+        description="memory of a worker's table, beyond which it spills to disk",
+        ge=1 << 20,
     )
 
 

@@ -34,7 +34,7 @@ PROGRESS = "learning.json"
 class TokenizerSettings(StageSettings):
     """Settings of `corpusmill tokenizer train`."""
 
-    datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; may be none with --counts")
+    datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --counts")
     counts: tuple[str, ...] = Field(
         default=(), description="tables of `tokenizer count`, or tokenizers trained from text, whose counts are used"
     )
@@ -47,7 +47,7 @@ class TokenizerSettings(StageSettings):
         description="layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), "
         "gpt2, llama3, chatml or qwen2.5",
     )
-    min_frequency: int = Field(default=0, description="a pair that is seen less often is not merged", ge=0)
+    min_frequency: int = Field(default=0, description="do not merge pairs that are seen less often", ge=0)
     max_token_length: int | None = Field(default=None, description="longest token made of a merge, in bytes", ge=2)
     no_merge: tuple[Literal["digits", "punctuation", "whitespace"], ...] = Field(
         default=(), description="characters that are never part of a longer token; digits spells numbers digit by digit"
@@ -73,7 +73,7 @@ class TokenizerSettings(StageSettings):
     )
     balance_by: Literal["bytes", "pretokens"] = Field(default="bytes", description="what the size of a group is")
     min_count: int = Field(default=1, description="pretokens that are seen less often are left out", ge=1)
-    most_groups: int = Field(default=256, description="more groups than this are a mistake", ge=1, le=1 << 16)
+    most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
     memory: ByteSize = Field(
         default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
     )

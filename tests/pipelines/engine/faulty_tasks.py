@@ -45,9 +45,9 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
     if fault == "dies always":
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault in ("memory", "much memory"):
-        held = [bytearray(1 << 20) for _ in range(600 if fault == "memory" else 4000)]
+        memory = [bytearray(1 << 20) for _ in range(600 if fault == "memory" else 4000)]
         time.sleep(20)
-        raise AssertionError(f"still alive with {len(held)} MiB")
+        raise AssertionError(f"still alive with {len(memory)} MiB")
     if fault == "memory error":
         raise MemoryError("cannot allocate")
     if fault == "slow":

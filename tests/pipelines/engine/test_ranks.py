@@ -101,17 +101,17 @@ def test_ranks_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_first_cause_is_told(tmp_path: Path) -> None:
-    def reports(name: str, *told: dict) -> str:
-        for rank, report in enumerate(told):
+    def reports(name: str, *contents: dict) -> str:
+        for rank, report in enumerate(contents):
             storage.commit_bytes(str(tmp_path / name / f"{rank}.json"), to_json(report))
         return str(tmp_path / name)
 
     bug = {"error": {"kind": "bug", "message": "ValueError: x", "traceback": "here"}}
     broken = {"error": {"kind": "bug", "message": "RuntimeError: [/gloo/] Connection closed by peer", "traceback": ""}}
     full = {"error": {"kind": "full", "message": "no space", "traceback": ""}}
-    for name, told, said in (("one", (broken, bug), "ValueError: x"), ("two", (bug, full), "no space")):
+    for name, contents, said in (("one", (broken, bug), "ValueError: x"), ("two", (bug, full), "no space")):
         with pytest.raises(TaskFailed, match=said):
-            outcome(reports(name, *told), {0: "exited with code 1", 1: "exited with code 1"})
+            outcome(reports(name, *contents), {0: "exited with code 1", 1: "exited with code 1"})
     with pytest.raises(ConnectionError, match="rank 1 was lost: killed by SIGSEGV"):
         outcome(reports("three", broken), {0: "exited with code 1", 1: "killed by SIGSEGV"})
     with pytest.raises(ConnectionError, match="rank 0 lost the others"):
@@ -125,7 +125,7 @@ def test_a_task_that_always_loses_ranks_fails_in_the_end(tmp_path: Path, monkeyp
         make_executor("local", workers=1), folder=str(tmp_path), phase="steps", kernels=(),
         lease=take_lease(str(tmp_path)), on_end=lambda task, result: None, on_tick=lambda: None, say=lambda line: None,
     )  # fmt: skip
-    with pytest.raises(StageFailed, match=r"rank 0 lost the others.*4 times; run again to go on from here"):
+    with pytest.raises(StageFailed, match=r"rank 0 lost the others.*4 times; run again to resume"):
         scheduler.run([Task(id="one", function=FUNCTION, arguments={"0": "broken", "1": "broken"}, ranks=2)])
 
 

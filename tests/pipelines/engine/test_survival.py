@@ -183,7 +183,7 @@ def test_a_folder_of_other_things_is_never_written_to(run: Runner, tmp_path: Pat
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.txt").write_text("years of work")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="holds other things"):
+        with pytest.raises(UserError, match="contains other files"):
             run({}, overwrite=overwrite)
     assert (tmp_path / "out/thesis.txt").read_text() == "years of work"
 
@@ -191,7 +191,7 @@ def test_a_folder_of_other_things_is_never_written_to(run: Runner, tmp_path: Pat
 def test_a_lost_output_is_noticed(run: Runner, tmp_path: Path) -> None:
     run({}, workers=1)
     (tmp_path / "out/task-1.txt").write_text("short")
-    with pytest.raises(UserError, match="gone or not as it was written"):
+    with pytest.raises(UserError, match="missing or was changed"):
         run({}, workers=1)
 
 
@@ -304,7 +304,7 @@ def test_a_kill_before_the_manifest_leaves_no_intermediate_files(
 def test_a_finished_folder_without_its_plan_is_not_written_over(run: Runner, tmp_path: Path) -> None:
     done, _ = run({}, workers=1)
     storage.remove(str(tmp_path / "out/_state"))
-    with pytest.raises(UserError, match="its plan is gone"):
+    with pytest.raises(UserError, match="its plan is missing"):
         run({}, tasks=2, workers=1)
     assert state.read_manifest(str(tmp_path / "out")) == done.manifest
     assert run({}, tasks=2, workers=1, overwrite=True)[0].manifest["counts"]["kept"] == 20

@@ -30,12 +30,12 @@ def label_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     arguments, layout = task.arguments, Layout(task)
     parts = layout.parts_of(arguments.block)
     first, stop = (np.uint64(part) << np.uint64(ROW_BITS) for part in (parts.start, parts.stop))
-    found = [np.zeros((2, 0), np.uint64)]
+    columns = [np.zeros((2, 0), np.uint64)]
     for path in arguments.ranges:
         table = read_ipc(path)
         low, high = np.searchsorted(table["address"].to_numpy(), (first, stop))
-        found.append(np.stack([table[name].to_numpy()[low:high] for name in ("address", "label")]))
-    addresses, labels = np.concatenate(found, axis=1)
+        columns.append(np.stack([table[name].to_numpy()[low:high] for name in ("address", "label")]))
+    addresses, labels = np.concatenate(columns, axis=1)
     table = pa.table({"address": addresses, "label": labels})
     write_ipc(task.work_path(arguments.labels, f"{block_name(arguments.block)}.arrow"), table)
     return {"clustered": table.num_rows}

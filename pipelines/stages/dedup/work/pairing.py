@@ -34,14 +34,14 @@ PAIR_SCHEMA = pa.schema(
 def pair_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes the pairs of one partition. Memory: the partition's keys, and a signature for each candidate."""
     arguments, layout = task.arguments, Layout(task)
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     candidates = 0
     if EXACT in arguments.method:
         table = partition_table(task, layout, "digests", arguments.partition)
         digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
         left, right = duplicate_pairs(digests, table["address"].to_numpy())
         candidates += len(left)
-        found.append(pair_table(left, right, np.ones(len(left)), EXACT))
+        tables.append(pair_table(left, right, np.ones(len(left)), EXACT))
     if MINHASH in arguments.method:
         table = partition_table(task, layout, "bands", arguments.partition)
         left, right = candidate_pairs(table["key"].to_numpy(), table["address"].to_numpy())
@@ -49,8 +49,8 @@ def pair_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
         alike = estimated(signature_rows(task, layout), left, right)
         recall = FLOOR_RECALL[arguments.verify]
         enough = alike >= estimate_floor(arguments.threshold, arguments.permutations, recall)
-        found.append(pair_table(left[enough], right[enough], alike[enough], MINHASH))
-    pairs = pa.concat_tables(found)
+        tables.append(pair_table(left[enough], right[enough], alike[enough], MINHASH))
+    pairs = pa.concat_tables(tables)
     written = write_ipc(task.work_path("pairs", f"{partition_name(arguments.partition)}.arrow"), pairs)
     return {"candidates": candidates, "pairs": pairs.num_rows, "bytes": written}
 

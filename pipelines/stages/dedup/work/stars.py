@@ -72,10 +72,10 @@ def large_star(task: TaskContext[LargeStarWork]) -> dict[str, Any]:
     arguments = task.arguments
     with _outputs(task, {arguments.linked: _by_hash(task)}) as (out,):
         table = stars.large_star(_rows(task, arguments.source), out, arguments.chunk_rows)
-    found: dict[str, Any] = {"rows": out.rows}
+    result: dict[str, Any] = {"rows": out.rows}
     if arguments.ranges and arguments.first == 0:  # a partition by hash is a fair sample of all nodes
-        found["splitters"] = table.quantiles(arguments.ranges - 1).tolist()
-    return found
+        result["splitters"] = table.quantiles(arguments.ranges - 1).tolist()
+    return result
 
 
 def small_star(task: TaskContext[SmallStarWork]) -> dict[str, Any]:

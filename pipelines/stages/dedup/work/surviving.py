@@ -59,7 +59,7 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
         columns = sorted({"id", "source", *wanted})
         first = 0
         for batch in batches_of(layout.path[part], [*columns, "text"]):
-            low, high = (int(each) for each in address(part, np.array([first, first + batch.num_rows])))
+            low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
             start, stop = np.searchsorted(addresses, np.array([low, high], np.uint64))
             rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)
             taken = batch.take(pa.array(rows))

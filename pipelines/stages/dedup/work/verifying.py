@@ -44,7 +44,7 @@ def shingle_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     for part in layout.parts_of(arguments.block):
         first = 0
         for batch in batches_of(layout.path[part], ["text"]):
-            low, high = (int(each) for each in address(part, np.array([first, first + batch.num_rows])))
+            low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
             start, stop = np.searchsorted(addresses, np.array([low, high], np.uint64))
             rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)
             texts = batch.column("text").take(pa.array(rows))

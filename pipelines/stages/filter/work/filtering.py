@@ -50,7 +50,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
 
 
 def _tally(table: pa.RecordBatch) -> dict[str, int]:
-    """How often each rule stands in a ledger."""
+    """How often each rule occurs in a ledger."""
     counted = pc.value_counts(table.column("rule"))
     return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
 

@@ -44,7 +44,7 @@ SPANS_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedSpans:
     """The spans of a batch, and the document and byte of the first copy of each."""
 
     spans: Spans
@@ -52,7 +52,7 @@ class Found:
     first_start: np.ndarray
 
 
-Finder = Callable[[pa.RecordBatch], Found]
+Finder = Callable[[pa.RecordBatch], LocatedSpans]
 
 
 def _substring_finder(task: TaskContext[SpansWork]) -> Finder:
@@ -64,7 +64,7 @@ def _substring_finder(task: TaskContext[SpansWork]) -> Finder:
     starts, ends, first_starts = (table[name].to_numpy() for name in ("start", "end", "first_start"))
     first = one_array(table["first"])
 
-    def find(batch: pa.RecordBatch) -> Found:
+    def find(batch: pa.RecordBatch) -> LocatedSpans:
         positions = batch.column("position").to_numpy()
         sizes = np.diff(text_buffers(batch.column("text"))[0])
         if not len(positions):
@@ -75,9 +75,9 @@ def _substring_finder(task: TaskContext[SpansWork]) -> Finder:
         inside = starts[chosen] < positions[rows] + sizes[rows]  # else of a document that was left out
         chosen, rows = chosen[inside], rows[inside]
         begin = positions[rows]
-        found = Spans(rows, starts[chosen] - begin, ends[chosen] - begin)
-        spans = to_characters(batch.column("text"), found)
-        return Found(spans, first.take(pa.array(chosen)), first_starts[chosen] + spans.starts - found.starts)
+        in_bytes = Spans(rows, starts[chosen] - begin, ends[chosen] - begin)
+        spans = to_characters(batch.column("text"), in_bytes)
+        return LocatedSpans(spans, first.take(pa.array(chosen)), first_starts[chosen] + spans.starts - in_bytes.starts)
 
     return find
 
@@ -91,19 +91,19 @@ def _unit_finder(task: TaskContext[SpansWork]) -> Finder:
     first_row, first_start = table["row"].to_numpy(), table["start"].to_numpy()
     first = one_array(table["first"])
 
-    def find(batch: pa.RecordBatch) -> Found:
+    def find(batch: pa.RecordBatch) -> LocatedSpans:
         texts, rows = batch.column("text"), batch.column("row").to_numpy()
         offsets, _ = text_buffers(texts)
-        found = lines.units(texts, unit_of(arguments), arguments.unit_length)
-        at = lines.find_digests(known, lines.unit_digests(texts, found, arguments.normalise))
-        begin = offsets[found.documents]
-        starts = found.starts - begin
+        units = lines.units(texts, unit_of(arguments), arguments.unit_length)
+        at = lines.find_digests(known, lines.unit_digests(texts, units, arguments.normalise))
+        begin = offsets[units.documents]
+        starts = units.starts - begin
         repeated = at >= 0
-        repeated[repeated] &= (first_row[at[repeated]] != rows[found.documents[repeated]]) | (
+        repeated[repeated] &= (first_row[at[repeated]] != rows[units.documents[repeated]]) | (
             first_start[at[repeated]] != starts[repeated]
         )
-        spans = Spans(found.documents[repeated], starts[repeated], (found.ends - begin)[repeated])
-        return Found(spans, first.take(pa.array(at[repeated])), first_start[at[repeated]])
+        spans = Spans(units.documents[repeated], starts[repeated], (units.ends - begin)[repeated])
+        return LocatedSpans(spans, first.take(pa.array(at[repeated])), first_start[at[repeated]])
 
     return find
 
@@ -122,17 +122,17 @@ class Judged:
 def judge(batch: pa.RecordBatch, find: Finder, arguments: SpansWork) -> Judged:
     """Does the action to every document of a batch, each on its own."""
     texts, ids = batch.column("text"), batch.column("id")
-    found = find(batch)
+    located = find(batch)
     sizes = np.diff(text_buffers(texts)[0])
-    repeated = covered_bytes(batch.num_rows, found.spans)
+    repeated = covered_bytes(batch.num_rows, located.spans)
     bad = np.zeros(batch.num_rows, bool)
     values, rule, threshold = np.zeros(batch.num_rows), "", 0.0
     kept = batch
     if arguments.action == "remove":
         values, rule, threshold = repeated / np.maximum(sizes, 1), "repeated_share", arguments.share
         bad = values > threshold
-    elif arguments.action == "cut" and len(found.spans.rows):
-        shorter = cut(texts, found.spans)
+    elif arguments.action == "cut" and len(located.spans.rows):
+        shorter = cut(texts, located.spans)
         kept = with_texts(batch, shorter)
         values, rule, threshold = pc.utf8_length(shorter).to_numpy(), "characters_left", float(arguments.minimum)
         bad = (values < threshold) & (repeated > 0)
@@ -141,18 +141,18 @@ def judge(batch: pa.RecordBatch, find: Finder, arguments: SpansWork) -> Judged:
     rules = pa.array([rule] * rejected.num_rows, pa.string())
     thresholds = pa.array(np.full(rejected.num_rows, threshold))
     values = pa.array(values[bad].astype(np.float64))
-    spans = [ids.take(pa.array(found.spans.rows)), pa.array(found.spans.starts), pa.array(found.spans.ends)]
+    spans = [ids.take(pa.array(located.spans.rows)), pa.array(located.spans.starts), pa.array(located.spans.ends)]
     return Judged(
         kept=kept.filter(pc.invert(mask)),
         rejected=rejected.append_column("broken_rules", rules),
         ledger=pa.RecordBatch.from_arrays([ids.filter(mask), rules, values, thresholds], schema=LEDGER_SCHEMA),
-        spans=pa.RecordBatch.from_arrays([*spans, found.first, pa.array(found.first_start)], schema=SPANS_SCHEMA),
+        spans=pa.RecordBatch.from_arrays([*spans, located.first, pa.array(located.first_start)], schema=SPANS_SCHEMA),
         totals={
             "bytes_in": int(sizes.sum()),
             "bytes_repeated": int(repeated.sum()),
             "bytes_cut": int(repeated[~bad].sum()) if arguments.action == "cut" else 0,
             "bytes_rejected": int(sizes[bad].sum()),
-            "spans": len(found.spans.rows),
+            "spans": len(located.spans.rows),
             "documents_with_repeats": int((repeated > 0).sum()),
         },
     )

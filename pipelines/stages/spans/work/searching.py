@@ -47,7 +47,9 @@ def numbered_batches(path: str, row: int, position: int, columns: list[str] | No
         position += int(offsets[-1] - offsets[0])
 
 
-def _each(task: TaskContext[SpansWork], left_out: np.ndarray, work: Callable[[pa.RecordBatch], T]) -> Iterator[list[T]]:
+def _guarded_batches(
+    task: TaskContext[SpansWork], left_out: np.ndarray, work: Callable[[pa.RecordBatch], T]
+) -> Iterator[list[T]]:
     """Guarded work on the block's batches, without the rows that were left out before; a list for each batch."""
     row = position = 0
     for _, path in task.arguments.parts:
@@ -87,7 +89,7 @@ def list_keys(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `keys`: the keys that stand for a block's windows, each twice at the most, partitioned."""
     arguments = task.arguments
     keys, rows = np.zeros(0, np.uint64), []
-    for pieces in _each(task, np.zeros(0, np.int64), partial(_keys_of, length=arguments.length)):
+    for pieces in _guarded_batches(task, np.zeros(0, np.int64), partial(_keys_of, length=arguments.length)):
         keys = windows.twice_at_most(np.concatenate([keys, *(piece[0] for piece in pieces)]))
         rows += [piece[1] for piece in pieces]
     order, bounds = partition_order(keys, arguments.partitions)
@@ -118,12 +120,12 @@ def _keys_of(batch: pa.RecordBatch, length: int) -> tuple[np.ndarray, np.ndarray
 
 
 def share_keys(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `shared`: the keys of a partition that occur twice, told to each block that has them."""
+    """Phase `shared`: the keys of a partition that occur twice, sent to each block that has them."""
     arguments = task.arguments
     names = [task.work_path("keys", block_file(number)) for number in range(arguments.blocks)]
     keys = [read_partition(name, arguments.partition).column("key").to_numpy() for name in names]
     shared = windows.shared_keys(keys)
-    batches = [pa.RecordBatch.from_arrays([pa.array(each)], schema=KEYS) for each in shared]
+    batches = [pa.RecordBatch.from_arrays([pa.array(keys)], schema=KEYS) for keys in shared]
     write_partitions(task.work_path("shared", partition_file(arguments.partition)), batches)
     return {"keys": sum(map(len, shared))}
 
@@ -144,7 +146,7 @@ def ship_contexts(task: TaskContext[SpansWork]) -> dict[str, Any]:
         storage.commit_file(task.work_path("contexts", block_file(block))) as file,
         pa.ipc.new_file(file, windows.CONTEXTS, options=options) as writer,
     ):
-        for pieces in _each(task, before, work):
+        for pieces in _guarded_batches(task, before, work):
             done += [piece[1] for piece in pieces]
             documents += sum(len(piece[1]) for piece in pieces)
             for number in range(partitions):
@@ -169,7 +171,7 @@ def _whole(table: pa.Table) -> pa.RecordBatch:
 
 
 def find_repeats(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `repeats`: the repeated windows of a partition, told to each block that has them."""
+    """Phase `repeats`: the repeated windows of a partition, sent to each block that has them."""
     arguments = task.arguments
     resolver = substring.Resolver(arguments.length)
     batches = []
@@ -178,8 +180,8 @@ def find_repeats(task: TaskContext[SpansWork]) -> dict[str, Any]:
         with storage.open_input(path) as source:
             file = pa.ipc.open_file(source)
             numbers = range(arguments.partition, file.num_record_batches, arguments.applied)
-            found = [resolver.add(block, file.get_batch(number)) for number in numbers]
-        batches.append(_whole(pa.Table.from_batches(found, REPEATS)))
+            repeats = [resolver.add(block, file.get_batch(number)) for number in numbers]
+        batches.append(_whole(pa.Table.from_batches(repeats, REPEATS)))
     write_partitions(task.work_path("repeats", partition_file(arguments.partition)), batches)
     return {"windows": sum(int(np.sum(batch.column("count").to_numpy())) for batch in batches)}
 
@@ -188,7 +190,7 @@ def tally_units(task: TaskContext[SpansWork]) -> dict[str, Any]:
     """Phase `tally`: the digests of a block's units with counts and their first place, partitioned."""
     arguments = task.arguments
     tally, rows, units = lines.Tally(), [], 0
-    for pieces in _each(task, np.zeros(0, np.int64), partial(_units_of, arguments=arguments)):
+    for pieces in _guarded_batches(task, np.zeros(0, np.int64), partial(_units_of, arguments=arguments)):
         for digests, owners, starts, row, ids in pieces:
             tally.add(digests, owners, starts)
             tally.name(row, ids)
@@ -209,19 +211,19 @@ def _units_of(
     """(digests, row and byte of each unit; rows and ids of the documents) of a batch."""
     texts, rows = batch.column("text"), batch.column("row").to_numpy()
     offsets, _ = text_buffers(texts)
-    found = lines.units(texts, unit_of(arguments), arguments.unit_length)
-    digests = lines.unit_digests(texts, found, arguments.normalise)
-    return digests, rows[found.documents], found.starts - offsets[found.documents], rows, batch.column("id")
+    units = lines.units(texts, unit_of(arguments), arguments.unit_length)
+    digests = lines.unit_digests(texts, units, arguments.normalise)
+    return digests, rows[units.documents], units.starts - offsets[units.documents], rows, batch.column("id")
 
 
 def repeat_units(task: TaskContext[SpansWork]) -> dict[str, Any]:
-    """Phase `repeated`: the digests of a partition that are counted too often, told to each block that has them."""
+    """Phase `repeated`: the digests of a partition that are counted too often, sent to each block that has them."""
     arguments = task.arguments
     names = [task.work_path("tallies", block_file(number)) for number in range(arguments.blocks)]
     tallies = [read_partition(name, arguments.partition) for name in names]
     repeated = lines.repeated_units(tallies, arguments.limit, arguments.count)
     write_partitions(
-        task.work_path("repeated", partition_file(arguments.partition)), [_whole(each) for each in repeated]
+        task.work_path("repeated", partition_file(arguments.partition)), [_whole(table) for table in repeated]
     )
     firsts = sum(int(np.sum(table["row"].to_numpy() >= 0)) for table in repeated)
     return {"distinct": firsts}
