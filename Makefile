@@ -2,6 +2,8 @@
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
+# A file of tests stays in one process: what its fixtures make is made once.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: install quickstart test test-all check format wheel resolve clean
 
@@ -16,10 +18,10 @@ quickstart: install
 	$(BIN)/corpusmill quickstart
 
 test: install
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: install
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -144,15 +144,15 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
 def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     """Data files that the manifest does not know: readers that list a folder would take them for part of the data."""
     known = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
-    strangers = []
+    strangers: list[str] = []
     description = description_of(manifest["stage"])
     tables = ("quarantine", *(description.side_folders if description else ()))
     for below in ("", *tables, *map(side_folder, tables)):
         for name in storage.list_names(storage.join(folder, below) if below else folder):
             path = f"{below}/{name}" if below else name
             if name.endswith((*PARQUET, SHARD)) and path not in known:
-                found.append(storage.join(folder, path))
-    return found
+                strangers.append(storage.join(folder, path))
+    return strangers
 
 
 def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -71,7 +71,7 @@ def sole_rules(stage: StageOutput) -> SoleRules:
     """Documents that broke one rule only, by rule; None where there are too many ledgers to read them all."""
     if stage.share_read("ledger"):
         return None
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path in stage.side_paths("ledger").values():
         batches = list(read_batches(path, ["id", "rule"]))
         if not batches:
@@ -84,10 +84,10 @@ def sole_rules(stage: StageOutput) -> SoleRules:
 
 def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
     """The first few rejected documents of each rule; stops reading when every rule has its own."""
-    found: dict[str, list[Example]] = {rule: [] for rule in rules}
+    examples: dict[str, list[Example]] = {rule: [] for rule in rules}
     rejected = stage.side_paths("rejected")
     for stem, path in stage.side_paths("ledger").items():
-        wanted = [rule for rule in rules if len(found[rule]) < EXAMPLES]
+        wanted = [rule for rule in rules if len(examples[rule]) < EXAMPLES]
         if not wanted:
             break
         rows = [row for batch in read_batches(path) for row in _first_rows(batch, wanted)]
