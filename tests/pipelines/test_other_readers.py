@@ -86,7 +86,10 @@ def test_folders_of_the_older_layout_are_read(run: Path, tmp_path: Path) -> None
     }
     for stage, name in (("clean", "hostile<b>"), ("unique", "twin"), ("unique", "good-3")):
         before, after = (explain(recognise(str(folder / stage)), name) for folder in (run, older))
-        assert before.fate == after.fate and before.lines == after.lines
+        assert before.fate == after.fate
+        assert [line.replace(str(run), "") for line in before.lines] == [
+            line.replace(str(older), "") for line in after.lines
+        ]
 
 
 @pytest.mark.slow
