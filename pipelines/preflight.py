@@ -73,8 +73,7 @@ def _require_inputs(named: NamedStage, made: set[str]) -> None:
     """Raises UserError for a folder or file that the stage takes in, which is neither there nor made by the run."""
     for path in named_inputs(named.stage):
         if storage.absolute(path) not in made and not storage.exists(path):
-            hint = "name a stage of this recipe, or a folder or file that is there"
-            raise UserError(f"the stage '{named.name}' takes this in, and it is not there", where=path, hint=hint)
+            raise UserError("no such folder", where=path, hint=f"the stage '{named.name}' needs it")
 
 
 def named_inputs(stage: Stage) -> Iterator[str]:

@@ -99,7 +99,7 @@ def _kernels() -> list[Check]:
         return [Check("kernel cache", f"compiled; {folder}", OK)]
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        return [Check("kernel cache", f"{there} cannot be written to; name another cache by CORPUSMILL_CACHE", BAD)]
+        return [Check("kernel cache", f"{there} cannot be written to; set CORPUSMILL_CACHE to another folder", BAD)]
     return [Check("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", OK)]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 
-from corpusmill.dataproc import storage
 from corpusmill.dataproc.sequences.shard_folder import VALIDATION, is_held_back
 from corpusmill.dataproc.side_tables import ENDING, side_folder, table_of
 from corpusmill.pipelines.engine.lineage import ancestors
@@ -81,11 +80,10 @@ def _text(folder: str, manifest: Mapping[str, Any]) -> str:
     shards = parts[0]["path"].endswith(".arrow")
     tokens = sum(part.get("tokens", 0) for part in parts)
     unit = f"sequences, {tokens:,} tokens" if shards else "documents" if "sources" in parts[0] else "rows"
-    title = storage.absolute(folder).rstrip("/").rsplit("/", 1)[-1]
-    blocks = [
-        f"# {_cell(title)}",
-        f"{rows:,} {unit}, {len(parts):,} files, {size:,} bytes on disk. Made by corpusmill {manifest['corpusmill']}, "
-        f"`{manifest['stage']}`.",
+    what = "Token shards" if shards else "Documents" if "sources" in parts[0] else "Rows"
+    blocks = [  # without the folder's name: the same work gives the same bytes wherever it is done
+        f"# {what} made by corpusmill {manifest['stage']}",
+        f"{rows:,} {unit}, {len(parts):,} files, {size:,} bytes on disk. Made by corpusmill {manifest['corpusmill']}.",
         "## How to read it\n\n" + (_READ_SHARDS if shards else _READ_PARTS),
     ]
     for key, heading in (("sources", "Sources"), ("languages", "Languages"), ("licenses", "Licences")):

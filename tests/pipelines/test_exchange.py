@@ -66,7 +66,7 @@ def back(made: Path, folder: Path, name: Path, kind: str, **more: Any) -> dict[s
 @pytest.mark.parametrize("kind", FORMATS)
 def test_documents_come_back_from_every_format(made: Path, tmp_path: Path, kind: str) -> None:
     done = run("export", tmp_path / "out", shards=str(made / "shards"), to=kind, unit="document")
-    expected, held_back = documents(made / "shards"), documents(made / "shards", "validation")
+    expected, held_back = documents(made / "shards"), documents(made / "shards", "_validation")
     assert len(held_back) > 10 and any(len(document) > LENGTH for document in expected)
     assert done.manifest["counts"]["items"] == len(expected)
     assert done.manifest["counts"]["validation_items"] == len(held_back)
@@ -75,7 +75,7 @@ def test_documents_come_back_from_every_format(made: Path, tmp_path: Path, kind:
     assert [folder.problems for folder in verify(recognise(str(tmp_path / "out")))] == [[]]
 
     counts = back(made, tmp_path / "out", tmp_path / "back", kind)
-    assert documents(tmp_path / "back") == expected and documents(tmp_path / "back", "validation") == held_back
+    assert documents(tmp_path / "back") == expected and documents(tmp_path / "back", "_validation") == held_back
     assert counts["documents_in"] == counts["kept"] == len(expected) + len(held_back)
     assert counts["ends_added"] == counts["padding_left_out"] == 0
     assert counts["validation_documents"] == len(held_back)

@@ -129,7 +129,7 @@ def test_a_query_finds_what_de_duplicating_all_together_removes(corpus, datasets
     add_dataset(index, datasets["first"], session)
     matches = query(index, datasets["new"], tmp_path / "matches", session)
     run("dedup", tmp_path / "joint", datasets=[datasets["new"]], protect=[datasets["first"]])
-    removed = pq.read_table(tmp_path / "joint/duplicates").to_pylist()
+    removed = pq.read_table(tmp_path / "joint/_duplicates").to_pylist()
     assert {row["id"] for row in removed if row["survivor"].startswith("first")} == set(matches)
 
 

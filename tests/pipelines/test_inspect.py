@@ -120,7 +120,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "clean", "--tokens"], "documents have no tokens yet"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "good-1"], "this is a whole run"),
-        (["why", "clean", "nobody"], "this stage never saw a document of that id"),
+        (["why", "clean", "nobody"], "this stage never saw a document with this id"),
         (["verify", "clean/_rejected"], "has no manifest; verify the folder above it"),
     ],
 )

@@ -109,7 +109,7 @@ def texts(made: Path) -> dict[str, str]:
 def test_every_document_comes_back_from_its_shards(pack: Packer, made: Path, split: str, mode: str) -> None:
     done = pack(fim_split=split, fim_mode=mode, fim_rate=0.5, boundary_split=0.3, validation_share=0.1)
     tokenizer = Tokenizer.load(str(made / "tokenizer"))
-    trained, apart = documents_of(done.folder), documents_of(f"{done.folder}/validation")
+    trained, apart = documents_of(done.folder), documents_of(f"{done.folder}/_validation")
     assert not trained.keys() & apart.keys()
     assert len(apart) == done.manifest["counts"]["validation_documents"] > 0
     header = rows_of(done.folder)[0][0]
@@ -126,7 +126,7 @@ def test_every_document_comes_back_from_its_shards(pack: Packer, made: Path, spl
 
 def test_shards_are_equal_but_the_last(pack: Packer) -> None:
     done = pack(validation_share=0.1)
-    for folder in (done.folder, f"{done.folder}/validation"):
+    for folder in (done.folder, f"{done.folder}/_validation"):
         rows = [open_shard(path)[1].num_rows for path in list_shards(folder)]
         assert set(rows[:-1]) <= {50} and 0 < rows[-1] <= 50
     assert len(list_shards(done.folder)) > 3

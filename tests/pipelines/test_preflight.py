@@ -28,8 +28,11 @@ def run(folder: Path, output: str = "", **stages: dict[str, object]) -> int:
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ({"stage": "pack", "datasets": ["documents"], "tokenizer": "no/tokenizer"}, "no/tokenizer: the stage 'last'"),
-        ({"stage": "filter", "datasets": ["documents", "typo"]}, "typo: the stage 'last' takes this in"),
+        (
+            {"stage": "pack", "datasets": ["documents"], "tokenizer": "no/tokenizer"},
+            "no/tokenizer: no such folder; the stage 'last' needs it",
+        ),
+        ({"stage": "filter", "datasets": ["documents", "typo"]}, "typo: no such folder; the stage 'last' needs it"),
         ({"stage": "filter", "datasets": ["documents"], "language_model": "no/model.bin"}, "no/model.bin"),
         ({"stage": "ingest", "inputs": ["no/files/*.jsonl"]}, "no/files"),
         ({"stage": "dedup", "datasets": ["documents"], "against": "no/index"}, "no/index"),

@@ -153,7 +153,7 @@ def test_a_run_that_is_going_on_can_be_asked(copied: Path, traced: Callable[...,
 def test_sequences_and_segments_are_those_of_the_shards(made: Path, traced: Callable[..., dict[str, Any]]) -> None:
     result = everything(traced, made)
     row = 0
-    for path in [*list_shards(str(made / "shards")), *list_shards(str(made / "shards/validation"))]:
+    for path in [*list_shards(str(made / "shards")), *list_shards(str(made / "shards/_validation"))]:
         header, table = open_shard(path)
         for number, segments in enumerate(table["segments"].to_pylist()):
             sequence = result["sequences"][row]
@@ -235,7 +235,7 @@ def test_the_rules_passed_are_those_that_apply_with_the_values_of_the_statistics
     made: Path, traced: Callable[..., dict[str, Any]]
 ) -> None:
     documents = everything(traced, made)["documents"]
-    statistics = {row["id"]: row for row in pq.read_table(made / "clean/statistics").to_pylist()}
+    statistics = {row["id"]: row for row in pq.read_table(made / "clean/_statistics").to_pylist()}
     for name, document in documents.items():
         names = [rule["rule"] for rule in document["passed"]]
         assert "gopher-quality/words" in names
@@ -249,7 +249,7 @@ def test_the_rules_passed_are_those_that_apply_with_the_values_of_the_statistics
 
 
 def test_a_missing_link_is_named_and_what_is_there_is_told(copied: Path, traced: Callable[..., dict[str, Any]]) -> None:
-    shutil.rmtree(copied / "clean/statistics")
+    shutil.rmtree(copied / "clean/_statistics")
     result = everything(traced, copied)
     assert result["missing"] == [
         f"clean: no statistics of {len(result['documents'])} documents, so their rules are not known"
