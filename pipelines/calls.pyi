@@ -65,9 +65,9 @@ def ingest(
         config: configuration of a Hugging Face dataset; its default if left out
         split: split of a Hugging Face dataset, or all; train, or the only one, if left out
         unicode_form: Unicode normal form to bring texts to
-        mojibake: repair text that was decoded by the wrong charset, by ftfy
-        extractor: what takes the text out of HTML
-        repository_depth: how far below a path its repositories are; found out if left out
+        mojibake: repair text decoded with the wrong charset, with ftfy
+        extractor: what extracts the text from HTML
+        repository_depth: depth of the repositories below a path; detected if left out
         repository_documents: what a document is: files that need each other, a whole repository, or a file
         repository_document_bytes: a longer document of a repository is split between files
         repository_file_bytes: a longer file of a repository is left out
@@ -111,12 +111,12 @@ def filter(
         keep_if: an expression that must hold, say "word_count >= 50 or source == 'poems'"
         custom_rules: rules of your own
         rewriter_settings: settings of rewriters and of your functions, by name
-        token_ngrams: measure datatrove's n-grams of tokens also where no rule looks at them
-        document_columns: columns of numbers that the documents bring and rules look at, such as quality_score
+        token_ngrams: measure datatrove's n-grams of tokens even if no rule uses them
+        document_columns: numeric columns of the input that rules use, such as quality_score
         url_lists: files for the preset url: domains, subdomains, urls, words, soft-words, substrings, allowed
         word_list: words that the preset toxicity looks for: a file, or a folder of <language>.txt
         language_model: 'embedded', or a fastText language model; fills `language` where the input gave none
-        languages: keep these languages only (code is not asked)
+        languages: keep only these languages (does not apply to code)
         minimum_language_score: least score for a language to count
     """
 
@@ -154,10 +154,10 @@ def dedup(
         permutations: slots of a MinHash signature
         shingle: what shingles are n-grams of
         ngram: words or characters of a shingle
-        verify: how candidates are compared: by signatures, or then by all their shingles
-        cluster_bytes: memory for clusters: more pairs than fit are joined by way of files
-        protect: datasets to leave as they are: documents like theirs are removed from the others
-        against: an index (`corpusmill index`): documents like those that it holds are removed
+        verify: compare candidates by their signatures, or then exactly by all their shingles
+        cluster_bytes: memory for clustering; pairs that do not fit are clustered on disk
+        protect: datasets to leave unchanged; duplicates of their documents are removed from the others
+        against: an index (`corpusmill index`); duplicates of its documents are removed
         prefer: which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id
     """
 
@@ -239,14 +239,14 @@ def spans(
     Args:
         datasets: datasets of documents
         unit: what is compared
-        length: substring: least bytes of a repeat
-        unit_length: paragraph, line: least characters of one that counts
-        limit: paragraph, line: repeated is what is counted more often
+        length: substring: minimum length of a repeat, in bytes
+        unit_length: paragraph, line: ignore those of fewer characters
+        limit: paragraph, line: what is counted more often than this is repeated
         count: paragraph, line: count documents that have it, or every copy
         normalise: paragraph, line: what copies may differ in
         action: list repeated text, cut it out, or remove documents that are mostly repeated
-        minimum: cut: reject a document of which fewer characters are left
-        share: remove: reject a document of which more is repeated
+        minimum: cut: reject documents with fewer characters left
+        share: remove: reject documents of which a larger share is repeated
         partition_bytes: memory that a worker takes for a partition
     """
 
@@ -287,11 +287,11 @@ def decontaminate(
         share: least share of an item's words; 0: one n-gram is enough
         shares: the same for sets by name, as gsm8k=0.5
         maximum_documents: n-grams in more documents than this are common and no sign of an item; 0: none are
-        maximum_items: n-grams that more items of a set share than this are its template, and left out
+        maximum_items: n-grams shared by more items of a set than this are its template and are ignored
         allow: files of text whose n-grams never count as a match
-        action: list items, remove documents that hold them, or cut the places out
-        margin: cut: characters to cut on either side, too
-        least_piece: cut: drop pieces of fewer characters, too
+        action: list items, remove documents that contain them, or cut the matches out
+        margin: cut: also cut this many characters on either side
+        least_piece: cut: also drop pieces of fewer characters
         maximum_pieces: cut: reject a document that falls into more pieces
     """
 
@@ -330,10 +330,10 @@ def mixture(
         temperature: where there are no weights: 1 keeps natural shares, a larger one evens them out
         unit: what is weighed and limited
         total: bytes or tokens in all; left out: what there is
-        repeats: how often a document may be there at most
+        repeats: most copies of a document
         group_repeats: the same for a group, as web/zh=2
         caps: most bytes or tokens of a group or node, as web=10GB
-        short: where a limit is below what weights ask for: stop, less of all, more of the others
+        short: if a limit is below what weights ask for: stop, take less of all, or more of the others
         tokenizer: tokens: count them by this tokenizer
         bytes_per_token: tokens without a tokenizer: estimate, by language; * is the rest, 4
     """
@@ -469,8 +469,8 @@ def quality_domains(
         collected: what a round kept and rejected: a folder of 'quality keep'
         before: the same of the round before
         share: propose domains of which a larger share was collected
-        pages: propose domains with this many pages or more
-        proposals: propose this many domains at most
+        pages: propose domains with at least this many pages
+        proposals: propose at most this many domains
         reviews: reviews of earlier rounds: what they accept is not proposed
     """
 
@@ -515,13 +515,13 @@ def count(
     """Count pretokens into a table that any vocabulary can be learned from, and that more text can be added to.
 
     Args:
-        datasets: datasets of documents; may be none with --extend
+        datasets: datasets of documents; optional with --extend
         extend: tables of counts that are added to
         pattern: how text is cut into pretokens
         group_by: count documents of different ones apart, so that training can weigh them
-        most_groups: more groups than this are a mistake
-        min_count: pretokens that are seen less often are left out for good
-        memory: most memory of a worker's table; then it goes to disk
+        most_groups: fail if there are more groups than this
+        min_count: drop pretokens that are seen less often, for good
+        memory: memory of a worker's table, beyond which it spills to disk
     """
 
 def tokenizer(
@@ -555,13 +555,13 @@ def tokenizer(
     """Count pretokens and learn a byte-level BPE from the counts.
 
     Args:
-        datasets: datasets of documents; may be none with --counts
+        datasets: datasets of documents; optional with --counts
         counts: tables of `tokenizer count`, or tokenizers trained from text, whose counts are used
         vocab_size: ids in all (deepseek-v3: before the placeholders)
         pattern: how text is cut into pretokens
         special: layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), gpt2,
             llama3, chatml or qwen2.5
-        min_frequency: a pair that is seen less often is not merged
+        min_frequency: do not merge pairs that are seen less often
         max_token_length: longest token made of a merge, in bytes
         no_merge: characters that are never part of a longer token; digits spells numbers digit by digit
         continue_from: a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids come behind all
@@ -573,7 +573,7 @@ def tokenizer(
         temperature: T: groups count by size^(1/T), so more than 1 favours small ones
         balance_by: what the size of a group is
         min_count: pretokens that are seen less often are left out
-        most_groups: more groups than this are a mistake
+        most_groups: fail if there are more groups than this
         memory: most memory of a worker's table of counts
     """
 
@@ -624,7 +624,7 @@ def pack(
         boundary_split: share of tokens joining punctuation and line breaks that are split; 0.1 is our choice
         validation_share: share of documents held back for validation
         group_by: pack documents of different ones apart, so that training can weigh them
-        length_buckets: pack documents of up to so many tokens apart from longer ones; rising bounds
+        length_buckets: pack documents of up to this many tokens apart from longer ones; ascending bounds
         storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
         shard_tokens: tokens of a shard, padding included
         task_bytes: text that is packed together by one task

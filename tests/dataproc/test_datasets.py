@@ -157,6 +157,6 @@ def test_what_is_kept_lies_in_the_folder_and_the_rest_beside_it_each_in_one_part
     for writer in writers.values():
         with writer:
             pass
-    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet"))
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet*"))
     assert names == ["_ledger/part-00000.parquet.side", "part-00000.parquet"]
     assert pq.read_schema(tmp_path / names[0]).names == [*SCHEMA.names, "x"]

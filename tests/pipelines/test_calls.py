@@ -42,7 +42,7 @@ def test_a_call_and_a_command_make_the_same_and_go_on_with_each_other(raw: Path,
         done = subprocess.run([*line, str(tmp_path / output)], env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / output / "_manifest.json").read_text()) == manifest
-    assert "was done before" in done.stderr
+    assert "was already done" in done.stderr
     assert ingest(inputs=[raw], output=str(tmp_path / "commanded"), source="tests") == manifest
 
 
@@ -52,7 +52,7 @@ def test_mistakes_are_user_errors_in_one_line_and_nothing_ends(raw: Path, tmp_pa
     for call, line in [
         (lambda: dedup(documents, output=tmp_path / "x", threshhold=0.5), "dedup.threshhold: no such setting"),
         (lambda: dedup(documents, output=tmp_path / "x", threshold=2), "dedup.threshold"),
-        (lambda: dedup(output=tmp_path / "x"), "dedup.datasets: this setting is needed"),
+        (lambda: dedup(output=tmp_path / "x"), "dedup.datasets: this setting is required"),
         (lambda: dedup(documents, documents, output=tmp_path / "x"), "2 settings were given without a name"),
         (lambda: dedup(tmp_path / "nowhere", output=tmp_path / "x"), "nowhere"),
         (lambda: dedup(documents, output=""), "an output needs a name"),

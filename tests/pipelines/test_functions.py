@@ -92,7 +92,7 @@ def mine(site: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def rows(folder: Path, column: str) -> list[object]:
     return [
-        value for path in sorted(folder.glob("part-*.parquet")) for value in pq.read_table(path)[column].to_pylist()
+        value for path in sorted(folder.glob("part-*.parquet*")) for value in pq.read_table(path)[column].to_pylist()
     ]
 
 
@@ -101,14 +101,14 @@ def test_functions_named_in_a_recipe_filter_measure_and_rewrite_in_workers(site:
     assert done.returncode == 0, done.stderr
     clean = site.parent / "run/clean"
     assert rows(clean, "text")[:2] == ["quiet words here.?", "text number 0?"]
-    assert rows(clean / "rejected", "id") == ["1", "2"]
+    assert rows(clean / "_rejected", "id") == ["1", "2"]
     ledger = pq.read_table(clean / "_ledger/part-00000.parquet.side").to_pylist()
     assert ledger == [
         {"id": "1", "rule": "mine:quiet", "value": 0.0, "threshold": 1.0},
         {"id": "2", "rule": "sung", "value": 0.0, "threshold": 2.0},
     ]
-    assert rows(clean / "statistics", "vowels")[:3] == [6.0, 5.0, 0.0]
-    assert rows(clean / "quarantine", "id") == ["3"] and "poison" in str(rows(clean / "quarantine", "reason")[0])
+    assert rows(clean / "_statistics", "vowels")[:3] == [6.0, 5.0, 0.0]
+    assert rows(clean / "_quarantine", "id") == ["3"] and "poison" in str(rows(clean / "_quarantine", "reason")[0])
     manifest = json.loads((clean / "_manifest.json").read_text())
     assert manifest["counts"] == {"documents_in": 24, "kept": 21, "rejected": 2, "quarantined": 1}
     assert manifest["facts"]["documents_that_broke"] == {"mine:quiet": 1, "sung": 1}
