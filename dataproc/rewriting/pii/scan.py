@@ -189,8 +189,8 @@ def find_candidates(offsets, data, document, position, rows, places, kinds):
     Args:
         offsets, data: the texts, as from `documents.text_buffers`.
         document, position: int64, the text and the byte in `data` to go on at; both 0 at first.
-        rows, places, kinds: int64 (room,): row of the text, byte in `data` (of the @, the digit, the colon, the last
-            dash before a B, the first byte of a token or a secret), and what may be there.
+        rows, places, kinds: int64 (room,), room for 2 or more: row of the text, byte in `data` (of the @, the digit,
+            the colon, the last dash before a B, the first byte of a token or a secret), and what may be there.
 
     Returns:
         (how many there are, document and position to go on at); there are no more once document is the number of texts.
@@ -204,7 +204,7 @@ def find_candidates(offsets, data, document, position, rows, places, kinds):
             if _TRIGGER[np.uint64(byte)] == 0:
                 position += 1
                 continue
-            if count == rows.shape[0]:
+            if count + 2 > rows.shape[0]:  # a colon may be two candidates
                 return count, document, position
             kind, place, following = np.int64(-1), position, position + 1
             if _IS_DIGIT[np.uint64(byte)]:
@@ -225,10 +225,12 @@ def find_candidates(offsets, data, document, position, rows, places, kinds):
                     kind = np.int64(EMAIL)
             elif byte == 0x3A or byte == 0x3D:  # : =
                 if byte == 0x3A and _may_be_address(data, begin, position, stop):
-                    kind = np.int64(ADDRESS)
-                else:
-                    place = _secret_start(data, position, stop)
-                    kind = np.int64(SECRET if place else -1)
+                    rows[np.uint64(count)] = document
+                    places[np.uint64(count)] = position
+                    kinds[np.uint64(count)] = ADDRESS
+                    count += 1
+                place = _secret_start(data, position, stop)
+                kind = np.int64(SECRET if place else -1)
             elif byte == 0x2D and following < stop and data[np.uint64(following)] == 0x42:  # -B
                 kind = np.int64(BLOCK)
             else:
