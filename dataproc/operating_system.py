@@ -47,6 +47,11 @@ def made_by_amd() -> bool:
     return cpus.exists() and "AuthenticAMD" in cpus.read_text()
 
 
+def has_gpu_driver() -> bool:
+    """Whether Linux has a driver of NVIDIA's or AMD's; what torch can use is not known without importing it."""
+    return any(Path(path).exists() for path in ("/proc/driver/nvidia", "/dev/nvidia0", "/dev/kfd"))
+
+
 def peak_memory_bytes() -> int:
     """The most memory that was resident in this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

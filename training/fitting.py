@@ -5,15 +5,11 @@ the least that a run takes: weights, gradients, moments and the moving average, 
 there is. A run that passes may still be too large; one that is refused certainly is.
 """
 
-from pathlib import Path
-
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.operating_system import has_gpu_driver
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.memory import MemoryLayout, memory
 from corpusmill.training.settings import TrainSettings
-
-GPU_DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/nvidia0"), Path("/dev/kfd"))
-"""What is there where a GPU may take the weights; whether torch can use it is not known without importing torch."""
 
 
 def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tuple[int, int]:
@@ -46,7 +42,7 @@ def require_memory(config: ModelConfig, settings: TrainSettings, ranks: int, ran
     import psutil
 
     on_device, beside = least_bytes(config, settings, ranks)
-    cpu = settings.device == "cpu" or (settings.device == "auto" and not any(path.exists() for path in GPU_DRIVERS))
+    cpu = settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver())
     _require((on_device * cpu + beside) * ranks_here, psutil.virtual_memory().total, "this machine")
 
 

@@ -58,7 +58,7 @@ def test_mistakes_are_user_errors_in_one_line_and_nothing_ends(raw: Path, tmp_pa
         (lambda: dedup(documents, output=""), "an output needs a name"),
         (lambda: dedup(documents, output=documents), "documents"),
         (lambda: filter(documents, output=tmp_path / "x", rules=["nothing"]), "unknown rule or preset 'nothing'"),
-        (lambda: ingest(raw, output=documents, source="others"), "made before with other settings"),
+        (lambda: ingest(raw, output=documents, source="others"), "already made with other settings"),
     ]:
         with pytest.raises(UserError, match=line) as caught:
             call()

@@ -70,7 +70,7 @@ def test_a_poisoned_document_is_quarantined_and_the_rest_unharmed(
     site.mkdir()
     (site / "sitecustomize.py").write_text(textwrap.dedent(POISON))
     done = run(recipe, tmp_path / "out", *engine, PYTHONPATH=f"{site}:{environment()['PYTHONPATH']}")
-    assert done.returncode == 3, done.stderr
+    assert done.returncode == 0, done.stderr  # one of 480 is within the limit
     manifest = json.loads((tmp_path / "out/clean/_manifest.json").read_text())
     assert manifest["counts"]["documents_in"] == 480
     assert manifest["counts"]["quarantined"] == 1
