@@ -3,15 +3,23 @@
 Some records of any crawl are broken, and they are listed under `_quarantine/`; a scheduler that calls such a run failed
 would have people look at every one, or stop looking. Much more than that is a sign that something is wrong with the
 input or its settings, and the run then ends with exit code 3.
+
+A file that cannot be read to its end is one line in the quarantine and may have held a million records, so it weighs
+all its bytes: the share allowed of the records is the share allowed of the bytes. A limit that is a number of records
+allows no such file, since nobody knows how many it held.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from corpusmill.dataproc.errors import UserError
 
 DEFAULT = "1%"
 FLAG = "--max-quarantine"
+_SHARE = re.compile(r"([0-9]{0,9}(?:\.[0-9]{1,9})?)\s*(%?)")
 
 
 @dataclass(frozen=True)
@@ -20,13 +28,15 @@ class QuarantineLimit:
 
     text: str
     count: int | None = None
-    share: Fraction | None = None
+    share: Fraction = Fraction(0)
 
-    def allows(self, quarantined: int, came_in: int) -> bool:
-        """Whether so many of so many records are within the limit."""
+    def allows(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether what a stage quarantined is within the limit."""
+        counts, unread = manifest["counts"], manifest["facts"].get("unread", {"bytes": 0, "of_bytes": 0})
+        quarantined, came_in = counts.get("quarantined", 0), counts.get("documents_in", 0)
         if self.count is not None:
-            return quarantined <= self.count
-        return self.share is not None and quarantined <= self.share * came_in
+            return quarantined <= self.count and not unread["bytes"]
+        return quarantined <= self.share * came_in and unread["bytes"] <= self.share * unread["of_bytes"]
 
 
 def read_limit(value: str | int | float, where: str = FLAG) -> QuarantineLimit:
@@ -35,13 +45,11 @@ def read_limit(value: str | int | float, where: str = FLAG) -> QuarantineLimit:
     Raises UserError for anything else; `where` names the flag or key.
     """
     text = str(value).strip()
-    try:
-        if text.isdecimal():
-            return QuarantineLimit(text, count=int(text))
-        percent = text.endswith("%")
-        share = Fraction(text.removesuffix("%").strip()) / (100 if percent else 1)
-    except (ValueError, ZeroDivisionError):
-        share = Fraction(-1)
-    if "/" in text or not 0 <= share <= 1:
-        raise UserError(f"'{text}' is neither a count nor a share", where, "write 100, 0.5% or 0.005")
-    return QuarantineLimit(text, share=share)
+    number = _SHARE.fullmatch(text)
+    if number and number[1]:
+        if number[1].isdecimal() and not number[2]:
+            return QuarantineLimit(text, count=int(number[1]))
+        share = Fraction(number[1]) / (100 if number[2] else 1)
+        if share <= 1:
+            return QuarantineLimit(text, share=share)
+    raise UserError(f"'{text}' is neither a count nor a share", where, "write 100, 0.5% or 0.005")

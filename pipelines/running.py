@@ -7,7 +7,7 @@ from functools import partial
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.side_tables import side_folder
+from corpusmill.dataproc.side_tables import side_files, side_name
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.options import RunOptions
@@ -82,16 +82,19 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
     """
     exceeded = False
     for name, done in finished:
-        counts = done.manifest["counts"]
+        counts, unread = done.manifest["counts"], done.manifest["facts"].get("unread")
         quarantined, came_in = counts.get("quarantined", 0), counts.get("documents_in", 0)
         if not quarantined:
             continue
-        allowed = limit is None or limit.allows(quarantined, came_in)
+        allowed = limit is None or limit.allows(done.manifest)
         exceeded |= not allowed
-        share = f"{quarantined / came_in:.2%}" if came_in else "all"
+        lost = f" and {unread['bytes'] / max(1, unread['of_bytes']):.2%} of the bytes unread" if unread else ""
         verdict = "no limit" if limit is None else f"{'within' if allowed else 'over'} the limit of {limit.text}"
-        folder = storage.join(done.folder, side_folder("quarantine"))
-        line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({share}, {verdict})"
+        file = next(iter(side_files(done.manifest, "quarantine").values()), side_name("quarantine", ""))
+        folder = storage.join(done.folder, file.rpartition("/")[0])
+        line = (
+            f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / came_in:.2%}{lost}, {verdict})"
+        )
         hint = "" if allowed else f", or allow more by {FLAG}"
         print(f"corpusmill: {line}; look by `corpusmill inspect sample {folder}`{hint}", file=sys.stderr)  # noqa: T201
     return 3 if exceeded else 0

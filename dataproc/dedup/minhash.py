@@ -203,7 +203,7 @@ def signatures(texts: Texts, settings: MinHashSettings = DEFAULT) -> NDArray[np.
         texts: an Arrow array of strings (N,) without nulls, or any iterable of str.
         settings: what signatures depend on.
 
-    Raises UserError for texts that are no strings, and ValueError for nulls among them.
+    Raises UserError if the texts are not strings, and ValueError if one is null.
     """
     offsets, data = text_buffers(texts)
     tables = load_tables()

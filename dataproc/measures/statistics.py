@@ -74,7 +74,7 @@ def measure(
         token_ngrams: whether to measure `TOKEN_NGRAMS`; without them these columns are left out, and the rest takes two
             thirds of the time.
 
-    Raises UserError for texts that are no strings, and ValueError for nulls among them, or another number of languages.
+    Raises UserError if the texts are not strings, ValueError if one is null or the number of languages differs.
     """
     offsets, data = text_buffers(texts)
     documents = len(offsets) - 1

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.readers.arrow_messages import Layout, Message, read_layout
-from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
@@ -32,7 +32,7 @@ def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
     """Documents of a range of record batches; what cannot be read is reported. UserError for a missing column."""
 
     def broken(row: int, where: str, problem: str) -> None:
-        report(f"{fields.source}/{piece.name}#{row}", f"{piece.path}{where}", f"broken Arrow: {problem}", None)
+        report(f"{fields.source}/{piece.name}#{row}", f"{piece.path}{where}", Unread(f"broken Arrow: {problem}"), None)
 
     with storage.open_input(piece.path) as file:
         layout = read_layout(file)
@@ -44,7 +44,7 @@ def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             return
         if problem := check_columns(schema, fields, piece.path):
             if not piece.start:
-                report(f"{fields.source}/{piece.name}#0", piece.path, problem, None)
+                report(f"{fields.source}/{piece.name}#0", piece.path, Unread(problem), None)
             return
         firsts = [0, *accumulate(batch.rows for batch in layout.batches)]
         stop = min(piece.stop or len(layout.batches), len(layout.batches))

@@ -22,6 +22,15 @@ Report = Callable[[str, str, str, str | None], None]
 """`report(id, place, reason, text)`: a record that cannot be a document."""
 
 
+class Unread(str):
+    """The reason of a report that speaks of the rest of a file, or a stretch of it, instead of one record.
+
+    How many records that were is not known, so such a report weighs as much as the piece that it is about.
+    """
+
+    __slots__ = ()
+
+
 class BatchBuilder:
     """Collects records: `add` them, and `take` a batch when it is `full` and at the end."""
 

@@ -14,7 +14,7 @@ import pyarrow.csv
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import DecompressedFile, codec_of
-from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.jsonl import foreign_format
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
@@ -34,7 +34,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
     with storage.open_input(piece.path) as file:
         codec = codec_of(piece.path)
         if codec is None and (other := foreign_format(file.read(8))):
-            report(f"{named}0", piece.path, f"this is {other}, whatever its name says", None)
+            report(f"{named}0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
             return
         row = 0
         source: Any = file
@@ -46,7 +46,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
                 reader = _open(source, piece.path, fields.maximum_record_bytes, names, handler)
                 names = reader.schema.names
             if problem := check_columns(reader.schema, fields, piece.path):
-                report(f"{named}0", piece.path, problem, None)
+                report(f"{named}0", piece.path, Unread(problem), None)
                 return
             while True:
                 batch = reader.read_next_batch()
@@ -63,7 +63,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
                 raise  # the storage failed, not the file
             problem = "" if "Empty CSV file" in str(error) else f"broken CSV: {error}"
         if problem := getattr(source, "problem", "") or problem:
-            report(f"{named}{row}", f"{piece.path}, from row {row} on", problem, None)
+            report(f"{named}{row}", f"{piece.path}, from row {row} on", Unread(problem), None)
 
 
 def _open(source: Any, path: str, limit: int, names: list[str], invalid: Any) -> pyarrow.csv.CSVStreamingReader:

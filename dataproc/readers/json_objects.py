@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import codec_of
-from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
 from corpusmill.dataproc.readers.jsonl import BYTE_ORDER_MARK, foreign_format
 from corpusmill.dataproc.readers.members import Chunk, read_members
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -48,7 +48,7 @@ def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
     with storage.open_input(piece.path) as file:
         codec = codec_of(piece.path)
         if codec is None and (other := foreign_format(file.read(8))):
-            report(f"{prefix}0", piece.path, f"this is {other}, whatever its name says", None)
+            report(f"{prefix}0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
             return
         file.seek(0)
         if codec:
@@ -57,13 +57,13 @@ def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
             chunks = ((data, "") for data in iter(lambda: file.read(CHUNK_BYTES), b""))
         for stretch in find_objects(chunks, fields.maximum_record_bytes):
             row = stretch.problem or parse(stretch.data, prefix, stretch.at)
-            if type(row) is tuple:
+            if isinstance(row, tuple):
                 builder.add_row(row)
                 if builder.full:
                     yield builder.take()
             else:
                 text = stretch.data.decode("utf-8", "replace") if stretch.data else None
-                report(f"{prefix}{stretch.at}", f"{piece.path}, byte {stretch.at}", str(row), text)
+                report(f"{prefix}{stretch.at}", f"{piece.path}, byte {stretch.at}", row, text)
     yield builder.take()
 
 
@@ -80,7 +80,7 @@ def find_objects(chunks: Iterable[tuple[bytes, str]], limit: int) -> Iterator[St
     inside = False
     for data, problem in chunks:
         if problem:
-            yield Stretch(pending.at, pending.take(), problem)
+            yield Stretch(pending.at, pending.take(), Unread(problem))
             inside = False
             nesting.forget()
             continue

@@ -17,7 +17,7 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
 from corpusmill.dataproc.readers.lines import read_lines
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
@@ -41,7 +41,12 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
     with storage.open_input(piece.path) as file:
         if codec is None and (other := foreign_format(file.read(8))):
             if not piece.start:
-                report(f"{fields.source}/{piece.name}#0", piece.path, f"this is {other}, whatever its name says", None)
+                report(
+                    f"{fields.source}/{piece.name}#0",
+                    piece.path,
+                    Unread(f"this is {other}, whatever its name says"),
+                    None,
+                )
             return
         for block in read_lines(file, codec, piece.start, piece.stop, fields.maximum_record_bytes):
             member, offset = block.member, block.at
@@ -55,14 +60,14 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
                     if not line or line.isspace():
                         continue
                     row = parse(line, prefix, begun)
-                if type(row) is tuple:
+                if isinstance(row, tuple):
                     builder.add_row(row)
                     if builder.full:
                         yield builder.take()
                 else:
                     inner = f" of the {codec.name} member at {member}" if codec and member else ""
                     text = line.decode("utf-8", "replace") if line else None
-                    report(f"{prefix}{begun}", f"{piece.path}, byte {begun}{inner}", str(row), text)
+                    report(f"{prefix}{begun}", f"{piece.path}, byte {begun}{inner}", row, text)
     yield builder.take()
 
 

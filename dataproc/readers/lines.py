@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from corpusmill.dataproc.decompression import Codec
+from corpusmill.dataproc.readers.batches import Unread
 from corpusmill.dataproc.readers.members import Chunk, Share, read_members
 
 CHUNK_BYTES = 4 << 20
@@ -59,7 +60,7 @@ def read_lines(file: BinaryIO, codec: Codec | None, start: int, stop: int, limit
                 return
             place, ours = (chunk.member, chunk.at), chunk.share is Share.OURS
         if chunk.problem:
-            yield from finish(chunk.problem)
+            yield from finish(Unread(chunk.problem))
             continue
         first, *whole = chunk.data.split(b"\n")
         begun_bytes += len(first)

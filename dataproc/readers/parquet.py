@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.batches import Report
+from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
 
@@ -24,11 +24,11 @@ def read_parquet(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Re
     try:
         file = open_part(piece.path)
     except UserError as error:
-        report(f"{fields.source}/{piece.name}#0", piece.path, error.what, None)
+        report(f"{fields.source}/{piece.name}#0", piece.path, Unread(error.what), None)
         return
     with file:
         if problem := check_columns(file.schema_arrow, fields, piece.path):
-            report(f"{fields.source}/{piece.name}#0", piece.path, problem, None)
+            report(f"{fields.source}/{piece.name}#0", piece.path, Unread(problem), None)
             return
         first = sum(file.metadata.row_group(group).num_rows for group in range(piece.start))
         for group in range(piece.start, piece.stop or file.num_row_groups):
@@ -57,7 +57,7 @@ def _read_group(
             if remote or isinstance(error, MemoryError):
                 raise
             place = f"{piece.path}, rows {row} to {first + metadata.num_rows - 1} (row group {group})"
-            report(f"{fields.source}/{piece.name}#{row}", place, f"broken Parquet: {error}", None)
+            report(f"{fields.source}/{piece.name}#{row}", place, Unread(f"broken Parquet: {error}"), None)
             return
         if batch is None:
             return

@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.readers.batches import BATCH_CHARACTERS, Report, normalise
+from corpusmill.dataproc.readers.batches import BATCH_CHARACTERS, Report, Unread, normalise
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.repositories.documents import grouped_files, join_files
@@ -100,7 +100,7 @@ def _tree(piece: Piece, fields: Fields, report: Report, settings: RepositorySett
     if piece.path.endswith(ARCHIVES) and not is_folder(piece.path):
         archive = ArchiveTree(piece.path, settings.maximum_file_bytes, settings.archive_bytes)
         if archive.problem:
-            report(name, piece.path, archive.problem, None)
+            report(name, piece.path, Unread(archive.problem), None)
         return archive
     if not is_folder(piece.path):
         report(name, piece.path, "neither a folder nor an archive: no repository", None)

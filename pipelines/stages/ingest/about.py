@@ -9,7 +9,9 @@ from corpusmill.pipelines.description import Rates, Rows, StageDescription, docu
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     normalised = [(f"  changed by {name}", f"{count:,}") for name, count in facts.get("normalised", {}).items()]
     whole = [("large files in one piece", f"{len(facts['indivisible']):,}")] if "indivisible" in facts else []
-    return [*document_rows(counts), *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
+    unread = facts.get("unread")
+    lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
+    return [*document_rows(counts), *lost, *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
 
 
 def _repository_rows(repositories: Mapping[str, int]) -> Rows:

@@ -298,6 +298,10 @@ class IngestStage(Stage):
             facts["normalised"] = {
                 name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
             }
+        unread = [size for result in results for size in result.get("unread", ())]
+        if unread:
+            total = sum(piece.bytes for task in tasks for piece in task.arguments.pieces)
+            facts["unread"] = {"pieces": len(unread), "bytes": sum(unread), "of_bytes": total}
         repositories = Counter[str]()
         for result in results:
             repositories.update(result.get("repositories", {}))

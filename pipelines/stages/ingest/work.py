@@ -9,6 +9,8 @@ import pyarrow as pa
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.readers.batches import Report, Unread
+from corpusmill.dataproc.readers.pieces import Piece
 from corpusmill.dataproc.readers.registry import reader_of
 from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
 from corpusmill.dataproc.side_tables import side_name
@@ -23,9 +25,9 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `_quarantine/`."""
     work, normalisation = task.arguments, task.arguments.normalisation
     normalisation.check()
-    kept, changed, summaries = 0, Counter[str](), list[dict[str, Any]]()
+    kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), list[Piece]()
     with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
-        for batch, place in _read(task, summaries):
+        for batch, place in _read(task, summaries, unread):
             for normalised, counts in task.guard.each(batch, lambda some: normalisation.apply(_checked(some)), place):
                 changed.update(counts)
                 writer.write(normalised)
@@ -35,6 +37,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
         "documents_in": kept + quarantined,
         "kept": kept,
         "quarantined": quarantined,
+        "unread": [piece.bytes for piece in unread],
         "normalised": dict(changed),
         "repositories": dict(_added(summaries)),
         "parts": writer.parts,
@@ -42,27 +45,48 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     }
 
 
-def _read(task: TaskContext[IngestWork], summaries: list[dict[str, Any]]) -> Iterator[tuple[pa.RecordBatch, str]]:
+def _read(
+    task: TaskContext[IngestWork], summaries: list[dict[str, Any]], unread: list[Piece]
+) -> Iterator[tuple[pa.RecordBatch, str]]:
+    """The batches of a task with the file that each comes from.
+
+    Args:
+        summaries: gets what became of each repository.
+        unread: gets the pieces that could not be read to their ends.
+    """
     work, guard = task.arguments, task.guard
     fields, reader = work.fields, reader_of(work.format)
     if reader is None:
         raise UserError(f"nothing here reads the format '{work.format}'", hint="install the package that brings it")
     read = reader.load()
-    entered = (piece for piece in work.pieces if guard.enter(piece.path, piece.path))  # each just before it is opened
-    if reader.groups:
+    if reader.groups:  # each file is one document; it is entered just before it is opened
+        entered = (piece for piece in work.pieces if guard.enter(piece.path, piece.path))
         for batch in read(entered, fields, guard.quarantine):
             yield batch, "a group of files"
         return
-    for piece in entered:
+    for piece in work.pieces:
+        if not guard.enter(piece.path, piece.path):
+            unread.append(piece)
+            continue
+        report = _noting(unread, piece, guard.quarantine)
         if work.repository is not None:  # whose files are normalised one by one, before they are joined
-            batches = read_repositories(
-                piece, fields, guard.quarantine, work.repository, summaries.append, work.normalisation
-            )
+            batches = read_repositories(piece, fields, report, work.repository, summaries.append, work.normalisation)
         else:
-            batches = read(piece, fields, guard.quarantine)
+            batches = read(piece, fields, report)
         for batch in batches:
             yield batch, piece.path
             guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is blamed on
+
+
+def _noting(unread: list[Piece], piece: Piece, report: Report) -> Report:
+    """The report, which also notes a piece of which more than single records is missing."""
+
+    def noted(document: str, place: str, reason: str, text: str | None) -> None:
+        if isinstance(reason, Unread) and piece not in unread[-1:]:
+            unread.append(piece)
+        report(document, place, reason, text)
+
+    return noted
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

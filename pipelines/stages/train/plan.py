@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 TOKEN_BYTES = 4
 
+FEWEST_ROWS = 256
+"""Of the vocabulary: a byte-level tokenizer has no fewer."""
+
 GIGAFLOPS = 45.0
 """A second, of one core in FP32, validation and checkpoints included, of `quickstart`; `laptop` comes to 80."""
 
@@ -63,12 +66,13 @@ class TrainStage(Stage):
         return [*modules, ("tensorboard", "tensorboard")] if self.settings.tensorboard else modules
 
     def require_memory(self) -> None:
-        """Of the machine, for the weights, gradients and moments of its ranks; a GPU's is asked when it is opened."""
-        from corpusmill.training.fitting import require_memory
+        """Of this machine, with the fewest rows of a vocabulary; the trainer asks again when it knows them."""
+        from corpusmill.training.fitting import computes_on_cpu, require_memory
         from corpusmill.training.model.config import preset
 
         settings = self._trainer_settings("shards", "output")
-        require_memory(preset(settings.preset, settings.model), settings, self.ranks, self.ranks_here)
+        config = preset(settings.preset, {"vocab_size": FEWEST_ROWS, **settings.model})
+        require_memory(config, settings, self.ranks, self.ranks_here, on_cpu=computes_on_cpu(settings))
 
     def _trainer_settings(self, shards: str, output: str, sequence_length: int | None = None) -> "TrainSettings":
         """The trainer's own settings, which check themselves. Raises UserError.

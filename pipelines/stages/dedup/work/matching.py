@@ -80,7 +80,7 @@ def matching_index(task: TaskContext[MatchingWork]) -> Matching:
 
 
 def partition_rows(task: TaskContext[MatchingWork], layout: Layout, folder: str, *keys: str) -> pa.Table:
-    """The task's partition from the files of all blocks; without rows where there are no blocks."""
+    """The task's partition from the files of all blocks; empty if there are no blocks."""
     if layout.blocks:
         return partition_table(task, layout, folder, task.arguments.partition)
     return pa.table({name: pa.array([], pa.uint64()) for name in (*keys, "address")})
