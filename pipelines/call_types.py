@@ -6,6 +6,7 @@ writes it anew; a test says when that is due. Signatures are as exact as the mod
 is none of a setting's choices and a wrong type are errors before anything runs. Bounds are checked when it does.
 """
 
+import inspect
 import textwrap
 import types
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize
 
-from corpusmill.pipelines.calling import positional_of
+from corpusmill.pipelines.calling import call_stage, positional_of
 from corpusmill.pipelines.calls import function_name
 from corpusmill.pipelines.registry import STAGES, require_description, stage_type
 
@@ -36,14 +37,18 @@ RUN: tuple[str, ...]
 def function_name(stage: str) -> str:
     """What a stage's function is called."""
 '''
-RUN = """\
-    seed: int = 0,
-    workers: int = 1,
-    engine: str = "local",
-    address: str | None = None,
-    memory_per_worker: int = 0,
-    overwrite: bool = False,
-"""
+
+
+def _quoted(word: Any) -> str:
+    return f'"{word}"' if isinstance(word, str) else str(word)
+
+
+RUN = "".join(
+    f"    {parameter.name}: {inspect.formatannotation(parameter.annotation)} = {_quoted(parameter.default)},\n"
+    for parameter in inspect.signature(call_stage).parameters.values()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+)
+"""How to run: what every function takes besides its stage's settings."""
 
 
 def stub() -> str:
@@ -104,10 +109,6 @@ def spelled(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "Mapping[str, object]"
     return "Path" if kind is str else str(kind.__name__)
-
-
-def _quoted(word: Any) -> str:
-    return f'"{word}"' if isinstance(word, str) else str(word)
 
 
 if __name__ == "__main__":

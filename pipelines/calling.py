@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines import kernels
 from corpusmill.pipelines.description import Manifest
@@ -75,19 +74,23 @@ def call_stage(
     kernels.configure()
     from corpusmill.pipelines.engine.executor import make_executor
     from corpusmill.pipelines.engine.stage import Session, run_stage
-    from corpusmill.pipelines.engine.state import MANIFEST
     from corpusmill.pipelines.engine.worker import describe
-    from corpusmill.pipelines.recipe import path_resolver
+    from corpusmill.pipelines.options import RunOptions
+    from corpusmill.pipelines.preflight import preflight
+    from corpusmill.pipelines.recipe import NamedStage, Recipe, path_resolver
     from corpusmill.pipelines.settings import validate
 
+    folder = os.fspath(output)
+    options = RunOptions(
+        engine=engine, address=address, workers=workers, memory_per_worker=memory_per_worker, overwrite=overwrite
+    )
     made_of = stage_type(name)
     checked = validate(made_of.Settings, plain_settings(made_of.Settings, settings), name)
     stage = made_of(checked, seed=seed, resolve=path_resolver({}))
-    folder = os.fspath(output)
+    recipe = Recipe(name=name, output=folder, seed=seed, stages=(NamedStage(name=name, folder=folder, stage=stage),))
     make = partial(make_executor, engine, workers=workers, address=address, memory_per_worker=memory_per_worker)
     try:
-        if overwrite or not storage.exists(storage.join(folder, MANIFEST)):
-            stage.check()
+        preflight(recipe, options)
         with Session(make_executor=make, progress=QuietProgress(), overwrite=overwrite) as session:
             return run_stage(stage, folder, session).manifest
     except OSError as error:

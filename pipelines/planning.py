@@ -16,7 +16,8 @@ from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.datasets import list_parts
 from corpusmill.pipelines.description import Rates, StageDescription, load
 from corpusmill.pipelines.engine.executor import choose_engine
-from corpusmill.pipelines.engine.stage import Costs, Stage, done_manifest
+from corpusmill.pipelines.engine.manifest import done_manifest
+from corpusmill.pipelines.engine.stage import Costs, Stage
 from corpusmill.pipelines.engine.state import MANIFEST, require_manifest
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe

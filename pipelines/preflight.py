@@ -25,7 +25,8 @@ REPORT_MODULES = (("jinja2", "report"), ("matplotlib", "report"))
 def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
     """Checks a run before it begins; gives lines to warn with.
 
-    Stages that are finished are not asked.
+    Stages that are finished are not asked. The first one looks at its files as soon as it begins, so its files are left
+    to it; on Ray, memory is the workers', of which the driver's says nothing.
 
     Raises:
         UserError: the first thing that would stop the run, with the stage's name.
@@ -33,12 +34,15 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
     waiting = [named for named in recipe.stages if options.overwrite or not _is_finished(named)]
     for named in waiting:
         named.stage.check()
-    _require_modules(waiting, options)
+    local = choose_engine(options.engine, options.address) != "ray"
+    _require_modules(waiting, local)
     made = {storage.absolute(named.folder) for named in recipe.stages}
-    for named in waiting:
+    for number, named in enumerate(waiting):
         _require_inputs(named, made)
-        named.stage.require_files(lambda path: storage.absolute(path) in made)
-        named.stage.require_memory()
+        if number:
+            named.stage.require_files(lambda path: storage.absolute(path) in made)
+        if local:
+            named.stage.require_memory()
     _require_writable(recipe.output)
     missing = _missing(REPORT_MODULES) if len(recipe.stages) > 1 else []
     return [f"there will be no report: {_install(missing)} to have one"] if missing else []
@@ -48,13 +52,13 @@ def _is_finished(named: NamedStage) -> bool:
     return storage.exists(storage.join(named.folder, state.MANIFEST))
 
 
-def _require_modules(waiting: Sequence[NamedStage], options: RunOptions) -> None:
+def _require_modules(waiting: Sequence[NamedStage], local: bool) -> None:
     """Raises UserError that names every missing module at once, and the one command that brings them all."""
     missing: dict[tuple[str, str], str] = {}
     for named in waiting:
         for need in _missing(named.stage.needs()):
             missing.setdefault(need, named.name)
-    if choose_engine(options.engine, options.address) == "ray":
+    if not local:
         missing |= dict.fromkeys(_missing((("ray", "ray"),)), "the Ray engine")
     if missing:
         what = ", ".join(f"'{module}' (for {user})" for (module, _), user in missing.items())

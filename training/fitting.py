@@ -30,20 +30,28 @@ def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tup
     return max(built, whole + parts.master_weights + parts.moments), 2 * parts.average
 
 
-def require_memory(config: ModelConfig, settings: TrainSettings, ranks: int, ranks_here: int) -> None:
-    """Raises UserError for a model that this machine's memory cannot hold, where the CPU computes.
+def computes_on_cpu(settings: TrainSettings) -> bool:
+    """Whether a run will use the CPU, as far as can be known without torch: "auto" is a GPU where there is a driver."""
+    return settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver())
+
+
+def require_memory(
+    config: ModelConfig, settings: TrainSettings, ranks: int, ranks_here: int = 1, *, on_cpu: bool
+) -> None:
+    """Raises UserError for a model that this machine's memory cannot hold.
 
     Args:
         config: the model.
-        settings: of the run; `device` "auto" counts as a GPU where there is a driver.
+        settings: of the run.
         ranks: processes that train together.
         ranks_here: those of them that share this machine.
+        on_cpu: the CPU computes; on a GPU only the moving average is in the machine's memory.
     """
     import psutil
 
     on_device, beside = least_bytes(config, settings, ranks)
-    cpu = settings.device == "cpu" or (settings.device == "auto" and not has_gpu_driver())
-    _require((on_device * cpu + beside) * ranks_here, psutil.virtual_memory().total, "this machine")
+    needed = on_device + beside if on_cpu else beside
+    _require(needed * ranks_here, psutil.virtual_memory().total, "this machine")
 
 
 def require_device_memory(config: ModelConfig, settings: TrainSettings, ranks: int, device_bytes: int) -> None:

@@ -25,7 +25,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.average import MovingAverage
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
-from corpusmill.training.fitting import require_device_memory
+from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.loader.batch import Batch, empty_batch
 from corpusmill.training.loader.shard_loader import ShardLoader
 from corpusmill.training.loader.shard_set import ShardSet
@@ -124,7 +124,9 @@ class Run:
         newest = self.checkpoints.latest()
         if newest is None:
             self._require_spare_data()
-        if ranks.device.type == "cuda":
+        on_cpu = ranks.device.type == "cpu"
+        require_memory(self.config, settings, ranks.world_size, on_cpu=on_cpu)
+        if not on_cpu:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
         model = build_model(self.config, ranks.device, settings.recompute)

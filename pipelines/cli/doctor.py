@@ -62,7 +62,7 @@ def _machine() -> list[Check]:
     import psutil
 
     from corpusmill.dataproc.operating_system import available_cores
-    from corpusmill.pipelines.engine.stage import our_version
+    from corpusmill.pipelines.engine.manifest import our_version
 
     memory = psutil.virtual_memory()
     free = psutil.disk_usage(".").free

@@ -8,9 +8,7 @@ done, and neither the engine nor any heavy library is started for it.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,19 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.side_tables import ENDING as SIDE_TABLE
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.card import cards
 from corpusmill.pipelines.engine.executor import Executor
 from corpusmill.pipelines.engine.lease import LEASE, require_lease, take_lease
 from corpusmill.pipelines.engine.lock import FolderLock
+from corpusmill.pipelines.engine.manifest import done_manifest, make_manifest, remove_orphans
 from corpusmill.pipelines.engine.progress import Progress, make_progress
 from corpusmill.pipelines.engine.scheduler import Scheduler
 from corpusmill.pipelines.engine.task import Task
-
-DATA_ENDINGS = (".parquet", SIDE_TABLE, ".arrow")
-FATES = ("kept", "rejected", "duplicates", "dropped", "quarantined")
-"""The possible fates of an input document; their counts add up to `documents_in` at the end of every stage."""
 
 
 class StageSettings(BaseModel):
@@ -280,8 +274,8 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         run = StageRun(stage, folder, session, lease)
         summary = stage.run(run)
         _check_unchanged(stage, plan, folder)
-        manifest = _manifest(stage, plan, summary)
-        _remove_orphans(folder, manifest)
+        manifest = make_manifest(plan, over_documents=stage.over_documents, **vars(summary))
+        remove_orphans(folder, manifest)
         # All markers are there, so nothing needs these again; after the manifest, a kill would leave them for good.
         storage.remove(storage.join(folder, state.WORK))
         storage.remove_temporaries(folder)  # workers of a killed driver may have ended in the middle of writing
@@ -292,34 +286,6 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
     seconds = time.monotonic() - started
     _record_time(folder, seconds, session)
     return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False)
-
-
-def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
-    """The manifest when the stage is done with this very plan and its outputs are all there; None when work is left.
-
-    Raises UserError, naming what differs, when the folder was made from other settings or inputs.
-    """
-    plan_path = storage.join(folder, state.STATE, "plan.json")
-    if not storage.exists(plan_path):
-        return None
-    changed = state.differences(state.read_json(plan_path), plan)
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise UserError(
-            f"already made with other settings or inputs: {'; '.join(changed[:3])}{more}",
-            where=folder,
-            hint="use another output, or pass --overwrite to make it again",
-        )
-    manifest = state.read_manifest(folder)
-    if manifest is None:
-        return None
-    for entry in [*manifest["parts"], *manifest["files"]]:
-        path = storage.join(folder, entry["path"])
-        with suppress(FileNotFoundError):
-            if storage.size(path) == entry["bytes"]:
-                continue
-        raise UserError("this output is missing or was changed", where=path, hint="pass --overwrite to make it again")
-    return manifest
 
 
 def _checked_folder(folder: str) -> str:
@@ -365,53 +331,6 @@ def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None
             where=folder,
             hint="run again with --overwrite when nothing writes to them",
         )
-
-
-def _manifest(stage: Stage, plan: Mapping[str, Any], summary: Summary) -> dict[str, Any]:
-    counts = summary.counts
-    if stage.over_documents:
-        accounted = sum(counts.get(fate, 0) for fate in FATES)
-        if accounted != counts["documents_in"]:
-            raise RuntimeError(f"documents in ({counts['documents_in']}) are not all accounted for: {counts}")
-    return {
-        "schema": state.SCHEMA_VERSION,
-        "corpusmill": our_version(),
-        "stage": stage.name,
-        "stage_version": stage.version,
-        "seed": stage.seed,
-        "settings": plan["settings"],
-        "inputs": without_times(plan["inputs"]),
-        "counts": counts,
-        "parts": summary.parts,
-        "files": summary.files,
-        "facts": summary.facts,
-    }
-
-
-def without_times(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs for the manifest: of a file's identity, [bytes, time or etag], only the bytes."""
-    return {
-        name: {key: value[0] if isinstance(value, list) else value for key, value in entry.items()}
-        for name, entry in inputs.items()
-    }
-
-
-def our_version() -> str:
-    """The version of the installed distribution."""
-    try:
-        return version("corpusmill")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _remove_orphans(folder: str, manifest: Mapping[str, Any]) -> None:
-    """Removes data files that no finished task lists: whole parts of an attempt that failed further on."""
-    entries = {entry["path"] for entry in [*manifest["parts"], *manifest["files"]]}
-    for below in sorted({path.rpartition("/")[0] for path in entries}):
-        for name in storage.list_names(storage.join(folder, below) if below else folder):
-            path = f"{below}/{name}" if below else name
-            if name.endswith(DATA_ENDINGS) and path not in entries:
-                storage.remove(storage.join(folder, path))
 
 
 def _record_time(folder: str, seconds: float, session: Session) -> None:

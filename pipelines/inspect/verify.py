@@ -19,7 +19,7 @@ from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
 from corpusmill.dataproc.side_tables import side_folder, table_of
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
-from corpusmill.pipelines.engine.stage import FATES
+from corpusmill.pipelines.engine.manifest import FATES
 from corpusmill.pipelines.inspect.coverage import coverage_problems
 from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, recognise
 from corpusmill.pipelines.registry import description_of, makes

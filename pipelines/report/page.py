@@ -11,8 +11,8 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.description import Rows
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.manifest import our_version
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.engine.stage import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.registry import description_of
 from corpusmill.pipelines.report.flow import over_documents, waterfall

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc.quality.evaluation import GROUPS
-from corpusmill.pipelines.engine.stage import our_version
+from corpusmill.pipelines.engine.manifest import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
 from corpusmill.pipelines.report.templates import as_markup, template, write_html

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpusmill.pipelines.engine.stage import our_version
+from corpusmill.pipelines.engine.manifest import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
 from corpusmill.pipelines.report.templates import as_markup, template, write_html

@@ -53,7 +53,7 @@ def test_the_core_commands_do_without_any_extra(tmp_path: Path, text: Path) -> N
 
 
 def test_dedup_does_without_datasketch_and_scipy(tmp_path: Path, text: Path) -> None:
-    """SciPy is larger than all that the core is made of but numba and pyarrow, and is no part of it."""
+    """SciPy is larger than every dependency of the core except numba and pyarrow, and is not one of them."""
     missing, documents = "datasketch scipy", tmp_path / "documents"
     assert run_without(missing, tmp_path, "ingest", text, "--output", documents, "--workers", "1").returncode == 0
     done = run_without(missing, tmp_path, "dedup", documents, "--output", tmp_path / "unique", "--workers", "1")

@@ -6,10 +6,13 @@ import pytest
 import yaml
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines import calls
 from corpusmill.pipelines import preflight as preflight_module
 from corpusmill.pipelines.options import RunOptions
-from corpusmill.pipelines.recipe import load_recipe
+from corpusmill.pipelines.recipe import NamedStage, Recipe, load_recipe
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.running import run_recipe
+from corpusmill.pipelines.settings import validate
 from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.model.config import preset
 from corpusmill.training.settings import settings_for
@@ -35,6 +38,7 @@ def run(folder: Path, output: str = "", **stages: dict[str, object]) -> int:
         ({"stage": "filter", "datasets": ["documents", "typo"]}, "typo: no such folder; the stage 'last' needs it"),
         ({"stage": "filter", "datasets": ["documents"], "language_model": "no/model.bin"}, "no/model.bin"),
         ({"stage": "ingest", "inputs": ["no/files/*.jsonl"]}, "no/files"),
+        ({"stage": "train", "shards": "documents", "preset": "v3-671b", "device": "cpu"}, "needs at least"),
         ({"stage": "dedup", "datasets": ["documents"], "against": "no/index"}, "no/index"),
     ],
 )
@@ -65,9 +69,28 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_built() -> None:
         config = preset(name, settings.model)
         if refused:
             with pytest.raises(UserError, match=r"needs at least .* GiB to train, and this machine has"):
-                require_memory(config, settings, 1, 1)
+                require_memory(config, settings, 1, on_cpu=True)
         else:
-            require_memory(config, settings, 1, 1)
+            require_memory(config, settings, 1, on_cpu=True)
     large = settings_for("v3-671b", "shards", "output", parallel="fsdp2", precision="bfloat16")
     with pytest.raises(UserError, match="the GPU has 80"):
         require_device_memory(preset("v3-671b", {}), large, 8, 80 << 30)
+
+
+def test_memory_of_a_driver_of_ray_says_nothing_of_its_workers(tmp_path: Path) -> None:
+    stage = stage_type("train")
+    settings = validate(stage.Settings, {"shards": "shards", "preset": "v3-671b", "device": "cpu"}, "test")
+    named = NamedStage(name="model", folder=str(tmp_path / "model"), stage=stage(settings))
+    (tmp_path / "shards").mkdir()
+    named.stage.resolve = lambda path: str(tmp_path / path)
+    recipe = Recipe(name="r", output=str(tmp_path), seed=0, stages=(named,))
+    preflight_module.preflight(recipe, RunOptions(engine="ray"))
+    with pytest.raises(UserError, match="GiB to train"):
+        preflight_module.preflight(recipe, OPTIONS)
+
+
+def test_a_call_from_python_is_refused_as_a_command_is(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    with pytest.raises(UserError, match="GiB to train"):
+        calls.train(tmp_path / "shards", output=tmp_path / "model", preset="v3-671b", device="cpu")
+    assert not (tmp_path / "model").exists()

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.flags import model_options
-from corpusmill.pipelines.engine.stage import done_manifest
+from corpusmill.pipelines.engine.manifest import done_manifest
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.train.plan import TrainStage
 from corpusmill.pipelines.stages.train.settings import (
