@@ -103,29 +103,36 @@ def _root() -> None:
 
 def main() -> None:
     """The entry point: runs a command and turns what it raises into a line and an exit code."""
-    from corpusmill.pipelines import kernels
-
     if isinstance(sys.stdout, TextIOWrapper):  # text of any script, also where the terminal's encoding has not got it
         sys.stdout.reconfigure(errors="backslashreplace")
     if not _only_listing():
-        kernels.configure()
-    from corpusmill.pipelines.engine.scheduler import StageFailed
+        from corpusmill.pipelines import kernels
 
+        kernels.configure()
     try:
         app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
     except UserError as error:
         _fail(str(error), USAGE)
-    except StageFailed as error:
+    except Exception as error:
+        _fail_by(error)
+
+
+def _fail_by(error: Exception) -> None:
+    """Ends by the line of a failed stage, or of storage that failed; raises a bug, whose traceback is Python's.
+
+    What tells them apart is imported only now: a list of commands should not wait for the engine.
+    """
+    from corpusmill.pipelines.engine.scheduler import StageFailed
+    from corpusmill.pipelines.engine.worker import describe
+
+    if isinstance(error, StageFailed):
         if error.trace:
             print(error.trace, file=sys.stderr)
         _fail(str(error), FAILED)
-    except OSError as error:
-        from corpusmill.pipelines.engine.worker import describe
-
-        described = describe(error)
-        if described.kind == "bug":
-            raise
-        _fail(described.message, USAGE if described.kind == "user" else FAILED)
+    described = describe(error) if isinstance(error, OSError) else None
+    if described is None or described.kind == "bug":
+        raise error
+    _fail(described.message, USAGE if described.kind == "user" else FAILED)
 
 
 def run_process() -> None:
