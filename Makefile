@@ -5,7 +5,7 @@ BIN := .venv/bin
 # A file of tests stays in one process: what its fixtures make is made once.
 PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install quickstart test test-all check format wheel resolve clean
+.PHONY: install quickstart test test-all check docs format wheel resolve clean
 
 install: .venv/.installed
 
@@ -28,6 +28,10 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m mkdocs build --quiet
+
+docs: install
+	$(BIN)/python -m mkdocs build
 
 format: install
 	$(BIN)/ruff format .
@@ -42,4 +46,4 @@ resolve: install
 	$(BIN)/python scripts/resolve_wheels.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist quickstart-output
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist site quickstart-output

@@ -35,7 +35,7 @@ class ProjectMetadata(MetadataHookInterface):
             text = with_absolute_links(text, repository)
             metadata["urls"] = {
                 "Source": repository,
-                "Documentation": f"{repository}/blob/HEAD/docs/architecture.md",
+                "Documentation": f"{repository}/blob/HEAD/docs/index.md",
                 "Changelog": f"{repository}/blob/HEAD/CHANGELOG.md",
                 "Issues": f"{repository}/issues",
             }

@@ -27,7 +27,9 @@ from corpusmill.tokenizer.special import layout_named
 from tests.pipelines.small_run import prose
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+GENERATED = {ROOT / "docs/reference" / f"{name}.md" for name in ("commands", "recipes", "schemas")}
+"""Pages that the site's build makes (scripts/docs_site)."""
 PACKAGES = ("dataproc", "tokenizer", "training", "pipelines")
 FOLDERS = (*PACKAGES, "tests", "docs", "examples", "benchmarks", "scripts", "src")
 BASES = {"training.md": "training", "survival.md": "tests/pipelines", "architecture.md": "pipelines/stages/*"}
@@ -111,7 +113,9 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         path, _, anchor = link.partition("#")
         if "://" in link:
             continue
-        target = page.parent / path if path else page
+        target = (page.parent / path).resolve() if path else page
+        if target in GENERATED:
+            continue  # whose places a strict build of the site looks for
         if not target.exists() or (anchor and anchor not in anchors(target)):
             lost.append(link)
     assert lost == []
@@ -187,16 +191,19 @@ def test_the_snippets_of_the_librarys_page_run_one_after_the_other(tmp_path: Pat
     assert namespace["inputs"].keys() == {"input_ids", "labels", "position_ids", "use_cache"}
 
 
-def test_the_readmes_requirements_are_those_of_the_project() -> None:
+def test_the_requirements_of_installing_are_those_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    readme = (ROOT / "README.md").read_text()
-    section = readme[readme.index("## Requirements") : readme.index("## What is thin")]
+    section = (ROOT / "docs/installing.md").read_text()
     extras = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
     assert set(extras) == project["optional-dependencies"].keys() - {"dev"}
     needed = re.findall(r"\b(numba|NumPy|pyarrow|pydantic)\s+(\d+(?:\.\d+)?)", section.split("| extra")[0])
     dependencies = " ".join(project["dependencies"])
     assert len(needed) == 4
     assert [pair for pair in needed if not re.search(rf"{pair[0].lower()}>={pair[1]}\b", dependencies)] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) < 8192
 
 
 def commands() -> list[tuple[str, str]]:

@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.pages import path_with_commands, run_script, script_of
 from tests.pipelines.road import ROOT, environment
+from tests.pipelines.small_run import prose
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options += ["--num-cpus", 2, "--object-store-memory", 128 << 20, "--include-dashboard", "true"]
     head = subprocess.Popen(
         [RAY, "start", "--head", "--block", "--disable-usage-stats", *map(str, options)],
-        env=environment(),
+        env=environment(PATH=path_with_commands()),
         stdout=log,
         stderr=log,
     )
@@ -88,6 +90,19 @@ def test_the_quickstart_recipe_runs_as_a_submitted_job(dashboard: str, tmp_path:
     assert json.loads((output / "model/_manifest.json").read_text())["counts"]["steps"] == 4
     engine = json.loads((output / "documents/_state/seconds.json").read_text())["engine"]
     assert engine.startswith("Ray at "), "RAY_ADDRESS alone chose the engine"
+
+
+def test_the_tutorial_on_clusters_runs_as_it_is_written(dashboard: str, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    (shared / "raw").mkdir(parents=True)
+    for number in range(2):
+        lines = [json.dumps({"text": f"{name} {prose(name)}"}) for name in range(number * 40, number * 40 + 40)]
+        (shared / "raw" / f"{number}.jsonl").write_text("\n".join(lines))
+    script = script_of(ROOT / "docs/tutorials/cluster.md", {"/shared": str(shared), "http://head:8265": dashboard})
+    printed = run_script(script, tmp_path, timeout=400)
+    assert "'crawl-1' succeeded" in printed and "'crawl-2' succeeded" in printed
+    engine = json.loads((shared / "runs/crawl/documents/_state/seconds.json").read_text())["engine"]
+    assert engine.startswith("Ray at ")
 
 
 def test_a_failing_job_fails(dashboard: str, tmp_path: Path) -> None:

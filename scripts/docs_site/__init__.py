@@ -1,0 +1,1 @@
+"""The documentation site: what `mkdocs build` asks of us beyond the pages in docs/."""
