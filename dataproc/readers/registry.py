@@ -54,7 +54,7 @@ class Reader:
 
 
 _HERE = "corpusmill.dataproc.readers"
-_WEB = (("fastwarc", "web"), ("resiliparse", "web"))
+_WEB = (("resiliparse", "web"), ("webencodings", "web"), ("brotli", "web"), ("lz4", "web"))
 _OURS = (
     Reader(
         name="jsonl",

@@ -67,8 +67,8 @@ def decode_body(response: Response, body: bytes, limit: int) -> Body:
         try:
             decoded, whole = undo(body, limit)
         except (Broken, *BROKEN) as error:
-            if looks_like_text(body):  # held decoded, as many archives do, and the header is left over
-                continue
+            if looks_like_text(body) and not (undo is _undo_chunked and _CHUNK.match(body)):
+                continue  # held decoded, as many archives do, and the header is left over
             raise Broken(str(error)) from error
         if not whole and name in _UNMARKED and len(body) >= UNMARKED_BYTES and looks_like_text(body):
             continue

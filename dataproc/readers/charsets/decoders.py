@@ -2,8 +2,8 @@
 
 A page is first tried with Python's codec, which is compiled, and taken where that decodes all of it and can have
 decoded none of it otherwise than the standard. Else each of the standard's tokens (a character, or what is malformed
-by the standard's own rules of where to go on) is found by a regular expression and looked up in a table, which is filled
-as tokens are met, by Python's codecs and `differences`. That costs some 0.1 µs a token, whatever the bytes are.
+by the standard's own rules of where to go on) is found by a regular expression and looked up in a table, which Python's
+codecs and `differences` fill as tokens are met. That costs some 0.1 µs a token, whatever the bytes are.
 
 What is malformed becomes U+FFFD where, and as often as, a browser would show it.
 """
@@ -19,6 +19,9 @@ REPLACED = "\ufffd"
 REPLACEMENT = "replacement"
 """The encoding of labels (of ISO-2022-KR, HZ and others) that nobody must decode, since they hide ASCII."""
 
+LONGEST_LABEL = 100
+"""Blanks included."""
+
 Decode = Callable[[bytes], str]
 
 
@@ -26,12 +29,12 @@ def encoding_of(label: str | None) -> str | None:
     """The name of the standard's encoding that a label stands for, in lower case; None for what is no label."""
     import webencodings
 
-    encoding = webencodings.lookup(label) if label else None
+    encoding = webencodings.lookup(label) if label and len(label) < LONGEST_LABEL else None
     return encoding.name.lower() if encoding else None
 
 
 def decode(data: bytes, encoding: str) -> str:
-    """The text of bytes by an encoding of the standard, without its byte order mark. Raises KeyError for no encoding."""
+    """The text of bytes by an encoding of the standard, without its byte order mark. KeyError for what is none."""
     return _decoder(encoding)(data)
 
 
@@ -79,7 +82,7 @@ def _single_byte(encoding: str) -> Decode:
 
 
 class _Characters(dict[bytes, str]):
-    """Tokens and what they decode to, filled as they are met; but for those of four bytes, of which there are too many."""
+    """Tokens and what they decode to, filled as they are met; but for those of four bytes, which are too many."""
 
     def __init__(self, look_up: Decode) -> None:
         super().__init__()
@@ -189,7 +192,7 @@ def _iso_2022_jp() -> Decode:
 
 
 def _decode_iso_2022_jp(data: bytes) -> str:
-    """Stretches between escapes, each by its state. An escape right behind another is malformed, as the standard has it."""
+    """Stretches between escapes, each by its state. An escape right behind another is malformed, says the standard."""
     state, written, escaped = "ascii", list[str](), False
     for token in _ISO_2022_JP.findall(data):
         if kind := _ESCAPES.get(token[1:]) if token[0] == 0x1B else None:
