@@ -21,8 +21,8 @@ _PARAMETER = re.compile(r';[\s]*([^;="]+)=(?:"((?:[^"\\]|\\.)*)"?[^;]*|([^;]*))'
 _BLANKS = b"\t\n\x0c\r "
 _MARKUP = (
     b"<!doctype html", b"<html", b"<head", b"<script", b"<iframe", b"<h1", b"<div", b"<font", b"<table", b"<a",
-    b"<style", b"<title", b"<b", b"<body", b"<br", b"<p", b"<meta", b"<link", b"<main", b"<article", b"<section", b"<ul",
-    b"<span",
+    b"<style", b"<title", b"<b", b"<body", b"<br", b"<p", b"<meta", b"<link", b"<main", b"<article", b"<section",
+    b"<ul", b"<span",
 )  # fmt: skip
 
 

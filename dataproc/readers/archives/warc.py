@@ -38,7 +38,8 @@ from corpusmill.dataproc.readers.archives.pages import (
 )
 from corpusmill.dataproc.readers.archives.records import ARC, WARC, RawRecord, read_records
 from corpusmill.dataproc.readers.archives.stream import first_bytes
-from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
+from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 ARC_BEGIN = b"filedesc:"
@@ -49,6 +50,9 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
     check_extractor(fields.extractor)
     builder = BatchBuilder()
     with storage.open_input(piece.path) as file:
+        if reason := unread_compression(file.read(16)):
+            report(f"{fields.source}/{piece.name}#0", piece.path, Unread(reason), None)
+            return
         format = ARC if first_bytes(file, len(ARC_BEGIN)).startswith(ARC_BEGIN) else WARC
         for record in read_records(file, format, fields.maximum_record_bytes, piece.start, piece.stop):
             place = f"{record.offset}+{record.inner}" if record.inner else str(record.offset)
