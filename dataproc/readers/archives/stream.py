@@ -241,7 +241,7 @@ def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, 
     if chunk_bytes:
         yield begun, b"".join(chunks), ""
     if not problem:
-        file.seek(-len(machine.unused_data), os.SEEK_CUR)
+        file.seek(-len(machine.unused_data or b""), os.SEEK_CUR)
     return problem
 
 
