@@ -107,7 +107,8 @@ LANGUAGES = {
     "ru": "cp1251 koi8-r iso8859-5 cp866", "uk": "cp1251 koi8-u", "bg": "cp1251", "de": "cp1252 mac-roman",
     "fr": "cp1252", "es": "cp1252", "pt": "cp1252", "sv": "cp1252", "pl": "cp1250 iso8859-2", "cs": "cp1250 iso8859-2",
     "hu": "cp1250 iso8859-2", "ro": "iso8859-2", "hr": "cp1250", "el": "cp1253 iso8859-7", "tr": "cp1254",
-    "he": "cp1255", "ar": "cp1256 iso8859-6", "fa": "cp1256", "th": "cp874", "lt": "cp1257", "lv": "cp1257", "et": "cp1257",
+    "he": "cp1255", "ar": "cp1256 iso8859-6", "fa": "cp1256", "th": "cp874", "lt": "cp1257", "lv": "cp1257",
+    "et": "cp1257",
     "ja": "cp932 euc_jp", "zh_Hans": "gb18030", "zh_Hant": "big5hkscs", "ko": "cp949", "vi": "cp1258",
 }  # fmt: skip
 

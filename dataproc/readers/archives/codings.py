@@ -29,7 +29,7 @@ ZSTD_SLICE_BYTES = 1 << 10
 WINDOW_BYTES = 1 << 27
 _PASSED_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-_CHUNK_BEGUN = re.compile(rb"[ \t]*(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\n]*)?\r?)?\Z")
+_CHUNK_BEGUN = re.compile(rb"\r?[ \t]*(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\n]*)?\r?)?\Z")
 
 
 class Broken(Exception):
@@ -127,7 +127,7 @@ def _undo_members(data: bytes, limit: int, begin: Callable[[], Any]) -> tuple[by
         if left > 0 and not machine.eof:
             return b"".join(pieces), False
         data = machine.unused_data
-    return b"".join(pieces), True
+    return b"".join(pieces), not (data and GZIP_MAGIC.startswith(data))
 
 
 def _undo_deflate(data: bytes, limit: int) -> tuple[bytes, bool]:
@@ -192,7 +192,7 @@ def _undo_zstd(data: bytes, limit: int) -> tuple[bytes, bool]:
             data = machine.unused_data + data[at:]
         else:
             break
-    return b"".join(pieces), True
+    return b"".join(pieces), not (data and ZSTD_MAGIC.startswith(data))
 
 
 _UNMARKED = ("br", "deflate", "x-deflate")
