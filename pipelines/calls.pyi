@@ -34,6 +34,7 @@ def ingest(
     unicode_form: Literal["none", "NFC"] = ...,
     mojibake: bool = ...,
     extractor: Literal["resiliparse", "trafilatura"] = ...,
+    truncated: Literal["keep", "quarantine"] = ...,
     repository_depth: int | None = ...,
     repository_documents: Literal["component", "repository", "file"] = ...,
     repository_document_bytes: int | str = ...,
@@ -67,6 +68,7 @@ def ingest(
         unicode_form: Unicode normal form to bring texts to
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
+        truncated: pages of archives that are cut off: keep, with truncated in meta, or quarantine
         repository_depth: depth of the repositories below a path; detected if left out
         repository_documents: what a document is: files that need each other, a whole repository, or a file
         repository_document_bytes: a longer document of a repository is split between files

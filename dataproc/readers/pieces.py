@@ -13,7 +13,8 @@ class Fields:
     """How records become documents: names of the input's fields, and what to write where it has none.
 
     A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
-    that became no column; None keeps all.
+    that became no column; None keeps all. `truncated` says what becomes of pages that are not all that was sent:
+    "keep", with `truncated` in `meta`, or "quarantine".
     """
 
     source: str
@@ -25,6 +26,7 @@ class Fields:
     maximum_record_bytes: int = 64 << 20
     meta_fields: tuple[str, ...] | None = None
     extractor: str = "resiliparse"
+    truncated: str = "keep"
 
 
 @dataclass(frozen=True, kw_only=True)

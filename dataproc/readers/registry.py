@@ -36,6 +36,7 @@ class Reader:
             compressed, row groups of Parquet, record batches of Arrow; a file is one piece if there are none.
         groups: whether the function reads many pieces, so that small files share a batch.
         needs: (module, extra) of optional libraries that it imports.
+        marks: keys that it writes into `meta` of documents that are not as they were sent; ingest counts them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reader:
     splits: tuple[Split, ...] = ()
     groups: bool = False
     needs: tuple[tuple[str, str], ...] = ()
+    marks: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Iterator[pa.RecordBatch]]:
         """The function that reads."""
@@ -54,7 +56,8 @@ class Reader:
 
 
 _HERE = "corpusmill.dataproc.readers"
-_WEB = (("fastwarc", "web"), ("resiliparse", "web"))
+_WEB = (("resiliparse", "web"), ("webencodings", "web"), ("brotli", "web"), ("lz4", "web"))
+_MARKS = ("replaced", "truncated")
 _OURS = (
     Reader(
         name="jsonl",
@@ -79,13 +82,16 @@ _OURS = (
         splits=("record batches",),
     ),
     Reader(name="text", target=f"{_HERE}.text:read_files", groups=True),
-    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB),
+    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB, marks=_MARKS),
     Reader(
         name="warc",
         target=f"{_HERE}.archives.warc:read_warc",
-        endings=(".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz", ".arc", ".arc.gz"),
+        endings=(
+            ".warc", ".warc.gz", ".warc.zst", ".warc.lz4", ".wet", ".wet.gz", ".wat", ".wat.gz", ".arc", ".arc.gz",
+        ),
         splits=("members",),
         needs=_WEB,
+        marks=_MARKS,
     ),
     Reader(name="repository", target=f"{_HERE}.repository:read_repositories"),
     Reader(

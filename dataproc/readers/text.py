@@ -7,6 +7,7 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.language import language_of_path
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
+from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 
@@ -36,5 +37,7 @@ def read_text(piece: Piece, fields: Fields, report: Report) -> str | None:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        report(name, f"{piece.path}, byte {error.start}", "not UTF-8", data.decode("utf-8", "replace"))
+        reason = unread_compression(data[:16])
+        shown = None if reason else data.decode("utf-8", "replace")
+        report(name, f"{piece.path}, byte {error.start}", reason or "not UTF-8", shown)
         return None

@@ -31,8 +31,10 @@ LIBRARIES = (
 )  # fmt: skip
 EXTRAS = {
     "jinja2": "report",
-    "fastwarc": "web",
+    "brotli": "web",
+    "lz4": "web",
     "resiliparse": "web",
+    "webencodings": "web",
     "ray": "ray",
     "torch": "train",
     "safetensors": "train",

@@ -1,7 +1,10 @@
 """From the bytes of a web page to its text: which characters they are, and which of those a reader would read.
 
-The charset is the one that the sender named, or else the one declared in the page or detected from its bytes. Bytes
-that do not decode by it are replaced as a browser would, and counted, as long as they are few.
+The charset is found in the HTML standard's order: a byte order mark, what the transport says, what the page declares
+(a `meta`, or else an XML declaration), and only where nothing is declared what the bytes certainly are
+(`charsets.detection`). Bytes that do not decode by it are replaced as a browser would, and counted, as long as they are
+few. A page of which more does not decode is tried by what it declares next, and as UTF-8 where all of it is that; then
+it is reported, and not read by a charset that is neither declared nor certain. Plain text declares nothing itself.
 
 Two extractors take the text out of HTML. `resiliparse` (main content, as plain text) is compiled: some 3 ms for a page
 of 130 KB. `trafilatura` is what FineWeb and RefinedWeb used (favouring precision, no comments): it finds the main
@@ -9,14 +12,23 @@ content better on news and blogs, drops a page in which it finds none, and takes
 an extractor fails is reported, and costs its neighbours nothing; an endless page is bounded by the record's bytes.
 """
 
+import codecs
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.readers.charsets.decoders import REPLACED, REPLACEMENT, decode, encoding_of, malformed
+from corpusmill.dataproc.readers.charsets.detection import detect_encoding, is_utf8
+from corpusmill.dataproc.readers.charsets.prescan import declared_encoding
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+PLAIN_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
 REPLACED_SHARE = 0.001
 """With more replaced characters than this for each byte, a page is reported instead of mended."""
+
+
+_ASCII = bytes(range(128))
 
 
 class Unreadable(Exception):
@@ -25,12 +37,18 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a record holds, before its characters are decoded."""
+    """What a record holds, before its characters are decoded.
+
+    Attributes:
+        charset: what the transport calls it.
+        truncated: why the body is not all that was sent, "" if it is.
+    """
 
     content_type: str
     body: bytes
     charset: str | None
     status: int | None = None
+    truncated: str = ""
 
 
 def check_extractor(name: str) -> None:
@@ -38,8 +56,10 @@ def check_extractor(name: str) -> None:
     if name not in EXTRACTORS:
         raise UserError(f"there is no extractor '{name}'", "extractor", f"choose one of {', '.join(EXTRACTORS)}")
     try:
-        import fastwarc  # noqa: F401
+        import brotli  # noqa: F401
+        import lz4.frame  # noqa: F401
         import resiliparse  # noqa: F401
+        import webencodings  # noqa: F401
 
         if name == "trafilatura":
             import trafilatura  # noqa: F401
@@ -48,29 +68,64 @@ def check_extractor(name: str) -> None:
 
 
 def decode_page(page: Page) -> tuple[str, str, int]:
-    """(text, charset, characters replaced). Raises Unreadable where too much does not decode."""
-    charsets = []
-    for charset in _charsets(page):
-        try:
-            return page.body.decode(charset), charset, 0
-        except UnicodeDecodeError:
-            charsets.append(charset)
-    for charset in charsets:
-        text = page.body.decode(charset, "replace")
-        replaced = text.count("\ufffd")
+    """(text, encoding, characters replaced). Raises Unreadable where no charset is certain, or too much is malformed.
+
+    The encoding is called as in the WHATWG Encoding Standard, in lower case.
+    """
+    marked = _of_mark(page.body)
+    declared = [marked] if marked else list(dict.fromkeys(_declared(page)))
+    encodings = declared or [detect_encoding(page.body) or "utf-8"]
+    for encoding in encodings:
+        text, replaced = _decode(page, encoding)
         if replaced <= REPLACED_SHARE * len(page.body):
-            return text, charset, replaced
-    raise Unreadable(f"the page is not {' or '.join(dict.fromkeys(charsets))}")
+            return text, encoding, replaced
+        if encoding == "utf-8" and _characters_outside_ascii(page.body, text) > 2 * replaced:
+            break  # damaged UTF-8, which another declaration would turn into something else
+    else:
+        if not marked and is_utf8(page.body):
+            return decode(page.body, "utf-8"), "utf-8", 0
+    if not declared:
+        raise Unreadable("no charset is declared, and none is certain")
+    raise Unreadable(f"the page is not {' or '.join(encodings)}")
 
 
-def _charsets(page: Page) -> Iterator[str]:
-    """What to decode a page by, in order: the sender's charset, then the page's own or what its bytes look like."""
-    from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+def _decode(page: Page, encoding: str) -> tuple[str, int]:
+    """The text, and how much of it was replaced; U+FFFD that stands in the page itself does not count."""
+    if encoding == "utf-8":
+        with suppress(UnicodeDecodeError):
+            return page.body.removeprefix(codecs.BOM_UTF8).decode("utf-8"), 0
+    text = decode(page.body, encoding)
+    if page.truncated:  # in the middle of a character
+        text = text.removesuffix(REPLACED)
+    return text, malformed(text)
 
-    declared = map_encoding_to_html5(page.charset.strip("\"' "), fallback_utf8=False) if page.charset else None
-    if declared:
-        yield declared
-    yield detect_encoding(page.body, from_html_meta=page.content_type in HTML_TYPES) or "utf-8"
+
+def _characters_outside_ascii(data: bytes, text: str) -> int:
+    return len(text) - len(data) + len(data.translate(None, _ASCII))
+
+
+def _of_mark(data: bytes) -> str | None:
+    marks = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
+    return next((encoding for mark, encoding in marks if data.startswith(mark)), None)
+
+
+def _declared(page: Page) -> Iterator[str]:
+    """The encodings that are declared, in the order in which they count."""
+    sent = encoding_of(page.charset)
+    if sent in ("utf-16le", "utf-16be") and _is_ascii_markup(page.body):
+        sent = None
+    own = declared_encoding(page.body) if page.content_type in HTML_TYPES else None
+    for encoding in (sent, own):
+        if encoding == REPLACEMENT:
+            raise Unreadable("the page is in a charset that nobody must decode (HZ, ISO-2022-KR or -CN)")
+        if encoding:
+            yield encoding
+
+
+def _is_ascii_markup(data: bytes) -> bool:
+    """Whether a page begins in ASCII, so that it cannot be the UTF-16 that its sender calls it."""
+    start = data[:64]
+    return start.isascii() and b"\0" not in start
 
 
 def text_of_html(html: str, extractor: str) -> str:

@@ -1,9 +1,10 @@
 """The uncompressed stream of a web archive, from any place on, and where in the file each byte of it comes from.
 
-A compressed archive has a gzip member or a zstd frame for each record (ISO 28500, annex D; the zstd draft of the IIPC
-for dictionaries; ARC files the same way). A broken member is reported, and reading goes on at the next member that
-begins with a record; the format's `Begin` decides where records begin. Since members are independent, a range
-of such a file can be read by itself: it owns the members that begin with a record in it, and what belongs to them.
+A compressed archive has a gzip member, or a frame of zstd or LZ4, for each record (ISO 28500, annex D; the zstd draft
+of the IIPC for dictionaries; LZ4 as FastWARC writes it; ARC files the same way). A broken member is reported, and
+reading goes on at the next member that begins with a record; the format's `Begin` decides where records begin. Since
+members are independent, a range of such a file can be read by itself: it owns the members that begin with a record in
+it, and what belongs to them.
 
 Memory: what is looked at, 2 MiB beyond it, and the window of a zstd frame (at most 128 MiB).
 """
@@ -18,7 +19,8 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from corpusmill.dataproc.decompression import BROKEN, GZIP_MAGIC, ZSTD_MAGIC, igzip_machine, zstd_machines
+from corpusmill.dataproc.decompression import BROKEN as BROKEN_STREAM
+from corpusmill.dataproc.decompression import GZIP_MAGIC, ZSTD_MAGIC, igzip_machine, zstd_machines
 
 SLICE_BYTES = 1 << 10
 """What a decompressor is fed at a time: a bomb gives at most 1 MiB (gzip) or 32 MiB (zstd) for it."""
@@ -28,7 +30,11 @@ BLOCK_BYTES = 129 << 10
 """A compressed block of zstd is no longer."""
 PASSED_FRAME = b"\x50\x2a\x4d\x18"
 DICTIONARY_FRAME = b"\x5d\x2a\x4d\x18"
+LZ4_MAGIC = b"\x04\x22\x4d\x18"
+LZ4_BLOCK_BYTES = 4 << 20
 LINE_BREAKS = b"\r\n"
+BROKEN = (*BROKEN_STREAM, RuntimeError)
+"""What machines raise; RuntimeError is LZ4's."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,7 @@ class _Codec:
     name: str
     magic: bytes
     begin: Callable[[], Any]
+    block_bytes: int = BLOCK_BYTES
 
 
 def _codec(file: BinaryIO) -> _Codec | None:
@@ -151,6 +158,10 @@ def _codec(file: BinaryIO) -> _Codec | None:
     head = file.read(8)
     if head.startswith(b"\x1f\x8b"):
         return _Codec(name="gzip member", magic=GZIP_MAGIC, begin=igzip_machine)
+    if head.startswith(LZ4_MAGIC):
+        from lz4.frame import LZ4FrameDecompressor
+
+        return _Codec(name="LZ4 frame", magic=LZ4_MAGIC, begin=LZ4FrameDecompressor, block_bytes=LZ4_BLOCK_BYTES)
     if not head.startswith((ZSTD_MAGIC, DICTIONARY_FRAME)):
         return None
     begin = zstd_machines(WINDOW_BYTES)
@@ -204,7 +215,7 @@ def _pass_over(file: BinaryIO, head: bytes, offset: int) -> int:
     file.seek(behind - 1)  # its last byte, for the file may end there
     next_head = file.read(5)
     file.seek(offset)
-    return behind if next_head[1:] in (b"", ZSTD_MAGIC) and next_head else 0
+    return behind if next_head[1:] in (b"", ZSTD_MAGIC, LZ4_MAGIC) and next_head else 0
 
 
 def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, bytes, str], None, str]:
@@ -230,7 +241,7 @@ def _member(file: BinaryIO, codec: _Codec, offset: int) -> Generator[tuple[int, 
     if chunk_bytes:
         yield begun, b"".join(chunks), ""
     if not problem:
-        file.seek(-len(machine.unused_data), os.SEEK_CUR)
+        file.seek(-len(machine.unused_data or b""), os.SEEK_CUR)
     return problem
 
 
@@ -259,7 +270,7 @@ def _first_bytes(file: BinaryIO, codec: _Codec, offset: int, count: int) -> byte
     file.seek(offset)
     machine, data = codec.begin(), b""
     with suppress(*BROKEN):
-        while len(data) < count and not machine.eof and file.tell() < offset + BLOCK_BYTES:
+        while len(data) < count and not machine.eof and file.tell() < offset + codec.block_bytes:
             if not (slice := file.read(SLICE_BYTES)):
                 break
             data += machine.decompress(slice)

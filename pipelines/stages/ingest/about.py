@@ -5,13 +5,18 @@ from typing import Any
 
 from corpusmill.pipelines.description import Rates, Rows, StageDescription, document_rows, no_losses
 
+MARKS = {"replaced": "with characters replaced", "truncated": "cut off"}
+"""What documents with a mark of their reader are called."""
+
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     normalised = [(f"  changed by {name}", f"{count:,}") for name, count in facts.get("normalised", {}).items()]
     whole = [("large files in one piece", f"{len(facts['indivisible']):,}")] if "indivisible" in facts else []
+    marked = [(f"  {MARKS.get(name, name)}", f"{count:,}") for name, count in facts.get("marked", {}).items()]
     unread = facts.get("unread")
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
-    return [*document_rows(counts), *lost, *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
+    repositories = _repository_rows(facts.get("repositories", {}))
+    return [*document_rows(counts), *lost, *marked, *normalised, *whole, *repositories]
 
 
 def _repository_rows(repositories: Mapping[str, int]) -> Rows:

@@ -100,6 +100,9 @@ class IngestSettings(InputFields):
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
+    truncated: Literal["keep", "quarantine"] = Field(
+        default="keep", description="pages of archives that are cut off: keep, with truncated in meta, or quarantine"
+    )
     repository_depth: int | None = Field(
         default=None, description="depth of the repositories below a path; detected if left out", ge=0, le=2
     )
@@ -134,6 +137,7 @@ class IngestSettings(InputFields):
             **self.of_input(files).model_dump(include={field.name for field in dataclasses.fields(Fields)}),
             maximum_record_bytes=int(self.maximum_record_bytes),
             extractor=self.extractor,
+            truncated=self.truncated,
         )
 
 
@@ -298,6 +302,11 @@ class IngestStage(Stage):
             facts["normalised"] = {
                 name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
             }
+        marked = Counter[str]()
+        for result in results:
+            marked.update(result.get("marked", {}))
+        if marked:
+            facts["marked"] = dict(sorted(marked.items()))
         unread = [size for result in results for size in result.get("unread", ())]
         if unread:
             total = sum(piece.bytes for task in tasks for piece in task.arguments.pieces)

@@ -1,10 +1,11 @@
 """The workers' side of ingest: pieces of raw files to parts of documents."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
@@ -26,11 +27,14 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     work, normalisation = task.arguments, task.arguments.normalisation
     normalisation.check()
     kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), list[Piece]()
+    reader, marked = reader_of(work.format), Counter[str]()
+    marks = reader.marks if reader else ()
     with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
         for batch, place in _read(task, summaries, unread):
             for normalised, counts in task.guard.each(batch, lambda some: normalisation.apply(_checked(some)), place):
                 changed.update(counts)
                 writer.write(normalised)
+                marked.update(_marked(normalised, marks))
                 kept += normalised.num_rows
     quarantined = task.guard.quarantined
     return {
@@ -39,6 +43,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
         "quarantined": quarantined,
         "unread": [piece.bytes for piece in unread],
         "normalised": dict(changed),
+        "marked": dict(marked),
         "repositories": dict(_added(summaries)),
         "parts": writer.parts,
         "files": write_quarantine(task) + _write_summaries(task, summaries),
@@ -93,6 +98,12 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, once Arrow has checked every value of it (UTF-8 included)."""
     batch.validate(full=True)
     return batch
+
+
+def _marked(batch: pa.RecordBatch, marks: Sequence[str]) -> dict[str, int]:
+    """How many documents have each of these keys in `meta`; readers that have marks write no key of others into it."""
+    counts = {mark: pc.sum(pc.match_substring(batch.column("meta"), f'"{mark}":')).as_py() or 0 for mark in marks}
+    return {mark: count for mark, count in counts.items() if count}
 
 
 def _added(summaries: list[dict[str, Any]]) -> Counter[str]:

@@ -80,7 +80,7 @@ def test_a_file_of_one_member_is_one_piece_and_says_so(tmp_path: Path, name: str
 
 @pytest.mark.parametrize("pack_one", [gzip.compress, zstandard.compress])
 def test_a_web_archive_is_split_at_members(tmp_path: Path, pack_one) -> None:
-    pytest.importorskip("fastwarc")
+    pytest.importorskip("resiliparse")
     from corpusmill.dataproc.readers.archives.warc import read_warc
 
     records_held = []

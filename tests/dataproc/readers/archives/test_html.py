@@ -51,7 +51,7 @@ def test_the_charset_is_the_declared_one_or_what_the_bytes_look_like(tmp_path):
     rows, reports = read(tmp_path, files)
     assert not reports
     assert [row["text"].strip() for row in rows] == [f"{russian}."] * 2
-    assert {json.loads(row["meta"])["charset"] for row in rows} == {"cp1251"}
+    assert {json.loads(row["meta"])["charset"] for row in rows} == {"windows-1251"}
 
 
 def test_what_has_no_text_or_is_too_long_is_reported_and_its_neighbours_are_kept(tmp_path):

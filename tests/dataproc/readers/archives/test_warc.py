@@ -406,7 +406,7 @@ def test_endings(name):
 
 
 def test_a_missing_library_names_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fastwarc", None)
+    monkeypatch.setitem(sys.modules, "resiliparse", None)
     with pytest.raises(UserError, match=r"corpusmill\[web\]"):
         read(tmp_path / "a.warc", response(1))
 
