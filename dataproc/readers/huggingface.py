@@ -193,5 +193,5 @@ def _splits_by_name(names: list[str], within: str) -> dict[str, list[str]]:
 
 def _format(name: str) -> str:
     """The format by which rows are read; "" for a file that holds none."""
-    reader = reader_of_ending(name, pattern=name)
+    reader = reader_of_ending(name)
     return reader.name if reader and reader.name in DATA_FORMATS else ""

@@ -5,6 +5,7 @@ A piece is a file or a part of one that a worker can read by itself; `splitting`
 
 from dataclasses import dataclass
 
+from corpusmill.dataproc.decompression import WINDOW_BYTES
 from corpusmill.dataproc.readers.registry import reader_of_ending
 
 
@@ -13,7 +14,8 @@ class Fields:
     """How records become documents: names of the input's fields, and what to write where it has none.
 
     A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
-    that became no column; None keeps all.
+    that became no column; None keeps all. `csv_…` are single characters, or "none"; None is what the file's ending says
+    (`csv_files`). `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
     """
 
     source: str
@@ -25,6 +27,10 @@ class Fields:
     maximum_record_bytes: int = 64 << 20
     meta_fields: tuple[str, ...] | None = None
     extractor: str = "resiliparse"
+    csv_delimiter: str | None = None
+    csv_quote: str | None = None
+    csv_escape: str | None = None
+    zstd_window: int = WINDOW_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,7 @@ class Piece:
     stop: int = 0
 
 
-def recognise(path: str, pattern: str = "") -> str:
-    """The format of a file by its ending; `pattern` is the path or glob by which it was found."""
-    reader = reader_of_ending(path, pattern)
+def recognise(path: str) -> str:
+    """The format of a file by its ending, in upper or lower case."""
+    reader = reader_of_ending(path)
     return reader.name if reader else "text"

@@ -9,7 +9,7 @@ neighbours stay. Cost: columns are moved as they are; `meta` is built a row at a
 where there are many other columns, so `meta_fields` pays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.batches import Report, normalise
+from corpusmill.dataproc.readers.batches import Report, Unread, normalise
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 14
+VALUE_BYTES = 8
+SHOWN_NAMES = 20
 STRINGS = (
     pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
 )  # fmt: skip
@@ -38,26 +39,21 @@ def columns_read(names: Sequence[str], fields: Fields) -> list[str]:
     return [name for name in names if name in tops or name in fields.meta_fields]
 
 
-def check_columns(schema: pa.Schema, fields: Fields, path: str) -> str:
-    """What is wrong with a file's columns so that nothing of it can be read ("" if nothing is).
-
-    Raises:
-        UserError: there is no column for the text, or it holds no text: a setting is wrong, or the file is another.
-    """
+def check_columns(schema: pa.Schema, fields: Fields, rows: int | None = None) -> Unread | None:
+    """Why nothing of a file of these columns can be read, and that this loses its `rows`; None where it can be."""
     try:
         names = schema.names
     except UnicodeDecodeError:
-        return "the name of a column is not UTF-8"
+        return Unread("the name of a column is not UTF-8", rows)
     if len(set(names)) < len(names):
-        return "two columns of one name"
+        return Unread("two columns of one name", rows)
     kind = _type_of(schema, fields.text_field)
     if kind is None:
-        raise UserError(
-            f"no column '{fields.text_field}' (there are {', '.join(schema.names)})", path, "use --text-field"
-        )
+        there = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        return Unread(f"no column '{fields.text_field}' (there are {there}); use --text-field", rows, mismatch=True)
     if kind not in STRINGS and not (pa.types.is_dictionary(kind) and kind.value_type in STRINGS):
-        raise UserError(f"column '{fields.text_field}' is {kind}, not text", path, "use --text-field")
-    return ""
+        return Unread(f"column '{fields.text_field}' is {kind}, not text; use --text-field", rows, mismatch=True)
+    return None
 
 
 def _type_of(schema: pa.Schema, path: str) -> pa.DataType | None:
@@ -75,6 +71,77 @@ def _type_of(schema: pa.Schema, path: str) -> pa.DataType | None:
 def rows_a_batch(rows: int, total_bytes: int) -> int:
     """How many rows make a batch of about `BATCH_BYTES`, where `rows` rows take `total_bytes`."""
     return min(BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, total_bytes)))
+
+
+def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in slices of about `BATCH_BYTES` by what each row takes once it is decoded, or of one row."""
+    ends = np.cumsum(decoded_bytes(batch))
+    first = 0
+    while first < batch.num_rows:
+        before = int(ends[first - 1]) if first else 0
+        stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
+        stop = min(max(stop, first + 1), first + BATCH_ROWS, batch.num_rows)
+        yield batch.slice(first, stop - first)
+        first = stop
+
+
+def decoded_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """About how many bytes each row takes as plain values (int64 of shape (N,)): a dictionary's value in each row that
+    names it, and `VALUE_BYTES` for a number, which is what it weighs in `meta`."""
+    total = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        total += _sizes(column)
+    return total
+
+
+def _sizes(column: pa.Array) -> np.ndarray:
+    """The decoded bytes of each value of a column; what is null may count for as much as it would otherwise."""
+    kind = column.type
+    if isinstance(column, pa.ExtensionArray):
+        return _sizes(column.storage)
+    if kind in STRINGS:
+        column = column.cast(pa.large_binary()) if "view" in str(kind) else column
+        return _numbers(pc.binary_length(column)) + VALUE_BYTES
+    if pa.types.is_dictionary(kind):
+        return _taken(_sizes(column.dictionary), _numbers(column.indices))
+    if pa.types.is_run_end_encoded(kind):
+        return _taken(_sizes(column.values), _run_numbers(column))
+    if pa.types.is_struct(kind):
+        return sum((_sizes(column.field(number)) for number in range(kind.num_fields)), _ones(column))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
+        offsets = np.asarray(column.offsets)
+        values = column.values if not pa.types.is_map(kind) else pa.StructArray.from_arrays(
+            [column.keys, column.items], names=["key", "value"]
+        )
+        inner = np.concatenate([[0], np.cumsum(_sizes(values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))))])
+        return np.diff(inner[offsets - offsets[0]]) + VALUE_BYTES
+    if pa.types.is_fixed_size_list(kind):
+        inner = _sizes(column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size))
+        return inner.reshape(len(column), kind.list_size).sum(axis=1) + VALUE_BYTES
+    if pa.types.is_fixed_size_binary(kind):
+        return np.full(len(column), kind.byte_width, np.int64)
+    if pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind):
+        return _ones(column)
+    return np.full(len(column), max(VALUE_BYTES, column.get_total_buffer_size()), np.int64)  # unions, views of lists
+
+
+def _ones(column: pa.Array) -> np.ndarray:
+    return np.full(len(column), VALUE_BYTES, np.int64)
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """Whole numbers of a column as int64; 0 for null."""
+    return np.asarray(column.fill_null(0).cast(pa.int64()))
+
+
+def _taken(sizes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return sizes[places] if len(sizes) else np.zeros(len(places), np.int64)
+
+
+def _run_numbers(column: pa.RunEndEncodedArray) -> np.ndarray:
+    """Which run each row belongs to."""
+    rows = np.arange(column.offset, column.offset + len(column))
+    return np.searchsorted(np.asarray(column.run_ends), rows, side="right")
 
 
 def documents_of_rows(
@@ -117,7 +184,7 @@ def documents_of_rows(
         words(fields.language_field),
         words(fields.url_field),
     ]
-    meta, unwritable = _as_json(_others(batch, used, fields))
+    meta, unwritable = _as_json(_others(batch, used, fields), fields.maximum_record_bytes)
     columns.append(meta)
     problems = unwritable | problems
     for row in pc.indices_nonzero(pc.is_null(text)).to_pylist():
@@ -208,22 +275,27 @@ def _as_strings(column: pa.Array | None) -> tuple[pa.Array | None, dict[int, int
         return pa.array(values, pa.large_string()), undecodable
 
 
-def _as_json(others: pa.RecordBatch) -> tuple[pa.Array, dict[int, str]]:
+def _as_json(others: pa.RecordBatch, limit: int) -> tuple[pa.Array, dict[int, str]]:
     """Rows as JSON objects with sorted keys, or nulls where there is no column; and why a row cannot be, by row."""
     if not others.num_columns:
         return pa.nulls(others.num_rows, pa.string()), {}
+    too_long = decoded_bytes(others) > limit  # objects of Python would take many times as much
     try:
-        return pa.array([_dump(row) for row in others.to_pylist()], pa.string()), {}
+        if not too_long.any():
+            return pa.array([_dump(row) for row in others.to_pylist()], pa.string()), {}
     except Exception:  # invalid UTF-8, dates out of range, nesting too deep: found a row at a time
-        values: list[str | None] = []
-        problems: dict[int, str] = {}
-        for row in range(others.num_rows):
-            try:
-                values.append(_dump(others.slice(row, 1).to_pylist()[0]))
-            except Exception as error:
-                problems[row] = f"its other columns cannot be written: {error}"
-                values.append(None)
-        return pa.array(values, pa.string()), problems
+        pass
+    values = list[str | None]()
+    problems: dict[int, str] = {}
+    for row in range(others.num_rows):
+        try:
+            if too_long[row]:
+                raise ValueError(f"longer than {limit} bytes")
+            values.append(_dump(others.slice(row, 1).to_pylist()[0]))
+        except Exception as error:
+            problems[row] = f"its other columns cannot be written: {error}"
+            values.append(None)
+    return pa.array(values, pa.string()), problems
 
 
 def _dump(row: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
     """
     if storage.is_url(path):
         candidates = find_files(path)
-        if not any(place.endswith(ARCHIVES) for place, _ in candidates):
+        if not any(place.lower().endswith(ARCHIVES) for place, _ in candidates):
             raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
         candidates = [(path, path.rsplit("/", 1)[-1])]
@@ -83,7 +83,7 @@ def is_folder(path: str) -> bool:
 
 def name_of(path: str) -> str:
     """The name of a repository by its path below the others: that of an archive without its ending."""
-    ending = max((ending for ending in ARCHIVES if path.endswith(ending)), key=len, default="")
+    ending = max((ending for ending in ARCHIVES if path.lower().endswith(ending)), key=len, default="")
     return path[: len(path) - len(ending)] or path
 
 
@@ -106,5 +106,5 @@ def _depth(root: str) -> int:
         if depth < DEPTHS:
             level = [below for path in level if os.path.isdir(path) for below in _below(path, depth == 0)]  # noqa: PTH112
     own = [name for name in storage.list_names(root) if not name.startswith(".")]
-    files = [name for name in own if os.path.isfile(storage.join(root, name)) and not name.endswith(ARCHIVES)]  # noqa: PTH113
+    files = [name for name in own if os.path.isfile(storage.join(root, name)) and not name.lower().endswith(ARCHIVES)]  # noqa: PTH113
     return 0 if files else 1

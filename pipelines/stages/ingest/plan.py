@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import LARGEST_WINDOW_BYTES, WINDOW_BYTES
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -35,7 +36,22 @@ def _known_format(name: str) -> str:
     return name
 
 
+NAMED_CHARACTERS = {"tab": "\t", "\\t": "\t", "space": " ", "none": "none"}
+
+
+def _character(value: str) -> str:
+    """One ASCII character, or a name that stands for one or for none."""
+    character = NAMED_CHARACTERS.get(value, value)
+    if character != "none" and (len(character) != 1 or not character.isascii() or character in "\r\n\0"):
+        raise PydanticCustomError("character", "not one ASCII character; tab, space and none are words for those")
+    return character
+
+
+PROBED_FILES = 100
+"""Of so many files of an input the first records are looked at; what more files hold shows when they are read."""
+
 Format = Annotated[str, AfterValidator(_known_format)]
+Character = Annotated[str, AfterValidator(_character)]
 Extractor = Literal["resiliparse", "trafilatura"]
 
 
@@ -62,6 +78,15 @@ class InputFields(StageSettings):
     )
     meta_fields: tuple[str, ...] | None = Field(
         default=None, description="other fields or columns that meta keeps; all if left out"
+    )
+    csv_delimiter: Character | None = Field(
+        default=None, description="what separates the fields of CSV; a comma, and a tab in .tsv, if left out"
+    )
+    csv_quote: Character | None = Field(
+        default=None, description="what fields of CSV are quoted by, or none; \", and none in .tsv, if left out"
+    )
+    csv_escape: Character | None = Field(
+        default=None, description="what escapes the character behind it in CSV, or none; none if left out"
     )
     config: str | None = Field(
         default=None, description="configuration of a Hugging Face dataset; its default if left out"
@@ -100,6 +125,12 @@ class IngestSettings(InputFields):
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
+    zstd_window: ByteSize = Field(
+        default=ByteSize(WINDOW_BYTES),
+        description="the largest window that a zstd file may ask for; each worker may need so much memory for it",
+        ge=1 << 10,
+        le=LARGEST_WINDOW_BYTES,
+    )
     repository_depth: int | None = Field(
         default=None, description="depth of the repositories below a path; detected if left out", ge=0, le=2
     )
@@ -134,6 +165,7 @@ class IngestSettings(InputFields):
             **self.of_input(files).model_dump(include={field.name for field in dataclasses.fields(Fields)}),
             maximum_record_bytes=int(self.maximum_record_bytes),
             extractor=self.extractor,
+            zstd_window=int(self.zstd_window),
         )
 
 
@@ -189,7 +221,7 @@ class IngestStage(Stage):
         for written in self.settings.inputs:
             path, format = (written, None) if isinstance(written, str) else (written.path, written.format)
             format = format or self.settings.format
-            reader = reader_of(format) if format else reader_of_ending(path, path)
+            reader = reader_of(format) if format else reader_of_ending(path)
             modules += [need for need in (reader.needs if reader else ()) if need not in modules]
         return modules
 
@@ -237,11 +269,19 @@ class IngestStage(Stage):
         return [self._task(number, *group) for number, group in enumerate(groups)], indivisible
 
     def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
-        """Raises UserError where an input of JSON lines has no text at the field that is named."""
-        if first := next((file for file in files if file.format == "jsonl"), None):
-            from corpusmill.dataproc.readers.jsonl import check_text_field
+        """Raises UserError where an input is JSON lines and none of its files has a text at the field that is named."""
+        from corpusmill.dataproc.readers.jsonl import text_field_problem
 
-            check_text_field(first.path, self.settings.record_fields(files_of))
+        if not files or any(file.format != "jsonl" for file in files[:PROBED_FILES]):
+            return
+        fields = self.settings.record_fields(files_of)
+        problems = []
+        for file in files[:PROBED_FILES]:
+            problems.append(text_field_problem(file.path, fields))
+            if not problems[-1]:
+                return
+        if len(problems) == len(files):
+            raise UserError(problems[0], where=files[0].path, hint="use --text-field")
 
     def _task(self, number: int, files_of: InputFiles, format: str, pieces: Sequence[Piece]) -> Task:
         settings = self.settings
@@ -268,6 +308,16 @@ class IngestStage(Stage):
             arguments=work,
             bytes=sum(piece.bytes for piece in pieces),
         )
+
+    @staticmethod
+    def _require_some(results: Sequence[dict[str, Any]], unread: Sequence[dict[str, Any]], pieces: int) -> None:
+        """Raises UserError where the settings go with no file at all: then they are wrong, and not the files."""
+        if any(result["kept"] for result in results) or len(unread) < pieces:
+            return
+        if all("mismatch" in piece for piece in unread):
+            what, _, hint = unread[0]["mismatch"].rpartition("; ")
+            many = f"none of the {pieces:,} files or pieces can be read: " if pieces > 1 else ""
+            raise UserError(many + (what or hint), where=unread[0]["path"], hint=hint if what else "")
 
     def phases(self) -> list[PhasePlan]:
         tasks = self.tasks()
@@ -298,10 +348,12 @@ class IngestStage(Stage):
             facts["normalised"] = {
                 name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
             }
-        unread = [size for result in results for size in result.get("unread", ())]
+        unread = [piece for result in results for piece in result.get("unread", ())]
         if unread:
-            total = sum(piece.bytes for task in tasks for piece in task.arguments.pieces)
-            facts["unread"] = {"pieces": len(unread), "bytes": sum(unread), "of_bytes": total}
+            pieces = [piece for task in tasks for piece in task.arguments.pieces]
+            self._require_some(results, unread, len(pieces))
+            lost, total = sum(piece["bytes"] for piece in unread), sum(piece.bytes for piece in pieces)
+            facts["unread"] = {"pieces": len(unread), "bytes": lost, "of_bytes": total}
         repositories = Counter[str]()
         for result in results:
             repositories.update(result.get("repositories", {}))

@@ -70,7 +70,7 @@ def find_raw_files(
         what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
     return [
-        RawFile(path=file, name=name, format=format or recognise(file, path))
+        RawFile(path=file, name=name, format=format or recognise(file))
         for file, name in find_files(path, exclude)
     ]
 
