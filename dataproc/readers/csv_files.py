@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.decompression import DecompressedFile, codec_of
 from corpusmill.dataproc.readers.batches import Report, Unread
+from corpusmill.dataproc.readers.csv_source import CsvSource
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.signatures import foreign_format
 from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, slices
@@ -29,19 +29,21 @@ from corpusmill.dataproc.readers.tables import check_columns, columns_read, docu
 BLOCK_BYTES = 64 << 20
 SHOWN_BYTES = 1 << 16
 UNCLOSED = "a quotation mark is not closed: the file ends inside a field"
+NOT_UTF8 = "the name of a column is not UTF-8"
 NONE = "none"
 """What `csv_quote` and `csv_escape` are where there is no such character."""
 
 
 def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
     """Documents of a CSV file; rows that are none are reported, and so is a file without a column for the text."""
-    named, row, source = f"{fields.source}/{piece.name}#", 0, None
+    named, row = f"{fields.source}/{piece.name}#", 0
+    source: Any = None
     dialect = _Dialect.of(piece.path, fields)
     mark = secrets.token_hex(16)
     unclosed: list[str] = []
 
     def invalid(broken: Any) -> str:
-        text = _text_of(broken)
+        text = source.odd.shown(str(broken.text))
         if mark in text:
             unclosed.append(text)
         elif broken.number is None or broken.number > 1:  # the first line was read before
@@ -56,14 +58,14 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
                 report(f"{named}0", piece.path, problem, None)
             if problem or not names:
                 return
-            source = _Source(file, piece, fields, f"\n{mark}{dialect.delimiter * (len(names) - 1)}\n")
+            source = CsvSource(file, piece, fields, f"\n{mark}{dialect.delimiter * (len(names) - 1)}\n")
             reader = dialect.open(source, fields.maximum_record_bytes, names, invalid)
             for batch in iter(reader.read_next_batch, None):
                 batch, taken = _without_mark(batch, mark.encode())
                 unclosed += taken
                 if source.ended and source.problem and not source.at_line_end:
                     batch = batch.slice(0, batch.num_rows - 1)  # the row that the stream breaks off in
-                batch = batch.select(columns_read(batch.schema.names, fields))
+                batch = source.as_read(batch.select(columns_read(batch.schema.names, fields)))
                 for part in slices(batch):
                     yield documents_of_rows(part, row, piece, fields, report)
                     row += part.num_rows
@@ -86,7 +88,7 @@ def _read_names(
     file: Any, piece: Piece, fields: Fields, dialect: "_Dialect", mark: str
 ) -> tuple[list[str], Unread | None]:
     """The names of the columns, none for an empty file; and why nothing of the file can be read."""
-    source = _Source(file, piece, fields, f"\n{mark}\n")
+    source = CsvSource(file, piece, fields, f"\n{mark}\n")
     if other := foreign_format(source.head):
         return [], Unread(f"this is {other}, whatever its name says")
     try:
@@ -96,6 +98,8 @@ def _read_names(
             raise
         return [], Unread(source.problem or UNCLOSED)  # for the mark is no line by itself, either
     schema = pa.schema([field.with_type(pa.large_binary()) for field in inferred])
+    if any(source.odd.shown(name) != name for name in schema.names):
+        return [], Unread(NOT_UTF8)
     problem = check_columns(schema, fields)
     if problem and len(schema) == 1 and schema.field(0).name == mark:
         return [], Unread(source.problem) if source.problem else None
@@ -112,13 +116,6 @@ def _without_mark(batch: pa.RecordBatch, mark: bytes) -> tuple[pa.RecordBatch, l
     field = next(value for value in last if mark in value)
     taken = [] if field == mark else [field.decode("utf-8", "replace")]
     return batch.slice(0, batch.num_rows - 1), taken
-
-
-def _text_of(row: Any) -> str:
-    try:
-        return str(row.text)
-    except UnicodeDecodeError as error:
-        return error.object.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -149,54 +146,3 @@ class _Dialect:
         )
         convert = pyarrow.csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.large_binary()))
         return pyarrow.csv.open_csv(source, read, parse, convert)
-
-
-class _Source:
-    """A file's uncompressed bytes from its beginning on, and a tail behind them.
-
-    Attributes:
-        head: the first bytes.
-        ended: whether all of it was read.
-        at_line_end: whether the file ends with a line break.
-    """
-
-    closed = False
-
-    def __init__(self, file: Any, piece: Piece, fields: Fields, tail: str) -> None:
-        file.seek(0)
-        codec = codec_of(piece.path, fields.zstd_window)
-        self._stream = DecompressedFile(file, codec, ends_at_break=True) if codec else file
-        self._tail = tail.encode()
-        self.ended, self.at_line_end = False, True
-        self.head = self._left = self._stream.read(8)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong with the compressed file, as far as it was read."""
-        return getattr(self._stream, "problem", "")
-
-    def read(self, count: int) -> bytes:
-        """So many bytes, unless the end comes first: the parser wants the first line in its first block."""
-        pieces, missing = [self._left], count - len(self._left)
-        while missing > 0 and (data := self._stream.read(missing)):
-            pieces.append(data)
-            missing -= len(data)
-        whole, self._left = b"".join(pieces), b""
-        if whole:
-            self.at_line_end = whole.endswith((b"\n", b"\r"))
-        if missing > 0:
-            self.ended = True
-            whole, self._tail = whole + self._tail, b""
-        return whole
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Does nothing: whoever opened the file closes it."""

@@ -21,7 +21,9 @@ from corpusmill.dataproc.repositories.trees import ARCHIVES
 DEPTHS = 2
 
 
-def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
+def find_repositories(
+    path: str, depth: int | None = None, exclude: Sequence[str] = (), left_out: list[str] | None = None
+) -> list[tuple[str, str]]:
     """Sorted (path, name) of the repositories of a local folder, of a glob, or of a URL.
 
     What else lies beside repositories is listed with them, so that the reader can report it. Names are relative to
@@ -29,6 +31,7 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
 
     Args:
         depth: 0 where `path` is a repository, 1 where its folders are, 2 where theirs are; None to find out.
+        left_out: gets the links among them, which are not followed: what they lead to may lie anywhere.
 
     Raises:
         UserError: there is nothing, a name is not UTF-8, or there is no archive behind a URL.
@@ -46,10 +49,13 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
         candidates = [(place, place[len(root) :]) for place in glob.glob(path.rstrip("/"))]  # noqa: PTH207
     else:
         raise UserError("no such folder, and no archive", path, f"give a folder, or a file {', '.join(ARCHIVES)}")
+    links = {place for place, _ in candidates if place.rstrip("/") != path.rstrip("/") and _is_link(place)}
+    if left_out is not None:
+        left_out += sorted(links)
     kept = [
         (place, _checked(name, place))
         for place, name in candidates
-        if not any(fnmatch(name, pattern) for pattern in exclude)
+        if place not in links and not any(fnmatch(name, pattern) for pattern in exclude)
     ]
     if not kept:
         raise UserError("no repository here", path, "check the path (and exclude)")

@@ -60,10 +60,13 @@ class Guard:
         Args:
             records: how many records this is; 0 where something of them was left out and they were not.
         """
+        self.quarantined += records
+        if self._rows.full:
+            self._rows.count(document, place, records)
+            return
         short = " ".join(reason.split())[:REASON_CHARACTERS]
         excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
         self._text_left -= len(excerpt or "")
-        self.quarantined += records
         self._rows.add({"id": document, "place": place, "reason": short, "text": excerpt, "records": records})
 
     def quarantine_table(self) -> pa.Table:

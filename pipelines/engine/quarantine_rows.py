@@ -1,8 +1,9 @@
 """The quarantined records of one task: in memory while they are few, on disk when they are many.
 
 A small file can hold millions of bad lines, and each of them is a row. Beyond `MEMORY_ROWS` rows go to a file without a
-name, which is gone when the process is, however it ends; it is compressed, since such rows are much alike. Memory:
-`MEMORY_ROWS` rows.
+name, which is gone when the process is, however it ends; it is compressed, since such rows are much alike. Beyond
+`MOST_ROWS` nobody reads them one by one: a last row counts the rest and names the first of it. Memory: `MEMORY_ROWS`
+rows.
 """
 
 import tempfile
@@ -17,6 +18,7 @@ from corpusmill.dataproc.documents import QUARANTINE_SCHEMA
 
 MEMORY_ROWS = 1 << 13
 MEMORY_CHARACTERS = 1 << 24
+MOST_ROWS = 1 << 20
 
 
 class QuarantineRows:
@@ -32,9 +34,24 @@ class QuarantineRows:
         self._characters = 0
         self._file: IO[bytes] | None = None
         self._writer: pa.ipc.RecordBatchStreamWriter | None = None
+        self._first_of_rest: dict[str, Any] = {}
+        self._rest = self._records_of_rest = 0
         self.rows = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether a further row is only counted."""
+        return self.rows >= MOST_ROWS
+
+    def count(self, document: str, place: str, records: int) -> None:
+        """Counts a row that has no place any more."""
+        if not self._rest:
+            self._first_of_rest = {"id": document, "place": place, "text": None}
+        self._rest += 1
+        self._records_of_rest += records
+
     def add(self, row: Mapping[str, Any]) -> None:
+        """Adds a row, as long as they are not `full`."""
         self._rows.append(row)
         self.rows += 1
         self._characters += len(row["text"] or "")
@@ -52,6 +69,9 @@ class QuarantineRows:
             yield from pa.ipc.open_stream(self._file)
         if self._rows:
             yield _batch(self._rows)
+        if self._rest:
+            reason = f"this and the rest of its task: {self._rest:,} reports beyond the {MOST_ROWS:,} listed before"
+            yield _batch([self._first_of_rest | {"reason": reason, "records": self._records_of_rest}])
 
     def table(self) -> pa.Table:
         """All rows at once."""

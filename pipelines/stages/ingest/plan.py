@@ -6,7 +6,6 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -27,6 +26,7 @@ from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
+from corpusmill.pipelines.stages.ingest.planned import Planned, facts_of, require_some
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
 
@@ -183,8 +183,11 @@ class IngestStage(Stage):
     kernels = ()
     settings: IngestSettings
 
-    def _sources(self) -> list[tuple[InputFiles, list[RawFile]]]:
-        """Each input with its files. Raises UserError where ids would not be unique."""
+    def _sources(self, left_out: list[str] | None = None) -> list[tuple[InputFiles, list[RawFile]]]:
+        """Each input with its files; `left_out` gets the links and folders that are passed over.
+
+        Raises UserError where ids would not be unique.
+        """
         settings = self.settings
         sources: list[tuple[InputFiles, list[RawFile]]] = []
         taken: set[str] = set()
@@ -199,6 +202,7 @@ class IngestStage(Stage):
                 config=fields.config,
                 split=fields.split,
                 depth=settings.repository_depth,
+                left_out=left_out,
             )
             for file in files:
                 if storage.absolute(file.path) in taken:
@@ -244,16 +248,19 @@ class IngestStage(Stage):
 
     def tasks(self) -> list[Task]:
         """Whole small files are put together, large ones split; a task reads one input's files only."""
-        return self._tasks_and_indivisible()[0]
+        return self._planned().tasks
 
-    def _tasks_and_indivisible(self) -> tuple[list[Task], dict[str, int]]:
-        """The tasks, and the bytes of each large file that is one piece because it is one member or frame."""
+    def _planned(self) -> Planned:
         target = int(self.settings.part_bytes)
         groups: list[tuple[InputFiles, str, list[Piece]]] = []
         indivisible: dict[str, int] = {}
-        for files_of, files in self._sources():
+        as_text: list[str] = []
+        left_out: list[str] = []
+        for files_of, files in self._sources(left_out):
             open_groups: dict[str, list[Piece]] = {}
             self._check_text_field(files_of, files)
+            if self.settings.of_input(files_of).format is None:
+                as_text += [file.path for file in files if file.format == "text"]
             for file in files:
                 size = int(file.identity()[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
@@ -266,7 +273,8 @@ class IngestStage(Stage):
                         group = open_groups[piece.format] = []
                     group.append(piece)
             groups += [(files_of, name, group) for name, group in open_groups.items() if group]
-        return [self._task(number, *group) for number, group in enumerate(groups)], indivisible
+        tasks = [self._task(number, *group) for number, group in enumerate(groups)]
+        return Planned(tasks=tasks, indivisible=indivisible, as_text=as_text, left_out=left_out)
 
     def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
         """Raises UserError where an input is JSON lines and none of its files has a text at the field that is named."""
@@ -309,16 +317,6 @@ class IngestStage(Stage):
             bytes=sum(piece.bytes for piece in pieces),
         )
 
-    @staticmethod
-    def _require_some(results: Sequence[dict[str, Any]], unread: Sequence[dict[str, Any]], pieces: int) -> None:
-        """Raises UserError where the settings go with no file at all: then they are wrong, and not the files."""
-        if any(result["kept"] for result in results) or len(unread) < pieces:
-            return
-        if all("mismatch" in piece for piece in unread):
-            what, _, hint = unread[0]["mismatch"].rpartition("; ")
-            many = f"none of the {pieces:,} files or pieces can be read: " if pieces > 1 else ""
-            raise UserError(many + (what or hint), where=unread[0]["path"], hint=hint if what else "")
-
     def phases(self) -> list[PhasePlan]:
         tasks = self.tasks()
         return [PhasePlan(name="read", tasks=len(tasks), bytes=sum(task.bytes for task in tasks))]
@@ -330,38 +328,14 @@ class IngestStage(Stage):
         return super().input_bytes() + unpacked_bytes(self.inputs().values())
 
     def run(self, run: StageRun) -> Summary:
-        tasks, indivisible = self._tasks_and_indivisible()
-        if indivisible:
-            largest = max(indivisible, key=lambda path: (indivisible[path], path))
-            files = "1 large file" if len(indivisible) == 1 else f"{len(indivisible)} large files"
-            run.session.progress.say(
-                f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})"
-            )
-        results = run.map("read", tasks)
-        facts: dict[str, Any] = {}
-        if indivisible:
-            facts["indivisible"] = indivisible
-        normalised = [
-            name for name in ("mojibake", "NFC") if any(name in result.get("normalised", ()) for result in results)
-        ]
-        if normalised:
-            facts["normalised"] = {
-                name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
-            }
-        unread = [piece for result in results for piece in result.get("unread", ())]
-        if unread:
-            pieces = [piece for task in tasks for piece in task.arguments.pieces]
-            self._require_some(results, unread, len(pieces))
-            lost, total = sum(piece["bytes"] for piece in unread), sum(piece.bytes for piece in pieces)
-            facts["unread"] = {"pieces": len(unread), "bytes": lost, "of_bytes": total}
-        repositories = Counter[str]()
-        for result in results:
-            repositories.update(result.get("repositories", {}))
-        if repositories:
-            facts["repositories"] = dict(sorted(repositories.items()))
+        planned = self._planned()
+        for line in planned.notes():
+            run.session.progress.say(line)
+        results = run.map("read", planned.tasks)
+        require_some(results, planned.tasks)
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
             parts=listed(results, "parts"),
             files=listed(results, "files"),
-            facts=facts,
+            facts=planned.facts() | facts_of(results, planned.tasks),
         )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.readers.batches import Unread
 from corpusmill.dataproc.readers.csv_files import read_csv
+from corpusmill.dataproc.readers.csv_source import CsvSource
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 Reported = list[tuple[str, str, str, str | None]]
@@ -141,6 +142,27 @@ def test_a_row_that_is_not_utf8_costs_itself(tmp_path: Path) -> None:
     rows, ((name, _, reason, _),) = read(tmp_path, b"text,x\na,1\n\xff,2\nc,3\n")
     assert [row["text"] for row in rows] == ["a", "c"]
     assert name == "s/a.csv#1" and "not UTF-8" in reason
+
+
+def test_rows_of_another_length_that_are_not_utf8_cost_themselves(tmp_path: Path) -> None:
+    rows, reported = read(tmp_path, b"text,x\na,1\n\xff\nb,2\n\xfe\xe4,2,3\nc,\xc3\nd,1\n")
+    assert [(row["text"], row["meta"]) for row in rows] == [
+        ("a", '{"x":"1"}'), ("b", '{"x":"2"}'), ("c", '{"x":"\\\\xc3"}'), ("d", '{"x":"1"}')
+    ]  # fmt: skip
+    assert [(entry[0], entry[3]) for entry in reported] == [
+        ("s/a.csv#line-3", "\ufffd"), ("s/a.csv#line-5", "\ufffd\ufffd,2,3")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", range(7, 13))
+def test_characters_may_stand_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    (tmp_path / "a.csv").write_bytes(data := "text\né中𝄞é\n\x7f𝄞\n".encode() + b"\xff\xf0\x9d\xc3\n")
+    with (tmp_path / "a.csv").open("rb") as file:
+        source = CsvSource(file, Piece(path="a.csv", name="a.csv", format="csv", bytes=0), Fields(source="s"), "end")
+        given = b"".join(iter(lambda: source.read(size), b""))
+    assert source.odd.shown(given.decode()) == data.decode("utf-8", "surrogateescape").translate(
+        dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
+    ) + "end"
 
 
 def test_a_cut_stream_gives_the_rows_before_the_cut(tmp_path: Path) -> None:
