@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpusmill.dataproc.readers.tables import VALUE_BYTES
+from corpusmill.dataproc.readers.decoded_sizes import VALUE_BYTES
 
 GROUP_BYTES = 64 << 20
 """What the rows that are decoded at a time may take, unless one row takes more."""

@@ -19,15 +19,12 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.readers.batches import Report, Unread, normalise
+from corpusmill.dataproc.readers.decoded_sizes import STRINGS, decoded_bytes
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 14
-VALUE_BYTES = 8
 SHOWN_NAMES = 20
-STRINGS = (
-    pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
-)  # fmt: skip
 
 
 def columns_read(names: Sequence[str], fields: Fields) -> list[str]:
@@ -83,65 +80,6 @@ def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         stop = min(max(stop, first + 1), first + BATCH_ROWS, batch.num_rows)
         yield batch.slice(first, stop - first)
         first = stop
-
-
-def decoded_bytes(batch: pa.RecordBatch) -> np.ndarray:
-    """About how many bytes each row takes as plain values (int64 of shape (N,)): a dictionary's value in each row that
-    names it, and `VALUE_BYTES` for a number, which is what it weighs in `meta`."""
-    total = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
-        total += _sizes(column)
-    return total
-
-
-def _sizes(column: pa.Array) -> np.ndarray:
-    """The decoded bytes of each value of a column; what is null may count for as much as it would otherwise."""
-    kind = column.type
-    if isinstance(column, pa.ExtensionArray):
-        return _sizes(column.storage)
-    if kind in STRINGS:
-        column = column.cast(pa.large_binary()) if "view" in str(kind) else column
-        return _numbers(pc.binary_length(column)) + VALUE_BYTES
-    if pa.types.is_dictionary(kind):
-        return _taken(_sizes(column.dictionary), _numbers(column.indices))
-    if pa.types.is_run_end_encoded(kind):
-        return _taken(_sizes(column.values), _run_numbers(column))
-    if pa.types.is_struct(kind):
-        return sum((_sizes(column.field(number)) for number in range(kind.num_fields)), _ones(column))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
-        offsets = np.asarray(column.offsets)
-        values = column.values if not pa.types.is_map(kind) else pa.StructArray.from_arrays(
-            [column.keys, column.items], names=["key", "value"]
-        )
-        inner = np.concatenate([[0], np.cumsum(_sizes(values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))))])
-        return np.diff(inner[offsets - offsets[0]]) + VALUE_BYTES
-    if pa.types.is_fixed_size_list(kind):
-        inner = _sizes(column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size))
-        return inner.reshape(len(column), kind.list_size).sum(axis=1) + VALUE_BYTES
-    if pa.types.is_fixed_size_binary(kind):
-        return np.full(len(column), kind.byte_width, np.int64)
-    if pa.types.is_primitive(kind) or pa.types.is_null(kind) or pa.types.is_decimal(kind):
-        return _ones(column)
-    return np.full(len(column), max(VALUE_BYTES, column.get_total_buffer_size()), np.int64)  # unions, views of lists
-
-
-def _ones(column: pa.Array) -> np.ndarray:
-    return np.full(len(column), VALUE_BYTES, np.int64)
-
-
-def _numbers(column: pa.Array) -> np.ndarray:
-    """Whole numbers of a column as int64; 0 for null."""
-    return np.asarray(column.fill_null(0).cast(pa.int64()))
-
-
-def _taken(sizes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    return sizes[places] if len(sizes) else np.zeros(len(places), np.int64)
-
-
-def _run_numbers(column: pa.RunEndEncodedArray) -> np.ndarray:
-    """Which run each row belongs to."""
-    rows = np.arange(column.offset, column.offset + len(column))
-    return np.searchsorted(np.asarray(column.run_ends), rows, side="right")
 
 
 def documents_of_rows(
