@@ -10,20 +10,23 @@ file never pays, and a broken member is read a second time. igzip also passes ov
 which zlib refuses; a member that has some is zlib's from the start.
 
 Memory: a chunk, which is at most 4 MiB of gzip or 36 MiB of zstd, however well it was compressed,
-and zstd's window (at most 2 GiB, in files that ask for it).
+and zstd's window: a file that asks for more than `WINDOW_BYTES` is not decompressed unless its reader was given a
+larger bound, as the program zstd wants to be asked by `--long`, too.
 """
 
 import io
 import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO, cast
 
 import zstandard
 from isal import isal_zlib
 
 CHUNK_BYTES = 4 << 20
-WINDOW_BYTES = 1 << 31
+WINDOW_BYTES = 1 << 27
+LARGEST_WINDOW_BYTES = 1 << 31
 BUFFER_BYTES = 256 << 10
 FRAME_HEAD_BYTES, BLOCK_HEAD_BYTES = 5, 3
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -94,17 +97,34 @@ GZIP = Codec(
 )
 
 
-def _zstd_machine() -> Any:
-    return zstd_machines()()
+@cache
+def zstd_codec(window_bytes: int = WINDOW_BYTES) -> Codec:
+    """zstd in frames that ask for a window of at most so many bytes."""
+
+    def begin() -> Any:
+        return zstd_machines(window_bytes)()
+
+    return Codec(name="zstd", magic=ZSTD_MAGIC, slice_bytes=1 << 10, begin=begin, strict=begin)
 
 
-ZSTD = Codec(name="zstd", magic=ZSTD_MAGIC, slice_bytes=1 << 10, begin=_zstd_machine, strict=_zstd_machine)
+ZSTD = zstd_codec()
 
 
-def codec_of(path: str) -> Codec | None:
-    """What a file is compressed by, as its ending says."""
-    name = next((name for ending, name in ENDINGS.items() if path.endswith(ending)), "")
-    return {"gzip": GZIP, "zstd": ZSTD}.get(name)
+def codec_of(path: str, window_bytes: int = WINDOW_BYTES) -> Codec | None:
+    """What a file is compressed by, as its ending says, in upper or lower case; `window_bytes` bounds zstd's window."""
+    name = ENDINGS.get(path[path.rfind(".") :].lower())
+    if name is None:
+        return None
+    if name == GZIP.name:
+        return GZIP
+    return ZSTD if window_bytes == WINDOW_BYTES else zstd_codec(window_bytes)
+
+
+def _words(error: BaseException) -> str:
+    """What a library says of a broken stream; of a window that is too large, what can be done about it."""
+    if "too much memory" in str(error):
+        return "it needs a larger window than is allowed; see --zstd-window"
+    return str(error)
 
 
 class Feed:
@@ -167,7 +187,7 @@ def _decode(feed: Feed, codec: Codec, begin: Callable[[], Any], passed: int) -> 
             piece, whole = _until_broken(before or _again(feed, codec, begun, position), data)
             if rest := b"".join([*pieces, piece])[passed:]:
                 yield rest
-            return f"broken {codec.name} stream at compressed byte {position + whole} ({error})"
+            return f"broken {codec.name} stream at compressed byte {position + whole} ({_words(error)})"
         if not data and not piece:  # only then: a machine may keep output back when it has all the input
             if strictly:
                 break
@@ -268,7 +288,7 @@ class _ZstdStream(io.RawIOBase):
         try:
             count = self._stream.readinto(buffer)
         except zstandard.ZstdError as error:
-            raise BrokenStream(f"broken zstd stream before compressed byte {self._bytes_read} ({error})") from error
+            raise BrokenStream(f"broken zstd stream before compressed byte {self._bytes_read} ({_words(error)})") from error
         between_frames = self._bytes_read and not self._skip and not self._head and self._wanted == FRAME_HEAD_BYTES
         if not count and len(buffer) and not between_frames:
             raise BrokenStream(f"zstd stream cut off at compressed byte {self._bytes_read}")
@@ -320,6 +340,6 @@ def open_decompressed(file: BinaryIO, codec: Codec | None, window_bytes: int = W
     """
     if codec is None:
         return file
-    if codec is ZSTD:
+    if codec.name == ZSTD.name:
         return cast(BinaryIO, io.BufferedReader(_ZstdStream(file, window_bytes), BUFFER_BYTES))
     return cast(BinaryIO, io.BufferedReader(DecompressedFile(file, codec), BUFFER_BYTES))

@@ -27,9 +27,11 @@ QUARANTINE_SCHEMA = pa.schema(
         pa.field("place", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.large_string()),
+        pa.field("records", pa.int64(), nullable=False),
     ]
 )
-"""A record that could not be processed: its id (or file), the place in the file, why, and its text if it has one."""
+"""A record that could not be processed: its id (or file), the place in the file, why, its text if it has one, and how
+many records the row stands for: 1, or what is known of a stretch of a file, or 0 where only a column was lost."""
 
 LEDGER_SCHEMA = pa.schema(
     [("id", pa.string()), ("rule", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]

@@ -30,9 +30,13 @@ class UserError(Exception):
         return " ".join(line.split())
 
 
-def require_extra(module: str, extra: str) -> UserError:
+class MissingLibrary(UserError):
+    """A library that is not installed: no fault of any file."""
+
+
+def require_extra(module: str, extra: str) -> MissingLibrary:
     """The error for a missing optional library: names the extra that brings it."""
-    return UserError(
+    return MissingLibrary(
         f"this needs the Python module '{module}', which is not installed", hint=f"pip install 'corpusmill[{extra}]'"
     )
 

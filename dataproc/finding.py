@@ -1,13 +1,20 @@
 """Files by path, folder, glob or URL: whatever reads raw files, lists or evaluation sets finds them here.
 
-Local files are listed by the standard library, URLs by fsspec. Memory: the list of names.
+Local files are listed here, URLs by fsspec. Memory: the list of names.
+
+A folder that is listed may be anybody's, and a link in it may lead anywhere: to a secret, or back to a folder above it,
+which never ends. So links to folders are not followed, and links to files only where they lead to a file below the
+fixed root of the pattern (or in a cache of Hugging Face, whose snapshots are links to blobs beside them, below that).
+What the pattern itself names is followed: a file, or the folders up to its first wildcard.
 """
 
 import glob
 import os
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch, translate
+from functools import cache
+from os.path import islink
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -15,21 +22,29 @@ from corpusmill.dataproc.errors import UserError
 WILDCARD = re.compile(r"[*?\[]")
 
 
-def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
+def find_files(
+    pattern: str, exclude: Sequence[str] = (), left_out: list[str] | None = None
+) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
     Hidden files (a name on the way begins with a dot) are left out, unless `pattern` names one itself. Raises UserError
     when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
+
+    Args:
+        left_out: gets the links that are not followed, and the folders that may not be listed.
     """
-    root = fixed_root(pattern)
-    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern)
+    root, passed = fixed_root(pattern), list[str]()
+    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed)
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
     named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(set(paths)))
     matches = [(path, name) for path, name in named if not any(fnmatch(name, excluded) for excluded in exclude)]
+    if left_out is not None:
+        left_out += passed
     if not matches:
-        raise UserError("no file matches", where=pattern, hint="check the path (and exclude)")
+        also = f", and {len(passed):,} links or folders are left out ({passed[0]})" if passed else ""
+        raise UserError(f"no file matches{also}", where=pattern, hint="check the path (and exclude)")
     return matches
 
 
@@ -56,13 +71,78 @@ def _is_file(path: str) -> bool:
     return not storage.is_url(path) and os.path.isfile(path)  # noqa: PTH113
 
 
-def _list_local(pattern: str) -> list[str]:
+def _list_local(pattern: str, root: str, left_out: list[str]) -> list[str]:
     if _is_file(pattern):
         return [pattern]
+    allowed = os.path.realpath(_allowed_root(root or ".")) + "/"  # noqa: PTH118
     if os.path.isdir(pattern):  # noqa: PTH112
-        pattern = f"{glob.escape(pattern.rstrip('/'))}/**"
-    matches = glob.iglob(pattern, recursive=True, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
-    return [path for path in matches if os.path.isfile(path)]  # noqa: PTH113
+        return list(_walk(root, allowed, left_out))
+    steps = pattern[len(root) :].split("/")
+    if "**" in steps:
+        hidden = any(step.startswith(".") for step in steps)
+        listed = _walk(root, allowed, left_out, hidden=hidden)
+        return [path for path in listed if _matches(path[len(root) :].split("/"), steps)]
+    matches = glob.iglob(pattern, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
+    linked = cache(lambda folder: len(folder) > len(root) and (islink(folder) or linked(folder.rpartition("/")[0])))
+    found: list[str] = []
+    for path in matches:
+        if linked(path.rpartition("/")[0]) or (islink(path) and not _leads_below(path, allowed)):
+            left_out.append(path)
+        elif os.path.isfile(path):  # noqa: PTH113
+            found.append(path)
+    return found
+
+
+def _walk(root: str, allowed: str, left_out: list[str], *, hidden: bool = False) -> Iterator[str]:
+    """The files below a folder, by the listing of each folder alone: no file is looked at but through a link."""
+    pending = [root or "./"]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    path = f"{folder}{entry.name}".removeprefix("./") if not root else f"{folder}{entry.name}"
+                    if entry.name.startswith(".") and not hidden:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(f"{folder}{entry.name}/")
+                    elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _leads_below(path, allowed)):
+                        yield path
+                    elif entry.is_symlink():
+                        left_out.append(path)
+        except PermissionError:
+            left_out.append(folder)
+
+
+def _leads_below(link: str, allowed: str) -> bool:
+    """Whether a link leads to a file below a folder."""
+    return os.path.isfile(link) and os.path.realpath(link).startswith(allowed)  # noqa: PTH113
+
+
+def _matches(steps: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path matches a pattern, step by step; `**` stands for any number of folders, or for all below."""
+    if not pattern:
+        return not steps
+    if pattern[0] == "**":
+        below = next((at for at, step in enumerate(steps) if step.startswith(".")), len(steps))
+        if len(pattern) == 1:
+            return 0 < len(steps) == below
+        return any(_matches(steps[at:], pattern[1:]) for at in range(min(below, len(steps) - 1) + 1))
+    if not steps or (steps[0].startswith(".") and not pattern[0].startswith(".")):
+        return False
+    return _step(pattern[0])(steps[0]) is not None and _matches(steps[1:], pattern[1:])
+
+
+@cache
+def _step(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    return re.compile(translate(pattern)).match
+
+
+def _allowed_root(root: str) -> str:
+    """Where links may lead: below the root; in a snapshot of Hugging Face's cache, below the cache of its repository."""
+    whole = os.path.abspath(root)  # noqa: PTH100
+    above, found, _ = whole.partition("/snapshots/")
+    return above if found and os.path.isdir(f"{above}/blobs") else whole  # noqa: PTH112
 
 
 def _list_urls(pattern: str) -> list[str]:

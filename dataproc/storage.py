@@ -184,7 +184,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{target.name}")
     try:
-        with temporary.open("wb", buffering=1 << 20) as file:
+        with temporary.open("xb", buffering=1 << 20) as file:
             yield DigestedFile(file)
             file.flush()
             if durable:

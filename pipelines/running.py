@@ -84,7 +84,7 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
     for name, done in finished:
         counts, unread = done.manifest["counts"], done.manifest["facts"].get("unread")
         quarantined, came_in = counts.get("quarantined", 0), counts.get("documents_in", 0)
-        if not quarantined:
+        if not quarantined and not (unread and unread["bytes"]):
             continue
         allowed = limit is None or limit.allows(done.manifest)
         exceeded |= not allowed
@@ -93,7 +93,7 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
         file = next(iter(side_files(done.manifest, "quarantine").values()), side_name("quarantine", ""))
         folder = storage.join(done.folder, file.rpartition("/")[0])
         line = (
-            f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / came_in:.2%}{lost}, {verdict})"
+            f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / max(1, came_in):.2%}{lost}, {verdict})"
         )
         hint = "" if allowed else f", or allow more by {FLAG}"
         print(f"corpusmill: {line}; look by `corpusmill inspect sample {folder}`{hint}", file=sys.stderr)  # noqa: T201

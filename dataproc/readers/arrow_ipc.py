@@ -6,8 +6,9 @@ of a row is known without reading what comes before, and a file that is cut off 
 
 A batch's bytes are checked before they are used: offsets that point outside would end the process. A batch that
 cannot be read is reported and lost alone; so is a row that cannot be a document (`tables`). Memory: a record batch
-as it was written, unpacked, which is the writer's choice (1,000 rows in `datasets`, 65,536 in Feather), and documents
-of some 16 MiB; a batch of more than `MAXIMUM_BATCH_BYTES`, in the file or unpacked, is reported.
+as it was written, unpacked, which is the writer's choice (1,000 rows in `datasets`, 65,536 in Feather), the
+dictionaries, and documents of some 16 MiB. What its headers say that a batch takes with the dictionaries before it,
+unpacked, is known before anything is: more than `MAXIMUM_BATCH_BYTES` is reported and not read.
 """
 
 import io
@@ -23,16 +24,17 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.readers.arrow_messages import Layout, Message, read_layout
 from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, rows_a_batch
+from corpusmill.dataproc.readers.tables import check_columns, columns_read, documents_of_rows, slices
 
 MAXIMUM_BATCH_BYTES = 1 << 30
 
 
 def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
-    """Documents of a range of record batches; what cannot be read is reported. UserError for a missing column."""
+    """Documents of a range of record batches; what cannot be read is reported."""
 
-    def broken(row: int, where: str, problem: str) -> None:
-        report(f"{fields.source}/{piece.name}#{row}", f"{piece.path}{where}", Unread(f"broken Arrow: {problem}"), None)
+    def broken(row: int, where: str, problem: str, rows: int | None = None) -> None:
+        reason = Unread(f"broken Arrow: {problem}", rows)
+        report(f"{fields.source}/{piece.name}#{row}", f"{piece.path}{where}", reason, None)
 
     with storage.open_input(piece.path) as file:
         layout = read_layout(file)
@@ -42,33 +44,32 @@ def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             if not piece.start:
                 broken(0, "", layout.problem or str(error))
             return
-        if problem := check_columns(schema, fields, piece.path):
+        rows_of_all = sum(batch.rows for batch in layout.batches)
+        if problem := check_columns(schema, fields, rows_of_all):
             if not piece.start:
-                report(f"{fields.source}/{piece.name}#0", piece.path, Unread(problem), None)
+                report(f"{fields.source}/{piece.name}#0", piece.path, problem, None)
             return
         firsts = [0, *accumulate(batch.rows for batch in layout.batches)]
         stop = min(piece.stop or len(layout.batches), len(layout.batches))
         for number, batch in _read_batches(file, layout, piece.start, stop):
             first, rows = firsts[number], layout.batches[number].rows
             if isinstance(batch, str):
-                broken(first, f", rows {first} to {first + rows - 1} (record batch {number})", batch)
+                broken(first, f", rows {first} to {first + rows - 1} (record batch {number})", batch, rows)
                 continue
-            batch = batch.select(columns_read(batch.schema.names, fields))
-            step = rows_a_batch(batch.num_rows, batch.nbytes)
-            for at in range(0, batch.num_rows, step):
-                part = batch.slice(at, step)
-                yield documents_of_rows(part, first + at, piece, fields, report)
+            for part in slices(batch.select(columns_read(batch.schema.names, fields))):
+                yield documents_of_rows(part, first, piece, fields, report)
+                first += part.num_rows
         if layout.problem and stop == len(layout.batches):
             broken(firsts[-1], f", from row {firsts[-1]} on", layout.problem)
 
 
 def _read_batches(file: BinaryIO, layout: Layout, start: int, stop: int) -> Iterator[tuple[int, pa.RecordBatch | str]]:
     """(number, batch, or why it cannot be read) of the batches of a range."""
-    reader, broken = None, False
+    reader, broken, dictionaries = None, False, layout.dictionary_bytes()
     for number in range(start, stop):
         extent = layout.batches[number]
         batch: pa.RecordBatch | str
-        if extent.bytes > MAXIMUM_BATCH_BYTES:
+        if extent.unpacked + dictionaries[number] > MAXIMUM_BATCH_BYTES:
             batch, reader = f"it is longer than {MAXIMUM_BATCH_BYTES} bytes", None
         else:
             try:

@@ -25,10 +25,20 @@ Report = Callable[[str, str, str, str | None], None]
 class Unread(str):
     """The reason of a report that speaks of the rest of a file, or a stretch of it, instead of one record.
 
-    How many records that were is not known, so such a report weighs as much as the piece that it is about.
+    Such a report weighs as much as the piece that it is about, since what the file says of itself may be wrong, too.
+
+    Attributes:
+        records: how many records that were, where the file says so; 0 where only a column was lost; else None.
+        mismatch: nothing is broken, but the settings do not go with the file.
     """
 
-    __slots__ = ()
+    records: int | None
+    mismatch: bool
+
+    def __new__(cls, reason: str, records: int | None = None, *, mismatch: bool = False) -> "Unread":
+        unread = super().__new__(cls, reason)
+        unread.records, unread.mismatch = records, mismatch
+        return unread
 
 
 class BatchBuilder:

@@ -44,7 +44,11 @@ def is_saved(folder: str) -> bool:
 
 
 def find_dataset_files(
-    folder: str, configs: Sequence[Mapping[str, Any]] = (), config: str | None = None, split: str | None = None
+    folder: str,
+    configs: Sequence[Mapping[str, Any]] = (),
+    config: str | None = None,
+    split: str | None = None,
+    left_out: list[str] | None = None,
 ) -> list[DataFile]:
     """The data files of one split, or of all, in order.
 
@@ -53,6 +57,7 @@ def find_dataset_files(
         configs: what README.md says under `configs`, parsed.
         config: name of one of them; None for the only one or the default one.
         split: name of a split, or "all"; None for `train`, or the only one.
+        left_out: gets the links that are not followed, and the folders that may not be listed.
 
     Raises:
         UserError: there is no such configuration, split or file, or the folder's own description is broken.
@@ -62,7 +67,7 @@ def find_dataset_files(
             raise UserError("a folder of save_to_disk has no configurations", folder, "leave the setting config out")
         splits = _saved_splits(folder)
     else:
-        splits = _hub_splits(folder, configs, config)
+        splits = _hub_splits(folder, configs, config, left_out)
     names = [*splits] if split == ALL_SPLITS else [_choose_split(list(splits), split, folder)]
     files = dict.fromkeys(file for name in names for file in splits[name])
     return sorted(files, key=lambda file: file[1])
@@ -109,10 +114,13 @@ def _read_json(path: str) -> dict[str, Any]:
     return value
 
 
-def _hub_splits(folder: str, configs: Sequence[Mapping[str, Any]], config: str | None) -> dict[str, list[DataFile]]:
+def _hub_splits(
+    folder: str, configs: Sequence[Mapping[str, Any]], config: str | None, left_out: list[str] | None
+) -> dict[str, list[DataFile]]:
+    root = folder.rstrip("/") + "/" if storage.is_url(folder) else folder
     files = {
         name: path
-        for path, name in find_files(folder.rstrip("/") + "/" if storage.is_url(folder) else folder)
+        for path, name in find_files(root, left_out=left_out)
         if not any(part.startswith("__") for part in name.split("/")[:-1])
     }
     described = _choose_config(configs, config, folder)
@@ -193,5 +201,5 @@ def _splits_by_name(names: list[str], within: str) -> dict[str, list[str]]:
 
 def _format(name: str) -> str:
     """The format by which rows are read; "" for a file that holds none."""
-    reader = reader_of_ending(name, pattern=name)
+    reader = reader_of_ending(name)
     return reader.name if reader and reader.name in DATA_FORMATS else ""

@@ -19,10 +19,10 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
-from corpusmill.dataproc.readers.jsonl import BYTE_ORDER_MARK, foreign_format
 from corpusmill.dataproc.readers.members import Chunk, read_members
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import record_parser
+from corpusmill.dataproc.readers.signatures import BYTE_ORDER_MARK, foreign_format
 
 CHUNK_BYTES = 4 << 20
 BETWEEN = b" \t\r\n,[]"
@@ -46,7 +46,7 @@ def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
     """Documents of a JSON file; what is not an object with a text is reported with its byte offset."""
     builder, parse, prefix = BatchBuilder(), record_parser(fields), f"{fields.source}/{piece.name}#"
     with storage.open_input(piece.path) as file:
-        codec = codec_of(piece.path)
+        codec = codec_of(piece.path, fields.zstd_window)
         if codec is None and (other := foreign_format(file.read(8))):
             report(f"{prefix}0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
             return

@@ -11,42 +11,34 @@ once, not line by line. Memory: see `lines`; and a batch.
 """
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.decompression import codec_of
+from corpusmill.dataproc.decompression import Codec, DecompressedFile, codec_of
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
+from corpusmill.dataproc.readers.json_objects import read_json
 from corpusmill.dataproc.readers.lines import read_lines
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
+from corpusmill.dataproc.readers.signatures import BYTE_ORDER_MARK, foreign_format
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+PROBED_BYTES = 1 << 12
 PROBED_RECORDS, SHOWN_NAMES = 100, 20
-MAGIC = {
-    b"\x1f\x8b\x08": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"PK\x03\x04": "a ZIP archive",
-    b"PAR1": "Parquet",
-    b"ARROW1": "Arrow",
-}
 
 
 def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
     """Documents of a JSONL piece; what is not an object with a text is reported with its place."""
-    builder, codec, parse = BatchBuilder(), codec_of(piece.path), record_parser(fields)
+    builder, codec, parse = BatchBuilder(), codec_of(piece.path, fields.zstd_window), record_parser(fields)
     with storage.open_input(piece.path) as file:
+        if codec and _holds_array(piece, file, codec):
+            yield from read_json(piece, fields, report)
+            return
         if codec is None and (other := foreign_format(file.read(8))):
             if not piece.start:
-                report(
-                    f"{fields.source}/{piece.name}#0",
-                    piece.path,
-                    Unread(f"this is {other}, whatever its name says"),
-                    None,
-                )
+                _report_foreign(piece, fields, report, other)
             return
         for block in read_lines(file, codec, piece.start, piece.stop, fields.maximum_record_bytes):
             member, offset = block.member, block.at
@@ -54,6 +46,8 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             for line in block.lines:
                 begun, offset = offset, offset + len(line) + 1
                 if not begun and not member:
+                    if other := foreign_format(line[:8]):
+                        return _report_foreign(piece, fields, report, other)
                     line = line.removeprefix(BYTE_ORDER_MARK)
                 row: Row | str = block.problem
                 if not row:
@@ -71,14 +65,34 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
     yield builder.take()
 
 
-def check_text_field(path: str, fields: Fields) -> None:
-    """Raises UserError if none of a file's first `PROBED_RECORDS` objects has a text: then a setting is wrong."""
+def _holds_array(piece: Piece, file: BinaryIO, codec: Codec) -> bool:
+    """Whether this is a whole .json.gz or the like that is no lines, as most are, but one array of objects."""
+    if piece.start or piece.stop or ".json." not in piece.path[-10:].lower():
+        return False
+    file.seek(0)
+    head = DecompressedFile(file, codec, ends_at_break=True).read(PROBED_BYTES)
+    return head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"["
+
+
+def _report_foreign(piece: Piece, fields: Fields, report: Report, other: str) -> None:
+    report(f"{fields.source}/{piece.name}#0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
+
+
+def text_field_problem(path: str, fields: Fields) -> str:
+    """What there is instead if none of a file's first `PROBED_RECORDS` objects has a text, which is a setting's fault.
+
+    "" where one has a text, and for a file that has fewer objects or is something else.
+    """
     lines: list[bytes] = []
     parse = record_parser(fields)
-    with storage.open_input(path) as file:
-        codec = codec_of(path)
+    try:
+        opened = storage.open_input(path)
+    except UserError:
+        return ""
+    with opened as file:
+        codec = codec_of(path, fields.zstd_window)
         if codec is None and foreign_format(file.read(8)):
-            return
+            return ""
         for block in read_lines(file, codec, 0, 0, fields.maximum_record_bytes):
             lines += [line for line in block.lines if line and not block.problem]
             if len(lines) >= PROBED_RECORDS:
@@ -87,14 +101,9 @@ def check_text_field(path: str, fields: Fields) -> None:
     for line in lines[:PROBED_RECORDS]:
         row = parse(line.removeprefix(BYTE_ORDER_MARK), "", 0)
         if type(row) is tuple or not (keys := top_level_keys(line)):
-            return
+            return ""
         names.update(keys)
-    if len(lines) >= PROBED_RECORDS:
-        there = ", ".join(sorted(names)[:SHOWN_NAMES])
-        what = f"no field '{fields.text_field}' with a text in the first {PROBED_RECORDS} records (there are {there})"
-        raise UserError(what, path, "use --text-field")
-
-
-def foreign_format(head: bytes) -> str:
-    """What a file is by its first bytes that is not text; "" where they say nothing."""
-    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+    if len(lines) < PROBED_RECORDS:
+        return ""
+    there = ", ".join(sorted(names)[:SHOWN_NAMES])
+    return f"no field '{fields.text_field}' with a text in the first {PROBED_RECORDS} records (there are {there})"

@@ -5,6 +5,7 @@ A piece is a file or a part of one that a worker can read by itself; `splitting`
 
 from dataclasses import dataclass
 
+from corpusmill.dataproc.decompression import WINDOW_BYTES
 from corpusmill.dataproc.readers.registry import reader_of_ending
 
 
@@ -14,7 +15,8 @@ class Fields:
 
     A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
     that became no column; None keeps all. `truncated` says what becomes of pages that are not all that was sent:
-    "keep", with `truncated` in `meta`, or "quarantine".
+    "keep", with `truncated` in `meta`, or "quarantine". `csv_…` are single characters, or "none"; None is what the file's ending says
+    (`csv_files`). `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
     """
 
     source: str
@@ -27,6 +29,10 @@ class Fields:
     meta_fields: tuple[str, ...] | None = None
     extractor: str = "resiliparse"
     truncated: str = "keep"
+    csv_delimiter: str | None = None
+    csv_quote: str | None = None
+    csv_escape: str | None = None
+    zstd_window: int = WINDOW_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +50,7 @@ class Piece:
     stop: int = 0
 
 
-def recognise(path: str, pattern: str = "") -> str:
-    """The format of a file by its ending; `pattern` is the path or glob by which it was found."""
-    reader = reader_of_ending(path, pattern)
+def recognise(path: str) -> str:
+    """The format of a file by its ending, in upper or lower case."""
+    reader = reader_of_ending(path)
     return reader.name if reader else "text"

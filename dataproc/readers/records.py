@@ -15,6 +15,9 @@ from corpusmill.dataproc.readers.pieces import Fields
 Row = tuple[str | None, ...]
 """The columns of `dataproc.documents.SCHEMA`, in order."""
 
+FIRST_BYTES = frozenset(b'{["-0123456789tfn \t\r\n\xef\xff\xfe')
+"""What JSON, or what passes for it, begins with; what begins otherwise is none."""
+
 Parse = Callable[[bytes, str, int], Row | str]
 """`parse(data, prefix, number)`: the row of one JSON object, whose id is `prefix` and `number` if it has none of its
 own; or what is wrong with it."""
@@ -28,6 +31,8 @@ def record_parser(fields: Fields) -> Parse:
     no_text = f"no text in field '{text_field}'"
 
     def parse(data: bytes, prefix: str, number: int) -> Row | str:
+        if data[0] not in FIRST_BYTES:  # orjson's exception takes longer than any record
+            return f"not JSON: it begins with {ascii(chr(data[0]))}"
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from corpusmill.dataproc.decompression import ENDINGS
 from corpusmill.dataproc.entry_points import READERS as GROUP
 from corpusmill.dataproc.entry_points import broken_entry_point, foreign_names, load_foreign
 
@@ -29,9 +30,8 @@ class Reader:
     Attributes:
         name: the format, as settings name it.
         target: "module:function".
-        endings: files that have one are of this format.
-        named_endings: those that have one are of it where they are named by it (`data/*.json`). Found in a folder, such
-            a file is one text among others, as are the configuration files and tables of a tree of code.
+        endings: files that have one are of this format, in upper or lower case; one that begins with a slash is a whole
+            name, as it is spelled.
         splits: what large files may be split by: ranges of bytes where they are plain, of members where they are
             compressed, row groups of Parquet, record batches of Arrow; a file is one piece if there are none.
         groups: whether the function reads many pieces, so that small files share a batch.
@@ -42,7 +42,6 @@ class Reader:
     name: str
     target: str
     endings: tuple[str, ...] = ()
-    named_endings: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()
     groups: bool = False
     needs: tuple[tuple[str, str], ...] = ()
@@ -58,22 +57,25 @@ class Reader:
 _HERE = "corpusmill.dataproc.readers"
 _WEB = (("resiliparse", "web"), ("webencodings", "web"), ("brotli", "web"), ("lz4", "web"))
 _MARKS = ("replaced", "truncated")
+
+
+def _or_compressed(*endings: str) -> tuple[str, ...]:
+    """The endings, each by itself and with those of compressed files behind it."""
+    return tuple(ending + packed for ending in endings for packed in ("", *ENDINGS))
+
+
 _OURS = (
     Reader(
         name="jsonl",
         target=f"{_HERE}.jsonl:read_jsonl",
         endings=(
-            ".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.zstd", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".ndjson.zstd",
-            ".json.gz", ".json.zst", ".json.zstd",
+            *_or_compressed(".jsonl", ".jsonlines", ".ndjson", ".jl"),
+            *(f".json{packed}" for packed in ENDINGS),  # as most are; one that holds an array is read as JSON
         ),
         splits=("bytes", "members"),
     ),
-    Reader(name="json", target=f"{_HERE}.json_objects:read_json", named_endings=(".json",)),
-    Reader(
-        name="csv",
-        target=f"{_HERE}.csv_files:read_csv",
-        named_endings=(".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst"),
-    ),
+    Reader(name="json", target=f"{_HERE}.json_objects:read_json", endings=(".json",)),
+    Reader(name="csv", target=f"{_HERE}.csv_files:read_csv", endings=_or_compressed(".csv", ".tsv")),
     Reader(name="parquet", target=f"{_HERE}.parquet:read_parquet", endings=(".parquet",), splits=("row groups",)),
     Reader(
         name="arrow",
@@ -121,13 +123,12 @@ def reader_of(format: str) -> Reader | None:
     return _foreign(format) if format in _foreign_names() else None
 
 
-def reader_of_ending(path: str, pattern: str = "") -> Reader | None:
-    """The reader of a file by its ending, ours first; `pattern` is the path or glob by which it was found."""
+def reader_of_ending(path: str) -> Reader | None:
+    """The reader of a file by its ending, ours first."""
+    lower = path.lower()
     for readers in (_of_ours, _of_others):
         for reader in readers():
-            if path.endswith(reader.endings) or (
-                pattern.endswith(reader.named_endings) and path.endswith(reader.named_endings)
-            ):
+            if path.endswith(reader.endings) or lower.endswith(reader.endings):
                 return reader
     return None
 

@@ -97,7 +97,7 @@ def read_repositories(
 def _tree(piece: Piece, fields: Fields, report: Report, settings: RepositorySettings) -> Tree | None:
     """The tree of a folder or archive; None, reported, where the piece is neither."""
     name = f"{fields.source}/{piece.name}#"
-    if piece.path.endswith(ARCHIVES) and not is_folder(piece.path):
+    if piece.path.lower().endswith(ARCHIVES) and not is_folder(piece.path):
         archive = ArchiveTree(piece.path, settings.maximum_file_bytes, settings.archive_bytes)
         if archive.problem:
             report(name, piece.path, Unread(archive.problem), None)

@@ -19,6 +19,8 @@ searched for a member after each cut, and if there is none, the rest is one piec
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+import pyarrow as pa
+
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import Codec, codec_of
 from corpusmill.dataproc.errors import UserError
@@ -32,7 +34,17 @@ SEARCHED_BYTES = 64 << 20
 
 
 def split_file(path: str, name: str, format: str, size: int, target: int) -> Iterator[Piece]:
-    """Pieces of one file of about `target` bytes of text, where its format allows it."""
+    """Pieces of one file of about `target` bytes of text, where its format allows it.
+
+    A file that cannot be opened or looked into is one piece: its reader will say why.
+    """
+    try:
+        yield from list(_split(path, name, format, size, target))
+    except (UserError, pa.ArrowException, ValueError, OverflowError):
+        yield Piece(path=path, name=name, format=format, bytes=size)
+
+
+def _split(path: str, name: str, format: str, size: int, target: int) -> Iterator[Piece]:
     codec, splits = codec_of(path), _splits(format)
     edges, sizes = [0, 0], [size]
     if codec and "members" in splits and size > 2 * target // PACKED_RATIO:
@@ -93,14 +105,10 @@ def _grouped(units: Sequence[int], size: int, target: int) -> tuple[list[int], l
 
 
 def _row_groups(path: str) -> list[int]:
-    """Bytes of each row group, uncompressed; none for a broken file, which its reader will report."""
+    """Bytes of each row group, uncompressed."""
     from corpusmill.dataproc.datasets import open_part
 
-    try:
-        opened = open_part(path)
-    except UserError:
-        return []
-    with opened as file:
+    with open_part(path) as file:
         return [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
 
 

@@ -9,7 +9,7 @@ neighbours stay. Cost: columns are moved as they are; `meta` is built a row at a
 where there are many other columns, so `meta_fields` pays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.readers.batches import Report, normalise
+from corpusmill.dataproc.readers.batches import Report, Unread, normalise
+from corpusmill.dataproc.readers.decoded_sizes import STRINGS, decoded_bytes
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 1 << 14
-STRINGS = (
-    pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
-)  # fmt: skip
+SHOWN_NAMES = 20
 
 
 def columns_read(names: Sequence[str], fields: Fields) -> list[str]:
@@ -38,26 +36,21 @@ def columns_read(names: Sequence[str], fields: Fields) -> list[str]:
     return [name for name in names if name in tops or name in fields.meta_fields]
 
 
-def check_columns(schema: pa.Schema, fields: Fields, path: str) -> str:
-    """What is wrong with a file's columns so that nothing of it can be read ("" if nothing is).
-
-    Raises:
-        UserError: there is no column for the text, or it holds no text: a setting is wrong, or the file is another.
-    """
+def check_columns(schema: pa.Schema, fields: Fields, rows: int | None = None) -> Unread | None:
+    """Why nothing of a file of these columns can be read, and that this loses its `rows`; None where it can be."""
     try:
         names = schema.names
     except UnicodeDecodeError:
-        return "the name of a column is not UTF-8"
+        return Unread("the name of a column is not UTF-8", rows)
     if len(set(names)) < len(names):
-        return "two columns of one name"
+        return Unread("two columns of one name", rows)
     kind = _type_of(schema, fields.text_field)
     if kind is None:
-        raise UserError(
-            f"no column '{fields.text_field}' (there are {', '.join(schema.names)})", path, "use --text-field"
-        )
+        there = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+        return Unread(f"no column '{fields.text_field}' (there are {there}); use --text-field", rows, mismatch=True)
     if kind not in STRINGS and not (pa.types.is_dictionary(kind) and kind.value_type in STRINGS):
-        raise UserError(f"column '{fields.text_field}' is {kind}, not text", path, "use --text-field")
-    return ""
+        return Unread(f"column '{fields.text_field}' is {kind}, not text; use --text-field", rows, mismatch=True)
+    return None
 
 
 def _type_of(schema: pa.Schema, path: str) -> pa.DataType | None:
@@ -75,6 +68,18 @@ def _type_of(schema: pa.Schema, path: str) -> pa.DataType | None:
 def rows_a_batch(rows: int, total_bytes: int) -> int:
     """How many rows make a batch of about `BATCH_BYTES`, where `rows` rows take `total_bytes`."""
     return min(BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, total_bytes)))
+
+
+def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in slices of about `BATCH_BYTES` by what each row takes once it is decoded, or of one row."""
+    ends = np.cumsum(decoded_bytes(batch))
+    first = 0
+    while first < batch.num_rows:
+        before = int(ends[first - 1]) if first else 0
+        stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
+        stop = min(max(stop, first + 1), first + BATCH_ROWS, batch.num_rows)
+        yield batch.slice(first, stop - first)
+        first = stop
 
 
 def documents_of_rows(
@@ -117,7 +122,7 @@ def documents_of_rows(
         words(fields.language_field),
         words(fields.url_field),
     ]
-    meta, unwritable = _as_json(_others(batch, used, fields))
+    meta, unwritable = _as_json(_others(batch, used, fields), fields.maximum_record_bytes)
     columns.append(meta)
     problems = unwritable | problems
     for row in pc.indices_nonzero(pc.is_null(text)).to_pylist():
@@ -208,22 +213,27 @@ def _as_strings(column: pa.Array | None) -> tuple[pa.Array | None, dict[int, int
         return pa.array(values, pa.large_string()), undecodable
 
 
-def _as_json(others: pa.RecordBatch) -> tuple[pa.Array, dict[int, str]]:
+def _as_json(others: pa.RecordBatch, limit: int) -> tuple[pa.Array, dict[int, str]]:
     """Rows as JSON objects with sorted keys, or nulls where there is no column; and why a row cannot be, by row."""
     if not others.num_columns:
         return pa.nulls(others.num_rows, pa.string()), {}
+    too_long = decoded_bytes(others) > limit  # objects of Python would take many times as much
     try:
-        return pa.array([_dump(row) for row in others.to_pylist()], pa.string()), {}
+        if not too_long.any():
+            return pa.array([_dump(row) for row in others.to_pylist()], pa.string()), {}
     except Exception:  # invalid UTF-8, dates out of range, nesting too deep: found a row at a time
-        values: list[str | None] = []
-        problems: dict[int, str] = {}
-        for row in range(others.num_rows):
-            try:
-                values.append(_dump(others.slice(row, 1).to_pylist()[0]))
-            except Exception as error:
-                problems[row] = f"its other columns cannot be written: {error}"
-                values.append(None)
-        return pa.array(values, pa.string()), problems
+        pass
+    values = list[str | None]()
+    problems: dict[int, str] = {}
+    for row in range(others.num_rows):
+        try:
+            if too_long[row]:
+                raise ValueError(f"longer than {limit} bytes")
+            values.append(_dump(others.slice(row, 1).to_pylist()[0]))
+        except Exception as error:
+            problems[row] = f"its other columns cannot be written: {error}"
+            values.append(None)
+    return pa.array(values, pa.string()), problems
 
 
 def _dump(row: dict[str, Any]) -> str:

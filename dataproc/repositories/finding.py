@@ -21,7 +21,9 @@ from corpusmill.dataproc.repositories.trees import ARCHIVES
 DEPTHS = 2
 
 
-def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
+def find_repositories(
+    path: str, depth: int | None = None, exclude: Sequence[str] = (), left_out: list[str] | None = None
+) -> list[tuple[str, str]]:
     """Sorted (path, name) of the repositories of a local folder, of a glob, or of a URL.
 
     What else lies beside repositories is listed with them, so that the reader can report it. Names are relative to
@@ -29,13 +31,14 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
 
     Args:
         depth: 0 where `path` is a repository, 1 where its folders are, 2 where theirs are; None to find out.
+        left_out: gets the links among them, which are not followed: what they lead to may lie anywhere.
 
     Raises:
         UserError: there is nothing, a name is not UTF-8, or there is no archive behind a URL.
     """
     if storage.is_url(path):
         candidates = find_files(path)
-        if not any(place.endswith(ARCHIVES) for place, _ in candidates):
+        if not any(place.lower().endswith(ARCHIVES) for place, _ in candidates):
             raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
         candidates = [(path, path.rsplit("/", 1)[-1])]
@@ -46,10 +49,13 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
         candidates = [(place, place[len(root) :]) for place in glob.glob(path.rstrip("/"))]  # noqa: PTH207
     else:
         raise UserError("no such folder, and no archive", path, f"give a folder, or a file {', '.join(ARCHIVES)}")
+    links = {place for place, _ in candidates if place.rstrip("/") != path.rstrip("/") and _is_link(place)}
+    if left_out is not None:
+        left_out += sorted(links)
     kept = [
         (place, _checked(name, place))
         for place, name in candidates
-        if not any(fnmatch(name, pattern) for pattern in exclude)
+        if place not in links and not any(fnmatch(name, pattern) for pattern in exclude)
     ]
     if not kept:
         raise UserError("no repository here", path, "check the path (and exclude)")
@@ -83,7 +89,7 @@ def is_folder(path: str) -> bool:
 
 def name_of(path: str) -> str:
     """The name of a repository by its path below the others: that of an archive without its ending."""
-    ending = max((ending for ending in ARCHIVES if path.endswith(ending)), key=len, default="")
+    ending = max((ending for ending in ARCHIVES if path.lower().endswith(ending)), key=len, default="")
     return path[: len(path) - len(ending)] or path
 
 
@@ -106,5 +112,5 @@ def _depth(root: str) -> int:
         if depth < DEPTHS:
             level = [below for path in level if os.path.isdir(path) for below in _below(path, depth == 0)]  # noqa: PTH112
     own = [name for name in storage.list_names(root) if not name.startswith(".")]
-    files = [name for name in own if os.path.isfile(storage.join(root, name)) and not name.endswith(ARCHIVES)]  # noqa: PTH113
+    files = [name for name in own if os.path.isfile(storage.join(root, name)) and not name.lower().endswith(ARCHIVES)]  # noqa: PTH113
     return 0 if files else 1

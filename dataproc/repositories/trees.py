@@ -185,7 +185,7 @@ class ArchiveTree:
 
     def _members(self, limit: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
         """All members with the contents of those files whose path has a limit, up to so many bytes."""
-        codec = GZIP if self.path.endswith(".tgz") else codec_of(self.path)
+        codec = GZIP if self.path.lower().endswith(".tgz") else codec_of(self.path)
         with storage.open_input(self.path) as file:
             forward = _Forward(open_decompressed(file, codec, WINDOW_BYTES), self._archive_bytes)
             try:

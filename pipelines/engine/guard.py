@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.documents import QUARANTINE_SCHEMA
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.quarantine_rows import QuarantineRows
 
 T = TypeVar("T")
 REASON_CHARACTERS = 300
 TEXT_CHARACTERS = 1 << 16
 TASK_TEXT_CHARACTERS = 1 << 24
-"""Bounds on the text kept of a quarantined record and of all of a task's: a file of junk must not fill the memory."""
+"""Bounds on the text kept of a quarantined record and of all of a task's: a file of junk must not fill the disk."""
 MOST_BAD_SHARE = 0.5
 FEW_DOCUMENTS = 4
 """This many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
@@ -35,34 +35,55 @@ class Guard:
     Args:
         skip: document ids (or file names) to leave out, with the reason.
         careful: work on one document at a time and note its id at `breadcrumb` first.
+
+    Attributes:
+        quarantined: records left out so far.
     """
 
     def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str) -> None:
         self._skip = dict(skip)
         self._careful = careful
         self._breadcrumb = breadcrumb
-        self._quarantined: list[dict[str, str | None]] = []
+        self._rows = QuarantineRows(breadcrumb.rpartition("/")[0])
         self._text_left = TASK_TEXT_CHARACTERS
         self._last_error: Exception | None = None
+        self.quarantined = 0
 
     @property
-    def quarantined(self) -> int:
-        return len(self._quarantined)
+    def quarantined_rows(self) -> QuarantineRows:
+        """The rows of what was left out; one may stand for many records, or for none."""
+        return self._rows
 
-    def quarantine(self, document: str, place: str, reason: str, text: str | None = None) -> None:
-        """Records a document or record that is left out, with the beginning of its text as far as the bounds allow."""
+    def quarantine(self, document: str, place: str, reason: str, text: str | None = None, records: int = 1) -> None:
+        """Records a document or record that is left out, with the beginning of its text as far as the bounds allow.
+
+        Args:
+            records: how many records this is; 0 where something of them was left out and they were not.
+        """
+        self.quarantined += records
+        if self._rows.full:
+            self._rows.count(document, place, records)
+            return
         short = " ".join(reason.split())[:REASON_CHARACTERS]
         excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
         self._text_left -= len(excerpt or "")
-        self._quarantined.append({"id": document, "place": place, "reason": short, "text": excerpt})
+        self._rows.add({"id": document, "place": place, "reason": short, "text": excerpt, "records": records})
 
     def quarantine_table(self) -> pa.Table:
-        return pa.Table.from_pylist(self._quarantined, schema=QUARANTINE_SCHEMA)
+        return self._rows.table()
 
-    def enter(self, name: str, place: str) -> bool:
-        """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined)."""
+    def skips(self, name: str) -> bool:
+        """Whether a file is to be skipped."""
+        return name in self._skip
+
+    def enter(self, name: str, place: str, records: Callable[[], int] = lambda: 1) -> bool:
+        """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined).
+
+        Args:
+            records: how many records are lost with the file; asked for only if it is skipped.
+        """
         if name in self._skip:
-            self.quarantine(name, place, self._skip[name])
+            self.quarantine(name, place, self._skip[name], records=records())
             return False
         if self._careful:
             self._note(name)

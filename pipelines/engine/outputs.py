@@ -3,17 +3,21 @@
 from typing import Any
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import write_table
-from corpusmill.dataproc.side_tables import side_name
+from corpusmill.dataproc.datasets import side_writer
+from corpusmill.dataproc.documents import QUARANTINE_SCHEMA
 from corpusmill.pipelines.engine.worker import TaskContext
 
 
 def write_quarantine(task: TaskContext) -> list[dict[str, Any]]:
     """Writes the task's quarantined records, if there are any; gives the entries for the manifest."""
-    if not task.guard.quarantined:
+    rows = task.guard.quarantined_rows
+    if not rows.rows:
         return []
-    name = side_name("quarantine", task.id)
-    return [{"path": name} | write_table(task.path(name), task.guard.quarantine_table())]
+    with side_writer(task.folder, "quarantine", task.id, QUARANTINE_SCHEMA) as writer:
+        for batch in rows.batches():
+            writer.write(batch)
+    records = task.guard.quarantined
+    return [part | ({"records": records} if records != part["rows"] else {}) for part in writer.parts]
 
 
 def file_entry(task: TaskContext, name: str) -> dict[str, Any]:

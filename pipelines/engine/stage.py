@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -19,9 +18,10 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.card import cards
 from corpusmill.pipelines.engine.executor import Executor
-from corpusmill.pipelines.engine.lease import LEASE, require_lease, take_lease
+from corpusmill.pipelines.engine.lease import require_lease, take_lease
 from corpusmill.pipelines.engine.lock import FolderLock
 from corpusmill.pipelines.engine.manifest import done_manifest, make_manifest, remove_orphans
+from corpusmill.pipelines.engine.output_folder import checked_folder, clear_folder
 from corpusmill.pipelines.engine.progress import Progress, make_progress
 from corpusmill.pipelines.engine.scheduler import Scheduler
 from corpusmill.pipelines.engine.task import Task
@@ -263,10 +263,10 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
         hint = "use another output, or pass --overwrite to make it again"
         raise UserError("this is finished, but its plan is missing (copied without _state?)", where=folder, hint=hint)
     stage.check_inputs(folder)
-    with FolderLock(_checked_folder(folder)):
+    with FolderLock(checked_folder(folder)):
         lease = take_lease(folder)
         if session.overwrite:
-            _clear(folder)
+            clear_folder(folder)
         elif (manifest := done_manifest(plan, folder)) is not None:  # another driver ended between look and lock
             return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
         storage.remove_temporaries(folder)
@@ -286,34 +286,6 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
     seconds = time.monotonic() - started
     _record_time(folder, seconds, session)
     return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False)
-
-
-def _checked_folder(folder: str) -> str:
-    """Refuses a folder that contains other files: a user's files are never mixed with ours, or removed."""
-    names = storage.list_names(folder)
-    if names and state.STATE not in names and state.MANIFEST not in names:
-        raise UserError("this folder contains other files", where=folder, hint="use a new folder for the output")
-    if not storage.is_url(folder):
-        for parent in Path(storage.absolute(folder)).parents:
-            if (parent / state.STATE).is_dir() or (parent / state.MANIFEST).exists():
-                what = f"this folder lies in the output of another stage, {parent}"
-                raise UserError(what, where=folder, hint="use a folder next to it")
-    return folder
-
-
-def _clear(folder: str) -> None:
-    """Empties a folder of ours: manifest, then markers, then outputs, and the plan last.
-
-    Killed in between, what is left is an unfinished stage of the old plan, never markers without their outputs.
-    """
-    storage.remove(storage.join(folder, state.MANIFEST))
-    for name in storage.list_names(storage.join(folder, state.STATE)):
-        if name not in ("driver.lock", LEASE, "plan.json"):
-            storage.remove(storage.join(folder, state.STATE, name))
-    for name in storage.list_names(folder):
-        if name != state.STATE:
-            storage.remove(storage.join(folder, name))
-    storage.remove(storage.join(folder, state.STATE, "plan.json"))
 
 
 def _write_plan(plan: Mapping[str, Any], folder: str) -> None:

@@ -171,7 +171,8 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     if kept != expected:
         yield f"{expected:,} documents and copies were kept and the parts have {kept:,} rows"
     for fate, table in SIDES.items():
-        rows = sum(file.get("rows", 0) for file in manifest["files"] if table_of(file["path"]) == table)
+        files = [file for file in manifest["files"] if table_of(file["path"]) == table]
+        rows = sum(file.get("records", file.get("rows", 0)) for file in files)
         if fate in counts and rows != counts[fate]:
             yield f"{counts[fate]:,} documents were {fate} and {side_folder(table)}/ has {rows:,} rows"
 

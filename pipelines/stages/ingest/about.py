@@ -15,8 +15,9 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     marked = [(f"  {MARKS.get(name, name)}", f"{count:,}") for name, count in facts.get("marked", {}).items()]
     unread = facts.get("unread")
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
+    links = [("links and folders left out", f"{facts['left_out']:,}")] if "left_out" in facts else []
     repositories = _repository_rows(facts.get("repositories", {}))
-    return [*document_rows(counts), *lost, *marked, *normalised, *whole, *repositories]
+    return [*document_rows(counts), *lost, *links, *marked, *normalised, *whole, *repositories]
 
 
 def _repository_rows(repositories: Mapping[str, int]) -> Rows:

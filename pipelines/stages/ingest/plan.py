@@ -6,7 +6,6 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.decompression import LARGEST_WINDOW_BYTES, WINDOW_BYTES
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -26,6 +26,7 @@ from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
+from corpusmill.pipelines.stages.ingest.planned import Planned, facts_of, require_some
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
 
@@ -35,7 +36,22 @@ def _known_format(name: str) -> str:
     return name
 
 
+NAMED_CHARACTERS = {"tab": "\t", "\\t": "\t", "space": " ", "none": "none"}
+
+
+def _character(value: str) -> str:
+    """One ASCII character, or a name that stands for one or for none."""
+    character = NAMED_CHARACTERS.get(value, value)
+    if character != "none" and (len(character) != 1 or not character.isascii() or character in "\r\n\0"):
+        raise PydanticCustomError("character", "not one ASCII character; tab, space and none are words for those")
+    return character
+
+
+PROBED_FILES = 100
+"""Of so many files of an input the first records are looked at; what more files hold shows when they are read."""
+
 Format = Annotated[str, AfterValidator(_known_format)]
+Character = Annotated[str, AfterValidator(_character)]
 Extractor = Literal["resiliparse", "trafilatura"]
 
 
@@ -62,6 +78,15 @@ class InputFields(StageSettings):
     )
     meta_fields: tuple[str, ...] | None = Field(
         default=None, description="other fields or columns that meta keeps; all if left out"
+    )
+    csv_delimiter: Character | None = Field(
+        default=None, description="what separates the fields of CSV; a comma, and a tab in .tsv, if left out"
+    )
+    csv_quote: Character | None = Field(
+        default=None, description="what fields of CSV are quoted by, or none; \", and none in .tsv, if left out"
+    )
+    csv_escape: Character | None = Field(
+        default=None, description="what escapes the character behind it in CSV, or none; none if left out"
     )
     config: str | None = Field(
         default=None, description="configuration of a Hugging Face dataset; its default if left out"
@@ -103,6 +128,12 @@ class IngestSettings(InputFields):
     truncated: Literal["keep", "quarantine"] = Field(
         default="keep", description="pages of archives that are cut off: keep, with truncated in meta, or quarantine"
     )
+    zstd_window: ByteSize = Field(
+        default=ByteSize(WINDOW_BYTES),
+        description="the largest window that a zstd file may ask for; each worker may need so much memory for it",
+        ge=1 << 10,
+        le=LARGEST_WINDOW_BYTES,
+    )
     repository_depth: int | None = Field(
         default=None, description="depth of the repositories below a path; detected if left out", ge=0, le=2
     )
@@ -138,6 +169,7 @@ class IngestSettings(InputFields):
             maximum_record_bytes=int(self.maximum_record_bytes),
             extractor=self.extractor,
             truncated=self.truncated,
+            zstd_window=int(self.zstd_window),
         )
 
 
@@ -155,8 +187,11 @@ class IngestStage(Stage):
     kernels = ()
     settings: IngestSettings
 
-    def _sources(self) -> list[tuple[InputFiles, list[RawFile]]]:
-        """Each input with its files. Raises UserError where ids would not be unique."""
+    def _sources(self, left_out: list[str] | None = None) -> list[tuple[InputFiles, list[RawFile]]]:
+        """Each input with its files; `left_out` gets the links and folders that are passed over.
+
+        Raises UserError where ids would not be unique.
+        """
         settings = self.settings
         sources: list[tuple[InputFiles, list[RawFile]]] = []
         taken: set[str] = set()
@@ -171,6 +206,7 @@ class IngestStage(Stage):
                 config=fields.config,
                 split=fields.split,
                 depth=settings.repository_depth,
+                left_out=left_out,
             )
             for file in files:
                 if storage.absolute(file.path) in taken:
@@ -193,7 +229,7 @@ class IngestStage(Stage):
         for written in self.settings.inputs:
             path, format = (written, None) if isinstance(written, str) else (written.path, written.format)
             format = format or self.settings.format
-            reader = reader_of(format) if format else reader_of_ending(path, path)
+            reader = reader_of(format) if format else reader_of_ending(path)
             modules += [need for need in (reader.needs if reader else ()) if need not in modules]
         return modules
 
@@ -216,16 +252,19 @@ class IngestStage(Stage):
 
     def tasks(self) -> list[Task]:
         """Whole small files are put together, large ones split; a task reads one input's files only."""
-        return self._tasks_and_indivisible()[0]
+        return self._planned().tasks
 
-    def _tasks_and_indivisible(self) -> tuple[list[Task], dict[str, int]]:
-        """The tasks, and the bytes of each large file that is one piece because it is one member or frame."""
+    def _planned(self) -> Planned:
         target = int(self.settings.part_bytes)
         groups: list[tuple[InputFiles, str, list[Piece]]] = []
         indivisible: dict[str, int] = {}
-        for files_of, files in self._sources():
+        as_text: list[str] = []
+        left_out: list[str] = []
+        for files_of, files in self._sources(left_out):
             open_groups: dict[str, list[Piece]] = {}
             self._check_text_field(files_of, files)
+            if self.settings.of_input(files_of).format is None:
+                as_text += [file.path for file in files if file.format == "text"]
             for file in files:
                 size = int(file.identity()[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
@@ -238,14 +277,23 @@ class IngestStage(Stage):
                         group = open_groups[piece.format] = []
                     group.append(piece)
             groups += [(files_of, name, group) for name, group in open_groups.items() if group]
-        return [self._task(number, *group) for number, group in enumerate(groups)], indivisible
+        tasks = [self._task(number, *group) for number, group in enumerate(groups)]
+        return Planned(tasks=tasks, indivisible=indivisible, as_text=as_text, left_out=left_out)
 
     def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
-        """Raises UserError where an input of JSON lines has no text at the field that is named."""
-        if first := next((file for file in files if file.format == "jsonl"), None):
-            from corpusmill.dataproc.readers.jsonl import check_text_field
+        """Raises UserError where an input is JSON lines and none of its files has a text at the field that is named."""
+        from corpusmill.dataproc.readers.jsonl import text_field_problem
 
-            check_text_field(first.path, self.settings.record_fields(files_of))
+        if not files or any(file.format != "jsonl" for file in files[:PROBED_FILES]):
+            return
+        fields = self.settings.record_fields(files_of)
+        problems = []
+        for file in files[:PROBED_FILES]:
+            problems.append(text_field_problem(file.path, fields))
+            if not problems[-1]:
+                return
+        if len(problems) == len(files):
+            raise UserError(problems[0], where=files[0].path, hint="use --text-field")
 
     def _task(self, number: int, files_of: InputFiles, format: str, pieces: Sequence[Piece]) -> Task:
         settings = self.settings
@@ -284,41 +332,14 @@ class IngestStage(Stage):
         return super().input_bytes() + unpacked_bytes(self.inputs().values())
 
     def run(self, run: StageRun) -> Summary:
-        tasks, indivisible = self._tasks_and_indivisible()
-        if indivisible:
-            largest = max(indivisible, key=lambda path: (indivisible[path], path))
-            files = "1 large file" if len(indivisible) == 1 else f"{len(indivisible)} large files"
-            run.session.progress.say(
-                f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})"
-            )
-        results = run.map("read", tasks)
-        facts: dict[str, Any] = {}
-        if indivisible:
-            facts["indivisible"] = indivisible
-        normalised = [
-            name for name in ("mojibake", "NFC") if any(name in result.get("normalised", ()) for result in results)
-        ]
-        if normalised:
-            facts["normalised"] = {
-                name: sum(result["normalised"].get(name, 0) for result in results) for name in normalised
-            }
-        marked = Counter[str]()
-        for result in results:
-            marked.update(result.get("marked", {}))
-        if marked:
-            facts["marked"] = dict(sorted(marked.items()))
-        unread = [size for result in results for size in result.get("unread", ())]
-        if unread:
-            total = sum(piece.bytes for task in tasks for piece in task.arguments.pieces)
-            facts["unread"] = {"pieces": len(unread), "bytes": sum(unread), "of_bytes": total}
-        repositories = Counter[str]()
-        for result in results:
-            repositories.update(result.get("repositories", {}))
-        if repositories:
-            facts["repositories"] = dict(sorted(repositories.items()))
+        planned = self._planned()
+        for line in planned.notes():
+            run.session.progress.say(line)
+        results = run.map("read", planned.tasks)
+        require_some(results, planned.tasks)
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
             parts=listed(results, "parts"),
             files=listed(results, "files"),
-            facts=facts,
+            facts=planned.facts() | facts_of(results, planned.tasks),
         )

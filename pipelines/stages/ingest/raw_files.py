@@ -44,6 +44,7 @@ def find_raw_files(
     config: str | None = None,
     split: str | None = None,
     depth: int | None = None,
+    left_out: list[str] | None = None,
 ) -> list[RawFile]:
     """The raw files that a path, folder, glob or URL names.
 
@@ -52,6 +53,7 @@ def find_raw_files(
         exclude: patterns of names to leave out.
         config, split: of a Hugging Face dataset.
         depth: how far below a folder its repositories are; None to find out.
+        left_out: gets the links that are not followed, and the folders that may not be listed.
 
     Raises:
         UserError: nothing matches, or a setting goes with another format.
@@ -59,9 +61,10 @@ def find_raw_files(
     if format == "repository":
         from corpusmill.dataproc.repositories.finding import find_repositories
 
-        return [RawFile(path=file, name=name, format=format) for file, name in find_repositories(path, depth, exclude)]
+        repositories = find_repositories(path, depth, exclude, left_out)
+        return [RawFile(path=file, name=name, format=format) for file, name in repositories]
     if format == "huggingface" or (format is None and _may_be_saved(path) and is_saved(path)):
-        files = find_dataset_files(path, _configs(path), config, split)
+        files = find_dataset_files(path, _configs(path), config, split, left_out)
         kept = find_names([name for _, name, _ in files], exclude)
         if not kept:
             raise UserError("no data file of this dataset is left", path, "check exclude")
@@ -70,8 +73,8 @@ def find_raw_files(
         what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
     return [
-        RawFile(path=file, name=name, format=format or recognise(file, path))
-        for file, name in find_files(path, exclude)
+        RawFile(path=file, name=name, format=format or recognise(file))
+        for file, name in find_files(path, exclude, left_out)
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import DecompressedFile, codec_of
+from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.pieces import recognise
 
 PROBED_FILES, PROBE_BYTES = 8, 4 << 20
@@ -24,7 +25,11 @@ def unpacked_bytes(inputs: Iterable[Mapping[str, Any]]) -> int:
 
 def _unpack(path: str) -> tuple[int, int]:
     """(bytes that come out, bytes taken in) of a compressed file's beginning; alike where it cannot be unpacked."""
-    with storage.open_input(path) as file:
+    try:
+        opened = storage.open_input(path)
+    except UserError:
+        return 1, 1
+    with opened as file:
         codec = codec_of(path)
         assert codec is not None
         stream, taken = DecompressedFile(file, codec, ends_at_break=True), 0  # the run will quarantine it and say where

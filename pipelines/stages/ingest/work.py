@@ -1,34 +1,39 @@
 """The workers' side of ingest: pieces of raw files to parts of documents."""
 
+import errno
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import MissingLibrary, UserError
 from corpusmill.dataproc.readers.batches import Report, Unread
-from corpusmill.dataproc.readers.pieces import Piece
+from corpusmill.dataproc.readers.counting import count_records
+from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.registry import reader_of
 from corpusmill.dataproc.readers.repository import SUMMARY_SCHEMA, read_repositories
 from corpusmill.dataproc.side_tables import side_name
+from corpusmill.pipelines.engine.guard import Guard
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 
 SUMMARISED = "repositories"
+OF_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     """Reads a task's pieces into `part-NNNNN.parquet`; the quarantined go to `_quarantine/`."""
     work, normalisation = task.arguments, task.arguments.normalisation
     normalisation.check()
-    kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), list[Piece]()
     reader, marked = reader_of(work.format), Counter[str]()
     marks = reader.marks if reader else ()
+    kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), _UnreadPieces()
     with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
         for batch, place in _read(task, summaries, unread):
             for normalised, counts in task.guard.each(batch, lambda some: normalisation.apply(_checked(some)), place):
@@ -41,7 +46,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
         "documents_in": kept + quarantined,
         "kept": kept,
         "quarantined": quarantined,
-        "unread": [piece.bytes for piece in unread],
+        "unread": unread.result(),
         "normalised": dict(changed),
         "marked": dict(marked),
         "repositories": dict(_added(summaries)),
@@ -51,7 +56,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
 
 
 def _read(
-    task: TaskContext[IngestWork], summaries: list[dict[str, Any]], unread: list[Piece]
+    task: TaskContext[IngestWork], summaries: list[dict[str, Any]], unread: "_UnreadPieces"
 ) -> Iterator[tuple[pa.RecordBatch, str]]:
     """The batches of a task with the file that each comes from.
 
@@ -65,33 +70,127 @@ def _read(
         raise UserError(f"nothing here reads the format '{work.format}'", hint="install the package that brings it")
     read = reader.load()
     if reader.groups:  # each file is one document; it is entered just before it is opened
-        entered = (piece for piece in work.pieces if guard.enter(piece.path, piece.path))
-        for batch in read(entered, fields, guard.quarantine):
+        for batch in _read_group(read, work.pieces, task, unread):
             yield batch, "a group of files"
         return
     for piece in work.pieces:
-        if not guard.enter(piece.path, piece.path):
-            unread.append(piece)
+        if not guard.enter(piece.path, piece.path, lambda piece=piece: count_records(piece) or 1):
+            unread.note(piece)
             continue
-        report = _noting(unread, piece, guard.quarantine)
+        report = unread.noting(piece, guard)
         if work.repository is not None:  # whose files are normalised one by one, before they are joined
             batches = read_repositories(piece, fields, report, work.repository, summaries.append, work.normalisation)
         else:
             batches = read(piece, fields, report)
-        for batch in batches:
+        for batch in _until_it_fails(batches, piece, fields, report):
             yield batch, piece.path
             guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is blamed on
 
 
-def _noting(unread: list[Piece], piece: Piece, report: Report) -> Report:
-    """The report, which also notes a piece of which more than single records is missing."""
+def _read_group(
+    read: Callable[..., Iterator[pa.RecordBatch]],
+    pieces: Sequence[Piece],
+    task: TaskContext[IngestWork],
+    unread: "_UnreadPieces",
+) -> Iterator[pa.RecordBatch]:
+    """The batches of many small files. Where the reader fails, those since the last batch are read one by one."""
+    guard, fields = task.guard, task.arguments.fields
+    pending: list[Piece] = []
+    reports: list[tuple[Any, ...]] = []
 
-    def noted(document: str, place: str, reason: str, text: str | None) -> None:
-        if isinstance(reason, Unread) and piece not in unread[-1:]:
-            unread.append(piece)
-        report(document, place, reason, text)
+    def entered() -> Iterator[Piece]:
+        for piece in pieces:
+            pending.append(piece)
+            if guard.enter(piece.path, piece.path):
+                yield piece
 
-    return noted
+    def report(*values: Any) -> None:
+        reports.append(values)
+
+    def settle() -> None:
+        for values in reports:
+            guard.quarantine(*values)
+        reports.clear()
+        pending.clear()
+
+    whole = entered()
+    while True:
+        try:
+            for batch in read(whole, fields, report):
+                settle()
+                yield batch
+            settle()
+            return
+        except Exception as error:
+            if not pending or not _is_of_the_file(error, pending[-1].path):
+                raise
+            again = [piece for piece in pending if not guard.skips(piece.path)]
+            pending.clear()
+            reports.clear()
+        for piece in again:
+            guard.enter(piece.path, piece.path)
+            noted = unread.noting(piece, guard)
+            yield from _until_it_fails(read([piece], fields, noted), piece, fields, noted)
+
+
+def _until_it_fails(
+    batches: Iterator[pa.RecordBatch], piece: Piece, fields: Fields, report: Report
+) -> Iterator[pa.RecordBatch]:
+    """The batches of a piece; what its reader raises ends this piece alone, and is reported."""
+    try:
+        yield from batches
+    except Exception as error:
+        if not _is_of_the_file(error, piece.path):
+            raise
+        mismatch = isinstance(error, UserError)
+        if isinstance(error, UserError):
+            reason = f"{error.what}; {error.hint}" if error.hint else error.what
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        report(f"{fields.source}/{piece.name}#", piece.path, Unread(reason, mismatch=mismatch), None)
+
+
+def _is_of_the_file(error: Exception, path: str) -> bool:
+    """Whether an exception says something of the file, and not of the machine, the storage or the installation.
+
+    Libraries raise OSErrors without a number for what is wrong in a file; a remote storage does for itself, too.
+    """
+    if isinstance(error, OSError):
+        return error.errno in OF_THE_FILE or (error.errno is None and not storage.is_url(path))
+    return not isinstance(error, MemoryError | MissingLibrary)
+
+
+class _UnreadPieces:
+    """The pieces of a task that could not be read to their ends, with what is said of each."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Piece] = []
+        self._reasons: list[Unread | None] = []
+
+    def note(self, piece: Piece, reason: Unread | None = None) -> None:
+        if piece not in self._pieces[-1:]:
+            self._pieces.append(piece)
+            self._reasons.append(reason)
+
+    def noting(self, piece: Piece, guard: Guard) -> Report:
+        """A report to the guard, which also notes a piece of which more than single records is missing."""
+
+        def noted(document: str, place: str, reason: str, text: str | None) -> None:
+            records = 1
+            if isinstance(reason, Unread):
+                self.note(piece, reason)
+                records = 1 if reason.records is None else reason.records
+            guard.quarantine(document, place, reason, text, records)
+
+        return noted
+
+    def result(self) -> list[dict[str, Any]]:
+        """Of each its bytes, and its path and the reason where only the settings do not go with it."""
+        return [
+            {"bytes": piece.bytes}
+            | ({"path": piece.path, "mismatch": str(reason)} if reason is not None and reason.mismatch else {})
+            for piece, reason in zip(self._pieces, self._reasons, strict=True)
+        ]
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:

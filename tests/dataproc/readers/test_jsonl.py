@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from corpusmill.dataproc import decompression
 from corpusmill.dataproc.readers import batches
 from corpusmill.dataproc.readers import lines as lines_of_files
-from corpusmill.dataproc.readers.jsonl import MAGIC, read_jsonl
+from corpusmill.dataproc.readers.jsonl import read_jsonl
+from corpusmill.dataproc.readers.signatures import MAGIC
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from tests.memory import peak_growth
 

@@ -13,6 +13,7 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers import tables
+from corpusmill.dataproc.readers.batches import Unread
 from corpusmill.dataproc.readers.parquet import read_parquet
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
@@ -173,11 +174,17 @@ def test_storage_that_fails_is_not_a_broken_file(tmp_path: Path, monkeypatch: py
         read(tmp_path / "a.parquet")
 
 
-def test_mistakes_are_user_errors(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no column 'text' \(there are body\); use --text-field"):
-        read_table(tmp_path, {"body": ["a"]})
-    with pytest.raises(UserError, match="column 'text' is int64, not text"):
-        read_table(tmp_path, {"text": [1]})
+def test_a_file_that_the_settings_do_not_go_with_is_reported_with_its_rows(tmp_path: Path) -> None:
+    for columns, reason in (
+        ({"body": ["a", "b"]}, "no column 'text' (there are body); use --text-field"),
+        ({"text": [1, 2]}, "column 'text' is int64, not text; use --text-field"),
+    ):
+        rows, ((_, _, unread, _),) = read_table(tmp_path, columns)
+        assert (rows, unread) == ([], reason)
+        assert isinstance(unread, Unread) and (unread.records, unread.mismatch) == (2, True)
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read(tmp_path / "none.parquet")
 

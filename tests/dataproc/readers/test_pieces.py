@@ -1,4 +1,4 @@
-"""Which format a file is, by its ending and by how it was named."""
+"""Which format a file is, by its ending."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from corpusmill.dataproc.readers.pieces import recognise
         ("a.jsonl.gz", "jsonl"),
         ("a.ndjson.zst", "jsonl"),
         ("c4-train.00000.json.gz", "jsonl"),
-        ("package.json", "text"),
+        ("package.json", "json"),
         ("a.parquet", "parquet"),
         ("x-1.0.dist-info/METADATA", "python-metadata"),
         ("README.md", "text"),
@@ -23,8 +23,12 @@ def test_formats_by_ending(path: str, format: str) -> None:
     assert recognise(path) == format
 
 
-def test_json_and_tables_are_data_where_they_are_named_and_text_in_a_folder() -> None:
-    assert recognise("data/a.json", "data/*.json") == recognise("a.json", "a.json") == "json"
-    assert recognise("a.tsv.gz", "a.tsv.gz") == "csv"
-    assert recognise("tree/package.json", "tree") == recognise("tree/a.csv", "tree/*") == "text"
-    assert recognise("a.arrow") == recognise("a.feather") == "arrow"
+def test_endings_count_in_any_case_and_compressed() -> None:
+    assert {recognise(f"A.{ending}") for ending in ("JSONL", "jl", "JsonLines", "NDJSON.GZ", "jl.bgz", "json.ZST")} == {"jsonl"}
+    assert {recognise(f"a.{ending}") for ending in ("CSV", "tsv", "TSV.gz", "csv.zstd")} == {"csv"}
+    assert recognise("a.Arrow") == recognise("a.feather") == "arrow"
+    assert recognise("a.PARQUET") == "parquet" and recognise("a.JSON") == "json"
+
+
+def test_a_whole_name_counts_as_it_is_spelled() -> None:
+    assert recognise("x/metadata") == "text"

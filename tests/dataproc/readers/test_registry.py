@@ -14,14 +14,11 @@ def test_a_target_is_a_function(name: str) -> None:
 
 
 def test_no_ending_means_two_formats() -> None:
-    endings = [ending for reader in READERS.values() for ending in (*reader.endings, *reader.named_endings)]
+    endings = [ending for reader in READERS.values() for ending in reader.endings]
     assert len(endings) == len(set(endings))
     for reader in READERS.values():
         for ending in reader.endings:
             assert reader_of_ending(f"x{ending}") is reader
-        for ending in reader.named_endings:
-            assert reader_of_ending(f"x{ending}", f"*{ending}") is reader
-            assert reader_of_ending(f"x{ending}", "x") is None
 
 
 def test_what_nothing_reads() -> None:

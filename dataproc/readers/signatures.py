@@ -1,0 +1,21 @@
+"""What a file is by its first bytes, where its name says text and it is none."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAGIC = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+def foreign_format(head: bytes) -> str:
+    """What a file is by its first bytes that is not text in UTF-8; "" where they say nothing."""
+    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
