@@ -105,6 +105,32 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     return F.linear(x, weight)
 
 
+class _WidenedGrouped(torch.autograd.Function):
+    """`grouped` and its two gradients in FP32, of BF16 operands that stay BF16 in between."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight, ends)
+        return F.grouped_mm(rows.float(), weight.float().transpose(1, 2), offs=ends).bfloat16()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        rows, weight, ends = ctx.saved_tensors
+        slopes = gradients[0].float()
+        for_rows = F.grouped_mm(slopes, weight.float(), offs=ends).bfloat16() if ctx.needs_input_grad[0] else None
+        for_weight = F.grouped_mm(slopes.t(), rows.float(), offs=ends).bfloat16() if ctx.needs_input_grad[1] else None
+        return for_rows, for_weight, None
+
+
+def grouped(rows: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """Rows [N, D], each times its expert's matrix of a weight [E, O, D]: [N, O]. `ends` [E] int32 says where each
+    expert's rows end."""
+    if widened(rows, weight):
+        return _WidenedGrouped.apply(rows, weight, ends)
+    return F.grouped_mm(rows, weight.transpose(1, 2), offs=ends)
+
+
 class Linear(nn.Linear):
     """A learnable matrix without bias, multiplied by `linear`."""
 

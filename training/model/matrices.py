@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corpusmill.training.model.matmul import Linear, linear
+from corpusmill.training.model.matmul import Linear, grouped, linear
 from corpusmill.training.model.recompute import remade
 
 SwigluNetwork = Callable[..., Tensor]
@@ -30,7 +30,7 @@ def plain_swiglu_network(x: Tensor, w1: Tensor, w3: Tensor, w2: Tensor, ends: Te
     """A `SwigluNetwork` in the type of its operands; experts by torch's grouped matmul."""
 
     def product(rows: Tensor, weight: Tensor) -> Tensor:
-        return linear(rows, weight) if ends is None else F.grouped_mm(rows, weight.transpose(1, 2), offs=ends)
+        return linear(rows, weight) if ends is None else grouped(rows, weight, ends)
 
     return product(remade(swiglu, product(x, w1), product(x, w3)), w2)
 
