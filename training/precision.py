@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from corpusmill.training.model.moe import Gate
 
-TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Types by the words of the settings."""
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "fp8": torch.bfloat16}
+"""Types of weights and activations by the words of the settings; FP8 is a matter of products (`training/fp8/`)."""
 
 
 def compute_types(model: nn.Module, precision: str) -> dict[str, torch.dtype]:

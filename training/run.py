@@ -25,6 +25,8 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.average import MovingAverage
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.fp8.policy import matrices_for
+from corpusmill.training.fp8.watching import Fp8Watch
 from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.loader.batch import Batch, empty_batch
 from corpusmill.training.loader.shard_loader import ShardLoader
@@ -129,12 +131,14 @@ class Run:
         if not on_cpu:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
-        model = build_model(self.config, ranks.device, settings.recompute)
+        matrices = matrices_for(settings, ranks.device)
+        model = build_model(self.config, ranks.device, settings.recompute, matrices)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
                 tokenizer = self.shards.header.tokenizer
                 model.load_state_dict(start_weights(settings.start_from, self.config, tokenizer))
+        self.fp8 = Fp8Watch(model, matrices, ranks)
         self.weights = choose(settings, model, ranks)
         self.average = MovingAverage(self.weights.masters(), settings.average_decay) if settings.average_decay else None
         if newest is not None:
@@ -210,17 +214,22 @@ class Run:
                 hint="train into another folder, or use the same settings",
             )
 
+    def measures_after(self, step: int) -> bool:
+        """Whether held-back losses are due after a step, and with them what is too long or too dear for every step."""
+        return step == self.settings.steps or step % self.settings.evaluate_every == 0
+
     def step(self) -> dict[str, Any]:
         """One optimiser step; returns its metrics. Steps in which the loss spikes are taken as the policy says."""
         while True:
             now = schedule(self.schedule, self.positions, self.steps_done)
+            self.fp8.count(self.measures_after(self.steps_done + 1))
             batches = self.loader.take(now.batch_sequences)
             sums = self._accumulate(batches, now)
             self.weights.reduce_gradients()
             norm = self.weights.clip_gradients(self.settings.clip)
             why = self.watch.judge(sums["loss"], norm)
             if why is None:
-                return self._update(batches, now, sums, norm)
+                return self._update(batches, now, sums, norm) | self.fp8.take()
             self._leave_out(batches, now, sums, norm, why)
 
     def _update(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float) -> dict[str, Any]:
@@ -257,6 +266,7 @@ class Run:
         settings, consumed = self.settings, self.loader.sequences_consumed
         self.weights.zero_gradients()
         take_loads(self.model)
+        self.fp8.forget()
         self.checkpoints.wait()
         checkpoint = self.checkpoints.latest()
         before = read_state(checkpoint) if checkpoint else None

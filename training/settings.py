@@ -20,7 +20,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from corpusmill.dataproc.errors import UserError
 from corpusmill.training.order.plan import Plan
 
-Precision = Literal["float32", "bfloat16"]
+Moments = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "fp8"]
+Fp8Backend = Literal["auto", "reference", "emulated", "triton", "cublas", "deepgemm"]
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,21 @@ class TrainSettings:
         float, Setting("step of the routers' biases after each optimiser step", recipe_only=True), Ge(0)
     ] = 1e-3
     precision: Annotated[Precision, Setting("what the model computes in; masters are float32")] = "float32"
-    """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32."""
-    moments: Annotated[Precision, Setting("what AdamW's moments are kept in")] = "float32"
+    """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32; "fp8" is
+    that with products of layers in FP8 (`training/fp8/policy.py`), and BF16 moments unless others are asked for."""
+    fp8_backend: Annotated[
+        Fp8Backend, Setting("what multiplies in precision fp8", may_change=True, recipe_only=True)
+    ] = "auto"
+    """See `training/fp8/backend.py`."""
+    fp8_scales: Annotated[
+        Literal["float32", "power_of_two"], Setting("scales of FP8 numbers", recipe_only=True)
+    ] = "float32"
+    fp8_gradient_groups: Annotated[
+        Literal["tiles", "blocks"],
+        Setting("what has one scale in FP8 gradients: tiles of 1 x 128 or blocks of 128 x 128", recipe_only=True),
+    ] = "tiles"
+    """"blocks" is the report's negative result (appendix B.2): it diverged at 16 B parameters and 300 B tokens."""
+    moments: Annotated[Moments, Setting("what AdamW's moments are kept in")] = "float32"
     """Section 3.3.3 for "bfloat16"."""
     recompute: Annotated[
         bool, Setting("compute norms, MLA's up-projections and SwiGLU again instead of keeping them", may_change=True)
@@ -304,7 +319,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Settings that suit a preset, where they differ from the defaults."""
 
+OF_PRECISION: dict[str, dict[str, Any]] = {"fp8": {"moments": "bfloat16"}}
+"""Settings that belong to a precision."""
+
 
 def settings_for(preset: str, shards: str, output: str, **chosen: Any) -> TrainSettings:
-    """Settings for a preset: its recipe, and over it what the caller chose."""
-    return TrainSettings(shards=shards, output=output, preset=preset, **{**RECIPES.get(preset, {}), **chosen})
+    """Settings for a preset: its recipe, what belongs to the precision, and over both what the caller chose."""
+    usual = RECIPES.get(preset, {}) | OF_PRECISION.get(chosen.get("precision", "float32"), {})
+    return TrainSettings(shards=shards, output=output, preset=preset, **{**usual, **chosen})

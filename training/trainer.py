@@ -94,7 +94,7 @@ class _Loop:
         if self.log is not None and run.steps_done != before + 1:
             self.log.cut_back(run.steps_done - 1)  # the run went back to a checkpoint
         last = run.steps_done == settings.steps
-        if last or run.steps_done % settings.evaluate_every == 0:
+        if run.measures_after(run.steps_done):
             metrics |= self._measure()
             spent = {"evaluation_seconds": time.perf_counter() - started - seconds}
         else:

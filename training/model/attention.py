@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corpusmill.training.model.config import ModelConfig
-from corpusmill.training.model.feedforward import linear
+from corpusmill.training.model.matrices import PLAIN, Matrices
 from corpusmill.training.model.recompute import remade
 from corpusmill.training.model.rope import rotate
 
@@ -41,10 +41,10 @@ def document_mask(segments: Tensor) -> Tensor:
 class MLA(nn.Module):
     """Causal multi-head latent attention, eq 1 to 11. Legend: B sequences, T tokens, H heads."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         self.config = config
-        c = config
+        c, linear = config, matrices.linear
         if c.q_lora_rank:
             self.wq_a = linear(c.dim, c.q_lora_rank)
             self.q_norm = nn.RMSNorm(c.q_lora_rank, c.norm_eps)
@@ -53,7 +53,7 @@ class MLA(nn.Module):
         self.wkv_a = linear(c.dim, c.kv_lora_rank + c.qk_rope_head_dim)
         self.kv_norm = nn.RMSNorm(c.kv_lora_rank, c.norm_eps)
         self.wkv_b = linear(c.kv_lora_rank, c.n_heads * (c.qk_nope_head_dim + c.v_head_dim))
-        self.wo = linear(c.n_heads * c.v_head_dim, c.dim)
+        self.wo = linear(c.n_heads * c.v_head_dim, c.dim, after_attention=True)
 
     def forward(self, x: Tensor, rope: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, T, D] to [B, T, D].

@@ -5,7 +5,7 @@ much each counts follows the score alone. The bias is not trained: after each st
 few tokens of the whole batch and down for those that got too many. A very small loss (alpha 1e-4) additionally keeps
 single sequences from leaning on few experts.
 
-Tokens are sorted by expert and multiplied by torch's grouped matmul: one call for all experts, whatever their loads.
+Tokens are sorted by expert and multiplied by grouped matmuls: one call for all experts, whatever their loads.
 `Dispatch` is the seam for expert parallelism: it alone knows where a token's copies are while experts work on them.
 
 What the report leaves open is settled here: f_i of the balance loss ranks the raw scores as eq 18 prints it (no bias,
@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from corpusmill.training.model.config import ModelConfig
-from corpusmill.training.model.feedforward import FeedForward, swiglu
+from corpusmill.training.model.feedforward import FeedForward
+from corpusmill.training.model.matrices import PLAIN, Matrices
 from corpusmill.training.model.recompute import remade
 
 
@@ -151,30 +152,29 @@ class Dispatch:
 class Experts(nn.Module):
     """The routed experts' SwiGLU networks, their matrices stacked: w1 and w3 [E, I, D], w2 [E, D, I]."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         n, dim, inner = config.n_routed_experts, config.dim, config.moe_inter_dim
         self.w1 = nn.Parameter(torch.empty(n, inner, dim))
         self.w2 = nn.Parameter(torch.empty(n, dim, inner))
         self.w3 = nn.Parameter(torch.empty(n, inner, dim))
+        self.network = matrices.swiglu()
 
     def forward(self, rows: Tensor, ends: Tensor) -> Tensor:
         """Rows [N K, D] sorted by expert, whose ends are `ends` [E] int32, to rows [N K, D]."""
-        gate = F.grouped_mm(rows, self.w1.transpose(1, 2), offs=ends)
-        up = F.grouped_mm(rows, self.w3.transpose(1, 2), offs=ends)
-        return F.grouped_mm(remade(swiglu, gate, up), self.w2.transpose(1, 2), offs=ends)
+        return self.network(rows, self.w1, self.w3, self.w2, ends)
 
 
 class MoE(nn.Module):
     """Shared expert plus the chosen routed experts (eq 12)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         self.config = config
         self.gate = Gate(config)
-        self.experts = Experts(config)
+        self.experts = Experts(config, matrices)
         inner = config.n_shared_experts * config.moe_inter_dim
-        self.shared_experts = FeedForward(config.dim, inner) if inner else None
+        self.shared_experts = FeedForward(config.dim, inner, matrices) if inner else None
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding."""

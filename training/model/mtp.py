@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from corpusmill.training.model.config import ModelConfig
-from corpusmill.training.model.feedforward import linear
+from corpusmill.training.model.matrices import PLAIN, Matrices
 from corpusmill.training.model.recompute import remade
 
 
 class MTPModule(nn.Module):
     """One prediction depth k (eq 21 to 23), around a transformer layer that has the hidden layers' structure."""
 
-    def __init__(self, config: ModelConfig, block: nn.Module) -> None:
+    def __init__(self, config: ModelConfig, block: nn.Module, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         self.hidden_norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.embed_norm = nn.RMSNorm(config.dim, config.norm_eps)
-        self.projection = linear(2 * config.dim, config.dim)
+        self.projection = matrices.linear(2 * config.dim, config.dim)
         self.block = block
         self.norm = nn.RMSNorm(config.dim, config.norm_eps)
 

@@ -153,6 +153,12 @@ class _Region(torch.autograd.Function):
         return None, None, None, *(next(derivatives) if source.requires_grad else None for source in sources)
 
 
+def is_remade(tensor: Tensor) -> bool:
+    """Whether a tensor, saved for the backward pass now, would be left to be made again."""
+    origins = _ORIGINS.get()
+    return origins is not None and tensor.untyped_storage()._cdata in origins
+
+
 def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (outputs,) if isinstance(outputs, Tensor) else outputs
 

@@ -14,6 +14,7 @@ from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.model.attention import MLA
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.feedforward import FeedForward
+from corpusmill.training.model.matrices import PLAIN, Matrices
 from corpusmill.training.model.moe import MoE
 from corpusmill.training.model.mtp import MTPModule
 from corpusmill.training.model.recompute import recomputation, remade
@@ -23,12 +24,13 @@ from corpusmill.training.model.rope import model_rope_table
 class Block(nn.Module):
     """One layer: x + attention(norm x), then x + network(norm x)."""
 
-    def __init__(self, config: ModelConfig, dense: bool) -> None:
+    def __init__(self, config: ModelConfig, dense: bool, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         self.attn_norm = nn.RMSNorm(config.dim, config.norm_eps)
-        self.attn = MLA(config)
+        self.attn = MLA(config, matrices)
         self.ffn_norm = nn.RMSNorm(config.dim, config.norm_eps)
-        self.ffn: FeedForward | MoE = FeedForward(config.dim, config.inter_dim) if dense else MoE(config)
+        self.ffn: FeedForward | MoE
+        self.ffn = FeedForward(config.dim, config.inter_dim, matrices) if dense else MoE(config, matrices)
 
     def forward(self, x: Tensor, rope: Tensor, valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, T, D] to ([B, T, D], balance loss, which is 0 in a dense layer)."""
@@ -60,19 +62,22 @@ class Transformer(nn.Module):
         config: its shape.
         recompute: whether norms, MLA's up-projections and SwiGLU are computed again in the backward pass instead of
             kept (`training/model/recompute.py`); changes no number.
+        matrices: what makes and multiplies the matrices of its layers.
     """
 
-    def __init__(self, config: ModelConfig, recompute: bool = False) -> None:
+    def __init__(self, config: ModelConfig, recompute: bool = False, matrices: Matrices = PLAIN) -> None:
         super().__init__()
         self.config = config
         self.recompute = recompute
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.layers = nn.ModuleList(
-            Block(config, dense=layer < config.n_dense_layers) for layer in range(config.n_layers)
+            Block(config, layer < config.n_dense_layers, matrices) for layer in range(config.n_layers)
         )
         self.norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
-        self.mtp = nn.ModuleList(MTPModule(config, Block(config, dense=False)) for _ in range(config.mtp_depth))
+        self.mtp = nn.ModuleList(
+            MTPModule(config, Block(config, False, matrices), matrices) for _ in range(config.mtp_depth)
+        )
 
     def forward(
         self, tokens: Tensor, valid: Tensor | None = None, mask: Tensor | None = None, mtp: bool = True
@@ -117,13 +122,15 @@ class Transformer(nn.Module):
         return self.head(self(tokens, mtp=False).main)
 
 
-def build_model(config: ModelConfig, device: torch.device | str = "cpu", recompute: bool = False) -> Transformer:
+def build_model(
+    config: ModelConfig, device: torch.device | str = "cpu", recompute: bool = False, matrices: Matrices = PLAIN
+) -> Transformer:
     """A model with undefined weights and zero buffers; arguments as for `Transformer`.
 
     Made without memory first, so torch's own initialisation neither costs time nor draws from its global generator.
     """
     with torch.device("meta"):
-        model = Transformer(config, recompute)
+        model = Transformer(config, recompute, matrices)
     model.to_empty(device=device)
     for buffer in model.buffers():
         buffer.zero_()
