@@ -30,6 +30,14 @@ class UserError(Exception):
         return " ".join(line.split())
 
 
+def is_caught(error: BaseException) -> bool:
+    """Whether this is an error of the work at hand: any `Exception`, and the panic of a library written in Rust.
+
+    pyo3 makes its PanicException a BaseException, one type for each library, and offers none of them for import.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def require_extra(module: str, extra: str) -> UserError:
     """The error for a missing optional library: names the extra that brings it."""
     return UserError(

@@ -36,6 +36,8 @@ class Reader:
             compressed, row groups of Parquet, record batches of Arrow; a file is one piece if there are none.
         groups: whether the function reads many pieces, so that small files share a batch.
         needs: (module, extra) of optional libraries that it imports.
+        unbounded: whether a library that it calls may take any time on a document, so that a watch has to be able to
+            end it (`dataproc.watching`).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Reader:
     splits: tuple[Split, ...] = ()
     groups: bool = False
     needs: tuple[tuple[str, str], ...] = ()
+    unbounded: bool = False
 
     def load(self) -> Callable[..., Iterator[pa.RecordBatch]]:
         """The function that reads."""
@@ -79,13 +82,14 @@ _OURS = (
         splits=("record batches",),
     ),
     Reader(name="text", target=f"{_HERE}.text:read_files", groups=True),
-    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB),
+    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB, unbounded=True),
     Reader(
         name="warc",
         target=f"{_HERE}.archives.warc:read_warc",
         endings=(".warc", ".warc.gz", ".warc.zst", ".wet", ".wet.gz", ".wat", ".wat.gz", ".arc", ".arc.gz"),
         splits=("members",),
         needs=_WEB,
+        unbounded=True,
     ),
     Reader(name="repository", target=f"{_HERE}.repository:read_repositories"),
     Reader(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -31,6 +31,14 @@ class StageSettings(BaseModel):
     """Base of every stage's settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WatchedSettings(StageSettings):
+    """Settings of a stage whose work on a document may take for ever: an extractor, a rule, a regular expression."""
+
+    document_seconds: float = Field(
+        default=10.0, description="a document that takes longer is quarantined (seconds)", gt=0, le=86_400
+    )
 
 
 @dataclass(kw_only=True)
@@ -117,6 +125,18 @@ class Stage(ABC):
         Args:
             made: whether an earlier stage of the run makes this path.
         """
+
+    def document_seconds(self) -> float:
+        """How long the work on one document may take; 0 for no limit."""
+        return float(getattr(self.settings, "document_seconds", 0.0))
+
+    def is_unbounded(self) -> bool:
+        """Whether its tasks hand documents to code of others, whose time on one nobody bounds.
+
+        Then they run in a process that can be ended, also where there is one worker. Our own kernels take time in
+        proportion to the text; their documents are watched where workers are processes anyway.
+        """
+        return False
 
     def require_memory(self) -> None:  # noqa: B027 - most stages are bounded by their settings
         """Raises UserError for work that this machine's memory cannot hold."""
@@ -225,6 +245,8 @@ class StageRun:
             phase=phase,
             kernels=self.stage.kernels,
             lease=self.lease,
+            document_seconds=self.stage.document_seconds(),
+            apart=self.stage.is_unbounded(),
             on_end=on_end,
             on_tick=lambda: progress.tick(watch() if watch else ""),
             say=progress.say,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pyarrow as pa
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -27,15 +27,16 @@ def read_html(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterat
         try:
             if len(data) > fields.maximum_record_bytes:
                 raise Unreadable(f"longer than {fields.maximum_record_bytes} bytes")
-            html, charset, replaced = decode_page(Page(content_type="text/html", body=data, charset=None))
-            text = text_of_html(html, fields.extractor)
+            with watching.document(name):
+                html, charset, replaced = decode_page(Page(content_type="text/html", body=data, charset=None))
+                text = text_of_html(html, fields.extractor)
+                url = _canonical_url(html)
             if not text.strip():
                 raise Unreadable("no text in the page")
-        except Unreadable as error:
+        except (Unreadable, watching.TooSlow) as error:
             report(name, piece.path, str(error), None)
             continue
         meta = {"charset": charset} | ({"replaced": replaced} if replaced else {})
-        url = _canonical_url(html)
         written = orjson.dumps(meta).decode()
         builder.add(id=name, text=text, source=fields.source, kind=fields.kind, url=url, meta=written)
         if builder.full:

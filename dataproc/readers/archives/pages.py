@@ -12,7 +12,8 @@ an extractor fails is reported, and costs its neighbours nothing; an endless pag
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc import watching
+from corpusmill.dataproc.errors import UserError, is_caught, require_extra
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 REPLACED_SHARE = 0.001
@@ -45,6 +46,8 @@ def check_extractor(name: str) -> None:
             import trafilatura  # noqa: F401
     except ImportError as error:
         raise require_extra(str(error.name), "web") from error
+    EXTRACTORS[name]("<html><body><p>ready</p></body></html>")
+    watching.ready()
 
 
 def decode_page(page: Page) -> tuple[str, str, int]:
@@ -77,7 +80,9 @@ def text_of_html(html: str, extractor: str) -> str:
     """The main content of a page as plain text, "" if it has none. Raises Unreadable."""
     try:
         return EXTRACTORS[extractor](html)
-    except Exception as error:
+    except BaseException as error:
+        if not is_caught(error):
+            raise
         raise Unreadable(f"no text could be taken out: {type(error).__name__}: {error}") from error
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import orjson
 import pyarrow as pa
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.readers.archives.pages import (
     HTML_TYPES,
     Page,
@@ -49,8 +49,9 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
             place = f"{record.offset}+{record.inner}" if record.inner else str(record.offset)
             name = f"{fields.source}/{piece.name}#{place}"
             try:
-                document = _document(record, fields.maximum_record_bytes, fields.extractor)
-            except Unreadable as error:
+                with watching.document(name):
+                    document = _document(record, fields.maximum_record_bytes, fields.extractor)
+            except (Unreadable, watching.TooSlow) as error:
                 report(name, f"{piece.path}, byte {place}", str(error), None)
                 continue
             if document:

@@ -23,7 +23,15 @@ from corpusmill.dataproc.readers.registry import FOLDERS, READERS, format_names,
 from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import (
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+    WatchedSettings,
+    add_counts,
+)
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
@@ -93,7 +101,7 @@ Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
 """One kind of raw files, and what of the stage's settings is different for them."""
 
 
-class IngestSettings(InputFields):
+class IngestSettings(InputFields, WatchedSettings):
     """Settings of `corpusmill ingest`."""
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
@@ -192,6 +200,11 @@ class IngestStage(Stage):
             reader = reader_of(format) if format else reader_of_ending(path, path)
             modules += [need for need in (reader.needs if reader else ()) if need not in modules]
         return modules
+
+    def is_unbounded(self) -> bool:
+        formats = {file.format for _, files in self._sources() for file in files}
+        readers = [READERS.get(format) for format in formats]  # what other packages bring may take any time
+        return self.settings.mojibake or any(reader is None or reader.unbounded for reader in readers)
 
     def require_files(self, made: Callable[[str], bool]) -> None:
         self._sources()

@@ -15,17 +15,18 @@ from pydantic import ByteSize, Field, field_validator
 from corpusmill.pipelines.datasets import (
     PartReference,
     check_roles_needed,
+    has_known_pattern,
     listed,
     tokenizer_identity,
 )
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, Summary, WatchedSettings, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 from corpusmill.pipelines.stages.parts import PartsStage
 
 
-class PackSettings(StageSettings):
+class PackSettings(WatchedSettings):
     """Settings of `corpusmill pack`."""
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
@@ -92,6 +93,9 @@ class PackStage(PartsStage):
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
+
+    def is_unbounded(self) -> bool:
+        return not has_known_pattern(self.settings.tokenizer, self.resolve)
 
     def roles(self) -> dict[str, str]:
         """What special tokens the settings need, and what for."""

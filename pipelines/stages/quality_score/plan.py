@@ -15,11 +15,11 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.pipelines.datasets import folder_identities, listed
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, Summary, WatchedSettings, add_counts
 from corpusmill.pipelines.stages.parts import PartsStage, PartWork
 
 
-class QualityScoreSettings(StageSettings):
+class QualityScoreSettings(WatchedSettings):
     """Settings of `corpusmill quality score`."""
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)

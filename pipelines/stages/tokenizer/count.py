@@ -11,11 +11,11 @@ from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary, WatchedSettings
 from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 
-class CountSettings(StageSettings):
+class CountSettings(WatchedSettings):
     """Settings of `corpusmill tokenizer count`."""
 
     datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --extend")
