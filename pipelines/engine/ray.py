@@ -17,7 +17,7 @@ from typing import Any
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.task import Call, Ended
-from corpusmill.pipelines.engine.worker import run_call
+from corpusmill.pipelines.engine.worker import describe, run_call
 
 OBJECT_STORE_BYTES = 256 << 20
 CONNECT_SECONDS = 5.0
@@ -147,9 +147,12 @@ def _run_on_ray(call: Call) -> Ended:
         from corpusmill.pipelines.engine.ray_ranks import start_by_ray_train
 
         start_ranks = start_by_ray_train
-    kernels.configure()
-    if call.kernels:
-        say = partial(print, file=sys.stderr)  # the worker's own log
-        kernels.compile_if_needed(say, call.kernels)
+    try:
+        kernels.configure()
+        if call.kernels:
+            say = partial(print, file=sys.stderr)  # the worker's own log
+            kernels.compile_if_needed(say, call.kernels)
+    except UserError as error:
+        return Ended(ticket=call.ticket, error=describe(error))
     with ends_with_lease(call.folder, call.lease):
         return _run_apart(call) if call.apart else run_call(call, start_ranks)
