@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from corpusmill.dataproc import watching
 from corpusmill.dataproc.errors import UserError, is_caught, require_extra
 
+from corpusmill.dataproc.readers.archives.markup_shape import refusal
+
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 REPLACED_SHARE = 0.001
 """With more replaced characters than this for each byte, a page is reported instead of mended."""
@@ -78,6 +80,8 @@ def _charsets(page: Page) -> Iterator[str]:
 
 def text_of_html(html: str, extractor: str) -> str:
     """The main content of a page as plain text, "" if it has none. Raises Unreadable."""
+    if reason := refusal(html):
+        raise Unreadable(reason)
     try:
         return EXTRACTORS[extractor](html)
     except BaseException as error:

@@ -37,6 +37,10 @@ from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
 
 
+MOST_FILES = 20_000
+"""Of a task: some 10 seconds of opening them, however little is in them."""
+
+
 def _known_format(name: str) -> str:
     if name not in (known := format_names(name)):
         raise PydanticCustomError("format", f"no reader of this format; known are {', '.join(known)}")
@@ -150,6 +154,22 @@ def _is_set(name: str, value: Any) -> bool:
     return value is not None and (value != "" or name.endswith("_field"))
 
 
+@dataclasses.dataclass
+class _Group:
+    """Pieces that become a task, and their bytes."""
+
+    pieces: list[Piece] = dataclasses.field(default_factory=list)
+    bytes: int = 0
+
+    def has_room(self, piece: Piece, target: int) -> bool:
+        """Whether a piece fits: by bytes, and by the number of files, each of which costs something to open."""
+        return not self.pieces or (self.bytes + piece.bytes <= target and len(self.pieces) < MOST_FILES)
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.bytes += piece.bytes
+
+
 class IngestStage(Stage):
     """Raw files to documents."""
 
@@ -233,7 +253,7 @@ class IngestStage(Stage):
         groups: list[tuple[InputFiles, str, list[Piece]]] = []
         indivisible: dict[str, int] = {}
         for files_of, files in self._sources():
-            open_groups: dict[str, list[Piece]] = {}
+            open_groups: dict[str, _Group] = {}
             self._check_text_field(files_of, files)
             for file in files:
                 size = int(file.identity()[0])
@@ -241,12 +261,12 @@ class IngestStage(Stage):
                 if len(pieces) == 1 and is_indivisible(file.path, file.format, size, target):
                     indivisible[file.path] = size
                 for piece in pieces:
-                    group = open_groups.setdefault(piece.format, [])
-                    if group and sum(member.bytes for member in group) + piece.bytes > target:
-                        groups.append((files_of, piece.format, group))
-                        group = open_groups[piece.format] = []
-                    group.append(piece)
-            groups += [(files_of, name, group) for name, group in open_groups.items() if group]
+                    group = open_groups.setdefault(piece.format, _Group())
+                    if not group.has_room(piece, target):
+                        groups.append((files_of, piece.format, group.pieces))
+                        group = open_groups[piece.format] = _Group()
+                    group.add(piece)
+            groups += [(files_of, name, group.pieces) for name, group in open_groups.items()]
         return [self._task(number, *group) for number, group in enumerate(groups)], indivisible
 
     def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
