@@ -6,23 +6,27 @@ Local files are listed by the standard library, URLs by fsspec. Memory: the list
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 
+COUNTED = 1000
 WILDCARD = re.compile(r"[*?\[]")
 
 
-def find_files(pattern: str, exclude: Sequence[str] = ()) -> list[tuple[str, str]]:
+def find_files(
+    pattern: str, exclude: Sequence[str] = (), count: Callable[[int], None] | None = None
+) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
     Hidden files (a name on the way begins with a dot) are left out, unless `pattern` names one itself. Raises UserError
-    when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
+    when nothing matches, and for a name that is not UTF-8, which no dataset could hold. `count` is called with the
+    number of files so far, for each thousand of them.
     """
     root = fixed_root(pattern)
-    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern)
+    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, count)
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
@@ -56,13 +60,49 @@ def _is_file(path: str) -> bool:
     return not storage.is_url(path) and os.path.isfile(path)  # noqa: PTH113
 
 
-def _list_local(pattern: str) -> list[str]:
+def _list_local(pattern: str, count: Callable[[int], None] | None = None) -> list[str]:
     if _is_file(pattern):
         return [pattern]
     if os.path.isdir(pattern):  # noqa: PTH112
-        pattern = f"{glob.escape(pattern.rstrip('/'))}/**"
-    matches = glob.iglob(pattern, recursive=True, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
-    return [path for path in matches if os.path.isfile(path)]  # noqa: PTH113
+        matches = _walk(pattern.rstrip("/") or "/")
+    else:
+        matches = glob.iglob(pattern, recursive=True, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
+        matches = (path for path in matches if os.path.isfile(path))  # noqa: PTH113
+    paths = []
+    for path in matches:
+        paths.append(path)
+        if count and len(paths) % COUNTED == 0:
+            count(len(paths))
+    return paths
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """The files of a folder and of those below it, hidden ones left out: one look at each folder, none at each file.
+
+    Links are followed, but for those that lead back to a folder on the way. A folder or link that cannot be read is
+    passed over, as the library's `glob` does.
+    """
+    waiting: list[tuple[str, tuple[str, ...]]] = [(folder, ())]  # with what the links on the way lead to
+    while waiting:
+        folder, followed = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_file():
+                    yield entry.path
+                elif entry.is_dir() and not entry.is_symlink():
+                    waiting.append((entry.path, followed))
+                elif entry.is_dir():
+                    target, real = os.path.realpath(entry.path), os.path.realpath(folder)
+                    if target not in followed and not f"{real}/".startswith(f"{target.rstrip('/')}/"):
+                        waiting.append((entry.path, (*followed, target)))
+            except OSError:  # a link in a circle
+                continue
 
 
 def _list_urls(pattern: str) -> list[str]:

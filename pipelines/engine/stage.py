@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,12 +33,12 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class WatchedSettings(StageSettings):
-    """Settings of a stage whose work on a document may take for ever: an extractor, a rule, a regular expression."""
-
-    document_seconds: float = Field(
-        default=10.0, description="a document that takes longer is quarantined (seconds)", gt=0, le=86_400
-    )
+DocumentSeconds = Annotated[
+    float, Field(description="a document that takes longer is quarantined (seconds)", gt=0, le=86_400)
+]
+"""The setting `document_seconds` of stages whose work on a document may take for ever: by an extractor, a rule, a
+regular expression."""
+DOCUMENT_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -77,6 +77,10 @@ class Costs:
     disk: int
 
 
+def _say_nothing(line: str) -> None:
+    """What a stage says when nobody listens."""
+
+
 class Stage(ABC):
     """A kind of stage with its settings. Subclasses must not import heavy libraries at module level.
 
@@ -86,6 +90,7 @@ class Stage(ABC):
         settings: a frozen model; the command line's flags and the recipe's keys are made from it.
         resolve: turns a path as written in the settings into one that can be opened.
         over_documents: its documents are accounted for by their fates.
+        say: prints a line for the user while it plans; nothing where nobody listens.
         kernels: families of numba kernels (`pipelines.kernels`) that its tasks call; compiled before the first starts.
     """
 
@@ -98,6 +103,7 @@ class Stage(ABC):
     def __init__(self, settings: Any, *, seed: int = 0, resolve: Callable[[str], str] = str) -> None:
         self.settings = settings
         self.seed = seed
+        self.say: Callable[[str], None] = _say_nothing
         self.resolve = resolve
 
     @abstractmethod

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from corpusmill.dataproc import watching
 from corpusmill.dataproc.errors import UserError, is_caught, require_extra
-
 from corpusmill.dataproc.readers.archives.markup_shape import refusal
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")

@@ -15,7 +15,15 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import find_files
 from corpusmill.pipelines.datasets import listed
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, WatchedSettings, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSettings
 from corpusmill.pipelines.stages.parts import PartsStage
 
@@ -46,7 +54,7 @@ class CustomRule(StageSettings):
     languages: tuple[str, ...] | None = Field(default=None, description="languages it applies to; all if left out")
 
 
-class FilterSettings(WatchedSettings):
+class FilterSettings(StageSettings):
     """Settings of `corpusmill filter`."""
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
@@ -93,6 +101,7 @@ class FilterSettings(WatchedSettings):
     )
     languages: tuple[str, ...] = Field(default=(), description="keep only these languages (does not apply to code)")
     minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class FilterStage(PartsStage):

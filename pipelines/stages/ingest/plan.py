@@ -7,7 +7,7 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
@@ -24,18 +24,18 @@ from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
 from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
     PhasePlan,
     Stage,
     StageRun,
     StageSettings,
     Summary,
-    WatchedSettings,
     add_counts,
 )
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
-from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
-
+from corpusmill.pipelines.stages.ingest.raw_files import Listing, RawFile, find_raw_files
 
 MOST_FILES = 20_000
 """Of a task: some 10 seconds of opening them, however little is in them."""
@@ -105,7 +105,7 @@ Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
 """One kind of raw files, and what of the stage's settings is different for them."""
 
 
-class IngestSettings(InputFields, WatchedSettings):
+class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
@@ -130,6 +130,7 @@ class IngestSettings(InputFields, WatchedSettings):
     maximum_record_bytes: ByteSize = Field(
         default=ByteSize(64 << 20), description="a longer record is quarantined", ge=1 << 10
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
     def of_input(self, files: Any) -> InputFields:
         """The fields of an input: its own, and the stage's where it has none; patterns to leave out are added up.
@@ -154,6 +155,9 @@ def _is_set(name: str, value: Any) -> bool:
     return value is not None and (value != "" or name.endswith("_field"))
 
 
+Sources = list[tuple[InputFiles, list[RawFile]]]
+
+
 @dataclasses.dataclass
 class _Group:
     """Pieces that become a task, and their bytes."""
@@ -174,15 +178,23 @@ class IngestStage(Stage):
     """Raw files to documents."""
 
     name = "ingest"
-    version = 2
+    version = 3
     Settings = IngestSettings
     kernels = ()
     settings: IngestSettings
+    _listed: Sources | None = None
+    _identities: Mapping[str, Any] = {}
 
-    def _sources(self) -> list[tuple[InputFiles, list[RawFile]]]:
-        """Each input with its files. Raises UserError where ids would not be unique."""
+    def _sources(self) -> Sources:
+        """Each input with its files, as they were listed last. Raises UserError where ids would not be unique."""
+        if self._listed is None:
+            self._listed = self._list_sources()
+        return self._listed
+
+    def _list_sources(self) -> Sources:
         settings = self.settings
-        sources: list[tuple[InputFiles, list[RawFile]]] = []
+        listing = Listing(self.say)
+        sources: Sources = []
         taken: set[str] = set()
         by_name: dict[tuple[str, str], str] = {}
         for written in settings.inputs:
@@ -195,11 +207,13 @@ class IngestStage(Stage):
                 config=fields.config,
                 split=fields.split,
                 depth=settings.repository_depth,
+                listing=listing,
             )
             for file in files:
-                if storage.absolute(file.path) in taken:
+                path = storage.absolute(file.path)
+                if path in taken:
                     raise UserError("this file is in two inputs", where=file.path, hint="give it once, or use exclude")
-                taken.add(storage.absolute(file.path))
+                taken.add(path)
                 other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
                     what = f"its records would have the ids of those of {other}"
@@ -238,9 +252,12 @@ class IngestStage(Stage):
                 raise UserError(what, where=folder, hint="use an output outside of it")
 
     def inputs(self) -> dict[str, Any]:
+        """Identities of all files, which are listed anew: this is how a change is noticed."""
+        self._listed = None
         identities: dict[str, Any] = {}
         for files_of, files in self._sources():
             identities.setdefault(files_of.path, {}).update({file.path: file.identity() for file in files})
+        self._identities = identities
         return identities
 
     def tasks(self) -> list[Task]:
@@ -255,8 +272,9 @@ class IngestStage(Stage):
         for files_of, files in self._sources():
             open_groups: dict[str, _Group] = {}
             self._check_text_field(files_of, files)
+            identities = self._identities.get(files_of.path, {})
             for file in files:
-                size = int(file.identity()[0])
+                size = int((identities.get(file.path) or file.identity())[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
                 if len(pieces) == 1 and is_indivisible(file.path, file.format, size, target):
                     indivisible[file.path] = size

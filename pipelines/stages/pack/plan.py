@@ -19,14 +19,22 @@ from corpusmill.pipelines.datasets import (
     listed,
     tokenizer_identity,
 )
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, Summary, WatchedSettings, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 from corpusmill.pipelines.stages.parts import PartsStage
 
 
-class PackSettings(WatchedSettings):
+class PackSettings(StageSettings):
     """Settings of `corpusmill pack`."""
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
@@ -65,6 +73,7 @@ class PackSettings(WatchedSettings):
     task_bytes: ByteSize = Field(
         default=ByteSize(128 << 20), description="text that is packed together by one task", ge=1 << 16
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
     @field_validator("fim_rates")
     @classmethod

@@ -11,11 +11,19 @@ from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary, WatchedSettings
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+)
 from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 
-class CountSettings(WatchedSettings):
+class CountSettings(StageSettings):
     """Settings of `corpusmill tokenizer count`."""
 
     datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --extend")
@@ -31,6 +39,7 @@ class CountSettings(WatchedSettings):
         description="memory of a worker's table, beyond which it spills to disk",
         ge=1 << 20,
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class CountStage(Stage):

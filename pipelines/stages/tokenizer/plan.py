@@ -19,7 +19,15 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities, tokenizer_identity
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary, WatchedSettings
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+)
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.tokenizer.arguments import LearnWork
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
 PROGRESS = "learning.json"
 
 
-class TokenizerSettings(WatchedSettings):
+class TokenizerSettings(StageSettings):
     """Settings of `corpusmill tokenizer train`."""
 
     datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --counts")
@@ -77,6 +85,7 @@ class TokenizerSettings(WatchedSettings):
     memory: ByteSize = Field(
         default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class TokenizerStage(Stage):

@@ -49,7 +49,7 @@ def test_attributes_of_many_tags_of_one_root_are_refused() -> None:
 @pytest.mark.parametrize("page", [DEEP["div"], MANY["values"]], ids=["deep", "attributes"])
 def test_an_extractor_is_not_even_asked(extractor: str, page: Callable[[int], str]) -> None:
     before = time.process_time()
-    with pytest.raises(Unreadable, match="deep|attributes"):
+    with pytest.raises(Unreadable, match=r"deep|attributes"):
         text_of_html(page(N), extractor)
     assert time.process_time() - before < 2
 
