@@ -34,6 +34,14 @@ class MissingLibrary(UserError):
     """A library that is not installed: no fault of any file."""
 
 
+def is_caught(error: BaseException) -> bool:
+    """Whether this is an error of the work at hand: any `Exception`, and the panic of a library written in Rust.
+
+    pyo3 makes its PanicException a BaseException, one type for each library, and offers none of them for import.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def require_extra(module: str, extra: str) -> MissingLibrary:
     """The error for a missing optional library: names the extra that brings it."""
     return MissingLibrary(

@@ -19,11 +19,15 @@ from os.path import islink
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 
+COUNTED = 1000
 WILDCARD = re.compile(r"[*?\[]")
 
 
 def find_files(
-    pattern: str, exclude: Sequence[str] = (), left_out: list[str] | None = None
+    pattern: str,
+    exclude: Sequence[str] = (),
+    left_out: list[str] | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
@@ -32,9 +36,10 @@ def find_files(
 
     Args:
         left_out: gets the links that are not followed, and the folders that may not be listed.
+        count: is called with the number of files so far, for each thousand of them.
     """
     root, passed = fixed_root(pattern), list[str]()
-    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed)
+    paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed, count)
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
@@ -71,26 +76,34 @@ def _is_file(path: str) -> bool:
     return not storage.is_url(path) and os.path.isfile(path)  # noqa: PTH113
 
 
-def _list_local(pattern: str, root: str, left_out: list[str]) -> list[str]:
+def _list_local(pattern: str, root: str, left_out: list[str], count: Callable[[int], None] | None = None) -> list[str]:
     if _is_file(pattern):
         return [pattern]
-    allowed = os.path.realpath(_allowed_root(root or ".")) + "/"  # noqa: PTH118
+    allowed = os.path.realpath(_allowed_root(root or ".")) + "/"
     if os.path.isdir(pattern):  # noqa: PTH112
-        return list(_walk(root, allowed, left_out))
+        return list(_counted(_walk(root, allowed, left_out), count))
     steps = pattern[len(root) :].split("/")
     if "**" in steps:
         hidden = any(step.startswith(".") for step in steps)
-        listed = _walk(root, allowed, left_out, hidden=hidden)
+        listed = _counted(_walk(root, allowed, left_out, hidden=hidden), count)
         return [path for path in listed if _matches(path[len(root) :].split("/"), steps)]
     matches = glob.iglob(pattern, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
     linked = cache(lambda folder: len(folder) > len(root) and (islink(folder) or linked(folder.rpartition("/")[0])))
     found: list[str] = []
-    for path in matches:
+    for path in _counted(matches, count):
         if linked(path.rpartition("/")[0]) or (islink(path) and not _leads_below(path, allowed)):
             left_out.append(path)
         elif os.path.isfile(path):  # noqa: PTH113
             found.append(path)
     return found
+
+
+def _counted(paths: Iterator[str], count: Callable[[int], None] | None) -> Iterator[str]:
+    """The paths, telling how many there were for each thousand of them."""
+    for number, path in enumerate(paths, 1):
+        if count and number % COUNTED == 0:
+            count(number)
+        yield path
 
 
 def _walk(root: str, allowed: str, left_out: list[str], *, hidden: bool = False) -> Iterator[str]:

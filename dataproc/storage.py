@@ -10,6 +10,7 @@ Local paths never touch fsspec, whose import costs 0.3 s.
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,12 @@ import xxhash
 from corpusmill.dataproc.errors import UserError
 
 TEMPORARY_PREFIX = ".tmp-"
+
+
+def holds_memory_files() -> bool:
+    """Whether this process has files of fsspec's `memory://`, which no other process sees."""
+    loaded = sys.modules.get("fsspec.implementations.memory")
+    return loaded is not None and bool(loaded.MemoryFileSystem.store)
 
 
 def is_url(path: str) -> bool:

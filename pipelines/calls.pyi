@@ -41,6 +41,7 @@ def ingest(
     repository_file_bytes: int | str = ...,
     part_bytes: int | str = ...,
     maximum_record_bytes: int | str = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -75,6 +76,7 @@ def ingest(
         repository_file_bytes: a longer file of a repository is left out
         part_bytes: text of one part, and input of one task
         maximum_record_bytes: a longer record is quarantined
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def filter(
@@ -95,6 +97,7 @@ def filter(
     language_model: Path | None = ...,
     languages: Names = ...,
     minimum_language_score: float = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -120,6 +123,7 @@ def filter(
         language_model: 'embedded', or a fastText language model; fills `language` where the input gave none
         languages: keep only these languages (does not apply to code)
         minimum_language_score: least score for a language to count
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def dedup(
@@ -398,6 +402,7 @@ def quality_score(
     lowercase: bool | None = ...,
     split_unspaced: bool | None = ...,
     characters: int | None = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -416,6 +421,7 @@ def quality_score(
         lowercase: of a file: letters to lower case
         split_unspaced: of a file: characters of scripts without spaces are words
         characters: of a file: read only so many characters from a document's beginning
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def quality_keep(
@@ -507,6 +513,7 @@ def count(
     most_groups: int = ...,
     min_count: int = ...,
     memory: int | str = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -524,6 +531,7 @@ def count(
         most_groups: fail if there are more groups than this
         min_count: drop pretokens that are seen less often, for good
         memory: memory of a worker's table, beyond which it spills to disk
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def tokenizer(
@@ -547,6 +555,7 @@ def tokenizer(
     min_count: int = ...,
     most_groups: int = ...,
     memory: int | str = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -577,6 +586,7 @@ def tokenizer(
         min_count: pretokens that are seen less often are left out
         most_groups: fail if there are more groups than this
         memory: most memory of a worker's table of counts
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def pack(
@@ -601,6 +611,7 @@ def pack(
     storage: Literal["plain", "packed", "zstd"] = ...,
     shard_tokens: int = ...,
     task_bytes: int | str = ...,
+    document_seconds: float = ...,
     seed: int = 0,
     workers: int = 1,
     engine: str = "local",
@@ -630,6 +641,7 @@ def pack(
         storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
         shard_tokens: tokens of a shard, padding included
         task_bytes: text that is packed together by one task
+        document_seconds: a document that takes longer is quarantined (seconds)
     """
 
 def export(

@@ -91,6 +91,15 @@ def tokenizer_identity(folder: str, resolve: Callable[[str], str]) -> dict[str, 
     return {folder: {"training": xxhash.xxh3_128_hexdigest(storage.read_bytes(record))}}
 
 
+def has_known_pattern(folder: str, resolve: Callable[[str], str]) -> bool:
+    """Whether a tokenizer's text is cut by one of our patterns, whose time is in proportion to the text: another one
+    goes through regular expressions, and those may take any time."""
+    from corpusmill.tokenizer.formats.files import read_tokenizer
+    from corpusmill.tokenizer.patterns import PATTERNS
+
+    return read_tokenizer(resolve(folder)).pattern.name in PATTERNS
+
+
 def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mapping[str, str]) -> None:
     """Raises UserError when a tokenizer has no special token for a role; `needed` says what for, by role."""
     from corpusmill.tokenizer.formats.files import read_tokenizer

@@ -4,6 +4,7 @@ A kernel in it is used as long as no source that it is made of has changed (`dat
 name covers what all kernels depend on: Python, the compiler and NumPy.
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -20,6 +21,7 @@ import xxhash
 from corpusmill.dataproc.cache import user_cache_folder
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.sources import Sources
+from corpusmill.pipelines.private_folder import make_private, require_private
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "road": (
@@ -59,7 +61,15 @@ def cache_folder() -> Path:
 
 
 def configure() -> None:
-    """Points numba at the cache; must run before numba is imported, and worker processes inherit it."""
+    """Points numba at the cache; must run before numba is imported, and worker processes inherit it.
+
+    Raises UserError for a cache that is another user's, or that others can write to.
+    """
+    require_private(user_cache_folder(), shared=True)
+    for folder in (_folder(), user_cache_folder() / "unicode"):
+        require_private(folder)
+    with contextlib.suppress(OSError):  # whoever has to write there says so
+        make_private(_folder())
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
 
@@ -100,7 +110,7 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
     configure()
     folder = _folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         hint = "set CORPUSMILL_CACHE to another folder"
         raise UserError(f"the kernel cache cannot be created ({error.strerror})", str(folder), hint) from error

@@ -18,8 +18,10 @@ from corpusmill.pipelines.recipe import Recipe
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     """Runs (or with `dry_run` only plans) a recipe; prints the table; gives the exit code."""
+    for named in recipe.stages:
+        named.stage.say = _say
     for line in preflight(recipe, options):
-        print(f"corpusmill: {line}", file=sys.stderr)  # noqa: T201
+        _say(line)
     if options.dry_run:
         from corpusmill.pipelines.planning import print_plan
 
@@ -50,6 +52,10 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
 
     print_summary(recipe, finished, report, time.monotonic() - started)
     return exit_code(finished, limit)
+
+
+def _say(line: str) -> None:
+    print(f"corpusmill: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) -> str:
@@ -92,9 +98,7 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
         verdict = "no limit" if limit is None else f"{'within' if allowed else 'over'} the limit of {limit.text}"
         file = next(iter(side_files(done.manifest, "quarantine").values()), side_name("quarantine", ""))
         folder = storage.join(done.folder, file.rpartition("/")[0])
-        line = (
-            f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / max(1, came_in):.2%}{lost}, {verdict})"
-        )
+        line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / max(1, came_in):.2%}{lost}, {verdict})"
         hint = "" if allowed else f", or allow more by {FLAG}"
         print(f"corpusmill: {line}; look by `corpusmill inspect sample {folder}`{hint}", file=sys.stderr)  # noqa: T201
     return 3 if exceeded else 0

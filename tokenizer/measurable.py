@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_caught
 from corpusmill.dataproc.storage import read_bytes
 from corpusmill.tokenizer.decoding import decode_texts
 from corpusmill.tokenizer.encoder import Tokenizer
@@ -84,7 +84,9 @@ class HuggingFaceTokenizer:
         content = read_bytes(path)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-        except Exception as error:  # whatever the library objects to
+        except BaseException as error:  # whatever the library objects to, in a panic if need be
+            if not is_caught(error):
+                raise
             raise UserError(f"not a tokenizer file that Hugging Face's library reads ({error})", where=path) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -110,7 +112,14 @@ class HuggingFaceTokenizer:
         return pa.array(spelled, pa.large_binary()), special
 
     def encode(self, texts: pa.Array) -> pa.LargeListArray:
-        encoded = self._tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        try:
+            encoded = self._tokenizer.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        except BaseException as error:
+            if not is_caught(error):
+                raise
+            raise UserError(
+                f"Hugging Face's library cannot encode a text with it ({error})", where=self.name
+            ) from error
         return pa.array([encoding.ids for encoding in encoded], pa.large_list(pa.int32()))
 
     def decode(self, ids: pa.Array) -> pa.Array:

@@ -27,7 +27,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_caught
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ def check_regex(regex: str, where: str) -> None:
 
     try:
         Regex(regex)
-    except Exception as error:  # the library raises no narrower one
+    except BaseException as error:  # the library raises no narrower one, and panics
+        if not is_caught(error):
+            raise
         raise UserError(f"not a regular expression of tokenizers ({error})", where=where) from error
 
 

@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from corpusmill.dataproc.errors import is_caught
+
 NONCHARACTER = 0xFFFF
+
+
+class RegexGaveUp(ValueError):
+    """The regular expressions do not come to an end on a text: the engine's limit on steps stopped them, by a panic."""
 
 
 @cache
@@ -33,7 +39,13 @@ def piece_ends(raw: bytes, splits: tuple[str, ...]) -> np.ndarray:
     lengths = 1 + (points >= 0x80) + (points >= 0x800).astype(np.int64) + (points >= 0x10000)
     lengths[damaged] = 1
     text = np.where(damaged, np.uint32(NONCHARACTER), points).tobytes().decode("utf-32-le")
-    last_characters = np.array([end for _, (_, end) in splitter(splits).pre_tokenize_str(text)], np.int64) - 1
+    try:
+        pieces = splitter(splits).pre_tokenize_str(text)
+    except BaseException as error:
+        if not is_caught(error):
+            raise
+        raise RegexGaveUp(f"the tokenizer's regular expression gave up on it ({error})") from error
+    last_characters = np.array([end for _, (_, end) in pieces], np.int64) - 1
     return np.asarray(np.cumsum(lengths)[last_characters], np.int64)
 
 

@@ -22,8 +22,14 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.parquet_pages import GroupShape, shape_of_group
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.tables import BATCH_BYTES, check_columns, columns_read, documents_of_rows
-from corpusmill.dataproc.readers.tables import rows_a_batch, slices
+from corpusmill.dataproc.readers.tables import (
+    BATCH_BYTES,
+    check_columns,
+    columns_read,
+    documents_of_rows,
+    rows_a_batch,
+    slices,
+)
 
 LONG_CHUNK_BYTES = 64 << 20
 BUFFER_BYTES = 8 << 20
@@ -147,9 +153,7 @@ class _Group:
         return "" if rows == expected else f"{rows} rows where the footer says {expected}"
 
     def _batches(self, names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        return self.file.iter_batches(
-            batch_size=batch_rows, row_groups=[self.group], columns=names, use_threads=False
-        )
+        return self.file.iter_batches(batch_size=batch_rows, row_groups=[self.group], columns=names, use_threads=False)
 
     def _text_column(self) -> str:
         path = self.fields.text_field

@@ -37,6 +37,8 @@ class Reader:
         groups: whether the function reads many pieces, so that small files share a batch.
         needs: (module, extra) of optional libraries that it imports.
         marks: keys that it writes into `meta` of documents that are not as they were sent; ingest counts them.
+        unbounded: whether a library that it calls may take any time on a document, so that a watch has to be able to
+            end it (`dataproc.watching`).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Reader:
     groups: bool = False
     needs: tuple[tuple[str, str], ...] = ()
     marks: tuple[str, ...] = ()
+    unbounded: bool = False
 
     def load(self) -> Callable[..., Iterator[pa.RecordBatch]]:
         """The function that reads."""
@@ -84,7 +87,7 @@ _OURS = (
         splits=("record batches",),
     ),
     Reader(name="text", target=f"{_HERE}.text:read_files", groups=True),
-    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB, marks=_MARKS),
+    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB, marks=_MARKS, unbounded=True),
     Reader(
         name="warc",
         target=f"{_HERE}.archives.warc:read_warc",
@@ -94,6 +97,7 @@ _OURS = (
         splits=("members",),
         needs=_WEB,
         marks=_MARKS,
+        unbounded=True,
     ),
     Reader(name="repository", target=f"{_HERE}.repository:read_repositories"),
     Reader(

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_caught
 from corpusmill.pipelines.cli.apps import command_app, group_app
 from corpusmill.pipelines.description import StageDescription
 from corpusmill.pipelines.registry import descriptions
@@ -105,19 +105,21 @@ def main() -> None:
     """The entry point: runs a command and turns what it raises into a line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):  # text of any script, also where the terminal's encoding has not got it
         sys.stdout.reconfigure(errors="backslashreplace")
-    if not _only_listing():
-        from corpusmill.pipelines import kernels
-
-        kernels.configure()
     try:
+        if not _only_listing():
+            from corpusmill.pipelines import kernels
+
+            kernels.configure()
         app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
     except UserError as error:
         _fail(str(error), USAGE)
-    except Exception as error:
+    except BaseException as error:
+        if not is_caught(error):  # Ctrl-C, and an exit that was asked for
+            raise
         _fail_by(error)
 
 
-def _fail_by(error: Exception) -> None:
+def _fail_by(error: BaseException) -> None:
     """Ends by the line of a failed stage, or of storage that failed; raises a bug, whose traceback is Python's.
 
     What tells them apart is imported only now: a list of commands should not wait for the engine.

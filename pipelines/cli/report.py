@@ -58,13 +58,17 @@ def _status(run: Run) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "state", "tasks", "counts", "time"):
         table.add_column(column, justify="right" if column == "time" else "left", overflow="fold")
-    for line in run_status(run):
+    lines = run_status(run)
+    for line in lines:
         state = f"{line.state} ({line.holder})" if line.holder else line.state
         tasks = ", ".join(f"{phase} {done}/{'?' if known is None else known}" for phase, done, known in line.phases)
         counts = line.note or _in_words(line.counts)
         time = "" if line.seconds is None else clock(line.seconds)
         table.add_row(*(Text(one_line(cell)) for cell in (line.name, state, tasks, counts, time)))
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+    for line in lines:
+        for silent in line.silent:
+            print(one_line(f"{line.name}: {silent}"))
 
 
 def _in_words(counts: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def make_executor(
     if count == 1:
         from corpusmill.pipelines.engine.local import InProcessExecutor
 
-        return InProcessExecutor()
+        return InProcessExecutor(memory_per_worker=memory_per_worker)
     from corpusmill.pipelines.engine.local import ProcessExecutor
 
     return ProcessExecutor(workers=count, memory_per_worker=memory_per_worker)

@@ -6,17 +6,19 @@ raises, the documents are not to blame, and the task fails with the traceback.
 
 When a document kills the whole process (a segfault in a parser, unbounded memory) nothing can be caught: the engine
 then starts a careful attempt, which notes the document it is about to touch; after three deaths of the task, two of
-them on the same document, that one is skipped by name.
+them on the same document, that one is skipped by name. A document that takes too long is ended from outside
+(`heartbeat.py`), and skipped by name in the next attempt; so that it can be named, a batch that took too long is done
+again one document at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.dataproc import storage
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc import storage, watching
+from corpusmill.dataproc.errors import UserError, is_caught
 from corpusmill.pipelines.engine.quarantine_rows import QuarantineRows
 
 T = TypeVar("T")
@@ -24,6 +26,8 @@ REASON_CHARACTERS = 300
 TEXT_CHARACTERS = 1 << 16
 TASK_TEXT_CHARACTERS = 1 << 24
 """Bounds on the text kept of a quarantined record and of all of a task's: a file of junk must not fill the disk."""
+MOST_SLOW_BATCHES = 1
+"""Of a task; with more, no batch of it is tried as a whole: each would cost another attempt."""
 MOST_BAD_SHARE = 0.5
 FEW_DOCUMENTS = 4
 """This many documents of a batch may raise, however small it is, before the fault is taken to be ours."""
@@ -35,18 +39,21 @@ class Guard:
     Args:
         skip: document ids (or file names) to leave out, with the reason.
         careful: work on one document at a time and note its id at `breadcrumb` first.
+        slow: the first documents of batches that took too long: these are done one document at a time, and with several
+            of them every batch is.
 
     Attributes:
         quarantined: records left out so far.
     """
 
-    def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str) -> None:
+    def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str, slow: Collection[str] = ()) -> None:
         self._skip = dict(skip)
         self._careful = careful
+        self._slow = frozenset(slow)
         self._breadcrumb = breadcrumb
         self._rows = QuarantineRows(breadcrumb.rpartition("/")[0])
         self._text_left = TASK_TEXT_CHARACTERS
-        self._last_error: Exception | None = None
+        self._last_error: BaseException | None = None
         self.quarantined = 0
 
     @property
@@ -98,13 +105,16 @@ class Guard:
             batch = self._without_skipped(batch, place)
         if batch.num_rows == 0:
             return
-        if not self._careful:
+        first = batch.column("id")[0].as_py()
+        if not self._careful and first not in self._slow and len(self._slow) <= MOST_SLOW_BATCHES:
             try:
-                result = work(batch)
+                with watching.document(first, batch.num_rows):
+                    result = work(batch)
             except (UserError, OSError, MemoryError):
                 raise
-            except Exception:
-                pass  # some document of it: which one, and why, comes out below
+            except BaseException as error:  # some document of it: which one, and why, comes out below
+                if not is_caught(error):
+                    raise
             else:
                 yield result
                 return
@@ -117,12 +127,16 @@ class Guard:
                 raise self._last_error
 
     def _one(self, document: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
+        name = document.column("id")[0].as_py()
         try:
-            result = work(document)
+            with watching.document(name):
+                result = work(document)
         except (UserError, OSError, MemoryError):
             raise
-        except Exception as error:
-            name, text = document.column("id")[0].as_py(), document.column("text")[0].as_py()
+        except BaseException as error:
+            if not is_caught(error):
+                raise
+            text = document.column("text")[0].as_py()
             self.quarantine(name, place, f"{type(error).__name__}: {error}", text)
             self._last_error = error
             return

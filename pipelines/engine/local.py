@@ -2,56 +2,81 @@
 
 Our own pool and not `concurrent.futures`, because that one breaks as a whole when a worker dies and cannot say which
 task it was on. Here each worker has a pipe and a sentinel, so a death names its task, its signal and its memory; the
-other workers go on. Workers are spawned, never forked: Arrow, numba and torch all hold threads.
+other workers go on. Workers are spawned, never forked: Arrow, numba and torch all hold threads. They import tasks by
+name and never the caller's script, so a script needs no `if __name__ == "__main__":` for their sake.
+
+A worker is watched for what it holds, for how long it has been on one document (`heartbeat.py`), and for a sign of
+life. The one worker inside the driver cannot be: a task that calls code whose time nobody bounds gets a process of its
+own even there, unless what it reads or writes is in the driver's memory (`memory://`, a function of a notebook's).
 """
 
 import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 import psutil
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.operating_system import die_with_parent
+from corpusmill.pipelines.engine.heartbeat import HEARTBEAT_BYTES, Heartbeat, Mark, reason_of
 from corpusmill.pipelines.engine.processes import describe_exit
 from corpusmill.pipelines.engine.ranks import start_here
+from corpusmill.pipelines.engine.silence import Silence
 from corpusmill.pipelines.engine.task import Call, Ended
 from corpusmill.pipelines.engine.worker import run_call
 
-MEMORY_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
 MEMORY_SHARE = 0.9
 
 
 class InProcessExecutor:
-    """One worker: the driver itself. Starts at once, and a debugger works."""
+    """One worker: the driver itself, which starts at once, and where a debugger works. Only a call that must be `apart`
+    goes to a process that can be ended."""
 
     slots = 1
     description = "this process"
     is_driver = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, memory_per_worker: int = 0) -> None:
         self._waiting: list[Call] = []
+        self._apart = ProcessExecutor(workers=1, memory_per_worker=memory_per_worker)
 
     def submit(self, call: Call) -> None:
-        self._waiting.append(call)
+        if call.apart and not storage.holds_memory_files():
+            self._apart.submit(call)
+        else:
+            self._waiting.append(call)
 
     def wait(self, timeout: float) -> list[Ended]:
-        return [run_call(self._waiting.pop(0), start_here)] if self._waiting else []
+        if self._waiting:
+            return [run_call(self._waiting.pop(0), start_here)]
+        return self._apart.wait(timeout)
 
     def close(self) -> None:
         self._waiting.clear()
+        self._apart.close()
 
 
 class _Worker:
     """A spawned process, our end of its pipe, and the call that it is on."""
 
+    late: Mark | None = None
+    silence: Silence | None = None
+
     def __init__(self, context: Any) -> None:
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-        self.process.start()
+        shared = context.RawArray("B", HEARTBEAT_BYTES)
+        self.heartbeat = Heartbeat(shared)
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid(), shared), daemon=True)
+        with _without_main():
+            self.process.start()
         theirs.close()
         self.call: Call | None = None
         self.killed_for: str | None = None
@@ -64,6 +89,24 @@ class _Worker:
         with contextlib.suppress(psutil.Error):
             return psutil.Process(self.process.pid).memory_info().rss
         return 0
+
+    def kill(self, cause: str) -> None:
+        self.killed_for = cause
+        self.process.kill()
+
+    def watch(self, memory_limit: int) -> None:
+        """Ends a worker that holds too much or is too long on a document, and notes one without a sign of life."""
+        call = self.call
+        if call is None or self.killed_for:
+            return
+        mark = self.heartbeat.read()
+        if self.resident_bytes() > memory_limit:
+            self.kill(f"out of memory: the worker held more than its {memory_limit / 2**20:,.0f} MiB")
+        elif call.document_seconds and mark.is_late(call.document_seconds):
+            self.late = mark
+            self.kill(reason_of(call.document_seconds))
+        elif self.silence and self.process.pid:
+            self.silence.look(self.process.pid, mark)
 
 
 class ProcessExecutor:
@@ -81,7 +124,7 @@ class ProcessExecutor:
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
         self._ended: list[Ended] = []
-        self._next_memory_poll = 0.0
+        self._next_look = 0.0
 
     def submit(self, call: Call) -> None:
         self._workers = [worker for worker in self._workers if worker.call is not None or worker.is_fit()]
@@ -89,7 +132,7 @@ class ProcessExecutor:
         if worker is None:
             worker = _Worker(self._context)
             self._workers.append(worker)
-        worker.call = call
+        worker.call, worker.silence = call, Silence(call)
         try:
             worker.connection.send(call)
         except (BrokenPipeError, ConnectionResetError):
@@ -98,12 +141,12 @@ class ProcessExecutor:
     def wait(self, timeout: float) -> list[Ended]:
         deadline = time.monotonic() + timeout
         while not self._ended and (busy := [worker for worker in self._workers if worker.call is not None]):
-            patience = min(MEMORY_POLL_SECONDS, max(deadline - time.monotonic(), 0))
+            patience = min(POLL_SECONDS, max(deadline - time.monotonic(), 0))
             ready = set(wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)], patience))
             for worker in busy:
                 if worker.connection in ready or worker.process.sentinel in ready:
                     self._receive(worker)
-            self._watch_memory()
+            self._watch()
             if time.monotonic() >= deadline:
                 break
         ended, self._ended = self._ended, []
@@ -123,6 +166,8 @@ class ProcessExecutor:
             if worker.connection.poll():
                 self._ended.append(worker.connection.recv())
                 worker.call = None
+                if worker.silence:
+                    worker.silence.end()
                 return
         except (EOFError, OSError):  # OSError: it died in the middle of sending
             pass
@@ -134,28 +179,36 @@ class ProcessExecutor:
         self._workers.remove(worker)
         if worker.call is not None:
             cause = worker.killed_for or describe_exit(worker.process.exitcode)
-            self._ended.append(Ended(ticket=worker.call.ticket, death=cause))
+            self._ended.append(Ended(ticket=worker.call.ticket, death=cause, late=worker.late))
+            if worker.silence:
+                worker.silence.end()
 
-    def _watch_memory(self) -> None:
-        if time.monotonic() < self._next_memory_poll:
+    def _watch(self) -> None:
+        if time.monotonic() < self._next_look:
             return
-        self._next_memory_poll = time.monotonic() + MEMORY_POLL_SECONDS
+        self._next_look = time.monotonic() + POLL_SECONDS
         for worker in self._workers:
-            used = worker.resident_bytes()
-            if worker.call is not None and used > self._memory_limit:
-                worker.killed_for = (
-                    f"out of memory: the worker held more than its {self._memory_limit / 2**20:,.0f} MiB"
-                )
-                worker.process.kill()
+            worker.watch(self._memory_limit)
 
 
-def _serve(connection: Connection, driver: int) -> None:
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps `multiprocessing` from having a child import the script that this process runs."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _serve(connection: Connection, driver: int, shared: Any) -> None:
     """A worker's loop: takes calls and returns their outcomes, until the driver is gone."""
     die_with_parent(driver)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    heartbeat = Heartbeat(shared)
     while True:
         try:
             call = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(run_call(call, start_here))
+        connection.send(run_call(call, start_here, heartbeat))

@@ -17,7 +17,7 @@ from typing import Any
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.task import Call, Ended
-from corpusmill.pipelines.engine.worker import run_call
+from corpusmill.pipelines.engine.worker import describe, run_call
 
 OBJECT_STORE_BYTES = 256 << 20
 CONNECT_SECONDS = 5.0
@@ -119,6 +119,25 @@ def describe_ray_error(error: Exception) -> str:
     return f"{cause}: {first[:200]}" if first else cause
 
 
+_apart: Any = None
+"""This worker's own worker, for calls that must run apart; it stays for the next one."""
+
+
+def _run_apart(call: Call) -> Ended:
+    """Runs a call in a process that this one watches and may end: nobody else on this node could."""
+    global _apart
+    import psutil
+
+    from corpusmill.pipelines.engine.local import ProcessExecutor
+
+    if _apart is None:  # how much memory it may hold is for Ray to say
+        _apart = ProcessExecutor(workers=1, memory_per_worker=psutil.virtual_memory().total)
+    _apart.submit(call)
+    while not (ended := _apart.wait(1.0)):
+        pass
+    return ended[0]
+
+
 def _run_on_ray(call: Call) -> Ended:
     """The body of the Ray task."""
     from corpusmill.pipelines import kernels
@@ -128,9 +147,12 @@ def _run_on_ray(call: Call) -> Ended:
         from corpusmill.pipelines.engine.ray_ranks import start_by_ray_train
 
         start_ranks = start_by_ray_train
-    kernels.configure()
-    if call.kernels:
-        say = partial(print, file=sys.stderr)  # the worker's own log
-        kernels.compile_if_needed(say, call.kernels)
+    try:
+        kernels.configure()
+        if call.kernels:
+            say = partial(print, file=sys.stderr)  # the worker's own log
+            kernels.compile_if_needed(say, call.kernels)
+    except UserError as error:
+        return Ended(ticket=call.ticket, error=describe(error))
     with ends_with_lease(call.folder, call.lease):
-        return run_call(call, start_ranks)
+        return _run_apart(call) if call.apart else run_call(call, start_ranks)

@@ -3,6 +3,8 @@
     a user's mistake, a bug    no retry; tasks in flight may finish, then the stage fails
     no space left              the same, with a line that says that a re-run resumes here
     a transient error          up to TRANSIENT_ATTEMPTS, with growing pauses
+    a document that took too   the worker was ended: another attempt, without that document, which is quarantined;
+    long                       after a batch that did, one that does this batch a document at a time
     a worker's death           another attempt in careful mode; a document named by two of three deaths is quarantined
                                by its id, and a task that dies MAX_DEATHS times on nothing in particular fails
 
@@ -20,6 +22,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.executor import Executor
+from corpusmill.pipelines.engine.heartbeat import Mark, reason_of
 from corpusmill.pipelines.engine.task import Call, Ended, Task, TaskError
 
 TRANSIENT_ATTEMPTS = 4
@@ -39,11 +42,13 @@ class StageFailed(Exception):
 
 @dataclass
 class _Attempts:
-    """What has happened to a task so far; deaths are kept on disk, so that they count across drivers."""
+    """What has happened to a task so far; deaths and slow batches are kept on disk, so that they count across
+    drivers."""
 
     made: int = 0
     transient: int = 0
     deaths: list[dict[str, Any]] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
 
     @property
     def skip(self) -> dict[str, str]:
@@ -64,6 +69,8 @@ class Scheduler:
         phase: names the folder of markers.
         kernels: families of compiled kernels that the tasks call.
         lease: this driver's token (`lease.py`).
+        document_seconds: how long a document may take; 0 for no limit.
+        apart: whether tasks call code whose time nobody bounds.
         on_end: called with each task and its result as it is done.
         on_tick: called about twice a second while waiting.
         say: prints a line for the user: retries, deaths and their causes.
@@ -77,6 +84,8 @@ class Scheduler:
         phase: str,
         kernels: tuple[str, ...],
         lease: str,
+        document_seconds: float = 0.0,
+        apart: bool = False,
         on_end: Callable[[Task, dict[str, Any]], None],
         on_tick: Callable[[], None],
         say: Callable[[str], None],
@@ -86,6 +95,8 @@ class Scheduler:
         self._phase = phase
         self._kernels = kernels
         self._lease = lease
+        self._document_seconds = document_seconds
+        self._apart = apart
         self._on_end = on_end
         self._on_tick = on_tick
         self._say = say
@@ -146,6 +157,9 @@ class Scheduler:
                     ranks=task.ranks,
                     kernels=self._kernels,
                     lease=self._lease,
+                    document_seconds=self._document_seconds,
+                    apart=self._apart and self._document_seconds > 0,
+                    slow=tuple(attempts.slow),
                 )
             )
 
@@ -155,6 +169,8 @@ class Scheduler:
             self._remember(task, attempts)
         if ended.result is not None:
             self._on_end(task, ended.result)
+        elif ended.late is not None and self._is_new(attempts, ended.late):
+            self._handle_late(task, attempts, ended.late)
         elif ended.death is not None:
             self._handle_death(task, attempts, ended.death)
         elif ended.error is not None and ended.error.kind == "memory":
@@ -179,6 +195,25 @@ class Scheduler:
         else:
             failure = StageFailed(f"{name}: {error.message}", error.traceback)
         self._failure = self._failure or failure
+
+    def _is_new(self, attempts: _Attempts, late: Mark) -> bool:
+        """Whether another attempt would leave out, or take apart, what took too long; if not, it counts as a death."""
+        return late.name not in (attempts.skip if late.documents == 1 else attempts.slow)
+
+    def _handle_late(self, task: Task, attempts: _Attempts, late: Mark) -> None:
+        """Notes what took too long, and has the task tried again."""
+        name, reason = f"{self._phase}/{task.id}", reason_of(self._document_seconds)
+        if late.documents == 1:
+            attempts.deaths.append({"cause": reason, "document": late.name, "quarantined": late.name, "reason": reason})
+            self._say(f"{name}: quarantined {late.name!r}: {reason}")
+        else:
+            attempts.slow.append(late.name)
+            self._say(
+                f"{name}: a batch of {late.documents:,} documents from {late.name!r} on takes too long; "
+                "trying it one document at a time"
+            )
+        self._remember(task, attempts)
+        self._queue.append(task)
 
     def _handle_death(self, task: Task, attempts: _Attempts, cause: str) -> None:
         self._count_death(task, attempts, cause)
@@ -215,8 +250,8 @@ class Scheduler:
     def _remember(self, task: Task, attempts: _Attempts, pending: bool = False) -> None:
         """Keeps deaths on disk. `pending` marks an attempt inside the driver: if it kills the driver, that is seen."""
         path = state.deaths_path(self._folder, self._phase, task.id)
-        if attempts.deaths or pending:
-            record = {"deaths": attempts.deaths, "pending": pending}
+        if attempts.deaths or attempts.slow or pending:
+            record = {"deaths": attempts.deaths, "slow": attempts.slow, "pending": pending}
             storage.commit_bytes(path, state.to_json(record), durable=False)
         elif storage.exists(path):
             storage.remove(path)
@@ -226,7 +261,7 @@ class Scheduler:
         if not storage.exists(path):
             return _Attempts()
         record = state.read_json(path)
-        attempts = _Attempts(deaths=record["deaths"])
+        attempts = _Attempts(deaths=record["deaths"], slow=record.get("slow", []))
         if record.get("pending"):
             self._count_death(task, attempts, "the driver died while it worked on this task", by_driver=True)
         return attempts

@@ -9,9 +9,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -31,6 +31,14 @@ class StageSettings(BaseModel):
     """Base of every stage's settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+DocumentSeconds = Annotated[
+    float, Field(description="a document that takes longer is quarantined (seconds)", gt=0, le=86_400)
+]
+"""The setting `document_seconds` of stages whose work on a document may take for ever: by an extractor, a rule, a
+regular expression."""
+DOCUMENT_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -69,6 +77,10 @@ class Costs:
     disk: int
 
 
+def _say_nothing(line: str) -> None:
+    """What a stage says when nobody listens."""
+
+
 class Stage(ABC):
     """A kind of stage with its settings. Subclasses must not import heavy libraries at module level.
 
@@ -78,6 +90,7 @@ class Stage(ABC):
         settings: a frozen model; the command line's flags and the recipe's keys are made from it.
         resolve: turns a path as written in the settings into one that can be opened.
         over_documents: its documents are accounted for by their fates.
+        say: prints a line for the user while it plans; nothing where nobody listens.
         kernels: families of numba kernels (`pipelines.kernels`) that its tasks call; compiled before the first starts.
     """
 
@@ -90,6 +103,7 @@ class Stage(ABC):
     def __init__(self, settings: Any, *, seed: int = 0, resolve: Callable[[str], str] = str) -> None:
         self.settings = settings
         self.seed = seed
+        self.say: Callable[[str], None] = _say_nothing
         self.resolve = resolve
 
     @abstractmethod
@@ -117,6 +131,18 @@ class Stage(ABC):
         Args:
             made: whether an earlier stage of the run makes this path.
         """
+
+    def document_seconds(self) -> float:
+        """How long the work on one document may take; 0 for no limit."""
+        return float(getattr(self.settings, "document_seconds", 0.0))
+
+    def is_unbounded(self) -> bool:
+        """Whether its tasks hand documents to code of others, whose time on one nobody bounds.
+
+        Then they run in a process that can be ended, also where there is one worker. Our own kernels take time in
+        proportion to the text; their documents are watched where workers are processes anyway.
+        """
+        return False
 
     def require_memory(self) -> None:  # noqa: B027 - most stages are bounded by their settings
         """Raises UserError for work that this machine's memory cannot hold."""
@@ -225,6 +251,8 @@ class StageRun:
             phase=phase,
             kernels=self.stage.kernels,
             lease=self.lease,
+            document_seconds=self.stage.document_seconds(),
+            apart=self.stage.is_unbounded(),
             on_end=on_end,
             on_tick=lambda: progress.tick(watch() if watch else ""),
             say=progress.say,

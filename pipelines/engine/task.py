@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, is_dataclass
 from importlib import import_module
 from typing import Any
 
+from corpusmill.pipelines.engine.heartbeat import Mark
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -34,7 +36,11 @@ class Task:
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, which families of
-    kernels it calls (a node that never ran them compiles them first), and the token of the driver that it is for."""
+    kernels it calls (a node that never ran them compiles them first), and the token of the driver that it is for.
+
+    `document_seconds` is the longest that a document may take, 0 for no limit; `apart` says that it calls code whose
+    time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too long.
+    """
 
     ticket: int
     function: str
@@ -48,6 +54,9 @@ class Call:
     ranks: int = 0
     kernels: tuple[str, ...] = ()
     lease: str = ""
+    document_seconds: float = 0.0
+    apart: bool = False
+    slow: tuple[str, ...] = ()
 
 
 def call_to_values(call: Call) -> dict[str, Any]:
@@ -72,12 +81,14 @@ def call_from_values(values: Mapping[str, Any]) -> Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a call ended: with a result, with an error that was caught in the worker, or with the worker's death."""
+    """How a call ended: with a result, with an error that was caught in the worker, or with the worker's death; with
+    `late`, because the worker was ended when a document or a batch took too long."""
 
     ticket: int
     result: dict[str, Any] | None = None
     error: "TaskError | None" = None
     death: str | None = None
+    late: Mark | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.guard import Guard
+from corpusmill.pipelines.engine.heartbeat import Heartbeat, PublishedWatch
 from corpusmill.pipelines.engine.lease import require_lease
 from corpusmill.pipelines.engine.task import Call, Ended, TaskError, TaskFailed
 
@@ -55,6 +56,7 @@ class TaskContext(Generic[Arguments]):
             skip=call.skip,
             careful=call.careful,
             breadcrumb=state.breadcrumb_path(call.folder, call.phase, call.task),
+            slow=call.slow,
         )
 
     def path(self, *names: str) -> str:
@@ -73,12 +75,15 @@ class TaskContext(Generic[Arguments]):
         return self._start_ranks(self.call, function, self.call.ranks)
 
 
-def run_call(call: Call, start_ranks: StartRanks | None = None) -> Ended:
+def run_call(call: Call, start_ranks: StartRanks | None = None, heartbeat: Heartbeat | None = None) -> Ended:
     """Runs a task to its marker; ranks start on this machine, or as the engine says. Never raises: an exception comes
     back as a `TaskError`."""
     started = time.monotonic()
     try:
-        with storage.commits_only_while(partial(require_lease, call.folder, call.lease)):
+        with (
+            storage.commits_only_while(partial(require_lease, call.folder, call.lease)),
+            watching.watched_by(PublishedWatch(heartbeat, call.skip)),
+        ):
             module, _, name = call.function.partition(":")
             result = getattr(importlib.import_module(module), name)(TaskContext(call, start_ranks))
             marker = {

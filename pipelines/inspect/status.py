@@ -6,7 +6,7 @@ a driver that starts at that very moment would report that another one is at wor
 
 import fcntl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.description import load
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.progress import clock
+from corpusmill.pipelines.engine.silence import silent_workers
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.inspect.places import read_plan, run_stages
 from corpusmill.pipelines.recipe import path_resolver
@@ -36,6 +38,7 @@ class StageStatus:
         counts: of a finished stage, its manifest's; of another, what its markers add up to.
         seconds: of all runs of a finished stage, of the present run of one at work.
         note: how far a training run is.
+        silent: workers without a sign of life, a line each.
     """
 
     name: str
@@ -47,6 +50,7 @@ class StageStatus:
     counts: Mapping[str, int]
     seconds: float | None
     note: str
+    silent: Sequence[str] = ()
 
 
 def run_status(run: str) -> list[StageStatus]:
@@ -89,7 +93,19 @@ def _stage_status(name: str, folder: str, folders: Mapping[str, str]) -> StageSt
         counts=manifest["counts"] if manifest is not None else _counted(folder, finished),
         seconds=_seconds(folder, known),
         note=_note(folder, plan) if known != "done" else "",
+        silent=_silent(folder, finished) if known == "at work" else (),
     )
+
+
+def _silent(folder: str, phases: Iterable[str]) -> list[str]:
+    """A line for each worker that shows no sign of life: which it is, its task, since when, and on what document."""
+    lines = []
+    for phase in phases:
+        for task, note in sorted(silent_workers(folder, phase).items()):
+            on = f", on {note['document']!r}" if note.get("document") else ""
+            since = clock(max(0.0, time.time() - note["since"]))
+            lines.append(f"no sign of life from worker {note['worker']} for {since}: {phase}/{task}{on}")
+    return lines
 
 
 def _phases(folder: str) -> list[str]:

@@ -93,7 +93,7 @@ class Counter:
                 for start, ends in pretoken_blocks(offsets, data, self.pattern):
                     self._add(data, start, ends, numbers[place], 1)
                     done[place] += 1
-        except Exception:
+        except BaseException:  # a panic of a library in Rust, too, which is no Exception
             for place, (_, piece) in enumerate(pieces):  # the same cuts again, up to the one that raised
                 offsets, data = read_text(piece)
                 for start, ends in islice(pretoken_blocks(offsets, data, self.pattern), done[place]):

@@ -11,7 +11,7 @@ import binascii
 import json
 from typing import Any
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_caught
 from corpusmill.dataproc.storage import exists, join, read_bytes
 from corpusmill.tokenizer.patterns import COMPLETE, DEEPSEEK_V3, Pattern
 from corpusmill.tokenizer.special import SpecialTokens
@@ -78,7 +78,9 @@ def tiktoken_encoding(folder: str) -> Any:
     ranks = read_ranks(read_bytes(join(folder, RANKS)), join(folder, RANKS))
     try:
         return tiktoken.Encoding(folder, pat_str=expression, mergeable_ranks=ranks, special_tokens=special)
-    except Exception as error:  # whatever the library objects to
+    except BaseException as error:  # whatever the library objects to, in a panic if need be
+        if not is_caught(error):
+            raise
         raise UserError(f"tiktoken does not take this tokenizer ({error})", where=folder) from error
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pyarrow as pa
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.decompression import BROKEN, GZIP_MAGIC, ZSTD_MAGIC
 from corpusmill.dataproc.readers.archives.codings import CODINGS, Broken
 from corpusmill.dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
@@ -35,16 +35,17 @@ def read_html(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterat
             if truncated and fields.truncated == "quarantine":
                 raise Unreadable(f"the page is cut off: {truncated}")
             page = Page(content_type="text/html", body=body, charset=None, truncated=truncated)
-            html, charset, replaced = decode_page(page)
-            text = text_of_html(html, fields.extractor)
+            with watching.document(name):
+                html, charset, replaced = decode_page(page)
+                text = text_of_html(html, fields.extractor)
+                url = _canonical_url(html)
             if not text.strip():
                 raise Unreadable("no text in the page")
-        except Unreadable as error:
+        except (Unreadable, watching.TooSlow) as error:
             report(name, piece.path, str(error), None)
             continue
         marks = {"replaced": replaced, "truncated": truncated}
         meta = {"charset": charset} | {mark: value for mark, value in marks.items() if value}
-        url = _canonical_url(html)
         written = orjson.dumps(meta).decode()
         builder.add(id=name, text=text, source=fields.source, kind=fields.kind, url=url, meta=written)
         if builder.full:

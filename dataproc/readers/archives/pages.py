@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc import watching
+from corpusmill.dataproc.errors import UserError, is_caught, require_extra
+from corpusmill.dataproc.readers.archives.markup_shape import refusal
 from corpusmill.dataproc.readers.charsets.decoders import REPLACED, REPLACEMENT, decode, encoding_of, malformed
 from corpusmill.dataproc.readers.charsets.detection import detect_encoding, is_utf8
 from corpusmill.dataproc.readers.charsets.prescan import declared_encoding
@@ -65,6 +67,8 @@ def check_extractor(name: str) -> None:
             import trafilatura  # noqa: F401
     except ImportError as error:
         raise require_extra(str(error.name), "web") from error
+    EXTRACTORS[name]("<html><body><p>ready</p></body></html>")
+    watching.ready()
 
 
 def decode_page(page: Page) -> tuple[str, str, int]:
@@ -130,9 +134,13 @@ def _is_ascii_markup(data: bytes) -> bool:
 
 def text_of_html(html: str, extractor: str) -> str:
     """The main content of a page as plain text, "" if it has none. Raises Unreadable."""
+    if reason := refusal(html):
+        raise Unreadable(reason)
     try:
         return EXTRACTORS[extractor](html)
-    except Exception as error:
+    except BaseException as error:
+        if not is_caught(error):
+            raise
         raise Unreadable(f"no text could be taken out: {type(error).__name__}: {error}") from error
 
 

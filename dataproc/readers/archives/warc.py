@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.readers.archives.codings import Body, Broken, TooLong, decode_body
 from corpusmill.dataproc.readers.archives.http import Response, looks_like_html, media_type, parse_response
 from corpusmill.dataproc.readers.archives.pages import (
@@ -58,8 +58,9 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
             place = f"{record.offset}+{record.inner}" if record.inner else str(record.offset)
             name = f"{fields.source}/{piece.name}#{place}"
             try:
-                document = _document(record, fields)
-            except Unreadable as error:
+                with watching.document(name):
+                    document = _document(record, fields)
+            except (Unreadable, watching.TooSlow) as error:
                 report(name, f"{piece.path}, byte {place}", str(error), None)
                 continue
             if document:

@@ -15,7 +15,15 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import find_files
 from corpusmill.pipelines.datasets import listed
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.stages.filter.arguments import FilterWork, ProviderSettings
 from corpusmill.pipelines.stages.parts import PartsStage
 
@@ -93,6 +101,7 @@ class FilterSettings(StageSettings):
     )
     languages: tuple[str, ...] = Field(default=(), description="keep only these languages (does not apply to code)")
     minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class FilterStage(PartsStage):
@@ -113,6 +122,16 @@ class FilterStage(PartsStage):
         families: dict[str, Any] = {"code": used & {"code"}, "lists": used & {"url", "words"} or work.language_model}
         families["rewriting"] = used & set(rewriter_names())
         return ("road", *(family for family, called in families.items() if called))
+
+    def is_unbounded(self) -> bool:
+        from corpusmill.dataproc.measures.functions import is_function
+        from corpusmill.dataproc.measures.providers import PROVIDERS
+
+        work = self.work()
+        names = [provider.name for provider in (*work.measures, *work.rewriters)]
+        if any(name.startswith("__main__:") for name in names):  # of a notebook or script: no other process has it
+            return False
+        return any(is_function(name) or name not in PROVIDERS or name == "code" for name in names)
 
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)

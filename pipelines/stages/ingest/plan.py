@@ -6,7 +6,7 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
@@ -23,11 +23,23 @@ from corpusmill.dataproc.readers.registry import FOLDERS, READERS, format_names,
 from corpusmill.dataproc.readers.splitting import is_indivisible, split_file
 from corpusmill.dataproc.repositories.settings import RepositorySettings
 from corpusmill.pipelines.datasets import listed
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 from corpusmill.pipelines.stages.ingest.planned import Planned, facts_of, require_some
-from corpusmill.pipelines.stages.ingest.raw_files import RawFile, find_raw_files
+from corpusmill.pipelines.stages.ingest.raw_files import Listing, RawFile, find_raw_files
+
+MOST_FILES = 20_000
+"""Of a task: some 10 seconds of opening them, however little is in them."""
 
 
 def _known_format(name: str) -> str:
@@ -83,7 +95,7 @@ class InputFields(StageSettings):
         default=None, description="what separates the fields of CSV; a comma, and a tab in .tsv, if left out"
     )
     csv_quote: Character | None = Field(
-        default=None, description="what fields of CSV are quoted by, or none; \", and none in .tsv, if left out"
+        default=None, description='what fields of CSV are quoted by, or none; ", and none in .tsv, if left out'
     )
     csv_escape: Character | None = Field(
         default=None, description="what escapes the character behind it in CSV, or none; none if left out"
@@ -152,6 +164,7 @@ class IngestSettings(InputFields):
     maximum_record_bytes: ByteSize = Field(
         default=ByteSize(64 << 20), description="a longer record is quarantined", ge=1 << 10
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
     def of_input(self, files: Any) -> InputFields:
         """The fields of an input: its own, and the stage's where it has none; patterns to leave out are added up.
@@ -178,22 +191,48 @@ def _is_set(name: str, value: Any) -> bool:
     return value is not None and (value != "" or name.endswith("_field"))
 
 
+Sources = list[tuple[InputFiles, list[RawFile]]]
+
+
+@dataclasses.dataclass
+class _Group:
+    """Pieces that become a task, and their bytes."""
+
+    pieces: list[Piece] = dataclasses.field(default_factory=list)
+    bytes: int = 0
+
+    def has_room(self, piece: Piece, target: int) -> bool:
+        """Whether a piece fits: by bytes, and by the number of files, each of which costs something to open."""
+        return not self.pieces or (self.bytes + piece.bytes <= target and len(self.pieces) < MOST_FILES)
+
+    def add(self, piece: Piece) -> None:
+        self.pieces.append(piece)
+        self.bytes += piece.bytes
+
+
 class IngestStage(Stage):
     """Raw files to documents."""
 
     name = "ingest"
-    version = 2
+    version = 3
     Settings = IngestSettings
     kernels = ()
     settings: IngestSettings
+    _listed: Sources | None = None
+    _left_out: Sequence[str] = ()
+    _identities: Mapping[str, Any] = {}
 
-    def _sources(self, left_out: list[str] | None = None) -> list[tuple[InputFiles, list[RawFile]]]:
-        """Each input with its files; `left_out` gets the links and folders that are passed over.
+    def _sources(self) -> Sources:
+        """Each input with its files, as they were listed last. Raises UserError where ids would not be unique."""
+        if self._listed is None:
+            self._listed = self._list_sources()
+        return self._listed
 
-        Raises UserError where ids would not be unique.
-        """
+    def _list_sources(self) -> Sources:
         settings = self.settings
-        sources: list[tuple[InputFiles, list[RawFile]]] = []
+        listing = Listing(self.say)
+        left_out: list[str] = []  # links that are not followed, folders that may not be listed
+        sources: Sources = []
         taken: set[str] = set()
         by_name: dict[tuple[str, str], str] = {}
         for written in settings.inputs:
@@ -207,17 +246,20 @@ class IngestStage(Stage):
                 split=fields.split,
                 depth=settings.repository_depth,
                 left_out=left_out,
+                listing=listing,
             )
             for file in files:
-                if storage.absolute(file.path) in taken:
+                path = storage.absolute(file.path)
+                if path in taken:
                     raise UserError("this file is in two inputs", where=file.path, hint="give it once, or use exclude")
-                taken.add(storage.absolute(file.path))
+                taken.add(path)
                 other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
                     what = f"its records would have the ids of those of {other}"
                     hint = "give both as one input, as a folder or a quoted glob, or give each its own source"
                     raise UserError(what, where=file.path, hint=hint)
             sources.append((files_of, files))
+        self._left_out = left_out
         return sources
 
     def check(self) -> None:
@@ -233,6 +275,11 @@ class IngestStage(Stage):
             modules += [need for need in (reader.needs if reader else ()) if need not in modules]
         return modules
 
+    def is_unbounded(self) -> bool:
+        formats = {file.format for _, files in self._sources() for file in files}
+        readers = [READERS.get(format) for format in formats]  # what other packages bring may take any time
+        return self.settings.mojibake or any(reader is None or reader.unbounded for reader in readers)
+
     def require_files(self, made: Callable[[str], bool]) -> None:
         self._sources()
 
@@ -245,9 +292,12 @@ class IngestStage(Stage):
                 raise UserError(what, where=folder, hint="use an output outside of it")
 
     def inputs(self) -> dict[str, Any]:
+        """Identities of all files, which are listed anew: this is how a change is noticed."""
+        self._listed = None
         identities: dict[str, Any] = {}
         for files_of, files in self._sources():
             identities.setdefault(files_of.path, {}).update({file.path: file.identity() for file in files})
+        self._identities = identities
         return identities
 
     def tasks(self) -> list[Task]:
@@ -259,26 +309,26 @@ class IngestStage(Stage):
         groups: list[tuple[InputFiles, str, list[Piece]]] = []
         indivisible: dict[str, int] = {}
         as_text: list[str] = []
-        left_out: list[str] = []
-        for files_of, files in self._sources(left_out):
-            open_groups: dict[str, list[Piece]] = {}
+        for files_of, files in self._sources():
+            open_groups: dict[str, _Group] = {}
             self._check_text_field(files_of, files)
             if self.settings.of_input(files_of).format is None:
                 as_text += [file.path for file in files if file.format == "text"]
+            identities = self._identities.get(files_of.path, {})
             for file in files:
-                size = int(file.identity()[0])
+                size = int((identities.get(file.path) or file.identity())[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
                 if len(pieces) == 1 and is_indivisible(file.path, file.format, size, target):
                     indivisible[file.path] = size
                 for piece in pieces:
-                    group = open_groups.setdefault(piece.format, [])
-                    if group and sum(member.bytes for member in group) + piece.bytes > target:
-                        groups.append((files_of, piece.format, group))
-                        group = open_groups[piece.format] = []
-                    group.append(piece)
-            groups += [(files_of, name, group) for name, group in open_groups.items() if group]
+                    group = open_groups.setdefault(piece.format, _Group())
+                    if not group.has_room(piece, target):
+                        groups.append((files_of, piece.format, group.pieces))
+                        group = open_groups[piece.format] = _Group()
+                    group.add(piece)
+            groups += [(files_of, name, group.pieces) for name, group in open_groups.items()]
         tasks = [self._task(number, *group) for number, group in enumerate(groups)]
-        return Planned(tasks=tasks, indivisible=indivisible, as_text=as_text, left_out=left_out)
+        return Planned(tasks=tasks, indivisible=indivisible, as_text=as_text, left_out=list(self._left_out))
 
     def _check_text_field(self, files_of: InputFiles, files: Sequence[RawFile]) -> None:
         """Raises UserError where an input is JSON lines and none of its files has a text at the field that is named."""

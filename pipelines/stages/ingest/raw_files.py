@@ -6,7 +6,8 @@ a "file" for each repository, which a worker reads as a whole.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
 from corpusmill.dataproc.readers.pieces import recognise
 
 FRONT_MATTER = "---"
+SECONDS_A_LINE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,18 @@ class RawFile:
         return storage.identity(self.path)
 
 
+class Listing:
+    """Says how many files were found, while that takes long."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._next = say, time.monotonic() + SECONDS_A_LINE
+
+    def count(self, files: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + SECONDS_A_LINE
+            self._say(f"listing files: {files:,} so far")
+
+
 def find_raw_files(
     path: str,
     format: str | None,
@@ -45,6 +59,7 @@ def find_raw_files(
     split: str | None = None,
     depth: int | None = None,
     left_out: list[str] | None = None,
+    listing: "Listing | None" = None,
 ) -> list[RawFile]:
     """The raw files that a path, folder, glob or URL names.
 
@@ -52,6 +67,7 @@ def find_raw_files(
         format: what all of them are; None to go by each one's ending (and for a folder by what `save_to_disk` leaves).
         exclude: patterns of names to leave out.
         config, split: of a Hugging Face dataset.
+        listing: is shown how many files there are so far.
         depth: how far below a folder its repositories are; None to find out.
         left_out: gets the links that are not followed, and the folders that may not be listed.
 
@@ -74,7 +90,7 @@ def find_raw_files(
         raise UserError(what, path, "leave them out, or say format: huggingface")
     return [
         RawFile(path=file, name=name, format=format or recognise(file))
-        for file, name in find_files(path, exclude, left_out)
+        for file, name in find_files(path, exclude, left_out, listing.count if listing else None)
     ]
 
 

@@ -15,10 +15,19 @@ from pydantic import ByteSize, Field, field_validator
 from corpusmill.pipelines.datasets import (
     PartReference,
     check_roles_needed,
+    has_known_pattern,
     listed,
     tokenizer_identity,
 )
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
@@ -64,6 +73,7 @@ class PackSettings(StageSettings):
     task_bytes: ByteSize = Field(
         default=ByteSize(128 << 20), description="text that is packed together by one task", ge=1 << 16
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
     @field_validator("fim_rates")
     @classmethod
@@ -92,6 +102,9 @@ class PackStage(PartsStage):
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
+
+    def is_unbounded(self) -> bool:
+        return not has_known_pattern(self.settings.tokenizer, self.resolve)
 
     def roles(self) -> dict[str, str]:
         """What special tokens the settings need, and what for."""

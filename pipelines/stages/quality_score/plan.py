@@ -15,7 +15,15 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.pipelines.datasets import folder_identities, listed
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.stage import PhasePlan, StageRun, StageSettings, Summary, add_counts
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    StageRun,
+    StageSettings,
+    Summary,
+    add_counts,
+)
 from corpusmill.pipelines.stages.parts import PartsStage, PartWork
 
 
@@ -36,6 +44,7 @@ class QualityScoreSettings(StageSettings):
     characters: int | None = Field(
         default=None, description="of a file: read only so many characters from a document's beginning", ge=1
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,15 @@ from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+)
 from corpusmill.pipelines.stages.tokenizer.counting import Counting, plan_counting
 
 
@@ -31,6 +39,7 @@ class CountSettings(StageSettings):
         description="memory of a worker's table, beyond which it spills to disk",
         ge=1 << 20,
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class CountStage(Stage):

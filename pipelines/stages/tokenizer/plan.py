@@ -19,7 +19,15 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities, tokenizer_identity
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import (
+    DOCUMENT_SECONDS,
+    DocumentSeconds,
+    PhasePlan,
+    Stage,
+    StageRun,
+    StageSettings,
+    Summary,
+)
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.tokenizer.arguments import LearnWork
@@ -77,6 +85,7 @@ class TokenizerSettings(StageSettings):
     memory: ByteSize = Field(
         default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
     )
+    document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
 class TokenizerStage(Stage):
@@ -120,6 +129,12 @@ class TokenizerStage(Stage):
         if settings.group_by == "none" and (settings.weights or settings.temperature != 1):
             hint = "give --group-by language, source or kind"
             raise UserError("weights and temperature are for groups of documents", where="group_by", hint=hint)
+
+    def is_unbounded(self) -> bool:
+        from corpusmill.tokenizer.patterns import PATTERNS
+
+        old = self._continued()
+        return old is not None and old.pattern.name not in PATTERNS
 
     def check_inputs(self, folder: str) -> None:
         old, asked = self._continued(), self.settings.vocab_size

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc import watching
 from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.sequences.packing import Placement, pack, report
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.pack.arguments import PackWork
-from corpusmill.pipelines.stages.pack.work.encoding import COLUMNS, encode_documents
+from corpusmill.pipelines.stages.pack.work.encoding import COLUMNS, encode_documents, load_encoder
 from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, Written, write_group
 
 UNKNOWN = "unknown"
@@ -24,6 +25,8 @@ COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")
 def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
     """Encodes and packs a group of parts into full shards, and a tail of each group of documents."""
     work = task.arguments
+    load_encoder(work.tokenizer).tokenizer.encode("ready")
+    watching.ready()
     encode = partial(encode_documents, work=work)
     encoded = [
         piece
