@@ -19,6 +19,7 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 """Endings of archives that can hold a repository."""
 
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
+PATTERN_FILES = ("/.gitignore", "/.git/info/exclude")
 HEADER_BYTES = 1 << 20
 IGNORE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
@@ -55,7 +56,7 @@ class Tree(Protocol):
         ...
 
     def ignore_file(self, path: str) -> bytes | None:
-        """A `.gitignore`, or its first MiB; None where it cannot be read."""
+        """A `.gitignore` or `.git/info/exclude`, or its first MiB; None where it cannot be read."""
         ...
 
     def contents(self, paths: Collection[str]) -> Iterator[Content]:
@@ -139,7 +140,7 @@ class ArchiveTree:
         self._ignore_files: dict[str, bytes] = {}
         self._root = ""
         try:
-            for member, data in self._members(lambda path: IGNORE_BYTES * (path.rsplit("/", 1)[-1] == ".gitignore")):
+            for member, data in self._members(lambda path: IGNORE_BYTES * f"/{path}".endswith(PATTERN_FILES)):
                 self._note(member, data)
         except BrokenArchive as error:
             self.problem = str(error)

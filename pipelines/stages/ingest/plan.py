@@ -146,7 +146,7 @@ class IngestStage(Stage):
     """Raw files to documents."""
 
     name = "ingest"
-    version = 2
+    version = 3
     Settings = IngestSettings
     kernels = ()
     settings: IngestSettings

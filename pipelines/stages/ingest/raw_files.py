@@ -17,6 +17,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import WILDCARD, find_files
 from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
 from corpusmill.dataproc.readers.pieces import recognise
+from corpusmill.dataproc.repositories.ignored import EXCLUDE_FOLDER, EXCLUDE_NAME
 
 FRONT_MATTER = "---"
 
@@ -114,7 +115,10 @@ def _identity_of_folder(folder: str) -> list[int | str]:
     total = latest = 0
     for inner, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != ".git"]
-        for name in names:
-            status = os.lstat(storage.join(inner, name))
+        paths = [storage.join(inner, name) for name in names]
+        if inner == folder:
+            paths += [path for path in [storage.join(folder, EXCLUDE_FOLDER + EXCLUDE_NAME)] if os.path.isfile(path)]  # noqa: PTH113
+        for path in paths:
+            status = os.lstat(path)
             total, latest = total + status.st_size, max(latest, status.st_mtime_ns)
     return [total, latest]
