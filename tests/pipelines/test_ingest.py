@@ -390,7 +390,7 @@ def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_pat
     with pytest.raises(UserError, match=r"this is not one; leave them out, or say format: huggingface"):
         ingest([hub], name="refused", split="odd")
     (hub / "README.md").write_text("---\nconfigs: [\n---\n")
-    with pytest.raises(UserError, match=r"README.md: the front matter is not YAML"):
+    with pytest.raises(UserError, match=r"README.md: not YAML"):
         ingest([hub], name="refused", **settings)
 
 
