@@ -22,6 +22,8 @@ from typing import Any, BinaryIO, cast
 import zstandard
 from isal import isal_zlib
 
+from corpusmill.dataproc.urls import without_query
+
 CHUNK_BYTES = 4 << 20
 WINDOW_BYTES = 1 << 31
 BUFFER_BYTES = 256 << 10
@@ -103,6 +105,7 @@ ZSTD = Codec(name="zstd", magic=ZSTD_MAGIC, slice_bytes=1 << 10, begin=_zstd_mac
 
 def codec_of(path: str) -> Codec | None:
     """What a file is compressed by, as its ending says."""
+    path = without_query(path)
     name = next((name for ending, name in ENDINGS.items() if path.endswith(ending)), "")
     return {"gzip": GZIP, "zstd": ZSTD}.get(name)
 

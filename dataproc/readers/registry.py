@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.entry_points import READERS as GROUP
 from corpusmill.dataproc.entry_points import broken_entry_point, foreign_names, load_foreign
+from corpusmill.dataproc.urls import without_query
 
 Split = Literal["bytes", "members", "row groups", "record batches"]
 
@@ -117,6 +118,7 @@ def reader_of(format: str) -> Reader | None:
 
 def reader_of_ending(path: str, pattern: str = "") -> Reader | None:
     """The reader of a file by its ending, ours first; `pattern` is the path or glob by which it was found."""
+    path, pattern = without_query(path), without_query(pattern)
     for readers in (_of_ours, _of_others):
         for reader in readers():
             if path.endswith(reader.endings) or (

@@ -17,6 +17,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import WILDCARD, find_files, fixed_root
 from corpusmill.dataproc.repositories.trees import ARCHIVES
+from corpusmill.dataproc.urls import without_query
 
 DEPTHS = 2
 
@@ -35,7 +36,7 @@ def find_repositories(path: str, depth: int | None = None, exclude: Sequence[str
     """
     if storage.is_url(path):
         candidates = find_files(path)
-        if not any(place.endswith(ARCHIVES) for place, _ in candidates):
+        if not any(without_query(place).endswith(ARCHIVES) for place, _ in candidates):
             raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
         candidates = [(path, path.rsplit("/", 1)[-1])]

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import GZIP, BrokenStream, codec_of, open_decompressed
+from corpusmill.dataproc.urls import without_query
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 """Endings of archives that can hold a repository."""
@@ -186,7 +187,7 @@ class ArchiveTree:
 
     def _members(self, limit: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
         """All members with the contents of those files whose path has a limit, up to so many bytes."""
-        codec = GZIP if self.path.endswith(".tgz") else codec_of(self.path)
+        codec = GZIP if without_query(self.path).endswith(".tgz") else codec_of(self.path)
         with storage.open_input(self.path) as file:
             forward = _Forward(open_decompressed(file, codec, WINDOW_BYTES), self._archive_bytes)
             try:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.documents import QUARANTINE_SCHEMA
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import mask, mask_text
 
 T = TypeVar("T")
 REASON_CHARACTERS = 300
@@ -51,7 +52,7 @@ class Guard:
 
     def quarantine(self, document: str, place: str, reason: str, text: str | None = None) -> None:
         """Records a document or record that is left out, with the beginning of its text as far as the bounds allow."""
-        short = " ".join(reason.split())[:REASON_CHARACTERS]
+        short, place = mask_text(" ".join(reason.split()))[:REASON_CHARACTERS], mask_text(place)
         excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
         self._text_left -= len(excerpt or "")
         self._quarantined.append({"id": document, "place": place, "reason": short, "text": excerpt})
@@ -61,6 +62,7 @@ class Guard:
 
     def enter(self, name: str, place: str) -> bool:
         """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined)."""
+        name = mask(name)
         if name in self._skip:
             self.quarantine(name, place, self._skip[name])
             return False
