@@ -96,7 +96,9 @@ def test_a_connection_that_is_refused_says_so(monkeypatch: pytest.MonkeyPatch) -
         storage.size(f"http://127.0.0.1:{port}/a.jsonl")
 
 
-@pytest.mark.parametrize("url", ["http://", "http://h:port/a", "http:///a", "http://[1/a", "http://h\udc80/a", "http://h"])
+@pytest.mark.parametrize(
+    "url", ["http://", "http://h:port/a", "http:///a", "http://[1/a", "http://h\udc80/a", "http://h"]
+)
 def test_what_is_no_url_is_one_line(url: str) -> None:
     with pytest.raises(UserError):
         find_files(url)

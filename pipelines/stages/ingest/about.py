@@ -11,6 +11,9 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     whole = [("large files in one piece", f"{len(facts['indivisible']):,}")] if "indivisible" in facts else []
     unread = facts.get("unread")
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
+    repeated = facts.get("duplicate_ids")
+    if repeated:
+        lost.append(("ids that stood more than once", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
     return [*document_rows(counts), *lost, *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
 
 

@@ -97,6 +97,10 @@ class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
+    duplicate_ids: Literal["unique", "refuse"] = Field(
+        default="unique",
+        description="ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run",
+    )
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
@@ -307,9 +311,14 @@ class IngestStage(Stage):
             repositories.update(result.get("repositories", {}))
         if repositories:
             facts["repositories"] = dict(sorted(repositories.items()))
+        from corpusmill.pipelines.stages.ingest.unique_ids import make_ids_unique
+
+        parts, repeated = make_ids_unique(run, listed(results, "parts"), refuse=self.settings.duplicate_ids == "refuse")
+        if repeated:
+            facts["duplicate_ids"] = repeated
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
-            parts=listed(results, "parts"),
+            parts=parts,
             files=listed(results, "files"),
             facts=facts,
         )
