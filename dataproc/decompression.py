@@ -24,6 +24,8 @@ from typing import Any, BinaryIO, cast
 import zstandard
 from isal import isal_zlib
 
+from corpusmill.dataproc.urls import without_query
+
 CHUNK_BYTES = 4 << 20
 WINDOW_BYTES = 1 << 27
 LARGEST_WINDOW_BYTES = 1 << 31
@@ -112,6 +114,7 @@ ZSTD = zstd_codec()
 
 def codec_of(path: str, window_bytes: int = WINDOW_BYTES) -> Codec | None:
     """What a file is compressed by, as its ending says, in upper or lower case; `window_bytes` bounds zstd's window."""
+    path = without_query(path)
     name = ENDINGS.get(path[path.rfind(".") :].lower())
     if name is None:
         return None

@@ -6,6 +6,8 @@ A bug is any other exception and keeps its traceback; the command line shows a `
 import difflib
 from collections.abc import Sequence
 
+from corpusmill.dataproc.urls import mask_text
+
 MOST_LISTED = 8
 
 
@@ -27,7 +29,7 @@ class UserError(Exception):
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
         line = f"{line}; {self.hint}" if self.hint else line
-        return " ".join(line.split())
+        return mask_text(" ".join(line.split()))
 
 
 class MissingLibrary(UserError):

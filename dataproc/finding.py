@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch, translate
 from functools import cache
 from os.path import islink
+from urllib.parse import unquote
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import is_http, without_query
 
 COUNTED = 1000
 WILDCARD = re.compile(r"[*?\[]")
@@ -38,12 +40,14 @@ def find_files(
         left_out: gets the links that are not followed, and the folders that may not be listed.
         count: is called with the number of files so far, for each thousand of them.
     """
+    if _is_http_file(pattern):
+        return _http_file(pattern, exclude)
     root, passed = fixed_root(pattern), list[str]()
     paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed, count)
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
-    named = ((path, path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]) for path in sorted(set(paths)))
+    named = ((path, _name_below(root, path)) for path in sorted(set(paths)))
     matches = [(path, name) for path, name in named if not any(fnmatch(name, excluded) for excluded in exclude)]
     if left_out is not None:
         left_out += passed
@@ -51,6 +55,31 @@ def find_files(
         also = f", and {len(passed):,} links or folders are left out ({passed[0]})" if passed else ""
         raise UserError(f"no file matches{also}", where=pattern, hint="check the path (and exclude)")
     return matches
+
+
+def _name_below(root: str, path: str) -> str:
+    path = without_query(path)
+    return path[len(root) :].lstrip("/") or path.rsplit("/", 1)[-1]
+
+
+def _is_http_file(pattern: str) -> bool:
+    """Whether this is the URL of one file behind HTTP, where `?` begins a query and only folders end with a slash."""
+    path = without_query(pattern)
+    return is_http(pattern) and not path.endswith("/") and "*" not in path
+
+
+def _http_file(url: str, exclude: Sequence[str]) -> list[tuple[str, str]]:
+    """The one file of a URL, once it is known to be there; its name is the last step of the path."""
+    from corpusmill.dataproc.http_files import describe_file
+
+    name = unquote(without_query(url).rsplit("/", 1)[-1])
+    if "://" not in without_query(url).rsplit("/", 1)[0] + "/":
+        raise UserError("this URL names no file", where=url, hint="give the URL of a file")
+    _check_names([name])
+    if any(fnmatch(name, excluded) for excluded in exclude):
+        raise UserError("no file matches", where=url, hint="check the URL (and exclude)")
+    describe_file(url)
+    return [(url, name)]
 
 
 def _check_names(paths: Sequence[str]) -> None:
@@ -66,6 +95,7 @@ def fixed_root(pattern: str) -> str:
     """The folder part before the first wildcard; for a plain file its folder, for a plain folder itself."""
     if not storage.is_url(pattern) and os.path.isdir(pattern):  # noqa: PTH112
         return pattern.rstrip("/") + "/"
+    pattern = without_query(pattern)
     wild = None if _is_file(pattern) else WILDCARD.search(pattern)
     fixed = pattern[: wild.start()] if wild else pattern
     return fixed.rsplit("/", 1)[0] + "/" if "/" in fixed else ""
@@ -159,15 +189,15 @@ def _allowed_root(root: str) -> str:
 
 
 def _list_urls(pattern: str) -> list[str]:
-    import fsspec
-
-    try:
-        filesystem, inner = fsspec.core.url_to_fs(pattern)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"no file system for this URL ({error})", where=pattern) from error
-    if not WILDCARD.search(inner) and filesystem.isfile(inner):
-        return [pattern]
-    matches = (filesystem.glob if WILDCARD.search(inner) else filesystem.find)(inner, detail=True)
+    filesystem, inner = storage.file_system(pattern)
+    with storage.reached(pattern):
+        try:
+            entry = None if WILDCARD.search(inner) else filesystem.info(inner)
+        except FileNotFoundError:
+            entry = None  # of an object store: a folder may be no object
+        if entry and entry["type"] == "file":
+            return [pattern]
+        matches = (filesystem.glob if WILDCARD.search(inner) else filesystem.find)(inner, detail=True)
     files = [str(path) for path, entry in matches.items() if entry["type"] == "file"]
     protocol, rest = pattern.split("://", 1)
     if protocol == "memory" and not rest.startswith("/"):

@@ -19,8 +19,10 @@ from typing import Any, BinaryIO
 import xxhash
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import is_http, is_masked
 
 TEMPORARY_PREFIX = ".tmp-"
+REASON_CHARACTERS = 300
 
 
 def holds_memory_files() -> bool:
@@ -44,29 +46,62 @@ def absolute(path: str) -> str:
     return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
 
 
-def _filesystem(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path in it. Raises UserError where there is none."""
     import fsspec
 
+    if is_masked(url):
+        raise UserError("the secrets of this URL were not kept", where=url, hint="give it anew, whole")
     try:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise UserError(f"no file system for this URL ({error})", where=url) from error
 
 
+@contextmanager
+def reached(url: str) -> Iterator[None]:
+    """Turns what a remote file system raises for want of a network, or of rights, into a UserError of one line.
+
+    What says that a file is not there, that a disk is full, or has a number of its own, stays as it is.
+    """
+    try:
+        yield
+    except (UserError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise UserError("this may not be read", where=url, hint="check the credentials") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+            raise
+        said = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
+        hint = "check the URL, the credentials and the network"
+        raise UserError(f"this cannot be reached ({said})", where=url, hint=hint) from error
+
+
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
     if not is_url(path):
         return os.path.exists(path)  # noqa: PTH110 - called thousands of times in a plan
-    filesystem, inner = _filesystem(path)
-    return bool(filesystem.exists(inner))
+    if is_http(path):
+        from corpusmill.dataproc import http_files
+
+        return http_files.exists(path)
+    filesystem, inner = file_system(path)
+    with reached(path):
+        return bool(filesystem.exists(inner))
 
 
 def size(path: str) -> int:
     """Bytes of a file. Raises FileNotFoundError."""
     if not is_url(path):
         return os.stat(path).st_size  # noqa: PTH116
-    filesystem, inner = _filesystem(path)
-    return int(filesystem.size(inner))
+    if is_http(path):
+        from corpusmill.dataproc import http_files
+
+        return http_files.measure_file(path)[0]
+    filesystem, inner = file_system(path)
+    with reached(path):
+        return int(filesystem.size(inner))
 
 
 def identity(path: str) -> list[int | str]:
@@ -74,8 +109,13 @@ def identity(path: str) -> list[int | str]:
     if not is_url(path):
         status = os.stat(path)  # noqa: PTH116
         return [status.st_size, status.st_mtime_ns]
-    filesystem, inner = _filesystem(path)
-    info = filesystem.info(inner)
+    if is_http(path):
+        from corpusmill.dataproc import http_files
+
+        return list(http_files.measure_file(path))
+    filesystem, inner = file_system(path)
+    with reached(path):
+        info = filesystem.info(inner)
     mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("created") or ""
     return [int(info["size"]), str(mark)]
 
@@ -87,10 +127,11 @@ def list_names(folder: str) -> list[str]:
             return []
         names = os.listdir(folder)  # noqa: PTH208
     else:
-        filesystem, inner = _filesystem(folder)
-        if not filesystem.exists(inner):
-            return []
-        names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
+        filesystem, inner = file_system(folder)
+        with reached(folder):
+            if not filesystem.exists(inner):
+                return []
+            names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
     return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
@@ -99,8 +140,13 @@ def open_input(path: str) -> BinaryIO:
     try:
         if not is_url(path):
             return open(path, "rb")  # noqa: PTH123 - the caller closes it
-        filesystem, inner = _filesystem(path)
-        return filesystem.open(inner, "rb")
+        if is_http(path):
+            from corpusmill.dataproc import http_files
+
+            return http_files.open_http(path)
+        filesystem, inner = file_system(path)
+        with reached(path):
+            return filesystem.open(inner, "rb")
     except FileNotFoundError as error:
         raise UserError("no such file", where=path) from error
     except PermissionError as error:
@@ -182,7 +228,9 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     """
     require_commit()
     if is_url(path):
-        filesystem, inner = _filesystem(path)
+        if is_http(path):
+            raise UserError("nothing can be written by HTTP", where=path, hint="use a local folder, or an object store")
+        filesystem, inner = file_system(path)
         if filesystem.protocol != ("file", "local"):
             yield from _commit_object(filesystem, inner)
             return
@@ -248,7 +296,7 @@ def digest_file(path: str, chunk: int = 1 << 22) -> str:
 def remove(path: str) -> None:
     """Removes a file or a whole folder; nothing happens when it is not there."""
     if is_url(path):
-        filesystem, inner = _filesystem(path)
+        filesystem, inner = file_system(path)
         if filesystem.exists(inner):
             filesystem.rm(inner, recursive=True)
         return

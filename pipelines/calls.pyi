@@ -31,6 +31,7 @@ def ingest(
     meta_fields: Names | None = ...,
     config: Path | None = ...,
     split: Path | None = ...,
+    duplicate_ids: Literal["unique", "refuse"] = ...,
     unicode_form: Literal["none", "NFC"] = ...,
     mojibake: bool = ...,
     extractor: Literal["resiliparse", "trafilatura"] = ...,
@@ -66,6 +67,7 @@ def ingest(
         meta_fields: other fields or columns that meta keeps; all if left out
         config: configuration of a Hugging Face dataset; its default if left out
         split: split of a Hugging Face dataset, or all; train, or the only one, if left out
+        duplicate_ids: ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run
         unicode_form: Unicode normal form to bring texts to
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML

@@ -60,6 +60,29 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
     return parts
 
 
+def require_distinct_ids(folders: Sequence[str], resolve: Callable[[str], str]) -> None:
+    """Raises UserError where a document of one dataset has the id of a document of another.
+
+    Cost: the ids of all of them are read once, of a single dataset nothing is.
+    """
+    if len(folders) < 2:
+        return
+    from corpusmill.dataproc.ids import count_ranges, find_repeated
+
+    parts = [(number, part) for number, folder in enumerate(folders) for part in list_parts([folder], resolve)]
+    paths, sets = [part.path for _, part in parts], [number for number, _ in parts]
+    ranges = count_ranges(sum(part.rows for _, part in parts))
+    for number in range(ranges):
+        places = find_repeated(paths, number, ranges, sets).places
+        if places.num_rows:
+            first = places.column("id")[0].as_py()
+            at = [sets[row["part"]] for row in places.to_pylist() if row["id"] == first]
+            ids = len(places.column("id").unique())
+            what = f"at least {ids:,} ids stand in {resolve(folders[at[-1]])}, too, among them '{first}'"
+            hint = "leave one of the two out, or read each with a source of its own when they are ingested"
+            raise UserError(what, where=resolve(folders[at[0]]), hint=hint)
+
+
 def require_shards(folder: str) -> dict[str, Any]:
     """The manifest of a folder of token shards. Raises UserError for a folder of anything else."""
     manifest = state.require_manifest(folder)

@@ -61,7 +61,7 @@ def _estimate_stage(named: NamedStage, recipe: Recipe, text: dict[str, int], wor
         planned = stage.phases()
         phases = ", ".join(f"{phase.name} {phase.tasks}" for phase in planned)
         tasks = sum(phase.tasks for phase in planned)
-        state = "done" if done_manifest(stage.plan(), named.folder) else "to do"
+        state = "done" if done_manifest(stage.written_plan(), named.folder) else "to do"
     costs = stage.costs(lambda name: _settings_of(stage, recipe, name))
     if costs is None:
         costs = _by_rates(description.rates, _bytes_read(stage, description, text, bool(waits_for)), workers)

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
@@ -26,6 +25,7 @@ from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.quarantine import DEFAULT, QuarantineLimit, read_limit
 from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.yaml_text import load_yaml
 
 
 class RecipeFile(BaseModel):
@@ -121,10 +121,7 @@ def path_resolver(known: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(storage.read_bytes(path))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"not YAML ({' '.join(str(error).split())})", where=path) from error
+    raw = load_yaml(storage.read_bytes(path), path)
     if not isinstance(raw, dict):
         raise UserError("a recipe is a mapping with name, output and stages", where=path)
     return raw
@@ -142,7 +139,4 @@ def _apply(raw: dict[str, Any], change: str) -> None:
         target = target[name]
     if not isinstance(target, dict):
         raise UserError("this is not a mapping", where=f"--set {key}")
-    try:
-        target[names[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"'{text}' is not YAML ({' '.join(str(error).split())})", where=f"--set {key}") from error
+    target[names[-1]] = load_yaml(text, f"--set {key}")

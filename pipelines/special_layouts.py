@@ -8,10 +8,9 @@ whole.
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.yaml_text import load_yaml
 from corpusmill.tokenizer.formats.special_records import layout_from_record
 from corpusmill.tokenizer.special import LAYOUTS, SpecialLayout
 
@@ -33,10 +32,6 @@ def read_values(path: str) -> Any:
     try:
         if storage.exists(path) and storage.size(path) > MOST_BYTES:
             raise UserError("too large for a file of special tokens", where=path)
-        return yaml.safe_load(storage.read_bytes(path))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"not YAML ({error})", where=path) from error
+        return load_yaml(storage.read_bytes(path), path)
     except IsADirectoryError as error:
         raise UserError("this is a folder, not a file", where=path) from error
-    except (ValueError, TypeError) as error:  # such as a date that there is none of, or a list as a key
-        raise UserError(f"a value that YAML does not have ({error})", where=path) from error

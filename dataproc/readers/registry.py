@@ -19,6 +19,7 @@ import pyarrow as pa
 from corpusmill.dataproc.decompression import ENDINGS
 from corpusmill.dataproc.entry_points import READERS as GROUP
 from corpusmill.dataproc.entry_points import broken_entry_point, foreign_names, load_foreign
+from corpusmill.dataproc.urls import without_query
 
 Split = Literal["bytes", "members", "row groups", "record batches"]
 
@@ -129,6 +130,7 @@ def reader_of(format: str) -> Reader | None:
 
 def reader_of_ending(path: str) -> Reader | None:
     """The reader of a file by its ending, ours first."""
+    path = without_query(path)
     lower = path.lower()
     for readers in (_of_ours, _of_others):
         for reader in readers():

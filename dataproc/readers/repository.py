@@ -25,6 +25,7 @@ from corpusmill.dataproc.repositories.finding import is_folder, name_of
 from corpusmill.dataproc.repositories.left_out import REASONS
 from corpusmill.dataproc.repositories.reading import Repository, RepositorySettings, read_repository
 from corpusmill.dataproc.repositories.trees import ARCHIVES, ArchiveTree, FolderTree, Tree
+from corpusmill.dataproc.urls import without_query
 
 SUMMARY_SCHEMA = pa.schema(
     [
@@ -97,7 +98,7 @@ def read_repositories(
 def _tree(piece: Piece, fields: Fields, report: Report, settings: RepositorySettings) -> Tree | None:
     """The tree of a folder or archive; None, reported, where the piece is neither."""
     name = f"{fields.source}/{piece.name}#"
-    if piece.path.lower().endswith(ARCHIVES) and not is_folder(piece.path):
+    if without_query(piece.path).lower().endswith(ARCHIVES) and not is_folder(piece.path):
         archive = ArchiveTree(piece.path, settings.maximum_file_bytes, settings.archive_bytes)
         if archive.problem:
             report(name, piece.path, Unread(archive.problem), None)

@@ -9,6 +9,7 @@ from corpusmill.dataproc.language import language_of_path
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.urls import without_query
 
 
 def read_files(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
@@ -19,7 +20,7 @@ def read_files(pieces: Iterable[Piece], fields: Fields, report: Report) -> Itera
         if text is None:
             continue
         name = f"{fields.source}/{piece.name}#0"
-        language = language_of_path(piece.path)
+        language = language_of_path(without_query(piece.path))
         builder.add(id=name, text=text, source=fields.source, kind=fields.kind, language=language)
         if builder.full:
             yield builder.take()

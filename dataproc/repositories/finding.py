@@ -17,6 +17,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import WILDCARD, find_files, fixed_root
 from corpusmill.dataproc.repositories.trees import ARCHIVES
+from corpusmill.dataproc.urls import without_query
 
 DEPTHS = 2
 
@@ -38,7 +39,7 @@ def find_repositories(
     """
     if storage.is_url(path):
         candidates = find_files(path)
-        if not any(place.lower().endswith(ARCHIVES) for place, _ in candidates):
+        if not any(without_query(place).lower().endswith(ARCHIVES) for place, _ in candidates):
             raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
         candidates = [(path, path.rsplit("/", 1)[-1])]

@@ -6,25 +6,31 @@ asked before what is in them and an ignored one isn't entered, so each pattern i
 against what is below it. (The library `pathspec` matches descendants too, and so takes the common pair `*`, `!*/` for
 a pattern that ignores every folder, which git doesn't.)
 
-`.git/info/exclude` and a user's own list of ignored files are not part of a repository, and are not looked at. Nor is
-the index: a file that was added to git though a pattern ignores it is left out here.
+A repository's `.git/info/exclude` comes before all of them, and so decides last. A user's own list of ignored files is
+not part of a repository, and is not looked at. Nor is the index: a file that was added to git though a pattern ignores
+it is left out here.
 """
 
 import re
 from itertools import pairwise
 
 NAME = ".gitignore"
+EXCLUDE_FOLDER, EXCLUDE_NAME = ".git/info/", "exclude"
 NEVER = "(?!)"
 MAXIMUM_DOUBLE_STARS = 8
 """A pattern with more of `**/` matches nothing: nobody writes one, and it could take all day."""
-_FOLDERS = "(?:[^/]+/)*"
+_FOLDERS, _ANYTHING = "(?:[^/]*/)*", ".*?"
+_BYTE_ORDER_MARK = "\ufeff".encode().decode("latin-1")
 _STAR = "[^/]*"
+_NAMED = "(?<!/)"
+"""Stands before the slash of a folder: `a/*` is for what is in `a`, and not for `a/` with an empty star."""
 
 _CLASSES = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f", "digit": "0-9",
     "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~", "space": "\\s", "upper": "A-Z",
     "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
+WILDCARD = re.compile(r"[*?\[\\]")
 _ITEM = re.compile(r"\[:(\w+):\]|\\(.)|(.)", re.DOTALL)
 
 
@@ -32,15 +38,16 @@ class IgnoreFile:
     """The patterns of one `.gitignore`; `folder` is where it lies, "" or a path that ends with a slash."""
 
     def __init__(self, folder: str, text: str) -> None:
-        self.folder = folder
-        patterns = [translated for line in _lines(text) if (translated := _translate(line))]
+        self._skipped = len(_as_bytes(folder))
+        patterns = [translated for line in _lines(_as_bytes(text)) if (translated := _translate(line))]
         patterns.reverse()
         self._keeps = [keeps for keeps, _ in patterns]
-        self._regex = re.compile("|".join(f"({pattern})" for _, pattern in patterns) or NEVER, re.DOTALL)
+        alternatives = "|".join(f"({pattern})" for _, pattern in patterns)
+        self._regex = re.compile(alternatives or NEVER, re.DOTALL | re.ASCII)
 
     def decides(self, path: str) -> bool | None:
         """Whether a path (of a folder: with a slash at its end) is ignored; None when no pattern says."""
-        matched = self._regex.fullmatch(path, len(self.folder))
+        matched = self._regex.fullmatch(_as_bytes(path), self._skipped)
         return None if matched is None else not self._keeps[(matched.lastindex or 1) - 1]
 
 
@@ -53,16 +60,20 @@ def is_ignored(path: str, files: list[IgnoreFile]) -> bool:
     return False
 
 
+def _as_bytes(text: str) -> str:
+    """A text with a character for each of its bytes: git's `?` and `[é]` are for one byte."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
 def _lines(text: str) -> list[str]:
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    return f"{text.removeprefix(_BYTE_ORDER_MARK)}\n".replace("\r\n", "\n").split("\n")
 
 
 def _translate(line: str) -> tuple[bool, str] | None:
     """(whether it brings back, the regular expression) of a line, or None for one that is no pattern."""
     if line.startswith("#"):
         return None
-    while line.endswith(" ") and not _escaped(line, len(line) - 1):
-        line = line[:-1]
+    line = _without_trailing_spaces(line)
     keeps = line.startswith("!")
     line = line[keeps:]
     folder_only = line.endswith("/")
@@ -71,20 +82,28 @@ def _translate(line: str) -> tuple[bool, str] | None:
     if not line:
         return None
     if "/" in line:
-        pattern = _wildmatch(line.removeprefix("/"))
+        pattern = _wildmatch(line.removeprefix("/"), crosses=True)
     else:
-        pattern = "(?:.*/)?" + _wildmatch(line)
-    return keeps, pattern + ("/" if folder_only else "/?")
+        pattern = "(?:.*/)?" + _wildmatch(line, crosses=False)
+    return keeps, f"{pattern}{_NAMED}" + ("/" if folder_only else "/?")
 
 
-def _escaped(line: str, at: int) -> bool:
-    before = line[:at]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+def _without_trailing_spaces(line: str) -> str:
+    """A line without the spaces at its end; the first of them stays where a backslash quotes it."""
+    bare = line.rstrip(" ")
+    quoted = (len(bare) - len(bare.rstrip("\\"))) % 2 == 1
+    return line[: len(bare) + quoted]
 
 
-def _wildmatch(glob: str) -> str:
-    """A glob in which no wildcard but `**` matches a slash, as a regular expression without groups that capture."""
+def _wildmatch(glob: str, *, crosses: bool) -> str:
+    """A glob as a regular expression without groups that capture; no wildcard but `**` matches a slash.
+
+    Args:
+        crosses: whether `**` does, where it stands between slashes. (As git compares what comes before the first
+            wildcard by itself, `ab**/` does, too.)
+    """
     out: list[str] = []
+    plain = WILDCARD.search(glob)
     at = 0
     while at < len(glob):
         letter = glob[at]
@@ -93,12 +112,12 @@ def _wildmatch(glob: str) -> str:
             stars = at - 1
             while at < len(glob) and glob[at] == "*":
                 at += 1
-            begins = stars == 0 or glob[stars - 1] == "/"
-            if at - stars == 2 and begins and glob[at : at + 1] == "/":
+            begins = crosses and at - stars > 1 and (stars == (plain and plain.start()) or glob[stars - 1] == "/")
+            if begins and glob[at : at + 1] == "/":
                 out.append(_FOLDERS)
                 at += 1
-            elif at - stars == 2 and begins and at == len(glob):
-                out.append("[^/].*?")
+            elif begins and (at == len(glob) or glob[at : at + 2] == "\\/"):
+                out.append(_ANYTHING)
             else:
                 out.append(_STAR)
         elif letter == "?":
@@ -113,7 +132,7 @@ def _wildmatch(glob: str) -> str:
             at += 1
         else:
             out.append(re.escape(letter))
-    return _joined(out) if out.count(_FOLDERS) <= MAXIMUM_DOUBLE_STARS else NEVER
+    return _joined(out) if out.count(_FOLDERS) + out.count(_ANYTHING) <= MAXIMUM_DOUBLE_STARS else NEVER
 
 
 def _joined(parts: list[str]) -> str:

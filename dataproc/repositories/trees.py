@@ -14,11 +14,13 @@ from typing import Any, Protocol
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.decompression import GZIP, BrokenStream, codec_of, open_decompressed
+from corpusmill.dataproc.urls import without_query
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.zstd")
 """Endings of archives that can hold a repository."""
 
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
+PATTERN_FILES = ("/.gitignore", "/.git/info/exclude")
 HEADER_BYTES = 1 << 20
 IGNORE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
@@ -55,7 +57,7 @@ class Tree(Protocol):
         ...
 
     def ignore_file(self, path: str) -> bytes | None:
-        """A `.gitignore`, or its first MiB; None where it cannot be read."""
+        """A `.gitignore` or `.git/info/exclude`, or its first MiB; None where it cannot be read."""
         ...
 
     def contents(self, paths: Collection[str]) -> Iterator[Content]:
@@ -139,7 +141,7 @@ class ArchiveTree:
         self._ignore_files: dict[str, bytes] = {}
         self._root = ""
         try:
-            for member, data in self._members(lambda path: IGNORE_BYTES * (path.rsplit("/", 1)[-1] == ".gitignore")):
+            for member, data in self._members(lambda path: IGNORE_BYTES * f"/{path}".endswith(PATTERN_FILES)):
                 self._note(member, data)
         except BrokenArchive as error:
             self.problem = str(error)
@@ -185,7 +187,7 @@ class ArchiveTree:
 
     def _members(self, limit: Callable[[str], int]) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
         """All members with the contents of those files whose path has a limit, up to so many bytes."""
-        codec = GZIP if self.path.lower().endswith(".tgz") else codec_of(self.path)
+        codec = GZIP if without_query(self.path).lower().endswith(".tgz") else codec_of(self.path)
         with storage.open_input(self.path) as file:
             forward = _Forward(open_decompressed(file, codec, WINDOW_BYTES), self._archive_bytes)
             try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
 from corpusmill.dataproc.repositories import left_out, trees
-from corpusmill.dataproc.repositories.ignored import NAME, IgnoreFile, is_ignored
+from corpusmill.dataproc.repositories.ignored import EXCLUDE_FOLDER, EXCLUDE_NAME, NAME, IgnoreFile, is_ignored
 from corpusmill.dataproc.repositories.languages import is_candidate
 from corpusmill.dataproc.repositories.trees import Tree
 
@@ -33,18 +33,13 @@ class Walk:
 def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Walk:
     """The candidates of a repository; `exclude` holds patterns of further paths to leave out."""
     walked = Walk()
-    folders: list[tuple[str, list[IgnoreFile]]] = [("", [])]
+    folders: list[tuple[str, list[IgnoreFile]]] = [("", _read_patterns(tree, EXCLUDE_FOLDER, EXCLUDE_NAME, "", walked))]
     while folders:
         folder, ignore_files = folders.pop()
         entries, problem = tree.entries(folder)
         if problem:
             walked.problems.append((folder or ".", problem))
-        if any(entry.name == NAME and entry.kind == trees.FILE for entry in entries):
-            text = tree.ignore_file(folder + NAME)
-            if text is None:
-                walked.problems.append((folder + NAME, "cannot be read: what it ignores is not known"))
-            else:
-                ignore_files = [*ignore_files, IgnoreFile(folder, text.decode("utf-8", "surrogateescape"))]
+        ignore_files = [*ignore_files, *_read_patterns(tree, folder, NAME, folder, walked, entries)]
         for entry in entries:
             path = folder + entry.name
             if not _is_utf8(entry.name):
@@ -63,6 +58,20 @@ def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Wa
                     walked.left_out[reason] += 1
     walked.files.sort()
     return walked
+
+
+def _read_patterns(
+    tree: Tree, folder: str, name: str, of_folder: str, walked: Walk, entries: Sequence[trees.Entry] | None = None
+) -> list[IgnoreFile]:
+    """The file of patterns `name` of a folder, for what is below `of_folder`; none where it is no file."""
+    entries = tree.entries(folder)[0] if entries is None else entries
+    if not any(entry.name == name and entry.kind == trees.FILE for entry in entries):
+        return []
+    text = tree.ignore_file(folder + name)
+    if text is None:
+        walked.problems.append((folder + name, "cannot be read: what it ignores is not known"))
+        return []
+    return [IgnoreFile(of_folder, text.decode("utf-8", "surrogateescape"))]
 
 
 def _folder_reason(path: str, ignore_files: list[IgnoreFile], exclude: Sequence[str]) -> str | None:

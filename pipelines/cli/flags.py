@@ -122,7 +122,14 @@ def read_model(model: type[BaseModel], values: Mapping[str, Any], where: str = "
 
 def read_assignments(text: str, name: str) -> dict[str, str]:
     """{name: value} from "A=1,B=2". Raises UserError for what is no assignment; `name` is the flag's."""
-    return dict(_assignment(part, name) for part in text.split(",") if part.strip())
+    assigned: dict[str, str] = {}
+    for part in text.split(","):
+        if part.strip():
+            key, value = _assignment(part, name)
+            if key in assigned:
+                raise UserError(f"'{key}' is given twice", where=f"--{name.replace('_', '-')}", hint="give it once")
+            assigned[key] = value
+    return assigned
 
 
 def _assignment(text: str, name: str) -> tuple[str, str]:

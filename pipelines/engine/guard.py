@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.errors import UserError, is_caught
+from corpusmill.dataproc.urls import mask, mask_text
 from corpusmill.pipelines.engine.quarantine_rows import QuarantineRows
 
 T = TypeVar("T")
@@ -68,10 +69,11 @@ class Guard:
             records: how many records this is; 0 where something of them was left out and they were not.
         """
         self.quarantined += records
+        place = mask_text(place)
         if self._rows.full:
             self._rows.count(document, place, records)
             return
-        short = " ".join(reason.split())[:REASON_CHARACTERS]
+        short = mask_text(" ".join(reason.split()))[:REASON_CHARACTERS]
         excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
         self._text_left -= len(excerpt or "")
         self._rows.add({"id": document, "place": place, "reason": short, "text": excerpt, "records": records})
@@ -81,7 +83,7 @@ class Guard:
 
     def skips(self, name: str) -> bool:
         """Whether a file is to be skipped."""
-        return name in self._skip
+        return mask(name) in self._skip
 
     def enter(self, name: str, place: str, records: Callable[[], int] = lambda: 1) -> bool:
         """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined).
@@ -89,6 +91,7 @@ class Guard:
         Args:
             records: how many records are lost with the file; asked for only if it is skipped.
         """
+        name = mask(name)
         if name in self._skip:
             self.quarantine(name, place, self._skip[name], records=records())
             return False

@@ -7,6 +7,7 @@ from typing import Any
 import xxhash
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.urls import is_masked
 from corpusmill.pipelines.engine import state
 
 
@@ -31,6 +32,8 @@ def find_input(folder: str, name: str, digest: str) -> Input | None:
         candidates.insert(0, storage.join(storage.absolute(folder).rsplit("/", 1)[0], name))
     changed = None
     for candidate in candidates:
+        if is_masked(candidate):
+            continue
         path = storage.join(candidate, state.MANIFEST)
         if storage.exists(path):
             if xxhash.xxh3_128_hexdigest(storage.read_bytes(path)) == digest:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import mask_values
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.card import cards
 from corpusmill.pipelines.engine.executor import Executor
@@ -162,8 +163,13 @@ class Stage(ABC):
         """
         return None
 
+    def written_plan(self) -> dict[str, Any]:
+        """The plan as `plan.json` has it, and as plans are compared: URLs without their secrets, with digests."""
+        written: dict[str, Any] = mask_values(self.plan())
+        return written
+
     def plan(self) -> dict[str, Any]:
-        """Everything that the outputs depend on, as written to `plan.json`."""
+        """Everything that the outputs depend on."""
         return {
             "stage": self.name,
             "stage_version": self.version,
@@ -283,7 +289,7 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
     started = time.monotonic()
     if not folder:
         raise UserError("an output needs a name", hint="use a new folder for the output")
-    plan = stage.plan()
+    plan = stage.written_plan()
     if not session.overwrite and (manifest := done_manifest(plan, folder)) is not None:
         return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
     planned = storage.exists(storage.join(folder, state.STATE, "plan.json"))
@@ -324,7 +330,7 @@ def _write_plan(plan: Mapping[str, Any], folder: str) -> None:
 
 def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None:
     """Refuses to write a manifest if its inputs are no longer those that were read."""
-    changed = state.differences(plan["inputs"], stage.inputs(), "inputs.")
+    changed = state.differences(plan["inputs"], mask_values(stage.inputs()), "inputs.")
     if changed:
         raise UserError(
             f"inputs changed while this was made: {'; '.join(changed[:3])}",

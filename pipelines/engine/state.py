@@ -18,6 +18,7 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import mask_values
 
 MANIFEST = "_manifest.json"
 STATE = "_state"
@@ -26,8 +27,8 @@ SCHEMA_VERSION = 1
 
 
 def to_json(value: Any) -> bytes:
-    """The one JSON spelling that we write: sorted keys, so equal values are equal bytes."""
-    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+    """The one JSON spelling that we write: sorted keys, so equal values are equal bytes; URLs without their secrets."""
+    return (json.dumps(mask_values(value), sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(path: str) -> Any:

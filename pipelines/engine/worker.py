@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import mask_text
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.guard import Guard
 from corpusmill.pipelines.engine.heartbeat import Heartbeat, PublishedWatch
@@ -106,7 +107,7 @@ def describe(error: BaseException) -> TaskError:
     """Sorts an exception into what the engine does about it."""
     if isinstance(error, TaskFailed):
         return error.error
-    trace = "".join(traceback.format_exception(error))
+    trace = mask_text("".join(traceback.format_exception(error)))
     if isinstance(error, UserError):
         return TaskError(kind="user", message=str(error))
     if isinstance(error, MemoryError):
@@ -115,11 +116,11 @@ def describe(error: BaseException) -> TaskError:
         place = f"{error.filename}: " if error.filename else ""
         if error.errno in FULL_ERRNO or "No space left on device" in str(error):
             return TaskError(kind="full", message=f"{place}no space left on the device")
-        message = f"{place}{error.strerror or error}"
+        message = mask_text(f"{place}{error.strerror or error}")
         transient = error.errno in TRANSIENT_ERRNO or isinstance(error, ConnectionError | TimeoutError)
         # Remote file systems raise OSErrors of their own without a number: worth another attempt, too.
         if transient or error.errno is None:
             return TaskError(kind="transient", message=message, traceback=trace)
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
             return TaskError(kind="user", message=message)
-    return TaskError(kind="bug", message=f"{type(error).__name__}: {error}", traceback=trace)
+    return TaskError(kind="bug", message=mask_text(f"{type(error).__name__}: {error}"), traceback=trace)

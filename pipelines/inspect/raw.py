@@ -18,6 +18,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import fixed_root
 from corpusmill.dataproc.readers.pieces import recognise as format_of
+from corpusmill.dataproc.urls import is_masked
 from corpusmill.pipelines.inspect.places import Link
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class RawFiles:
         if len(files) > 1:
             return f"one of {len(files):,} files"
         path = files[0]
+        if is_masked(path):
+            return "the secrets of this URL were not kept, so it cannot be looked at"
         if not storage.exists(path):
             return "this file is no longer there"
         if not storage.is_url(path) and os.path.isdir(path):  # noqa: PTH112

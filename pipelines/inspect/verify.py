@@ -14,6 +14,7 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.ids import count_ranges, find_repeated
 from corpusmill.dataproc.sequences.shard_checks import verify_shard
 from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
 from corpusmill.dataproc.side_tables import side_folder, table_of
@@ -24,6 +25,7 @@ from corpusmill.pipelines.inspect.coverage import coverage_problems
 from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, recognise
 from corpusmill.pipelines.registry import description_of, makes
 
+MOST_NAMED = 3
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
 """The side table in which the documents of a fate stand."""
 
@@ -71,9 +73,24 @@ def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verif
         done.problems.append((path, "not in the manifest"))
     if makes(manifest["stage"]) == "shards" and not done.unread:
         done.problems += coverage_problems(folder, manifest)
+    if makes(manifest["stage"]) == "dataset" and not done.unread:
+        done.problems += [(folder, line) for line in _repeated_ids(folder, manifest)]
     done.problems += [(folder, line) for line in _broken_laws(manifest)]
     done.problems += [(folder, line) for line in _changed_inputs(folder, manifest)]
     return done
+
+
+def _repeated_ids(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Ids that stand in more than one row of a dataset: tables and `why` go by ids."""
+    parts = [part for part in manifest["parts"] if part["path"].endswith(PARQUET)]
+    paths, documents, named = [storage.join(folder, part["path"]) for part in parts], 0, list[str]()
+    ranges = count_ranges(sum(part["rows"] for part in parts))
+    for number in range(ranges):
+        places = find_repeated(paths, number, ranges).places
+        documents += places.num_rows
+        named += places.column("id").unique()[:MOST_NAMED].to_pylist()
+    if documents:
+        yield f"{documents:,} documents have the id of another, among them {', '.join(named[:MOST_NAMED])}"
 
 
 def _verify_file(path: str) -> Verified:

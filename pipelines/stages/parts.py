@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, require_distinct_ids
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage
 from corpusmill.pipelines.engine.task import Task
 
@@ -30,6 +30,7 @@ class PartsStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         self.parts()
+        require_distinct_ids(self.settings.datasets, self.resolve)
 
     def phase_over_parts(self, name: str) -> PhasePlan:
         """The plan of a phase with a task a part."""

@@ -81,7 +81,7 @@ def test_an_object_that_failed_is_not_uploaded_by_its_finaliser(monkeypatch: pyt
         def _open(self, path: str, mode: str = "rb", **named: object) -> Object:
             return Object(self, path, mode)
 
-    monkeypatch.setattr(storage, "_filesystem", lambda url: (Store(), "key"))
+    monkeypatch.setattr(storage, "file_system", lambda url: (Store(), "key"))
     storage.commit_bytes("store://key", b"whole")
     assert puts == [b"whole"]
     with pytest.raises(ValueError), storage.commit_file("store://key") as file:

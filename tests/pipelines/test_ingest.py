@@ -15,11 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from corpusmill.dataproc.datasets import write_table
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.pieces import Fields
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
+from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage, Input, InputFields
@@ -390,7 +394,7 @@ def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_pat
     with pytest.raises(UserError, match=r"this is not one; leave them out, or say format: huggingface"):
         ingest([hub], name="refused", split="odd")
     (hub / "README.md").write_text("---\nconfigs: [\n---\n")
-    with pytest.raises(UserError, match=r"README.md: the front matter is not YAML"):
+    with pytest.raises(UserError, match=r"README.md: not YAML"):
         ingest([hub], name="refused", **settings)
 
 
@@ -434,3 +438,66 @@ def test_a_folder_of_repositories_is_ingested(ingest: Ingest, tmp_path: Path) ->
     (tmp_path / "repos/one/helper.py").write_text("answer = 43, another length\n")
     with pytest.raises(UserError, match="already made with other settings or inputs"):
         ingest([tmp_path / "repos"], format="repository", kind="code")
+
+
+def _repeated(folder: Path, files: int = 3) -> list[Path]:
+    """Files of records whose ids stand in several of them, and one whose id looks like a new one."""
+    paths = []
+    for number in range(files):
+        paths.append(folder / f"{number}.jsonl")
+        rows = [{"id": f"d{row % 4}", "text": f"file {number} row {row}"} for row in range(6)]
+        rows += [{"id": "d1~2", "text": "taken"}] * (number == 1)
+        paths[-1].write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    return paths
+
+
+def test_ids_that_stand_twice_are_made_unique_whatever_the_number_of_workers(
+    ingest: Ingest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    _repeated(tmp_path / "in")
+    once = ingest([tmp_path / "in"], part_bytes=1 << 16)
+    said = capsys.readouterr().err
+    assert "4 ids stand more than once, in 18 documents (among them 'd" in said and "<id>~~<number>" in said
+    ids = [row["id"] for row in once.documents]
+    assert len(set(ids)) == len(ids) == 19
+    assert ids[:6] == ["d0", "d1", "d2", "d3", "d0~~2", "d1~~2"] and "d1~2" in ids
+    assert once.texts == [row["text"] for row in once.documents]
+    assert once.manifest["facts"]["duplicate_ids"] == {"ids": 4, "documents": 18, "renamed": 14, "suffix": "~~"}
+    assert not [line for done in verify(recognise(str(once.folder))) for line in done.problems]
+    two = ingest([tmp_path / "in"], name="two", part_bytes=1 << 16, workers=2)
+    assert two.documents == once.documents
+    assert [part["digest"] for part in two.manifest["parts"]] == [part["digest"] for part in once.manifest["parts"]]
+
+
+def test_ids_that_stand_twice_may_be_refused(ingest: Ingest, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"4 ids stand more than once.*; take an --id-field that is unique"):
+        ingest(_repeated(tmp_path), source="s", duplicate_ids="refuse")
+
+
+def test_verify_finds_ids_that_stand_twice(ingest: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(documents("one", "two"))
+    done = ingest([tmp_path / "a.jsonl"])
+    part = done.folder / done.manifest["parts"][0]["path"]
+    table = pq.read_table(part)
+    table = table.set_column(0, table.schema.field("id"), pa.array(["x", "x"], table.schema.field("id").type))
+    entry = write_table(str(part), table)
+    manifest = done.manifest | {"parts": [done.manifest["parts"][0] | entry]}
+    (done.folder / state.MANIFEST).write_bytes(state.to_json(manifest))
+    problems = [line for found in verify(recognise(str(done.folder))) for _, line in found.problems]
+    assert problems == ["2 documents have the id of another, among them x"]
+
+
+def test_datasets_that_share_ids_are_refused_when_they_are_read_together(ingest: Ingest, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "x", "text": "one"}\n{"id": "y", "text": "two"}\n')
+    (tmp_path / "b.jsonl").write_text('{"id": "z", "text": "one"}\n{"id": "x", "text": "three"}\n')
+    first, second = (str(ingest([tmp_path / f"{name}.jsonl"], name=name).folder) for name in "ab")
+    said = rf"{first}: at least 1 ids stand in {second}, too, among them 'x'; leave one of the two out"
+    for name, settings in (
+        ("filter", {}), ("dedup", {}), ("mixture", {}), ("spans", {}), ("pack", {"tokenizer": "t"}),
+        ("tokenizer", {"vocab_size": 300}), ("dedup", {"datasets": [first], "protect": [second]}),
+    ):  # fmt: skip
+        kind = stage_type(name)
+        stage = kind(validate(kind.Settings, {"datasets": [first, second]} | settings, name))
+        with pytest.raises(UserError, match=said):
+            stage.check_inputs(str(tmp_path / "out"))

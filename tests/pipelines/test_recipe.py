@@ -66,7 +66,7 @@ def test_changes_are_checked_like_the_file(write) -> None:
         ("filter.minimum_language_score=2", "filter.minimum_language_score: Input should be less than or equal to 1"),
         ("filter.stage=sieve", "no stage 'sieve'; name one with 'stage:'; the stages are ingest, filter"),
         ("filter.stage=[filter]", "no stage '['filter']'"),
-        ("documents.inputs=[", "--set documents.inputs: '[' is not YAML"),
+        ("documents.inputs=[", "--set documents.inputs: not YAML ("),
         ("output=", "output: Input should be a valid string"),
         ("output=''", "output: String should have at least 1 character"),
     ],

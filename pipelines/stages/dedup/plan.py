@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed, require_distinct_ids
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, Summary, add_counts
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
@@ -117,6 +117,7 @@ class DedupStage(Stage):
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
             raise UserError("there is nothing to verify without MinHash", where="verify", hint="leave it out")
         parts, _ = self._parts()
+        require_distinct_ids([*self.settings.datasets, *self.settings.protect], self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
                 parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])

@@ -21,7 +21,7 @@ from pydantic import Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index_files
 from corpusmill.dataproc.dedup.index_files import Generation
-from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed
+from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed, require_distinct_ids
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.stages.blocks import (
     KEY_BYTES,
@@ -168,6 +168,7 @@ class QueryStage(Stage):
         index = Index(self.resolve(self.settings.index), self.generation().number)
         if self.settings.threshold is not None:
             require_matchable(index, self.settings.threshold)
+        require_distinct_ids(self.settings.datasets, self.resolve)
 
     def phases(self) -> list[PhasePlan]:
         parts = list_parts(self.settings.datasets, self.resolve)

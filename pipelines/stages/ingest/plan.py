@@ -134,6 +134,10 @@ class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
+    duplicate_ids: Literal["unique", "refuse"] = Field(
+        default="unique",
+        description="ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run",
+    )
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
@@ -382,14 +386,19 @@ class IngestStage(Stage):
         return super().input_bytes() + unpacked_bytes(self.inputs().values())
 
     def run(self, run: StageRun) -> Summary:
+        from corpusmill.pipelines.stages.ingest.unique_ids import make_ids_unique
+
         planned = self._planned()
         for line in planned.notes():
             run.session.progress.say(line)
         results = run.map("read", planned.tasks)
         require_some(results, planned.tasks)
+        parts, repeated = make_ids_unique(run, listed(results, "parts"), refuse=self.settings.duplicate_ids == "refuse")
         return Summary(
             counts=add_counts(results, ["documents_in", "kept", "quarantined"]),
-            parts=listed(results, "parts"),
+            parts=parts,
             files=listed(results, "files"),
-            facts=planned.facts() | facts_of(results, planned.tasks),
+            facts=planned.facts()
+            | facts_of(results, planned.tasks)
+            | ({"duplicate_ids": repeated} if repeated else {}),
         )

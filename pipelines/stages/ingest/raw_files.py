@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import WILDCARD, find_files
 from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
 from corpusmill.dataproc.readers.pieces import recognise
+from corpusmill.dataproc.repositories.ignored import EXCLUDE_FOLDER, EXCLUDE_NAME
+from corpusmill.pipelines.yaml_text import load_yaml
 
 FRONT_MATTER = "---"
 SECONDS_A_LINE = 5.0
@@ -117,10 +117,7 @@ def _configs(folder: str) -> list[Mapping[str, Any]]:
     if not lines or lines[0].strip() != FRONT_MATTER:
         return []
     end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == FRONT_MATTER), 0)
-    try:
-        front = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError as error:
-        raise UserError(f"the front matter is not YAML ({error})", path) from error
+    front = load_yaml("\n" + "\n".join(lines[1:end]), path)  # so that its lines are those of the file
     configs = front.get("configs") if isinstance(front, dict) else None
     if configs is None:
         return []
@@ -133,7 +130,10 @@ def _identity_of_folder(folder: str) -> list[int | str]:
     total = latest = 0
     for inner, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != ".git"]
-        for name in names:
-            status = os.lstat(storage.join(inner, name))
+        paths = [storage.join(inner, name) for name in names]
+        if inner == folder:
+            paths += [path for path in [storage.join(folder, EXCLUDE_FOLDER + EXCLUDE_NAME)] if os.path.isfile(path)]  # noqa: PTH113
+        for path in paths:
+            status = os.lstat(path)
             total, latest = total + status.st_size, max(latest, status.st_mtime_ns)
     return [total, latest]

@@ -107,6 +107,7 @@ class MixtureStage(PartsStage):
         from corpusmill.dataproc.datasets import read_batches
         from corpusmill.dataproc.mixture.draws import group_rows
 
+        super().check_inputs(folder)
         keys = set()
         for part in self.parts():
             for batch in read_batches(part.path, list(self.settings.by)):

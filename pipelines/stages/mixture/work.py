@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, side_writer
 from corpusmill.dataproc.dedup.shuffle import read_partition, write_partitions
+from corpusmill.dataproc.ids import longest_run
 from corpusmill.dataproc.mixture.draws import copies_of, draw_threshold, group_rows
 from corpusmill.dataproc.mixture.settings import UNKNOWN, Key
 from corpusmill.dataproc.randomness import random_keys
@@ -35,7 +36,6 @@ DROPPED = pa.schema(
 )
 """A document that is in no copy."""
 
-COUNTED_SUFFIX = r"(?P<tildes>~+)[0-9]+$"
 
 Sizer = Callable[[pa.RecordBatch], np.ndarray]
 
@@ -103,7 +103,7 @@ def measure_part(task: TaskContext[MeasuringWork]) -> dict[str, Any]:
     for batch, keys, groups, sizes in group_sizes(measuring.path, measuring):
         known = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
         columns.append((known[groups], random_keys(measuring.seed, PURPOSE, batch.column("id")), sizes))
-        tildes = max(tildes, _longest_run(batch.column("id")))
+        tildes = max(tildes, longest_run(batch.column("id")))
         text_bytes += int(_bytes(batch).sum())
     empty = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64)
     group, key, size = (np.concatenate(column) for column in zip(empty, *columns, strict=True))
@@ -119,12 +119,6 @@ def measure_part(task: TaskContext[MeasuringWork]) -> dict[str, Any]:
     nothing = pa.RecordBatch.from_pylist([], schema=SIZES)
     write_partitions(task.work_path("sizes", f"{task.id}.arrow"), batches or [nothing])
     return {"documents_in": len(key), "groups": groups_found, "tildes": tildes, "text_bytes": text_bytes}
-
-
-def _longest_run(ids: pa.Array) -> int:
-    """The most tildes before the digits at the end of an id."""
-    runs = pc.struct_field(pc.extract_regex(ids, COUNTED_SUFFIX), "tildes")
-    return int(pc.max(pc.utf8_length(runs)).as_py() or 0)
 
 
 def draw_documents(task: TaskContext[DrawWork]) -> dict[str, Any]:

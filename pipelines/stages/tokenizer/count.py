@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ByteSize, Field
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import folder_identities
+from corpusmill.pipelines.datasets import folder_identities, require_distinct_ids
 from corpusmill.pipelines.engine.stage import (
     DOCUMENT_SECONDS,
     DocumentSeconds,
@@ -62,6 +62,7 @@ class CountStage(Stage):
 
     def check_inputs(self, folder: str) -> None:
         self._counting().check()
+        require_distinct_ids(self.settings.datasets, self.resolve)
 
     def phases(self) -> list[PhasePlan]:
         return self._counting().phases()

@@ -17,7 +17,7 @@ from pydantic import ByteSize, Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.datasets import folder_identities, tokenizer_identity
+from corpusmill.pipelines.datasets import folder_identities, require_distinct_ids, tokenizer_identity
 from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.engine.stage import (
     DOCUMENT_SECONDS,
@@ -143,6 +143,7 @@ class TokenizerStage(Stage):
             raise UserError(what, where=self.settings.continue_from or "", hint="ask for a larger vocab_size")
         counting = self._counting()
         counting.check(merging=not self._in_place(counting))
+        require_distinct_ids(self.settings.datasets, self.resolve)
 
     def _continued(self) -> "TokenizerFiles | None":
         """The tokenizer that is extended, if one is."""
