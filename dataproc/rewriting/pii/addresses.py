@@ -4,17 +4,17 @@ Private, shared, link-local, loopback, documentation, benchmarking, multicast an
 anybody and stay (IANA's special-purpose registries, RFC 6890, written down here: Python's own list changes between its
 versions, and the same text must give the same bytes).
 
-What looks like an address and is a version, a clause or a drawing stays, too: four numbers behind a word for a version
-or a product's name and a slash, a number with a zero in front, what goes on behind ("1.22.3.44-beta"), what stands
-behind a decimal number (in drawings, ".67-.21 2.2.82.64"), and small numbers: four of one digit (and with them the
-public resolvers 1.1.1.1 and 8.8.8.8), four below 32, or two of one digit in front. Of all addresses 0.2 % are so
-small, and of what is no address most; with a scheme before or a port behind it, such a one is an address all the same.
+What looks like an address and is a version, a clause or a drawing stays, too (`versions.py`), and small numbers: four
+of one digit (and with them the public resolvers 1.1.1.1 and 8.8.8.8), four below 32, or two of one digit in front. Of
+all addresses 0.2 % are so small, and of what is no address most; with a scheme before or a port behind it, such a one
+is an address all the same.
 Of IPv6, addresses that are shortened to fewer than three groups are left, since "2001::b" may be anything.
 """
 
 import ipaddress
 import re
 
+from corpusmill.dataproc.rewriting.pii.versions import LINE_BYTES, is_version
 from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 _SPECIAL = tuple(
@@ -45,12 +45,6 @@ _SPECIAL_6 = tuple(
 _FOUR = re.compile(rb"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_])")
 _JOINED = re.compile(rb"[0-9A-Za-z_:]")
 _SIX = re.compile(rb"[0-9A-Fa-f:]{4,39}")
-_VERSION = re.compile(
-    rb"(?:(?:\b|file|product|assembly)(?:v|ver|vers|version|versions|release|released|releases|revision|rev|build|firmware"
-    rb"|update|section|chapter|figure|table|java|jdk|oid)[\s.:=#\"'(-]{0,24}|[A-Za-z][/_-]"
-    rb"|(?:^|[^0-9.])[0-9]{0,3}\.[0-9]{1,4}[ ,]{1,2})$",
-    re.IGNORECASE,
-)
 _PORT = re.compile(rb":[0-9]{2,5}(?![0-9])")
 
 
@@ -66,15 +60,11 @@ def _find_four(window: Window) -> Span | None:
     parts = match.group().split(b".")
     if any(len(part) > 1 and part.startswith(b"0") for part in parts) or max(map(int, parts)) > 255:
         return None
-    before = window.before(40)
-    if _is_small([int(part) for part in parts]) and not (
-        before.endswith(b"://") or _PORT.match(window.data, match.end())
-    ):
+    before, following = window.before(LINE_BYTES), window.data[match.end() : match.end() + LINE_BYTES]
+    numbers = [int(part) for part in parts]
+    if _is_small(numbers) and not (before.endswith(b"://") or _PORT.match(following)):
         return None
-    if _VERSION.search(before):
-        return None
-    following = window.data[match.end() : match.end() + 2]
-    if following[:1] in (b"-", b".", b"_", b"+") and following[1:].isalnum():
+    if is_version(before, numbers, following):
         return None
     address = ipaddress.IPv4Address(bytes(map(int, parts)))
     return None if any(address in network for network in _SPECIAL) else match.span()

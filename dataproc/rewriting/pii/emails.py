@@ -1,80 +1,105 @@
 """Addresses of electronic mail: a name, an @, and a domain whose last part is a top-level domain.
 
-Code is full of what looks like one (`q@k.transpose`, `checkout@v4.1`, `@app.on_event`, `libc.so`), so the last part
-must be one of the countries' domains or of the generic ones listed here, in one case, and no call or index may follow.
-If the last part is not one, the parts before it are tried, for "a@b.org.Next sentence". Letters with accents may stand
-in names and domains; other scripts end them, since Chinese puts no blank before a mailbox.
+Names and domains may be in any script (RFC 6531), and domains in any case (RFC 4343); what is a domain is said in
+`domains.py`. Chinese, Japanese, Korean and Thai put no blank before a mailbox, so a name that ends in letters of
+another script goes back to the first of theirs, and one that ends in theirs goes back to the first blank or mark.
 
-Left alone: domains that belong to nobody (RFC 2606: example.com, .test, .invalid and the like), which documentation
-and our own replacements use, and git@, hg@ and svn@, which are names of services in addresses of repositories.
+The @ may be written as HTML and URLs have it (`&#64;`, `&commat;`, `%40`), or full-width. What escapes and quoting
+leave in front of a name (`%3C`, `=20`, `\\n`, `\\u003c`) is none of it, nor are Markdown's underscores around an
+address.
+
+Left alone: code (`code.py`), domains that belong to nobody (RFC 2606: example.com, .test, .invalid and the like), which
+documentation and our own replacements use, handles (`@anna@mastodon.social`), and git@, hg@ and svn@, which are names
+of services in addresses of repositories, the same for everybody (git-clone(1), "GIT URLS").
 """
 
 import re
 
+from corpusmill.dataproc.rewriting.pii.code import is_code
+from corpusmill.dataproc.rewriting.pii.domains import find_domain, is_letter, is_unspaced
 from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
-_NAME_BACKWARDS = re.compile(rb"(?:[A-Za-z0-9._%+'-]|[\x80-\xbf][\xc3-\xc5]){1,65}")
-_DOMAIN = re.compile(
-    rb"(?:[A-Za-z0-9-]|[\xc3-\xc5][\x80-\xbf]){1,63}(?:\.(?:[A-Za-z0-9-]|[\xc3-\xc5][\x80-\xbf]){1,63}){1,8}"
-)
+AT_SIGNS = re.compile(rb"@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\xef\xbc\xa0")
+_AT_SIGN = re.compile("@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|＠")
+_NAME_BACKWARDS = re.compile(r"[A-Za-z0-9._%+'-]{0,96}")
+_NAME_MARKS = "._%+'-"
 _LONGEST_NAME = 64
-_NOT_LAST = (b".", b"'", b"%")
+_DOMAIN_BYTES = 256
+_NOT_LAST = (".", "'", "%")
 """What no name ends with: a quote before an @ closes a string ('root'@host.com). The scan looks for other ends only."""
-_SERVICES = (b"git", b"hg", b"svn")
-_RESERVED = (b"example.com", b"example.net", b"example.org")
-_RESERVED_LAST = (b"example", b"test", b"invalid", b"localhost")
-
-COUNTRIES = """
-ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs bt bv bw by bz ca cc cd cf
-cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec ee eg er es et eu fi fj fk fm fo fr ga gd ge gf gg gh
-gi gl gm gn gp gq gr gs gt gu gw gy hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr
-kw ky kz la lb lc li lk lr ls lt lu lv ly ma mc md me mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx my mz na nc ne nf
-ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re ro rs ru rw sa sb sc sd se sg sh si sj sk sl
-sm sn so sr ss st su sv sx sy sz tc td tf tg th tj tk tl tm tn to tr tt tv tw tz ua ug uk us uy uz va vc ve vg vi vn vu
-wf ws ye yt za zm zw
-"""
-GENERIC = """
-com org net edu gov mil int arpa info biz name pro aero coop museum asia cat jobs mobi post tel travel xxx
-academy agency app art bank berlin bio blog cafe capital care center chat church city cloud club codes community company
-consulting dance design dev digital doctor earth education email energy engineer engineering events expert family farm
-finance fit foundation fun fund fyi games global gmbh group guide guru health help host hosting house icu inc institute
-international koeln law legal life link live london ltd ltda media moe money music network news ngo nyc one ong online
-page paris partners photo photography photos press rocks run sale school science scot services shop site social software
-solutions space store studio support systems team tech technology tips today tools top tours training university vegas
-video vip wales watch website wien wiki win work works world wtf xyz zone
-"""
-_LAST_PARTS = frozenset((COUNTRIES + GENERIC).encode().split())
+_PERCENT = re.compile("%([0-9A-Fa-f]{2})")
+_QUOTED_PRINTABLE = re.compile("(?:0[9AD]|2[0278C]|3[ACDE]|5[BD]|7C)")
+_ESCAPE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt]")
+_SERVICES = ("git", "hg", "svn")
+_RESERVED = ("example.com", "example.net", "example.org")
+_RESERVED_LAST = ("example", "test", "invalid", "localhost")
 
 
 def find_email(window: Window) -> Span | None:
-    """The address around the @ at `window.at`, or None."""
-    before = window.data[: window.at]
-    backwards = _NAME_BACKWARDS.match(before[::-1])
-    behind = _DOMAIN.match(window.data, window.at + 1)
-    if not backwards or not behind:
+    """The address around the @ (or what stands for one) at `window.at`, or None."""
+    sign = AT_SIGNS.match(window.data, window.at)
+    if not sign:
         return None
-    name = backwards.group()[::-1].lstrip(b".%+'-")
-    start = window.at - len(name)
-    if not name or len(name) > _LONGEST_NAME or name.endswith(_NOT_LAST) or name in _SERVICES:
+    before = window.data[: window.at].decode("utf-8", "surrogateescape")
+    behind = window.data[sign.end() : sign.end() + _DOMAIN_BYTES].decode("utf-8", "surrogateescape")
+    start = _name_start(before)
+    name = before[start:]
+    if not name or name.endswith(_NOT_LAST):
         return None
-    if before[start - 1 : start] == b"@":
+    domain = find_domain(behind)
+    if not domain:
         return None
-    parts = behind.group().split(b".")
-    while len(parts) > 1 and not _is_last_part(parts[-1]):
-        parts.pop()
-    domain = b".".join(parts)
-    end = window.at + 1 + len(domain)
-    following = window.data[end : end + 1]
-    if len(parts) < 2 or any(part.startswith(b"-") or part.endswith(b"-") for part in parts):
+    following = behind[domain.length : domain.length + 8]
+    start = _trimmed(before, start, following)
+    name = before[start:]
+    if not name or name in _SERVICES or _bytes(name) > _LONGEST_NAME:
         return None
-    if following in (b"(", b"[", b"@", b"_") or _is_reserved(domain.lower(), parts[-1].lower()):
+    if before[:start].endswith(("@", "＠")) or _AT_SIGN.match(following) or _is_reserved(domain.labels):
         return None
-    return start, end
+    if is_code(before[:start].rpartition("\n")[2], name, domain.labels, following):
+        return None
+    return window.at - _bytes(name), sign.end() + _bytes(behind[: domain.length])
 
 
-def _is_last_part(part: bytes) -> bool:
-    return (part.islower() or part.isupper()) and part.lower() in _LAST_PARTS
+def _name_start(before: str) -> int:
+    """Where the letters and marks of a name begin that end at the @."""
+    ascii_size = _NAME_BACKWARDS.match(before[::-1]).end()  # type: ignore[union-attr]
+    start = len(before) - ascii_size
+    if not start or before[start - 1] < "\x80":
+        return start
+    unspaced = is_unspaced(before[-1])
+    while start and (before[start - 1] in _NAME_MARKS or is_letter(before[start - 1])):
+        if is_unspaced(before[start - 1]) and not unspaced:
+            break
+        start -= 1
+    return start
 
 
-def _is_reserved(domain: bytes, last: bytes) -> bool:
-    return last in _RESERVED_LAST or any(domain == known or domain.endswith(b"." + known) for known in _RESERVED)
+def _trimmed(before: str, start: int, following: str) -> int:
+    """Where the name begins without what an escape, a quotation or an emphasis has left in front of it."""
+    for code in _PERCENT.finditer(before, start):
+        character = chr(int(code[1], 16))
+        if not character.isalnum() and character not in _NAME_MARKS:
+            start = code.end()
+    edge = before[start - 1 : start]
+    escape = {"=": _QUOTED_PRINTABLE, "\\": _ESCAPE}.get(edge)
+    left = escape.match(before, start) if escape else None
+    if left and left.end() < len(before) and not before[: start - 1].endswith("\\"):
+        start = left.end()
+    while before[start : start + 1] and before[start] in ".%+'-":
+        start += 1
+    for _ in range(2):
+        if following.startswith("_") and before.startswith("_", start):
+            start, following = start + 1, following[1:]
+    return start
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
+
+
+def _is_reserved(labels: list[str]) -> bool:
+    domain = ".".join(labels).lower()
+    return labels[-1].lower() in _RESERVED_LAST or any(
+        domain == known or domain.endswith("." + known) for known in _RESERVED
+    )

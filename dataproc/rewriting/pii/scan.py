@@ -3,7 +3,7 @@
 A candidate is a place and what may be there; whether it is, is said by `pii_emails` and its like from some bytes around
 it. Each kind has a byte that prose seldom has and that the kind cannot do without:
 
-    EMAIL      an @ between what may be a name and a domain
+    EMAIL      an @, or what stands for one (&#64; %40 ＠), between what may be a name and a domain
     ADDRESS    four numbers joined by dots, neither more nor fewer; or, before a colon, four hexadecimal digits of
                which the first is 2 or 3, as all public IPv6 addresses begin
     PHONE      a number behind a +; three, three and four digits; or one of 7 to 15 digits behind a word for telephone
@@ -47,7 +47,8 @@ def _table(members: str) -> np.ndarray:
 
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TRIGGER = _table(_DIGITS + "@:=-_IzJ")
+_TRIGGER = _table(_DIGITS + "@%&:=-_IzJ")
+_TRIGGER[0xEF] = 1  # the first byte of a full-width @
 _IS_DIGIT = _table(_DIGITS)
 _IS_LETTER = _table(_LETTERS)
 _IS_HEX = _table(_DIGITS + "abcdefABCDEF")
@@ -56,8 +57,8 @@ _IS_TOKEN = _table(_DIGITS + _LETTERS + "+/_-")
 _IS_SEPARATOR = _table(" .-()/")
 _ENDS_NAME = _table(_DIGITS + _LETTERS + "_+-.")
 _STARTS_DOMAIN = _table(_DIGITS + _LETTERS)
-_ENDS_NAME[0x80:0xC0] = 1  # the last byte of a letter with an accent
-_STARTS_DOMAIN[0xC3:0xC6] = 1  # the first one
+_ENDS_NAME[0x80:0xC0] = 1  # the last byte of a character outside ASCII
+_STARTS_DOMAIN[0xC2:0xF5] = 1  # the first one
 
 TOKEN_MARKS = (
     "AKI", "ASI", "AIz", "eyJ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_", "glpat-", "xoxb-", "xoxp-", "xoxa-",
@@ -156,6 +157,30 @@ def _may_be_address(data, begin, position, stop):
 
 
 @kernel_step
+def _at_sign_bytes(data, position, stop):
+    """How many bytes from `position` on may be an @: 1 for itself, 3 for %40 and a full-width one, 0 for none.
+
+    Of an HTML entity it is all up to its semicolon, if it is a number or begins with a c.
+    """
+    byte = data[np.uint64(position)]
+    if byte == 0x40:
+        return np.int64(1)
+    if position + 3 >= stop:
+        return np.int64(0)
+    second, third = data[np.uint64(position + 1)], data[np.uint64(position + 2)]
+    if byte == 0x25:  # %
+        return np.int64(3 if second == 0x34 and third == 0x30 else 0)
+    if byte == 0xEF:
+        return np.int64(3 if second == 0xBC and third == 0xA0 else 0)
+    if second != 0x23 and second != 0x63:  # &# &c
+        return np.int64(0)
+    for size in range(5, 12):
+        if position + size <= stop and data[np.uint64(position + size - 1)] == 0x3B:
+            return np.int64(size)
+    return np.int64(0)
+
+
+@kernel_step
 def _secret_start(data, position, stop):
     """Where a long mixture of letters and digits begins behind the = or : at `position`, or 0."""
     place = position + 1
@@ -215,14 +240,11 @@ def find_candidates(offsets, data, document, position, rows, places, kinds):
                         kind = np.int64(ADDRESS)
                     elif _may_be_phone(data, begin, position, stop):
                         kind = np.int64(PHONE)
-            elif byte == 0x40:  # @
-                if (
-                    position > begin
-                    and following < stop
-                    and _ENDS_NAME[data[np.uint64(position - 1)]]
-                    and _STARTS_DOMAIN[data[np.uint64(following)]]
-                ):
-                    kind = np.int64(EMAIL)
+            elif byte == 0x40 or byte == 0x25 or byte == 0x26 or byte == 0xEF:  # @ % & and a full-width letter's first
+                if position > begin and _ENDS_NAME[data[np.uint64(position - 1)]]:
+                    size = _at_sign_bytes(data, position, stop)
+                    if size and position + size < stop and _STARTS_DOMAIN[data[np.uint64(position + size)]]:
+                        kind = np.int64(EMAIL)
             elif byte == 0x3A or byte == 0x3D:  # : =
                 if byte == 0x3A and _may_be_address(data, begin, position, stop):
                     rows[np.uint64(count)] = document

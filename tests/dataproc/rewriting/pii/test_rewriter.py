@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.rewriting.pii.addresses import find_address
-from corpusmill.dataproc.rewriting.pii.emails import find_email
+from corpusmill.dataproc.rewriting.pii.emails import AT_SIGNS, find_email
 from corpusmill.dataproc.rewriting.pii.keys import find_block, find_secret, find_token
 from corpusmill.dataproc.rewriting.pii.phones import find_phone
 from corpusmill.dataproc.rewriting.pii.rewriter import KINDS, PLACEHOLDERS, TAGS, PersonalData
@@ -29,7 +29,8 @@ PIECES = (
     "555-234-5678", "1-", "+", "(", "12", "电话", "ghp_", "ghp_" + KEY + KEY[:12], "AKIA",
     "AKIAQ7RT2LMXW4KPVBNC", "sk-",
     "api_key = ", "password: '", KEY, "'", "-----BEGIN PRIVATE KEY-----\n", KEY + "\n", "-----END PRIVATE KEY-----",
-    "é", "_", "=", ":", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.Qw7Er5Ty2Ui9Op4A", "version ",
+    "é", "_", "公", "рф", "%40", "&#64;", "＠", "&commat;", "&#x0040", ";", ".公司", "this", "=20", "\\n", "=",
+    ":", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.Qw7Er5Ty2Ui9Op4A", "version ",
 )  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=16).map("".join)
 
@@ -46,7 +47,7 @@ def slow_mask(text: str) -> tuple[str, list[int]]:
         window = Window(left + data[at : at + 4096], len(left))
         starts_word = not word.match(before)
         tried = []
-        if here == b"@":
+        if AT_SIGNS.match(data, at):
             tried.append((find_email, "email"))
         if here == b":" or (here.isdigit() and starts_word and not re.search(rb"\d\.$", data[:at])):
             tried.append((find_address, "ip"))
@@ -158,7 +159,7 @@ def test_bytes_that_are_no_utf8_are_copied_as_they_are(pieces):
 
 
 def patterns() -> list[re.Pattern[bytes] | re.Pattern[str]]:
-    names = ("emails", "addresses", "phones", "keys")
+    names = ("emails", "domains", "code", "addresses", "versions", "phones", "keys")
     modules = [import_module(f"corpusmill.dataproc.rewriting.pii.{name}") for name in names]
     return [value for module in modules for value in vars(module).values() if isinstance(value, re.Pattern)]
 
@@ -183,7 +184,7 @@ def test_no_expression_repeats_anything_without_a_bound():
 @pytest.mark.parametrize(
     "unit",
     ["a@", "a@b.", "1.", "1.2.3.4", "555-", "+1 ", "tel 1 ", "2001:", ":", "-----BEGIN ", "key=", "eyJ.",
-     "sk-a", "AKI", "@@",
+     "sk-a", "AKI", "@@", "%40", "&#64;a", "&c;", "＠a", "é@",
      "-----BEGIN PRIVATE KEY-----\n", "password=a1", "1234567 ", "a.b@c.com@"],
 )  # fmt: skip
 def test_hostile_texts_have_candidates_in_proportion_to_their_bytes(unit):
