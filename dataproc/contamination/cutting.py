@@ -20,7 +20,7 @@ import pyarrow as pa
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.utf8 import decode
-from corpusmill.dataproc.text.unicode_tables import ALONE, MARK, load_tables
+from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
 from corpusmill.dataproc.text.words import WORD
 
 JOINT = b"\n\n"
@@ -57,9 +57,9 @@ def _inside_word(data, place, begin, stop, classes):
         return False
     before = classes[decode(data, _before(data, place, begin), stop)[0]]
     after = classes[decode(data, place, stop)[0]]
-    if before & WORD == 0 or after & WORD == 0 or after & ALONE != 0:
+    if before & WORD == 0 or after & WORD == 0:
         return False
-    return before & ALONE == 0 or after & MARK != 0
+    return after & MARK != 0 or (before | after) & UNSPACED == 0
 
 
 @kernel

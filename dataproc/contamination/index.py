@@ -3,19 +3,22 @@
 An item of n words or more has all n-grams of its words (n = 13, as GPT-3 did, arXiv 2005.14165, appendix C). One of
 fewer words, but at least `minimum` (8 there), has a single n-gram, its whole text. A still shorter one would be found
 everywhere by chance ("What is the capital of France?" is one of 6) and is not looked for; such items are counted.
-Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, Han and kana by character.
+Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, in NFC, and in scripts
+without spaces by letter. Thirteen Han characters say as much as seven or eight words, and thirteen letters of Thai,
+Khmer or Burmese as four, which are found by chance; so an item that is mostly in such letters has n-grams of twice as
+many (26, and 16 at least), which say as much as those of Han.
 
 What lies here, for E n-grams that are unlike, I items and W words:
 
     keys         [E] uint64, sorted    the n-gram's hash: a polynomial of its words' hashes, with the length added
     buckets      [2^b + 1] uint32      where the keys begin that start with each b bits; 1 to 2 buckets an n-gram
     known        [2^w] uint64          a filter of 16 to 32 bits an n-gram (`key_filter`), which answers most look-ups
-    openings     the same for the first `minimum` words of short items (see below)
+    openings     the same for the first `minimum` words of n-grams of other lengths (see below)
     places       [E + 1] uint32, [O] uint32   all occurrences of an n-gram, as the number of its first word
     words        [W] uint32 each       first byte and byte after the last of each word in `text`
 
 Rolling one hash for each length from `minimum` to n would cost a pass each. Instead there are two at most: one of n
-words, one of `minimum` words for the openings of short items; only where an opening is found are the other lengths
+words, one of `minimum` words for the openings of those of other lengths; only where an opening is found are the other lengths
 hashed.
 
 A hash alone never makes a hit. Occurrences that share a key are told apart by their words when the index is built
@@ -39,12 +42,16 @@ from corpusmill.dataproc.contamination.word_places import same_words, word_place
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
-from corpusmill.dataproc.text.unicode_tables import load_tables
+from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.canonical import to_nfc
+from corpusmill.dataproc.text.unicode_tables import ALONE, UNSPACED, load_tables
 from corpusmill.dataproc.text.words import word_hashes
 
 STEP = 0x9E3779B97F4A7C15
 LENGTH_STEP = 0xD1342543DE82EF95
 MOST_WORDS = 255
+LETTERS_A_HAN = 2
+"""Letters of scripts without spaces that say as much as a Han character."""
 
 ARRAYS = {
     "keys": pa.uint64(),
@@ -158,18 +165,20 @@ def build_index(
     if len(set(names)) != len(names) or not names:
         raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
     texts = pa.concat_arrays([group.texts for group in sets])
-    offsets, data = text_buffers(texts)
+    offsets, data, _ = to_nfc(*text_buffers(texts))
     if int(offsets[-1]) >= 1 << 32:
         raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
     tables = load_tables()
     item_words = np.zeros(len(texts) + 1, np.int64)
     room = int((np.diff(offsets) + 1).sum() // 2 + len(texts) + 1)
     starts, stops, hashes = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint64)
-    words = int(_read_words(offsets, data, tables.classes, tables.lower, item_words, starts, stops, hashes))
+    letters = np.zeros(len(texts), np.int64)
+    words = int(_read_words(offsets, data, tables.classes, tables.lower, item_words, letters, starts, stops, hashes))
     starts, stops, hashes = starts[:words], stops[:words], hashes[:words]
-    windows = int(_windows(item_words, ngram, minimum).sum())
+    spans = _lengths(item_words, letters, ngram, minimum)
+    windows = int(np.where(spans > 0, np.diff(item_words) - spans + 1, 0).sum())
     keys, places, lengths = np.empty(windows, np.uint64), np.empty(windows, np.int64), np.empty(windows, np.uint8)
-    _list_windows(item_words, hashes, ngram, minimum, key_mask(key_bits), keys, places, lengths)
+    _list_windows(item_words, hashes, spans, key_mask(key_bits), keys, places, lengths)
     order = np.argsort(keys, kind="stable")  # occurrences of a key stay in the order of the items
     keys, places, lengths = keys[order], places[order], lengths[order]
     numbers = np.empty(windows, np.int64)
@@ -204,8 +213,11 @@ def key_mask(key_bits: int) -> np.uint64:
 
 
 @kernel
-def _read_words(offsets, data, classes, lower, item_words, starts, stops, hashes):
-    """Places and hashes of all items' words, one item after the other; returns how many there are."""
+def _read_words(offsets, data, classes, lower, item_words, letters, starts, stops, hashes):
+    """Places and hashes of all items' words, one item after the other; returns how many there are.
+
+    `letters` int64 [I] gets how many of an item's words are letters of scripts without spaces, Han and the like apart.
+    """
     count = np.int64(0)
     for item in range(offsets.shape[0] - 1):
         begin, stop = offsets[item], offsets[item + 1]
@@ -213,15 +225,20 @@ def _read_words(offsets, data, classes, lower, item_words, starts, stops, hashes
         hashed = word_hashes(data, begin, stop, classes, lower, hashes[count:])
         if words != hashed:
             raise ValueError("word_places and word_hashes disagree")
+        for word in range(count, count + words):
+            flags = classes[decode(data, starts[word], stop)[0]]
+            letters[item] += flags & UNSPACED != 0 and flags & ALONE == 0
         count += words
         item_words[item + 1] = count
     return count
 
 
-def _windows(item_words: np.ndarray, ngram: int, minimum: int) -> np.ndarray:
-    """N-grams of each item, the same one counted every time: int64 [I]."""
+def _lengths(item_words: np.ndarray, letters: np.ndarray, ngram: int, minimum: int) -> np.ndarray:
+    """Words of each item's n-grams, 0 for an item that is not looked for: int64 [I]."""
     words = np.diff(item_words)
-    return np.where(words >= ngram, words - ngram + 1, words >= minimum).astype(np.int64)
+    times = np.where(2 * letters > words, LETTERS_A_HAN, 1)
+    lengths = np.minimum(words, np.minimum(times * ngram, MOST_WORDS))
+    return np.where(lengths >= np.minimum(times * minimum, MOST_WORDS), lengths, 0).astype(np.int64)
 
 
 @kernel
@@ -234,13 +251,13 @@ def key_of(hashes, word, length):
 
 
 @kernel
-def _list_windows(item_words, hashes, ngram, minimum, mask, keys, places, lengths):
+def _list_windows(item_words, hashes, spans, mask, keys, places, lengths):
     """Key, first word and length of every n-gram, in the order of the items."""
     count = 0
     for item in range(item_words.shape[0] - 1):
         first, words = item_words[item], item_words[item + 1] - item_words[item]
-        length = min(words, ngram)
-        if length < minimum:
+        length = spans[item]
+        if length == 0:
             continue
         for word in range(first, first + words - length + 1):
             keys[count] = key_of(hashes, word, length) & mask
@@ -296,8 +313,8 @@ def _with_tables(made: OverlapIndex, keys: np.ndarray, lengths: np.ndarray) -> O
 
 
 def _openings(made: OverlapIndex, lengths: np.ndarray) -> np.ndarray:
-    """A filter of the first `minimum` words of n-grams that are shorter than `ngram`; empty when there are none."""
-    short = np.flatnonzero(lengths < made.ngram)
+    """A filter of the first `minimum` words of n-grams that have not `ngram` words; empty when there are none."""
+    short = np.flatnonzero(lengths != made.ngram)
     if not len(short):
         return np.zeros(0, np.uint64)
     first = made.places[made.place_starts[short].astype(np.int64)].astype(np.int64)

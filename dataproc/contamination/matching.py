@@ -1,7 +1,7 @@
 """Finds the n-grams of evaluation sets in documents: every one, and nothing else.
 
-`find_ngrams` goes over a batch: it hashes a document's words, rolls one hash of n words (and one of `minimum` words,
-where the sets have short items), asks a filter, and looks at the keys only where that says yes. Each match is then
+`find_ngrams` goes over a batch, in NFC: it hashes a document's words, rolls one hash of n words (and one of `minimum`
+words, where the sets have n-grams of other lengths), asks a filter, and looks at the keys only where that says yes. Each match is then
 compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which items an n-gram
 belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share of the item's
 words the document holds.
@@ -26,6 +26,7 @@ from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
 from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
 from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.text.canonical import places_before, to_nfc
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import word_hashes
 
@@ -105,7 +106,7 @@ def _roll(hashes, count, length, mask, known, shift, out):
 
 @kernel
 def _scan(
-    offsets, data, classes, lower, ngram, minimum, short_lengths, mask,
+    offsets, data, classes, lower, ngram, minimum, other_lengths, mask,
     keys, lengths, buckets, bucket_shift, known, known_shift, openings, opening_shift,
     hashes, candidates, rows, words, ngrams,
 ):  # fmt: skip
@@ -125,7 +126,7 @@ def _scan(
             likely = _roll(hashes, count, minimum, mask, openings, opening_shift, candidates)
             for place in range(likely):
                 word = np.int64(candidates[place])
-                for length in short_lengths:
+                for length in other_lengths:
                     if word + length <= count:
                         key = key_of(hashes, word, length) & mask
                         matched = _look_up(
@@ -157,12 +158,13 @@ def _verify(
 
 def find_ngrams(texts: pa.Array, index: OverlapIndex) -> NgramMatches:
     """The n-grams of evaluation sets that occur in a batch of texts; a text's matches depend on that text alone."""
-    offsets, data = text_buffers(texts)
+    given_offsets, given_data = text_buffers(texts)
+    offsets, data, changed = to_nfc(given_offsets, given_data)
     tables = load_tables()
     most_words = (int(np.diff(offsets).max(initial=0)) + 1) // 2
-    short_lengths = np.unique(index.lengths[index.lengths < index.ngram]).astype(np.int64)
+    other_lengths = np.unique(index.lengths[index.lengths != index.ngram]).astype(np.int64)
     arguments = (
-        offsets, data, tables.classes, tables.lower, np.int64(index.ngram), np.int64(index.minimum), short_lengths,
+        offsets, data, tables.classes, tables.lower, np.int64(index.ngram), np.int64(index.minimum), other_lengths,
         key_mask(index.key_bits), index.keys, index.lengths, index.buckets, shift_to(len(index.buckets) - 1),
         index.known, shift_to(len(index.known)), index.openings, shift_to(max(len(index.openings), 2)),
         np.empty(most_words, np.uint64), np.empty(most_words + 1, np.uint32),
@@ -181,7 +183,20 @@ def find_ngrams(texts: pa.Array, index: OverlapIndex) -> NgramMatches:
         index.lengths, index.place_starts, index.places, index.word_starts, index.word_stops, index.text,
         same, starts, stops,
     )  # fmt: skip
-    return NgramMatches(rows[same], words[same], ngrams[same], starts[same], stops[same])
+    matches = NgramMatches(rows[same], words[same], ngrams[same], starts[same], stops[same])
+    if len(changed):
+        _place_in_given_texts(matches, changed, given_offsets, given_data)
+    return matches
+
+
+def _place_in_given_texts(matches: NgramMatches, changed: np.ndarray, offsets: np.ndarray, data: np.ndarray) -> None:
+    """Moves places in the NFC of texts that were not in NFC to where these stand in the texts, in place."""
+    firsts, lasts = np.searchsorted(matches.rows, changed), np.searchsorted(matches.rows, changed, side="right")
+    for row, first, last in zip(changed.tolist(), firsts.tolist(), lasts.tolist(), strict=True):
+        if first < last:
+            text, of_row = bytes(data[offsets[row] : offsets[row + 1]]), slice(first, last)
+            starts, stops = places_before(text, matches.starts[of_row], matches.stops[of_row])
+            matches.starts[of_row], matches.stops[of_row] = starts, stops
 
 
 def documents_by_ngram(matches: NgramMatches, index: OverlapIndex) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.utf8 import decode
-from corpusmill.dataproc.text.unicode_tables import ALONE, MARK
+from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED
 from corpusmill.dataproc.text.words import WORD
 
 
@@ -29,13 +29,13 @@ def word_places(data, start, stop, classes, starts, stops):
     while position < stop:
         code, length = decode(data, position, stop)
         flags = classes[code]
-        if in_word and (flags & WORD == 0 or flags & ALONE != 0 or (alone and flags & MARK == 0)):
+        if in_word and (flags & WORD == 0 or (flags & MARK == 0 and (alone or flags & UNSPACED != 0))):
             stops[count] = position
             count += 1
             in_word = False
         if flags & WORD != 0 and not in_word:
             in_word = True
-            alone = flags & ALONE != 0
+            alone = flags & UNSPACED != 0
             starts[count] = position
         position += length
     if in_word:

@@ -37,7 +37,7 @@ ROW_BITS = 40
 MAX_SEGMENTS = 1 << (64 - ROW_BITS)
 SCHEMA_VERSION = 1
 DEPENDS_ON = {
-    "exact": ("normalise",),
+    "exact": ("normalise", "hash_version"),
     "minhash": ("threshold", "recall", "permutations", "shingle", "ngram", "seed", "hash_version"),
 }
 """What the digests and the keys of an index depend on, of its settings; bands and rows follow."""
@@ -242,7 +242,8 @@ def require_comparable(folder: str, present: dict[str, Any], wanted: dict[str, A
         for name in DEPENDS_ON[method]:
             if present[name] != wanted[name]:
                 what = f"this index was made with {name} {present[name]!r}, not {wanted[name]!r}"
-                raise UserError(what, where=folder, hint="use the settings of the index, or make another one")
+                hint = "make the index again" if name == "hash_version" else "use the settings of the index, or make another one"
+                raise UserError(what, where=folder, hint=hint)
 
 
 def retract_dataset(folder: str, dataset: str, manifest: str = "") -> SegmentEntry:

@@ -25,6 +25,7 @@ import pyarrow as pa
 from corpusmill.dataproc.dedup.minhash import MinHashSettings, shingle_hashes, shingle_room
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.text.canonical import to_nfc
 from corpusmill.dataproc.text.unicode_tables import load_tables
 
 
@@ -69,7 +70,7 @@ def shingle_sets(texts: pa.Array, settings: MinHashSettings) -> tuple[np.ndarray
         (offsets, hashes): int64 of shape (N + 1,) and uint64. The set of document d is
         hashes[offsets[d]:offsets[d + 1]], rising, each hash once.
     """
-    offsets, data = text_buffers(texts)
+    offsets, data, _ = to_nfc(*text_buffers(texts))
     tables = load_tables()
     room = shingle_room(int(offsets[-1] - offsets[0]), settings) + len(texts)  # rounding up, each document by a half
     hashes = np.empty(room, np.uint64)

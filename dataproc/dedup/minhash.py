@@ -1,7 +1,8 @@
 """MinHash signatures: K numbers a document, whose share of equal slots estimates the Jaccard similarity of two texts.
 
-A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997); Han and kana characters are
-words of their own, so that Chinese and Japanese are compared by five characters. Or a shingle is n characters of the
+A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997). In scripts without spaces
+between words each letter with its marks is a word (`dataproc.text.words`), so that Chinese, Thai or Khmer are compared
+by five of them. Texts are compared in NFC (`dataproc.text.canonical`). Or a shingle is n characters of the
 lower-cased text, in which whatever lies between two words is one space; there are six times as many of them, and a
 changed letter or a word that is run together with its neighbour spoils a smaller share of them. A document with fewer
 than n words (or characters) has one shingle, of all of them. One without any word has no shingle and thus no similarity
@@ -32,11 +33,15 @@ from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
+from corpusmill.dataproc.text.canonical import to_nfc
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import WORD, word_hashes
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """A slot that no shingle has filled."""
+
+HASH_VERSION = 2
+"""2: texts in NFC; a letter is a word in Thai, Lao, Khmer, Burmese and the like. 1: only in Han and kana."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _SPACE = 0x20
@@ -52,17 +57,20 @@ class MinHashSettings:
         ngram: words or characters of a shingle.
         seed: of the permutations, 0 to 2^32 - 1.
         version: of the word and shingle hashes; raised when either changes.
-        shingle: what a shingle is made of: "word" (Han and kana by character) or "character".
+        shingle: what a shingle is made of: "word" (by letter in scripts without spaces) or "character".
     """
 
     permutations: int = 128
     ngram: int = 5
     seed: int = 1
-    version: int = 1
+    version: int = HASH_VERSION
     shingle: Literal["word", "character"] = "word"
 
     def __post_init__(self) -> None:
-        for name, low, high in (("permutations", 1, 4096), ("ngram", 1, 64), ("seed", 0, 2**32 - 1), ("version", 1, 1)):
+        if self.version != HASH_VERSION:
+            what = f"these signatures are of version {self.version} of the shingles, and this corpusmill makes version"
+            raise UserError(f"{what} {HASH_VERSION}", hint="sign the documents again: the two cannot be compared")
+        for name, low, high in (("permutations", 1, 4096), ("ngram", 1, 64), ("seed", 0, 2**32 - 1)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"MinHash {name} must be {low} to {high}, not {value}", hint=f"change {name}")
@@ -205,7 +213,7 @@ def signatures(texts: Texts, settings: MinHashSettings = DEFAULT) -> NDArray[np.
 
     Raises UserError if the texts are not strings, and ValueError if one is null.
     """
-    offsets, data = text_buffers(texts)
+    offsets, data, _ = to_nfc(*text_buffers(texts))
     tables = load_tables()
     factors, terms = permutation_parameters(settings)
     room = shingle_room(int(np.diff(offsets).max(initial=0)), settings)

@@ -13,8 +13,10 @@ Flags of a code point (`classes[c]`, uint8):
     PUNCTUATION  P* and S*: punctuation and symbols
     TERMINAL     punctuation that ends a sentence: the property Sentence_Terminal of Unicode 14, and two Khmer signs
     SPACE        `str.isspace`: line ends, tabs, all kinds of blanks
-    ALONE        Han and kana letters and numbers: each is a word by itself
-    UNSPACED     letters and marks of scripts that put no space between words: ALONE ones, Thai, Lao, Khmer, Burmese, …
+    ALONE        letters and numbers of Han, kana, Yi, Tangut, Nushu, Khitan: each is a word by itself
+    UNSPACED     letters and marks of scripts that put no space between words: ALONE ones; those of line breaking class
+                 SA (UAX #14: Thai, Lao, Khmer, Burmese, …); Tibetan, Javanese, Balinese and others whose breaks go by
+                 syllables
 
 All other code points (controls, format characters, surrogates, unassigned) have no flag. Kernels compiled by njit hold
 the flags as constants, so a change here compiles them again.
@@ -25,6 +27,7 @@ import functools
 import secrets
 import sys
 import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +35,7 @@ import numpy as np
 
 from corpusmill.dataproc.cache import user_cache_folder
 
-TABLE_VERSION = 1
+TABLE_VERSION = 2
 """Raised whenever the meaning of a flag or of the lower-case map changes, so that an old cache file is not read."""
 
 LETTER = 1
@@ -55,19 +58,34 @@ _ALONE_RANGES = (
     (0x31F0, 0x31FF),  # katakana for Ainu
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
+    (0xA000, 0xA48C),  # Yi syllables
     (0xF900, 0xFAFF),  # compatibility ideographs
     (0xFF66, 0xFF9F),  # half-width katakana
-    (0x1AFF0, 0x1B16F),  # further kana
+    (0x17000, 0x18DFF),  # Tangut, Khitan small script
+    (0x1AFF0, 0x1B2FF),  # further kana, Nushu
     (0x20000, 0x323AF),
 )
 _UNSPACED_RANGES = (
     (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
     (0x1000, 0x109F),  # Burmese
+    (0x1700, 0x177F),  # Tagalog, Hanunoo, Buhid, Tagbanwa
     (0x1780, 0x17FF),  # Khmer
     (0x1950, 0x19DF),  # Tai Le, New Tai Lue
-    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x1A00, 0x1AAF),  # Buginese, Tai Tham
+    (0x1B00, 0x1B7F),  # Balinese
+    (0x1BC0, 0x1BFF),  # Batak
+    (0x3105, 0x312F),  # Bopomofo
+    (0x31A0, 0x31BF),
+    (0xA930, 0xA95F),  # Rejang
+    (0xA980, 0xA9DF),  # Javanese
     (0xA9E0, 0xA9FF),  # Burmese extended
-    (0xAA60, 0xAADF),  # Burmese extended, Tai Viet
+    (0xAA00, 0xAADF),  # Cham, Burmese extended, Tai Viet
+    (0x116D0, 0x116FF),  # Burmese extended
+    (0x11700, 0x1174F),  # Ahom
+    (0x11EE0, 0x11F5F),  # Makasar, Kawi
+    (0x12000, 0x1254F),  # cuneiform
+    (0x13000, 0x1467F),  # hieroglyphs
 )
 # fmt: off
 _TERMINAL_RANGES = (
@@ -100,17 +118,28 @@ class Tables(NamedTuple):
 @functools.cache
 def load_tables() -> Tables:
     """The tables, from the cache folder, or else built and cached."""
+    return Tables(*kept_arrays(Tables._fields, TABLE_VERSION, lambda: build_tables()))
+
+
+def kept_arrays(names: Sequence[str], version: int, build: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Arrays that only the version of Unicode decides, read-only: from the cache folder, or else built and kept there.
+
+    Args:
+        names: of the arrays, for their files.
+        version: raised whenever what the arrays mean changes, so that an old file is not read.
+        build: makes them, the first of them one element for each code point.
+    """
     folder = user_cache_folder() / "unicode"
-    stem = f"unicode-{unicodedata.unidata_version}-v{TABLE_VERSION}"
-    paths = (folder / f"{stem}-classes.npy", folder / f"{stem}-lower.npy")
-    tables = _read(*paths)
-    if tables is None:
-        tables = build_tables()
-        for path, table in zip(paths, tables, strict=True):
-            _write(path, table)
-    for table in tables:
-        table.flags.writeable = False
-    return tables
+    stem = f"unicode-{unicodedata.unidata_version}-v{version}"
+    paths = [folder / f"{stem}-{name}.npy" for name in names]
+    arrays = _read(paths)
+    if arrays is None:
+        arrays = build()
+        for path, array in zip(paths, arrays, strict=True):
+            _write(path, array)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
 
 
 def build_tables() -> Tables:
@@ -132,14 +161,14 @@ def build_tables() -> Tables:
     return Tables(classes, lower)
 
 
-def _read(classes_path: Path, lower_path: Path) -> Tables | None:
+def _read(paths: Sequence[Path]) -> Sequence[np.ndarray] | None:
+    """The arrays of the files; None where one is missing or damaged."""
     try:
-        classes = np.load(classes_path, allow_pickle=False)
-        lower = np.load(lower_path, allow_pickle=False)
+        arrays = [np.load(path, allow_pickle=False) for path in paths]
     except (OSError, ValueError, EOFError):
         return None
-    whole = classes.shape == lower.shape == (_CODE_POINTS,) and (classes.dtype, lower.dtype) == (np.uint8, np.uint32)
-    return Tables(classes, lower) if whole else None
+    whole = arrays[0].shape == (_CODE_POINTS,) and all(array.ndim == 1 and array.dtype.kind == "u" for array in arrays)
+    return arrays if whole else None
 
 
 def _write(path: Path, table: np.ndarray) -> None:

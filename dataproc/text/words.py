@@ -1,8 +1,9 @@
 """What a word is, and the kernel that hashes words: the base of shingles, stop words and n-grams.
 
-A word is a maximal run of letters, marks and numbers; a Han or kana character, with the marks that follow it, is a word
-of its own. So "don't" is two words, "snake_case" two, "３个苹果" four, and a Thai phrase written without spaces is one.
-White space, punctuation, symbols, emoji and format characters only separate words.
+A word is a maximal run of letters, marks and numbers. In scripts without spaces between words (`UNSPACED`) it is an
+orthographic unit instead: a letter with the marks that follow it. So "don't" is two words, "snake_case" two, "３个苹果"
+four, and "ภาษาไทย" seven. White space, punctuation, symbols, emoji and format characters only separate words. (The
+filters, which count words as the papers' tools do, let a run of Thai be one: `dataproc.text.bitmaps`.)
 
 UTF-8 is decoded in the kernel. Arrow text is valid UTF-8, yet nothing here relies on it: a byte that starts no whole
 sequence inside the document counts as one U+FFFD, so no read goes past `stop` and no table index past U+10FFFF.
@@ -21,7 +22,7 @@ import numpy as np
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
-from corpusmill.dataproc.text.unicode_tables import ALONE, LETTER, MARK, NUMBER
+from corpusmill.dataproc.text.unicode_tables import LETTER, MARK, NUMBER, UNSPACED
 
 WORD = LETTER | MARK | NUMBER
 
@@ -70,7 +71,7 @@ def word_hashes(data, start, stop, classes, lower, out):
     """
     count = np.int64(0)
     in_word = np.int64(0)
-    alone = False  # the open word began with a Han or kana character: only marks may extend it
+    alone = False  # the open word began with a character of such a script: only marks may extend it
     code_hash = np.uint64(_SEED)  # of the open word, the seed where none is open
     position = start
     while position < stop:
@@ -108,7 +109,7 @@ def word_hashes(data, start, stop, classes, lower, out):
         code, length = decode(data, position, stop)
         position += length
         flags = classes[code]
-        if in_word and (flags & WORD == 0 or flags & ALONE != 0 or (alone and flags & MARK == 0)):
+        if in_word and (flags & WORD == 0 or (flags & MARK == 0 and (alone or flags & UNSPACED != 0))):
             out[count] = code_hash
             count += 1
             in_word = np.int64(0)
@@ -116,7 +117,7 @@ def word_hashes(data, start, stop, classes, lower, out):
         if flags & WORD != 0:
             if not in_word:
                 in_word = np.int64(1)
-                alone = flags & ALONE != 0
+                alone = flags & UNSPACED != 0
             code_hash = (code_hash ^ np.uint64(lower[code])) * np.uint64(_STEP)
     if in_word:
         out[count] = code_hash

@@ -102,6 +102,7 @@ class DecontaminateStage(PartsStage):
     """Documents to documents without items of evaluation sets, and a list of where these were."""
 
     name = "decontaminate"
+    version = 2
     kernels = ("contamination",)
     Settings = DecontaminateSettings
     settings: DecontaminateSettings

@@ -76,7 +76,7 @@ class DedupStage(Stage):
     """Documents to unique documents, with the survivor of every duplicate named."""
 
     name = "dedup"
-    version = 2
+    version = 3
     Settings = DedupSettings
     settings: DedupSettings
 

@@ -87,6 +87,7 @@ class SegmentStage(Stage):
     """A dataset to a segment of an index. The stage's seed is that of the permutations."""
 
     name = "index"
+    version = 2
     Settings = SegmentSettings
     settings: SegmentSettings
 
@@ -144,6 +145,7 @@ class QueryStage(Stage):
     """Which documents of datasets an index holds already: for each, the id that it matches and how similar it is."""
 
     name = "query"
+    version = 2
     Settings = QuerySettings
     settings: QuerySettings
 

@@ -77,6 +77,7 @@ class SpansStage(PartsStage):
     """Documents to documents without repeated stretches of text, and a list of these."""
 
     name = "spans"
+    version = 2
     kernels = ("road", "spans")
     Settings = SpansSettings
     settings: SpansSettings

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc.contamination.cutting import cut_out
-from corpusmill.dataproc.text.unicode_tables import ALONE, MARK, load_tables
+from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
 from corpusmill.dataproc.text.words import WORD
 
-CHARACTERS = "ab  \n,.é語ह\u0301\U0001f600"
+CHARACTERS = "ab  \n,.é語หี้ह\u0301\U0001f600"
 BLANK = " \t\n\r\v\f"
 
 
@@ -17,9 +17,9 @@ def inside_word(text: str, place: int) -> bool:
     if not 0 < place < len(text):
         return False
     before, after = (int(load_tables().classes[ord(text[at])]) for at in (place - 1, place))
-    if not (before & WORD and after & WORD) or after & ALONE:
+    if not (before & WORD and after & WORD):
         return False
-    return not before & ALONE or bool(after & MARK)
+    return bool(after & MARK) or not (before | after) & UNSPACED
 
 
 def oracle(text: str, spans: list[tuple[int, int]], margin: int, least: int) -> tuple[str, int, int]:

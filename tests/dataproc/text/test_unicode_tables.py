@@ -47,6 +47,8 @@ def test_every_code_point_has_the_flags_of_its_category():
         ("漢々あアｱ", LETTER | ALONE | UNSPACED),
         ("〇", NUMBER | ALONE | UNSPACED),
         ("กลມខ", LETTER | UNSPACED),
+        ("ཀꦲᬩᥐᦀᨠꪀᜀㄅ", LETTER | UNSPACED),
+        ("ꀀ𗀀𛅰", LETTER | ALONE | UNSPACED),
         ("\u0e31", MARK | UNSPACED),
         ("한aжक", LETTER),
         (".!?。！？।؟", PUNCTUATION | TERMINAL),

@@ -10,26 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc.kernels.utf8 import decode
-from corpusmill.dataproc.text.unicode_tables import ALONE, load_tables
+from corpusmill.dataproc.text.unicode_tables import UNSPACED, load_tables
 from corpusmill.dataproc.text.words import word_hashes
 
 GUARD = 64
 
 
 def split_words(text: str) -> list[str]:
-    """The definition: runs of letters, marks and numbers; Han and kana, with their marks, alone."""
+    """The definition: runs of letters, marks and numbers; letters of scripts without spaces, with their marks, alone."""
     words: list[str] = []
     previous = "other"
     for character in text:
         category = unicodedata.category(character)[0]
         kind = "other" if category not in "LMN" else "mark" if category == "M" else "run"
-        if load_tables().classes[ord(character)] & ALONE:
+        unspaced = bool(load_tables().classes[ord(character)] & UNSPACED)
+        if unspaced and kind == "run":
             kind = "alone"
         joins = (kind == "mark" and previous != "other") or (kind == "run" and previous == "run")
         if kind != "other":
             words[-1:] = [words[-1] + character] if joins else [*words[-1:], character]
         if kind != "mark" or previous == "other":
-            previous = "run" if kind == "mark" else kind
+            previous = ("alone" if unspaced else "run") if kind == "mark" else kind
     return words
 
 
@@ -54,7 +55,17 @@ def hashes(data: bytes, start: int = 0, stop: int | None = None) -> list[int]:
         ("か\u3099x", ["か\u3099", "x"]),
         ("한국어 문서", ["한국어", "문서"]),
         ("नमस्ते", ["नमस्ते"]),
-        ("ภาษาไทย", ["ภาษาไทย"]),
+        ("ที่นี่ x", ["ที่", "นี่", "x"]),
+        ("ภาษาไทย๑๒ab", ["ภ", "า", "ษ", "า", "ไ", "ท", "ย", "๑๒ab"]),
+        ("ພາສາ", ["ພ", "າ", "ສ", "າ"]),
+        ("ភាសាខ្មែរ", ["ភា", "សា", "ខ្", "មែ", "រ"]),
+        ("မြန်မာ", ["မြ", "န်", "မာ"]),
+        ("བོད་སྐད", ["བོ", "ད", "སྐ", "ད"]),
+        ("ꦧꦱꦗꦮ", list("ꦧꦱꦗꦮ")),
+        ("ᬩᬮᬶ", ["ᬩ", "ᬮᬶ"]),
+        ("ꆈꌠꁱꂷ", list("ꆈꌠꁱꂷ")),
+        ("ㄅㄆ", ["ㄅ", "ㄆ"]),
+        ("\u0e35a", ["\u0e35", "a"]),
         ("e\u0301a", ["e\u0301a"]),
         ("😀a…", ["a"]),
         ("", []),
@@ -66,7 +77,7 @@ def test_words(text, words):
     assert len(hashes(text.encode())) == len(words)
 
 
-CHARACTERS = st.one_of(st.sampled_from("aB é\u0301漢か\u3099カ1٣_ .\nกّ한😀İ"), st.characters(exclude_categories=["Cs"]))
+CHARACTERS = st.one_of(st.sampled_from("aB é\u0301ท\u0e35\u0e48าမ\u103c漢か\u3099カ1٣_ .\nกّ한😀İ"), st.characters(exclude_categories=["Cs"]))
 
 
 @settings(max_examples=300, deadline=None)
