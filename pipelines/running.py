@@ -38,7 +38,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     with Session(make_executor=make, overwrite=options.overwrite) as session:
         try:
             for named in recipe.stages:
-                done = run_stage(named.stage, named.folder, session)
+                done = run_stage(named.stage, named.folder, session, named.name)
                 finished.append((named.name, done))
                 took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
                 session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")

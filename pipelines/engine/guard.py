@@ -35,9 +35,18 @@ class Guard:
     Args:
         skip: document ids (or file names) to leave out, with the reason.
         careful: work on one document at a time and note its id at `breadcrumb` first.
+        advance: is given the bytes of each batch that is done.
     """
 
-    def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str) -> None:
+    def __init__(
+        self,
+        *,
+        skip: Mapping[str, str],
+        careful: bool,
+        breadcrumb: str,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self._advance = advance
         self._skip = dict(skip)
         self._careful = careful
         self._breadcrumb = breadcrumb
@@ -73,6 +82,11 @@ class Guard:
 
         `work` must treat each document on its own, so that the parts' results joined are the batch's result.
         """
+        yield from self._each(batch, work, place)
+        if self._advance:
+            self._advance(batch.nbytes)
+
+    def _each(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
         if self._skip:
             batch = self._without_skipped(batch, place)
         if batch.num_rows == 0:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -34,12 +35,23 @@ class InProcessExecutor:
 
     def __init__(self) -> None:
         self._waiting: list[Call] = []
+        self._done: tuple[int, float] = (0, 0.0)
 
     def submit(self, call: Call) -> None:
         self._waiting.append(call)
 
     def wait(self, timeout: float) -> list[Ended]:
-        return [run_call(self._waiting.pop(0), start_here)] if self._waiting else []
+        if not self._waiting:
+            return []
+        call = self._waiting.pop(0)
+        self._done = (call.ticket, 0.0)
+        return [run_call(call, start_here, self._advance)]
+
+    def _advance(self, count: int) -> None:
+        self._done = (self._done[0], self._done[1] + count)
+
+    def bytes_done(self) -> Mapping[int, float]:
+        return dict([self._done])
 
     def close(self) -> None:
         self._waiting.clear()
@@ -50,7 +62,8 @@ class _Worker:
 
     def __init__(self, context: Any) -> None:
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self.bytes_done = context.RawValue("d", 0.0)
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid(), self.bytes_done), daemon=True)
         self.process.start()
         theirs.close()
         self.call: Call | None = None
@@ -90,6 +103,7 @@ class ProcessExecutor:
             worker = _Worker(self._context)
             self._workers.append(worker)
         worker.call = call
+        worker.bytes_done.value = 0.0
         try:
             worker.connection.send(call)
         except (BrokenPipeError, ConnectionResetError):
@@ -108,6 +122,9 @@ class ProcessExecutor:
                 break
         ended, self._ended = self._ended, []
         return ended
+
+    def bytes_done(self) -> Mapping[int, float]:
+        return {call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None}
 
     def close(self) -> None:
         for worker in self._workers:
@@ -149,8 +166,13 @@ class ProcessExecutor:
                 worker.process.kill()
 
 
-def _serve(connection: Connection, driver: int) -> None:
-    """A worker's loop: takes calls and returns their outcomes, until the driver is gone."""
+def _serve(connection: Connection, driver: int, bytes_done: Any) -> None:
+    """A worker's loop: takes calls and returns their outcomes, until the driver is gone; how far it is with a call it
+    writes to memory that the driver reads."""
+
+    def advance(count: int) -> None:
+        bytes_done.value += count
+
     die_with_parent(driver)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     while True:
@@ -158,4 +180,4 @@ def _serve(connection: Connection, driver: int) -> None:
             call = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(run_call(call, start_here))
+        connection.send(run_call(call, start_here, advance))

@@ -65,7 +65,6 @@ class Scheduler:
         kernels: families of compiled kernels that the tasks call.
         lease: this driver's token (`lease.py`).
         on_end: called with each task and its result as it is done.
-        on_tick: called about twice a second while waiting.
         say: prints a line for the user: retries, deaths and their causes.
     """
 
@@ -78,7 +77,6 @@ class Scheduler:
         kernels: tuple[str, ...],
         lease: str,
         on_end: Callable[[Task, dict[str, Any]], None],
-        on_tick: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         self._executor = executor
@@ -87,7 +85,6 @@ class Scheduler:
         self._kernels = kernels
         self._lease = lease
         self._on_end = on_end
-        self._on_tick = on_tick
         self._say = say
         self._queue: deque[Task] = deque()
         self._later: list[tuple[float, int, Task]] = []
@@ -95,6 +92,17 @@ class Scheduler:
         self._attempts: dict[str, _Attempts] = {}
         self._failure: Exception | None = None
         self._ticket = 0
+        self._ended_bytes, self._ended_reported = 0.0, 0.0
+
+    def bytes_at_work(self) -> float:
+        """Bytes of input that the tasks in flight have done, as far as their workers report it; for another thread.
+
+        They report text, while a task's size is that of its files: the tasks that ended say how the two compare.
+        """
+        scale = self._ended_bytes / self._ended_reported if self._ended_reported else 1.0
+        tasks = dict(self._in_flight)
+        reported = self._executor.bytes_done()
+        return sum(min(reported[ticket] * scale, task.bytes) for ticket, task in tasks.items() if ticket in reported)
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Runs all tasks. Raises UserError or StageFailed for the first that cannot be done."""
@@ -108,7 +116,6 @@ class Scheduler:
                 time.sleep(min(POLL_SECONDS, max(self._later[0][0] - time.monotonic(), 0)))
             for ended in self._wait(pause):
                 self._handle(self._in_flight.pop(ended.ticket), ended)
-            self._on_tick()
         if self._failure:
             raise self._failure
 
@@ -154,6 +161,8 @@ class Scheduler:
         if self._executor.is_driver:
             self._remember(task, attempts)
         if ended.result is not None:
+            self._ended_bytes += task.bytes if ended.bytes_done else 0
+            self._ended_reported += ended.bytes_done
             self._on_end(task, ended.result)
         elif ended.death is not None:
             self._handle_death(task, attempts, ended.death)

@@ -284,7 +284,7 @@ class IngestStage(Stage):
         if indivisible:
             largest = max(indivisible, key=lambda path: (indivisible[path], path))
             files = "1 large file" if len(indivisible) == 1 else f"{len(indivisible)} large files"
-            run.session.progress.say(
+            run.say(
                 f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})"
             )
         results = run.map("read", tasks)

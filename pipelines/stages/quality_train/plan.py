@@ -23,7 +23,7 @@ from pydantic import Field
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, Watched
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.parts import PartWork
@@ -180,7 +180,7 @@ class QualityTrainStage(Stage):
             ),
             bytes=text,
         )
-        (trained,) = run.map("train", [training], watch=lambda: _progress(run))
+        (trained,) = run.map("train", [training], watch=lambda: _watched(run))
         measured = run.map("measure", _part_tasks("measure_part", parts, work))
         inputs = self.inputs()
         data = {
@@ -242,8 +242,9 @@ def _part_tasks(function: str, parts: list[ClassPart], work: ClassWork) -> list[
     ]
 
 
-def _progress(run: StageRun) -> str:
+def _watched(run: StageRun) -> Watched:
     from corpusmill.dataproc import storage
 
     path = run.path(WORK, "progress")
-    return storage.read_bytes(path).decode() if storage.exists(path) else ""
+    share = float(storage.read_bytes(path)) if storage.exists(path) else 0.0
+    return Watched(share, (f"{share:.0%} of training",))

@@ -19,7 +19,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities, tokenizer_identity
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, Watched
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.tokenizer.arguments import LearnWork
@@ -191,7 +191,7 @@ class TokenizerStage(Stage):
                     bytes=sum(entry["bytes"] for entry in counted.files),
                 )
             ],
-            watch=partial(_progress_line, run.path(WORK, PROGRESS)),
+            watch=partial(_watched, run.path(WORK, PROGRESS)),
         )[0]
         names = ("fingerprint", "ids", "model_rows", "merges", "bytes_per_token", "left_out")
         facts = {name: learned[name] for name in names} | {"balance": balance}
@@ -217,13 +217,13 @@ class TokenizerStage(Stage):
         }
 
 
-def _progress_line(path: str) -> str:
+def _watched(path: str) -> Watched:
     """How far learning is, as the worker wrote it last; nothing where it has not, or not on this machine."""
     if storage.is_url(path) or not storage.exists(path):
-        return ""
+        return Watched()
     learned = json.loads(storage.read_bytes(path))
-    parts = [f"{learned['merges']:,} of {learned['asked']:,} merges"]
-    parts.append(f"the next pair was seen {learned['count']:,} times")
+    words = [f"{learned['merges']:,} of {learned['asked']:,} merges"]
     if learned["seconds_left"] is not None:
-        parts.append(f"{clock(learned['seconds_left'])} left")
-    return ", ".join(parts)
+        words.append(f"{clock(learned['seconds_left'])} left")
+    words.append(f"the next pair occurs {learned['count']:,} times")
+    return Watched(learned["merges"] / max(1, learned["asked"]), tuple(words))
