@@ -57,6 +57,7 @@ class StageDescription:
         keeps_ids: its documents have the ids, and its parts the numbers, of those that it read.
         rates: what it costs; None where its plan says so itself (`Stage.costs`).
         rows: of the summary table, from a manifest's counts and facts.
+        causes: rows below those, of why documents were not kept, the commonest first; the report has charts of them.
         losses: causes for which documents were not kept, with their number, from the manifest; quarantine apart.
         tiles: the few numbers of it at the top of a report.
         inspection: "module:attribute" of its `pipelines.inspect.inspection.Inspection`; "" for none.
@@ -84,6 +85,7 @@ class StageDescription:
     keeps_ids: bool = False
     rates: Rates | None = None
     rows: Callable[[Mapping[str, int], Mapping[str, Any]], Rows]
+    causes: Callable[[Mapping[str, int], Mapping[str, Any]], Rows] = lambda counts, facts: []
     losses: Callable[[Manifest], list[tuple[str, int]]] | None = None
     tiles: Callable[[Manifest], Rows] = lambda manifest: []
     inspection: str = ""
@@ -106,6 +108,11 @@ def load(target: str) -> Any:
 def document_rows(counts: Mapping[str, int]) -> Rows:
     """Documents in, and what became of them; fates that befell none are left out."""
     return [(key.replace("_", " "), f"{value:,}") for key, value in counts.items() if value or key == "documents_in"]
+
+
+def count_and_share(count: int, whole: int) -> str:
+    """A count and its share of a whole, in columns when several stand to the right below each other."""
+    return f"{count:,} {count / max(whole, 1):>7.1%}"
 
 
 def decimal(value: float | None) -> str:

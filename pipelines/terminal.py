@@ -58,7 +58,7 @@ def print_sentence(console: "Console", text: str, style: str = "") -> None:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence["str | Text"]], width: int) -> list["Text"]:
-    """The lines of a table with a heading; a row may have fewer cells than there are columns."""
+    """The lines of a table, under the columns' names if they have any; a row may have fewer cells than columns."""
     from rich.text import Text
 
     cells = [[_text(cell) for cell in row] + [Text()] * (len(columns) - len(row)) for row in rows]
@@ -72,9 +72,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence["str | Text"]], wid
     if sum(least) > room:
         return _blocks(columns, cells, width)
     while sum(widths) > room:
-        widest = max((number for number in range(len(columns)) if widths[number] > least[number]), key=widths.__getitem__)
+        widest = max(
+            (number for number in range(len(columns)) if widths[number] > least[number]), key=widths.__getitem__
+        )
         widths[widest] -= 1
-    return [line for row in (names, *cells) for line in _row(columns, row, widths)]
+    shown = (names, *cells) if any(column.name for column in columns) else cells
+    return [line for row in shown for line in _row(columns, row, widths)]
 
 
 def pairs(rows: Sequence[tuple["str | Text", "str | Text"]], width: int, *, right: bool = False) -> list["Text"]:

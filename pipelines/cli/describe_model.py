@@ -4,14 +4,12 @@ All numbers come from closed forms (`training/model/config.py`, `training/model/
 is described at once, without torch.
 """
 
-import sys
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from corpusmill.pipelines.cli.trace import inspect_console
+from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 from corpusmill.training.model.config import ModelConfig, flops_per_token, parameters, parts
 from corpusmill.training.model.memory import MemoryLayout, memory
 
@@ -36,11 +34,11 @@ def describe_model(name: str, config: ModelConfig, layout: MemoryLayout) -> None
         operation_table(config, layout.sequence_length),
         memory_table(config, layout),
     )
-    console, plain = inspect_console(), not sys.stdout.isatty()
-    for number, table in enumerate(tables):
+    console = output_console()
+    for number, numbers in enumerate(tables):
         if number:
             console.print()
-        _print(console, table, plain)
+        _print(console, numbers)
 
 
 def parameter_table(name: str, config: ModelConfig) -> NumberTable:
@@ -128,19 +126,8 @@ def _scaled(count: float, units: tuple[tuple[str, float], ...], digits: int) -> 
     return f"{count:.0f}"
 
 
-def _print(console: Console, table: NumberTable, plain: bool) -> None:
-    console.print(Text(table.heading, style="bold"), soft_wrap=plain)
-    if plain:
-        widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
-        for first, *rest in (table.columns, *table.rows):
-            cells = [first.ljust(widths[0])]
-            cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-            print("  ".join(cells).rstrip())
-        return
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for place, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if place else "left")
-    for row in table.rows:
-        style = "bold" if row[0] in SUMS else ""
-        shown.add_row(*(Text(cell, style=style) for cell in row))
-    console.print(shown)
+def _print(console: Console, shown: NumberTable) -> None:
+    print_sentence(console, shown.heading, style="bold")
+    columns = [Column(name, right=place > 0) for place, name in enumerate(shown.columns)]
+    rows = [[Text(cell, style="bold" if row[0] in SUMS else "") for cell in row] for row in shown.rows]
+    print_lines(console, table(columns, rows, console.width))

@@ -157,5 +157,7 @@ def run_process() -> None:
 
 
 def _fail(line: str, code: int) -> None:
-    print(f"corpusmill: {line}", file=sys.stderr)
+    from corpusmill.pipelines.engine.messages import tell
+
+    tell(f"corpusmill: {line}", level="error", event="error", exit_code=code)
     sys.exit(code)

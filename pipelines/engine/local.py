@@ -124,7 +124,9 @@ class ProcessExecutor:
         return ended
 
     def bytes_done(self) -> Mapping[int, float]:
-        return {call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None}
+        return {
+            call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None
+        }
 
     def close(self) -> None:
         for worker in self._workers:

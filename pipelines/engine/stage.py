@@ -188,7 +188,7 @@ class Session:
 
 
 class StageRun:
-    """One run of a stage: its name in the run, its folder, and `map`, which carries a phase's tasks to their markers."""
+    """One run of a stage: its name, its folder, and `map`, which carries a phase's tasks to their markers."""
 
     def __init__(self, stage: Stage, name: str, folder: str, session: Session, lease: str) -> None:
         self.stage = stage
@@ -230,6 +230,7 @@ class StageRun:
         if self.folder.startswith("memory://") and not executor.is_driver:
             raise UserError("memory:// is visible to one process only", where=self.folder, hint="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
+
         def on_end(task: Task, result: dict[str, Any]) -> None:
             self.tasks_run += 1
             progress.advance(count=task.bytes, documents=int(result.get("documents_in", 0)))

@@ -1,5 +1,6 @@
 """Tables are whole at any width: no line is wider than the console, and no number is cut or folded."""
 
+import itertools
 import re
 from typing import Any
 
@@ -12,7 +13,9 @@ from corpusmill.pipelines.terminal import Column, pairs, table, wrapped
 WIDTHS = (60, 80, 130)
 NUMBER = re.compile(r"\d[\d,.:]*")
 WORDS = st.text(alphabet="abcdef ", max_size=40)
-NAMES = st.sampled_from(["gopher-repetition-datatrove/duplicate-10grams", "documents in", "  code/und: 12 documents", "書"])
+NAMES = st.sampled_from(
+    ["gopher-repetition-datatrove/duplicate-10grams", "documents in", "  code/und: 12 documents", "書"]
+)
 NUMBERS = st.one_of(
     st.integers(0, 10**15).map("{:,}".format), st.floats(0, 100).map("{:.2f} %".format), st.just("12:34:56")
 )
@@ -33,7 +36,9 @@ def test_a_table_has_all_numbers_whole_at_every_width(rows: list[tuple[str, ...]
     assert all(cell.replace(" ", "") in shown for row in rows for cell in row[2:4])
 
 
-@given(st.lists(st.tuples(NAMES, NUMBERS | st.just("")), min_size=1, max_size=8), st.sampled_from(WIDTHS), st.booleans())
+@given(
+    st.lists(st.tuples(NAMES, NUMBERS | st.just("")), min_size=1, max_size=8), st.sampled_from(WIDTHS), st.booleans()
+)
 @settings(deadline=None)
 def test_pairs_have_all_numbers_and_names_whole_at_every_width(
     rows: list[tuple[str, str]], width: int, right: bool
@@ -52,7 +57,7 @@ def test_wrapping_keeps_every_character_but_spaces_and_breaks_no_number_that_fit
     lines = wrapped(Text(text), width)
     assert "".join(line.plain for line in lines).replace(" ", "") == text.replace(" ", "")
     assert all(line.cell_len <= width for line in lines)
-    for before, after in zip(lines, lines[1:], strict=False):
+    for before, after in itertools.pairwise(lines):
         ends, begins = re.search(r"[\d,.]+$", before.plain), re.match(r"[\d,.]+", after.plain)
         if ends and begins and (ends[0] + begins[0]) in text:
             assert len(ends[0] + begins[0]) > width // 2, "only a number as long as the line is broken"

@@ -284,9 +284,7 @@ class IngestStage(Stage):
         if indivisible:
             largest = max(indivisible, key=lambda path: (indivisible[path], path))
             files = "1 large file" if len(indivisible) == 1 else f"{len(indivisible)} large files"
-            run.say(
-                f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})"
-            )
+            run.say(f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})")
         results = run.map("read", tasks)
         facts: dict[str, Any] = {}
         if indivisible:
