@@ -62,6 +62,9 @@ class StageDescription:
         tiles: the few numbers of it at the top of a report.
         inspection: "module:attribute" of its `pipelines.inspect.inspection.Inspection`; "" for none.
         report: "module:attribute" of its `pipelines.report.sections.StageReport`; "" for none.
+        sampled: its time grows with its text, so `--dry-run` may time it on a sample of that.
+        sampler: "module:function" that makes a sample of its raw input, as `pipelines/sampling.py` has it; "" for a
+            stage that is simply run on one.
         preview: "module:function" from its stage to lines which `--dry-run` prints below the plan; "" for none.
         progress: "module:function" from folder and plan to a line on how far unfinished work is, for `status`.
     """
@@ -90,6 +93,8 @@ class StageDescription:
     tiles: Callable[[Manifest], Rows] = lambda manifest: []
     inspection: str = ""
     report: str = ""
+    sampled: bool = False
+    sampler: str = ""
     preview: str = ""
     progress: str = ""
 

@@ -115,6 +115,17 @@ def _rate(bytes_per_second: float) -> str:
     return f"{bytes_per_second / 1e6:,.1f} MB/s" if bytes_per_second >= 1e5 else f"{bytes_per_second / 1e3:,.1f} kB/s"
 
 
+class SilentProgress:
+    """Nothing."""
+
+    def start(
+        self, stage: str, phase: str, total_bytes: int, done_bytes: int, at_work: Callable[[], Advance] = Advance
+    ) -> None: ...
+    def advance(self, *, count: int, documents: int) -> None: ...
+    def stop(self) -> None: ...
+    def say(self, line: str) -> None: ...
+
+
 class PlainProgress:
     """Lines for logs."""
 

@@ -37,6 +37,7 @@ FILTER = StageDescription(
     side_folders=("rejected", "ledger", "rewrites", "statistics"),
     keeps_ids=True,
     rates=Rates(65.0, 0.8, 0.35, 640),
+    sampled=True,
     rows=_rows,
     causes=_causes,
     losses=_losses,

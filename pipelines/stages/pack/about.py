@@ -45,6 +45,7 @@ PACK = StageDescription(
     uses=("tokenizer",),
     side_folders=("validation",),
     rates=Rates(92.0, 1.0, 1.03, 740),
+    sampled=True,
     rows=_rows,
     tiles=_tiles,
     report="corpusmill.pipelines.stages.pack.report:REPORT",
