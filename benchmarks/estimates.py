@@ -2,7 +2,7 @@
 
     python benchmarks/estimates.py CORPUS [--megabytes 40] [--workers 1] [--only jsonl,code]
 
-CORPUS is a folder with `*.jsonl.zst` files, and web archives in `warc/`; what is missing there is left out. The short
+CORPUS is a folder with `*.jsonl.zst` files, and pages in `html/*.tar.zst`; what is missing there is left out. The short
 documents are made here and the code is Python's own library. Each kind is planned and run as a user would, one after
 the other, so that both meet the same machine. A stage that is planned in the middle of the range is at 1.0; the range
 itself is `low` to `high`, in multiples of the real time.
@@ -13,9 +13,11 @@ import json
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from gzip import compress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,17 @@ import yaml
 import zstandard
 
 SHORT_DOCUMENTS = 1_000_000
-WORDS = "the of and river stone letter window garden morning bridge seven quickly under written".split()
+PAGES_OF_AN_ARCHIVE = 500
+WORDS = "the of and river stone letter window garden morning bridge seven quickly under written"
 
 
 def short_documents(folder: Path) -> dict[str, Any]:
     """A million documents of some 60 bytes."""
+    words = WORDS.split()
     with (folder / "short.jsonl").open("w") as file:
         for number in range(SHORT_DOCUMENTS):
-            words = " ".join(WORDS[(number >> shift) % len(WORDS)] for shift in range(0, 18, 2))
-            file.write(f'{{"id": "d{number}", "text": "{words} {number}."}}\n')
+            text = " ".join(words[(number >> shift) % len(words)] for shift in range(0, 18, 2))
+            file.write(f'{{"id": "d{number}", "text": "{text} {number}."}}\n')
     return {"inputs": [str(folder / "short.jsonl")]}
 
 
@@ -48,23 +52,42 @@ def lines(corpus: Path, folder: Path, size: int) -> dict[str, Any]:
 
 
 def archives(corpus: Path, folder: Path, size: int, extractor: str) -> dict[str, Any]:
-    """Web archives, copied under numbers until they come to `size` bytes."""
-    files, written = [path for path in sorted(corpus.glob("warc/*")) if ".warc" in path.name], 0
-    for number, path in enumerate(cycle(files) if files else ()):
+    """Web archives of the corpus's pages, a gzip member a record as in crawls, until the pages come to `size` bytes."""
+    pages, written = pages_of(corpus), 0
+    file: Any = None
+    for number, page in enumerate(cycle(pages) if pages else ()):
         if written >= size:
             break
-        data = path.read_bytes()
-        (folder / f"{number:03d}-{path.name}").write_bytes(data)
-        written += len(data)
-    return {"inputs": [str(folder)], "extractor": extractor} if files else {}
+        if number % PAGES_OF_AN_ARCHIVE == 0:
+            file = (folder / f"{number:06d}.warc.gz").open("wb")
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+        head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: https://example.com/{number}\r\n"
+        head += f"WARC-Record-ID: <urn:uuid:{number:032x}>\r\nContent-Type: application/http; msgtype=response\r\n"
+        head += f"Content-Length: {len(answer)}\r\n\r\n"
+        file.write(compress(head.encode() + answer + b"\r\n\r\n", 6))
+        written += len(page)
+    return {"inputs": [str(folder)], "extractor": extractor} if pages else {}
+
+
+def pages_of(corpus: Path) -> list[bytes]:
+    """The HTML files in the archives of `html/`."""
+    pages: list[bytes] = []
+    for path in sorted(corpus.glob("html/*.tar.zst")):
+        with (
+            path.open("rb") as packed,
+            zstandard.ZstdDecompressor().stream_reader(packed) as plain,
+            tarfile.open(fileobj=plain, mode="r|") as tar,
+        ):
+            pages += [tar.extractfile(member).read() for member in tar if member.isfile()]
+    return pages
 
 
 def kinds(corpus: Path, folder: Path, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, settings of ingest) of each kind that can be made."""
     stdlib = sysconfig.get_paths()["stdlib"]
     making = {
-        "WARC, resiliparse": lambda inner: archives(corpus, inner, size // 8, "resiliparse"),
-        "WARC, trafilatura": lambda inner: archives(corpus, inner, size // 40, "trafilatura"),
+        "WARC, resiliparse": lambda inner: archives(corpus, inner, 4 * size, "resiliparse"),
+        "WARC, trafilatura": lambda inner: archives(corpus, inner, size, "trafilatura"),
         "JSON lines": lambda inner: lines(corpus, inner, size),
         "a million short documents": short_documents,
         "code": lambda inner: {

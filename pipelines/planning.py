@@ -36,7 +36,10 @@ SCHEMA = 1
 RANGES = {"sample": (0.7, 1.5), "rates": (0.5, 2.0), "model": (0.5, 2.0)}
 """The range of a time, in multiples of the estimate, by what it goes by."""
 
-START_SECONDS = 2.0
+STAGE_SECONDS = (0.1, 1.0)
+"""What a stage takes whatever its input, at least and at most: its plan, its phases, its manifest."""
+
+START_SECONDS = (1.0, 4.0)
 """From the command to the first task: Python's imports, workers, kernels loaded."""
 
 
@@ -69,8 +72,8 @@ class StageEstimate:
     @property
     def range(self) -> tuple[float, float]:
         """The fewest and the most seconds that it will probably take."""
-        low, high = RANGES[self.by]
-        return self.seconds * low, self.seconds * high
+        (low, high), (least, most) = RANGES[self.by], (STAGE_SECONDS if self.state != "done" else (0.0, 0.0))
+        return self.seconds * low + least, self.seconds * high + most
 
 
 def estimate(recipe: Recipe, options: RunOptions) -> list[StageEstimate]:
@@ -222,7 +225,7 @@ def total_range(lines: Sequence[StageEstimate]) -> tuple[float, float]:
     if all(line.state == "done" for line in lines):
         return 0.0, 0.0
     low, high = (sum(line.range[end] for line in lines) for end in (0, 1))
-    return low + START_SECONDS / 2, high + START_SECONDS * 2
+    return low + START_SECONDS[0], high + START_SECONDS[1]
 
 
 def time_text(low: float, high: float) -> str:

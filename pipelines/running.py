@@ -13,7 +13,7 @@ from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.preflight import preflight
 from corpusmill.pipelines.quarantine import FLAG, QuarantineLimit, read_limit
-from corpusmill.pipelines.recipe import Recipe
+from corpusmill.pipelines.recipe import Recipe, keep_recipe
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
@@ -35,6 +35,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
         memory_per_worker=options.memory_per_worker,
     )
     finished: list[tuple[str, Finished]] = []
+    keep_recipe(recipe)
     with Session(make_executor=make, overwrite=options.overwrite) as session:
         try:
             for named in recipe.stages:

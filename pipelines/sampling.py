@@ -3,7 +3,8 @@
 Rates differ by more than a factor of ten between formats, extractors and lengths of documents, and by two between a
 quiet machine and a crowded one. So where the input is here already, some of it goes through the real stages in a
 temporary folder, one worker, a second or two a stage: ingest reads beginnings of pieces until its time is up, and what
-comes out of one stage is the next one's sample. Each is run twice, since the first time also loads libraries.
+comes out of one stage is the next one's sample. Each also runs on a single document, once to load what it needs and
+once to see what a task takes whatever its size, which must not grow with the text.
 
 Not sampled are stages whose time isn't proportional to their text (learning merges, training), kernels that are not
 compiled yet, what lies behind a URL or is run on a cluster, and whatever fails: those are estimated by rates
@@ -16,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import pyarrow.parquet as pq
+
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import PartWriter, read_batches
+from corpusmill.dataproc.datasets import PART_BYTES, PartWriter, read_batches
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines import kernels
@@ -28,7 +31,7 @@ from corpusmill.pipelines.engine.local import InProcessExecutor
 from corpusmill.pipelines.engine.manifest import make_manifest
 from corpusmill.pipelines.engine.progress import SilentProgress
 from corpusmill.pipelines.engine.scheduler import StageFailed
-from corpusmill.pipelines.engine.stage import Session, Stage, run_stage
+from corpusmill.pipelines.engine.stage import Finished, Session, Stage, run_stage
 from corpusmill.pipelines.recipe import NamedStage
 from corpusmill.pipelines.registry import require_description
 
@@ -101,26 +104,24 @@ class Samples:
         return costs
 
     def _by_running(self, named: NamedStage, folder: str, reads: tuple[str, ...]) -> Sampled | None:
-        stage, known = named.stage, dict[str, str]()
+        stage = named.stage
         datasets = [name for setting in reads for name in _names(getattr(stage.settings, setting))]
-        for name in datasets:
-            if name not in self.share and not self._take(stage, name):
-                return None
-            known[name] = str(Path(self.folder, _place(name)))
-        share = min(self.share[name] for name in datasets) if datasets else 0.0
-        sampled = type(stage)(
-            stage.settings, seed=stage.seed, resolve=lambda path: known.get(path) or stage.resolve(path)
-        )
-        if not share or not sum(part.rows for part in list_parts(datasets, sampled.resolve)):
+        if not datasets or not all(name in self.share or self._take(stage, name) for name in datasets):
             return None
-        for overwrite in (False, True):
-            with Session(make_executor=InProcessExecutor, progress=SilentProgress(), overwrite=overwrite) as session:
-                done = run_stage(sampled, folder, session)
+        share = min(self.share[name] for name in datasets)
+        samples = {name: str(Path(self.folder, _place(name))) for name in datasets}
+        ones = {name: f"{path}.one" for name, path in samples.items()}
+        if not share or not all(_copy_one(samples[name], ones[name]) for name in datasets):
+            return None
+        _run(stage, ones, f"{folder}.first")  # loads libraries and kernels
+        fixed = _task_seconds(_run(stage, ones, f"{folder}.one").folder)
+        done = _run(stage, samples, folder)
         parts, files = done.manifest["parts"], done.manifest["files"]
         text = sum(part.get("arrow_bytes", part["bytes"]) for part in parts)
+        read = sum(part.arrow_bytes for part in list_parts(list(samples.values()), str))
         self.share[named.name] = share
         return Sampled(
-            seconds=_task_seconds(folder) / share,
+            seconds=max(_task_seconds(folder) - fixed, 0.0) / share + fixed * max(1.0, read / share / PART_BYTES),
             text_out=int(text / share),
             disk=int(sum(entry["bytes"] for entry in [*parts, *files]) / share),
         )
@@ -159,6 +160,28 @@ def sample_manifest(plan: Mapping[str, object], parts: list[dict[str, object]]) 
 def write_sample_manifest(folder: str, plan: Mapping[str, object], parts: list[dict[str, object]]) -> None:
     """Makes a folder with these parts a dataset."""
     storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(sample_manifest(plan, parts)))
+
+
+def _run(stage: Stage, datasets: Mapping[str, str], folder: str) -> Finished:
+    """Runs a stage as it is set, over other datasets in place of its own."""
+    sampled = type(stage)(
+        stage.settings, seed=stage.seed, resolve=lambda path: datasets.get(path) or stage.resolve(path)
+    )
+    with Session(make_executor=InProcessExecutor, progress=SilentProgress()) as session:
+        return run_stage(sampled, folder, session)
+
+
+def _copy_one(sample: str, folder: str) -> bool:
+    """Makes a dataset of the first document of another, to see what a task takes that has hardly anything to do."""
+    if storage.exists(storage.join(folder, state.MANIFEST)):
+        return True
+    parts = [part for part in list_parts([sample], str) if part.rows]
+    if not parts:
+        return False
+    with PartWriter(folder, "part-00000", pq.read_schema(parts[0].path)) as writer:
+        writer.write(next(iter(read_batches(parts[0].path))).slice(0, 1))
+    write_sample_manifest(folder, state.require_manifest(sample), writer.parts)
+    return True
 
 
 def _place(name: str) -> str:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 PROGRESS = "learning.json"
 
 
+BYTES = 256
+"""Ids of single bytes, which every vocabulary has."""
+
+
 class TokenizerSettings(StageSettings):
     """Settings of `corpusmill tokenizer train`."""
 
@@ -39,7 +43,10 @@ class TokenizerSettings(StageSettings):
         default=(), description="tables of `tokenizer count`, or tokenizers trained from text, whose counts are used"
     )
     vocab_size: int = Field(
-        default=128_000, description="ids in all (deepseek-v3: before the placeholders)", ge=300, le=1 << 20
+        default=128_000,
+        description="ids in all, special tokens included (deepseek-v3: those behind the merges come on top)",
+        ge=300,
+        le=1 << 20,
     )
     pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
     special: str = Field(
@@ -154,6 +161,20 @@ class TokenizerStage(Stage):
             memory=settings.memory,
         )
 
+    def sizes(self) -> str:
+        """What the ids will be, in words: how many there are is not always the number that was asked for."""
+        asked = self.settings.vocab_size
+        if (old := self._continued()) is not None:
+            more = asked - old.special.vocab_size
+            return f"{asked:,} ids: {old.special.vocab_size:,} of the old tokenizer and {more:,} new merges"
+        layout = self._layout()
+        model = layout.model_size(asked)
+        merges, special = model - len(layout.first) - BYTES, len(layout.first) + len(layout.last)
+        total = f"{merges + BYTES + special:,} ids: {merges:,} merges, {BYTES} bytes, {special:,} special tokens"
+        if layout.counted or not layout.last:
+            return total
+        return f"{total}; the last {len(layout.last):,} of these come on top of the {asked:,} ids asked for"
+
     @staticmethod
     def _in_place(counting: Counting) -> bool:
         """Whether there is one table and nothing to add to it."""
@@ -161,6 +182,7 @@ class TokenizerStage(Stage):
 
     def run(self, run: StageRun) -> Summary:
         settings, counting = self.settings, self._counting()
+        run.say(self.sizes())
         in_place = self._in_place(counting)
         counted = counting.as_counted() if in_place else counting.run(run)
         balance = self._balance(counted.table)
