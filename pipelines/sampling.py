@@ -3,8 +3,8 @@
 Rates differ by more than a factor of ten between formats, extractors and lengths of documents, and by two between a
 quiet machine and a crowded one. So where the input is here already, some of it goes through the real stages in a
 temporary folder, one worker, a second or two a stage: ingest reads beginnings of pieces until its time is up, and what
-comes out of one stage is the next one's sample. Each also runs on a single document, once to load what it needs and
-once to see what a task takes whatever its size, which must not grow with the text.
+comes out of one stage is the next one's sample. Each runs on it twice, since the first time also loads libraries, and
+once on a single document, to see what a task takes whatever its size, which must not grow with the text.
 
 Not sampled are stages whose time isn't proportional to their text (learning merges, training), kernels that are not
 compiled yet, what lies behind a URL or is run on a cluster, and whatever fails: those are estimated by rates
@@ -35,7 +35,7 @@ from corpusmill.pipelines.engine.stage import Finished, Session, Stage, run_stag
 from corpusmill.pipelines.recipe import NamedStage
 from corpusmill.pipelines.registry import require_description
 
-SAMPLE_BYTES = 16 << 20
+SAMPLE_BYTES = 6 << 20
 SAMPLED_PARTS = 8
 TOLD = (UserError, StageFailed, OSError)
 """What a sample may end in, as the run itself would: there the line is printed, here it is no reason to fail."""
@@ -113,7 +113,7 @@ class Samples:
         ones = {name: f"{path}.one" for name, path in samples.items()}
         if not share or not all(_copy_one(samples[name], ones[name]) for name in datasets):
             return None
-        _run(stage, ones, f"{folder}.first")  # loads libraries and kernels
+        _run(stage, samples, f"{folder}.first")  # loads the libraries and kernels that this text needs
         fixed = _task_seconds(_run(stage, ones, f"{folder}.one").folder)
         done = _run(stage, samples, folder)
         parts, files = done.manifest["parts"], done.manifest["files"]

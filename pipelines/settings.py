@@ -40,7 +40,7 @@ def _unknown(key: str, around: type[BaseModel], *, nested: bool) -> tuple[str, s
     known = list(around.model_fields)
     near = suggest(key, known)
     listed = f"the {'keys here' if nested else 'settings'} are {', '.join(known)}"
-    return ("no such key" if nested else "no such setting"), f"{near} {listed}" if near.startswith("did") else listed
+    return ("no such key" if nested else "no such setting"), f"{listed}; {near}" if near.startswith("did") else listed
 
 
 def _located(model: type[BaseModel], place: Place) -> tuple[str, type[BaseModel]]:

@@ -53,14 +53,20 @@ def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], repo
     console = output_console()
     print_lines(console, summary_lines(recipe, finished, seconds, console.width))
     console.print()
-    for name, done in finished:
-        console.print(f"  {name:<12}  {storage.absolute(done.folder)}", soft_wrap=True)
-    if report:
-        console.print(f"  {'report':<12}  {report}", soft_wrap=True)
+    paths = [(name, done.folder) for name, done in finished] + ([("report", report)] if report else [])
+    longest = max(len(name) for name, _ in paths)
+    for name, path in paths:  # never broken by us, so that it can be copied
+        console.print(f"  {name:<{longest}}  {short_path(path)}", soft_wrap=True)
     if all(done.was_done for _, done in finished):
         console.print("All stages were already done; nothing was run.", soft_wrap=True)
     else:
         console.print(f"Done in {clock(seconds)}.", soft_wrap=True)
+
+
+def short_path(path: str) -> str:
+    """A path as it is shortest: from the working folder where it lies in that, else absolute."""
+    whole, here = storage.absolute(path), f"{storage.absolute('.')}/"
+    return whole.removeprefix(here) if not storage.is_url(path) else path
 
 
 def summary_lines(recipe: Recipe, finished: Sequence[tuple[str, Finished]], seconds: float, width: int) -> list["Text"]:

@@ -37,15 +37,16 @@ Made by `{COMMAND}` from the code; edit that.
 
 A document is kept if it keeps to every rule in force that is for it; a value exactly at a threshold is kept. Presets
 and single rules are named alike (`--rules fineweb,gopher-quality/words`), thresholds can be changed
-(`--thresholds fineweb/short-lines=0.7`), and [rules of your own](#rules-of-your-own) look at the same columns (`--keep-if "word_count > 9"`).
+(`--thresholds fineweb/short-lines=0.7`), and [rules of your own](#rules-of-your-own) look at the same columns
+(`--keep-if "word_count > 9"`).
 `corpusmill filter --show NAME` says the same of one preset, rule, rewriter or column in a terminal.
 """
 OWN_RULES = """\
 ## Rules of your own
 
 A recipe's filter takes them as `custom_rules`, a list of mappings; a document that breaks one is rejected, and the
-ledger names the rule like any other. A rule is a name and either a `statistic` with a `minimum`, a `maximum` or both, or
-an `expression`:
+ledger names the rule like any other. A rule is a name and either a `statistic` with a `minimum`, a `maximum` or both,
+or an `expression`:
 
     clean:
       stage: filter
@@ -65,8 +66,8 @@ OWN_EXPRESSIONS = """\
 `statistic`, and the names in an expression, are columns of the tables below, or numeric columns of your input that
 `document_columns` names. A value exactly at a threshold is kept. An expression has numbers, text in quotes (the labels
 `source`, `kind` and `language` are compared with it), `+ - * /`, comparisons, `in`, `is None`, `and`, `or`, `not` and
-the functions `abs`, `min`, `max`, `startswith`, `endswith` and `lower`. What was not measured is unknown, and a document
-for which an expression is unknown is rejected, as one for which it is false."""
+the functions `abs`, `min`, `max`, `startswith`, `endswith` and `lower`. What was not measured is unknown, and a
+document for which an expression is unknown is rejected, as one for which it is false."""
 ONE_PASS_LINE = "The one pass over every text, which is always made."
 LANGUAGE_LINE = "The language model, where the input named no language."
 

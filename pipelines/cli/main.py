@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -52,12 +52,18 @@ class LazyGroup(TyperGroup):
         stages = dict.fromkeys(_word(description) for description in descriptions() if _word(description))
         return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The whole line of each command, over several lines in a narrow terminal."""
+        rows = [(name, found[1]) for name in self.list_commands(ctx) if (found := _module_and_line(name))]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def get_command(self, ctx: Any, name: str) -> Any:
         command_source = _module_and_line(name)
         if command_source is None:
             return None
         module, line = command_source
-        if ctx.resilient_parsing or _only_listing():
+        if _only_listing(name):
             command = get_command(_stub(line))
         else:
             command = get_command(import_module(module).app_for(name))
@@ -86,18 +92,38 @@ def _stub(line: str) -> typer.Typer:
     return command_app(lambda: None, line)
 
 
-def _only_listing() -> bool:
-    """Whether the call is for the list of commands, which needs none of them."""
-    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")
+def _only_listing(name: str = "") -> bool:
+    """Whether the call is for the list of commands, which needs none of them: as help, or for a shell to complete.
+
+    A shell that completes what follows a command's name needs that command.
+    """
+    typed = " ".join(os.environ.get(variable, "") for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")).split()
+    if typed:
+        return name not in typed[1:]
+    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h", "--version")
 
 
 app = group_app(
-    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart", LazyGroup
+    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart",
+    LazyGroup,
+    completion=True,
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from corpusmill.pipelines.engine.manifest import our_version
+
+        print(f"corpusmill {our_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """Holds the group's help."""
 
 

@@ -18,13 +18,13 @@ from corpusmill.dataproc.readers.batches import batches_of
 from corpusmill.dataproc.readers.pieces import Piece
 from corpusmill.dataproc.readers.registry import Reader, reader_of
 from corpusmill.pipelines.engine.task import Task
-from corpusmill.pipelines.sampling import Sampled, sample_manifest
+from corpusmill.pipelines.sampling import SAMPLE_BYTES, Sampled, sample_manifest
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
 
 if TYPE_CHECKING:
     from corpusmill.pipelines.stages.ingest.plan import IngestStage
 
-SECONDS = 2.0
+SECONDS = 1.5
 PIECES = 4
 BATCH_CHARACTERS = 1 << 18
 """Small, so that a slow extractor is looked at often enough."""
@@ -43,7 +43,7 @@ def sample_ingest(stage: "IngestStage", folder: str) -> tuple[Sampled | None, di
     share, parts = 1.0, list[dict[str, Any]]()
     for number, group in enumerate(groups):
         whole = sum(task.bytes for task in group)
-        taken, spent, writer = _read(group, folder, number, SECONDS / len(groups))
+        taken, spent, writer = _read(group, folder, number, len(groups))
         if not taken:
             if whole:
                 return None, {}, 0.0
@@ -62,8 +62,9 @@ def sample_ingest(stage: "IngestStage", folder: str) -> tuple[Sampled | None, di
     return costs, sample_manifest(stage.plan(), parts), sampled_share
 
 
-def _read(tasks: Sequence[Task], folder: str, number: int, seconds: float) -> tuple[int, float, PartWriter]:
-    """(bytes of files that were read, seconds, where the documents are) of some pieces of one format."""
+def _read(tasks: Sequence[Task], folder: str, number: int, formats: int) -> tuple[int, float, PartWriter]:
+    """(bytes of files that were read, seconds, where the documents are) of some pieces of one format of several."""
+    seconds, most = SECONDS / formats, SAMPLE_BYTES // formats
     work: IngestWork = tasks[0].arguments
     reader = reader_of(work.format)
     with PartWriter(folder, f"part-{number:05d}", SCHEMA) as writer:
@@ -71,10 +72,10 @@ def _read(tasks: Sequence[Task], folder: str, number: int, seconds: float) -> tu
             return 0, 0.0, writer
         sources = list(_sources(tasks, reader))
         for source in sources[:1]:
-            _read_one(reader, work, source, 0.0, None)  # loads what it needs
+            _read_one(reader, work, source, 0.0, 0, None)  # loads what it needs
         taken, spent = 0, 0.0
         for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
-            read, took = _read_one(reader, work, source, (seconds - spent) / left, writer)
+            read, took = _read_one(reader, work, source, (seconds - spent) / left, most // len(sources), writer)
             taken, spent = taken + read, spent + took
     return taken, spent, writer
 
@@ -93,9 +94,9 @@ def _sources(tasks: Sequence[Task], reader: Reader) -> Iterator[list[Piece]]:
 
 
 def _read_one(
-    reader: Reader, work: IngestWork, pieces: list[Piece], seconds: float, writer: PartWriter | None
+    reader: Reader, work: IngestWork, pieces: list[Piece], seconds: float, most: int, writer: PartWriter | None
 ) -> tuple[int, float]:
-    """(bytes of files, seconds): reads until the time is up or the pieces are at their end."""
+    """(bytes of files, seconds): reads until the time is up, the text enough, or the pieces at their end."""
     before, started, text = _bytes_read(), time.perf_counter(), 0
     whole = sum(piece.bytes for piece in pieces)
     with batches_of(BATCH_CHARACTERS):
@@ -104,7 +105,7 @@ def _read_one(
             if writer is not None:
                 batch.validate(full=True)
                 writer.write(work.normalisation.apply(batch)[0])
-            if (took := time.perf_counter() - started) >= seconds:
+            if (took := time.perf_counter() - started) >= seconds or text >= most:
                 batches.close()
                 return min(whole, (_bytes_read() - before) or text), took
     return whole, time.perf_counter() - started
