@@ -65,7 +65,7 @@ def call_stage(
         engine: "local" or "ray".
         address: of a Ray cluster.
         memory_per_worker: bytes that a spawned worker may hold; 0 is an even share.
-        overwrite: make again what is there.
+        overwrite: overwrite output that is already there.
 
     Raises:
         UserError: a mistake in settings, inputs or the output folder; nothing was begun, or what was done is kept.

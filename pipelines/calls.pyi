@@ -319,7 +319,7 @@ def mixture(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Documents repeated, drawn or dropped until sources, kinds and languages have the weights that are asked for.
+    """Repeat, draw or drop documents until sources, kinds and languages have the weights that are asked for.
 
     Args:
         datasets: datasets of documents
@@ -364,13 +364,13 @@ def quality_train(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Train a fastText classifier on documents to have more and fewer of; measure it on documents held back.
+    """Train a fastText classifier on documents to get more and fewer of; measure it on documents held back.
 
     Args:
         positive: datasets of documents to get more of
         negative: datasets of documents to get fewer of
         preset: dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs
-        learning_rate: of the first document; falls to 0
+        learning_rate: at the first document; it falls to 0
         dimensions: width of a row
         epochs: passes over all documents
         word_ngrams: longest n-gram of words
@@ -518,7 +518,7 @@ def count(
         datasets: datasets of documents; optional with --extend
         extend: tables of counts that are added to
         pattern: how text is cut into pretokens
-        group_by: count documents of different ones apart, so that training can weigh them
+        group_by: count these groups of documents separately, so that training can weight them
         most_groups: fail if there are more groups than this
         min_count: drop pretokens that are seen less often, for good
         memory: memory of a worker's table, beyond which it spills to disk
@@ -557,7 +557,7 @@ def tokenizer(
     Args:
         datasets: datasets of documents; optional with --counts
         counts: tables of `tokenizer count`, or tokenizers trained from text, whose counts are used
-        vocab_size: ids in all (deepseek-v3: before the placeholders)
+        vocab_size: ids in all, special tokens included (deepseek-v3: those behind the merges come on top)
         pattern: how text is cut into pretokens
         special: layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), gpt2,
             llama3, chatml or qwen2.5
@@ -574,7 +574,7 @@ def tokenizer(
         balance_by: what the size of a group is
         min_count: pretokens that are seen less often are left out
         most_groups: fail if there are more groups than this
-        memory: most memory of a worker's table of counts
+        memory: memory of a worker's table of counts, at most
     """
 
 def pack(
@@ -606,7 +606,7 @@ def pack(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Tokens, fill-in-the-middle and best-fit packing into Arrow shards.
+    """Tokenise documents, rearrange some for fill-in-the-middle, and pack them best-fit into Arrow shards.
 
     Args:
         datasets: datasets of documents
@@ -618,13 +618,13 @@ def pack(
         fim_rate: share of documents rearranged to fill in the middle
         fim_rates: other shares for kinds, or for sources named as source:NAME
         fim_mode: prefix-suffix-middle or suffix-prefix-middle
-        fim_split: what FIM cuts are drawn on
-        fim_minimum: shorter documents stay plain (characters)
-        fim_maximum: longer documents stay plain (characters)
+        fim_split: unit at which documents are cut for FIM
+        fim_minimum: documents shorter than this, in characters, are not rearranged
+        fim_maximum: documents longer than this, in characters, are not rearranged
         boundary_split: share of tokens joining punctuation and line breaks that are split; 0.1 is our choice
         validation_share: share of documents held back for validation
-        group_by: pack documents of different ones apart, so that training can weigh them
-        length_buckets: pack documents of up to this many tokens apart from longer ones; ascending bounds
+        group_by: pack these groups of documents separately, so that training can weight them
+        length_buckets: pack documents of up to this many tokens separately from longer ones; ascending bounds
         storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
         shard_tokens: tokens of a shard, padding included
         task_bytes: text that is packed together by one task
@@ -673,7 +673,7 @@ def import_(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files to token shards.
+    """Import tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files as token shards.
 
     Args:
         paths: files, prefixes or folders of tokens

@@ -78,9 +78,14 @@ def _sources(folder: Path) -> Sources:
     return Sources(folder)
 
 
+def _place() -> str:
+    """Where our sources lie, by which numba keeps kernels: a second working copy need not wait for the first."""
+    return xxhash.xxh3_64_hexdigest(str(Path(__file__).absolute().parent.parent))
+
+
 def _done_marker(family: str) -> Path:
     """Named by the sources of all modules that the family's warm-ups import, and by where they lie, as numba has it."""
-    state = xxhash.xxh3_64(str(Path(__file__).absolute().parent.parent).encode())
+    state = xxhash.xxh3_64(_place())
     for name in FAMILIES[family]:
         spec = importlib.util.find_spec(f"corpusmill.{name}")
         assert spec is not None and spec.origin is not None  # a module of ours
@@ -100,7 +105,7 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
         hint = "set CORPUSMILL_CACHE to another folder"
         raise UserError(f"the kernel cache cannot be created ({error.strerror})", str(folder), hint) from error
     started = time.monotonic()
-    with (folder / "lock").open("w") as lock:
+    with (folder / f"lock-{_place()}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = [family for family in families if not is_compiled(family)]
         if not missing:

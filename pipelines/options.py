@@ -19,7 +19,7 @@ class RunOptions:
         address: of a Ray cluster; None for its own.
         workers: processes; 0 for one on each core.
         memory_per_worker: bytes; 0 for an even share.
-        overwrite: make again what is there.
+        overwrite: overwrite output that is already there.
         dry_run: print the plan and run nothing.
         max_quarantine: as `pipelines.quarantine.read_limit` takes it; None for the recipe's own.
         allow_quarantine: no limit at all.

@@ -50,7 +50,7 @@ def parameter_table(name: str, config: ModelConfig) -> NumberTable:
         rows.append(("MTP modules", counted.mtp_total, counted.mtp_active))
         rows.append(("with MTP", counted.total + counted.mtp_total, counted.active + counted.mtp_active))
     return NumberTable(
-        f"{name}: {count_text(counted.total)} parameters, {count_text(counted.active)} active a token",
+        f"{name}: {count_text(counted.total)} parameters, {count_text(counted.active)} active per token",
         ("parameters", "total", "active"),
         tuple((part, count_text(total), count_text(active)) for part, total, active in rows),
     )
@@ -62,8 +62,8 @@ def operation_table(config: ModelConfig, length: int) -> NumberTable:
     for what, causal in (("causal: half of the attention matrix", True), ("whole attention matrix", False)):
         without, with_mtp = (flops_per_token(config, length, causal, mtp) for mtp in (False, True))
         rows.append((what, operations_text(without), operations_text(with_mtp)))
-    heading = f"FLOPs a token, forward and backward, in a sequence of {length:,}; recomputation is not counted"
-    return NumberTable(heading, ("FLOPs a token", MAIN, "with MTP"), tuple(rows))
+    heading = f"FLOPs per token, forward and backward, in a sequence of {length:,}; recomputation is not counted"
+    return NumberTable(heading, ("FLOPs per token", MAIN, "with MTP"), tuple(rows))
 
 
 def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
@@ -78,10 +78,10 @@ def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
         ("AdamW's moments", memory_used.moments, layout.moments),
     )
     rows = [
-        (what, size_text(count), f"{count / trained:.3g} B a parameter", kind) for what, count, kind in state if count
+        (what, size_text(count), f"{count / trained:.3g} B per parameter", kind) for what, count, kind in state if count
     ]
     rows += [
-        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB a token", layout.weights)
+        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB per token", layout.weights)
         for part, count in memory_used.activations.items()
         if count
     ]
@@ -92,14 +92,14 @@ def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
             (
                 "in CPU memory: average",
                 size_text(memory_used.average),
-                f"{memory_used.average / trained:.3g} B a parameter",
+                f"{memory_used.average / trained:.3g} B per parameter",
                 layout.average,
             )
         )
     ranks = f"{layout.ranks:,} data-parallel rank{'s' if layout.ranks > 1 else ''}, ZeRO {layout.zero}"
-    batch = f"{layout.micro_batch} x {layout.sequence_length:,} tokens a forward pass"
+    batch = f"{layout.micro_batch} x {layout.sequence_length:,} tokens per forward pass"
     recomputed = "selective recomputation" if layout.recompute else "nothing recomputed"
-    heading = f"memory a rank, each with the whole model: {ranks}, {batch}, {recomputed}"
+    heading = f"memory per rank, each holding the whole model: {ranks}, {batch}, {recomputed}"
     return NumberTable(heading, ("memory", "size", "each", "type"), tuple(rows))
 
 

@@ -25,7 +25,7 @@ WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 means one 
 MemoryOption = Annotated[
     str, typer.Option(help="kill a local worker that exceeds this, e.g. 4GiB; 0 means an even share", metavar="SIZE")
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="overwrite output that is already there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
 MaxQuarantineOption = Annotated[
     str | None,

@@ -24,13 +24,13 @@ from corpusmill.pipelines.registry import descriptions
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 COMMANDS = {
-    "quickstart": ("quickstart", "Text that every machine has, all the way to a small trained model."),
+    "quickstart": ("quickstart", "Turn text that every machine has into a small trained model."),
     "run": ("run", "Run a recipe: several stages from one YAML file."),
     "model": ("model", "Convert a trained model to a Hugging Face folder, or back."),
     "inspect": ("inspect", "Inspect any folder made by corpusmill."),
     "report": ("report", "Write an HTML report on a run."),
     "status": ("report", "Show the progress of a run."),
-    "doctor": ("doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
+    "doctor": ("doctor", "Check versions, cores, memory, disk, GPU, kernel cache and Ray."),
 }
 """Commands that are not a stage's: the module of `corpusmill.pipelines.cli`, and the line in the list of commands."""
 
@@ -136,7 +136,7 @@ def main() -> None:
 
         kernels.configure()
     try:
-        app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
+        app(prog_name="corpusmill")  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
     except UserError as error:
         _fail(str(error), USAGE)
     except Exception as error:

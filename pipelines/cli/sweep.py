@@ -19,7 +19,7 @@ HEADINGS = (
 
 
 def sweep_command(
-    folder: Annotated[str, typer.Argument(help="a filter's folder, or its statistics/", metavar="FOLDER")],
+    folder: Annotated[str, typer.Argument(help="a filter's folder, or its _statistics/", metavar="FOLDER")],
     rule: Annotated[
         list[str],
         typer.Option(

@@ -33,7 +33,8 @@ def trace_command(
     segments: Annotated[int, typer.Option(help="segments of each sequence", min=1, metavar="N")] = 8,
     characters: Annotated[int, typer.Option(help="characters of each segment", min=1, metavar="N")] = 160,
     again: Annotated[
-        bool, typer.Option("--read-again", help="read raw files again for records whose ids do not name their place")
+        bool,
+        typer.Option("--read-again", help="read raw files again to find records whose ids do not say where they are"),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -97,7 +98,7 @@ def _print_traced(
     """A sequence with what is known of its documents, each of them described once."""
     position = f"position {sequence.position:,} = " if sequence.position is not None else ""
     group = f", group {sequence.group}" if sequence.group else ""
-    loss = f", {sequence.nats:.3f} nats a token" if sequence.nats is not None else ""
+    loss = f", {sequence.nats:.3f} nats per token" if sequence.nats is not None else ""
     where = f"{position}sequence {sequence.number}: {sequence.path} row {sequence.row}{group}{loss}"
     console.print()
     print_sentence(console, one_line(where), "bold")
@@ -124,7 +125,7 @@ def _record_lines(document: Document) -> list[str]:
     lines += [f"url: {document.url}"] if document.url else []
     lines += [f"meta: {document.meta}"] if document.meta else []
     lines += [_raw(document.raw)] if document.raw else []
-    lines += [f"stood in {stand.path} row {stand.row}" for stand in document.stood]
+    lines += [f"row {stand.row} of {stand.path}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
         lines.append(f"kept in place of its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")

@@ -147,7 +147,7 @@ def chain(place: Place) -> dict[str, Link]:
         datasets = [place for place in beside if place.what == "dataset"]
         nearest = datasets[-1:]  # stages below a folder are listed after those that they take in
         inputs = [visit(folder_name(place.path), place.path, place, "") for place in nearest]
-        instead = f"; {links[inputs[0]].name} beside it is looked at instead" if inputs else ""
+        instead = f"; {links[inputs[0]].name} next to it was used instead" if inputs else ""
         links[name] = Link(name=name, place=None, note=f"not there: moved or removed{instead}", inputs=inputs)
         return name
 

@@ -199,5 +199,5 @@ def test_the_version_and_the_completion_of_shells(command: Command, monkeypatch:
 
 def test_the_list_of_commands_is_whole_in_a_narrow_terminal(command: Command) -> None:
     out = command("--help", width=60)[1]
-    assert "..." not in out and all(len(line) <= 60 for line in out.splitlines())
+    assert "..." not in out.partition("Commands:")[2] and all(len(line) <= 60 for line in out.splitlines())
     assert "Find repeated substrings, paragraphs or lines; report, cut or remove." in " ".join(out.split())

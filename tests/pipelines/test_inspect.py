@@ -405,7 +405,7 @@ def _kind(sides: list[int], pieces: list[Stretch]) -> str:
     if len(sides) > 1:
         return coverage.BOTH_SIDES
     if any(one.start == two.start for one, two in pairs):
-        return "documents with tokens that stand there twice"
+        return "documents some of whose tokens occur twice"
     if pieces[0].start:
         return "documents without their beginning"
     if any(two.start > one.start + len(one.tokens) for one, two in pairs):
@@ -495,8 +495,8 @@ def _cut_off(packed: PlainSet) -> None:
     ("damage", "line"),
     [
         (_shifted, "documents with segments that overlap: 1 (b in shard-00000.arrow row 0)"),
-        (_twice, "documents with tokens that stand there twice: 1 (a in shard-00000.arrow row 1)"),
-        (_missing, "3 documents were kept and 2 stand in the shards"),
+        (_twice, "documents some of whose tokens occur twice: 1 (a in shard-00000.arrow row 1)"),
+        (_missing, "3 documents were kept and 2 are in the shards"),
         (_on_both_sides, f"{coverage.BOTH_SIDES}: 1 (b in shard-00000.arrow row 0)"),
         (_cut_off, "documents without their end: 1 (a in shard-00000.arrow row 1)"),
     ],

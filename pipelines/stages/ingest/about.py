@@ -31,7 +31,7 @@ INGEST = StageDescription(
     name="ingest",
     plan="corpusmill.pipelines.stages.ingest.plan:IngestStage",
     command=("ingest",),
-    line="Raw files to a dataset of documents.",
+    line="Turn raw files into a dataset of documents.",
     help="Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
     "repositories) to a dataset of documents.",
     example="corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",

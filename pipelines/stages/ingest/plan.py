@@ -174,7 +174,7 @@ class IngestStage(Stage):
                 taken.add(storage.absolute(file.path))
                 other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
-                    what = f"its records would have the ids of those of {other}"
+                    what = f"its records would get the same ids as those of {other}"
                     hint = "give both as one input, as a folder or a quoted glob, or give each its own source"
                     raise UserError(what, where=file.path, hint=hint)
             sources.append((files_of, files))
@@ -284,7 +284,7 @@ class IngestStage(Stage):
         if indivisible:
             largest = max(indivisible, key=lambda path: (indivisible[path], path))
             files = "1 large file" if len(indivisible) == 1 else f"{len(indivisible)} large files"
-            run.say(f"{files} of a single gzip member or zstd frame, which one worker reads ({largest})")
+            run.say(f"{files} of a single gzip member or zstd frame: only one worker can read each ({largest})")
         results = run.map("read", tasks)
         facts: dict[str, Any] = {}
         if indivisible:

@@ -43,7 +43,7 @@ class ClassifierSettings(StageSettings):
         default="dclm",
         description="dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs",
     )
-    learning_rate: float | None = Field(default=None, description="of the first document; falls to 0", gt=0, le=10)
+    learning_rate: float | None = Field(default=None, description="at the first document; it falls to 0", gt=0, le=10)
     dimensions: int | None = Field(default=None, description="width of a row", ge=1, le=4096)
     epochs: int | None = Field(default=None, description="passes over all documents", ge=1, le=1000)
     word_ngrams: int | None = Field(default=None, description="longest n-gram of words", ge=1, le=8)

@@ -82,7 +82,7 @@ class TokenizerSettings(StageSettings):
     min_count: int = Field(default=1, description="pretokens that are seen less often are left out", ge=1)
     most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
     memory: ByteSize = Field(
-        default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
+        default=ByteSize(512 << 20), description="memory of a worker's table of counts, at most", ge=1 << 20
     )
 
 

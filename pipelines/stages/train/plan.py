@@ -140,7 +140,7 @@ class TrainStage(Stage):
         return self.sequences(sequence_length) * sequence_length
 
     def size(self, sequence_length: int) -> tuple[int, float]:
-        """(parameters, GFLOPs a token in training) of the model."""
+        """(parameters, GFLOPs per token in training) of the model."""
         from corpusmill.training.model.config import flops_per_token, parameters, preset
 
         config = preset(self.settings.preset, self._trainer_settings("shards", "output").model)
