@@ -80,12 +80,12 @@ def _sources(folder: Path) -> Sources:
 
 def _place() -> str:
     """Where our sources lie, by which numba keeps kernels: a second working copy need not wait for the first."""
-    return xxhash.xxh3_64_hexdigest(str(Path(__file__).absolute().parent.parent))
+    return xxhash.xxh3_64_hexdigest(str(Path(__file__).absolute().parent.parent).encode())
 
 
 def _done_marker(family: str) -> Path:
     """Named by the sources of all modules that the family's warm-ups import, and by where they lie, as numba has it."""
-    state = xxhash.xxh3_64(_place())
+    state = xxhash.xxh3_64(_place().encode())
     for name in FAMILIES[family]:
         spec = importlib.util.find_spec(f"corpusmill.{name}")
         assert spec is not None and spec.origin is not None  # a module of ours

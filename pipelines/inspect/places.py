@@ -157,6 +157,8 @@ def chain(place: Place) -> dict[str, Link]:
 
 def tokenizer_of_run(run: str) -> str | None:
     """The tokenizer folder that the shards of a training run were made with; None where it cannot be found."""
+    if state.read_manifest(run) is None:
+        return None
     links = chain(recognise(run))
     for path, link in links.items():
         written = link.described.get("settings", {}).get("tokenizer")

@@ -163,11 +163,13 @@ class TokenizerStage(Stage):
 
     def sizes(self) -> str:
         """What the ids will be, in words: how many there are is not always the number that was asked for."""
+        from corpusmill.pipelines.special_layouts import read_layout
+
         asked = self.settings.vocab_size
         if (old := self._continued()) is not None:
             more = asked - old.special.vocab_size
             return f"{asked:,} ids: {old.special.vocab_size:,} of the old tokenizer and {more:,} new merges"
-        layout = self._layout()
+        layout = read_layout(self.settings.special)
         model = layout.model_size(asked)
         merges, special = model - len(layout.first) - BYTES, len(layout.first) + len(layout.last)
         total = f"{merges + BYTES + special:,} ids: {merges:,} merges, {BYTES} bytes, {special:,} special tokens"
