@@ -58,7 +58,9 @@ class Writer:
         letters, (least, most), self.joint = SCRIPTS[name]
         self.draw = random.Random(f"{name}{seed}")
         self.words = [
-            "".join("".join(self.draw.choice(group) for group in letters) for _ in range(self.draw.randint(least, most)))
+            "".join(
+                "".join(self.draw.choice(group) for group in letters) for _ in range(self.draw.randint(least, most))
+            )
             for _ in range(2000)
         ]
 

@@ -10,13 +10,14 @@ Nothing is printed. What a command would say is logged as `corpusmill` at the le
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines import kernels
 from corpusmill.pipelines.description import Manifest
+from corpusmill.pipelines.engine.progress import Advance
 from corpusmill.pipelines.registry import require_description, stage_type
 
 LOGGER = logging.getLogger("corpusmill")
@@ -25,13 +26,12 @@ LOGGER = logging.getLogger("corpusmill")
 class QuietProgress:
     """Logs what is said, and shows nothing of how far a phase is."""
 
-    def start(self, label: str, total_bytes: int, tasks: int, done_bytes: int) -> None:
-        LOGGER.info("%s: %d tasks, %.1f MB", label, tasks, total_bytes / 1e6)
+    def start(
+        self, stage: str, phase: str, total_bytes: int, done_bytes: int, at_work: Callable[[], Advance] = Advance
+    ) -> None:
+        LOGGER.info("%s: %s, %.1f MB", stage, phase, total_bytes / 1e6)
 
     def advance(self, *, count: int, documents: int) -> None:
-        pass
-
-    def tick(self, note: str = "") -> None:
         pass
 
     def stop(self) -> None:
@@ -65,7 +65,7 @@ def call_stage(
         engine: "local" or "ray".
         address: of a Ray cluster.
         memory_per_worker: bytes that a spawned worker may hold; 0 is an even share.
-        overwrite: make again what is there.
+        overwrite: overwrite output that is already there.
 
     Raises:
         UserError: a mistake in settings, inputs or the output folder; nothing was begun, or what was done is kept.

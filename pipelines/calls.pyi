@@ -29,6 +29,9 @@ def ingest(
     url_field: Path = ...,
     language_field: Path = ...,
     meta_fields: Names | None = ...,
+    csv_delimiter: Path | None = ...,
+    csv_quote: Path | None = ...,
+    csv_escape: Path | None = ...,
     config: Path | None = ...,
     split: Path | None = ...,
     duplicate_ids: Literal["unique", "refuse"] = ...,
@@ -36,6 +39,7 @@ def ingest(
     mojibake: bool = ...,
     extractor: Literal["resiliparse", "trafilatura"] = ...,
     truncated: Literal["keep", "quarantine"] = ...,
+    zstd_window: int | str = ...,
     repository_depth: int | None = ...,
     repository_documents: Literal["component", "repository", "file"] = ...,
     repository_document_bytes: int | str = ...,
@@ -65,6 +69,9 @@ def ingest(
         url_field: field or column that holds the URL, where there is one
         language_field: field or column that holds the language, where there is one
         meta_fields: other fields or columns that meta keeps; all if left out
+        csv_delimiter: what separates the fields of CSV; a comma, and a tab in .tsv, if left out
+        csv_quote: what fields of CSV are quoted by, or none; ", and none in .tsv, if left out
+        csv_escape: what escapes the character behind it in CSV, or none; none if left out
         config: configuration of a Hugging Face dataset; its default if left out
         split: split of a Hugging Face dataset, or all; train, or the only one, if left out
         duplicate_ids: ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run
@@ -72,6 +79,7 @@ def ingest(
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
         truncated: pages of archives that are cut off: keep, with truncated in meta, or quarantine
+        zstd_window: the largest window that a zstd file may ask for; each worker may need so much memory for it
         repository_depth: depth of the repositories below a path; detected if left out
         repository_documents: what a document is: files that need each other, a whole repository, or a file
         repository_document_bytes: a longer document of a repository is split between files
@@ -327,7 +335,7 @@ def mixture(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Documents repeated, drawn or dropped until sources, kinds and languages have the weights that are asked for.
+    """Repeat, draw or drop documents until sources, kinds and languages have the weights that are asked for.
 
     Args:
         datasets: datasets of documents
@@ -372,13 +380,13 @@ def quality_train(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Train a fastText classifier on documents to have more and fewer of; measure it on documents held back.
+    """Train a fastText classifier on documents to get more and fewer of; measure it on documents held back.
 
     Args:
         positive: datasets of documents to get more of
         negative: datasets of documents to get fewer of
         preset: dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs
-        learning_rate: of the first document; falls to 0
+        learning_rate: at the first document; it falls to 0
         dimensions: width of a row
         epochs: passes over all documents
         word_ngrams: longest n-gram of words
@@ -529,7 +537,7 @@ def count(
         datasets: datasets of documents; optional with --extend
         extend: tables of counts that are added to
         pattern: how text is cut into pretokens
-        group_by: count documents of different ones apart, so that training can weigh them
+        group_by: count these groups of documents separately, so that training can weight them
         most_groups: fail if there are more groups than this
         min_count: drop pretokens that are seen less often, for good
         memory: memory of a worker's table, beyond which it spills to disk
@@ -570,7 +578,7 @@ def tokenizer(
     Args:
         datasets: datasets of documents; optional with --counts
         counts: tables of `tokenizer count`, or tokenizers trained from text, whose counts are used
-        vocab_size: ids in all (deepseek-v3: before the placeholders)
+        vocab_size: ids in all, special tokens included (deepseek-v3: those behind the merges come on top)
         pattern: how text is cut into pretokens
         special: layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), gpt2,
             llama3, chatml or qwen2.5
@@ -587,7 +595,7 @@ def tokenizer(
         balance_by: what the size of a group is
         min_count: pretokens that are seen less often are left out
         most_groups: fail if there are more groups than this
-        memory: most memory of a worker's table of counts
+        memory: memory of a worker's table of counts, at most
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -621,7 +629,7 @@ def pack(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Tokens, fill-in-the-middle and best-fit packing into Arrow shards.
+    """Tokenise documents, rearrange some for fill-in-the-middle, and pack them best-fit into Arrow shards.
 
     Args:
         datasets: datasets of documents
@@ -633,13 +641,13 @@ def pack(
         fim_rate: share of documents rearranged to fill in the middle
         fim_rates: other shares for kinds, or for sources named as source:NAME
         fim_mode: prefix-suffix-middle or suffix-prefix-middle
-        fim_split: what FIM cuts are drawn on
-        fim_minimum: shorter documents stay plain (characters)
-        fim_maximum: longer documents stay plain (characters)
+        fim_split: unit at which documents are cut for FIM
+        fim_minimum: documents shorter than this, in characters, are not rearranged
+        fim_maximum: documents longer than this, in characters, are not rearranged
         boundary_split: share of tokens joining punctuation and line breaks that are split; 0.1 is our choice
         validation_share: share of documents held back for validation
-        group_by: pack documents of different ones apart, so that training can weigh them
-        length_buckets: pack documents of up to this many tokens apart from longer ones; ascending bounds
+        group_by: pack these groups of documents separately, so that training can weight them
+        length_buckets: pack documents of up to this many tokens separately from longer ones; ascending bounds
         storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
         shard_tokens: tokens of a shard, padding included
         task_bytes: text that is packed together by one task
@@ -689,7 +697,7 @@ def import_(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files to token shards.
+    """Import tokenised documents of Megatron, Mosaic MDS, Hugging Face or flat files as token shards.
 
     Args:
         paths: files, prefixes or folders of tokens
@@ -735,7 +743,10 @@ def train(
     late_mtp_weight: float | None = ...,
     balance_alpha: float | None = ...,
     bias_speed: float | None = ...,
-    precision: Literal["float32", "bfloat16"] | None = ...,
+    precision: Literal["float32", "bfloat16", "fp8"] | None = ...,
+    fp8_backend: Literal["auto", "reference", "emulated", "triton", "cublas", "deepgemm"] | None = ...,
+    fp8_scales: Literal["float32", "power_of_two"] | None = ...,
+    fp8_gradient_groups: Literal["tiles", "blocks"] | None = ...,
     moments: Literal["float32", "bfloat16"] | None = ...,
     recompute: bool = ...,
     parallel: Literal["zero1", "fsdp2"] | None = ...,
@@ -791,6 +802,9 @@ def train(
         balance_alpha: factor of the sequence-wise balance loss
         bias_speed: step of the routers' biases after each optimiser step
         precision: what the model computes in; masters are float32
+        fp8_backend: what multiplies in precision fp8
+        fp8_scales: scales of FP8 numbers
+        fp8_gradient_groups: what has one scale in FP8 gradients: tiles of 1 x 128 or blocks of 128 x 128
         moments: what AdamW's moments are kept in
         recompute: compute norms, MLA's up-projections and SwiGLU again instead of keeping them
         parallel: what is split over ranks: optimiser state, or weights and gradients as well

@@ -109,7 +109,11 @@ def tokenizer_identity(folder: str, resolve: Callable[[str], str]) -> dict[str, 
     opened = resolve(folder)
     record = storage.join(opened, "training.json")
     of_a_stage = any(storage.exists(storage.join(opened, name)) for name in (state.MANIFEST, state.STATE))
-    if of_a_stage or not storage.exists(record):
+    if not of_a_stage and not storage.exists(record):
+        from corpusmill.tokenizer.formats.files import require_folder
+
+        require_folder(opened)
+    if of_a_stage:
         return folder_identities([folder], resolve)
     return {folder: {"training": xxhash.xxh3_128_hexdigest(storage.read_bytes(record))}}
 

@@ -57,10 +57,14 @@ class StageDescription:
         keeps_ids: its documents have the ids, and its parts the numbers, of those that it read.
         rates: what it costs; None where its plan says so itself (`Stage.costs`).
         rows: of the summary table, from a manifest's counts and facts.
+        causes: rows below those, of why documents were not kept, the commonest first; the report has charts of them.
         losses: causes for which documents were not kept, with their number, from the manifest; quarantine apart.
         tiles: the few numbers of it at the top of a report.
         inspection: "module:attribute" of its `pipelines.inspect.inspection.Inspection`; "" for none.
         report: "module:attribute" of its `pipelines.report.sections.StageReport`; "" for none.
+        sampled: its time grows with its text, so `--dry-run` may time it on a sample of that.
+        sampler: "module:function" that makes a sample of its raw input, as `pipelines/sampling.py` has it; "" for a
+            stage that is simply run on one.
         preview: "module:function" from its stage to lines which `--dry-run` prints below the plan; "" for none.
         progress: "module:function" from folder and plan to a line on how far unfinished work is, for `status`.
     """
@@ -84,10 +88,13 @@ class StageDescription:
     keeps_ids: bool = False
     rates: Rates | None = None
     rows: Callable[[Mapping[str, int], Mapping[str, Any]], Rows]
+    causes: Callable[[Mapping[str, int], Mapping[str, Any]], Rows] = lambda counts, facts: []
     losses: Callable[[Manifest], list[tuple[str, int]]] | None = None
     tiles: Callable[[Manifest], Rows] = lambda manifest: []
     inspection: str = ""
     report: str = ""
+    sampled: bool = False
+    sampler: str = ""
     preview: str = ""
     progress: str = ""
 
@@ -106,6 +113,11 @@ def load(target: str) -> Any:
 def document_rows(counts: Mapping[str, int]) -> Rows:
     """Documents in, and what became of them; fates that befell none are left out."""
     return [(key.replace("_", " "), f"{value:,}") for key, value in counts.items() if value or key == "documents_in"]
+
+
+def count_and_share(count: int, whole: int) -> str:
+    """A count and its share of a whole, in columns when several stand to the right below each other."""
+    return f"{count:,} {count / max(whole, 1):>7.1%}"
 
 
 def decimal(value: float | None) -> str:

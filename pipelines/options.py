@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.engine.messages import choose_log_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +19,12 @@ class RunOptions:
         address: of a Ray cluster; None for its own.
         workers: processes; 0 for one on each core.
         memory_per_worker: bytes; 0 for an even share.
-        overwrite: make again what is there.
+        overwrite: overwrite output that is already there.
         dry_run: print the plan and run nothing.
         max_quarantine: as `pipelines.quarantine.read_limit` takes it; None for the recipe's own.
         allow_quarantine: no limit at all.
+        json: print the summary, or the plan, as JSON.
+        log_format: of the lines on stderr, text or json; None for the environment's.
     """
 
     engine: str | None = None
@@ -32,10 +35,13 @@ class RunOptions:
     dry_run: bool = False
     max_quarantine: str | None = None
     allow_quarantine: bool = False
+    json: bool = False
+    log_format: str | None = None
 
     @classmethod
     def from_flags(cls, values: Mapping[str, Any]) -> "RunOptions":
-        """From the values of the common flags."""
+        """From the values of the common flags; the format of log lines holds from here on."""
+        choose_log_format(values.get("log_format"))
         picked = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         text = picked.get("memory_per_worker", "0")
         try:

@@ -45,7 +45,7 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
             named.stage.require_memory()
     _require_writable(recipe.output)
     missing = _missing(REPORT_MODULES) if len(recipe.stages) > 1 else []
-    return [f"there will be no report: {_install(missing)} to have one"] if missing else []
+    return [f"there will be no report; to get one: {_install(missing)}"] if missing else []
 
 
 def _is_finished(named: NamedStage) -> bool:

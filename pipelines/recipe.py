@@ -17,15 +17,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.urls import mask_text
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.quarantine import DEFAULT, QuarantineLimit, read_limit
 from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.yaml_text import load_yaml
+
+KEPT = "recipe.yaml"
+"""What a run's folder keeps its recipe as."""
 
 
 class RecipeFile(BaseModel):
@@ -54,13 +59,18 @@ class NamedStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe that was read and checked."""
+    """A recipe that was read and checked.
+
+    Attributes:
+        text: the recipe as it is run, in YAML, with what `--set` and `--output` changed; "" for a single command.
+    """
 
     name: str
     output: str
     seed: int
     stages: tuple[NamedStage, ...]
     max_quarantine: QuarantineLimit = field(default_factory=lambda: read_limit(DEFAULT))
+    text: str = ""
 
 
 def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = None) -> Recipe:
@@ -85,7 +95,14 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
         known = {stage.name: folders[stage.name] for stage in stages}
         stages.append(_build(name, values, folders[name], file.seed, path, known))
     limit = read_limit(file.max_quarantine, f"{path}: max_quarantine")
-    return Recipe(name=file.name, output=file.output, seed=file.seed, stages=tuple(stages), max_quarantine=limit)
+    return Recipe(
+        name=file.name,
+        output=file.output,
+        seed=file.seed,
+        stages=tuple(stages),
+        max_quarantine=limit,
+        text=_written(raw),
+    )
 
 
 def _build(
@@ -125,6 +142,19 @@ def _read_yaml(path: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise UserError("a recipe is a mapping with name, output and stages", where=path)
     return raw
+
+
+def keep_recipe(recipe: Recipe) -> None:
+    """Writes the recipe into the run's folder, where it says what was run last."""
+    if recipe.text:
+        path = storage.join(recipe.output, KEPT)
+        if not storage.exists(path) or storage.read_bytes(path) != recipe.text.encode():
+            storage.commit_bytes(path, recipe.text.encode())
+
+
+def _written(raw: Mapping[str, Any]) -> str:
+    head = "# The recipe of this run, with what --set and --output changed; paths are as it was run, secrets of URLs masked.\n"
+    return head + mask_text(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120))
 
 
 def _apply(raw: dict[str, Any], change: str) -> None:

@@ -1,6 +1,5 @@
 """Runs a recipe's stages in order in one session, and prints a summary of the results at the end."""
 
-import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -9,11 +8,12 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import side_files, side_name
 from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.messages import in_json, tell
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.preflight import preflight
 from corpusmill.pipelines.quarantine import FLAG, QuarantineLimit, read_limit
-from corpusmill.pipelines.recipe import Recipe
+from corpusmill.pipelines.recipe import Recipe, keep_recipe
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
@@ -21,7 +21,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     for named in recipe.stages:
         named.stage.say = _say
     for line in preflight(recipe, options):
-        _say(line)
+        tell(f"corpusmill: {line}", level="warning")
     if options.dry_run:
         from corpusmill.pipelines.planning import print_plan
 
@@ -37,25 +37,40 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
         memory_per_worker=options.memory_per_worker,
     )
     finished: list[tuple[str, Finished]] = []
+    keep_recipe(recipe)
     with Session(make_executor=make, overwrite=options.overwrite) as session:
         try:
             for named in recipe.stages:
-                done = run_stage(named.stage, named.folder, session)
+                done = run_stage(named.stage, named.folder, session, named.name)
                 finished.append((named.name, done))
-                took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
-                session.progress.say(f"{named.name}: {took}; {_in_words(done.manifest['counts'])}")
+                _tell_finished(named.name, done, session)
         except KeyboardInterrupt:
             session.progress.say("corpusmill: interrupted; run again to resume")
             raise
     report = write_recipe_report(recipe, finished) if len(recipe.stages) > 1 else None
-    from corpusmill.pipelines.summary import print_summary
+    from corpusmill.pipelines.summary import print_json, print_summary, summary_values
 
-    print_summary(recipe, finished, report, time.monotonic() - started)
-    return exit_code(finished, limit)
+    seconds, code = time.monotonic() - started, exit_code(finished, limit)
+    if options.json:
+        print_json(summary_values(recipe, finished, report, seconds, code))
+    else:
+        print_summary(recipe, finished, report, seconds)
+    return code
+
+
+def _tell_finished(name: str, done: Finished, session: Session) -> None:
+    """The line on a stage that is done; as JSON with its counts."""
+    counts = done.manifest["counts"]
+    took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
+    line = f"{name}: {took}; {_in_words(counts)}"
+    if in_json():
+        tell(line, event="stage", stage=name, seconds=round(done.seconds, 3), was_done=done.was_done, counts=counts)
+    else:
+        session.progress.say(line)
 
 
 def _say(line: str) -> None:
-    print(f"corpusmill: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    tell(f"corpusmill: {line}")
 
 
 def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) -> str:
@@ -100,7 +115,15 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
         folder = storage.join(done.folder, file.rpartition("/")[0])
         line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / max(1, came_in):.2%}{lost}, {verdict})"
         hint = "" if allowed else f", or allow more by {FLAG}"
-        print(f"corpusmill: {line}; look by `corpusmill inspect sample {folder}`{hint}", file=sys.stderr)  # noqa: T201
+        tell(
+            f"corpusmill: {line}; see `corpusmill inspect sample {folder}`{hint}",
+            level="info" if allowed else "error",
+            event="quarantine",
+            stage=name,
+            quarantined=quarantined,
+            documents_in=came_in,
+            folder=folder,
+        )
     return 3 if exceeded else 0
 
 

@@ -5,7 +5,9 @@ LF, a byte order mark at the start is dropped. Memory: a batch of about 4 Mi cha
 faster than more, since what was read is still in the cache), or one record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,8 @@ from corpusmill.dataproc.kernels.buffers import text_buffers
 BATCH_CHARACTERS = 4 << 20
 ROW_CHARACTERS = 256
 """What a row counts for beyond its text, so that empty texts also fill a batch."""
+
+_most_characters: ContextVar[int] = ContextVar("_most_characters", default=BATCH_CHARACTERS)
 
 Report = Callable[[str, str, str, str | None], None]
 """`report(id, place, reason, text)`: a record that cannot be a document."""
@@ -41,12 +45,23 @@ class Unread(str):
         return unread
 
 
+@contextmanager
+def batches_of(characters: int) -> Iterator[None]:
+    """Builders made meanwhile give batches of about so many characters: for readers that are to stop after a while."""
+    token = _most_characters.set(characters)
+    try:
+        yield
+    finally:
+        _most_characters.reset(token)
+
+
 class BatchBuilder:
     """Collects records: `add` them, and `take` a batch when it is `full` and at the end."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str | None, ...]] = []
         self._characters = 0
+        self._most_characters = _most_characters.get()
 
     def add(
         self,
@@ -69,7 +84,7 @@ class BatchBuilder:
 
     @property
     def full(self) -> bool:
-        return self._characters >= BATCH_CHARACTERS
+        return self._characters >= self._most_characters
 
     def take(self) -> pa.RecordBatch:
         """The records since the last time, normalised; there may be none."""

@@ -27,6 +27,7 @@ from corpusmill.dataproc.measures.providers import (
 from corpusmill.dataproc.rules.describe import applies, keeps
 from corpusmill.dataproc.rules.preset import Preset
 from corpusmill.dataproc.rules.presets import FAMILIES
+from corpusmill.dataproc.rules.rule import Rule
 
 COMMAND = "python -m corpusmill.dataproc.rules.reference docs/rules.md"
 HEAD = f"""\
@@ -36,16 +37,67 @@ Made by `{COMMAND}` from the code; edit that.
 
 A document is kept if it keeps to every rule in force that is for it; a value exactly at a threshold is kept. Presets
 and single rules are named alike (`--rules fineweb,gopher-quality/words`), thresholds can be changed
-(`--thresholds fineweb/short-lines=0.7`), and rules of your own look at the same columns (`--keep-if "word_count > 9"`).
+(`--thresholds fineweb/short-lines=0.7`), and [rules of your own](#rules-of-your-own) look at the same columns
+(`--keep-if "word_count > 9"`).
 `corpusmill filter --show NAME` says the same of one preset, rule, rewriter or column in a terminal.
 """
+OWN_RULES = """\
+## Rules of your own
+
+A recipe's filter takes them as `custom_rules`, a list of mappings; a document that breaks one is rejected, and the
+ledger names the rule like any other. A rule is a name and either a `statistic` with a `minimum`, a `maximum` or both,
+or an `expression`:
+
+    clean:
+      stage: filter
+      datasets: [documents]
+      rules: [gopher-quality]
+      custom_rules:
+        - {name: long-enough, statistic: word_count, minimum: 80, kinds: [web]}
+        - {name: english-or-long, expression: "language == 'en' or word_count > 500"}
+
+On the command line, `--keep-if EXPRESSION` is one such rule.
+"""
+OWN_EXAMPLES = {
+    "name": "long-enough", "statistic": "word_count", "minimum": "80", "maximum": "100000",
+    "expression": "language == 'en' or word_count > 500", "kinds": "[web, docs]", "languages": "[en, de]",
+}  # fmt: skip
+OWN_EXPRESSIONS = """\
+`statistic`, and the names in an expression, are columns of the tables below, or numeric columns of your input that
+`document_columns` names. A value exactly at a threshold is kept. An expression has numbers, text in quotes (the labels
+`source`, `kind` and `language` are compared with it), `+ - * /`, comparisons, `in`, `is None`, `and`, `or`, `not` and
+the functions `abs`, `min`, `max`, `startswith`, `endswith` and `lower`. What was not measured is unknown, and a
+document for which an expression is unknown is rejected, as one for which it is false."""
 ONE_PASS_LINE = "The one pass over every text, which is always made."
 LANGUAGE_LINE = "The language model, where the input named no language."
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
-    return "\n".join([HEAD, *_presets(), *_rewriters(), *_columns()])
+    return "\n".join([HEAD, *_own_rules(), *_presets(), *_rewriters(), *_columns()])
+
+
+def _own_rules() -> Iterable[str]:
+    yield OWN_RULES
+    described = documented_fields(Rule)
+    rows = [(_code(name), _code(example), described[name]) for name, example in OWN_EXAMPLES.items()]
+    yield _table(("key", "for instance", "what it is"), rows)
+    yield f"{OWN_EXPRESSIONS}\n"
+
+
+def documented_fields(kind: type) -> dict[str, str]:
+    """What the `Attributes:` of a docstring say of each field, on one line."""
+    _, _, text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("    ") and not line.startswith("     "):
+            written, _, said = line.strip().partition(": ")
+            names = written.split(", ")
+            found |= dict.fromkeys(names, said)
+        else:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return found
 
 
 def _presets() -> Iterable[str]:

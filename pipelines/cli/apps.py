@@ -1,4 +1,5 @@
-"""Typer applications the way this command line wants them: plain text help, no completion, `-h` as well as `--help`."""
+"""Typer applications the way this command line wants them: plain text help, `-h` as well as `--help`, and completion
+for shells at the top."""
 
 import inspect
 from collections.abc import Callable
@@ -15,10 +16,20 @@ def help_text(text: str) -> str:
     return inspect.cleandoc(text).replace("\n\nExample: ", "\n\n\b\nExample: ")
 
 
-def group_app(text: str, cls: Any = None) -> typer.Typer:
-    """An application with commands of its own; called without one, it prints its help."""
+def group_app(text: str, cls: Any = None, completion: bool = False) -> typer.Typer:
+    """An application with commands of its own; called without one, it prints its help.
+
+    Args:
+        completion: also `--install-completion` and `--show-completion`.
+    """
     more = {"cls": cls} if cls else {}
-    return typer.Typer(**_PLAIN, **more, no_args_is_help=True, help=help_text(text), context_settings=_NAMES)
+    return typer.Typer(
+        **(_PLAIN | {"add_completion": completion}),
+        **more,
+        no_args_is_help=True,
+        help=help_text(text),
+        context_settings=_NAMES,
+    )
 
 
 def command_app(function: Callable[..., Any], text: str, cls: Any = None) -> typer.Typer:

@@ -4,14 +4,12 @@ All numbers come from closed forms (`training/model/config.py`, `training/model/
 is described at once, without torch.
 """
 
-import sys
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from corpusmill.pipelines.cli.trace import inspect_console
+from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 from corpusmill.training.model.config import ModelConfig, flops_per_token, parameters, parts
 from corpusmill.training.model.memory import MemoryLayout, memory
 
@@ -36,11 +34,11 @@ def describe_model(name: str, config: ModelConfig, layout: MemoryLayout) -> None
         operation_table(config, layout.sequence_length),
         memory_table(config, layout),
     )
-    console, plain = inspect_console(), not sys.stdout.isatty()
-    for number, table in enumerate(tables):
+    console = output_console()
+    for number, numbers in enumerate(tables):
         if number:
             console.print()
-        _print(console, table, plain)
+        _print(console, numbers)
 
 
 def parameter_table(name: str, config: ModelConfig) -> NumberTable:
@@ -52,7 +50,7 @@ def parameter_table(name: str, config: ModelConfig) -> NumberTable:
         rows.append(("MTP modules", counted.mtp_total, counted.mtp_active))
         rows.append(("with MTP", counted.total + counted.mtp_total, counted.active + counted.mtp_active))
     return NumberTable(
-        f"{name}: {count_text(counted.total)} parameters, {count_text(counted.active)} active a token",
+        f"{name}: {count_text(counted.total)} parameters, {count_text(counted.active)} active per token",
         ("parameters", "total", "active"),
         tuple((part, count_text(total), count_text(active)) for part, total, active in rows),
     )
@@ -64,8 +62,8 @@ def operation_table(config: ModelConfig, length: int) -> NumberTable:
     for what, causal in (("causal: half of the attention matrix", True), ("whole attention matrix", False)):
         without, with_mtp = (flops_per_token(config, length, causal, mtp) for mtp in (False, True))
         rows.append((what, operations_text(without), operations_text(with_mtp)))
-    heading = f"FLOPs a token, forward and backward, in a sequence of {length:,}; recomputation is not counted"
-    return NumberTable(heading, ("FLOPs a token", MAIN, "with MTP"), tuple(rows))
+    heading = f"FLOPs per token, forward and backward, in a sequence of {length:,}; recomputation is not counted"
+    return NumberTable(heading, ("FLOPs per token", MAIN, "with MTP"), tuple(rows))
 
 
 def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
@@ -80,10 +78,10 @@ def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
         ("AdamW's moments", memory_used.moments, layout.moments),
     )
     rows = [
-        (what, size_text(count), f"{count / trained:.3g} B a parameter", kind) for what, count, kind in state if count
+        (what, size_text(count), f"{count / trained:.3g} B per parameter", kind) for what, count, kind in state if count
     ]
     rows += [
-        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB a token", layout.weights)
+        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB per token", layout.weights)
         for part, count in memory_used.activations.items()
         if count
     ]
@@ -94,14 +92,14 @@ def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
             (
                 "in CPU memory: average",
                 size_text(memory_used.average),
-                f"{memory_used.average / trained:.3g} B a parameter",
+                f"{memory_used.average / trained:.3g} B per parameter",
                 layout.average,
             )
         )
     ranks = f"{layout.ranks:,} data-parallel rank{'s' if layout.ranks > 1 else ''}, ZeRO {layout.zero}"
-    batch = f"{layout.micro_batch} x {layout.sequence_length:,} tokens a forward pass"
+    batch = f"{layout.micro_batch} x {layout.sequence_length:,} tokens per forward pass"
     recomputed = "selective recomputation" if layout.recompute else "nothing recomputed"
-    heading = f"memory a rank, each with the whole model: {ranks}, {batch}, {recomputed}"
+    heading = f"memory per rank, each holding the whole model: {ranks}, {batch}, {recomputed}"
     return NumberTable(heading, ("memory", "size", "each", "type"), tuple(rows))
 
 
@@ -128,19 +126,8 @@ def _scaled(count: float, units: tuple[tuple[str, float], ...], digits: int) -> 
     return f"{count:.0f}"
 
 
-def _print(console: Console, table: NumberTable, plain: bool) -> None:
-    console.print(Text(table.heading, style="bold"), soft_wrap=plain)
-    if plain:
-        widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
-        for first, *rest in (table.columns, *table.rows):
-            cells = [first.ljust(widths[0])]
-            cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-            print("  ".join(cells).rstrip())
-        return
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for place, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if place else "left")
-    for row in table.rows:
-        style = "bold" if row[0] in SUMS else ""
-        shown.add_row(*(Text(cell, style=style) for cell in row))
-    console.print(shown)
+def _print(console: Console, shown: NumberTable) -> None:
+    print_sentence(console, shown.heading, style="bold")
+    columns = [Column(name, right=place > 0) for place, name in enumerate(shown.columns)]
+    rows = [[Text(cell, style="bold" if row[0] in SUMS else "") for cell in row] for row in shown.rows]
+    print_lines(console, table(columns, rows, console.width))

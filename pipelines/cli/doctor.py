@@ -14,6 +14,9 @@ HELP = """Versions, cores, memory, disk, GPU, kernel cache and whether a Ray clu
 
 Example: corpusmill doctor --address 127.0.0.1:6379"""
 
+SCHEMA = 1
+"""Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
+
 OK, MISSING, BAD = "ok", "missing", "BAD"
 """Missing is what something optional needs, and no failure by itself; the line says what brings it."""
 
@@ -53,11 +56,26 @@ def _doctor(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to check; RAY_ADDRESS if left out", metavar="HOST:PORT")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     checks = [*_machine(), *_libraries(), *_kernels(), *_gpu(), *_ray(address)]
-    for check in checks:
-        print(f"{check.state:<8} {check.what:<20} {check.line}")
-    raise typer.Exit(1 if any(check.state == BAD for check in checks) else 0)
+    healthy = all(check.state != BAD for check in checks)
+    if as_json:
+        from corpusmill.pipelines.summary import print_json
+
+        lines = [{"name": check.what, "state": check.state.lower(), "detail": check.line} for check in checks]
+        print_json({"schema": SCHEMA, "healthy": healthy, "checks": lines})
+    else:
+        _print(checks)
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _print(checks: list[Check]) -> None:
+    from corpusmill.pipelines.terminal import Column, output_console, print_lines, table
+
+    console = output_console()
+    rows = [(f"{check.state:<8}", f"{check.what:<19}", check.line) for check in checks]
+    print_lines(console, table([Column("")] * 3, rows, console.width))
 
 
 def _machine() -> list[Check]:
@@ -99,7 +117,7 @@ def _kernels() -> list[Check]:
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
     if kernels.is_compiled():
         return [Check("kernel cache", f"compiled; {folder}", OK)]
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         return [Check("kernel cache", f"{there} cannot be written to; set CORPUSMILL_CACHE to another folder", BAD)]
     return [Check("kernel cache", f"not compiled yet (the first stage that needs them does it); {folder}", OK)]

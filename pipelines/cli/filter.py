@@ -21,8 +21,8 @@ SWEEP = "sweep"
 
 HELP = """
 
-Beside the kept documents stand rejected/, ledger/ and statistics/. From the statistics alone, corpusmill filter sweep
-tells what other thresholds would keep; see corpusmill filter sweep --help."""
+_rejected/, _ledger/ and _statistics/ lie next to the kept documents. From the statistics alone, corpusmill filter sweep
+shows what other thresholds would keep; see corpusmill filter sweep --help."""
 
 
 class FilterOrSweep(TyperCommand):

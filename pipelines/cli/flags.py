@@ -25,7 +25,7 @@ WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 means one 
 MemoryOption = Annotated[
     str, typer.Option(help="kill a local worker that exceeds this, e.g. 4GiB; 0 means an even share", metavar="SIZE")
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="make again what is there")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="overwrite output that is already there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
 MaxQuarantineOption = Annotated[
     str | None,
@@ -38,6 +38,15 @@ MaxQuarantineOption = Annotated[
 AllowQuarantineOption = Annotated[
     bool, typer.Option("--allow-quarantine", help="exit with 0 however much is quarantined")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="print the summary (or the plan) as JSON")]
+LogFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="format of the lines on stderr; CORPUSMILL_LOG_FORMAT sets it too [default: text]",
+        metavar="text|json",
+        show_default=False,
+    ),
+]
 
 RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "engine": (EngineOption, None),
@@ -48,6 +57,8 @@ RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "dry_run": (DryRunOption, False),
     "max_quarantine": (MaxQuarantineOption, None),
     "allow_quarantine": (AllowQuarantineOption, False),
+    "json": (JsonOption, False),
+    "log_format": (LogFormatOption, None),
 }
 """Options that every command that runs stages has, as (annotation, default)."""
 

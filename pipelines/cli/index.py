@@ -1,6 +1,5 @@
 """`corpusmill index add|query|retract|show`: a de-duplication index that outlives its datasets."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
+from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 
 HELP = """Index a corpus, so that de-duplicating a new crawl against it costs only as much as the new crawl.
 
@@ -32,7 +32,6 @@ Example: corpusmill index query seen crawl-2 --output matches"""
 
 Folder = Annotated[str, typer.Argument(help="an index", metavar="INDEX")]
 Datasets = Annotated[list[str], typer.Argument(help="datasets of documents", metavar="DATASET...")]
-PIPE_COLUMNS = 1000
 NOT_FOR_ADD = ("overwrite", "dry_run")
 
 
@@ -152,31 +151,28 @@ def _show(index: Folder) -> None:
 
     Example: corpusmill index show seen
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from corpusmill.dataproc.dedup.index_files import read_generation, require_generation
     from corpusmill.pipelines.stages.index.changes import unfinished_segments
 
     unfinished = unfinished_segments(index, read_generation(index))
     generation = require_generation(index)
-    table = Table(title=Text(one_line(f"{storage.absolute(index)}, change {generation.number}")))
-    table.add_column("number", justify="right")
-    table.add_column("dataset", overflow="fold")
-    for name in ("documents", "retracted", "MiB"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for entry in generation.segments:
-        counts = f"{entry.documents:,}", f"{entry.retracted:,}", f"{entry.bytes / 2**20:,.1f}"
-        table.add_row(str(entry.number), Text(one_line(entry.dataset)), *counts)
-    for entry in generation.retracted:
-        table.add_row(str(entry.number), Text(one_line(entry.dataset)), f"{entry.documents:,}", "all", "")
-    for _, dataset in unfinished:
-        table.add_row("", Text(one_line(dataset or "unknown")), "not finished", "", "")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-    console.print(table)
-    named = ", ".join(f"{name} {_spelled(value)}" for name, value in generation.settings.items())
-    console.print(named, soft_wrap=True, markup=False)
+    columns = (Column("dataset"), *(Column(name, right=True) for name in ("number", "documents", "retracted", "MiB")))
+    rows = [
+        (
+            entry.dataset,
+            f"{entry.number}",
+            f"{entry.documents:,}",
+            f"{entry.retracted:,}",
+            f"{entry.bytes / 2**20:,.1f}",
+        )
+        for entry in generation.segments
+    ]
+    rows += [(entry.dataset, f"{entry.number}", f"{entry.documents:,}", "all", "") for entry in generation.retracted]
+    rows += [(dataset or "unknown", "", "not finished", "", "") for _, dataset in unfinished]
+    console = output_console()
+    print_sentence(console, one_line(f"{storage.absolute(index)}, change {generation.number}"))
+    print_lines(console, table(columns, [[one_line(cell) for cell in row] for row in rows], console.width))
+    print_sentence(console, ", ".join(f"{name} {_spelled(value)}" for name, value in generation.settings.items()))
 
 
 def _spelled(value: Any) -> str:

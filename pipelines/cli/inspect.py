@@ -7,20 +7,22 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
-from corpusmill.pipelines.cli.trace import inspect_console, trace_command
+from corpusmill.pipelines.cli.trace import trace_command
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
-from corpusmill.pipelines.inspect.overview import overview
+from corpusmill.pipelines.inspect.overview import Lines, overview, overview_values
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
+from corpusmill.pipelines.inspect.steps import STEP_COLUMNS, read_steps, step_cells
 from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
 from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.summary import print_json
+from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table, wrapped
 
 HELP = """Inspect any folder or file made by corpusmill.
 
@@ -49,7 +51,7 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP, PathOrCommand)
     app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
-    for function in (_show, _sample, _why, _verify):
+    for function in (_show, _sample, _why, _steps, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
@@ -57,18 +59,51 @@ def app_for(name: str) -> typer.Typer:
 
 def _overview(
     paths: Annotated[list[str], typer.Argument(help="runs, stages' folders, parts or shards", metavar="PATH...")],
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON, an object a line if there are several")] = False,
 ) -> None:
-    console = inspect_console()
+    if as_json:
+        values = [overview_values(recognise(path)) for path in paths]
+        for value in values:
+            print_json(value, indent=1 if len(values) == 1 else None)
+        return
+    console = output_console()
     for path in paths:
         place = recognise(path)
         for number, (title, rows) in enumerate(overview(place)):
-            table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
             heading = f"{place.path}: {title}" if number == 0 else title
-            console.print(Text(one_line(heading), style="bold"))
-            for row in rows:
-                cells = [Text(one_line(cell, CELL), overflow="fold") for cell in row]
-                table.add_row(*cells)
-            console.print(table)
+            print_lines(console, wrapped(Text(one_line(heading), style="bold"), console.width))
+            print_lines(console, section_lines(rows, console.width))
+
+
+def section_lines(rows: Lines, width: int) -> list[Text]:
+    """The rows of a section: names and values, or a table where rows have more cells."""
+    cells = [tuple(one_line(cell, CELL) for cell in (f"  {row[0]}", *row[1:])) for row in rows]
+    if max(map(len, cells)) <= 2:
+        return pairs([(row[0], row[1] if len(row) > 1 else "") for row in cells], width)
+    return table([Column("")] * max(map(len, cells)), cells, width)
+
+
+def _steps(
+    run: Annotated[str, typer.Argument(help="the folder of a training run, finished or not", metavar="MODEL")],
+    number: Annotated[
+        int, typer.Option("--number", "-n", help="rows, evenly spaced; 0 for every step", min=0, metavar="N")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON lines, an object a step")] = False,
+) -> None:
+    """Show the steps of a training run: losses from metrics.jsonl beside times and tokens per second.
+
+    Example: corpusmill inspect steps quickstart-output/model -n 12
+    """
+    steps = read_steps(run, number)
+    if not steps:
+        raise UserError("no step of training is recorded here", where=run, hint="name the folder of a training run")
+    if as_json:
+        for step in steps:
+            print_json(step, indent=None)
+        return
+    console = output_console()
+    columns = [Column(name, right=True) for name in STEP_COLUMNS]
+    print_lines(console, table(columns, [step_cells(step) for step in steps], console.width))
 
 
 def _show(
@@ -88,12 +123,12 @@ def _show(
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
-        _print_sequence(inspect_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
+        _print_sequence(output_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
         return
     rows = rows_of(place)
     if tokens:
-        raise UserError("documents have no tokens yet", where="--tokens", hint="name shards or a shard")
-    _print_row(inspect_console(), rows.row(row or 0) if document is None else _find(rows, document))
+        raise UserError("documents have no tokens", where="--tokens", hint="name shards or a shard")
+    _print_row(output_console(), rows.row(row or 0) if document is None else _find(rows, document))
 
 
 def _sample(
@@ -107,7 +142,7 @@ def _sample(
     Example: corpusmill inspect sample quickstart-output/clean/rejected -n 5 --seed 1
     """
     place = recognise(path)
-    console = inspect_console()
+    console = output_console()
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
         for number in draw_rows(len(shards), count, seed):
@@ -127,10 +162,10 @@ def _why(
     Example: corpusmill inspect why quickstart-output/clean 'python-stdlib/this.py#0'
     """
     reason = explain(recognise(path), document)
-    console = inspect_console()
-    console.print(Text(f"{one_line(document)}: {reason.fate}", style="bold"), soft_wrap=True)
+    console = output_console()
+    print_sentence(console, f"{one_line(document)}: {reason.fate}", "bold")
     for line in reason.lines:
-        console.print(Text(f"  {one_line(line)}"), soft_wrap=True)
+        print_sentence(console, f"  {one_line(line)}")
 
 
 def _verify(path: Path) -> None:
@@ -143,15 +178,15 @@ def _verify(path: Path) -> None:
 
     Example: corpusmill inspect verify quickstart-output
     """
-    console = inspect_console()
+    console = output_console()
     failed = False
     for done in verify(recognise(path)):
         for where, what in done.problems:
-            console.print(Text(f"BAD  {one_line(where)}: {one_line(what)}"), soft_wrap=True)
+            print_sentence(console, f"BAD  {one_line(where)}: {one_line(what)}")
         failed |= bool(done.problems)
         if not done.problems:
             checked = f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows"
-            console.print(Text(f"ok   {one_line(done.name)}: {checked}"), soft_wrap=True)
+            print_sentence(console, f"ok   {one_line(done.name)}: {checked}")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -174,7 +209,7 @@ def _sequence_number(shards: Shards, row: int | None, document: str | None) -> i
 
 def _print_row(console: Console, row: DocumentRow, most: int = 0) -> None:
     where = f"row {row.number}: {row.path} row {row.row}"
-    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    print_sentence(console, one_line(where), "bold")
     for name, value in row.values.items():
         if name != "text" and value is not None:
             line = Text(f"  {one_line(name)}: ", style="cyan").append(one_line(str(value)), style="none")
@@ -189,9 +224,9 @@ def _print_row(console: Console, row: DocumentRow, most: int = 0) -> None:
 def _print_sequence(console: Console, sequence: PackedSequence, tokens: bool, most: int = 0) -> None:
     group = f", group {sequence.group}" if sequence.group else ""
     where = f"sequence {sequence.number}: {sequence.path} row {sequence.row}{group}"
-    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    print_sentence(console, one_line(where), "bold")
     for number, segment in enumerate(sequence.segments):
-        console.print(Text(_heading(number, segment), style="cyan"), soft_wrap=True)
+        print_sentence(console, _heading(number, segment), "cyan")
         line = Text()
         for piece in segment.pieces:
             line.append_text(_tokens(piece) if tokens else _plain(piece))

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,13 +24,13 @@ from corpusmill.pipelines.registry import descriptions
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 
 COMMANDS = {
-    "quickstart": ("quickstart", "Text that every machine has, all the way to a small trained model."),
+    "quickstart": ("quickstart", "Turn text that every machine has into a small trained model."),
     "run": ("run", "Run a recipe: several stages from one YAML file."),
     "model": ("model", "Convert a trained model to a Hugging Face folder, or back."),
     "inspect": ("inspect", "Inspect any folder made by corpusmill."),
     "report": ("report", "Write an HTML report on a run."),
     "status": ("report", "Show the progress of a run."),
-    "doctor": ("doctor", "Versions, cores, memory, disk, GPU, kernel cache, Ray."),
+    "doctor": ("doctor", "Check versions, cores, memory, disk, GPU, kernel cache and Ray."),
 }
 """Commands that are not a stage's: the module of `corpusmill.pipelines.cli`, and the line in the list of commands."""
 
@@ -52,12 +52,18 @@ class LazyGroup(TyperGroup):
         stages = dict.fromkeys(_word(description) for description in descriptions() if _word(description))
         return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The whole line of each command, over several lines in a narrow terminal."""
+        rows = [(name, found[1]) for name in self.list_commands(ctx) if (found := _module_and_line(name))]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def get_command(self, ctx: Any, name: str) -> Any:
         command_source = _module_and_line(name)
         if command_source is None:
             return None
         module, line = command_source
-        if ctx.resilient_parsing or _only_listing():
+        if _only_listing(name):
             command = get_command(_stub(line))
         else:
             command = get_command(import_module(module).app_for(name))
@@ -86,18 +92,38 @@ def _stub(line: str) -> typer.Typer:
     return command_app(lambda: None, line)
 
 
-def _only_listing() -> bool:
-    """Whether the call is for the list of commands, which needs none of them."""
-    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h")
+def _only_listing(name: str = "") -> bool:
+    """Whether the call is for the list of commands, which needs none of them: as help, or for a shell to complete.
+
+    A shell that completes what follows a command's name needs that command.
+    """
+    typed = " ".join(os.environ.get(variable, "") for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")).split()
+    if typed:
+        return name not in typed[1:]
+    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h", "--version")
 
 
 app = group_app(
-    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart", LazyGroup
+    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart",
+    LazyGroup,
+    completion=True,
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from corpusmill.pipelines.engine.manifest import our_version
+
+        print(f"corpusmill {our_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """Holds the group's help."""
 
 
@@ -110,7 +136,7 @@ def main() -> None:
             from corpusmill.pipelines import kernels
 
             kernels.configure()
-        app()  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
+        app(prog_name="corpusmill")  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
     except UserError as error:
         _fail(str(error), USAGE)
     except BaseException as error:
@@ -159,5 +185,7 @@ def run_process() -> None:
 
 
 def _fail(line: str, code: int) -> None:
-    print(f"corpusmill: {line}", file=sys.stderr)
+    from corpusmill.pipelines.engine.messages import tell
+
+    tell(f"corpusmill: {line}", level="error", event="error", exit_code=code)
     sys.exit(code)

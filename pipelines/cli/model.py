@@ -30,17 +30,22 @@ def _export(
     dtype: Dtype = "float32",
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="the tokenizer folder of the run's shards, to copy its files", metavar="TOKENIZER"),
+        typer.Option(help="the tokenizer folder of the run's shards, if it was moved", metavar="TOKENIZER"),
     ] = None,
+    no_tokenizer: Annotated[bool, typer.Option("--no-tokenizer", help="leave the tokenizer out")] = False,
 ) -> None:
     """Write a model for transformers: config.json and safetensors, MTP modules as in DeepSeek's release.
 
-    With --tokenizer, its tokenizer.json and tokenizer_config.json are copied too, for AutoTokenizer.
+    The tokenizer that the run's shards were made with comes along, as tokenizer.json and tokenizer_config.json, for
+    AutoTokenizer.
 
     Example: corpusmill model export quickstart-output/model --output exported --dtype bfloat16
     """
     huggingface = _huggingface()
-    files = _tokenizer_files(tokenizer, huggingface.read_run_config(Path(run))[1]) if tokenizer else []
+    values = huggingface.read_run_config(Path(run))[1]
+    if not no_tokenizer:
+        tokenizer = tokenizer or _tokenizer_of(run, values)
+    files = _tokenizer_files(tokenizer, values) if tokenizer and not no_tokenizer else []
     config = huggingface.export_run(run, output, dtype, files)
     _print_made(output, config)
 
@@ -57,6 +62,22 @@ def _import(
     Example: corpusmill model import exported --output imported
     """
     _print_made(output, _huggingface().import_run(folder, output, dtype))
+
+
+def _tokenizer_of(run: str, values: dict[str, Any]) -> str | None:
+    """The tokenizer folder that the run's shards were made with; None for a model that was not trained on shards.
+
+    Raises UserError where it is no longer there.
+    """
+    from corpusmill.dataproc.errors import UserError
+    from corpusmill.pipelines.inspect.places import tokenizer_of_run
+
+    if "shards" not in values:  # imported weights
+        return None
+    if (found := tokenizer_of_run(run)) is None:
+        what = "the tokenizer that this model was trained with is no longer where it was"
+        raise UserError(what, where=run, hint="name it with --tokenizer, or leave it out with --no-tokenizer")
+    return found
 
 
 def _huggingface() -> Any:

@@ -1,15 +1,13 @@
 """`corpusmill report RUN` and `corpusmill status RUN`: what a run made, and how far it is."""
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from corpusmill.pipelines.cli.apps import command_app
+from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.inspect.visible import one_line
-
-PIPE_COLUMNS = 1000
 
 REPORT = """Write an HTML report on a run: what came in, what was removed and why, tokens, packing, training.
 
@@ -47,26 +45,26 @@ def _report(
     print(storage.absolute(path))
 
 
-def _status(run: Run) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _status(run: Run, as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    from corpusmill.pipelines.inspect.status import run_status, status_values
+    from corpusmill.pipelines.summary import print_json
+    from corpusmill.pipelines.terminal import Column, output_console, print_lines, table
 
-    from corpusmill.pipelines.engine.progress import clock
-    from corpusmill.pipelines.inspect.status import run_status
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("stage", "state", "tasks", "counts", "time"):
-        table.add_column(column, justify="right" if column == "time" else "left", overflow="fold")
-    lines = run_status(run)
-    for line in lines:
+    stages = run_status(run)
+    if as_json:
+        print_json(status_values(run, stages))
+        return
+    columns = (Column("stage"), Column("state"), Column("tasks"), Column("counts"), Column("time", right=True))
+    rows = []
+    for line in stages:
         state = f"{line.state} ({line.holder})" if line.holder else line.state
         tasks = ", ".join(f"{phase} {done}/{'?' if known is None else known}" for phase, done, known in line.phases)
         counts = line.note or _in_words(line.counts)
         time = "" if line.seconds is None else clock(line.seconds)
-        table.add_row(*(Text(one_line(cell)) for cell in (line.name, state, tasks, counts, time)))
-    Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
-    for line in lines:
+        rows.append([one_line(cell) for cell in (line.name, state, tasks, counts, time)])
+    console = output_console()
+    print_lines(console, table(columns, rows, console.width))
+    for line in stages:
         for silent in line.silent:
             print(one_line(f"{line.name}: {silent}"))
 

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from corpusmill.dataproc.sweep import Counts, SweepResult, Swept
 
 GROUPS = 10
-HEADINGS = ("documents", "share", "bytes", "share")
+HEADINGS = (
+    *("documents, rule alone", "share", "bytes, rule alone", "share"),
+    *("documents, all rules", "share", "bytes, all rules", "share"),
+)
 
 
 def sweep_command(
-    folder: Annotated[str, typer.Argument(help="a filter's folder, or its statistics/", metavar="FOLDER")],
+    folder: Annotated[str, typer.Argument(help="a filter's folder, or its _statistics/", metavar="FOLDER")],
     rule: Annotated[
         list[str],
         typer.Option(
@@ -125,23 +128,23 @@ _COUNTED = ("documents", "bytes")
 
 
 def _print(result: "SweepResult", others: int, most: int) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from corpusmill.pipelines.cli.trace import inspect_console
     from corpusmill.pipelines.inspect.visible import one_line
     from corpusmill.pipelines.stages.filter.sweeping import threshold_in_force
+    from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 
-    console = inspect_console()
+    console = output_console()
     total = result.total
-    console.print(f"{total.documents:,} documents, {total.bytes:,} bytes; {others} other rules in force")
+    in_force = f"{others} other rule{'' if others == 1 else 's'} in force"
+    print_sentence(console, f"{total.documents:,} documents, {total.bytes:,} bytes; {in_force}")
     for sweep in result.swept:
         now = threshold_in_force(sweep)
         value = "none" if now is None else f"{now:,.12g}"
         line = f"{sweep.rule.name}: {sweep.side} of {sweep.rule.statistic}, now {value}"
-        console.print(Text(one_line(line)), soft_wrap=True)
+        print_sentence(console, one_line(line))
 
-    def add(table: Table, label: list[str], counts: "Counts") -> None:
+    def rows_of(label: list[str], counts: "Counts") -> Iterator[list[Text]]:
         for place, values in _places(result.swept):
             in_force = all(
                 value == threshold_in_force(sweep) for value, sweep in zip(values, result.swept, strict=True)
@@ -154,32 +157,19 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
                     f"{size[place]:,}",
                     _share(int(size[place]), counts.bytes),
                 ]
-            table.add_row(*(Text(one_line(cell), style="bold" if in_force else "") for cell in (*label, *cells)))
+            yield [Text(one_line(cell), style="bold" if in_force else "") for cell in (*label, *cells)]
 
-    def made(labels: Sequence[str]) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for name in labels:
-            table.add_column(name, overflow="fold")
-        for sweep in result.swept:
-            table.add_column(
-                sweep.side if len(result.swept) == 1 else f"{sweep.rule.name} {sweep.side}", justify="right"
-            )
-        for how in ("alone", "with all"):
-            for name in HEADINGS:
-                table.add_column(f"{name}\n{how}", justify="right")
-        return table
-
-    table = made([])
-    add(table, [], total)
-    console.print(table)
+    names = [sweep.side if len(result.swept) == 1 else f"{sweep.rule.name} {sweep.side}" for sweep in result.swept]
+    numbers = [Column(name, right=True) for name in (*names, *HEADINGS)]
+    print_lines(console, table(numbers, list(rows_of([], total)), console.width))
     for columns, groups in result.groups.items():
         console.print()
-        table = made(columns)
-        for key, counts in list(groups.items())[:most]:
-            add(table, [value or "unknown" for value in key], counts)
-        console.print(table)
+        shown = list(groups.items())[:most]
+        rows = [row for key, counts in shown for row in rows_of([value or "unknown" for value in key], counts)]
+        print_lines(console, table([*map(Column, columns), *numbers], rows, console.width))
         if len(groups) > most:
-            console.print(f"and {len(groups) - most:,} smaller groups; show them with --groups {len(groups)} or --json")
+            more = f"and {len(groups) - most:,} smaller groups"
+            print_sentence(console, f"{more}; show them with --groups {len(groups)} or --json")
 
 
 def _share(part: int, whole: int) -> str:

@@ -123,31 +123,27 @@ def _show(
 
     Example: corpusmill tokenizer show tokenizer --text 'Hello, world!'
     """
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from corpusmill.pipelines.inspect.tokens import describe, describe_id, token_pieces
     from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, table
     from corpusmill.tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = output_console()
     if text is None:
-        table = Table(show_header=False)
-        for what, value in describe(loaded) if number is None else describe_id(loaded, number):
-            table.add_row(what, Text(one_line(value)))
-        console.print(table)
+        described = describe(loaded) if number is None else describe_id(loaded, number)
+        print_lines(console, pairs([(what, one_line(value)) for what, value in described], console.width))
         return
-    line, table = Text(), Table()
-    for column in ("id", "bytes", "token"):
-        table.add_column(column, justify="left" if column == "token" else "right")
+    line, rows = Text(), []
     for place, piece in enumerate(token_pieces(loaded, text)):
         shown = Text(one_line(piece.text), style=SHADES[place % len(SHADES)])
         line.append_text(shown)
-        table.add_row(str(piece.id), f"{piece.start}-{piece.end}", shown)
+        rows.append((str(piece.id), f"{piece.start}-{piece.end}", shown))
     console.print(line, soft_wrap=True)
-    console.print(table)
+    columns = (Column("id", right=True), Column("bytes", right=True), Column("token"))
+    print_lines(console, table(columns, rows, console.width))
 
 
 def _report(

@@ -1,26 +1,19 @@
 """`corpusmill inspect trace`: from a step of training to raw files, as readable text or as JSON."""
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
 from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
 from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.summary import print_json
+from corpusmill.pipelines.terminal import output_console, print_sentence
 
-PIPE_COLUMNS = 1000
 NAMED = 5
-
-
-def inspect_console() -> Console:
-    """As wide as the terminal; in a pipe, so wide that no line is folded."""
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
 def trace_command(
@@ -40,9 +33,10 @@ def trace_command(
     segments: Annotated[int, typer.Option(help="segments of each sequence", min=1, metavar="N")] = 8,
     characters: Annotated[int, typer.Option(help="characters of each segment", min=1, metavar="N")] = 160,
     again: Annotated[
-        bool, typer.Option("--read-again", help="read raw files again for records whose ids do not name their place")
+        bool,
+        typer.Option("--read-again", help="read raw files again to find records whose ids do not say where they are"),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Trace a training step, or a sequence, back to its documents, their raw files and the rules they passed.
 
@@ -62,21 +56,20 @@ def trace_command(
     )
     result = trace(recognise(path), question)
     if as_json:
-        # ASCII and DEL spelled out, so that no document can steer a terminal by it
-        print(json.dumps(plain_values(result), indent=1).replace("\x7f", "\\u007f"))
+        print_json(plain_values(result))
     else:
-        _print_trace(inspect_console(), result)
+        _print_trace(output_console(), result)
 
 
 def _print_trace(console: Console, result: Trace) -> None:
     for link in result.links:
         where = one_line(link.place.path) if link.place else "?"
         note = f"  ({one_line(link.note)})" if link.note else ""
-        console.print(Text(f"{link.stage or 'gone':<9}  {where}{note}", style="dim"), soft_wrap=True)
+        print_sentence(console, f"{link.stage or 'gone':<9}  {where}{note}", "dim")
     for line in result.missing:
-        console.print(Text(f"missing: {one_line(line)}", style="yellow"), soft_wrap=True)
+        print_sentence(console, f"missing: {one_line(line)}", "yellow")
     for line in _spike(result.spike) if result.spike is not None else ():
-        console.print(Text(one_line(line), style="bold"), soft_wrap=True)
+        print_sentence(console, one_line(line), "bold")
     if result.positions is not None and result.step is not None:
         first, last = result.positions.start, result.positions.stop
         left = len(result.positions) - len(result.sequences)
@@ -85,7 +78,7 @@ def _print_trace(console: Console, result: Trace) -> None:
         read = (
             f"step {result.step} read {len(result.positions):,} sequences, positions {first:,} to {last - 1:,}{shown}"
         )
-        console.print(Text(read, style="bold"), soft_wrap=True)
+        print_sentence(console, read, "bold")
     printed: set[str] = set()
     for sequence in result.sequences:
         _print_traced(console, sequence, result.documents, printed)
@@ -105,24 +98,24 @@ def _print_traced(
     """A sequence with what is known of its documents, each of them described once."""
     position = f"position {sequence.position:,} = " if sequence.position is not None else ""
     group = f", group {sequence.group}" if sequence.group else ""
-    loss = f", {sequence.nats:.3f} nats a token" if sequence.nats is not None else ""
+    loss = f", {sequence.nats:.3f} nats per token" if sequence.nats is not None else ""
     where = f"{position}sequence {sequence.number}: {sequence.path} row {sequence.row}{group}{loss}"
     console.print()
-    console.print(Text(one_line(where), style="bold"), soft_wrap=True)
+    print_sentence(console, one_line(where), "bold")
     for number, segment in enumerate(sequence.segments):
         fim = ", fill in the middle" if segment.fim else ""
         end = segment.start + segment.length
         heading = f"── segment {number}: {one_line(segment.document)}, its tokens {segment.start} to {end}{fim}"
-        console.print(Text(heading, style="cyan"), soft_wrap=True)
-        console.print(Text(f"   “{one_line(segment.text)}”", style="italic"), soft_wrap=True)
+        print_sentence(console, heading, "cyan")
+        print_sentence(console, f"   “{one_line(segment.text)}”", "italic")
         lines = ["described above"] if segment.document in printed else _record_lines(documents[segment.document])
         printed.add(segment.document)
         for line in lines:
-            console.print(Text(f"   {one_line(line)}"), soft_wrap=True)
+            print_sentence(console, f"   {one_line(line)}")
     if sequence.segments_left_out:
-        console.print(Text(f"── and {sequence.segments_left_out:,} more segments", style="cyan"), soft_wrap=True)
+        print_sentence(console, f"── and {sequence.segments_left_out:,} more segments", "cyan")
     if sequence.padding:
-        console.print(Text(f"── padding, {sequence.padding:,} tokens", style="cyan"), soft_wrap=True)
+        print_sentence(console, f"── padding, {sequence.padding:,} tokens", "cyan")
 
 
 def _record_lines(document: Document) -> list[str]:
@@ -132,7 +125,7 @@ def _record_lines(document: Document) -> list[str]:
     lines += [f"url: {document.url}"] if document.url else []
     lines += [f"meta: {document.meta}"] if document.meta else []
     lines += [_raw(document.raw)] if document.raw else []
-    lines += [f"stood in {stand.path} row {stand.row}" for stand in document.stood]
+    lines += [f"row {stand.row} of {stand.path}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""
         lines.append(f"kept in place of its duplicates {', '.join(document.survivor_of[:NAMED])}{more}")

@@ -22,10 +22,10 @@ FLAG = "--describe"
 
 HELP = """
 
-With --describe PRESET it trains nothing: it prints what a model is made of, its operations a token and its memory; see
+With --describe PRESET it trains nothing: it prints what a model is made of, its FLOPs per token and its memory; see
 corpusmill train --describe tiny --help."""
 
-DESCRIPTION = """Parameters, operations a token and memory a rank of a model, for a layout; trains nothing.
+DESCRIPTION = """Parameters, FLOPs per token and memory per rank of a model in a given layout; trains nothing.
 
 Example: corpusmill train --describe v2-lite-16b --sequence-length 4096 --ranks 8 --zero 1 --recompute"""
 

@@ -5,6 +5,7 @@ in the same way.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Protocol
 
 from corpusmill.dataproc.errors import UserError
@@ -30,6 +31,9 @@ class Executor(Protocol):
 
     def wait(self, timeout: float) -> list[Ended]:
         """The calls that ended, after at most `timeout` seconds; empty when none did."""
+
+    def bytes_done(self) -> Mapping[int, float]:
+        """Bytes of text that the calls in flight report as done, by ticket; empty where workers are out of reach."""
 
     def close(self) -> None:
         """Ends the workers; calls in flight are abandoned."""

@@ -42,12 +42,22 @@ class Guard:
         careful: work on one document at a time and note its id at `breadcrumb` first.
         slow: the first documents of batches that took too long: these are done one document at a time, and with several
             of them every batch is.
+        advance: is given the bytes of each batch that is done.
 
     Attributes:
         quarantined: records left out so far.
     """
 
-    def __init__(self, *, skip: Mapping[str, str], careful: bool, breadcrumb: str, slow: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        skip: Mapping[str, str],
+        careful: bool,
+        breadcrumb: str,
+        slow: Collection[str] = (),
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self._advance = advance
         self._skip = dict(skip)
         self._careful = careful
         self._slow = frozenset(slow)
@@ -104,6 +114,11 @@ class Guard:
 
         `work` must treat each document on its own, so that the parts' results joined are the batch's result.
         """
+        yield from self._each(batch, work, place)
+        if self._advance:
+            self._advance(batch.nbytes)
+
+    def _each(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
         if self._skip:
             batch = self._without_skipped(batch, place)
         if batch.num_rows == 0:

@@ -44,7 +44,7 @@ def holds_lease(folder: str, token: str) -> bool:
 def require_lease(folder: str, token: str) -> None:
     """Raises UserError when another driver has taken the folder over."""
     if not holds_lease(folder, token):
-        raise UserError("another driver has taken this output over", where=folder, hint="let that one finish")
+        raise UserError("another driver has taken over this output", where=folder, hint="let that one finish")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
@@ -47,6 +47,7 @@ class InProcessExecutor:
     def __init__(self, *, memory_per_worker: int = 0) -> None:
         self._waiting: list[Call] = []
         self._apart = ProcessExecutor(workers=1, memory_per_worker=memory_per_worker)
+        self._done: tuple[int, float] = (0, 0.0)
 
     def submit(self, call: Call) -> None:
         if call.apart and not storage.holds_memory_files():
@@ -55,9 +56,17 @@ class InProcessExecutor:
             self._waiting.append(call)
 
     def wait(self, timeout: float) -> list[Ended]:
-        if self._waiting:
-            return [run_call(self._waiting.pop(0), start_here)]
-        return self._apart.wait(timeout)
+        if not self._waiting:
+            return self._apart.wait(timeout)
+        call = self._waiting.pop(0)
+        self._done = (call.ticket, 0.0)
+        return [run_call(call, start_here, advance=self._advance)]
+
+    def _advance(self, count: int) -> None:
+        self._done = (self._done[0], self._done[1] + count)
+
+    def bytes_done(self) -> Mapping[int, float]:
+        return dict([self._done]) | self._apart.bytes_done()
 
     def close(self) -> None:
         self._waiting.clear()
@@ -74,7 +83,9 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         shared = context.RawArray("B", HEARTBEAT_BYTES)
         self.heartbeat = Heartbeat(shared)
-        self.process = context.Process(target=_serve, args=(theirs, os.getpid(), shared), daemon=True)
+        self.bytes_done = context.RawValue("d", 0.0)
+        arguments = (theirs, os.getpid(), shared, self.bytes_done)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
         with _without_main():
             self.process.start()
         theirs.close()
@@ -133,6 +144,7 @@ class ProcessExecutor:
             worker = _Worker(self._context)
             self._workers.append(worker)
         worker.call, worker.silence = call, Silence(call)
+        worker.bytes_done.value = 0.0
         try:
             worker.connection.send(call)
         except (BrokenPipeError, ConnectionResetError):
@@ -151,6 +163,11 @@ class ProcessExecutor:
                 break
         ended, self._ended = self._ended, []
         return ended
+
+    def bytes_done(self) -> Mapping[int, float]:
+        return {
+            call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None
+        }
 
     def close(self) -> None:
         for worker in self._workers:
@@ -201,8 +218,13 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _serve(connection: Connection, driver: int, shared: Any) -> None:
-    """A worker's loop: takes calls and returns their outcomes, until the driver is gone."""
+def _serve(connection: Connection, driver: int, shared: Any, bytes_done: Any) -> None:
+    """A worker's loop: takes calls and returns their outcomes, until the driver is gone; how far it is with a call it
+    writes to memory that the driver reads."""
+
+    def advance(count: int) -> None:
+        bytes_done.value += count
+
     die_with_parent(driver)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     heartbeat = Heartbeat(shared)
@@ -211,4 +233,4 @@ def _serve(connection: Connection, driver: int, shared: Any) -> None:
             call = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(run_call(call, start_here, heartbeat))
+        connection.send(run_call(call, start_here, heartbeat, advance))

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -76,6 +77,9 @@ class RayExecutor:
             return []
         ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=timeout)
         return [self._end(reference, self._pending.pop(reference)) for reference in ready]
+
+    def bytes_done(self) -> Mapping[int, float]:
+        return {}
 
     def _end(self, reference: Any, call: Call) -> Ended:
         try:

@@ -72,7 +72,6 @@ class Scheduler:
         document_seconds: how long a document may take; 0 for no limit.
         apart: whether tasks call code whose time nobody bounds.
         on_end: called with each task and its result as it is done.
-        on_tick: called about twice a second while waiting.
         say: prints a line for the user: retries, deaths and their causes.
     """
 
@@ -87,7 +86,6 @@ class Scheduler:
         document_seconds: float = 0.0,
         apart: bool = False,
         on_end: Callable[[Task, dict[str, Any]], None],
-        on_tick: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         self._executor = executor
@@ -98,7 +96,6 @@ class Scheduler:
         self._document_seconds = document_seconds
         self._apart = apart
         self._on_end = on_end
-        self._on_tick = on_tick
         self._say = say
         self._queue: deque[Task] = deque()
         self._later: list[tuple[float, int, Task]] = []
@@ -106,6 +103,17 @@ class Scheduler:
         self._attempts: dict[str, _Attempts] = {}
         self._failure: Exception | None = None
         self._ticket = 0
+        self._ended_bytes, self._ended_reported = 0.0, 0.0
+
+    def bytes_at_work(self) -> float:
+        """Bytes of input that the tasks in flight have done, as far as their workers report it; for another thread.
+
+        They report text, while a task's size is that of its files: the tasks that ended say how the two compare.
+        """
+        scale = self._ended_bytes / self._ended_reported if self._ended_reported else 1.0
+        tasks = dict(self._in_flight)
+        reported = self._executor.bytes_done()
+        return sum(min(reported[ticket] * scale, task.bytes) for ticket, task in tasks.items() if ticket in reported)
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Runs all tasks. Raises UserError or StageFailed for the first that cannot be done."""
@@ -119,7 +127,6 @@ class Scheduler:
                 time.sleep(min(POLL_SECONDS, max(self._later[0][0] - time.monotonic(), 0)))
             for ended in self._wait(pause):
                 self._handle(self._in_flight.pop(ended.ticket), ended)
-            self._on_tick()
         if self._failure:
             raise self._failure
 
@@ -168,6 +175,8 @@ class Scheduler:
         if self._executor.is_driver:
             self._remember(task, attempts)
         if ended.result is not None:
+            self._ended_bytes += task.bytes if ended.bytes_done else 0
+            self._ended_reported += ended.bytes_done
             self._on_end(task, ended.result)
         elif ended.late is not None and self._is_new(attempts, ended.late):
             self._handle_late(task, attempts, ended.late)

@@ -23,7 +23,7 @@ from corpusmill.pipelines.engine.lease import require_lease, take_lease
 from corpusmill.pipelines.engine.lock import FolderLock
 from corpusmill.pipelines.engine.manifest import done_manifest, make_manifest, remove_orphans
 from corpusmill.pipelines.engine.output_folder import checked_folder, clear_folder
-from corpusmill.pipelines.engine.progress import Progress, make_progress
+from corpusmill.pipelines.engine.progress import Advance, Progress, make_progress
 from corpusmill.pipelines.engine.scheduler import Scheduler
 from corpusmill.pipelines.engine.task import Task
 
@@ -57,6 +57,14 @@ class Summary:
     parts: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How far a long task is: the share of it that is done, and what to say of it, the most important first."""
+
+    share: float = 0.0
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,10 +220,11 @@ class Session:
 
 
 class StageRun:
-    """One run of a stage: its folder, and `map`, which carries a phase's tasks to their markers."""
+    """One run of a stage: its name, its folder, and `map`, which carries a phase's tasks to their markers."""
 
-    def __init__(self, stage: Stage, folder: str, session: Session, lease: str) -> None:
+    def __init__(self, stage: Stage, name: str, folder: str, session: Session, lease: str) -> None:
         self.stage = stage
+        self.name = name
         self.folder = folder
         self.session = session
         self.lease = lease
@@ -224,13 +233,15 @@ class StageRun:
     def path(self, *names: str) -> str:
         return storage.join(self.folder, *names)
 
-    def map(self, phase: str, tasks: Sequence[Task], *, watch: Callable[[], str] | None = None) -> list[dict[str, Any]]:
+    def map(
+        self, phase: str, tasks: Sequence[Task], *, watch: Callable[[], Watched] | None = None
+    ) -> list[dict[str, Any]]:
         """Runs the tasks that have no marker yet; gives all results, in the order of the tasks.
 
         Args:
             phase: names the folder of markers.
             tasks: the whole phase.
-            watch: gives a line on how far a long task is, asked about twice a second.
+            watch: says how far a long task is; asked a few times a second, from another thread.
         """
         if len({task.id for task in tasks}) != len(tasks):
             raise ValueError(f"task ids of phase {phase} are not unique")
@@ -240,12 +251,17 @@ class StageRun:
             self._run(phase, tasks, missing, watch)
         return [state.read_marker(self.folder, phase, task.id)["result"] for task in tasks]
 
-    def _run(self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], str] | None) -> None:
+    def say(self, line: str) -> None:
+        """Prints a line for the user, under the stage's name."""
+        self.session.progress.say(f"{self.name}: {line}")
+
+    def _run(
+        self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], Watched] | None
+    ) -> None:
         executor, progress = self.session.executor(kernels=self.stage.kernels), self.session.progress
         if self.folder.startswith("memory://") and not executor.is_driver:
             raise UserError("memory:// is visible to one process only", where=self.folder, hint="use --workers 1")
         total, left = sum(task.bytes for task in tasks), sum(task.bytes for task in missing)
-        progress.start(f"{self.stage.name}: {phase}", total, len(tasks), total - left)
 
         def on_end(task: Task, result: dict[str, Any]) -> None:
             self.tasks_run += 1
@@ -260,9 +276,16 @@ class StageRun:
             document_seconds=self.stage.document_seconds(),
             apart=self.stage.is_unbounded(),
             on_end=on_end,
-            on_tick=lambda: progress.tick(watch() if watch else ""),
-            say=progress.say,
+            say=self.say,
         )
+
+        def at_work() -> Advance:
+            if watch is None:
+                return Advance(bytes=scheduler.bytes_at_work())
+            watched = watch()
+            return Advance(bytes=left * watched.share, words=watched.words)
+
+        progress.start(self.name, phase, total, total - left, at_work)
         try:
             scheduler.run(missing)
         finally:
@@ -279,8 +302,11 @@ class Finished:
     was_done: bool
 
 
-def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
+def run_stage(stage: Stage, folder: str, session: Session, name: str = "") -> Finished:
     """Brings a stage to its manifest.
+
+    Args:
+        name: what the run calls it; its kind if left out.
 
     Raises:
         UserError: settings or inputs changed, the folder is not ours, another driver is at work, bad input.
@@ -305,7 +331,7 @@ def run_stage(stage: Stage, folder: str, session: Session) -> Finished:
             return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
         storage.remove_temporaries(folder)
         _write_plan(plan, folder)
-        run = StageRun(stage, folder, session, lease)
+        run = StageRun(stage, name or stage.name, folder, session, lease)
         summary = stage.run(run)
         _check_unchanged(stage, plan, folder)
         manifest = make_manifest(plan, over_documents=stage.over_documents, **vars(summary))

@@ -33,6 +33,9 @@ StartRanks = Callable[[Call, str, int], dict[str, Any]]
 """How an engine starts a task's ranks: call, function and their number to what rank 0 returned."""
 
 
+Advanced = Callable[[int], None]
+"""Is given the bytes of text that were done since it was last called."""
+
 Arguments = TypeVar("Arguments", covariant=True)
 
 
@@ -46,7 +49,7 @@ class TaskContext(Generic[Arguments]):
         guard: runs per-document work (`guard.each`) and collects the quarantined.
     """
 
-    def __init__(self, call: Call, start_ranks: StartRanks | None = None) -> None:
+    def __init__(self, call: Call, start_ranks: StartRanks | None = None, advance: Advanced | None = None) -> None:
         self.call = call
         self._start_ranks = start_ranks
         self.arguments: Arguments = call.arguments
@@ -58,6 +61,7 @@ class TaskContext(Generic[Arguments]):
             careful=call.careful,
             breadcrumb=state.breadcrumb_path(call.folder, call.phase, call.task),
             slow=call.slow,
+            advance=advance,
         )
 
     def path(self, *names: str) -> str:
@@ -76,17 +80,29 @@ class TaskContext(Generic[Arguments]):
         return self._start_ranks(self.call, function, self.call.ranks)
 
 
-def run_call(call: Call, start_ranks: StartRanks | None = None, heartbeat: Heartbeat | None = None) -> Ended:
+def run_call(
+    call: Call,
+    start_ranks: StartRanks | None = None,
+    heartbeat: Heartbeat | None = None,
+    advance: Advanced | None = None,
+) -> Ended:
     """Runs a task to its marker; ranks start on this machine, or as the engine says. Never raises: an exception comes
     back as a `TaskError`."""
-    started = time.monotonic()
+    started, done = time.monotonic(), 0
+
+    def advanced(count: int) -> None:
+        nonlocal done
+        done += count
+        if advance:
+            advance(count)
+
     try:
         with (
             storage.commits_only_while(partial(require_lease, call.folder, call.lease)),
             watching.watched_by(PublishedWatch(heartbeat, call.skip)),
         ):
             module, _, name = call.function.partition(":")
-            result = getattr(importlib.import_module(module), name)(TaskContext(call, start_ranks))
+            result = getattr(importlib.import_module(module), name)(TaskContext(call, start_ranks, advanced))
             marker = {
                 "task": call.task,
                 "result": result,
@@ -100,7 +116,7 @@ def run_call(call: Call, start_ranks: StartRanks | None = None, heartbeat: Heart
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return Ended(ticket=call.ticket, error=describe(error))
-    return Ended(ticket=call.ticket, result=result)
+    return Ended(ticket=call.ticket, result=result, bytes_done=done)
 
 
 def describe(error: BaseException) -> TaskError:

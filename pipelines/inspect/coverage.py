@@ -158,10 +158,10 @@ def _miscounted(counts: Mapping[str, int], coverage: _Coverage) -> Iterator[str]
     both = sum(count for kind, (count, _) in coverage.bad.items() if kind == BOTH_SIDES)
     documents = sum(coverage.documents) - both
     if documents > counts["kept"] or (documents < counts["kept"] and not coverage.empty):
-        yield f"{counts['kept']:,} documents were kept and {documents:,} stand in the shards"
+        yield f"{counts['kept']:,} documents were kept and {documents:,} are in the shards"
     held_back = counts.get("validation_documents", coverage.documents[1])
     if coverage.documents[1] != held_back and not both:
-        yield f"{held_back:,} documents were held back and {coverage.documents[1]:,} stand in {VALIDATION}/"
+        yield f"{held_back:,} documents were held back and {coverage.documents[1]:,} are in {VALIDATION}/"
 
 
 def _check_range(
@@ -257,7 +257,7 @@ def _judge(keys: np.ndarray, starts: np.ndarray, words: np.ndarray, coverage: _C
     some_held_back, all_held_back = any_of(held_back), ~any_of(~held_back)
     kinds = {
         BOTH_SIDES: some_held_back & ~all_held_back,
-        "documents with tokens that stand there twice": any_of(again),
+        "documents some of whose tokens occur twice": any_of(again),
         "documents without their beginning": starts[begin] != 0,
         "documents with a gap": any_of(gap),
         "documents with segments that overlap": any_of(overlap),

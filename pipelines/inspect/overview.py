@@ -11,15 +11,19 @@ from corpusmill.dataproc.sequences.shards import open_shard
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.documents import rows_of
 from corpusmill.pipelines.inspect.places import Place, recognise
+from corpusmill.pipelines.inspect.steps import step_lines
 
 Lines = list[tuple[str, ...]]
 Section = tuple[str, Lines]
 SHOWN = 12
 """Parts, inputs or facts that are listed before the rest is only counted."""
 
+SCHEMA = 1
+"""Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
+
 COSTS = {
     "cut": "documents cut",
-    "cut_needlessly": "of them needlessly",
+    "cut_needlessly": "cut needlessly",
     "lost_context": "tokens that lost context",
 }
 """What packing can cost: documents in several segments, those of them that fit one sequence, and the share of tokens
@@ -29,7 +33,7 @@ whose sequence lacks earlier tokens of their document."""
 def overview(place: Place) -> list[Section]:
     """The sections to show for a place; the first title says what it is."""
     if place.what == "run":
-        return [(f"run of {len(place.stages)} stages", [_stage_line(*stage) for stage in place.stages])]
+        return [(f"run of {_counted(len(place.stages), 'stage')}", [_stage_line(*stage) for stage in place.stages])]
     if place.what == "shard":
         return _shard(place)
     if place.what == "parquet file":
@@ -40,6 +44,44 @@ def overview(place: Place) -> list[Section]:
     if place.what == "tokenizer" and not place.manifest:
         return [("tokenizer", _flat(state.read_json(storage.join(place.path, "training.json"))))]
     return _stage(place)
+
+
+def overview_values(place: Place) -> dict[str, Any]:
+    """What a place is and holds, as `inspect --json` prints it (docs/output.md)."""
+    about: dict[str, Any] = {"schema": SCHEMA, "path": place.path, "what": place.what}
+    if place.what == "run":
+        return about | {"stages": [_stage_values(*stage) for stage in place.stages]}
+    if place.what == "shard":
+        header, table = open_shard(place.path)
+        sizes = {"sequences": table.num_rows, "segments": _segments(table), "bytes": storage.size(place.path)}
+        return about | sizes | {"header": json.loads(header.to_json())}
+    if place.what == "parquet file":
+        with open_part(place.path) as file:
+            columns = {field.name: str(field.type) for field in file.schema_arrow}
+            sizes = {"rows": file.metadata.num_rows, "row_groups": file.metadata.num_row_groups}
+        return about | sizes | {"bytes": storage.size(place.path), "columns": columns}
+    if place.what == "parquet files":
+        rows = rows_of(place)
+        return about | {"rows": len(rows), "files": [{"path": path, "rows": count} for path, count in rows.files]}
+    if place.what == "tokenizer" and not place.manifest:
+        return about | {"training": state.read_json(storage.join(place.path, "training.json"))}
+    return about | {"finished": bool(place.manifest)} | dict(place.manifest or place.plan) | {"schema": SCHEMA}
+
+
+def _stage_values(name: str, folder: str) -> dict[str, Any]:
+    place = recognise(folder)
+    about = {"name": name, "folder": folder, "finished": bool(place.manifest)}
+    if not place.manifest:
+        return about | {"stage": place.plan.get("stage"), "counts": {}, "bytes": None}
+    return about | {
+        "stage": place.manifest["stage"],
+        "counts": place.manifest["counts"],
+        "bytes": sum(entry["bytes"] for entry in [*place.manifest["parts"], *place.manifest["files"]]),
+    }
+
+
+def _segments(table: Any) -> int:
+    return sum(int(chunk.offsets[-1].as_py() - chunk.offsets[0].as_py()) for chunk in table["segments"].chunks)
 
 
 def _stage(place: Place) -> list[Section]:
@@ -60,11 +102,16 @@ def _stage(place: Place) -> list[Section]:
                 ("groups", _limited(_groups(place.manifest), 3 * SHOWN)),
             ]
             facts = {name: fact for name, fact in facts.items() if name not in ("packing", "groups", "fill")}
+        if place.what == "model" and (steps := step_lines(place.path)):
+            sections.append(("training", steps))
         sections += [
             ("counts", [(name.replace("_", " "), f"{count:,}") for name, count in place.manifest["counts"].items()]),
             ("facts", _limited(_flat(facts), 3 * SHOWN)),
-            (f"{len(place.manifest['parts'])} parts", _limited([_entry(part) for part in place.manifest["parts"]])),
-            ("beside them", _beside(place.manifest["files"])),
+            (
+                _counted(len(place.manifest["parts"]), "part"),
+                _limited([_entry(part) for part in place.manifest["parts"]]),
+            ),
+            ("other files", _beside(place.manifest["files"])),
         ]
     return [(name, rows) for name, rows in sections if rows]
 
@@ -75,7 +122,7 @@ def _packing(manifest: Mapping[str, Any]) -> Lines:
     measured = {"fill": facts.get("fill")} | {name: counts.get(name) for name in ("padding", *COSTS)}
     measured |= facts.get("packing", {})
     lines: Lines = [
-        ("policy", f"{settings.get('packing', '?')}, {settings.get('sequence_length', '?'):,} tokens a sequence"),
+        ("policy", f"{settings.get('packing', '?')}, {settings.get('sequence_length', 0):,} tokens in a sequence"),
         ("storage", settings.get("storage", "plain")),
     ]
     if measured["fill"] is not None:
@@ -83,7 +130,7 @@ def _packing(manifest: Mapping[str, Any]) -> Lines:
     stream = measured.get("concat", {})
     for name, said in COSTS.items():
         if measured.get(name) is not None:
-            against = f"concat: {_cost(name, stream[name])}" if name in stream else ""
+            against = f"by cutting one stream: {_cost(name, stream[name])}" if name in stream else ""
             lines.append((said, _cost(name, measured[name]), against))
     return lines
 
@@ -100,7 +147,7 @@ def _groups(manifest: Mapping[str, Any]) -> Lines:
     for name in dict.fromkeys(name for name, _ in named):
         here = [entry for other, entry in named if other == name]
         sequences, tokens = (sum(entry.get(key, 0) for entry in here) for key in ("rows", "tokens"))
-        lines.append((name, f"{sequences:,} sequences", f"{tokens:,} tokens", f"{len(here):,} shards"))
+        lines.append((name, f"{sequences:,} sequences", f"{tokens:,} tokens", _counted(len(here), "shard")))
     return lines
 
 
@@ -153,10 +200,9 @@ def _parquet(place: Place) -> list[Section]:
 
 def _shard(place: Place) -> list[Section]:
     header, table = open_shard(place.path)
-    segments = sum(int(chunk.offsets[-1].as_py() - chunk.offsets[0].as_py()) for chunk in table["segments"].chunks)
     about: Lines = [
         ("sequences", f"{table.num_rows:,} of {header.sequence_length:,} tokens"),
-        ("segments", f"{segments:,}"),
+        ("segments", f"{_segments(table):,}"),
         ("size", _megabytes(storage.size(place.path))),
     ]
     return [("token shard", about), ("header", _flat(json.loads(header.to_json())))]
@@ -175,6 +221,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Lines:
         else:
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
     return rows
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _limited(rows: Lines, most: int = SHOWN) -> Lines:

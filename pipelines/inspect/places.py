@@ -12,6 +12,7 @@ from typing import Any
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import ENDING as SIDE_TABLE
+from corpusmill.pipelines.datasets import SHARD_MAKERS
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
 from corpusmill.pipelines.registry import description_of, makes, stage_names
@@ -146,12 +147,28 @@ def chain(place: Place) -> dict[str, Link]:
         datasets = [place for place in beside if place.what == "dataset"]
         nearest = datasets[-1:]  # stages below a folder are listed after those that they take in
         inputs = [visit(folder_name(place.path), place.path, place, "") for place in nearest]
-        instead = f"; {links[inputs[0]].name} beside it is looked at instead" if inputs else ""
+        instead = f"; {links[inputs[0]].name} next to it was used instead" if inputs else ""
         links[name] = Link(name=name, place=None, note=f"not there: moved or removed{instead}", inputs=inputs)
         return name
 
     visit(folder_name(place.path), storage.absolute(place.path), place, "")
     return dict(reversed(links.items()))
+
+
+def tokenizer_of_run(run: str) -> str | None:
+    """The tokenizer folder that the shards of a training run were made with; None where it cannot be found."""
+    if state.read_manifest(run) is None:
+        return None
+    links = chain(recognise(run))
+    for path, link in links.items():
+        written = link.described.get("settings", {}).get("tokenizer")
+        if not written or link.described.get("stage") not in SHARD_MAKERS:
+            continue
+        beside = storage.join(storage.absolute(path).rsplit("/", 1)[0], written)
+        for folder in (beside, written):  # a run may have been moved as a whole
+            if storage.exists(storage.join(folder, "training.json")):
+                return folder
+    return None
 
 
 def _taken_in(described: Mapping[str, Any]) -> list[str]:

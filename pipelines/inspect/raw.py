@@ -117,7 +117,7 @@ class RawFiles:
             return "this file is no longer there"
         if not storage.is_url(path) and os.path.isdir(path):  # noqa: PTH112
             return ""
-        return "" if storage.size(path) == self._sizes[path] else "this file has another size by now"
+        return "" if storage.size(path) == self._sizes[path] else "the size of this file has changed"
 
     def _pieces(self, task: int) -> "list[Piece]":
         planned = self._planned()

@@ -20,13 +20,13 @@ class SpikeStory:
     Attributes:
         number: from 1, in the order in which they came.
         step: of training, which was not taken then.
-        loss, norm: nats a token, and of the gradients; None where they were not finite.
+        loss, norm: nats per token, and of the gradients; None where they were not finite.
         why: why it is a spike.
         done: "stopped", "skipped" or "rolled back".
         back_to: the step that was rolled back to.
         first, end: positions of the step's sequences in the order of training.
         skipped_from: first position that was left out, up to `end`.
-        rows: (number in the shard set, nats a token) of the step's worst sequences, worst first.
+        rows: (number in the shard set, nats per token) of the step's worst sequences, worst first.
         rows_left_out: how many sequences more the step had.
     """
 

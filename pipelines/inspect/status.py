@@ -23,6 +23,9 @@ from corpusmill.pipelines.recipe import path_resolver
 from corpusmill.pipelines.registry import description_of, stage_type
 from corpusmill.pipelines.settings import validate
 
+SCHEMA = 1
+"""Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
+
 MOST_MARKERS = 20_000
 """Markers that are opened to add up an unfinished stage's documents; a listing is enough for its tasks."""
 
@@ -58,6 +61,28 @@ def run_status(run: str) -> list[StageStatus]:
     stages = run_stages(run)
     folders = dict(stages)
     return [_stage_status(name, folder, folders) for name, folder in stages]
+
+
+def status_values(run: str, stages: Sequence[StageStatus]) -> dict[str, Any]:
+    """The same as `status --json` prints it (docs/output.md)."""
+    return {
+        "schema": SCHEMA,
+        "run": storage.absolute(run),
+        "stages": [
+            {
+                "name": line.name,
+                "stage": line.stage,
+                "folder": line.folder,
+                "state": line.state.replace(" ", "_"),
+                "holder": line.holder or None,
+                "phases": [{"name": phase, "finished": done, "tasks": known} for phase, done, known in line.phases],
+                "counts": dict(line.counts),
+                "seconds": line.seconds,
+                "note": line.note or None,
+            }
+            for line in stages
+        ],
+    }
 
 
 def lock_holder(folder: str) -> str | None:

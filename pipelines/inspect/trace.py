@@ -199,7 +199,7 @@ def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
 
 
 _Chosen = list[tuple[int | None, int, float | None]]
-"""(position in the order of training, number in the shard set, nats a token) of sequences."""
+"""(position in the order of training, number in the shard set, nats per token) of sequences."""
 
 
 def _asked_about(start: Place, question: Question, sequences: int) -> tuple[range | None, _Chosen]:

@@ -74,10 +74,8 @@ def _tiles(stages: Sequence[StageOutput]) -> Rows:
 
 
 def _summary(stage: StageOutput) -> Rows:
-    """The rows of the summary table without the rules, which are a chart here."""
-    rows = summary_rows(stage.manifest)
-    rules = ("  broke ", "  and ")
-    return [(one_line(what), value) for what, value in rows if not what.startswith(rules)]
+    """The rows of the summary table without the causes, which are a chart here."""
+    return [(one_line(what), value) for what, value in summary_rows(stage.manifest)]
 
 
 def _section(stage: StageOutput, place: int) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ Languages, sources and kinds come from documents: they go through `one_line`, an
 has no script, and loads nothing.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,13 @@ from corpusmill.pipelines.engine.manifest import our_version
 from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
 from corpusmill.pipelines.report.templates import as_markup, template, write_html
+from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAGE = "quality-report.html"
 ROWS_SHOWN = 40
-PIPE_COLUMNS = 120
 COLUMNS = ("positive", "negative", "auc", "average_precision", "precision", "recall", "f1")
 HEADS = ("positive", "negative", "area under ROC", "average precision", "precision", "recall", "F1")
 Record = Mapping[str, Any]
@@ -53,33 +52,20 @@ def page(record: Record, name: str) -> str:
 
 def print_tables(record: Record) -> None:
     """Prints the same numbers to stdout."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-    overview = Table(show_header=False)
-    for what, value in [*_facts(record), *((what, value) for what, value in _tiles(record))]:
-        overview.add_row(Text(what), Text(value))
-    console.print(overview)
+    console = output_console()
+    print_lines(console, pairs([*_facts(record), *_tiles(record)], console.width))
     metrics = record["metrics"]
     for column in GROUPS:
         rows = _rows(metrics[f"by_{column}"])
         if len(rows) > 1 or (rows and rows[0][0] != "unknown"):
-            table = Table(title=f"by {column}")
-            table.add_column(column)
-            for head in HEADS:
-                table.add_column(head, justify="right")
-            for name, cells in rows:
-                table.add_row(Text(name), *cells)
-            console.print(table)
-    table = Table(title="by threshold")
-    for head in ("threshold", "taken", "precision", "recall", "F1"):
-        table.add_column(head, justify="right")
-    for threshold in _thresholds(metrics):
-        table.add_row(*_cells(threshold, ("threshold", "taken", "precision", "recall", "f1")))
-    console.print(table)
-    console.print(_calibration_note(record), soft_wrap=True, markup=False)
+            columns = (Column(column), *(Column(head, right=True) for head in HEADS))
+            console.print()
+            print_lines(console, table(columns, [(name, *cells) for name, cells in rows], console.width))
+    columns = tuple(Column(head, right=True) for head in ("threshold", "taken", "precision", "recall", "F1"))
+    names = ("threshold", "taken", "precision", "recall", "f1")
+    console.print()
+    print_lines(console, table(columns, [_cells(level, names) for level in _thresholds(metrics)], console.width))
+    print_sentence(console, _calibration_note(record))
 
 
 def _number(value: Any) -> str:

@@ -57,12 +57,11 @@ def measure_datasets(
     parts = list_parts(datasets, str)
     paths = [part.path for part in parts]
     measured = Measures.none(tokenizers)
-    progress.start("measure", sum(part.arrow_bytes for part in parts), len(parts), 0)
+    progress.start("tokenizer report", "measure", sum(part.arrow_bytes for part in parts), 0)
     try:
         for batch, more in _measured(tokenizers, paths, workers or os.cpu_count() or 1):
             measured.add(more)
             progress.advance(count=batch.nbytes, documents=batch.num_rows)
-            progress.tick()
     finally:
         progress.stop()
     if not measured.totals[0]:

@@ -94,8 +94,8 @@ def test_the_overview_has_settings_counts_and_parts(made: Path, inspect: Command
 def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspect: Command) -> None:
     _, plain, _ = inspect(copied / "shards")
     lines = {" ".join(line.split()) for line in plain.splitlines()}
-    assert {"policy best-fit, 24 tokens a sequence", "storage plain", "documents cut 0"} <= lines
-    assert "all 2 sequences 41 tokens 1 shards" in lines
+    assert {"policy best-fit, 24 tokens in a sequence", "storage plain", "documents cut 0"} <= lines
+    assert "all 2 sequences 41 tokens 1 shard" in lines
     path = copied / "shards/_manifest.json"
     manifest = state.read_json(str(path))
     stream = {"cut": 7, "cut_needlessly": 5, "lost_context": 0.25}
@@ -105,8 +105,12 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
     path.write_bytes(state.to_json(manifest))
     _, grouped, _ = inspect(copied / "shards")
     lines = {" ".join(line.split()) for line in grouped.splitlines()}
-    assert {"storage packed", "documents cut 2 concat: 7", "of them needlessly 0 concat: 5"} <= lines
-    assert {"fill 90.0000%, 5 tokens of padding", "tests:0-24 2 sequences 41 tokens 1 shards"} <= lines
+    assert {
+        "storage packed",
+        "documents cut 2 by cutting one stream: 7",
+        "cut needlessly 0 by cutting one stream: 5",
+    } <= lines
+    assert {"fill 90.0000%, 5 tokens of padding", "tests:0-24 2 sequences 41 tokens 1 shard"} <= lines
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "clean", "--row", "999"], "no row 999"),
         (["show", "clean", "--id", "nobody"], "no document with this id"),
         (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id cannot both be given"),
-        (["show", "clean", "--tokens"], "documents have no tokens yet"),
+        (["show", "clean", "--tokens"], "documents have no tokens"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "good-1"], "this is a whole run"),
         (["why", "clean", "nobody"], "this stage never saw a document with this id"),
@@ -401,7 +405,7 @@ def _kind(sides: list[int], pieces: list[Stretch]) -> str:
     if len(sides) > 1:
         return coverage.BOTH_SIDES
     if any(one.start == two.start for one, two in pairs):
-        return "documents with tokens that stand there twice"
+        return "documents some of whose tokens occur twice"
     if pieces[0].start:
         return "documents without their beginning"
     if any(two.start > one.start + len(one.tokens) for one, two in pairs):
@@ -491,8 +495,8 @@ def _cut_off(packed: PlainSet) -> None:
     ("damage", "line"),
     [
         (_shifted, "documents with segments that overlap: 1 (b in shard-00000.arrow row 0)"),
-        (_twice, "documents with tokens that stand there twice: 1 (a in shard-00000.arrow row 1)"),
-        (_missing, "3 documents were kept and 2 stand in the shards"),
+        (_twice, "documents some of whose tokens occur twice: 1 (a in shard-00000.arrow row 1)"),
+        (_missing, "3 documents were kept and 2 are in the shards"),
         (_on_both_sides, f"{coverage.BOTH_SIDES}: 1 (b in shard-00000.arrow row 0)"),
         (_cut_off, "documents without their end: 1 (a in shard-00000.arrow row 1)"),
     ],

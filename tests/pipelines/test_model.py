@@ -40,6 +40,29 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_tokenizer_of_a_run_is_found_by_its_shards(run: Path, tmp_path: Path, monkeypatch) -> None:
+    from corpusmill.pipelines.engine import state
+    from corpusmill.pipelines.inspect.places import tokenizer_of_run
+
+    assert tokenizer_of_run(str(run)) is None, "a folder that no stage made says nothing of its shards"
+    empty = {"counts": {}, "parts": [], "files": [], "facts": {}, "seed": 0, "schema": state.SCHEMA_VERSION}
+    described = {"pack": ("shards", {"tokenizer": "tokenizer", "datasets": []}), "train": ("run", {"shards": "shards"})}
+    for stage, (name, settings) in described.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        inputs = {"shards": {"manifest": "changed since"}} if stage == "train" else {"tokenizer": {"training": "0"}}
+        manifest = empty | {"stage": stage, "settings": settings, "inputs": inputs}
+        (tmp_path / name / "_manifest.json").write_bytes(state.to_json(manifest))
+    assert tokenizer_of_run(str(run)) == str(tmp_path / "tokenizer")
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("run", "shards", "tokenizer"):
+        (tmp_path / name).rename(moved / name)
+    monkeypatch.chdir(tmp_path)
+    assert tokenizer_of_run(str(moved / "run")) == str(moved / "tokenizer"), "a run may be moved as a whole"
+    (moved / "tokenizer").rename(tmp_path / "gone")
+    assert tokenizer_of_run(str(moved / "run")) is None
+
+
 def test_a_run_goes_out_with_its_tokenizer_and_comes_back(run: Path, tmp_path: Path, monkeypatch) -> None:
     out, tokenizer = tmp_path / "out", tmp_path / "tokenizer"
     done = corpusmill("model", "export", run, "--output", out, "--tokenizer", tokenizer)

@@ -261,7 +261,7 @@ def test_keeping_gives_the_same_bytes_for_any_workers(run: Run, scored: str) -> 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "nothing says what to keep"),
+        ({}, "no setting says what to keep"),
         ({"threshold": 0.5, "pareto": 3.0}, "threshold and pareto are given"),
         ({"threshold": 0.5, "thresholds": {"en": 0.1}}, "give --by and --threshold"),
         ({"threshold": 0.5, "column": "nothing"}, "no column nothing"),

@@ -154,7 +154,7 @@ def test_settings_are_those_that_the_loop_was_begun_with(folder: Path, loop: Pat
         ([str(loop), *more], "other settings"),
         ([str(tmp_path / "new")], "no loop was started here"),
         ([str(tmp_path / "new"), "--top-share", "0.5"], "without --seeds and --corpus"),
-        ([str(tmp_path / "new"), *more[:4]], "nothing says what to keep"),
+        ([str(tmp_path / "new"), *more[:4]], "no setting says what to keep"),
     ):
         result = call(*arguments)
         assert isinstance(result.exception, UserError)

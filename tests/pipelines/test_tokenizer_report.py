@@ -5,6 +5,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,14 +29,13 @@ class Silent:
     def __init__(self) -> None:
         self.total = self.done = self.documents = 0
 
-    def start(self, label: str, total_bytes: int, tasks: int, done_bytes: int) -> None:
+    def start(self, stage: str, phase: str, total_bytes: int, done_bytes: int, at_work: Any = None) -> None:
         self.total = total_bytes
 
     def advance(self, *, count: int, documents: int) -> None:
         self.done += count
         self.documents += documents
 
-    def tick(self, note: str = "") -> None: ...
     def stop(self) -> None: ...
     def say(self, line: str) -> None: ...
 

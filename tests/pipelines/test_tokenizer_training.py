@@ -15,10 +15,10 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.executor import make_executor
-from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
+from corpusmill.pipelines.engine.stage import Finished, Session, Watched, run_stage
 from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages.tokenizer.plan import _progress_line
+from corpusmill.pipelines.stages.tokenizer.plan import _watched
 from corpusmill.pipelines.stages.tokenizer.progress import ProgressFile, seconds_left
 from corpusmill.pipelines.stages.tokenizer.work import learning as learning
 from corpusmill.tokenizer.encoder import Tokenizer
@@ -172,16 +172,18 @@ def test_ids_that_differ_from_the_reference_are_an_error(
 
 def test_progress_is_written_about_every_second_and_read_in_words(tmp_path: Path) -> None:
     path, now = tmp_path / "learning.json", [100.0]
-    assert _progress_line(str(path)) == ""
+    assert _watched(str(path)) == Watched()
     report = ProgressFile(str(path), clock=lambda: now[0])
     report(Progress(merges=999, asked=99_999, count=5000))  # what a checkpoint had
     now[0] += 0.9
     report(Progress(merges=5000, asked=99_999, count=900))
-    assert _progress_line(str(path)) == ""
+    assert _watched(str(path)) == Watched()
     now[0] += 1.1
     report(Progress(merges=9999, asked=99_999, count=1234))
-    assert _progress_line(str(path)) == "9,999 of 99,999 merges, the next pair was seen 1,234 times, 0:02 left"
-    assert _progress_line("s3://bucket/learning.json") == ""
+    assert _watched(str(path)) == Watched(
+        9999 / 99_999, ("9,999 of 99,999 merges", "0:02 left", "the next pair occurs 1,234 times")
+    )
+    assert _watched("s3://bucket/learning.json") == Watched()
 
 
 def test_time_left_follows_the_logarithm_of_the_merges() -> None:

@@ -256,7 +256,7 @@ def test_a_missing_link_is_named_and_what_is_there_is_told(copied: Path, traced:
     ]
     shutil.rmtree(copied / "unique")
     result = everything(traced, copied)
-    assert result["missing"][0] == "unique: not there: moved or removed; clean beside it is looked at instead"
+    assert result["missing"][0] == "unique: not there: moved or removed; clean next to it was used instead"
     assert all(
         [place["stage"] for place in document["stood"]] == ["documents", "clean"]
         for document in result["documents"].values()
@@ -281,7 +281,7 @@ def test_a_raw_file_that_changed_or_went_is_said_to_have(copied: Path, traced: C
     result = everything(traced, copied)
     assert "documents: made again since it was read" in result["missing"]
     notes = {(document["source"], document["raw"]["note"]) for document in result["documents"].values()}
-    assert notes >= {("pages", "this file is no longer there"), ("letters", "this file has another size by now")}
+    assert notes >= {("pages", "this file is no longer there"), ("letters", "the size of this file has changed")}
 
 
 def test_a_person_reads_the_same_and_no_document_drives_the_terminal(

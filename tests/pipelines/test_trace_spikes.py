@@ -84,9 +84,9 @@ def test_it_is_told_what_was_done(run: Path, trace: Command) -> None:
     assert "spike 1, at step 4: the loss is odd" in skipped
     assert "the step was skipped: positions 6 to 7 were left out" in skipped
     assert "step 4 read 2 sequences, positions 6 to 7\n" in skipped
-    assert "row 1, 9.500 nats a token" in skipped or "row 0, 9.500 nats a token" in skipped
+    assert "row 1, 9.500 nats per token" in skipped or "row 0, 9.500 nats per token" in skipped
     assert "the run was rolled back to step 1: positions 2 to 7 were left out" in back
-    assert back.count("nats a token") == 1, "no number where it was not finite"
+    assert back.count("nats per token") == 1, "no number where it was not finite"
     assert "the run was stopped\n" in stopped and "left out" not in stopped
     assert "positions 6 to 7, the worst 1 of them here" in stopped
 

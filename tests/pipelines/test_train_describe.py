@@ -35,7 +35,7 @@ def test_the_layout_decides_the_memory() -> None:
     memory_used = memory(preset("h200-small", {"n_layers": 4, "rope_factor": 2.5}), layout)
     rows = _rows(done.stdout)
     assert rows["total"] == [f"{memory_used.total / 2**30:.2f} GiB"]
-    assert rows["master weights"][1] == "0.5 B a parameter"
+    assert rows["master weights"][1] == "0.5 B per parameter"
     assert "in CPU memory: average" not in rows
 
 
@@ -45,7 +45,7 @@ def test_every_preset_is_described_in_a_terminal_as_well(name: str, capsys, monk
     monkeypatch.setenv("COLUMNS", "120")
     describe_model(name, PRESETS[name], MemoryLayout(sequence_length=64))
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("main model", "FLOPs a token", "total", "workspace"))
+    assert all(word in printed for word in ("main model", "FLOPs per token", "total", "workspace"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ The same vocabulary gives the same bytes. Each file appears whole; `training.jso
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 import xxhash
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.storage import commit_bytes, exists, join, read_bytes, remove
+from corpusmill.dataproc.storage import commit_bytes, exists, join, list_names, read_bytes, remove
 from corpusmill.tokenizer.formats.special_records import check_roles, layout_from_record, layout_record
 from corpusmill.tokenizer.formats.splits import same_by_rank
 from corpusmill.tokenizer.formats.tiktoken_files import ENCODING, RANKS, tiktoken_json, tiktoken_ranks
@@ -225,11 +226,23 @@ def _from_json(content: Any) -> tuple[Vocabulary, tuple[SpecialToken, ...]]:
     return Vocabulary(pa.array(tokens, pa.large_binary()), merges, specials, model["ignore_merges"]), added
 
 
+def require_folder(folder: str) -> None:
+    """Raises UserError for what cannot be a tokenizer folder of ours; somebody else's is to be imported first."""
+    missing = [name for name in (TOKENIZER, TRAINING) if not exists(join(folder, name))]
+    if not missing:
+        return
+    if not exists(folder):
+        raise UserError("no such tokenizer folder", where=folder, hint="make one with `corpusmill tokenizer train`")
+    if TOKENIZER not in missing or not list_names(folder):
+        what = "this tokenizer was not made by corpusmill"
+        hint = f"import it first: corpusmill tokenizer import {shlex.quote(folder)} --output tokenizer"
+        raise UserError(what, where=folder, hint=f"{hint}, then name that folder")
+    raise UserError(f"not a tokenizer folder: it has no {missing[0]}", where=folder)
+
+
 def read_tokenizer(folder: str) -> TokenizerFiles:
     """Reads a folder that `write_tokenizer` wrote. Raises UserError when it is not one, or was changed since."""
-    for name in (TOKENIZER, TRAINING):
-        if not exists(join(folder, name)):
-            raise UserError(f"not a tokenizer folder: it has no {name}", where=folder)
+    require_folder(folder)
     where = join(folder, TOKENIZER)
     main = read_bytes(where)
     fingerprint = xxhash.xxh3_128_hexdigest(main)

@@ -18,7 +18,7 @@ def scaled_init_std(dim: int) -> float:
     """V3's 0.006 carried to another width by 1/sqrt(d), so that a matrix keeps the gain that it has in V3.
 
     At width 7168, 0.006 is about half of 1/sqrt(d); at width 128 it would be 7 % of it, and every layer would start
-    near zero. Seen with `quickstart` after 100 steps on Python sources (unigram 6.78 nats): 6.74 nats a token from
+    near zero. Seen with `quickstart` after 100 steps on Python sources (unigram 6.78 nats): 6.74 nats per token from
     0.006, 5.66 from 0.02, 5.49 from the 0.045 given here, 5.54 from 0.06.
     """
     return V3_INIT_STD * (V3_DIM / dim) ** 0.5

@@ -1,6 +1,6 @@
 """How well a model predicts held-back documents, and the baseline it has to beat.
 
-The loss is in nats a token; bits per byte, which don't depend on the tokenizer, follow where the bytes of each token
+The loss is in nats per token; bits per byte, which don't depend on the tokenizer, follow where the bytes of each token
 are known, for all and for each source of documents. A token counts for the source of the segment that it stands in.
 The sequences measured are spread evenly over all there are, since neighbours may come from one source.
 

@@ -145,11 +145,12 @@ def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield 0, line
 
 
-def live_line(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, steps: int) -> str:
+def live_words(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, steps: int) -> list[str]:
     """How far a run is, for a terminal: its last step's numbers, and how long the rest will take at that step's pace.
 
-    For instance `step 120 of 300 · loss 4.312 · 1.9k tokens/s · lr 1.0e-3 · norm 0.80 · load 1.3x · 5 min left`. The
-    load is that of the busiest expert in multiples of an even one. What the lines lack is left out.
+    For instance `step 120 of 300`, `loss 4.312`, `1.9k tokens/s`, `5 min left`, the most important first, since a
+    narrow terminal shows only the first few. The busiest expert's load is in multiples of the average one. What the
+    lines lack is left out.
 
     Args:
         metrics: a line of `metrics.jsonl`.
@@ -157,22 +158,24 @@ def live_line(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, step
         steps: of the whole run.
     """
     step, timing = metrics["step"], timing or {}
-    said = [f"step {step:,} of {steps:,}"]
-    forms = {"loss": "loss {:.3f}", "validation_loss": "held back {:.3f}"}
-    said += [form.format(metrics[name]) for name, form in forms.items() if metrics.get(name) is not None]
-    if timing.get("tokens_per_second"):
-        said.append(f"{_short(timing['tokens_per_second'])} tokens/s")
-    if timing.get("mfu") is not None:
-        said.append(f"MFU {timing['mfu']:.1%}")
-    if metrics.get("learning_rate") is not None:
-        said.append(f"lr {metrics['learning_rate']:.1e}".replace("e-0", "e-"))
-    if metrics.get("gradient_norm") is not None:
-        said.append(f"norm {metrics['gradient_norm']:.2f}")
-    if metrics.get("expert_violations"):
-        said.append(f"load {1 + metrics['expert_max_violation']:.1f}x")
+    words = [f"step {step:,} of {steps:,}"]
+    if metrics.get("loss") is not None:
+        words.append(f"loss {metrics['loss']:.3f}")
     if timing.get("seconds") and step < steps:
-        said.append(f"{_rough(timing['seconds'] * (steps - step))} left")
-    return " · ".join(said)
+        words.append(f"{_rough(timing['seconds'] * (steps - step))} left")
+    if timing.get("tokens_per_second"):
+        words.append(f"{_short(timing['tokens_per_second'])} tokens/s")
+    if metrics.get("validation_loss") is not None:
+        words.append(f"held-back loss {metrics['validation_loss']:.3f}")
+    if timing.get("mfu") is not None:
+        words.append(f"MFU {timing['mfu']:.1%}")
+    if metrics.get("learning_rate") is not None:
+        words.append(f"learning rate {metrics['learning_rate']:.1e}".replace("e-0", "e-"))
+    if metrics.get("gradient_norm") is not None:
+        words.append(f"gradient norm {metrics['gradient_norm']:.2f}")
+    if metrics.get("expert_violations"):
+        words.append(f"busiest expert {1 + metrics['expert_max_violation']:.1f} times the average")
+    return words
 
 
 def _short(number: float) -> str:

@@ -81,7 +81,7 @@ class SpikeWatch:
         """Why a step is a spike; None if it is none.
 
         Args:
-            loss: nats a token of the whole batch, over all ranks.
+            loss: nats per token of the whole batch, over all ranks.
             norm: of its gradients, before clipping.
         """
         for name, value in (("loss", loss), ("gradient norm", norm)):

@@ -32,6 +32,7 @@ DECONTAMINATE = StageDescription(
     side_folders=("rejected", "ledger", "rewrites", "hits", "items"),
     keeps_ids=True,
     rates=Rates(100.0, 1.0, 0.3, 480),
+    sampled=True,
     rows=_rows,
     losses=_losses,
     inspection="corpusmill.pipelines.stages.decontaminate.inspection:INSPECTION",

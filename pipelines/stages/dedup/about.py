@@ -30,6 +30,7 @@ DEDUP = StageDescription(
     side_folders=("duplicates",),
     keeps_ids=True,
     rates=Rates(100.0, 0.9, 0.24, 550),
+    sampled=True,
     rows=duplicate_rows,
     losses=_losses,
     inspection="corpusmill.pipelines.stages.dedup.inspection:INSPECTION",

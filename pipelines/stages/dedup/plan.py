@@ -166,7 +166,7 @@ class DedupStage(Stage):
             from corpusmill.dataproc.dedup.bands import Banding, curve_in_words
 
             curve = curve_in_words(Banding(bands, rows), self.settings.permutations, self.settings.threshold)
-            run.session.progress.say(f"dedup: {curve}")
+            run.say(curve)
         blocks = BlockWork(run, parts, own)
         signed = blocks.by_block("sign", SIGN, work)
         if index := self.index():

@@ -10,7 +10,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     rows = [
         ("items", f"{counts['items']:,}"),
         ("tokens", f"{counts['tokens']:,}"),
-        ("bytes per token", f"{facts['bytes_per_token']:.2f}"),
+        ("file bytes per token", f"{facts['bytes_per_token']:.2f}"),
         ("padding, marked", f"{counts['padding']:,}"),
         ("held-back items", f"{counts['validation_items']:,}"),
     ]

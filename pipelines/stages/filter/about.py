@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from corpusmill.pipelines.description import Manifest, Rates, Rows, StageDescription, document_rows
+from corpusmill.pipelines.description import Manifest, Rates, Rows, StageDescription, count_and_share, document_rows
 
-RULES_SHOWN = 6
+RULES_SHOWN = 10
 
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
-    broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
-    fired = [(f"  broke {rule}", f"{count:,}") for rule, count in broken if count]
-    more = [(f"  and {len(fired) - RULES_SHOWN} more rules", "")] if len(fired) > RULES_SHOWN else []
     rewritten = facts.get("documents_rewritten", {}).items()
-    return [
-        *document_rows(counts),
-        *fired[:RULES_SHOWN],
-        *more,
-        *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten),
-    ]
+    return [*document_rows(counts), *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten)]
+
+
+def _causes(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    """The rules that most documents broke, and their share of the documents; one may break several."""
+    broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
+    rows = [(f"  {rule}", count_and_share(count, counts["documents_in"])) for rule, count in broken if count]
+    left = len(rows) - RULES_SHOWN
+    more = [(f"  and {left} more rule{'s' if left > 1 else ''}", "")] if left > 0 else []
+    return [("rules broken, by share of documents", ""), *rows[:RULES_SHOWN], *more] if rows else []
 
 
 def _losses(manifest: Manifest) -> list[tuple[str, int]]:
@@ -29,14 +30,16 @@ FILTER = StageDescription(
     name="filter",
     plan="corpusmill.pipelines.stages.filter.plan:FilterStage",
     command=("filter",),
-    line="Measure every document once; keep by rules, with a ledger of every broken one.",
+    line="Measure every document once and keep it by rules; a ledger lists every broken one.",
     help="Measure every document once and keep it by rules; every broken rule goes into the ledger.",
     example="corpusmill filter documents --output clean --rules gopher-quality,gopher-repetition,fineweb,code",
     command_module="corpusmill.pipelines.cli.filter",
     side_folders=("rejected", "ledger", "rewrites", "statistics"),
     keeps_ids=True,
     rates=Rates(65.0, 0.8, 0.35, 640),
+    sampled=True,
     rows=_rows,
+    causes=_causes,
     losses=_losses,
     inspection="corpusmill.pipelines.stages.filter.inspection:INSPECTION",
     report="corpusmill.pipelines.stages.filter.report:REPORT",

@@ -44,7 +44,7 @@ class CustomRule(StageSettings):
     """A rule of the user's own: over one statistic, or an expression over columns that must hold."""
 
     name: str = Field(description="as it will stand in the ledger")
-    statistic: str | None = Field(default=None, description="a column of statistics/")
+    statistic: str | None = Field(default=None, description="a column of the statistics")
     minimum: float | None = Field(default=None, description="broken below this")
     maximum: float | None = Field(default=None, description="broken above this")
     expression: str | None = Field(

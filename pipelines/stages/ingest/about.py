@@ -39,7 +39,7 @@ INGEST = StageDescription(
     name="ingest",
     plan="corpusmill.pipelines.stages.ingest.plan:IngestStage",
     command=("ingest",),
-    line="Raw files to a dataset of documents.",
+    line="Turn raw files into a dataset of documents.",
     help="Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
     "repositories) to a dataset of documents.",
     example="corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
@@ -47,6 +47,8 @@ INGEST = StageDescription(
     reads=(),
     side_folders=("repositories",),
     rates=Rates(99.0, 1.0, 0.27, 400),
+    sampled=True,
+    sampler="corpusmill.pipelines.stages.ingest.sampling:sample_ingest",
     rows=_rows,
     losses=no_losses,
     inspection="corpusmill.pipelines.stages.ingest.inspection:INSPECTION",

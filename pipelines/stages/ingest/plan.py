@@ -259,7 +259,7 @@ class IngestStage(Stage):
                 taken.add(path)
                 other = by_name.setdefault((fields.source, file.name), file.path)
                 if other != file.path:
-                    what = f"its records would have the ids of those of {other}"
+                    what = f"its records would get the same ids as those of {other}"
                     hint = "give both as one input, as a folder or a quoted glob, or give each its own source"
                     raise UserError(what, where=file.path, hint=hint)
             sources.append((files_of, files))
@@ -390,7 +390,7 @@ class IngestStage(Stage):
 
         planned = self._planned()
         for line in planned.notes():
-            run.session.progress.say(line)
+            run.say(line)
         results = run.map("read", planned.tasks)
         require_some(results, planned.tasks)
         parts, repeated = make_ids_unique(run, listed(results, "parts"), refuse=self.settings.duplicate_ids == "refuse")

@@ -67,7 +67,9 @@ def _read(
     work, guard = task.arguments, task.guard
     fields, reader = work.fields, reader_of(work.format)
     if reader is None:
-        raise UserError(f"nothing here reads the format '{work.format}'", hint="install the package that brings it")
+        raise UserError(
+            f"no installed package reads the format '{work.format}'", hint="install the package that provides it"
+        )
     read = reader.load()
     if reader.groups:  # each file is one document; it is entered just before it is opened
         for batch in _read_group(read, work.pieces, task, unread):

@@ -36,8 +36,8 @@ MIXTURE = StageDescription(
     name="mixture",
     plan="corpusmill.pipelines.stages.mixture.plan:MixtureStage",
     command=("mixture",),
-    line="Sources and languages by weight: documents repeated, drawn or dropped.",
-    help="Documents repeated, drawn or dropped until sources, kinds and languages have the weights that are asked for.",
+    line="Repeat, draw or drop documents until sources and languages have their weights.",
+    help="Repeat, draw or drop documents until sources, kinds and languages have the weights that are asked for.",
     example="corpusmill mixture unique --output mixed --by source,language --source-weights web=0.7,code=0.3"
     " --total 10GB",
     uses=("tokenizer",),

@@ -17,4 +17,4 @@ def plan_lines(named: NamedStage) -> list[str]:
     groups = [group for part in parts for group in sum_groups(part.path, measuring)]
     plan = [group.to_values() for group in stage.planned(groups)]
     total = sum(group["target"] for group in plan)
-    return [f"{named.name}: {total:,} {unit} in all", *(f"{what}: {value}" for what, value in plan_rows(plan, unit))]
+    return [f"{named.name}: {total:,} {unit} in total", *(f"{what}: {value}" for what, value in plan_rows(plan, unit))]

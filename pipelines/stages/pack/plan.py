@@ -49,10 +49,14 @@ class PackSettings(StageSettings):
     )
     fim_mode: Literal["psm", "spm"] = Field(default="psm", description="prefix-suffix-middle or suffix-prefix-middle")
     fim_split: Literal["character", "line", "token"] = Field(
-        default="character", description="what FIM cuts are drawn on"
+        default="character", description="unit at which documents are cut for FIM"
     )
-    fim_minimum: int = Field(default=16, description="shorter documents stay plain (characters)", ge=1)
-    fim_maximum: int = Field(default=1 << 20, description="longer documents stay plain (characters)", ge=1)
+    fim_minimum: int = Field(
+        default=16, description="documents shorter than this, in characters, are not rearranged", ge=1
+    )
+    fim_maximum: int = Field(
+        default=1 << 20, description="documents longer than this, in characters, are not rearranged", ge=1
+    )
     boundary_split: float = Field(
         default=0.1,
         description="share of tokens joining punctuation and line breaks that are split; 0.1 is our choice",
@@ -61,10 +65,10 @@ class PackSettings(StageSettings):
     )
     validation_share: float = Field(default=0.0, description="share of documents held back for validation", ge=0, lt=1)
     group_by: Literal["none", "source", "kind", "language"] = Field(
-        default="none", description="pack documents of different ones apart, so that training can weigh them"
+        default="none", description="pack these groups of documents separately, so that training can weight them"
     )
     length_buckets: tuple[int, ...] = Field(
-        default=(), description="pack documents of up to this many tokens apart from longer ones; ascending bounds"
+        default=(), description="pack documents of up to this many tokens separately from longer ones; ascending bounds"
     )
     storage: Literal["plain", "packed", "zstd"] = Field(
         default="plain", description="how shards hold tokens: 4 bytes each, 3 bytes, or compressed"

@@ -55,7 +55,7 @@ class QualityKeepStage(PartsStage):
     def check(self) -> None:
         given = [name for name in WAYS if getattr(self.settings, name) is not None]
         if len(given) != 1:
-            said = f"{' and '.join(given)} are given" if given else "nothing says what to keep"
+            said = f"{' and '.join(given)} are given" if given else "no setting says what to keep"
             hint = "give one of --threshold, --top-share, --top-count and --pareto"
             raise UserError(said, where="quality keep", hint=hint)
         if self.settings.thresholds and (given != ["threshold"] or not self.settings.by):

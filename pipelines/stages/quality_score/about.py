@@ -21,6 +21,7 @@ QUALITY_SCORE = StageDescription(
     uses=("model",),
     keeps_ids=True,
     rates=Rates(47.0, 1.0, 0.3, 570),
+    sampled=True,
     rows=_rows,
     losses=no_losses,
 )

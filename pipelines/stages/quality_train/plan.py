@@ -23,7 +23,7 @@ from pydantic import Field
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts
-from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary
+from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, Watched
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.parts import PartWork
@@ -43,7 +43,7 @@ class ClassifierSettings(StageSettings):
         default="dclm",
         description="dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs",
     )
-    learning_rate: float | None = Field(default=None, description="of the first document; falls to 0", gt=0, le=10)
+    learning_rate: float | None = Field(default=None, description="at the first document; it falls to 0", gt=0, le=10)
     dimensions: int | None = Field(default=None, description="width of a row", ge=1, le=4096)
     epochs: int | None = Field(default=None, description="passes over all documents", ge=1, le=1000)
     word_ngrams: int | None = Field(default=None, description="longest n-gram of words", ge=1, le=8)
@@ -180,7 +180,7 @@ class QualityTrainStage(Stage):
             ),
             bytes=text,
         )
-        (trained,) = run.map("train", [training], watch=lambda: _progress(run))
+        (trained,) = run.map("train", [training], watch=lambda: _watched(run))
         measured = run.map("measure", _part_tasks("measure_part", parts, work))
         inputs = self.inputs()
         data = {
@@ -242,8 +242,9 @@ def _part_tasks(function: str, parts: list[ClassPart], work: ClassWork) -> list[
     ]
 
 
-def _progress(run: StageRun) -> str:
+def _watched(run: StageRun) -> Watched:
     from corpusmill.dataproc import storage
 
     path = run.path(WORK, "progress")
-    return storage.read_bytes(path).decode() if storage.exists(path) else ""
+    share = float(storage.read_bytes(path)) if storage.exists(path) else 0.0
+    return Watched(share, (f"{share:.0%} of training",))

@@ -140,7 +140,7 @@ def _progress_writer(task: TaskContext[TrainWork]) -> Callable[[float], None]:
     def write(share: float) -> None:
         if time.monotonic() - last[0] > PROGRESS_SECONDS:
             last[0] = time.monotonic()
-            storage.commit_bytes(task.work_path("progress"), f"{share:.0%} of training".encode(), durable=False)
+            storage.commit_bytes(task.work_path("progress"), f"{share:.4f}".encode(), durable=False)
 
     return write
 

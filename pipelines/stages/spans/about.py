@@ -31,6 +31,7 @@ SPANS = StageDescription(
     side_folders=("rejected", "ledger", "spans"),
     keeps_ids=True,
     rates=Rates(21.0, 1.0, 1.1, 700),
+    sampled=True,
     rows=_rows,
     losses=_losses,
     inspection="corpusmill.pipelines.inspect.inspection:REJECTING",

@@ -24,6 +24,8 @@ def _count_rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
 def _tokenizer_rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     return [
         ("ids", f"{facts['ids']:,}"),
+        ("  merges", f"{facts['merges']:,}"),
+        ("  bytes and special tokens", f"{facts['ids'] - facts['merges']:,}"),
         ("unique pretokens", f"{counts['unique_pretokens']:,}"),
         *_balance_rows(facts.get("balance", {})),
     ]
@@ -69,5 +71,6 @@ TOKENIZER = StageDescription(
     rates=Rates(34.0, 0.0, 0.35, 760),
     rows=_tokenizer_rows,
     tiles=_tiles,
+    preview="corpusmill.pipelines.stages.tokenizer.preview:plan_lines",
     report="corpusmill.pipelines.stages.tokenizer.report:REPORT",
 )

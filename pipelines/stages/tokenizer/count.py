@@ -30,7 +30,7 @@ class CountSettings(StageSettings):
     extend: tuple[str, ...] = Field(default=(), description="tables of counts that are added to")
     pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
     group_by: Literal["none", "source", "language", "kind"] = Field(
-        default="none", description="count documents of different ones apart, so that training can weigh them"
+        default="none", description="count these groups of documents separately, so that training can weight them"
     )
     most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
     min_count: int = Field(default=1, description="drop pretokens that are seen less often, for good", ge=1)

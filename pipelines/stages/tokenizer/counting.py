@@ -149,7 +149,7 @@ class Counting:
                 what = f"pretokens of fewer than {facts['min_count']} were left out here, so sums would be wrong"
                 raise UserError(what, where=table.folder, hint="count again without --min-count")
             if seen & set(facts["datasets"]):
-                what = "this was counted from a dataset that is counted already"
+                what = "this includes a dataset that has been counted already"
                 raise UserError(what, where=table.folder, hint="give each dataset once")
             seen |= set(facts["datasets"])
 

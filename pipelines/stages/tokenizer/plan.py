@@ -27,6 +27,7 @@ from corpusmill.pipelines.engine.stage import (
     StageRun,
     StageSettings,
     Summary,
+    Watched,
 )
 from corpusmill.pipelines.engine.state import WORK
 from corpusmill.pipelines.engine.task import Task
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 PROGRESS = "learning.json"
 
 
+BYTES = 256
+"""Ids of single bytes, which every vocabulary has."""
+
+
 class TokenizerSettings(StageSettings):
     """Settings of `corpusmill tokenizer train`."""
 
@@ -47,7 +52,10 @@ class TokenizerSettings(StageSettings):
         default=(), description="tables of `tokenizer count`, or tokenizers trained from text, whose counts are used"
     )
     vocab_size: int = Field(
-        default=128_000, description="ids in all (deepseek-v3: before the placeholders)", ge=300, le=1 << 20
+        default=128_000,
+        description="ids in all, special tokens included (deepseek-v3: those behind the merges come on top)",
+        ge=300,
+        le=1 << 20,
     )
     pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
     special: str = Field(
@@ -83,7 +91,7 @@ class TokenizerSettings(StageSettings):
     min_count: int = Field(default=1, description="pretokens that are seen less often are left out", ge=1)
     most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
     memory: ByteSize = Field(
-        default=ByteSize(512 << 20), description="most memory of a worker's table of counts", ge=1 << 20
+        default=ByteSize(512 << 20), description="memory of a worker's table of counts, at most", ge=1 << 20
     )
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
@@ -170,6 +178,22 @@ class TokenizerStage(Stage):
             memory=settings.memory,
         )
 
+    def sizes(self) -> str:
+        """What the ids will be, in words: how many there are is not always the number that was asked for."""
+        from corpusmill.pipelines.special_layouts import read_layout
+
+        asked = self.settings.vocab_size
+        if (old := self._continued()) is not None:
+            more = asked - old.special.vocab_size
+            return f"{asked:,} ids: {old.special.vocab_size:,} of the old tokenizer and {more:,} new merges"
+        layout = read_layout(self.settings.special)
+        model = layout.model_size(asked)
+        merges, special = model - len(layout.first) - BYTES, len(layout.first) + len(layout.last)
+        total = f"{merges + BYTES + special:,} ids: {merges:,} merges, {BYTES} bytes, {special:,} special tokens"
+        if layout.counted or not layout.last:
+            return total
+        return f"{total}; the last {len(layout.last):,} of these come on top of the {asked:,} ids asked for"
+
     @staticmethod
     def _in_place(counting: Counting) -> bool:
         """Whether there is one table and nothing to add to it."""
@@ -177,6 +201,7 @@ class TokenizerStage(Stage):
 
     def run(self, run: StageRun) -> Summary:
         settings, counting = self.settings, self._counting()
+        run.say(self.sizes())
         in_place = self._in_place(counting)
         counted = counting.as_counted() if in_place else counting.run(run)
         balance = self._balance(counted.table)
@@ -207,7 +232,7 @@ class TokenizerStage(Stage):
                     bytes=sum(entry["bytes"] for entry in counted.files),
                 )
             ],
-            watch=partial(_progress_line, run.path(WORK, PROGRESS)),
+            watch=partial(_watched, run.path(WORK, PROGRESS)),
         )[0]
         names = ("fingerprint", "ids", "model_rows", "merges", "bytes_per_token", "left_out")
         facts = {name: learned[name] for name in names} | {"balance": balance}
@@ -233,13 +258,13 @@ class TokenizerStage(Stage):
         }
 
 
-def _progress_line(path: str) -> str:
+def _watched(path: str) -> Watched:
     """How far learning is, as the worker wrote it last; nothing where it has not, or not on this machine."""
     if storage.is_url(path) or not storage.exists(path):
-        return ""
+        return Watched()
     learned = json.loads(storage.read_bytes(path))
-    parts = [f"{learned['merges']:,} of {learned['asked']:,} merges"]
-    parts.append(f"the next pair was seen {learned['count']:,} times")
+    words = [f"{learned['merges']:,} of {learned['asked']:,} merges"]
     if learned["seconds_left"] is not None:
-        parts.append(f"{clock(learned['seconds_left'])} left")
-    return ", ".join(parts)
+        words.append(f"{clock(learned['seconds_left'])} left")
+    words.append(f"the next pair occurs {learned['count']:,} times")
+    return Watched(learned["merges"] / max(1, learned["asked"]), tuple(words))

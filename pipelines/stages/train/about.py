@@ -14,7 +14,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     ]
     if facts.get("validation_loss") is not None:
         rows.append(("held-back loss", f"{facts['validation_loss']:.3f} nats/token"))
-        rows.append(("unigram entropy there", f"{facts['unigram_loss']:.3f} nats/token"))
+        rows.append(("unigram entropy of that text", f"{facts['unigram_loss']:.3f} nats/token"))
     if facts.get("validation_bits_per_byte") is not None:
         rows.append(("held-back bits per byte", f"{facts['validation_bits_per_byte']:.3f}"))
     for use in facts.get("mixture") or ():

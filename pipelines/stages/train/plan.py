@@ -14,7 +14,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.datasets import folder_identities, require_shards
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary
+from corpusmill.pipelines.engine.stage import Costs, PhasePlan, Stage, StageRun, Summary, Watched
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, TrainStageSettings
 
@@ -140,7 +140,7 @@ class TrainStage(Stage):
         return self.sequences(sequence_length) * sequence_length
 
     def size(self, sequence_length: int) -> tuple[int, float]:
-        """(parameters, GFLOPs a token in training) of the model."""
+        """(parameters, GFLOPs per token in training) of the model."""
         from corpusmill.training.model.config import flops_per_token, parameters, preset
 
         config = preset(self.settings.preset, self._trainer_settings("shards", "output").model)
@@ -216,12 +216,15 @@ def _steps_for(tokens: int, settings: "TrainSettings", sequence_length: int) -> 
     return fewest
 
 
-def _watcher(run: StageRun, steps: int) -> Callable[[], str]:
+def _watcher(run: StageRun, steps: int) -> Callable[[], Watched]:
     """Gives how far the trainer is, from the last whole lines of its metrics and its timing."""
-    from corpusmill.training.watching.metrics import METRICS_FILE, TIMING_FILE, last_line, live_line
+    from corpusmill.training.watching.metrics import METRICS_FILE, TIMING_FILE, last_line, live_words
 
-    def watch() -> str:
+    def watch() -> Watched:
         metrics = last_line(run.path(METRICS_FILE))
-        return live_line(metrics, last_line(run.path(state.STATE, TIMING_FILE)), steps) if metrics else "starting"
+        if metrics is None:
+            return Watched(0.0, (f"step 0 of {steps:,}", "starting"))
+        words = live_words(metrics, last_line(run.path(state.STATE, TIMING_FILE)), steps)
+        return Watched(metrics["step"] / steps, tuple(words))
 
     return watch

@@ -115,3 +115,12 @@ class FaultyStage(Stage):
             files=[entry for result in results for entry in result["files"]],
             facts={"bad": [bad for result in results for bad in result["bad"]]},
         )
+
+
+def in_batches(task: TaskContext[Any]) -> dict[str, Any]:
+    """Ten batches, each slow enough to be seen."""
+    batch = pa.record_batch({"id": ["a"], "text": ["x" * 60]})
+    for _ in range(10):
+        for _ in task.guard.each(batch, lambda some: time.sleep(0.05), "a place"):
+            pass
+    return {}

@@ -41,7 +41,7 @@ def test_the_last_driver_holds_the_lease(tmp_path: Path) -> None:
     second = take_lease(str(tmp_path))
     assert not holds_lease(str(tmp_path), first)
     require_lease(str(tmp_path), second)
-    with pytest.raises(UserError, match="another driver has taken this output over"):
+    with pytest.raises(UserError, match="another driver has taken over this output"):
         require_lease(str(tmp_path), first)
 
 

@@ -75,7 +75,7 @@ def test_a_rank_that_is_killed_costs_an_attempt(tmp_path: Path) -> None:
     results: list[dict] = []
     scheduler = Scheduler(
         make_executor("local", workers=1), folder=str(tmp_path), phase="steps", kernels=(),
-        lease=take_lease(str(tmp_path)), on_end=lambda task, result: results.append(result), on_tick=lambda: None,
+        lease=take_lease(str(tmp_path)), on_end=lambda task, result: results.append(result),
         say=said.append,
     )  # fmt: skip
     scheduler.run([Task(id="one", function=FUNCTION, arguments={"1": "dies once"}, ranks=2)])
@@ -123,7 +123,7 @@ def test_a_task_that_always_loses_ranks_fails_in_the_end(tmp_path: Path, monkeyp
     monkeypatch.setattr("corpusmill.pipelines.engine.scheduler.FIRST_PAUSE_SECONDS", 0.01)
     scheduler = Scheduler(
         make_executor("local", workers=1), folder=str(tmp_path), phase="steps", kernels=(),
-        lease=take_lease(str(tmp_path)), on_end=lambda task, result: None, on_tick=lambda: None, say=lambda line: None,
+        lease=take_lease(str(tmp_path)), on_end=lambda task, result: None, say=lambda line: None,
     )  # fmt: skip
     with pytest.raises(StageFailed, match=r"rank 0 lost the others.*4 times; run again to resume"):
         scheduler.run([Task(id="one", function=FUNCTION, arguments={"0": "broken", "1": "broken"}, ranks=2)])

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -29,9 +30,8 @@ class Lines:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def start(self, label: str, total_bytes: int, tasks: int, done_bytes: int) -> None: ...
+    def start(self, stage: str, phase: str, total_bytes: int, done_bytes: int, at_work: Any = None) -> None: ...
     def advance(self, *, count: int, documents: int) -> None: ...
-    def tick(self, note: str = "") -> None: ...
     def stop(self) -> None: ...
 
     def say(self, line: str) -> None:

@@ -322,7 +322,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path):
 
 def test_a_trainer_whose_driver_is_gone_writes_no_checkpoint(tmp_path: Path):
     def check() -> None:
-        raise UserError("another driver has taken this output over")
+        raise UserError("another driver has taken over this output")
 
     with commits_only_while(check), pytest.raises(UserError, match="taken"):
         _save(tmp_path, 2)
@@ -339,7 +339,7 @@ def test_a_trainer_whose_driver_goes_while_it_writes_commits_no_checkpoint(tmp_p
 
     def check() -> None:
         if gone:
-            raise UserError("another driver has taken this output over")
+            raise UserError("another driver has taken over this output")
 
     monkeypatch.setattr(storage, "write_tensors", goes)
     with commits_only_while(check), pytest.raises(UserError, match="taken"):

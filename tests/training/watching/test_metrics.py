@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from corpusmill.training.watching import metrics
-from corpusmill.training.watching.metrics import MetricsLog, cut_after, last_line, last_lines, live_line, read_metrics
+from corpusmill.training.watching.metrics import MetricsLog, cut_after, last_line, last_lines, live_words, read_metrics
 
 LINES = [{"step": step, "expert_loads": [[0.125] * (step * 7 % 23)]} for step in range(1, 41)]
 
@@ -102,7 +102,7 @@ def test_a_resumed_log_is_that_of_one_run(tmp_path: Path):
     assert (12, 1.0) in events.told
 
 
-def test_the_live_line_says_how_far_and_how_long():
+def test_the_live_words_say_how_far_and_how_long():
     line = {
         "step": 120,
         "loss": 4.3123,
@@ -112,21 +112,25 @@ def test_the_live_line_says_how_far_and_how_long():
         "expert_violations": [0.31, 0.1],
     }
     timing = {"seconds": 1.7, "tokens_per_second": 1937.0, "mfu": None}
-    said = "step 120 of 300 · loss 4.312 · 1.9k tokens/s · lr 1.0e-3 · norm 0.80 · load 1.3x · 5 min left"
-    assert live_line(line, timing, 300) == said
-    assert live_line({"step": 300, "loss": 2.0}, timing, 300) == "step 300 of 300 · loss 2.000 · 1.9k tokens/s"
-    assert live_line({"step": 1}, None, 240_000) == "step 1 of 240,000"
+    assert live_words(line, timing, 300) == [
+        *("step 120 of 300", "loss 4.312", "5 min left", "1.9k tokens/s", "learning rate 1.0e-3", "gradient norm 0.80"),
+        "busiest expert 1.3 times the average",
+    ]
+    done = ["step 300 of 300", "loss 2.000", "1.9k tokens/s"]
+    assert live_words({"step": 300, "loss": 2.0}, timing, 300) == done, "no time left at the end"
+    assert live_words({"step": 1}, None, 240_000) == ["step 1 of 240,000"]
     measured = {"step": 2, "loss": 3.0, "validation_loss": 3.25, "learning_rate": 2.2e-10, "expert_violations": []}
     fast = {"seconds": 0.5, "tokens_per_second": 1_234_567, "mfu": 0.4321}
-    assert live_line(measured, fast, 3) == (
-        "step 2 of 3 · loss 3.000 · held back 3.250 · 1.2M tokens/s · MFU 43.2% · lr 2.2e-10 · 1 s left"
-    )
+    assert live_words(measured, fast, 3) == [
+        *("step 2 of 3", "loss 3.000", "1 s left", "1.2M tokens/s", "held-back loss 3.250", "MFU 43.2%"),
+        "learning rate 2.2e-10",
+    ]
 
 
 def test_rates_and_times_are_rounded_to_what_can_be_read_at_a_glance():
     rates = {870.4: "870", 999.7: "1.0k", 9_940: "9.9k", 9_960: "10k", 999_600: "1.0M", 2.5e9: "2.5G"}
     for rate, said in rates.items():
-        assert live_line({"step": 1}, {"tokens_per_second": rate}, 2).endswith(f"· {said} tokens/s")
+        assert live_words({"step": 1}, {"tokens_per_second": rate}, 2)[-1] == f"{said} tokens/s"
     for seconds, said in {
         0.2: "1 s",
         89: "89 s",
@@ -135,4 +139,4 @@ def test_rates_and_times_are_rounded_to_what_can_be_read_at_a_glance():
         5_500: "2 h",
         172_800: "2 days",
     }.items():
-        assert live_line({"step": 1}, {"seconds": seconds}, 2).endswith(f"· {said} left")
+        assert live_words({"step": 1}, {"seconds": seconds}, 2)[-1] == f"{said} left"

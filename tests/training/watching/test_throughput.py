@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def test_rates_of_v3_follow_from_its_published_operations_a_token():
-    """250.5 GFLOPs a token at 4,096 without MTP, 260.6 with it (shared/facts, section 4), on 2,048 devices."""
+    """250.5 GFLOPs per token at 4,096 without MTP, 260.6 with it (shared/facts, section 4), on 2,048 devices."""
     throughput = Throughput(preset("v3-671b"), 4096, CPU, peak_teraflops=989.0, ranks=2048)
     found = throughput.of(15_360 * 4096, 20.0)
     rate = 15_360 * 4096 / 20
