@@ -148,6 +148,8 @@ def dedup(
     shingle: Literal["word", "character"] = ...,
     ngram: int = ...,
     verify: Literal["signatures", "exact"] = ...,
+    keep_unless: Mapping[Literal["contained"], float] = ...,
+    max_loss: float | None = ...,
     cluster_bytes: int | str = ...,
     protect: Names = ...,
     against: Path | None = ...,
@@ -170,7 +172,9 @@ def dedup(
         permutations: slots of a MinHash signature
         shingle: what shingles are n-grams of
         ngram: words or characters of a shingle
-        verify: compare candidates by their signatures, or then exactly by all their shingles
+        verify: compare documents exactly, by all their shingles, or by estimates from their signatures
+        keep_unless: remove a document only if its survivor also holds this share of its shingles (contained=0.95)
+        max_loss: end before anything is removed if a source would lose more than this share of its documents
         cluster_bytes: memory for clustering; pairs that do not fit are clustered on disk
         protect: datasets to leave unchanged; duplicates of their documents are removed from the others
         against: an index (`corpusmill index`); duplicates of its documents are removed

@@ -1,4 +1,4 @@
-"""Which document of a component stays: the first by a declared order of preference.
+"""The order in which documents that are alike are considered: who comes first stays (`dataproc.dedup.absorbing`).
 
 A preference is `column:asc`, `column:desc` or `column:first(a|b|c)`, which puts the listed values first, in that order,
 and all others after them; for instance
@@ -65,25 +65,19 @@ def named_columns(preferences: Sequence[str]) -> list[str]:
     return sorted({preference.split(":")[0].strip() for preference in preferences})
 
 
-def choose_survivors(
-    documents: pa.Table,
-    preferences: Sequence[str] = DEFAULT_PREFERENCES,
-    protected: np.ndarray | None = None,
-    matched: np.ndarray | None = None,
+def preference_order(
+    documents: pa.Table, preferences: Sequence[str] = DEFAULT_PREFERENCES, protected: np.ndarray | None = None
 ) -> np.ndarray:
-    """The row of the survivor of each row's cluster: int64 of shape (N,); a survivor's own row names itself.
+    """The rows by preference, those that are preferred first: int64 of shape (N,).
 
     Args:
-        documents: one row a clustered document with the columns `id` (string, unique among those that are not
-            protected), `cluster` (uint64, the label of its component) and those that the preferences name.
+        documents: one row a document with the columns `id` (string, unique among those that are not protected) and
+            those that the preferences name.
         preferences: see the module; raises UserError for one that cannot be used.
         protected: bool of shape (N,), documents that go before all others, whatever the preferences.
-        matched: bool of shape (N,), documents that go before all but those.
     """
-    order_of_preference = parse_preferences(preferences, [name for name in documents.column_names if name != "cluster"])
-    rows = len(documents)
-    protected = np.zeros(rows, bool) if protected is None else protected
-    matched = np.zeros(rows, bool) if matched is None else matched
+    order_of_preference = parse_preferences(preferences, documents.column_names)
+    protected = np.zeros(len(documents), bool) if protected is None else protected
     own = documents["id"].filter(pa.array(~protected))
     if pc.count_distinct(own).as_py() != len(own):
         raise UserError(
@@ -91,20 +85,13 @@ def choose_survivors(
             "survivors",
             "ingest again with an --id-field that is unique, or is not there, so that records are numbered",
         )
-    keys = {"cluster": documents["cluster"], "protected": pa.array(protected), "matched": pa.array(matched)}
-    directions = [("cluster", "ascending"), ("protected", "descending"), ("matched", "descending")]
+    keys = {"protected": pa.array(protected)}
+    directions = [("protected", "descending")]
     for number, preference in enumerate(order_of_preference):
         name = f"preference {number}"
         keys[name] = _sortable(documents[preference.column], preference)
         directions.append((name, "descending" if preference.descending else "ascending"))
-    order = pc.sort_indices(pa.table(keys), sort_keys=directions).to_numpy().astype(np.int64)
-    clusters = documents["cluster"].to_numpy()[order]
-    opens = np.ones(rows, bool)
-    opens[1:] = clusters[1:] != clusters[:-1]
-    first_of_cluster = np.maximum.accumulate(np.where(opens, np.arange(rows), 0))
-    survivors = np.empty(rows, np.int64)
-    survivors[order] = order[first_of_cluster]
-    return survivors
+    return pc.sort_indices(pa.table(keys), sort_keys=directions).to_numpy().astype(np.int64)
 
 
 def _sortable(column: pa.ChunkedArray, preference: Preference) -> pa.ChunkedArray:

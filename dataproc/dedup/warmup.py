@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.dedup import bands, candidates, components, jaccard, minhash
+from corpusmill.dataproc.dedup import absorbing, bands, candidates, components, jaccard, minhash
 from corpusmill.dataproc.sequences import fim, packing
 from corpusmill.dataproc.sequences.shards import SpecialIds
 
@@ -24,6 +24,9 @@ def compile_kernels() -> None:
     keys = bands.band_keys(signatures, bands=2, rows=2)
     pairs = candidates.candidate_pairs(*bands.key_rows(keys, np.arange(3, dtype=np.uint64)))
     components.components(*pairs)
+    empty = absorbing.by_shingles(np.zeros(1, np.int64), np.zeros(0, np.uint64))
+    none = np.zeros(0, np.int64)
+    absorbing.absorb(none, none, empty, text=none, protected=np.zeros(0, bool), threshold=0.5)
     components.component_labels(2, *rows)
 
     tokens = pa.array([[1, 2, 3], [1, 2, 3], []], pa.list_(pa.int32()))

@@ -54,14 +54,14 @@ class Range(NamedTuple):
 
 
 class BlockWork:
-    """Carries phases over the blocks of parts, and over partitions."""
+    """Carries phases over the blocks of parts, and over partitions. `own` blocks, the first, are not protected."""
 
     def __init__(self, run: StageRun, parts: Sequence[PartReference], own: int) -> None:
         self.run = run
         blocks = block_numbers([part.rows for part in parts], own)
         self._bytes = block_bytes(parts, blocks)
         self._first_part = [blocks.index(block) for block in range(len(self._bytes))] + [len(blocks)]
-        self._own = len(set(blocks[:own]))
+        self.own = len(set(blocks[:own]))
         layout = LayoutWork(
             path=[part.path for part in parts],
             rows=[part.rows for part in parts],
@@ -83,7 +83,7 @@ class BlockWork:
             own_only: leaves blocks of protected datasets out.
             ranges: files by the addresses in them; a task is given those in which its block's addresses lie.
         """
-        sizes = self._bytes[: self._own] if own_only else self._bytes
+        sizes = self._bytes[: self.own] if own_only else self._bytes
         fields = [{"ranges": self._overlapping(block, ranges)} if ranges else {} for block in range(len(sizes))]
         return self.run.map(phase, block_tasks(function, work, sizes, fields))
 

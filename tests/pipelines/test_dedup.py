@@ -179,9 +179,93 @@ def test_exact_verification_keeps_whoever_has_no_partner_at_the_threshold(tmp_pa
     assert len(removed(done.folder)) == 24 - len(apart)
     for name in removed(done.folder):
         assert max(alike(name, other) for other in shingles if other != name) >= 0.5
-    estimated = run("dedup", tmp_path / "estimated", datasets=[documents], threshold=0.5, recall=0.9999)
+    estimated = run(
+        "dedup", tmp_path / "estimated", datasets=[documents], verify="signatures", threshold=0.5, recall=0.9999
+    )
     loose = [name for name in removed(estimated.folder) if max(alike(name, o) for o in shingles if o != name) < 0.5]
     assert loose, "the estimates let none pass that is below the threshold: nothing was shown"
+
+
+def shingles(text: str) -> set[tuple[str, ...]]:
+    words = text.split()
+    return {tuple(words[at : at + 5]) for at in range(len(words) - 4)}
+
+
+def chain(links: int, length: int = 200, step: int = 10) -> list[dict[str, Any]]:
+    """Texts that each share most with the next, the first and the last nothing; all but the first a word longer."""
+    words = sentence(77, links * step + length + 1)
+    return [
+        {"id": f"chain-{link:03}", "text": " ".join(words[link * step : link * step + length + (link > 0)])}
+        for link in range(links)
+    ]
+
+
+@pytest.mark.parametrize("verify", ["signatures", "exact"])
+def test_whoever_goes_is_like_the_one_that_stays_for_it(tmp_path: Path, verify: str, small_files: None) -> None:
+    """A chain, templates and a giant star, in which components would leave one survivor for texts unlike it."""
+    rows = [*chain(60), *corpus()]
+    template = sentence(78, 300)
+    rows += [
+        {"id": f"template-{number}", "text": " ".join([*template[:150], *sentence(200 + number, 12), *template[150:]])}
+        for number in range(30)
+    ]
+    texts = {row["id"]: shingles(row["text"].lower().replace(" !", "")) for row in rows}
+    done = run("dedup", tmp_path / "unique", datasets=[dataset(tmp_path / "in", rows)], verify=verify)
+    gone, kept = removed(done.folder), ids(done.folder)
+    assert len(gone) > 60
+    for name, row in gone.items():
+        ours, survivors = texts[name], texts[row["survivor"]]
+        assert row["survivor"] in kept
+        assert row["similarity"] >= 0.8
+        if row["method"] == "exact":
+            assert (row["verified"], row["similarity"], row["containment"]) == ("digest", 1.0, 1.0)
+        elif verify == "exact":
+            assert row["verified"] == "shingles"
+            assert row["similarity"] == pytest.approx(len(ours & survivors) / len(ours | survivors))
+            assert row["containment"] == pytest.approx(len(ours & survivors) / len(ours))
+        else:
+            assert (row["verified"], row["containment"]) == ("signatures", None)
+    links = sorted(name for name in kept if name.startswith("chain"))
+    assert len(links) > 10, "a chain is more than one text"
+    if verify == "exact":
+        for one, other in pairwise(links):  # neighbours of neighbours were compared
+            assert len(texts[one] & texts[other]) / len(texts[one] | texts[other]) < 0.8
+
+
+def test_lossless_removal_takes_only_what_its_survivor_holds(tmp_path: Path) -> None:
+    words = sentence(5, 300)
+    rows = [
+        {"id": "whole", "text": " ".join(words)},
+        {"id": "part", "text": " ".join(words[:270])},  # in it
+        {"id": "variant", "text": changed(words[:290], 5)},  # as similar, with words of its own
+    ]
+    documents = dataset(tmp_path / "in", rows, 1)
+    assert removed(run("dedup", tmp_path / "plain", datasets=[documents]).folder).keys() == {"part", "variant"}
+    done = run("dedup", tmp_path / "lossless", datasets=[documents], keep_unless={"contained": 0.95})
+    assert removed(done.folder).keys() == {"part"}
+    assert removed(done.folder)["part"]["containment"] == 1.0
+    with pytest.raises(UserError, match="signatures do not tell what a document holds"):
+        run("dedup", tmp_path / "no", datasets=[documents], keep_unless={"contained": 0.9}, verify="signatures")
+
+
+def test_a_source_that_loses_too_much_ends_the_stage_before_anything_is_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = sentence(9)
+    rows = [{"id": f"copy-{number}", "text": changed(words, 1), "source": "mirror"} for number in range(120)]
+    rows += [
+        {"id": f"own-{number}", "text": " ".join(sentence(500 + number)), "source": "press"} for number in range(20)
+    ]
+    documents = dataset(tmp_path / "in", rows)
+    with pytest.raises(UserError, match=r"source 'mirror' loses 99.2% of its 120 .*120 like 'copy-0'.*max_loss is 50%"):
+        run("dedup", tmp_path / "unique", datasets=[documents], max_loss="50%")
+    assert not list((tmp_path / "unique").glob("*.parquet"))
+    done = run("dedup", tmp_path / "allowed", datasets=[documents])
+    assert "dedup: source 'mirror' loses 99.2%" in capsys.readouterr().err
+    assert done.manifest["facts"]["loss"]["source"] == {
+        "mirror": {"documents": 120, "removed": 119},
+        "press": {"documents": 20, "removed": 0},
+    }
 
 
 def test_normalised_copies_are_exact_copies(documents: str, tmp_path: Path) -> None:

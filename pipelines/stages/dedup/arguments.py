@@ -50,19 +50,20 @@ class DedupWork(MatchingWork):
 
     Attributes:
         verify: how candidates are compared.
-        prefer: which document of a cluster stays.
+        prefer: which of two documents stays.
+        keep_unless: (what, least share) that a document's survivor must fulfil besides.
         pairs, pair_files: folder of pairs, and how many files are in it.
         labels: folder of the labels of clustered documents.
-        compared, chosen: partitions of components, in which pairs are compared and survivors chosen.
+        chosen: partitions of components, in which pairs are compared and survivors chosen.
         ranges: files with the labels of a block's documents, where components were computed out of core.
     """
 
     verify: Literal["signatures", "exact"]
     prefer: tuple[str, ...]
+    keep_unless: tuple[tuple[str, float], ...] = ()
     pairs: str = ""
     pair_files: int = 0
     labels: str = ""
-    compared: int = 0
     chosen: int = 0
     ranges: tuple[str, ...] = ()
 

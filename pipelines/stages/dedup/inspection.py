@@ -19,6 +19,10 @@ def _removal(side: Side, document: str) -> Reason | None:
 
 def _survivor(row: Mapping[str, Any]) -> str:
     how = "the same text" if row["method"] == "exact" else f"similarity {row['similarity']:.3f}"
+    if row["method"] != "exact" and row.get("containment") is not None:
+        how += f", {row['containment']:.1%} of it in the survivor"
+    if row.get("verified") == "signatures":
+        how += ", estimated"
     return f"{row['method']} duplicate of {row['survivor']} ({how}, cluster {row['cluster']})"
 
 

@@ -5,10 +5,12 @@
     against      with an index: partition of keys → documents that it holds the like of, by block
     pairs        partition of keys → pairs that are equal, or alike by their signatures
     cluster      all pairs → components; the label of each clustered document, by block
-    shingles, route, compare, recluster     with `verify: exact`: pairs compared by their texts, components of the rest
-    members      block → its clustered documents, partitioned by component
-    survivors    partition of components → who stays, by declared preference; removals, by block
-    apply        block → its parts without removals; `_duplicates/` names the survivor of each
+    members      block → its clustered documents, and their shingles, partitioned by component
+    route        partition of pairs → the same, partitioned by component
+    survivors    partition of components → who stays, by declared preference, and who goes for whom; removals, by block
+    apply        block → its parts without removals; `_duplicates/` names the survivor of each, with the evidence
+
+A document goes only for one that stays and that it is itself alike, at the threshold or over (`absorbing.py`).
 
 Work is linear in the documents: a block is a 64th of them or a million, whichever is less, and a partition about
 64 MiB, so files grow with the corpus and the reads between two phases with blocks times partitions. Memory: a block's
@@ -18,9 +20,9 @@ keys and signatures, a partition; for `cluster`, `cluster_bytes`.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, field_validator
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed, require_distinct_ids
@@ -41,6 +43,10 @@ from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
 MEMBER_BYTES = 200
 SHINGLE_BYTES = 8 * 400
+WARNED_LOSS = 0.5
+WARNED_DOCUMENTS = 100
+"""Without `max_loss`, a source of so many documents that loses more than that share is worth a line."""
+HOSTS_NAMED = 20
 CORE_BYTES = 60
 """Memory of a pair when components are computed in core: 16, and 24 for each of its documents at most."""
 TASKS = "corpusmill.pipelines.stages.dedup.work"
@@ -52,9 +58,20 @@ class DedupSettings(SignatureSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     verify: Literal["signatures", "exact"] = Field(
-        default="signatures",
-        description="compare candidates by their signatures, or then exactly by all their shingles",
+        default="exact",
+        description="compare documents exactly, by all their shingles, or by estimates from their signatures",
     )
+    keep_unless: dict[Literal["contained"], Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={},
+        description="remove a document only if its survivor also holds this share of its shingles (contained=0.95)",
+    )
+    max_loss: float | None = Field(
+        default=None,
+        description="end before anything is removed if a source would lose more than this share of its documents",
+        gt=0,
+        le=1,
+    )
+
     cluster_bytes: ByteSize = Field(
         default=ByteSize(2 << 30),
         description="memory for clustering; pairs that do not fit are clustered on disk",
@@ -70,6 +87,14 @@ class DedupSettings(SignatureSettings):
         default=("length:desc",),
         description="which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id",
     )
+
+    @field_validator("max_loss", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        """A share, or a percentage as in 50%."""
+        if isinstance(value, str) and value.strip().endswith("%"):
+            return float(value.strip()[:-1]) / 100
+        return value
 
 
 class DedupStage(Stage):
@@ -114,8 +139,8 @@ class DedupStage(Stage):
 
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
-        if self.settings.verify == "exact" and "minhash" not in self.settings.method:
-            raise UserError("there is nothing to verify without MinHash", where="verify", hint="leave it out")
+        if self.settings.keep_unless and self.settings.verify != "exact":
+            raise UserError("signatures do not tell what a document holds", where="keep_unless", hint="verify exact")
         parts, _ = self._parts()
         require_distinct_ids([*self.settings.datasets, *self.settings.protect], self.resolve)
         if parts:
@@ -139,6 +164,7 @@ class DedupStage(Stage):
             PhasePlan(name="pairs", tasks=partitions, bytes=rows * KEY_BYTES),
             PhasePlan(name="cluster", tasks=1, bytes=rows * KEY_BYTES),
             PhasePlan(name="members", tasks=len(set(blocks)), bytes=total // 10),
+            PhasePlan(name="route", tasks=partitions, bytes=rows * KEY_BYTES // 10),
             PhasePlan(name="survivors", tasks=partitions_of(rows // 10 * MEMBER_BYTES), bytes=total // 10),
             PhasePlan(name="apply", tasks=len(set(blocks[:own])), bytes=total),
         ]
@@ -161,6 +187,7 @@ class DedupStage(Stage):
             partitions=partitions_of(documents * (bands + 1) * KEY_BYTES),
             verify=settings.verify,
             prefer=settings.prefer,
+            keep_unless=tuple(settings.keep_unless.items()),
         )
         if bands:
             from corpusmill.dataproc.dedup.bands import Banding, curve_in_words
@@ -175,18 +202,14 @@ class DedupStage(Stage):
             run.map("against", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
         pairs = blocks.by_partition("pairs", f"{TASKS}.pairing:pair_partition", work, work.partitions, signed)
         clustered = self._cluster(blocks, "cluster", work, "pairs", pairs)
-        work = replace(work, labels="cluster")
-        candidates = sum(result["candidates"] for result in pairs)
-        if settings.verify == "exact":
-            work = replace(work, pair_files=len(pairs), compared=partitions_of(clustered * SHINGLE_BYTES))
-            blocks.by_block("shingles", f"{TASKS}.verifying:shingle_block", work)
-            blocks.by_partition("route", f"{TASKS}.verifying:route_pairs", work, work.partitions, pairs)
-            pairs = blocks.by_partition("compare", f"{TASKS}.verifying:compare_partition", work, work.compared, pairs)
-            clustered = self._cluster(blocks, "recluster", work, "compare", pairs)
-            work = replace(work, labels="recluster")
-        work = replace(work, chosen=partitions_of(clustered * MEMBER_BYTES))
+        member_bytes = MEMBER_BYTES + (SHINGLE_BYTES if bands and settings.verify == "exact" else 0)
+        chosen_in = partitions_of(clustered * member_bytes)
+        work = replace(work, labels="cluster", pair_files=len(pairs), chosen=chosen_in)
         members = blocks.by_block("members", f"{TASKS}.surviving:member_block", work)
+        blocks.by_partition("route", f"{TASKS}.routing:route_pairs", work, work.partitions, pairs)
         chosen = blocks.by_partition("survivors", f"{TASKS}.surviving:choose_partition", work, work.chosen, members)
+        loss = losses(signed[: blocks.own], chosen)
+        self._judge(loss, chosen, run)
         applied = blocks.by_block("apply", f"{TASKS}.applying:apply_block", work, own_only=True)
         return Summary(
             counts=add_counts(applied, ["documents_in", "kept", "duplicates", "quarantined"]),
@@ -196,14 +219,37 @@ class DedupStage(Stage):
                 "bands": bands,
                 "rows": rows,
                 "duplicates_by_method": {"exact": 0, "minhash": 0} | _added(applied, "by_method"),
-                "candidate_pairs": candidates,
+                "candidate_pairs": sum(result["candidates"] for result in pairs),
                 "verified_pairs": sum(result["pairs"] for result in pairs),
+                "compared_pairs": sum(result["compared"] for result in chosen),
                 "clusters": sum(result["clusters"] for result in chosen),
                 "largest_cluster": max((result["largest"] for result in chosen), default=0),
                 "cluster_sizes": _added(chosen, "sizes"),
                 "duplicate_sources": _matrix(chosen),
+                "loss": loss,
+                "hosts_that_lost_most": most_removed_hosts(chosen),
             },
         )
+
+    def _judge(
+        self, loss: Mapping[str, Mapping[str, Mapping[str, int]]], chosen: Sequence[Mapping[str, Any]], run: StageRun
+    ) -> None:
+        """Says which source loses most of its documents; raises UserError where that is more than is allowed."""
+        limit = self.settings.max_loss
+        for source, documents in sorted(loss["source"].items(), key=lambda item: (_share_of(item[1]), item[0])):
+            share = _share_of(documents)
+            if share <= (WARNED_LOSS if limit is None else limit):
+                continue
+            if limit is None and documents["documents"] < WARNED_DOCUMENTS:
+                continue
+            what = (
+                f"source '{source}' loses {share:.1%} of its {documents['documents']:,} documents to duplicates"
+                f"{_largest(chosen, source)}"
+            )
+            if limit is not None:
+                hint = "nothing was removed; look at these clusters, then raise --threshold or --max-loss"
+                raise UserError(f"{what}; max_loss is {limit:.0%}", where="dedup", hint=hint)
+            run.session.progress.say(f"dedup: {what}")
 
     def _cluster(
         self, blocks: BlockWork, phase: str, work: DedupWork, folder: str, written: Sequence[Mapping[str, Any]]
@@ -243,3 +289,41 @@ def _matrix(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
             row = matrix.setdefault(removed, {})
             row[kept] = row.get(kept, 0) + count
     return {removed: dict(sorted(row.items())) for removed, row in sorted(matrix.items())}
+
+
+def losses(
+    signed: Sequence[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """{column: {value: {"documents": came in, "removed": went}}} for source, kind and language; "" is null."""
+    table: dict[str, dict[str, dict[str, int]]] = {}
+    for column in ("source", "kind", "language"):
+        documents, removed = Counter[str](), Counter[str]()
+        for result in signed:
+            documents.update(result["documents"][column])
+        for result in chosen:
+            removed.update(result["removed"][column])
+        table[column] = {
+            value: {"documents": count, "removed": removed[value]} for value, count in sorted(documents.items())
+        }
+    return table
+
+
+def most_removed_hosts(chosen: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Documents removed of the hosts that lost most, from what each task names of its own."""
+    hosts = Counter[str]()
+    for result in chosen:
+        hosts.update(result["hosts"])
+    return dict(sorted(hosts.items(), key=lambda item: (-item[1], item[0]))[:HOSTS_NAMED])
+
+
+def _share_of(documents: Mapping[str, int]) -> float:
+    return documents["removed"] / documents["documents"] if documents["documents"] else 0.0
+
+
+def _largest(chosen: Sequence[Mapping[str, Any]], source: str) -> str:
+    """The largest clusters whose survivor is of a source, as the end of a sentence."""
+    examples = sorted(
+        (entry for result in chosen for entry in result["examples"]), key=lambda entry: (-entry[0], entry)
+    )
+    named = [f"{size:,} like '{document}'" for size, of, document in examples if of == source][:3]
+    return f" (largest clusters: {', '.join(named)})" if named else ""

@@ -15,6 +15,7 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
     rows = [
         ("candidate pairs", f"{facts['candidate_pairs']:,}"),
         ("verified pairs", f"{facts['verified_pairs']:,}"),
+        ("compared pairs", f"{facts.get('compared_pairs', 0):,}"),
         ("clusters", f"{facts['clusters']:,}"),
         ("documents in the largest", f"{facts['largest_cluster']:,}"),
         ("bands × rows", f"{facts['bands']} × {facts['rows']}"),
@@ -27,8 +28,13 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
         for removed, row in facts.get("duplicate_sources", {}).items()
         for kept, count in row.items()
     ]
+    lost = [
+        (one_line(source, 80), numbers["documents"], numbers["removed"])
+        for source, numbers in facts.get("loss", {}).get("source", {}).items()
+    ]
     return {
         "facts": rows,
+        "lost": sorted(lost, key=lambda row: (-row[2] / max(1, row[1]), row))[:SOURCES_SHOWN],
         "clusters": largest_clusters(stage),
         "read": stage.share_read("duplicates"),
         "sizes": sizes,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.dedup.survivors import choose_survivors, named_columns
+from corpusmill.dataproc.dedup.survivors import named_columns, preference_order
 from corpusmill.dataproc.errors import UserError
 
 
@@ -41,7 +41,7 @@ def missing(value) -> bool:
 
 @settings(deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=14), st.randoms(use_true_random=False))
-def test_survivors_are_the_first_by_preference_in_any_order_of_rows(rows, random):
+def test_the_order_is_that_of_the_preferences_whatever_the_order_of_rows(rows, random):
     rows = [{**row, "id": f"d{number}"} for number, row in enumerate(rows)]
     preferences = ["source:first(book|docs)", "quality:desc", "length:asc"]
 
@@ -51,43 +51,39 @@ def test_survivors_are_the_first_by_preference_in_any_order_of_rows(rows, random
         length = (1, 0) if row["length"] is None else (0, row["length"])
         return source, quality, length, row["id"]
 
-    best = {}
-    for row in sorted(rows, key=rank):
-        best.setdefault(row["cluster"], row["id"])
+    expected = [row["id"] for row in sorted(rows, key=rank)]
     for _ in range(2):
-        survivors = choose_survivors(table(rows), preferences)
-        assert [rows[place]["id"] for place in survivors] == [best[row["cluster"]] for row in rows]
+        assert [rows[place]["id"] for place in preference_order(table(rows), preferences)] == expected
         random.shuffle(rows)
 
 
 def test_descending_id_and_default():
-    rows = [{"id": name, "cluster": 1, "length": length} for name, length in (("a", 1), ("b", 2), ("c", 2))]
-    assert choose_survivors(table(rows), ["id:desc"]).tolist() == [2, 2, 2]
-    assert choose_survivors(table(rows)).tolist() == [1, 1, 1]
-    assert choose_survivors(table([])).dtype == np.int64
+    rows = [{"id": name, "length": length} for name, length in (("a", 1), ("b", 2), ("c", 2))]
+    assert preference_order(table(rows), ["id:desc"]).tolist() == [2, 1, 0]
+    assert preference_order(table(rows)).tolist() == [1, 2, 0]
+    assert preference_order(table([])).dtype == np.int64
 
 
-@pytest.mark.parametrize("preference", ["lenght:desc", "length", "length:down", "cluster:asc", ""])
+@pytest.mark.parametrize("preference", ["lenght:desc", "length", "length:down", "nothing:asc", ""])
 def test_a_preference_that_cannot_be_used_is_a_users_mistake(preference):
     with pytest.raises(UserError):
-        choose_survivors(table([{"id": "a", "cluster": 1}]), [preference])
+        preference_order(table([{"id": "a", "length": 1}]), [preference])
 
 
 def test_equal_ids_are_refused():
     with pytest.raises(UserError, match="same id"):
-        choose_survivors(table([{"id": "a", "cluster": 1}, {"id": "a", "cluster": 2}]))
+        preference_order(table([{"id": "a"}, {"id": "a"}]))
 
 
 def test_protected_documents_go_before_all_others():
-    rows = [{"id": f"d{number}", "cluster": number % 2, "length": 9 - number} for number in range(6)]
+    rows = [{"id": f"d{number}", "length": 9 - number} for number in range(6)]
     protected = np.array([False, False, False, False, True, False])
-    survivors = choose_survivors(table(rows), ["length:desc"], protected)
-    assert survivors.tolist() == [4, 1, 4, 1, 4, 1]
+    assert preference_order(table(rows), ["length:desc"], protected).tolist() == [4, 0, 1, 2, 3, 5]
 
 
 def test_a_protected_document_may_have_the_id_of_another():
-    rows = [{"id": "a", "cluster": 1, "length": 5}, {"id": "a", "cluster": 1, "length": 1}]
-    assert choose_survivors(table(rows), ["length:desc"], np.array([False, True])).tolist() == [1, 1]
+    rows = [{"id": "a", "length": 5}, {"id": "a", "length": 1}]
+    assert preference_order(table(rows), ["length:desc"], np.array([False, True])).tolist() == [1, 0]
 
 
 def test_columns_that_preferences_name():

@@ -19,7 +19,9 @@ DUPLICATES_SCHEMA = pa.schema(
         pa.field("id", pa.string()),
         pa.field("survivor", pa.string()),
         pa.field("similarity", pa.float64()),
+        pa.field("containment", pa.float64()),
         pa.field("method", pa.string()),
+        pa.field("verified", pa.string()),
         pa.field("cluster", pa.uint64()),
     ]
 )
@@ -75,7 +77,7 @@ def _apply_part(
             rows = (removed[start:stop] - begin).astype(np.int64)
             named = removals.slice(start, stop - start).combine_chunks()
             ids = batch.column("id").take(pa.array(rows))
-            columns = [named[column].combine_chunks() for column in ("survivor", "similarity", "method", "cluster")]
+            columns = [named[column].combine_chunks() for column in DUPLICATES_SCHEMA.names[1:]]
             duplicates.write(pa.RecordBatch.from_arrays([ids, *columns], schema=DUPLICATES_SCHEMA))
             keep = np.ones(batch.num_rows, bool)
             keep[rows] = False

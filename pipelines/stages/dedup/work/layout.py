@@ -149,3 +149,8 @@ def signature_rows(task: TaskContext[AnySigning], layout: Layout) -> BlockRows:
 def digest_rows(task: TaskContext, layout: Layout) -> BlockRows:
     """128-bit digests, uint64 (N, 2)."""
     return BlockRows(task, layout, "digests_by_row", np.uint64, 2)
+
+
+def number_rows(task: TaskContext, layout: Layout) -> BlockRows:
+    """A number of each document that follows from its id, uint64 (N, 1): what buckets are ordered by."""
+    return BlockRows(task, layout, "numbers", np.uint64, 1)

@@ -16,6 +16,7 @@ from corpusmill.pipelines.stages.dedup.work.layout import (
     BlockRows,
     Layout,
     block_name,
+    number_rows,
     partition_name,
     signature_rows,
     write_ipc,
@@ -44,7 +45,10 @@ def pair_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
         tables.append(pair_table(left, right, np.ones(len(left)), EXACT))
     if MINHASH in arguments.method:
         table = partition_table(task, layout, "bands", arguments.partition)
-        left, right = candidate_pairs(table["key"].to_numpy(), table["address"].to_numpy())
+        numbers = number_rows(task, layout)
+        left, right = candidate_pairs(
+            table["key"].to_numpy(), table["address"].to_numpy(), lambda addresses: numbers.take(addresses)[:, 0]
+        )
         candidates += len(left)
         alike = estimated(signature_rows(task, layout), left, right)
         recall = FLOOR_RECALL[arguments.verify]
