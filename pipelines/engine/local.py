@@ -66,7 +66,7 @@ class InProcessExecutor:
         self._done = (self._done[0], self._done[1] + count)
 
     def bytes_done(self) -> Mapping[int, float]:
-        return dict([self._done]) | self._apart.bytes_done()
+        return {self._done[0]: self._done[1], **self._apart.bytes_done()}
 
     def close(self) -> None:
         self._waiting.clear()
