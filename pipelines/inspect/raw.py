@@ -72,7 +72,7 @@ class RawFiles:
                 opened = path_resolver({})(given["path"])
                 declared = given.get("format") or self._settings.get("format")
                 of_dataset = declared == "huggingface"
-                format = format_of(path, path if of_dataset else opened) if of_dataset or not declared else declared
+                format = format_of(path) if of_dataset or not declared else declared
                 for root in {fixed_root(opened), opened.rstrip("/") + "/", path.rsplit("/", 1)[0] + "/"}:
                     if path.startswith(root):
                         self._named[f"{source}/{path[len(root) :].lstrip('/')}"] = (path, format)
