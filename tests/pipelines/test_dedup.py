@@ -374,17 +374,20 @@ def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, smal
         add_dataset(index, indexed, session)
     done = run("dedup", tmp_path / "unique", datasets=[own], against=index)
     gone = removed(done.folder)
-    assert {"c0-original", "c0-copy", "c0-near", "c1-original", "c1-near", "lone-3"} <= gone.keys()
+    assert {"c0-original", "c0-copy", "c0-near", "c1-near", "lone-3"} <= gone.keys()
+    assert all(row["similarity"] >= 0.8 for row in gone.values()), "an index's estimates are held to the threshold, too"
     assert {gone[name]["survivor"] for name in ("c0-original", "c0-near", "c0-copy")} == {"c0-near"}
     assert gone["lone-3"] | {"cluster": 0} == {
-        "id": "lone-3", "survivor": "lone-3", "similarity": 1.0, "method": "exact", "cluster": 0
+        "id": "lone-3", "survivor": "lone-3", "similarity": 1.0, "containment": 1.0, "method": "exact",
+        "verified": "digest", "cluster": 0,
     }  # fmt: skip
+    assert gone["c0-original"]["verified"] == "signatures"
     assert sum(name.startswith("c2-") for name in ids(done.folder)) == 1, "its own duplicates go as well"
     matrix = done.manifest["facts"]["duplicate_sources"]
     assert matrix["web"]["(index)"] >= 3
     assert sum(sum(row.values()) for row in matrix.values()) == len(gone)
     protected = run("dedup", tmp_path / "protected", datasets=[own], protect=[indexed])
-    assert ids(protected.folder) == ids(done.folder)
+    assert ids(protected.folder) <= ids(done.folder), "texts are at hand there, and estimates miss some"
     with pytest.raises(UserError, match="ngram"):
         run("dedup", tmp_path / "other", datasets=[own], against=index, ngram=4)
 
