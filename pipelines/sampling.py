@@ -3,9 +3,9 @@
 Rates differ by more than a factor of ten between formats, extractors and lengths of documents, and by two between a
 quiet machine and a crowded one. So where the input is here already, some of it goes through the real stages in a
 temporary folder, one worker, a second or two a stage: ingest reads beginnings of pieces until its time is up, and what
-comes out of one stage is the next one's sample. Each runs on it twice, since the first time also loads
-libraries and kernels (as the run will, once), and once on a single document, to see what a task takes whatever its size,
-which must not grow with the text.
+comes out of one stage is the next one's sample. Each runs on it twice, since the first time also loads libraries and
+kernels (as the run will, once), and once on a single document, to see what a task takes whatever its size, which must
+not grow with the text.
 
 Not sampled are stages whose time isn't proportional to their text (learning merges, training), kernels that are not
 compiled yet, what lies behind a URL or is run on a cluster, and whatever fails: those are estimated by rates

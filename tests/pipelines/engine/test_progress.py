@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc.errors import UserError
@@ -38,6 +38,7 @@ STATES = st.fixed_dictionaries(
 
 
 @given(STATES, st.sampled_from([60, 80, 130]))
+@settings(deadline=None)
 def test_every_number_of_the_widest_line_is_whole_or_absent_in_a_narrower_one(state: dict, width: int) -> None:
     wide, line = bar_line(state, 400), bar_line(state, width)
     assert len(line) <= width
