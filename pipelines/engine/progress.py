@@ -101,12 +101,10 @@ def parts_of(state: dict[str, Any]) -> list[str]:
 def bar_line(state: dict[str, Any], width: int) -> str:
     """A state on one line of at most `width` cells: what it is about, elapsed time, share and bar always, then as much
     of the rest as fits."""
-    left = f"{state['stage']}: {state['phase']}  {clock(state['seconds'])}"
-    if not state["bytes_total"]:
-        return left if len(left) <= width else clock(state["seconds"])
-    share = state["bytes_done"] / state["bytes_total"]
-    left = f"{left}  {share:4.0%}"
-    fewest, most = BAR_CELLS
+    total = state["bytes_total"]
+    share = min(state["bytes_done"] / total, 1.0) if total else None
+    left = f"{state['stage']}: {state['phase']}  {clock(state['seconds'])}" + (f"  {share:4.0%}" if total else "")
+    fewest, most = BAR_CELLS if total else (0, 0)
     right: list[str] = []
     for part in parts_of(state):
         if len(left) + 2 + fewest + 2 + len(", ".join([*right, part])) > width:
@@ -114,9 +112,9 @@ def bar_line(state: dict[str, Any], width: int) -> str:
         right.append(part)
     said = f"  {', '.join(right)}" if right else ""
     room = min(width - len(left) - 2 - len(said), most)
-    if room < fewest:
-        return left if len(left) <= width else clock(state["seconds"])
-    full = round(min(share, 1.0) * room)
+    if share is None or room < fewest:
+        return f"{left}{said}" if len(left) + len(said) <= width else clock(state["seconds"])[:width]
+    full = round(share * room)
     return f"{left}  {'━' * full}{'─' * (room - full)}{said}"
 
 
