@@ -117,7 +117,7 @@ def document_rows(counts: Mapping[str, int]) -> Rows:
 
 def count_and_share(count: int, whole: int) -> str:
     """A count and its share of a whole, in columns when several stand to the right below each other."""
-    return f"{count:,} {count / max(whole, 1):>7.1%}"
+    return f"{count:,} {count / max(whole, 1):>6.1%}"
 
 
 def decimal(value: float | None) -> str:

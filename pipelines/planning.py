@@ -6,8 +6,10 @@ machine. A stage whose input is not there yet is estimated from the stage before
 docs/performance.md holds the estimates against real times.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc import storage
@@ -39,8 +41,12 @@ RANGES = {"sample": (0.7, 1.5), "rates": (0.5, 2.0), "model": (0.5, 2.0)}
 STAGE_SECONDS = (0.1, 1.0)
 """What a stage takes whatever its input, at least and at most: its plan, its phases, its manifest."""
 
-START_SECONDS = (1.0, 4.0)
-"""From the command to the first task: Python's imports, workers, kernels loaded."""
+START_RANGE = (1.0, 3.0)
+"""What the run takes before its first task, in multiples of what this command took before it began to plan: the same
+imports, and those of the workers."""
+
+LONGEST_START = 20.0
+"""A process that is older was not started for the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,7 @@ class StageEstimate:
 
 def estimate(recipe: Recipe, options: RunOptions) -> list[StageEstimate]:
     """The plan of each stage. Raises UserError as the run itself would: missing inputs, changed settings."""
+    _start_seconds()
     workers = options.workers or available_cores()
     text: dict[str, int] = {}
     lines = []
@@ -112,7 +119,7 @@ def _estimate_stage(
     text[named.name] = int(costs.bytes * description.rates.text_out) if description.rates else 0
     done = state == "done"
     if samples and not done and (sampled := samples.of(named)):
-        seconds, by = max(sampled.seconds / workers, sampled.longest), "sample"
+        seconds, by = max(sampled.seconds / workers, sampled.longest) + sampled.loading, "sample"
         costs = replace(costs, seconds=seconds, disk=max(costs.disk, sampled.disk))
         text[named.name] = sampled.text_out
     return StageEstimate(
@@ -225,7 +232,16 @@ def total_range(lines: Sequence[StageEstimate]) -> tuple[float, float]:
     if all(line.state == "done" for line in lines):
         return 0.0, 0.0
     low, high = (sum(line.range[end] for line in lines) for end in (0, 1))
-    return low + START_SECONDS[0], high + START_SECONDS[1]
+    started = min(_start_seconds(), LONGEST_START)
+    return low + started * START_RANGE[0], high + started * START_RANGE[1]
+
+
+@cache
+def _start_seconds() -> float:
+    """The age of this process when it was first asked, before the plan."""
+    import psutil
+
+    return max(0.1, time.time() - psutil.Process().create_time())
 
 
 def time_text(low: float, high: float) -> str:

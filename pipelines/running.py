@@ -14,6 +14,7 @@ from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.preflight import preflight
 from corpusmill.pipelines.quarantine import FLAG, QuarantineLimit, read_limit
 from corpusmill.pipelines.recipe import Recipe, keep_recipe
+from corpusmill.pipelines.registry import require_description
 
 
 def run_recipe(recipe: Recipe, options: RunOptions) -> int:
@@ -41,6 +42,8 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     with Session(make_executor=make, overwrite=options.overwrite) as session:
         try:
             for named in recipe.stages:
+                rates = require_description(named.stage.name).rates
+                session.expected_bytes_per_second = rates.megabytes_per_second * 1e6 if rates else 0.0
                 done = run_stage(named.stage, named.folder, session, named.name)
                 finished.append((named.name, done))
                 _tell_finished(named.name, done, session)

@@ -3,8 +3,9 @@
 Rates differ by more than a factor of ten between formats, extractors and lengths of documents, and by two between a
 quiet machine and a crowded one. So where the input is here already, some of it goes through the real stages in a
 temporary folder, one worker, a second or two a stage: ingest reads beginnings of pieces until its time is up, and what
-comes out of one stage is the next one's sample. Each runs on it twice, since the first time also loads libraries, and
-once on a single document, to see what a task takes whatever its size, which must not grow with the text.
+comes out of one stage is the next one's sample. Each runs on it twice, since the first time also loads libraries and
+kernels (as the run will, once), and once on a single document, to see what a task takes whatever its size, which must
+not grow with the text.
 
 Not sampled are stages whose time isn't proportional to their text (learning merges, training), kernels that are not
 compiled yet, what lies behind a URL or is run on a cluster, and whatever fails: those are estimated by rates
@@ -48,12 +49,14 @@ class Sampled:
     Attributes:
         seconds: one worker's, for the whole input.
         longest: seconds of the longest task, which no second worker shortens.
+        loading: seconds that each worker takes once, to load libraries and kernels that no stage before it needed.
         text_out: bytes of text that come out.
         disk: bytes that it writes.
     """
 
     seconds: float
     longest: float = 0.0
+    loading: float = 0.0
     text_out: int
     disk: int
 
@@ -113,15 +116,17 @@ class Samples:
         ones = {name: f"{path}.one" for name, path in samples.items()}
         if not share or not all(_copy_one(samples[name], ones[name]) for name in datasets):
             return None
-        _run(stage, samples, f"{folder}.first")  # loads the libraries and kernels that this text needs
+        first = _task_seconds(_run(stage, samples, f"{folder}.first").folder)
         fixed = _task_seconds(_run(stage, ones, f"{folder}.one").folder)
         done = _run(stage, samples, folder)
         parts, files = done.manifest["parts"], done.manifest["files"]
         text = sum(part.get("arrow_bytes", part["bytes"]) for part in parts)
         read = sum(part.arrow_bytes for part in list_parts(list(samples.values()), str))
         self.share[named.name] = share
+        again = _task_seconds(folder)
         return Sampled(
-            seconds=max(_task_seconds(folder) - fixed, 0.0) / share + fixed * max(1.0, read / share / PART_BYTES),
+            seconds=max(again - fixed, 0.0) / share + fixed * max(1.0, read / share / PART_BYTES),
+            loading=max(first - again, 0.0),
             text_out=int(text / share),
             disk=int(sum(entry["bytes"] for entry in [*parts, *files]) / share),
         )

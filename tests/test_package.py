@@ -189,8 +189,8 @@ def test_the_quickstart_runs_from_an_installed_wheel_away_from_the_clone(built: 
     where = [python, "-c", "import corpusmill; print(corpusmill.__file__, corpusmill.__version__)"]
     said = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
     assert said.stdout.startswith(f"{site}/corpusmill/__init__.py "), said.stdout + said.stderr
-    # What takes the quickstart long is a vocabulary and steps of which a few show as much; `quickstart` finds its recipe
-    # in the same place.
+    # A small vocabulary and a few steps show as much as the quickstart's, which is only planned: it finds its recipe in
+    # the same place.
     recipe = str(site / "corpusmill/examples/quickstart.yaml")
     fewer = ["--set", "model.steps=10", "--set", "tokenizer.vocab_size=1024", "--allow-quarantine"]
     line = [str(home / "bin/corpusmill"), "run", recipe, *fewer, "--output", str(tmp_path / "out"), "--workers", "2"]

@@ -32,7 +32,7 @@ Example: corpusmill index query seen crawl-2 --output matches"""
 
 Folder = Annotated[str, typer.Argument(help="an index", metavar="INDEX")]
 Datasets = Annotated[list[str], typer.Argument(help="datasets of documents", metavar="DATASET...")]
-NOT_FOR_ADD = ("overwrite", "dry_run")
+NOT_FOR_ADD = ("overwrite", "dry_run", "json")
 
 
 def app_for(name: str) -> typer.Typer:

@@ -72,7 +72,7 @@ def _round_command() -> Any:
         name: (Annotated[str | None, *annotation.__metadata__], None) if default is ... else (annotation, None)
         for name, (annotation, default) in model_options(LoopSettings).items()
     }
-    options = {name: value for name, value in RUN_OPTIONS.items() if name not in ("overwrite", "dry_run")}
+    options = {name: value for name, value in RUN_OPTIONS.items() if name not in ("overwrite", "dry_run", "json")}
     return with_options(command, {"loop": (loop, ...)} | flags | {"seed": (seed, None)} | options)
 
 

@@ -15,7 +15,7 @@ from corpusmill.pipelines.engine.messages import in_json, tell
 
 PLAIN_SECONDS = 10.0
 REFRESHES_PER_SECOND = 4
-BAR_CELLS = (8, 30)
+BAR_CELLS = (4, 30)
 """The fewest and the most cells of a bar."""
 
 
@@ -25,10 +25,12 @@ class Advance:
 
     Attributes:
         bytes: of their input that is done.
+        expected: bytes a second that may be expected, as long as nothing is done.
         words: what else to say, the most important first; in place of amount, rate and time left.
     """
 
     bytes: float = 0.0
+    expected: float = 0.0
     words: tuple[str, ...] = ()
 
 
@@ -67,6 +69,7 @@ class Phase:
         advance = self.at_work()
         done = min(self.ended + advance.bytes, max(self.total, self.ended))
         rate = (done - self.before) / seconds
+        guess = rate if rate > 0 else advance.expected
         return {
             "stage": self.stage,
             "phase": self.phase,
@@ -74,7 +77,7 @@ class Phase:
             "bytes_done": int(done),
             "bytes_total": self.total,
             "bytes_per_second": int(rate) if rate > 0 else None,
-            "seconds_left": round((self.total - done) / rate, 1) if rate > 0 else None,
+            "seconds_left": round((self.total - done) / guess, 1) if guess > 0 else None,
             "documents": self.documents,
             "words": advance.words,
         }
@@ -84,9 +87,12 @@ def parts_of(state: dict[str, Any]) -> list[str]:
     """What a state says, the most important first; each part is shown whole or not at all."""
     if state["words"]:
         return list(state["words"])
+    if not state["bytes_total"]:
+        return []
     done = f"{state['bytes_done'] / 1e6:,.1f} of {state['bytes_total'] / 1e6:,.1f} MB"
     if state["bytes_per_second"] is None:
-        return [done, "starting"]
+        guess = state["seconds_left"]
+        return ["starting", *([f"about {clock(guess)} left"] if guess is not None else []), done]
     parts = [f"{clock(state['seconds_left'])} left", f"{_rate(state['bytes_per_second'])}", done]
     documents = state["documents"] / state["seconds"] if state["seconds"] else 0
     return [*parts, f"{documents:,.0f} documents/s"] if documents >= 1 else parts
@@ -95,9 +101,10 @@ def parts_of(state: dict[str, Any]) -> list[str]:
 def bar_line(state: dict[str, Any], width: int) -> str:
     """A state on one line of at most `width` cells: what it is about, elapsed time, share and bar always, then as much
     of the rest as fits."""
-    share = state["bytes_done"] / state["bytes_total"] if state["bytes_total"] else 0.0
-    left = f"{state['stage']}: {state['phase']}  {clock(state['seconds'])}  {share:4.0%}"
-    fewest, most = BAR_CELLS
+    total = state["bytes_total"]
+    share = min(state["bytes_done"] / total, 1.0) if total else None
+    left = f"{state['stage']}: {state['phase']}  {clock(state['seconds'])}" + (f"  {share:4.0%}" if total else "")
+    fewest, most = BAR_CELLS if total else (0, 0)
     right: list[str] = []
     for part in parts_of(state):
         if len(left) + 2 + fewest + 2 + len(", ".join([*right, part])) > width:
@@ -105,9 +112,9 @@ def bar_line(state: dict[str, Any], width: int) -> str:
         right.append(part)
     said = f"  {', '.join(right)}" if right else ""
     room = min(width - len(left) - 2 - len(said), most)
-    if room < fewest:
-        return left if len(left) <= width else left[-width:].partition("  ")[2]
-    full = round(min(share, 1.0) * room)
+    if share is None or room < fewest:
+        return f"{left}{said}" if len(left) + len(said) <= width else clock(state["seconds"])[:width]
+    full = round(share * room)
     return f"{left}  {'━' * full}{'─' * (room - full)}{said}"
 
 

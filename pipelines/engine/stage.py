@@ -189,11 +189,13 @@ class Stage(ABC):
 
 @dataclass(kw_only=True)
 class Session:
-    """What the stages of one command share: the engine (started when a task needs it), progress and run options."""
+    """What the stages of one command share: the engine (started when a task needs it), progress and run options; and
+    what a worker may be expected to do of the present stage, to guess its time before anything is done."""
 
     make_executor: Callable[[], Executor]
     progress: Progress = field(default_factory=make_progress)
     overwrite: bool = False
+    expected_bytes_per_second: float = 0.0
     _executor: Executor | None = None
 
     def executor(self, *, kernels: tuple[str, ...]) -> Executor:
@@ -281,9 +283,10 @@ class StageRun:
 
         def at_work() -> Advance:
             if watch is None:
-                return Advance(bytes=scheduler.bytes_at_work())
+                expected = self.session.expected_bytes_per_second * executor.slots
+                return Advance(bytes=scheduler.bytes_at_work(), expected=expected)
             watched = watch()
-            return Advance(bytes=left * watched.share, words=watched.words)
+            return Advance(bytes=left * watched.share, words=watched.words or ("starting",))
 
         progress.start(self.name, phase, total, total - left, at_work)
         try:

@@ -148,7 +148,7 @@ def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def live_words(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, steps: int) -> list[str]:
     """How far a run is, for a terminal: its last step's numbers, and how long the rest will take at that step's pace.
 
-    For instance `step 120 of 300`, `loss 4.312`, `1.9k tokens/s`, `5 min left`, the most important first, since a
+    For instance `step 120 of 300`, `5 min left`, `loss 4.312`, `1.9k tokens/s`, the most important first, since a
     narrow terminal shows only the first few. The busiest expert's load is in multiples of the average one. What the
     lines lack is left out.
 
@@ -159,10 +159,10 @@ def live_words(metrics: Mapping[str, Any], timing: Mapping[str, Any] | None, ste
     """
     step, timing = metrics["step"], timing or {}
     words = [f"step {step:,} of {steps:,}"]
-    if metrics.get("loss") is not None:
-        words.append(f"loss {metrics['loss']:.3f}")
     if timing.get("seconds") and step < steps:
         words.append(f"{_rough(timing['seconds'] * (steps - step))} left")
+    if metrics.get("loss") is not None:
+        words.append(f"loss {metrics['loss']:.3f}")
     if timing.get("tokens_per_second"):
         words.append(f"{_short(timing['tokens_per_second'])} tokens/s")
     if metrics.get("validation_loss") is not None:

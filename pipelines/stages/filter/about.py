@@ -16,9 +16,9 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
 def _causes(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     """The rules that most documents broke, and their share of the documents; one may break several."""
     broken = sorted(facts["documents_that_broke"].items(), key=lambda item: (-item[1], item[0]))
-    rows = [(f"  {rule}", count_and_share(count, counts["documents_in"])) for rule, count in broken if count]
+    rows = [(f" {rule}", count_and_share(count, counts["documents_in"])) for rule, count in broken if count]
     left = len(rows) - RULES_SHOWN
-    more = [(f"  and {left} more rule{'s' if left > 1 else ''}", "")] if left > 0 else []
+    more = [(f" and {left} more rule{'s' if left > 1 else ''}", "")] if left > 0 else []
     return [("rules broken, by share of documents", ""), *rows[:RULES_SHOWN], *more] if rows else []
 
 

@@ -39,16 +39,17 @@ def sample_ingest(stage: "IngestStage", folder: str) -> tuple[Sampled | None, di
     tasks = stage.tasks()
     by_format = sorted(tasks, key=lambda task: task.arguments.format)
     groups = [list(group) for _, group in groupby(by_format, key=lambda task: task.arguments.format)]
-    seconds = text = disk = longest = 0.0
+    seconds = text = disk = longest = loading = 0.0
     share, parts = 1.0, list[dict[str, Any]]()
     for number, group in enumerate(groups):
         whole = sum(task.bytes for task in group)
-        taken, spent, writer = _read(group, folder, number, len(groups))
+        taken, spent, loaded, writer = _read(group, folder, number, len(groups))
         if not taken:
             if whole:
                 return None, {}, 0.0
             continue
         of_group = min(1.0, taken / whole)
+        loading += loaded
         seconds += spent / of_group
         longest = max(longest, spent / of_group * max(task.bytes for task in group) / whole)
         text += sum(part["arrow_bytes"] for part in writer.parts) / of_group
@@ -57,27 +58,30 @@ def sample_ingest(stage: "IngestStage", folder: str) -> tuple[Sampled | None, di
         parts += writer.parts
     if not parts:
         return None, {}, 0.0
-    costs = Sampled(seconds=seconds, longest=longest, text_out=int(text), disk=int(disk))
+    costs = Sampled(seconds=seconds, longest=longest, loading=loading, text_out=int(text), disk=int(disk))
     sampled_share = sum(part["arrow_bytes"] for part in parts) / text if text else 0.0
     return costs, sample_manifest(stage.plan(), parts), sampled_share
 
 
-def _read(tasks: Sequence[Task], folder: str, number: int, formats: int) -> tuple[int, float, PartWriter]:
-    """(bytes of files that were read, seconds, where the documents are) of some pieces of one format of several."""
+def _read(tasks: Sequence[Task], folder: str, number: int, formats: int) -> tuple[int, float, float, PartWriter]:
+    """(bytes of files that were read, seconds, seconds for loading what reads them, where the documents are) of some
+    pieces of one format of several."""
     seconds, most = SECONDS / formats, SAMPLE_BYTES // formats
     work: IngestWork = tasks[0].arguments
     reader = reader_of(work.format)
     with PartWriter(folder, f"part-{number:05d}", SCHEMA) as writer:
         if reader is None:
-            return 0, 0.0, writer
+            return 0, 0.0, 0.0, writer
         sources = list(_sources(tasks, reader))
+        started = time.perf_counter()
         for source in sources[:1]:
-            _read_one(reader, work, source, 0.0, 0, None)  # loads what it needs
+            _read_one(reader, work, source, 0.0, 0, None)  # one batch: loads what it needs
+        loading = time.perf_counter() - started
         taken, spent = 0, 0.0
         for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
             read, took = _read_one(reader, work, source, (seconds - spent) / left, most // len(sources), writer)
             taken, spent = taken + read, spent + took
-    return taken, spent, writer
+    return taken, spent, loading, writer
 
 
 def _sources(tasks: Sequence[Task], reader: Reader) -> Iterator[list[Piece]]:

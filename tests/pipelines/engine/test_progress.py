@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc.errors import UserError
@@ -38,6 +38,7 @@ STATES = st.fixed_dictionaries(
 
 
 @given(STATES, st.sampled_from([60, 80, 130]))
+@settings(deadline=None)
 def test_every_number_of_the_widest_line_is_whole_or_absent_in_a_narrower_one(state: dict, width: int) -> None:
     wide, line = bar_line(state, 400), bar_line(state, width)
     assert len(line) <= width
@@ -55,7 +56,10 @@ def test_what_is_at_work_counts_before_any_task_ends() -> None:
     assert parts_of(state)[:2] == ["0:03 left", "1.5 MB/s"]
     beyond = Phase("documents", "read", 10_000_000, 0, lambda: Advance(bytes=1e9)).measure()
     assert beyond["bytes_done"] == 10_000_000, "never more than there is"
-    assert parts_of(Phase("documents", "read", 10_000_000, 0).measure()) == ["0.0 of 10.0 MB", "starting"]
+    assert parts_of(Phase("documents", "read", 10_000_000, 0).measure()) == ["starting", "0.0 of 10.0 MB"]
+    expected = Phase("documents", "read", 10_000_000, 0, lambda: Advance(expected=1e6)).measure()
+    assert parts_of(expected) == ["starting", "about 0:10 left", "0.0 of 10.0 MB"]
+    assert bar_line(Phase("unique", "cluster", 0, 0).measure(), 60) == "unique: cluster  0:00"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

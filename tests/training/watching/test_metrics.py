@@ -113,7 +113,7 @@ def test_the_live_words_say_how_far_and_how_long():
     }
     timing = {"seconds": 1.7, "tokens_per_second": 1937.0, "mfu": None}
     assert live_words(line, timing, 300) == [
-        *("step 120 of 300", "loss 4.312", "5 min left", "1.9k tokens/s", "learning rate 1.0e-3", "gradient norm 0.80"),
+        *("step 120 of 300", "5 min left", "loss 4.312", "1.9k tokens/s", "learning rate 1.0e-3", "gradient norm 0.80"),
         "busiest expert 1.3 times the average",
     ]
     done = ["step 300 of 300", "loss 2.000", "1.9k tokens/s"]
@@ -122,7 +122,7 @@ def test_the_live_words_say_how_far_and_how_long():
     measured = {"step": 2, "loss": 3.0, "validation_loss": 3.25, "learning_rate": 2.2e-10, "expert_violations": []}
     fast = {"seconds": 0.5, "tokens_per_second": 1_234_567, "mfu": 0.4321}
     assert live_words(measured, fast, 3) == [
-        *("step 2 of 3", "loss 3.000", "1 s left", "1.2M tokens/s", "held-back loss 3.250", "MFU 43.2%"),
+        *("step 2 of 3", "1 s left", "loss 3.000", "1.2M tokens/s", "held-back loss 3.250", "MFU 43.2%"),
         "learning rate 2.2e-10",
     ]
 
