@@ -425,6 +425,26 @@ def test_normalisation_is_done_as_declared_and_stands_in_the_manifest(ingest: In
     assert done.manifest["settings"]["unicode_form"] == "NFC" and done.manifest["settings"]["mojibake"] is True
 
 
+def test_pages_that_are_cut_off_or_mended_are_counted_and_may_be_refused(ingest: Ingest, tmp_path: Path) -> None:
+    page = f"<html><body><p>{'The mill grinds slowly. ' * 90}".encode()
+    bodies = {"Content-Length: 9999": page, "Content-Encoding: gzip": gzip.compress(page)[:-1], "A: b": page + b"\xff."}
+    archive = b""
+    for number, (header, body) in enumerate(bodies.items()):
+        block = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n{header}\r\n\r\n".encode() + body
+        head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://x.example/{number}\r\n"
+        head += f"Content-Type: application/http\r\nContent-Length: {len(block)}\r\n\r\n"
+        archive += head.encode() + block + b"\r\n\r\n"
+    (tmp_path / "a.warc").write_bytes(archive)
+    kept = ingest([tmp_path / "a.warc"], name="kept")
+    assert (kept.code, kept.counts["kept"]) == (0, 3)
+    assert kept.manifest["facts"]["marked"] == {"replaced": 1, "truncated": 2}
+    refused = ingest([tmp_path / "a.warc"], name="refused", truncated="quarantine")
+    assert (refused.code, refused.counts["kept"]) == (3, 1)
+    assert refused.manifest["facts"]["marked"] == {"replaced": 1}
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "a", "truncated": true}\n')  # a key of somebody else's
+    assert "marked" not in ingest([tmp_path / "b.jsonl"], name="other").manifest["facts"]
+
+
 def test_a_folder_of_repositories_is_ingested(ingest: Ingest, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / "repos" / name / ".git").mkdir(parents=True)

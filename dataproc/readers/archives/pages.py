@@ -116,7 +116,7 @@ def _of_mark(data: bytes) -> str | None:
 def _declared(page: Page) -> Iterator[str]:
     """The encodings that are declared, in the order in which they count."""
     sent = encoding_of(page.charset)
-    if sent in ("utf-16le", "utf-16be") and _is_ascii_markup(page.body):
+    if sent in ("utf-16le", "utf-16be") and not _may_be_utf16(page):
         sent = None
     own = declared_encoding(page.body) if page.content_type in HTML_TYPES else None
     for encoding in (sent, own):
@@ -126,10 +126,11 @@ def _declared(page: Page) -> Iterator[str]:
             yield encoding
 
 
-def _is_ascii_markup(data: bytes) -> bool:
-    """Whether a page begins in ASCII, so that it cannot be the UTF-16 that its sender calls it."""
-    start = data[:64]
-    return start.isascii() and b"\0" not in start
+def _may_be_utf16(page: Page) -> bool:
+    """Whether a page can be the UTF-16 that its sender calls it: markup in UTF-16 has zero bytes, and UTF-8 none."""
+    if b"\0" in page.body[:1024]:
+        return True
+    return page.content_type not in HTML_TYPES and not is_utf8(page.body)
 
 
 def text_of_html(html: str, extractor: str) -> str:

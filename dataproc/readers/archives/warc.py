@@ -86,7 +86,7 @@ def _document(record: RawRecord, fields: Fields) -> dict[str, Any] | None:
     if page.content_type in HTML_TYPES:
         text = text_of_html(text, fields.extractor)
     if not text.strip():
-        raise Unreadable("no text in the page")
+        raise Unreadable("no text in the page" + (f" ({page.truncated})" if page.truncated else ""))
     meta = {
         "charset": charset,
         "content_type": page.content_type,

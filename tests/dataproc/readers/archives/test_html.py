@@ -1,9 +1,12 @@
 """Raw pages: one document a file."""
 
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from corpusmill.dataproc.readers.archives.html import read_html
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -52,6 +55,23 @@ def test_the_charset_is_the_declared_one_or_what_the_bytes_look_like(tmp_path):
     assert not reports
     assert [row["text"].strip() for row in rows] == [f"{russian}."] * 2
     assert {json.loads(row["meta"])["charset"] for row in rows} == {"windows-1251"}
+
+
+def test_a_page_saved_as_it_was_sent_is_decompressed(tmp_path):
+    packed = gzip.compress(page(words=f"{SENTENCE} " * 9).encode())
+    files = {
+        "a.html": packed,
+        "b.html": zstandard.compress(page().encode()),
+        "c.html": packed[:-5],
+        "d.html": lzma.compress(page().encode()),
+        "e.html": gzip.compress(bytes(1 << 21)),
+        "f.html": b"\x28\xb5\x2f\xfd" + b"\xff" * 99,
+    }
+    rows, reports = read(tmp_path, files)
+    assert [row["id"] for row in rows] == ["pages/a.html#0", "pages/b.html#0", "pages/c.html#0"]
+    assert [json.loads(row["meta"]).get("truncated") for row in rows] == [None, None, "gzip cut off"]
+    assert [report[0] for report in reports] == ["pages/d.html#0", "pages/e.html#0", "pages/f.html#0"]
+    assert [report[2].split()[0] for report in reports] == ["compressed", "longer", "broken"]
 
 
 def test_what_has_no_text_or_is_too_long_is_reported_and_its_neighbours_are_kept(tmp_path):
