@@ -183,7 +183,10 @@ def time_products(machine: Machine) -> list[dict[str, Any]]:
         dy = machine.normal(total, n, seed=2)
         a, b, along = quantize_rows(x), quantize_blocks(w), (quantize_columns(dy), quantize_columns(x))
         work = 2 * total * n * k
-        row = {"shape": f"{experts} of {tokens} x {n} x {k}", "bf16": work / machine.seconds(lambda: grouped(x, w, ends))}
+        row = {
+            "shape": f"{experts} of {tokens} x {n} x {k}",
+            "bf16": work / machine.seconds(lambda: grouped(x, w, ends)),
+        }
         back: dict[str, Any] = {"shape": f"{row['shape']} wgrad"}
         back["bf16"] = work / machine.seconds(lambda: torch.nn.functional.grouped_mm(dy.t(), x, offs=ends))
         for backend in machine.backends:
@@ -365,7 +368,13 @@ def _step(
     rates = Throughput(config, length, machine.device).of(sequences * length, sum(medians.values()))
     memory = 0.0 if machine.cpu else torch.cuda.max_memory_allocated() / 2**30
     kind = backend.name if precision == "fp8" else "torch"
-    row = {"model": name, "precision": precision, "by": kind, "tokens/s": rates["tokens_per_second"], "mfu": rates["mfu"]}
+    row = {
+        "model": name,
+        "precision": precision,
+        "by": kind,
+        "tokens/s": rates["tokens_per_second"],
+        "mfu": rates["mfu"],
+    }
     row |= {"GiB": memory, **medians, "loss": loss / (sequences * (length - 1))}
     del model, weights
     if not machine.cpu:

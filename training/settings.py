@@ -112,9 +112,9 @@ class TrainSettings:
         Fp8Backend, Setting("what multiplies in precision fp8", may_change=True, recipe_only=True)
     ] = "auto"
     """See `training/fp8/backend.py`."""
-    fp8_scales: Annotated[
-        Literal["float32", "power_of_two"], Setting("scales of FP8 numbers", recipe_only=True)
-    ] = "float32"
+    fp8_scales: Annotated[Literal["float32", "power_of_two"], Setting("scales of FP8 numbers", recipe_only=True)] = (
+        "float32"
+    )
     fp8_gradient_groups: Annotated[
         Literal["tiles", "blocks"],
         Setting("what has one scale in FP8 gradients: tiles of 1 x 128 or blocks of 128 x 128", recipe_only=True),

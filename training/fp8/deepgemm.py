@@ -71,7 +71,5 @@ class DeepGemm(TritonQuantizers):
         counts = ends.diff(prepend=ends.new_zeros(1))
         whole = ends.tolist()
         left, right = (by_expert(tiles, whole) for tiles in (a, b))
-        self._library.k_grouped_fp8_gemm_nt_contiguous(
-            left, right, out, counts.tolist(), counts, out, recipe=BY_TILES
-        )
+        self._library.k_grouped_fp8_gemm_nt_contiguous(left, right, out, counts.tolist(), counts, out, recipe=BY_TILES)
         return out

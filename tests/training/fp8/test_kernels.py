@@ -76,9 +76,7 @@ def test_dense_products_are_the_references():
     expected = reference.product(slopes, b.transposed())
     torch.testing.assert_close(ours.product(slopes, b.transposed()), expected, rtol=2**-7, atol=1e-4)
     along = quantize_columns(dy), quantize_columns(x)
-    torch.testing.assert_close(
-        ours.weight_gradient(*along), reference.weight_gradient(*along), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(ours.weight_gradient(*along), reference.weight_gradient(*along), rtol=1e-4, atol=1e-4)
 
 
 def test_grouped_products_over_experts_offsets_are_the_references():

@@ -49,7 +49,11 @@ def test_the_reference_is_its_definition_bit_for_bit_in_any_order_of_sums():
 @pytest.mark.parametrize("shape", [(5, 130, 300), (256, 128, 128), (1, 7, 80)])
 def test_emulation_is_the_reference_but_for_the_rounding_of_fp32(shape):
     rows, outputs, inputs = shape
-    x, w, dy = normal(rows, inputs).bfloat16(), normal(outputs, inputs, seed=1).bfloat16(), normal(rows, outputs, seed=2)
+    x, w, dy = (
+        normal(rows, inputs).bfloat16(),
+        normal(outputs, inputs, seed=1).bfloat16(),
+        normal(rows, outputs, seed=2),
+    )
     fast, slow = Emulated(), Reference()
     a, b = quantize_rows(x), quantize_blocks(w)
     torch.testing.assert_close(fast.product(a, b), slow.product(a, b), rtol=2**-7, atol=1e-5)

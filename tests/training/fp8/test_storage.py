@@ -55,7 +55,9 @@ def test_packed_rows_are_nan_where_a_tile_is_not_finite():
 
 
 rows = st.lists(
-    st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=5, max_size=5), min_size=1, max_size=4
+    st.lists(st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False), min_size=5, max_size=5),
+    min_size=1,
+    max_size=4,
 )
 
 

@@ -70,7 +70,9 @@ def product_kernel(
         right_scale = tl.load(b_scales + tl.program_id(0) * tiles + tile)
         total += multiply(left, right, INTERPRETED) * (left_scale * right_scale)[:, None]
     places = rows[:, None].to(tl.int64) * N + columns[None, :]
-    tl.store(out + places, rounded_to_bfloat16(total).to(tl.bfloat16), mask=(rows[:, None] < M) & (columns[None, :] < N))
+    tl.store(
+        out + places, rounded_to_bfloat16(total).to(tl.bfloat16), mask=(rows[:, None] < M) & (columns[None, :] < N)
+    )
 
 
 @triton.jit

@@ -141,7 +141,16 @@ def quantize(
         # Outputs that are not wanted are not written; a pointer has to be given all the same.
         targets = [tensor for tiles in (first or second, second or first) if tiles for tensor in _tensors(tiles)]
         quantize_kernel[(ceil_div(height, TILE), ceil_div(width, TILE))](
-            x, x if up is None else up, *targets, height, width, *x.stride(), rows, columns, up is not None, power_of_two
+            x,
+            x if up is None else up,
+            *targets,
+            height,
+            width,
+            *x.stride(),
+            rows,
+            columns,
+            up is not None,
+            power_of_two,
         )
     return first, second
 
