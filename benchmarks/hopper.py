@@ -3,8 +3,8 @@
     python benchmarks/hopper.py --output /tmp/hopper            on an H100 or H200, under 10 minutes
     python benchmarks/hopper.py --output /tmp/hopper --cpu      every line at tiny shapes, by the reference back end
 
-From a bare machine with PyTorch: `pip install -e '.[train,triton]'` first. Prints tables and writes `hopper.json`. A part
-that fails is named with its error and the others go on; the exit status is 1 then.
+From a bare machine with PyTorch: `pip install -e '.[train,triton]'` first. Prints tables and writes `hopper.json`. A
+part that fails is named with its error and the others go on; the exit status is 1 then.
 
     bytes       tiles of each back end against the CPU's, to the bit; products in DeepGEMM's metric, bar 1e-3
     products    the shapes of DeepSeek's report: TFLOPS, share of the FP8 peak, beside torch's BF16 in the same run
@@ -13,17 +13,19 @@ that fails is named with its error and the others go on; the exit status is 1 th
                 copies, NCCL on one rank, fused BF16 moments
     steps       h200-small and v3-slice in BF16 and FP8: tokens/s, MFU, memory, time by part
 
-Targets: the best back end 1.5 times BF16 on the four large shapes; quantising at 70 % of a copy's bandwidth; an FP8 step
-1.25 times a BF16 step on v3-slice.
+Targets: the best back end 1.5 times BF16 on the four large shapes; quantising at 70 % of a copy's bandwidth; an FP8
+step 1.25 times a BF16 step on v3-slice.
 """
 
 import argparse
+import gc
 import json
 import os
 import statistics
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +173,9 @@ def time_products(machine: Machine) -> list[dict[str, Any]]:
     for n, k in ((machine.shape(n), machine.shape(k)) for n, k in DENSE):
         x, w = machine.normal(m, k), machine.normal(n, k, seed=1)
         a, b = quantize_rows(x), quantize_blocks(w)
-        row: dict[str, Any] = {"shape": f"{m} x {n} x {k}", "bf16": 2 * m * n * k / machine.seconds(lambda: x @ w.t())}
-        for backend in machine.backends:
-            row[backend.name] = 2 * m * n * k / machine.seconds(lambda: backend.product(a, b))  # noqa: B023
+        row: dict[str, Any] = {"shape": f"{m} x {n} x {k}", "bf16": 2 * m * n * k / machine.seconds(partial(torch.matmul, x,
+        w.t()))} for backend in machine.backends:
+            row[backend.name] = 2 * m * n * k / machine.seconds(partial(backend.product, a, b))
         rows.append(_rated(row, peak))
     for experts, tokens, n, k in GROUPED:
         tokens, n, k = 128 if machine.cpu else tokens, machine.shape(n), machine.shape(k)
@@ -185,13 +187,13 @@ def time_products(machine: Machine) -> list[dict[str, Any]]:
         work = 2 * total * n * k
         row = {
             "shape": f"{experts} of {tokens} x {n} x {k}",
-            "bf16": work / machine.seconds(lambda: grouped(x, w, ends)),
+            "bf16": work / machine.seconds(partial(grouped, x, w, ends)),
         }
         back: dict[str, Any] = {"shape": f"{row['shape']} wgrad"}
-        back["bf16"] = work / machine.seconds(lambda: torch.nn.functional.grouped_mm(dy.t(), x, offs=ends))
+        back["bf16"] = work / machine.seconds(partial(torch.nn.functional.grouped_mm, dy.t(), x, offs=ends))
         for backend in machine.backends:
-            row[backend.name] = work / machine.seconds(lambda: backend.product(a, b, ends))  # noqa: B023
-            gradient = lambda: backend.weight_gradient(*along, ends)  # noqa: B023, E731
+            row[backend.name] = work / machine.seconds(partial(backend.product, a, b, ends))
+            gradient = partial(backend.weight_gradient, *along, ends)
             back[backend.name] = work / machine.seconds(gradient)
         rows += [_rated(row, peak), _rated(back, peak)]
     return rows
@@ -215,10 +217,10 @@ def time_quantising(machine: Machine) -> list[dict[str, Any]]:
     rows = [{"what": "copy", "GB/s": copy / 1e9, "of a copy": 1.0}]
     for backend in machine.backends[:1]:
         works: list[tuple[str, float, Callable[[], Any]]] = [
-            ("rows", 3 + 1 / 32, lambda: backend.rows(x, False)),  # noqa: B023
-            ("columns", 3 + 1 / 32, lambda: backend.columns(x, False)),  # noqa: B023
-            ("both", 4 + 1 / 16, lambda: backend.rows_and_columns(x, False)),  # noqa: B023
-            ("swiglu", 5 + 1 / 32, lambda: backend.swiglu_rows(x, up, False)),  # noqa: B023
+            ("rows", 3 + 1 / 32, partial(backend.rows, x, False)),
+            ("columns", 3 + 1 / 32, partial(backend.columns, x, False)),
+            ("both", 4 + 1 / 16, partial(backend.rows_and_columns, x, False)),
+            ("swiglu", 5 + 1 / 32, partial(backend.swiglu_rows, x, up, False)),
         ]
         for what, bytes_a_value, work in works:
             speed = bytes_a_value * values / machine.seconds(work)
@@ -335,6 +337,8 @@ def _step(
     tokens = torch.randint(0, config.vocab_size, (sequences, length), generator=generator).to(machine.device)
     valid = torch.ones_like(tokens, dtype=torch.bool)
     if not machine.cpu:
+        gc.collect()  # of the model before
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     parts: dict[str, list[float]] = {"forward": [], "backward": [], "optimizer": []}
 
@@ -376,9 +380,6 @@ def _step(
         "mfu": rates["mfu"],
     }
     row |= {"GiB": memory, **medians, "loss": loss / (sequences * (length - 1))}
-    del model, weights
-    if not machine.cpu:
-        torch.cuda.empty_cache()
     return row
 
 

@@ -25,9 +25,9 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.average import MovingAverage
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.fp8.policy import matrices_for
 from corpusmill.training.fp8.watching import Fp8Watch
-from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.loader.batch import Batch, empty_batch
 from corpusmill.training.loader.shard_loader import ShardLoader
 from corpusmill.training.loader.shard_set import ShardSet

@@ -14,11 +14,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from corpusmill.training.model.activations import Numerics, activations, expert_row, logit_rows, workspace
 from corpusmill.training.fp8 import network
 from corpusmill.training.fp8.operands import Recipe
 from corpusmill.training.fp8.policy import Fp8Matrices
 from corpusmill.training.fp8.reference import Emulated
+from corpusmill.training.model.activations import Numerics, activations, expert_row, logit_rows, workspace
 from corpusmill.training.model.config import ModelConfig, preset
 from corpusmill.training.model.loss import GPU_CHUNKING, losses
 from corpusmill.training.model.matrices import PLAIN

@@ -1,4 +1,5 @@
-"""Triton: values to E4M3 with scales of 1 x 128, along rows, along columns, or both of one reading; and SwiGLU before it.
+"""Triton: values to E4M3 with scales of 1 x 128, along rows, along columns, or both of one reading; and SwiGLU before
+it.
 
 The bits are those of `training/fp8/quantize.py`. Three things make them so. The largest magnitude is taken of bit
 patterns as integers, in which infinity and NaN are the largest, so a group with one of them is seen. Divisions are
