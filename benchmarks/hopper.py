@@ -173,9 +173,11 @@ def time_products(machine: Machine) -> list[dict[str, Any]]:
     for n, k in ((machine.shape(n), machine.shape(k)) for n, k in DENSE):
         x, w = machine.normal(m, k), machine.normal(n, k, seed=1)
         a, b = quantize_rows(x), quantize_blocks(w)
-        row: dict[str, Any] = {"shape": f"{m} x {n} x {k}", "bf16": 2 * m * n * k / machine.seconds(partial(torch.matmul, x,
-        w.t()))} for backend in machine.backends:
-            row[backend.name] = 2 * m * n * k / machine.seconds(partial(backend.product, a, b))
+        work = 2 * m * n * k
+        row: dict[str, Any] = {"shape": f"{m} x {n} x {k}"}
+        row["bf16"] = work / machine.seconds(partial(torch.matmul, x, w.t()))
+        for backend in machine.backends:
+            row[backend.name] = work / machine.seconds(partial(backend.product, a, b))
         rows.append(_rated(row, peak))
     for experts, tokens, n, k in GROUPED:
         tokens, n, k = 128 if machine.cpu else tokens, machine.shape(n), machine.shape(k)
