@@ -18,7 +18,8 @@ def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tup
         ranks=ranks,
         zero=int(ranks > 1),
         sequence_length=config.mtp_depth + 2,
-        weights=settings.precision,
+        weights="float32" if settings.precision == "float32" else "bfloat16",
+        fp8=settings.precision == "fp8",
         moments=settings.moments,
         average="float32" if settings.average_decay else None,
     )

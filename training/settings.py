@@ -106,8 +106,8 @@ class TrainSettings:
         float, Setting("step of the routers' biases after each optimiser step", recipe_only=True), Ge(0)
     ] = 1e-3
     precision: Annotated[Precision, Setting("what the model computes in; masters are float32")] = "float32"
-    """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32; "fp8" is
-    that with products of layers in FP8 (`training/fp8/policy.py`), and BF16 moments unless others are asked for."""
+    """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32; "fp8"
+    is that with products of layers in FP8 (`training/fp8/policy.py`), and BF16 moments unless others are asked for."""
     fp8_backend: Annotated[
         Fp8Backend, Setting("what multiplies in precision fp8", may_change=True, recipe_only=True)
     ] = "auto"

@@ -77,11 +77,12 @@ def memory_table(config: ModelConfig, layout: MemoryLayout) -> NumberTable:
         ("gradients", memory_used.gradients, layout.gradients),
         ("AdamW's moments", memory_used.moments, layout.moments),
     )
+    kept_type = "fp8, bfloat16" if layout.fp8 else layout.weights
     rows = [
         (what, size_text(count), f"{count / trained:.3g} B per parameter", kind) for what, count, kind in state if count
     ]
     rows += [
-        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB per token", layout.weights)
+        (f"activations: {part}", size_text(count), f"{count / tokens / KIB:,.1f} KiB per token", kept_type)
         for part, count in memory_used.activations.items()
         if count
     ]

@@ -56,8 +56,11 @@ def describe_command(
         int, typer.Option(help="ZeRO stage; 1 shares optimiser state out among ranks", min=0, max=1, metavar="0|1")
     ] = 0,
     precision: Annotated[
-        Literal["mixed", "float32"],
-        typer.Option(help="mixed: BF16 weights and moments, FP32 master weights and gradients"),
+        Literal["mixed", "float32", "fp8"],
+        typer.Option(
+            help="mixed: BF16 weights and moments, FP32 master weights and gradients; fp8: that with layers' products "
+            "and their inputs in FP8"
+        ),
     ] = "mixed",
     device: Annotated[
         Literal["gpu", "cpu"], typer.Option(help="device to estimate for; RMSNorm keeps more in memory on a CPU")
@@ -82,6 +85,7 @@ def describe_command(
         average="float32" if average else None,
         recompute=recompute,
         fused_norms=device == "gpu",
+        fp8=precision == "fp8",
         **types,
     )
     overrides = {name: _number(value) for name, value in read_assignments(model, "model").items()}

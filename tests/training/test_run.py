@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from corpusmill.dataproc.errors import UserError
 from corpusmill.training.parallel.ranks import join_ranks
 from corpusmill.training.run import Run
-from corpusmill.training.settings import TrainSettings
+from corpusmill.training.settings import TrainSettings, settings_for
 from corpusmill.training.trainer import train
 from corpusmill.training.watching.metrics import read_metrics
 from tests.training.shardmaker import patterned_rows, write_shard, write_shard_set
@@ -74,6 +74,30 @@ def test_a_run_in_bfloat16_learns_as_one_in_float32_does(shard_folder: Path, tmp
     weights = load_file(str(tmp_path / "mixed/model.safetensors"))
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
     assert not torch.equal(weights["head.weight"], weights["head.weight"].bfloat16().float()), "masters are FP32"
+
+
+def test_a_run_in_fp8_resumes_bit_for_bit_and_says_what_is_saturated(shard_folder: Path, tmp_path: Path):
+    whole = settings_of(shard_folder, tmp_path / "whole", steps=10, precision="fp8", moments="bfloat16")
+    lines = _trained(whole)
+    run = Run(replace(whole, output=str(tmp_path / "stopped")))
+    for _ in range(5):
+        run.step()
+    run.save()
+    run.checkpoints.wait()
+    again = Run(replace(whole, output=str(tmp_path / "stopped"), recompute=True))
+    assert [again.step()["loss"] for _ in range(5)] == [line["loss"] for line in lines[5:]]
+    measured = lines[-1]["fp8"]
+    assert list(measured) == ["layers.0", "layers.1", "mtp.0"]
+    for kinds in measured.values():
+        for saturated, flushed in kinds.values():
+            assert 0 < saturated < 0.2 and 0 <= flushed < 0.2
+    assert "fp8" not in lines[0]
+
+
+def test_fp8_takes_bf16_moments_unless_others_are_asked_for():
+    assert settings_for("tiny", "shards", "output", precision="fp8").moments == "bfloat16"
+    assert settings_for("tiny", "shards", "output", precision="fp8", moments="float32").moments == "float32"
+    assert settings_for("tiny", "shards", "output").moments == "float32"
 
 
 def test_recomputation_changes_no_bit(shard_folder: Path, tmp_path: Path):

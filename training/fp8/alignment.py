@@ -2,8 +2,8 @@
 
 A weight's gradient sums over tokens, and its tiles are 128 tokens long. Kernels of Hopper take 64 or 128 rows at a time
 besides. So before routed experts compute, their rows move apart: each expert gets as many places as the next multiple
-of 128 above its rows, and what is left over is zeros, which add nothing to any sum and whose results nobody reads. Cost:
-up to 127 rows an expert, 64 on average.
+of 128 above its rows, and what is left over is zeros, which add nothing to any sum and whose results nobody reads.
+Cost: up to 127 rows an expert, 64 on average.
 """
 
 from dataclasses import dataclass

@@ -7,9 +7,9 @@ by functions of their own here and looked at by tests; `benchmarks/hopper.py` ho
     1 x 128         scales as [M, K / 128] with strides [1, M]: consecutive rows lie side by side
     128 x 128       scales as [L, N / 128] with strides [1, L], where L is K / 128 raised to a multiple of 4
 
-What is not a multiple is padded with zeros, which costs a copy: of V3's widths that is 576 only, where it is summed over.
-There are no grouped products, so experts are multiplied one after the other, and where their rows end has to be waited
-for: right for a rank's 4 or 8 experts, slow for many.
+What is not a multiple is padded with zeros, which costs a copy: of V3's widths that is 576 only, where it is summed
+over. There are no grouped products, so experts are multiplied one after the other, and where their rows end has to be
+waited for: right for a rank's 4 or 8 experts, slow for many.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """DeepSeek's DeepGEMM, where it is installed: dense products, and experts' in one call each.
 
-It is built from source (https://github.com/deepseek-ai/DeepGEMM, CUDA 12.9, a Hopper GPU) and no package of ours asks for
-it. Its layouts on Hopper are ours: both operands with the summed axis last, FP32 scales, experts' rows in segments of
-multiples of 128, whose kernel wants the number of each row's expert. Its weight gradients add to what is there, so they
-start from zeros.
+It is built from source (https://github.com/deepseek-ai/DeepGEMM, CUDA 12.9, a Hopper GPU) and no package of ours asks
+for it. Its layouts on Hopper are ours: both operands with the summed axis last, FP32 scales, experts' rows in segments
+of multiples of 128, whose kernel wants the number of each row's expert. Its weight gradients add to what is there, so
+they start from zeros.
 """
 
 import importlib

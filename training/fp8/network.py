@@ -1,10 +1,10 @@
 """A SwiGLU network in FP8 as one operation, dense or of routed experts: w2(silu(w1 x) * w3 x).
 
 One operation, because what is kept between its products is V3's to choose (section 3.3.3): of the wide middle, SwiGLU's
-two inputs stay, in FP8 with tiles of 1 x 128, and its output is made again of them in the backward pass. That is 2 bytes
-a value of inner width where BF16 keeps 8. x is quantised once for both w1 and w3. The report says so of experts; here
-dense networks do the same. It does not depend on the setting `recompute`, since it changes numbers: the backward pass
-sees SwiGLU's inputs as FP8 has them.
+two inputs stay, in FP8 with tiles of 1 x 128, and its output is made again of them in the backward pass. That is 2
+bytes a value of inner width where BF16 keeps 8. x is quantised once for both w1 and w3. The report says so of experts;
+here dense networks do the same. It does not depend on the setting `recompute`, since it changes numbers: the backward
+pass sees SwiGLU's inputs as FP8 has them.
 
 Routed experts compute on rows in aligned places (`training/fp8/alignment.py`). Their input and the gradient of their
 output have power-of-two scales, as they would have travelled (`training/fp8/payload.py`).

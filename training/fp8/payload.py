@@ -6,8 +6,8 @@ power of two is a BF16 number exactly, and encoding it again gives the same valu
 its own input computes the same whether its rows came from another rank or from this one, and an exchange needs to know
 nothing of products.
 
-A row is its codes and, for each 128 of them, one byte with the scale's exponent as FP32 has it (E8M0; 255 is NaN): 7,224
-bytes at V3's width where BF16 takes 14,336. All is uint8, since gloo knows no float8.
+A row is its codes and, for each 128 of them, one byte with the scale's exponent as FP32 has it (E8M0; 255 is NaN):
+7,224 bytes at V3's width where BF16 takes 14,336. All is uint8, since gloo knows no float8.
 """
 
 import torch

@@ -18,8 +18,8 @@ again without another rounding (`training/fp8/payload.py`). A group that holds N
 0x7f: whatever reads it becomes NaN, and the loss with it, which the watch for spikes sees. Groups at an edge that 128
 does not divide are smaller; nothing is padded.
 
-torch decodes E4M3 on CPUs at 6.5 ns a number. The same bits shifted into FP16, whose exponent has the bias 15 for 7, are
-the number times 2^-8: 1.2 ns.
+torch decodes E4M3 on CPUs at 6.5 ns a number. The same bits shifted into FP16, whose exponent has the bias 15 for 7,
+are the number times 2^-8: 1.2 ns.
 """
 
 from dataclasses import dataclass

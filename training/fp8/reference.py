@@ -7,8 +7,8 @@ rounding, in any order: the library's order does not show. Then, 128 after 128, 
 
 Hence equal bits on every machine, which is what kernels are held against.
 
-**Emulated.** Decoded numbers in FP32, and one FP32 product by the library that is fastest here. That is the same sum with
-scales moved inside it: results differ from the reference by some 1e-7, which rounding to BF16 nearly always hides.
+**Emulated.** Decoded numbers in FP32, and one FP32 product by the library that is fastest here. That is the same sum
+with scales moved inside it: results differ from the reference by some 1e-7, which rounding to BF16 nearly always hides.
 
 Both are what they are for lack of hardware: numbers of FP8 training on a CPU, not its speed.
 """

@@ -9,6 +9,10 @@ Two columns: `plain` keeps everything; `selective` is V3's recomputation (sectio
 outputs of all RMSNorms, of MLA's up-projections and of SwiGLU are made again from their inputs. Attention itself is not
 run twice, and the rows sent to experts are kept, because sending them again would be communication.
 
+In FP8 (`training/fp8/`) what linear layers and SwiGLU keep is a byte a number and a scale for each 128, and attention's
+output has 12 bits more for the layer after it. Experts' rows lie in places that are multiples of 128, of which half an
+interval an expert is taken to be empty.
+
 Not counted: attention masks of documents, what an operation needs only while it runs (`workspace` gives the largest of
 that), gradients passing through the backward pass, and the allocator's gaps.
 
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from corpusmill.training.model.dimensions import ModelConfig
 
 FLOAT, INT64, INT32 = 4, 8, 4
+TILE = 128
 CPU_LOGIT_ROWS = 128
 """`training/model/loss.py`'s chunk on a CPU."""
 
@@ -45,6 +50,16 @@ class Kept:
 NOTHING = Kept(0, 0)
 
 
+def tiles(width: int) -> int:
+    """A vector in FP8: its codes, and a scale for each tile."""
+    return width + FLOAT * -(-width // TILE)
+
+
+def packed(width: int) -> int:
+    """A vector in E5M6: two numbers in three bytes, and the scales."""
+    return 3 * -(-width // 2) + FLOAT * -(-width // TILE)
+
+
 def both(count: int) -> Kept:
     """Bytes that recomputation doesn't save."""
     return Kept(count, count)
@@ -59,6 +74,14 @@ class Numerics:
     fused_norms: bool = True
     """Whether RMSNorm is one kernel, as on GPUs; on CPUs torch composes it and keeps FP32 intermediates. It also
     decides what the cross-entropy keeps."""
+    fp8: bool = False
+    """Whether layers multiply in FP8; a is 2 then."""
+
+    def read(self, width: int, again: bool = True) -> Kept:
+        """What a matrix keeps of its input beside the type's own; `again`: unless recomputation makes it."""
+        if not self.fp8:
+            return NOTHING
+        return Kept(tiles(width), 0 if again else tiles(width))
 
     def norm(self, width: int, stored: int | None = None, shared: bool = False, read: bool = True) -> Kept:
         """RMSNorm of a vector of this width.
@@ -71,7 +94,7 @@ class Numerics:
         """
         a = self.element_bytes
         as_it_is = 0 if shared else a * (stored or width)
-        inverse_root, output = FLOAT, a * width if read else 0
+        inverse_root, output = FLOAT, a * width if read and not self.fp8 else 0
         if self.fused_norms:
             return Kept(as_it_is + inverse_root + output, as_it_is)
         if a == FLOAT:
@@ -83,27 +106,35 @@ class Numerics:
 def attention(config: ModelConfig, numerics: Numerics) -> Kept:
     """MLA with the norm before it, a token: latents, expanded queries, keys and values, and attention's output."""
     c, a = config, numerics.element_bytes
-    kept = numerics.norm(c.dim)
+    # Without a latent for queries they read the normalised stream in a region of their own.
+    kept = numerics.norm(c.dim) + numerics.read(c.dim) * (1 if c.q_lora_rank else 2)
     if c.q_lora_rank:
-        kept += numerics.norm(c.q_lora_rank)
+        kept += numerics.norm(c.q_lora_rank) + numerics.read(c.q_lora_rank)
+    kept += numerics.read(c.kv_lora_rank)
     kept += numerics.norm(c.kv_lora_rank, stored=c.kv_lora_rank + c.qk_rope_head_dim)
     padded = max(c.qk_head_dim, c.v_head_dim)
     narrow = c.v_head_dim < c.qk_head_dim
     # Without padding, values stay a slice of the expanded tensor, which also holds keys.
     values = padded if narrow else c.qk_nope_head_dim + c.v_head_dim
     kept += Kept(a * c.n_heads * (2 * c.qk_head_dim + values), 0)
-    output_again = c.v_head_dim if narrow else 0  # cut to its width for W_O
-    return kept + both(c.n_heads * (a * (padded + output_again) + FLOAT))
+    output_again = a * c.n_heads * c.v_head_dim if narrow else 0  # cut to its width for W_O
+    if numerics.fp8:
+        output_again = packed(c.n_heads * c.v_head_dim)
+    return kept + both(c.n_heads * (a * padded + FLOAT) + output_again)
 
 
 def swiglu(inner: int, numerics: Numerics) -> Kept:
-    """A SwiGLU network, a token, without its input: gate, up, silu(gate) and the product; recomputed, the first two."""
+    """A SwiGLU network, a token, without its input: gate, up, silu(gate) and the product; recomputed, the first two.
+
+    In FP8 the first two in either case."""
+    if numerics.fp8:
+        return both(2 * tiles(inner))
     return Kept(4 * numerics.element_bytes * inner, 2 * numerics.element_bytes * inner)
 
 
 def dense(config: ModelConfig, numerics: Numerics) -> Kept:
     """A dense layer's network with the norm before it, a token."""
-    return numerics.norm(config.dim) + swiglu(config.inter_dim, numerics)
+    return numerics.norm(config.dim) + numerics.read(config.dim) + swiglu(config.inter_dim, numerics)
 
 
 def experts(config: ModelConfig, numerics: Numerics) -> Kept:
@@ -116,13 +147,23 @@ def experts(config: ModelConfig, numerics: Numerics) -> Kept:
     # Scores; chosen numbers, their scores and sum; the permutation both ways; gates; the balance loss's sum and weight.
     kept += both(FLOAT * c.n_routed_experts + chosen * (INT64 + FLOAT) + FLOAT + 2 * INT64 * chosen + a * chosen)
     kept += both(2 * FLOAT)
-    rows = both(2 * a * c.dim) + swiglu(c.moe_inter_dim, numerics)  # sent to the expert, and what came back
-    return kept + rows * chosen + swiglu(c.n_shared_experts * c.moe_inter_dim, numerics)
+    rows = both(a * c.dim) + expert_row(c, numerics)  # what came back, and what the expert keeps
+    if c.n_shared_experts:
+        kept += numerics.read(c.dim) + swiglu(c.n_shared_experts * c.moe_inter_dim, numerics)
+    return kept + (rows + both(INT64 * numerics.fp8)) * chosen
 
 
-def routing_tables(config: ModelConfig, sequences: int) -> Kept:
-    """What an expert layer keeps once, not a token: ends of the experts' rows, and their loads."""
-    return both(INT32 * config.n_routed_experts + FLOAT * sequences * config.n_routed_experts)
+def expert_row(config: ModelConfig, numerics: Numerics) -> Kept:
+    """What an expert keeps of one row that it is sent."""
+    sent = tiles(config.dim) if numerics.fp8 else numerics.element_bytes * config.dim
+    return both(sent) + swiglu(config.moe_inter_dim, numerics)
+
+
+def routing_tables(config: ModelConfig, sequences: int, numerics: Numerics) -> Kept:
+    """What an expert layer keeps once, not a token: ends of the experts' rows, their loads, and in FP8 empty places."""
+    count = config.n_routed_experts
+    kept = both(INT32 * count + FLOAT * sequences * count)
+    return kept + expert_row(config, numerics) * (count * TILE // 2) if numerics.fp8 else kept
 
 
 def prediction(config: ModelConfig, tokens: int, numerics: Numerics) -> Kept:
@@ -139,11 +180,15 @@ def activations(config: ModelConfig, sequences: int, length: int, numerics: Nume
     """Bytes by part for one micro-batch of sequences of this length, MTP included; a part that isn't there is 0."""
     c, tokens = config, sequences * length
     ids_and_angles = INT64 * tokens + FLOAT * c.qk_rope_head_dim * length
-    tables = routing_tables(c, sequences)
+    tables = routing_tables(c, sequences, numerics)
     modules, heads = NOTHING, prediction(c, sequences * (length - 1), numerics)
     for depth in range(1, c.mtp_depth + 1):
         positions = sequences * (length - depth)
-        joined = numerics.norm(c.dim, shared=True, read=False) * 2 + both(2 * numerics.element_bytes * c.dim)
+        joined = numerics.norm(c.dim, shared=True, read=False) * 2
+        if numerics.fp8:
+            joined += numerics.read(2 * c.dim, again=False)
+        else:
+            joined += both(2 * numerics.element_bytes * c.dim)
         layer = attention(c, numerics) + experts(c, numerics) + numerics.norm(c.dim, read=False)
         modules += (joined + layer) * positions + tables
         heads += prediction(c, positions - sequences, numerics)

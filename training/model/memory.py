@@ -47,6 +47,8 @@ class MemoryLayout:
     """Whether norms, MLA's up-projections and SwiGLU are recomputed in the backward pass."""
     fused_norms: bool = True
     """Whether RMSNorm is one kernel, as on GPUs; False is torch on a CPU."""
+    fp8: bool = False
+    """Whether layers multiply in FP8 and keep their inputs in it; weights are BF16 then."""
 
     def __post_init__(self) -> None:
         def require(law: bool, what: str, hint: str) -> None:
@@ -60,6 +62,7 @@ class MemoryLayout:
             kind = getattr(self, name)
             known = kind in TYPE_BYTES or (name == "average" and kind is None)
             require(known, f"{name} cannot be {kind}", f"choose one of {', '.join(TYPE_BYTES)}")
+        require(not self.fp8 or self.weights == "bfloat16", "FP8 goes with BF16 weights", "give weights bfloat16")
 
 
 FLOAT32 = {"weights": "float32", "master_weights": "float32", "gradients": "float32", "moments": "float32"}
@@ -109,7 +112,7 @@ def memory(config: ModelConfig, layout: MemoryLayout) -> Memory:
         """What the largest rank owns of so many numbers."""
         return -(-count // layout.ranks) if layout.zero else count
 
-    numerics = Numerics(TYPE_BYTES[layout.weights], layout.fused_norms)
+    numerics = Numerics(TYPE_BYTES[layout.weights], layout.fused_norms, layout.fp8)
     shape = (config, layout.micro_batch, layout.sequence_length, numerics)
     return Memory(
         weights=(trained - routers) * TYPE_BYTES[layout.weights] + routers * TYPE_BYTES["float32"],

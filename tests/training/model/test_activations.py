@@ -14,9 +14,14 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from corpusmill.training.model.activations import Numerics, activations, logit_rows, workspace
+from corpusmill.training.fp8 import network
+from corpusmill.training.fp8.operands import Recipe
+from corpusmill.training.fp8.policy import Fp8Matrices
+from corpusmill.training.fp8.reference import Emulated
+from corpusmill.training.model.activations import Numerics, activations, expert_row, logit_rows, workspace
 from corpusmill.training.model.config import ModelConfig, preset
 from corpusmill.training.model.loss import GPU_CHUNKING, losses
+from corpusmill.training.model.matrices import PLAIN
 from corpusmill.training.model.transformer import Transformer, build_model, initialise
 from corpusmill.training.precision import TYPES, compute_types, set_compute_weight
 
@@ -80,7 +85,8 @@ class Alive(TorchDispatchMode):
 
 def _model(config: ModelConfig, precision: str, recompute: bool) -> Transformer:
     """A model as the trainer computes with it."""
-    model = build_model(config, recompute=recompute)
+    matrices = Fp8Matrices(Recipe(Emulated())) if precision == "fp8" else PLAIN
+    model = build_model(config, recompute=recompute, matrices=matrices)
     initialise(model, 0)
     types = compute_types(model, precision)
     for name, parameter in model.named_parameters():
@@ -114,6 +120,14 @@ def _kept_and_peak(
     return kept, alive.peak or 0
 
 
+def _recorded_alignments(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The alignments that FP8's experts make from now on."""
+    made = []
+    align = network.align
+    monkeypatch.setattr(network, "align", lambda *arguments: made.append(align(*arguments)) or made[-1])
+    return made
+
+
 @pytest.mark.parametrize("recompute", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("fused", [False, True], ids=["as on cpus", "as on gpus"])
 @pytest.mark.parametrize("precision", TYPES)
@@ -124,10 +138,15 @@ def test_forms_are_what_a_forward_pass_leaves_to_the_byte(
     if fused:
         monkeypatch.setattr(F, "rms_norm", lambda x, shape, weight, eps: _FusedNorm.apply(x, weight, eps))
         monkeypatch.setattr("corpusmill.training.model.loss.cross_entropy", _fused_cross_entropy)
-    numerics = Numerics(TYPES[precision].itemsize, fused)
+    alignments = _recorded_alignments(monkeypatch)
+    numerics = Numerics(TYPES[precision].itemsize, fused, precision == "fp8")
     parts = activations(config, sequences, length, numerics).values()
     kept, _ = _kept_and_peak(config, sequences, length, precision, recompute, backward=False)
-    assert kept == sum(part.bytes(recompute) for part in parts)
+    # Of empty places between experts the form takes the usual number.
+    empty = sum(alignment.length - len(alignment.places) for alignment in alignments)
+    more = empty - 64 * config.n_routed_experts * len(alignments)
+    form = sum(part.bytes(recompute) for part in parts)
+    assert kept == form + more * expert_row(config, numerics).bytes(recompute)
 
 
 @pytest.mark.parametrize("precision", TYPES)
@@ -137,7 +156,7 @@ def test_recomputing_takes_no_more_room_than_the_form_has_for_it(config, sequenc
         *(_kept_and_peak(config, sequences, length, precision, again, backward=True) for again in (False, True)),
         strict=True,
     )
-    numerics = Numerics(TYPES[precision].itemsize, fused_norms=False)
+    numerics = Numerics(TYPES[precision].itemsize, fused_norms=False, fp8=precision == "fp8")
     in_passing = peak[0] - kept[0]  # gradients, which the form leaves out
     assert peak[1] < peak[0]
     assert peak[1] - kept[1] - in_passing <= workspace(config, sequences, length, numerics, recompute=True)

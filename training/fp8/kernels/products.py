@@ -1,12 +1,12 @@
 """Triton: products of E4M3 with scales of 1 x 128 and 128 x 128, dense and over experts' offsets.
 
-Two kernels do all. `product_kernel` sums over features: rows in tiles with blocks of weights (forward and dgrad), and for
-routed experts the matrix of the expert that a program's 128 rows belong to, which is one because ends are multiples of
-128. `weight_gradient_kernel` sums over tokens: both operands in tiles, for experts each over its own tokens.
+Two kernels do all. `product_kernel` sums over features: rows in tiles with blocks of weights (forward and dgrad), and
+for routed experts the matrix of the expert that a program's 128 rows belong to, which is one because ends are multiples
+of 128. `weight_gradient_kernel` sums over tokens: both operands in tiles, for experts each over its own tokens.
 
 Both add up 128 products in the tensor core, then scale and add in FP32 registers: the promotion of section 3.3.2 at the
-interval where scales change anyway. Both operands lie with the summed axis last, which Hopper's FP8 instructions demand.
-"""
+interval where scales change anyway. Both operands lie with the summed axis last, which Hopper's FP8 instructions
+demand."""
 
 import torch
 import triton

@@ -1,10 +1,10 @@
-"""Triton: values to E4M3 with scales of 1 x 128, along rows, along columns, or both of one reading; and SwiGLU before it.
+"""Triton: values to E4M3 with scales of 1 x 128, along rows, columns or both in one reading; SwiGLU before it.
 
 The bits are those of `training/fp8/quantize.py`. Three things make them so. The largest magnitude is taken of bit
 patterns as integers, in which infinity and NaN are the largest, so a group with one of them is seen. Divisions are
 `div_rn`, rounded as IEEE has it; Triton's `/` is not. And the cast is bit arithmetic: a float8 cast in Triton 3.9's
-interpreter is wrong wherever rounding carries into the exponent (-127.98 became -64), and one definition for interpreter
-and GPU is better than two.
+interpreter is wrong wherever rounding carries into the exponent (-127.98 became -64), and one definition for both is
+better than two.
 
 A program reads a square of 128 x 128 values once, so tiles of both directions cost one reading of BF16 and two writings
 of a byte: 4 bytes a value, of which the time is.
