@@ -288,7 +288,9 @@ class _ZstdStream(io.RawIOBase):
         try:
             count = self._stream.readinto(buffer)
         except zstandard.ZstdError as error:
-            raise BrokenStream(f"broken zstd stream before compressed byte {self._bytes_read} ({_words(error)})") from error
+            raise BrokenStream(
+                f"broken zstd stream before compressed byte {self._bytes_read} ({_words(error)})"
+            ) from error
         between_frames = self._bytes_read and not self._skip and not self._head and self._wanted == FRAME_HEAD_BYTES
         if not count and len(buffer) and not between_frames:
             raise BrokenStream(f"zstd stream cut off at compressed byte {self._bytes_read}")

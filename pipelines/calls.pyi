@@ -29,11 +29,15 @@ def ingest(
     url_field: Path = ...,
     language_field: Path = ...,
     meta_fields: Names | None = ...,
+    csv_delimiter: Path | None = ...,
+    csv_quote: Path | None = ...,
+    csv_escape: Path | None = ...,
     config: Path | None = ...,
     split: Path | None = ...,
     unicode_form: Literal["none", "NFC"] = ...,
     mojibake: bool = ...,
     extractor: Literal["resiliparse", "trafilatura"] = ...,
+    zstd_window: int | str = ...,
     repository_depth: int | None = ...,
     repository_documents: Literal["component", "repository", "file"] = ...,
     repository_document_bytes: int | str = ...,
@@ -62,11 +66,15 @@ def ingest(
         url_field: field or column that holds the URL, where there is one
         language_field: field or column that holds the language, where there is one
         meta_fields: other fields or columns that meta keeps; all if left out
+        csv_delimiter: what separates the fields of CSV; a comma, and a tab in .tsv, if left out
+        csv_quote: what fields of CSV are quoted by, or none; ", and none in .tsv, if left out
+        csv_escape: what escapes the character behind it in CSV, or none; none if left out
         config: configuration of a Hugging Face dataset; its default if left out
         split: split of a Hugging Face dataset, or all; train, or the only one, if left out
         unicode_form: Unicode normal form to bring texts to
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
+        zstd_window: the largest window that a zstd file may ask for; each worker may need so much memory for it
         repository_depth: depth of the repositories below a path; detected if left out
         repository_documents: what a document is: files that need each other, a whole repository, or a file
         repository_document_bytes: a longer document of a repository is split between files

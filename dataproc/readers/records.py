@@ -32,7 +32,7 @@ def record_parser(fields: Fields) -> Parse:
 
     def parse(data: bytes, prefix: str, number: int) -> Row | str:
         if data[0] not in FIRST_BYTES:  # orjson's exception takes longer than any record
-            return f"not JSON: it begins with {ascii(chr(data[0]))}"
+            return f"not JSON: it begins with {chr(data[0])!a}"
         try:
             value = orjson.loads(data)
         except orjson.JSONDecodeError as error:

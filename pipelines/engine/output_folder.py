@@ -48,7 +48,7 @@ def _refuse_links(folder: str) -> None:
     leads to the folder is the user's own way of naming it.)
     """
     if os.path.islink(folder.rstrip("/")):  # noqa: PTH114
-        what, hint = f"the output is a link, to {os.path.realpath(folder)}", "name the folder that is meant"  # noqa: PTH118
+        what, hint = f"the output is a link, to {os.path.realpath(folder)}", "name the folder that is meant"
         raise UserError(what, where=folder, hint=hint)
     pending = [folder] if os.path.isdir(folder) else []  # noqa: PTH112
     while pending:

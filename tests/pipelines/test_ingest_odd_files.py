@@ -80,7 +80,9 @@ def test_a_run_is_refused_only_where_the_settings_go_with_no_file(tmp_path: Path
     (tmp_path / "raw").mkdir()
     for name in ("a.csv", "b.csv"):
         (tmp_path / "raw" / name).write_text("body\na\n")
-    with pytest.raises(UserError, match=r"none of the 2 files .* no column 'text' \(there are body\); use --text-field"):
+    with pytest.raises(
+        UserError, match=r"none of the 2 files .* no column 'text' \(there are body\); use --text-field"
+    ):
         ingest([tmp_path / "raw"], tmp_path / "out")
     assert not (tmp_path / "out" / state.MANIFEST).exists()
     (tmp_path / "raw/c.csv").write_text("text\nc\n")
@@ -157,7 +159,10 @@ def test_files_read_as_text_are_named(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "raw/c.md").write_text("c")
     ingest([tmp_path / "raw"], tmp_path / "out")
     assert texts(tmp_path / "out") == ["a", "b", "c"]
-    assert f"2 files read as plain text, one document a file, by the ending ({tmp_path}/raw/b.rst)" in capsys.readouterr().err
+    assert (
+        f"2 files read as plain text, one document a file, by the ending ({tmp_path}/raw/b.rst)"
+        in capsys.readouterr().err
+    )
     ingest([tmp_path / "raw/c.md"], tmp_path / "declared", format="text")
     assert "plain text" not in capsys.readouterr().err
 
@@ -196,7 +201,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     ingest([tmp_path / "a.txt"], tmp_path / "other")
     before = (tmp_path / "other" / state.MANIFEST).read_bytes()
     (tmp_path / "link").symlink_to(tmp_path / "other")
-    with pytest.raises(UserError, match="the output is a link, to .*/other; name the folder that is meant"):
+    with pytest.raises(UserError, match=r"the output is a link, to .*/other; name the folder that is meant"):
         ingest([tmp_path / "a.txt"], tmp_path / "link", overwrite=True, kind="docs")
     assert (tmp_path / "other" / state.MANIFEST).read_bytes() == before
     for name in ("driver.lock", "driver.lease", "read/part-00000.at", "seconds.json"):

@@ -12,7 +12,14 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     unread = facts.get("unread")
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
     links = [("links and folders left out", f"{facts['left_out']:,}")] if "left_out" in facts else []
-    return [*document_rows(counts), *lost, *links, *normalised, *whole, *_repository_rows(facts.get("repositories", {}))]
+    return [
+        *document_rows(counts),
+        *lost,
+        *links,
+        *normalised,
+        *whole,
+        *_repository_rows(facts.get("repositories", {})),
+    ]
 
 
 def _repository_rows(repositories: Mapping[str, int]) -> Rows:

@@ -83,7 +83,7 @@ class InputFields(StageSettings):
         default=None, description="what separates the fields of CSV; a comma, and a tab in .tsv, if left out"
     )
     csv_quote: Character | None = Field(
-        default=None, description="what fields of CSV are quoted by, or none; \", and none in .tsv, if left out"
+        default=None, description='what fields of CSV are quoted by, or none; ", and none in .tsv, if left out'
     )
     csv_escape: Character | None = Field(
         default=None, description="what escapes the character behind it in CSV, or none; none if left out"

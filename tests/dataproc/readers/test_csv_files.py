@@ -32,7 +32,9 @@ CONTENT = b'\xef\xbb\xbftext,n,id,url\n"a\nb, ""c""",1,7,u\n007,NA,,\n,,,\n'
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.CSV.ZSTD"])
 def test_rows_are_documents_and_values_stay_text(tmp_path: Path, name: str) -> None:
-    packed = {"gz": gzip.compress, "zst": zstandard.compress, "ZSTD": zstandard.compress}.get(name.rsplit(".")[-1], bytes)
+    packed = {"gz": gzip.compress, "zst": zstandard.compress, "ZSTD": zstandard.compress}.get(
+        name.rsplit(".")[-1], bytes
+    )
     rows, reported = read(tmp_path, packed(CONTENT), name)
     assert not reported
     assert [(row["id"], row["text"], row["url"]) for row in rows] == [
@@ -160,9 +162,10 @@ def test_characters_may_stand_across_blocks(tmp_path: Path, monkeypatch: pytest.
     with (tmp_path / "a.csv").open("rb") as file:
         source = CsvSource(file, Piece(path="a.csv", name="a.csv", format="csv", bytes=0), Fields(source="s"), "end")
         given = b"".join(iter(lambda: source.read(size), b""))
-    assert source.odd.shown(given.decode()) == data.decode("utf-8", "surrogateescape").translate(
-        dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
-    ) + "end"
+    assert (
+        source.odd.shown(given.decode())
+        == data.decode("utf-8", "surrogateescape").translate(dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")) + "end"
+    )
 
 
 def test_a_cut_stream_gives_the_rows_before_the_cut(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small files of Parquet and Arrow that ask for a lot, or whose parts do not go together: bounded, and all accounted for."""
+"""Small files of Parquet and Arrow that ask for a lot, or whose parts disagree: bounded, and all accounted for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_a_footer_that_speaks_of_fewer_rows_is_reported(tmp_path: Path, monkeypa
     pq.write_table(pa.table({"text": ["a", "b", "c"]}), tmp_path / "a.parquet")
     shape = parquet.shape_of_group
     monkeypatch.setattr(parquet, "shape_of_group", lambda *values, **named: _with_two_more(shape(*values, **named)))
-    documents, ((place, reason, records),) = count(tmp_path / "a.parquet")
+    documents, ((_, reason, records),) = count(tmp_path / "a.parquet")
     assert (documents, records) == (3, 2) and "5 rows where the footer says 3" in reason
 
 

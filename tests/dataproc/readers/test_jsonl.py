@@ -20,8 +20,8 @@ from corpusmill.dataproc import decompression
 from corpusmill.dataproc.readers import batches
 from corpusmill.dataproc.readers import lines as lines_of_files
 from corpusmill.dataproc.readers.jsonl import read_jsonl
-from corpusmill.dataproc.readers.signatures import MAGIC
 from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.dataproc.readers.signatures import MAGIC
 from tests.memory import peak_growth
 
 Reported = list[tuple[str, str, str, str | None]]

@@ -24,7 +24,9 @@ def test_formats_by_ending(path: str, format: str) -> None:
 
 
 def test_endings_count_in_any_case_and_compressed() -> None:
-    assert {recognise(f"A.{ending}") for ending in ("JSONL", "jl", "JsonLines", "NDJSON.GZ", "jl.bgz", "json.ZST")} == {"jsonl"}
+    assert {recognise(f"A.{ending}") for ending in ("JSONL", "jl", "JsonLines", "NDJSON.GZ", "jl.bgz", "json.ZST")} == {
+        "jsonl"
+    }
     assert {recognise(f"a.{ending}") for ending in ("CSV", "tsv", "TSV.gz", "csv.zstd")} == {"csv"}
     assert recognise("a.Arrow") == recognise("a.feather") == "arrow"
     assert recognise("a.PARQUET") == "parquet" and recognise("a.JSON") == "json"
