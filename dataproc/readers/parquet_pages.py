@@ -4,7 +4,8 @@ A footer says how many bytes pages take uncompressed. That is not what they deco
 stored once and may stand in every row, DELTA_BYTE_ARRAY stores what a value shares with the one before as a number, and
 a run of levels stands for any number of values of a nested column. So a file of some KB can ask for many GB. From the
 kind, encoding and number of values of each page follows how many rows can be decoded at a time in `GROUP_BYTES`,
-however unevenly they are filled; only where a dictionary might be the trouble, it is unpacked to find its longest value.
+however unevenly they are filled; only where a dictionary might be the trouble, it is unpacked to find its longest
+value.
 
 Format: parquet.thrift (PageHeader) in Thrift's compact protocol. Nothing is trusted: a header that is none ends the
 walk, as it ends pyarrow's, and a page larger than `MAXIMUM_PAGE_BYTES` makes its column unreadable. Cost: a small read
