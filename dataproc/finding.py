@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch, translate
 from functools import cache
-from os.path import islink
 from urllib.parse import unquote
 
 from corpusmill.dataproc import storage
@@ -118,10 +117,10 @@ def _list_local(pattern: str, root: str, left_out: list[str], count: Callable[[i
         listed = _counted(_walk(root, allowed, left_out, hidden=hidden), count)
         return [path for path in listed if _matches(path[len(root) :].split("/"), steps)]
     matches = glob.iglob(pattern, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
-    linked = cache(lambda folder: len(folder) > len(root) and (islink(folder) or linked(folder.rpartition("/")[0])))
+    linked = cache(lambda folder: len(folder) > len(root) and (_is_link(folder) or linked(folder.rpartition("/")[0])))
     found: list[str] = []
     for path in _counted(matches, count):
-        if linked(path.rpartition("/")[0]) or (islink(path) and not _leads_below(path, allowed)):
+        if linked(path.rpartition("/")[0]) or (_is_link(path) and not _leads_below(path, allowed)):
             left_out.append(path)
         elif os.path.isfile(path):  # noqa: PTH113
             found.append(path)
@@ -181,8 +180,12 @@ def _step(pattern: str) -> Callable[[str], re.Match[str] | None]:
     return re.compile(translate(pattern)).match
 
 
+def _is_link(path: str) -> bool:
+    return os.path.islink(path)  # noqa: PTH114
+
+
 def _allowed_root(root: str) -> str:
-    """Where links may lead: below the root; in a snapshot of Hugging Face's cache, below the cache of its repository."""
+    """Where links may lead: below the root; in a snapshot of Hugging Face's cache, below its repository's cache."""
     whole = os.path.abspath(root)  # noqa: PTH100
     above, found, _ = whole.partition("/snapshots/")
     return above if found and os.path.isdir(f"{above}/blobs") else whole  # noqa: PTH112

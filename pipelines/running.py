@@ -116,7 +116,8 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
         verdict = "no limit" if limit is None else f"{'within' if allowed else 'over'} the limit of {limit.text}"
         file = next(iter(side_files(done.manifest, "quarantine").values()), side_name("quarantine", ""))
         folder = storage.join(done.folder, file.rpartition("/")[0])
-        line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({quarantined / max(1, came_in):.2%}{lost}, {verdict})"
+        share = f"{quarantined / max(1, came_in):.2%}{lost}, {verdict}"
+        line = f"{name}: quarantined {quarantined:,} of {came_in:,} records ({share})"
         hint = "" if allowed else f", or allow more by {FLAG}"
         tell(
             f"corpusmill: {line}; see `corpusmill inspect sample {folder}`{hint}",

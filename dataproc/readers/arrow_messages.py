@@ -37,7 +37,7 @@ class Message:
     rows: int = 0
     unpacked: int = 0
     dictionary: int = 0
-    delta: bool = False
+    delta: int = 0
 
 
 @dataclass
@@ -147,7 +147,7 @@ def _buffers(header: bytes, batch: int) -> list[tuple[int, int]]:
 
 
 def _unpacked(file: BinaryIO, begun: int, body: int, buffer: tuple[int, int]) -> int:
-    """By how much a compressed buffer grows: its length uncompressed stands before it, or -1 if it is not compressed."""
+    """By how much a compressed buffer grows: its length uncompressed stands before it, or -1 if it is plain."""
     offset, length = buffer
     if offset < 0 or length < 0 or offset + length > body:
         raise ValueError

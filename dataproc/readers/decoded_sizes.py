@@ -1,7 +1,7 @@
 """What rows of Arrow batches take once they are decoded, which their buffers do not say.
 
-A value of a dictionary, or of a run, is there once and stands in many rows; a list of nothing but nulls has no buffer at
-all. So rows are weighed before anything is made of them. Cost and memory: a few numbers a row; what lists hold is
+A value of a dictionary, or of a run, is there once and stands in many rows; a list of nothing but nulls has no buffer.
+So rows are weighed before anything is made of them. Cost and memory: a few numbers a row; what lists hold is
 weighed by their offsets, without a number for each of their values, but for dictionaries inside lists.
 """
 

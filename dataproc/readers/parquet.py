@@ -11,7 +11,7 @@ Memory: `GROUP_BYTES` of decoded rows, or one row; the pages that they come from
 the file, or `BUFFER_BYTES` of each where these are long.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -34,7 +34,7 @@ from corpusmill.dataproc.readers.tables import (
 LONG_CHUNK_BYTES = 64 << 20
 BUFFER_BYTES = 8 << 20
 FINER = 64
-"""By how much smaller batches are when a broken group is read again, so that few sound rows are lost with broken ones."""
+"""By how much smaller batches are when a broken group is read again, so that few sound rows are lost with others."""
 
 
 def read_parquet(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
@@ -124,7 +124,7 @@ class _Group:
             problem = Unread(f"broken Parquet: {there} rows where the footer says {rows}", there - rows)
             self._report(problem, rows, there - 1)
 
-    def _attempt(self, names: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def _attempt(self, names: list[str], batch_rows: int) -> Generator[pa.RecordBatch, None, str]:
         """The documents from row `given` on, and what ended them, or "" for the end."""
         skipped = 0
         try:

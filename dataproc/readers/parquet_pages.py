@@ -3,12 +3,13 @@
 A footer says how many bytes pages take uncompressed. That is not what they decode to: a value of a dictionary page is
 stored once and may stand in every row, DELTA_BYTE_ARRAY stores what a value shares with the one before as a number, and
 a run of levels stands for any number of values of a nested column. So a file of some KB can ask for many GB. From the
-kind, encoding and number of values of each page follows how many rows can be decoded at a time in `GROUP_BYTES`, however
-unevenly they are filled; only where a dictionary might be the trouble, it is unpacked to find its longest value.
+kind, encoding and number of values of each page follows how many rows can be decoded at a time in `GROUP_BYTES`,
+however unevenly they are filled; only where a dictionary might be the trouble, it is unpacked to find its longest
+value.
 
 Format: parquet.thrift (PageHeader) in Thrift's compact protocol. Nothing is trusted: a header that is none ends the
-walk, as it ends pyarrow's, and a page that is larger than `MAXIMUM_PAGE_BYTES` makes its column unreadable. Cost: a small
-read a page of a local file; behind a URL only the first pages are looked at, since each look may be a request, and the
+walk, as it ends pyarrow's, and a page larger than `MAXIMUM_PAGE_BYTES` makes its column unreadable. Cost: a small read
+a page of a local file; behind a URL only the first pages are looked at, since each look may be a request, and the
 rest is taken for what these are.
 """
 
@@ -215,8 +216,10 @@ def _read_page(file: BinaryIO, at: int) -> _Page | None:
             return None
         break
     kind, unpacked, packed = header.get(1), header.get(2), header.get(3)
-    inner = header.get({DATA_PAGE: 5, DICTIONARY_PAGE: 7, DATA_PAGE_V2: 8}.get(kind, 0), {})  # type: ignore[arg-type]
-    if not isinstance(unpacked, int) or not isinstance(packed, int) or not isinstance(inner, dict):
+    if not isinstance(kind, int) or not isinstance(unpacked, int) or not isinstance(packed, int):
+        return None
+    inner = header.get({DATA_PAGE: 5, DICTIONARY_PAGE: 7, DATA_PAGE_V2: 8}.get(kind, 0), {})
+    if not isinstance(inner, dict):
         return None
     values, encoding = inner.get(1, 0), inner.get(4 if kind == DATA_PAGE_V2 else 2, 0)
     if min(unpacked, packed, values) < 0:

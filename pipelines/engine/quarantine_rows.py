@@ -84,7 +84,8 @@ class QuarantineRows:
             local = not storage.is_url(self._folder)
             if local:
                 Path(self._folder).mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._folder if local else None, prefix=storage.TEMPORARY_PREFIX)
+            folder = self._folder if local else None
+            self._file = tempfile.TemporaryFile(dir=folder, prefix=storage.TEMPORARY_PREFIX)  # noqa: SIM115
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             self._writer = pa.ipc.new_stream(self._file, QUARANTINE_SCHEMA, options=options)
         if self._writer is None:

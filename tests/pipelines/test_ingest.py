@@ -366,12 +366,12 @@ def test_columns_are_mapped_the_same_in_every_format(ingest: Ingest, tmp_path: P
         assert some.documents[0]["meta"] == '{"y":2}'
 
 
-def test_tables_and_arrays_are_data_where_they_are_named(ingest: Ingest, tmp_path: Path) -> None:
+def test_tables_and_arrays_are_data_named_or_in_a_folder(ingest: Ingest, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/a.csv").write_text("text,x\na,1\n")
     (tmp_path / "raw/b.json").write_text('[{"text": "b"}]')
     assert ingest([f"{tmp_path}/raw/*.csv", tmp_path / "raw/b.json"], name="named").texts == ["a", "b"]
-    assert ingest([tmp_path / "raw"], name="folder").texts == ["text,x\na,1\n", '[{"text": "b"}]']
+    assert ingest([tmp_path / "raw"], name="folder").texts == ["a", "b"]
 
 
 def test_a_hugging_face_repository_is_read_by_its_readme(ingest: Ingest, tmp_path: Path) -> None:
