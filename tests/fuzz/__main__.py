@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz [--seconds N] [--family NAME …] [--first N] [--output FOLDER]`; exit code 1 where it found any."""
+"""`python -m tests.fuzz --seconds 300 --family readers shards --first 0 --output fuzz-faults`; all of it may be left out.
+
+The exit code is 1 where a fault was found.
+"""
 
 import argparse
 import sys

@@ -31,7 +31,7 @@ class Cases:
         """(folder, name of the damaged file) of a case; the same bytes whenever it is made."""
         digest = hashlib.sha256(f"{self.name} {number}".encode()).digest()
         draw = random.Random(int.from_bytes(digest[:8], "big"))
-        seed, files = self.seeds[number % len(self.seeds)]
+        _, files = self.seeds[number % len(self.seeds)]
         name = draw.choice(sorted(files))
         case = self.folder / f"case-{number}"
         _write(case, {**files, name: mutate(files[name], draw)})

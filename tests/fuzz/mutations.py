@@ -6,8 +6,8 @@ from collections.abc import Callable
 INTERESTING = (
     b"\x00", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"\xff\xff\xff\x7f", b"\x00" * 8, b"\r\n", b"\n",
     b'"', b"\\", b"'", b"<", b"</", b"<!--", b"{", b"[" * 50, b"}", b",", b"\t", b"-1", b"1e999", b"9" * 30, b"NaN",
-    b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\\ud800", b"null", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd",
-    b"../", b"\x1b[31m", b": ", b"- ", b"&a *a ", b"!!python/object:os.system ", b"0\r\n\r\n",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\\ud800", b"null", b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd", b"../", b"\x1b[31m", b": ", b"- ", b"&a *a ", b"!!python/object:os.system ", b"0\r\n\r\n",
 )  # fmt: skip
 """Bytes that mean something to some format."""
 

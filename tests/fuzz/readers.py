@@ -30,6 +30,9 @@ PAGE = (
     "<script>if (a<b) c();</script><p class='x' id=\"y\">More words that are read.</p></div></body></html>"
 )
 
+FORMATS = {"a.html": "html", "a.tar.gz": "repository", "METADATA": "python-metadata"}
+"""Of seeds whose names do not say it."""
+
 
 def seeds(folder: Path) -> Mapping[str, Mapping[str, bytes]]:
     """A file a format and coding, each the only one of its folder."""
@@ -65,10 +68,7 @@ def check(folder: Path, name: str) -> None:
     """Reads the file; compares with the count of its records where that can be told."""
     path = folder / name
     data = path.read_bytes()
-    format = {".html": "html", ".gz": "repository"}.get(path.suffix if name == "a.tar.gz" else path.suffix, "")
-    if name != "a.tar.gz" and format == "repository":
-        format = ""
-    format = format or {"METADATA": "python-metadata"}.get(name) or recognise(str(path), str(path))
+    format = FORMATS.get(name) or recognise(str(path), str(path))
     kept, reported = read(path, format)
     truth = _records_in(name, data)
     if truth is not None and kept + reported != truth:
