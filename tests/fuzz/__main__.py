@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --seconds 300 --family readers shards --first 0 --output fuzz-faults`; all of it may be left out.
+"""`python -m tests.fuzz --seconds 300 --family readers shards --first 0 --output fuzz-faults`, or without any of it.
 
 The exit code is 1 where a fault was found.
 """

@@ -88,18 +88,20 @@ class _Child:
         self.process.communicate()
 
 
-def hunt(family: str, seconds: float, first: int = 0) -> Hunted:
-    """Runs cases of a family for so long, from its case number `first` on."""
+def hunt(family: str, seconds: float, first: int = 0, most: int | None = None) -> Hunted:
+    """Runs cases of a family for so long, or so many of them, from its case number `first` on."""
     hunted = Hunted(family)
     child, deadline = _Child(family, first), float("inf")
     try:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and (most is None or hunted.cases <= most):
             for line in child.lines():
                 if line.startswith("case "):
                     deadline = min(deadline, time.monotonic() + seconds)
                     _note(hunted, child)
                     child.number, child.since = int(line.split()[1]), time.monotonic()
                     hunted.cases += 1
+                    if most is not None and hunted.cases > most:
+                        break
                 elif line.startswith("fault"):
                     child.fault.append(line.removeprefix("fault").removeprefix(" "))
             if trouble := child.trouble():
