@@ -5,7 +5,7 @@ BIN := .venv/bin
 # A file of tests stays in one process: what its fixtures make is made once.
 PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: install quickstart test test-all check docs format wheel resolve clean
+.PHONY: install quickstart test test-all fuzz check docs format wheel resolve clean
 
 install: .venv/.installed
 
@@ -22,6 +22,11 @@ test: install
 
 test-all: install
 	$(PYTEST)
+
+# Damaged files for everything that reads bytes; faults are kept in fuzz-faults/.
+SECONDS ?= 300
+fuzz: install
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -231,18 +231,27 @@ def open_part(path: str) -> pq.ParquetFile:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         file.close()
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the storage failed, not the file
-        raise UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again") from error
+        raise _damaged(error, path) from error
+
+
+def _damaged(error: Exception, path: str) -> Exception:
+    """What to raise for an error of reading: of a damaged file a line; of storage that failed the error itself."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again")
 
 
 def read_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a part, a row group at a time or less. Raises UserError for a column that is not there."""
+    """The rows of a part, a row group at a time or less. Raises UserError for a column that is not there, and for
+    a damaged file."""
     file = open_part(path)
     with file:
         missing = set(columns or ()) - set(file.schema_arrow.names)
         if missing:
             raise UserError(f"no column {', '.join(sorted(missing))}", where=path)
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            try:
+                table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(error, path) from error
             yield from table.to_batches()

@@ -47,16 +47,20 @@ def list_parts(folders: Sequence[str], resolve: Callable[[str], str]) -> list[Pa
         if storage.absolute(opened) in taken:
             raise UserError("this dataset is given twice", where=opened, hint="give it once")
         taken.add(storage.absolute(opened))
-        for entry in manifest["parts"]:
-            parts.append(
-                PartReference(
-                    number=len(parts),
-                    path=storage.join(opened, entry["path"]),
-                    rows=entry["rows"],
-                    bytes=entry["bytes"],
-                    arrow_bytes=entry.get("arrow_bytes", entry["bytes"]),
+        try:
+            for entry in manifest["parts"]:
+                parts.append(
+                    PartReference(
+                        number=len(parts),
+                        path=storage.join(opened, entry["path"]),
+                        rows=entry["rows"],
+                        bytes=entry["bytes"],
+                        arrow_bytes=entry.get("arrow_bytes", entry["bytes"]),
+                    )
                 )
-            )
+        except (KeyError, TypeError, AttributeError) as error:
+            where = storage.join(opened, state.MANIFEST)
+            raise UserError(f"no list of parts in it ({error})", where, "make the dataset again") from error
     return parts
 
 

@@ -223,7 +223,7 @@ def open_reader(path: str) -> tuple[ShardHeader, pa.ipc.RecordBatchFileReader]:
         else:
             mapped = pa.BufferReader(source.read())
         reader = pa.ipc.open_file(mapped)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _truncated(path, error) from error
     finally:
         source.close()
@@ -246,7 +246,7 @@ def open_shard(path: str) -> tuple[ShardHeader, pa.Table]:
     try:
         table = reader.read_all()
         table.validate()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _truncated(path, error) from error
     return header, table
 

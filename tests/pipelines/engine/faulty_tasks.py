@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import tokenizers
 from pydantic import Field
 
-from corpusmill.dataproc import storage
+from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.engine.worker import TaskContext
+
+ENDLESS = r"(a+)+$"
+"""A regular expression that goes back over a text for ever, until its library panics."""
 
 HERE = "tests.pipelines.engine.faulty_tasks"
 
@@ -50,6 +54,8 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         raise AssertionError(f"still alive with {len(memory)} MiB")
     if fault == "memory error":
         raise MemoryError("cannot allocate")
+    if fault == "stuck":
+        watching.ready()
     if fault == "slow":
         time.sleep(0.3)
     ids = [f"{task.id}/{row}" for row in range(10)]
@@ -59,6 +65,10 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         names = documents.column("id").to_pylist()
         if fault == "poison" and f"{task.id}/7" in names:
             os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "stuck" and f"{task.id}/5" in names:
+            time.sleep(1000)
+        if fault == "panics" and f"{task.id}/4" in names:
+            tokenizers.pre_tokenizers.Split(tokenizers.Regex(ENDLESS), "isolated").pre_tokenize_str("a" * 40 + "b")
         if fault == "raises" and f"{task.id}/3" in names:
             raise ValueError("cannot read this")
         return [text.upper() for text in documents.column("text").to_pylist()]
@@ -92,6 +102,12 @@ class FaultyStage(Stage):
     Settings = FaultySettings
     kernels = ()
     settings: FaultySettings
+
+    def document_seconds(self) -> float:
+        return 0.5 if self.is_unbounded() else 10.0
+
+    def is_unbounded(self) -> bool:
+        return "stuck" in self.settings.faults.values()
 
     def inputs(self) -> dict[str, Any]:
         return {}

@@ -223,6 +223,38 @@ def test_a_driver_that_is_killed_often_goes_on(run: Runner, tmp_path: Path) -> N
     assert done.manifest["counts"]["kept"] == 40
 
 
+def test_a_document_that_never_ends_is_quarantined_and_the_rest_unharmed(
+    run: Runner, tmp_path: Path, workers: int
+) -> None:
+    done, said = run({1: "stuck"}, workers=workers)
+    assert done.manifest["counts"] == {"documents_in": 40, "kept": 39, "quarantined": 1}
+    assert done.manifest["facts"]["bad"] == [
+        {"id": "task-1/5", "reason": "it took longer than 0.5 seconds (document_seconds)"}
+    ]
+    assert (tmp_path / "out/task-1.txt").read_text().splitlines() == [
+        f"TEXT TASK-1/{row}" for row in range(10) if row != 5
+    ]
+    assert attempts(tmp_path, 1) == 3, "the batch, its documents one by one, and without the one"
+    assert any("a batch of 10 documents from 'task-1/0' on takes too long" in line for line in said)
+
+
+def test_what_was_too_slow_is_known_to_the_next_driver(run: Runner, tmp_path: Path) -> None:
+    path = Path(state.deaths_path(str(tmp_path / "out"), "copy", "task-1"))
+    path.parent.mkdir(parents=True)
+    late = {"cause": "slow", "document": "task-1/5", "quarantined": "task-1/5", "reason": "it was slow before"}
+    path.write_bytes(state.to_json({"deaths": [late], "slow": ["task-1/0"], "pending": False}))
+    done, said = run({1: "stuck"})
+    assert (done.manifest["facts"]["bad"], said) == ([{"id": "task-1/5", "reason": "it was slow before"}], [])
+
+
+def test_a_document_that_makes_a_rust_library_panic_is_quarantined(run: Runner, workers: int) -> None:
+    done, _ = run({0: "panics"}, workers=workers)
+    (bad,) = done.manifest["facts"]["bad"]
+    assert bad["id"] == "task-0/4"
+    assert bad["reason"].startswith("PanicException:")
+    assert done.manifest["counts"] == {"documents_in": 40, "kept": 39, "quarantined": 1}
+
+
 @pytest.mark.parametrize("careful", [False, True])
 def test_when_most_documents_raise_the_fault_is_ours_in_every_attempt(tmp_path: Path, careful: bool) -> None:
     def broken(documents: pa.RecordBatch) -> None:
@@ -326,8 +358,8 @@ def ray_session() -> Iterator[Session]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "kept"),
-    [({}, 40), ({1: "dies once", 2: "transient"}, 40), ({2: "poison", 0: "raises"}, 38)],
-    ids=["plain", "deaths and transient errors", "poison"],
+    [({}, 40), ({1: "dies once", 2: "transient"}, 40), ({2: "poison", 0: "raises"}, 38), ({1: "stuck"}, 39)],
+    ids=["plain", "deaths and transient errors", "poison", "stuck"],
 )
 def test_ray_survives_the_same_and_gives_the_same_bytes(
     run: Runner, tmp_path: Path, ray_session: Session, faults: dict[int, str], kept: int
