@@ -18,8 +18,8 @@ What lies here, for E n-grams that are unlike, I items and W words:
     words        [W] uint32 each       first byte and byte after the last of each word in `text`
 
 Rolling one hash for each length from `minimum` to n would cost a pass each. Instead there are two at most: one of n
-words, one of `minimum` words for the openings of those of other lengths; only where an opening is found are the other lengths
-hashed.
+words, one of `minimum` words for the openings of those of other lengths; only where an opening is found are the other
+lengths hashed.
 
 A hash alone never makes a hit. Occurrences that share a key are told apart by their words when the index is built
 (equal keys may be several n-grams), and `matching` compares a document's words with those of the n-gram before it

@@ -1,10 +1,10 @@
 """Finds the n-grams of evaluation sets in documents: every one, and nothing else.
 
 `find_ngrams` goes over a batch, in NFC: it hashes a document's words, rolls one hash of n words (and one of `minimum`
-words, where the sets have n-grams of other lengths), asks a filter, and looks at the keys only where that says yes. Each match is then
-compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which items an n-gram
-belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share of the item's
-words the document holds.
+words, where the sets have n-grams of other lengths), asks a filter, and looks at the keys only where that says yes.
+Each match is then compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which
+items an n-gram belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share
+of the item's words the document holds.
 
 The share of an item is the number of its words that lie in an n-gram found anywhere in the document, over all its words
 (Llama 2, arXiv 2307.09288, appendix A.6, counts the tokens of an item this way, over the whole corpus). It is 1.0 for

@@ -242,7 +242,11 @@ def require_comparable(folder: str, present: dict[str, Any], wanted: dict[str, A
         for name in DEPENDS_ON[method]:
             if present[name] != wanted[name]:
                 what = f"this index was made with {name} {present[name]!r}, not {wanted[name]!r}"
-                hint = "make the index again" if name == "hash_version" else "use the settings of the index, or make another one"
+                hint = (
+                    "make the index again"
+                    if name == "hash_version"
+                    else "use the settings of the index, or make another one"
+                )
                 raise UserError(what, where=folder, hint=hint)
 
 

@@ -17,8 +17,21 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         *document_rows(counts),
         *fired[:RULES_SHOWN],
         *more,
+        *(
+            (f"  not asked by {preset}, for language or script", f"up to {count:,}")
+            for preset, count in _not_asked(facts.get("documents_not_asked", {})).items()
+        ),
         *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten),
     ]
+
+
+def _not_asked(by_rule: Mapping[str, int]) -> dict[str, int]:
+    """The most documents that any one rule of each preset was not asked of."""
+    presets: dict[str, int] = {}
+    for rule, count in by_rule.items():
+        preset = rule.split("/", 1)[0]
+        presets[preset] = max(presets.get(preset, 0), count)
+    return presets
 
 
 def _losses(manifest: Manifest) -> list[tuple[str, int]]:

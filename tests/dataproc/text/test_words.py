@@ -17,7 +17,7 @@ GUARD = 64
 
 
 def split_words(text: str) -> list[str]:
-    """The definition: runs of letters, marks and numbers; letters of scripts without spaces, with their marks, alone."""
+    """The definition: runs of letters, marks and numbers; in scripts without spaces a letter with its marks."""
     words: list[str] = []
     previous = "other"
     for character in text:
@@ -77,7 +77,10 @@ def test_words(text, words):
     assert len(hashes(text.encode())) == len(words)
 
 
-CHARACTERS = st.one_of(st.sampled_from("aB é\u0301ท\u0e35\u0e48าမ\u103c漢か\u3099カ1٣_ .\nกّ한😀İ"), st.characters(exclude_categories=["Cs"]))
+CHARACTERS = st.one_of(
+    st.sampled_from("aB é\u0301ท\u0e35\u0e48าမ\u103c漢か\u3099カ1٣_ .\nกّ한😀İ"),
+    st.characters(exclude_categories=["Cs"]),
+)
 
 
 @settings(max_examples=300, deadline=None)
