@@ -6,7 +6,7 @@ everywhere by chance ("What is the capital of France?" is one of 6) and is not l
 Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, in NFC, and in scripts
 without spaces by letter. Thirteen Han characters say as much as seven or eight words, and thirteen letters of Thai,
 Khmer or Burmese as four, which are found by chance; so an item that is mostly in such letters has n-grams of twice as
-many (26, and 16 at least), which say as much as those of Han.
+many (26, and 16 at least), which say as much as those of Han. List marks are no words (`list_marks`).
 
 What lies here, for E n-grams that are unlike, I items and W words:
 
@@ -38,6 +38,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.contamination.items import EvaluationSet
 from corpusmill.dataproc.contamination.key_filter import filter_of
+from corpusmill.dataproc.contamination.list_marks import without_list_marks
 from corpusmill.dataproc.contamination.word_places import same_words, word_places
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
@@ -166,6 +167,7 @@ def build_index(
         raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
     texts = pa.concat_arrays([group.texts for group in sets])
     offsets, data, _ = to_nfc(*text_buffers(texts))
+    offsets, data = without_list_marks(offsets, data)
     if int(offsets[-1]) >= 1 << 32:
         raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
     tables = load_tables()

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.contamination.index import LENGTH_STEP, STEP, OverlapIndex, key_mask, key_of
 from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
+from corpusmill.dataproc.contamination.list_marks import without_list_marks
 from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
 from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
@@ -160,6 +161,7 @@ def find_ngrams(texts: pa.Array, index: OverlapIndex) -> NgramMatches:
     """The n-grams of evaluation sets that occur in a batch of texts; a text's matches depend on that text alone."""
     given_offsets, given_data = text_buffers(texts)
     offsets, data, changed = to_nfc(given_offsets, given_data)
+    offsets, data = without_list_marks(offsets, data)
     tables = load_tables()
     most_words = (int(np.diff(offsets).max(initial=0)) + 1) // 2
     other_lengths = np.unique(index.lengths[index.lengths != index.ngram]).astype(np.int64)
