@@ -2,20 +2,21 @@
 
     python benchmarks/scripts.py [--documents 200]
 
-For each script a lexicon of 2,000 words is drawn from its letters, of as many as its words have; a document is 12
+For each script a lexicon of 2,000 words is drawn from its letters, of as many as its words have; a document is 24
 sentences of 8 words, with spaces between words or, where the script has none, between sentences.
 
-    near copies   one sentence of the document is drawn anew, and a letter is changed in another: `candidate_pairs` over
-                  bands for a threshold of 0.8, verified on signatures, as `corpusmill dedup` does by default
+    near copies   half of one sentence of the document is drawn anew: `candidate_pairs` over bands for a threshold of
+                  0.8, verified on signatures, as `corpusmill dedup` does by default
     nfd           the copy is in NFD as well
-    items         one sentence of 26 words is planted between two documents, as it is, with a space after each word, in
-                  NFD, and with a number before each line: `find_ngrams` with n-grams of 13 words
+    items         four lines of 6 words are planted between two documents, as they are, on one line, in NFD, and with a
+                  number or another list mark before each line: `find_ngrams` with n-grams of 13 words
     false         documents that share nothing, which were taken for copies, or in which an item was found
 """
 
 import argparse
 import random
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -57,26 +58,24 @@ class Writer:
     def __init__(self, name: str, seed: int = 0) -> None:
         letters, (least, most), self.joint = SCRIPTS[name]
         self.draw = random.Random(f"{name}{seed}")
-        self.words = [
-            "".join(
-                "".join(self.draw.choice(group) for group in letters) for _ in range(self.draw.randint(least, most))
-            )
-            for _ in range(2000)
-        ]
+        self.words = ["".join(self.letter(letters) for _ in range(self.draw.randint(least, most))) for _ in range(2000)]
+
+    def letter(self, groups: tuple[Sequence[str], ...]) -> str:
+        """One of each group."""
+        return "".join(self.draw.choice(group) for group in groups)
 
     def sentence(self, words: int = 8) -> str:
         return self.joint.join(self.draw.choice(self.words) for _ in range(words))
 
     def document(self) -> list[str]:
-        return [self.sentence() for _ in range(12)]
+        return [self.sentence() for _ in range(24)]
 
     def near(self, sentences: list[str]) -> list[str]:
-        """Another sentence for one of them, and another letter in another one."""
+        """Another half of a sentence for one of them."""
         changed = list(sentences)
-        at, other = self.draw.sample(range(len(changed)), 2)
-        changed[at] = self.sentence()
-        middle = len(changed[other]) // 2
-        changed[other] = changed[other][:middle] + self.draw.choice(self.words)[0] + changed[other][middle + 1 :]
+        at = self.draw.randrange(len(changed))
+        half = changed[at][: len(changed[at]) // 2]
+        changed[at] = half + self.joint + self.sentence(4)
         return changed
 
 
@@ -105,15 +104,17 @@ def near_copies(name: str, documents: int, nfd: bool) -> tuple[float, int]:
 def items_found(name: str, documents: int) -> dict[str, float]:
     """Share of items found, by how they stand in the documents, and how many were found where there are none."""
     writer = Writer(name)
-    items = [[writer.sentence(13), writer.sentence(13)] for _ in range(documents)]
+    items = [[writer.sentence(6) for _ in range(4)] for _ in range(documents)]
     texts = pa.array(["\n".join(item) for item in items], pa.large_string())
     index = build_index([EvaluationSet("made", pa.array(map(str, range(documents))), texts)])
     around = [("\n".join(writer.document()), "\n".join(writer.document())) for _ in range(documents)]
     ways = {
         "as they are": ["\n".join(item) for item in items],
-        "spaced": [" ".join("\n".join(item).split()) for item in items],
+        "on one line": [" ".join("\n".join(item).split()) for item in items],
         "NFD": [unicodedata.normalize("NFD", "\n".join(item)) for item in items],
         "numbered": ["\n".join(f"{line}. {text}" for line, text in enumerate(item, 1)) for item in items],
+        "(a)": ["\n".join(f"({mark}) {text}" for mark, text in zip("abcd", item, strict=True)) for item in items],
+        "①": ["\n".join(f"{mark}{text}" for mark, text in zip("①②③④", item, strict=True)) for item in items],
         "false": ["" for _ in items],
     }
     shares = {}
@@ -127,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=200)
     given = parser.parse_args()
-    ways = ("as they are", "spaced", "NFD", "numbered", "false")
+    ways = ("as they are", "on one line", "NFD", "numbered", "(a)", "①", "false")
     print("| script | near copies | in NFD | " + " | ".join(f"items {way}" for way in ways) + " |")
     print("|---|" + "---:|" * (2 + len(ways)))
     for name in SCRIPTS:

@@ -72,6 +72,8 @@ def columns_needed(swept: Sequence[Swept], others: Sequence[Rule], by: Sequence[
         needed |= dict.fromkeys(columns_of_rule(rule))
         if rule.spaced is not None:
             needed[UNSPACED_COLUMN] = None
+        if rule.only_if:
+            needed[rule.only_if] = None
         if rule.languages or rule.not_languages:
             needed["language"] = None
     return list(needed | dict.fromkeys(column for columns in by for column in columns))

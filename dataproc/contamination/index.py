@@ -6,7 +6,7 @@ everywhere by chance ("What is the capital of France?" is one of 6) and is not l
 Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, in NFC, and in scripts
 without spaces by letter. Thirteen Han characters say as much as seven or eight words, and thirteen letters of Thai,
 Khmer or Burmese as four, which are found by chance; so an item that is mostly in such letters has n-grams of twice as
-many (26, and 16 at least), which say as much as those of Han.
+many (26, and 16 at least), which say as much as those of Han. List marks are no words (`list_marks`).
 
 What lies here, for E n-grams that are unlike, I items and W words:
 
@@ -18,8 +18,8 @@ What lies here, for E n-grams that are unlike, I items and W words:
     words        [W] uint32 each       first byte and byte after the last of each word in `text`
 
 Rolling one hash for each length from `minimum` to n would cost a pass each. Instead there are two at most: one of n
-words, one of `minimum` words for the openings of those of other lengths; only where an opening is found are the other lengths
-hashed.
+words, one of `minimum` words for the openings of those of other lengths; only where an opening is found are the other
+lengths hashed.
 
 A hash alone never makes a hit. Occurrences that share a key are told apart by their words when the index is built
 (equal keys may be several n-grams), and `matching` compares a document's words with those of the n-gram before it
@@ -38,6 +38,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.contamination.items import EvaluationSet
 from corpusmill.dataproc.contamination.key_filter import filter_of
+from corpusmill.dataproc.contamination.list_marks import without_list_marks
 from corpusmill.dataproc.contamination.word_places import same_words, word_places
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
@@ -166,6 +167,7 @@ def build_index(
         raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
     texts = pa.concat_arrays([group.texts for group in sets])
     offsets, data, _ = to_nfc(*text_buffers(texts))
+    offsets, data = without_list_marks(offsets, data)
     if int(offsets[-1]) >= 1 << 32:
         raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
     tables = load_tables()

@@ -1,10 +1,10 @@
 """Finds the n-grams of evaluation sets in documents: every one, and nothing else.
 
 `find_ngrams` goes over a batch, in NFC: it hashes a document's words, rolls one hash of n words (and one of `minimum`
-words, where the sets have n-grams of other lengths), asks a filter, and looks at the keys only where that says yes. Each match is then
-compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which items an n-gram
-belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share of the item's
-words the document holds.
+words, where the sets have n-grams of other lengths), asks a filter, and looks at the keys only where that says yes.
+Each match is then compared with the n-gram word by word, and dropped if only the hash agreed. `overlaps` looks up which
+items an n-gram belongs to, joins n-grams that touch or overlap in the document into stretches, and computes which share
+of the item's words the document holds.
 
 The share of an item is the number of its words that lie in an n-gram found anywhere in the document, over all its words
 (Llama 2, arXiv 2307.09288, appendix A.6, counts the tokens of an item this way, over the whole corpus). It is 1.0 for
@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.contamination.index import LENGTH_STEP, STEP, OverlapIndex, key_mask, key_of
 from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
+from corpusmill.dataproc.contamination.list_marks import without_list_marks
 from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
 from corpusmill.dataproc.kernels.buffers import text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
@@ -160,6 +161,7 @@ def find_ngrams(texts: pa.Array, index: OverlapIndex) -> NgramMatches:
     """The n-grams of evaluation sets that occur in a batch of texts; a text's matches depend on that text alone."""
     given_offsets, given_data = text_buffers(texts)
     offsets, data, changed = to_nfc(given_offsets, given_data)
+    offsets, data = without_list_marks(offsets, data)
     tables = load_tables()
     most_words = (int(np.diff(offsets).max(initial=0)) + 1) // 2
     other_lengths = np.unique(index.lengths[index.lengths != index.ngram]).astype(np.int64)

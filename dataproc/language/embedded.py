@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.language.codes import language_code
+from corpusmill.dataproc.language.families import CLEAR, family_of
 from corpusmill.dataproc.language.identifier import CHARACTERS, require_characters, starts_of
 
 _NOTHING = -1
@@ -46,7 +47,9 @@ class EmbeddedIdentifier:
         self._weights = read_only(model.nb_ptc, np.float32)
         self._priors = read_only(model.nb_pc, np.float32)
         self._columns = read_only(np.array([labels.index(label) for label in labels]), np.int64)
-        self._codes = pa.array([language_code(label) for label in labels], pa.string())
+        codes = [language_code(label) for label in labels]
+        self._codes = pa.array(codes, pa.string())
+        self._families, self._wholes = (read_only(np.array(array), np.int64) for array in _families(codes))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -58,7 +61,8 @@ class EmbeddedIdentifier:
         offsets, data = text_buffers(pc.utf8_normalize(_lowered(starts), "NFC"))
         columns = np.full(len(texts), _NOTHING, np.int64)
         scores = np.zeros(len(texts), np.float32)
-        _identify(data, offsets, self._moves, self._states, self._weights, self._priors, self._columns, columns, scores)
+        model = self._moves, self._states, self._weights, self._priors, self._columns, self._families, self._wholes
+        _identify(data, offsets, *model, columns, scores)
         blank = pc.equal(pc.utf8_ltrim_whitespace(starts), "").to_numpy(zero_copy_only=False)
         columns[blank] = _NOTHING
         scores[blank] = 0
@@ -80,6 +84,14 @@ def _lowered(texts: pa.Array) -> pa.Array:
     mask[shouted] = True
     lowered = [text.lower() if text.isupper() else text for text in texts.take(pa.array(shouted)).to_pylist()]
     return pc.replace_with_mask(texts, pa.array(mask), pa.array(lowered, texts.type))
+
+
+def _families(codes: list[str | None]) -> tuple[list[int], list[int]]:
+    """(number of each column's family, of each family the column that stands for the whole, or -1)."""
+    families = [family_of(code or "") for code in codes]
+    numbers = {family: number for number, family in enumerate(dict.fromkeys(families))}
+    wholes = [codes.index(family.whole) if family.whole in codes else _NOTHING for family in numbers]
+    return [numbers[family] for family in families], wholes
 
 
 def _packed_states(rows: np.ndarray, outputs: np.ndarray) -> np.ndarray:
@@ -116,7 +128,7 @@ def _walk(data, start, stop, moves, states, counts, distinct):
 
 
 @kernel
-def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, columns, scores):
+def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, families, wholes, columns, scores):
     """Fills columns[text] with the best class, or leaves it where no n-gram is found, and scores[text].
 
     Args:
@@ -124,6 +136,7 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
         states: `_packed_states`.
         weights: float32[F, C], log probabilities of F n-grams in C classes; `priors` float32[C].
         columns_of_labels: int64[C], the first class that has the same label as this one.
+        families: int64[C], the family of each class; wholes: int64, the class that stands for each family, or -1.
     """
     longest = np.int64(0)
     for text in range(columns.size):
@@ -133,6 +146,7 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
     logarithms = np.log1p(np.arange(longest + 1).astype(np.float32))
     sums = np.empty(priors.size, np.float32)
     probabilities = np.empty(priors.size, np.float64)
+    of_families = np.empty(wholes.size, np.float64)
     for text in range(columns.size):
         start, stop = offsets[text], offsets[text + 1]
         ngrams = _walk(data, start, stop, moves, states, counts, distinct)
@@ -153,6 +167,15 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
             odds = math.exp((np.float64(sums[column]) - np.float64(highest)) * scale)
             probabilities[columns_of_labels[column]] += odds
             total += odds
-        best = probabilities.argmax()
+        of_families[:] = 0
+        for column in range(sums.size):
+            of_families[families[column]] += probabilities[column]
+        family = of_families.argmax()
+        best = np.int64(_NOTHING)
+        for column in range(sums.size):
+            if families[column] == family and (best < 0 or probabilities[column] > probabilities[best]):
+                best = column
+        if wholes[family] >= 0 and probabilities[best] < CLEAR * of_families[family]:
+            best = wholes[family]
         columns[text] = best
-        scores[text] = min(probabilities[best] / total, 1.0)
+        scores[text] = min(of_families[family] / total, 1.0)

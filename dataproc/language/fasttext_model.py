@@ -11,6 +11,7 @@ module over `fasttext`. It is recognised by what it lacks, and reported in one l
 Cost: about 10 to 50 us a document with lid.176; only the first `characters` of a text are looked at.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.language.codes import language_code
+from corpusmill.dataproc.language.families import Family, family_of, named
 from corpusmill.dataproc.language.identifier import CHARACTERS, require_characters, starts_of
 
 _LABEL = "__label__"
+_RANKED = 5
+"""Labels that are asked for, so that close relatives are among them."""
 
 
 class FastTextIdentifier:
@@ -51,13 +55,26 @@ class FastTextIdentifier:
         scores = np.zeros(len(texts), np.float32)
         if len(asked) == 0:
             return pa.array(languages, pa.string()), scores
-        labels, label_scores = self._model.predict(flat.take(pa.array(asked)).to_pylist(), k=1)
+        labels, label_scores = self._model.predict(flat.take(pa.array(asked)).to_pylist(), k=_RANKED)
         for row, label, score in zip(asked, labels, label_scores, strict=True):  # what fastText gives is lists of lists
-            code = self._codes.get(label[0]) if len(label) else None
-            if code is not None:
-                languages[row] = code
-                scores[row] = min(float(score[0]), 1.0)
+            shares: dict[str, float] = {}
+            for name, share in zip(label, score, strict=True):
+                code = self._codes.get(name) or ""
+                shares[code] = shares.get(code, 0.0) + float(share)
+            languages[row], scores[row] = _of_family(shares)
         return pa.array(languages, pa.string()), scores
+
+
+def _of_family(shares: Mapping[str, float]) -> tuple[str | None, float]:
+    """(language, score) of the likeliest family, of the shares by code; "" is no language."""
+    totals: dict[Family, float] = {}
+    for code, share in shares.items():
+        totals[family_of(code)] = totals.get(family_of(code), 0.0) + share
+    if not totals:
+        return None, 0.0
+    family = max(totals, key=lambda family: totals[family])
+    code = named([(code, share) for code, share in shares.items() if family_of(code) == family], family)
+    return (code, min(totals[family], 1.0)) if code else (None, 0.0)
 
 
 def _load(path: str) -> Any:

@@ -23,7 +23,8 @@ class LanguageIdentifier(Protocol):
     def identify(self, texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
         """(languages, scores) of N texts without nulls: string array of codes, float32 of shape (N,) from 0 to 1.
 
-        The score is the model's probability of the language that it gives. A text in which it finds nothing to go by,
+        The score is the model's probability of the language that it gives, its close relatives included
+        (`dataproc.language.families`). A text in which it finds nothing to go by,
         such as one of white space alone, has the language null and the score 0.
         """
         ...
@@ -37,5 +38,7 @@ def require_characters(characters: int, model: str) -> int:
 
 
 def starts_of(texts: pa.Array, characters: int) -> pa.Array:
-    """The first `characters` code points of each text, large_string."""
-    return pc.utf8_slice_codeunits(texts.cast(pa.large_string()), 0, characters)
+    """The first `characters` code points of each text's prose (`dataproc.language.prose`), large_string."""
+    from corpusmill.dataproc.language.prose import LOOK_AT, prose_of
+
+    return prose_of(pc.utf8_slice_codeunits(texts.cast(pa.large_string()), 0, LOOK_AT * characters), characters)

@@ -17,8 +17,10 @@ Where we differ:
 - Sentences are ours (`dataproc.text.scan`; what stands behind the last end counts as one), not those of spaCy or NLTK.
 - In scripts without spaces words are counted as `line_units` says; datatrove takes a line of Chinese for one word.
 - Letters are compared without case in ASCII; Python's `lower` also makes a k of the Kelvin sign.
-- `terminal="any-script"` takes the marks that end a sentence in any script, and closing quotes, for those of English.
-  C4 is English; this is what makes it usable elsewhere. `terminal="none"` is how FineWeb uses C4.
+- C4 is English. Texts whose sentences end in other marks than . ? ! are not asked (`c4_asked`): they stay as they are,
+  and the preset's rules pass them by, as mC4 went without them. `terminal="any-script"` asks them, too, and takes the
+  marks that end a sentence in any script, and closing quotes, for those of English; nothing then stays of a text in
+  Thai, which has none. `terminal="none"`, which asks all, is how FineWeb uses C4.
 - `blank_lines=True` leaves one blank line where there were some between kept lines, so that paragraphs stay apart.
 
 Rewriting twice is rewriting once for texts without citations; a mark that is removed may leave too few words.
@@ -54,7 +56,8 @@ class C4Lines:
     Attributes:
         minimum_words: fewest words of a line; 0 for no limit.
         longest_word: characters that a word may have; 0 for no limit.
-        terminal: how a line must end: "c4" in one of . ? ! " ', "any-script" in a mark of any script, "none" anyhow.
+        terminal: how a line must end: "c4" in one of . ? ! " ', and texts that end sentences otherwise are not asked;
+            "any-script" in a mark of any script; "none" anyhow.
         citations: whether they are removed.
         javascript: whether lines that name JavaScript are dropped.
         policy_phrases: lines that hold one of these are dropped; in lower case.
@@ -65,6 +68,12 @@ class C4Lines:
     name: ClassVar[str] = "c4-lines"
     source: ClassVar[str] = "Raffel et al. 2020 (T5, C4), section 2.2; datatrove C4QualityFilter"
     COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column(
+            "c4_asked",
+            "0 or 1",
+            "1 where C4's line rules are asked: sentences end in . ? or !",
+            whole=True,
+        ),
         Column("c4_sentence_count", "sentences", "sentences in the lines that C4 keeps", whole=True),
         Column("c4_kept_line_count", "lines", "lines that C4 keeps", whole=True),
         Column("c4_lorem_ipsum_count", "times", "'lorem ipsum' in lines of prose, as C4 looks for it", whole=True),
@@ -95,6 +104,7 @@ class C4Lines:
     def rewrite(self, batch: pa.RecordBatch) -> Rewritten:
         """The lines of each text that are kept; a text of which nothing is kept becomes empty."""
         from corpusmill.dataproc.rewriting import c4_kernel as kernel
+        from corpusmill.dataproc.rewriting.c4_asked import find_asked
         from corpusmill.dataproc.text.unicode_tables import load_tables
 
         offsets, data = text_buffers(batch.column("text"))
@@ -102,18 +112,23 @@ class C4Lines:
         phrases += [(kernel.JAVASCRIPT, "javascript")] if self.javascript else []
         phrases += [(kernel.POLICY, phrase) for phrase in self.policy_phrases]
         terminal = {"none": kernel.NO_MARK, "c4": kernel.C4_MARKS, "any-script": kernel.ANY_MARK}[self.terminal]
+        spared = spared_rows(batch, self.not_kinds)
+        if self.terminal == "c4":
+            asked = np.zeros(batch.num_rows, np.uint8)
+            find_asked(offsets, data, load_tables().classes, asked)
+            spared |= 1 - asked
         bounds = np.zeros(batch.num_rows + 1, np.int64)
         out = np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint8)
         counts = np.zeros((batch.num_rows, 6), np.int64)
         kernel.rewrite_lines(
             offsets,
             data,
-            read_only(spared_rows(batch, self.not_kinds), np.uint8),
+            read_only(spared, np.uint8),
             load_tables().classes,
             kernel.phrase_table(phrases),
             kernel.Limits(self.minimum_words, self.longest_word, terminal, int(self.citations), int(self.blank_lines)),
             *(bounds, out, read_only(out, np.uint8), counts),
         )
         removed = share(counts[:, kernel.REMOVED_WORDS], counts[:, kernel.WORDS])
-        numbers = number_rows(self.COLUMNS, [*counts[:, : kernel.WORDS].T, removed])
+        numbers = number_rows(self.COLUMNS, [1 - spared.astype(np.int64), *counts[:, : kernel.WORDS].T, removed])
         return Rewritten(text_array(bounds, out), numbers)

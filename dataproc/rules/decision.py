@@ -42,10 +42,17 @@ MOSTLY_UNSPACED = 0.5
 
 @dataclass(frozen=True)
 class Decision:
-    """`kept`: bool of shape (N,); `ledger`: batch of `LEDGER_SCHEMA`, by row and then in the order of the rules."""
+    """What is decided on N documents.
+
+    Attributes:
+        kept: bool of shape (N,).
+        ledger: batch of `LEDGER_SCHEMA`, by row and then in the order of the rules.
+        not_asked: {rule: documents of its kinds that it is not for, by their language or script}, where there are any.
+    """
 
     kept: NDArray[np.bool_]
     ledger: pa.RecordBatch
+    not_asked: Mapping[str, int]
 
 
 def decide(
@@ -76,12 +83,16 @@ def decide(
     values = np.empty((len(rules), rows))
     thresholds = np.empty((len(rules), rows))
     broken = np.zeros((len(rules), rows), bool)
+    not_asked: dict[str, int] = {}
     for number, rule in enumerate(rules):
         column = values[number] = values_of(rule, statistics)
         minimum, maximum = limits_of(rule)
         below, above = ~(column >= minimum), ~(column <= maximum)
         thresholds[number] = np.where(below & (minimum > -np.inf), minimum, maximum)
-        broken[number] = (below | above) & applies_to(rule, statistics, kinds)
+        applies = applies_to(rule, statistics, kinds)
+        broken[number] = (below | above) & applies
+        if passed_by := int(np.count_nonzero(_of_kinds(rule, kinds) & ~applies)):
+            not_asked[rule.name] = passed_by
     row, rule_number = np.nonzero(broken.T)
     names = pa.array([rule.name for rule in rules], pa.string())
     ledger = pa.RecordBatch.from_arrays(
@@ -93,7 +104,7 @@ def decide(
         ],
         schema=LEDGER_SCHEMA,
     )
-    return Decision(np.logical_not(broken.any(axis=0)), ledger)
+    return Decision(np.logical_not(broken.any(axis=0)), ledger, not_asked)
 
 
 def limits_of(rule: Rule) -> tuple[float, float]:
@@ -118,17 +129,24 @@ def values_of(rule: Rule, statistics: pa.RecordBatch) -> np.ndarray:
 
 def applies_to(rule: Rule, statistics: pa.RecordBatch, kinds: pa.Array) -> np.ndarray:
     """Which documents a rule is for, by their kinds, languages and scripts: bool of shape (N,)."""
-    applies = np.ones(statistics.num_rows, bool)
-    if rule.kinds:
-        applies &= _among(kinds, rule.kinds)
-    if rule.not_kinds:
-        applies &= ~_among(kinds, rule.not_kinds)
+    applies = _of_kinds(rule, kinds)
     if rule.languages:
         applies &= _in_languages(statistics, rule.languages)
     if rule.not_languages:
         applies &= ~_in_languages(statistics, rule.not_languages)
     if rule.spaced is not None:
         applies &= (_numbers(statistics, UNSPACED_COLUMN, rule) > MOSTLY_UNSPACED) != rule.spaced
+    if rule.only_if:
+        applies &= _numbers(statistics, rule.only_if, rule) > 0
+    return applies
+
+
+def _of_kinds(rule: Rule, kinds: pa.Array) -> np.ndarray:
+    applies = np.ones(len(kinds), bool)
+    if rule.kinds:
+        applies &= _among(kinds, rule.kinds)
+    if rule.not_kinds:
+        applies &= ~_among(kinds, rule.not_kinds)
     return applies
 
 

@@ -136,4 +136,5 @@ def applies(rule: Rule) -> str:
     parts += [f"not {', '.join(rule.not_languages)}"] if rule.not_languages else []
     if rule.spaced is not None:
         parts.append("scripts with spaces" if rule.spaced else "scripts without spaces")
+    parts += [f"{rule.only_if} is 1"] if rule.only_if else []
     return "; ".join(parts) or "all"

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from corpusmill.dataproc.measures.stop_words import LANGUAGES
 from corpusmill.dataproc.rules.rule import Rule
 
+WITHOUT_MARKS = ("lo", "th")
+"""Languages that end no sentence by a mark: what counts sentences, or lines that end in a mark, is not for them."""
+
 STOP_WORD_LANGUAGES = tuple(sorted(LANGUAGES))
 
 Limits = tuple[str, str, float | None, float | None]
@@ -42,6 +45,8 @@ def prose_rules(
     *limits: Limits,
     spaced: bool | None = None,
     languages: tuple[str, ...] = (),
+    not_languages: tuple[str, ...] = (),
+    only_if: str = "",
 ) -> tuple[Rule, ...]:
     """Rules for all documents but code."""
     return tuple(
@@ -53,6 +58,8 @@ def prose_rules(
             not_kinds=("code",),
             spaced=spaced,
             languages=languages,
+            not_languages=not_languages,
+            only_if=only_if,
             source=source,
         )
         for name, statistic, minimum, maximum in limits

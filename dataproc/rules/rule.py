@@ -28,6 +28,7 @@ class Rule:
         languages: languages that it is for, by code ("en", "python"); empty for all. A document whose language is
             unknown counts as English where a natural language is asked for, as it does when stop words are counted.
         not_languages: languages that it is not for.
+        only_if: a column of 0 and 1: the rule is only for documents that have 1 there; empty for all.
         expression: instead of statistic and thresholds, what must hold (`dataproc.rules.expression`).
     """
 
@@ -42,6 +43,7 @@ class Rule:
     languages: tuple[str, ...] = ()
     not_languages: tuple[str, ...] = ()
     expression: str = ""
+    only_if: str = ""
 
 
 def with_threshold(rule: Rule, side: Side, value: float | None) -> Rule:

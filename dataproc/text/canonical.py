@@ -114,6 +114,9 @@ def _passes(data, start, stop, forms, pairs):
             while position < stop and data[np.uint64(position)] < _FIRST_MARK_LEAD:
                 position += 1
             continue
+        if data[position] == 0xE2 and position + 2 < stop and data[position + 1] == 0x80 and data[position + 2] > 0x81:
+            position += 3  # quotation marks and dashes
+            continue
         if _HAN_LEADS[0] <= data[position] <= _HAN_LEADS[1]:
             position += 3
             continue

@@ -9,6 +9,7 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine.stage import Finished
+from corpusmill.pipelines.stages.filter.about import FILTER
 from tests.pipelines.small_dataset import write_dataset
 from tests.pipelines.small_run import prose
 from tests.pipelines.test_cli import corpusmill
@@ -57,6 +58,23 @@ def test_kept_documents_are_rewritten_and_rejected_ones_keep_their_text(tmp_path
     statistics = table(folder, "statistics")
     assert statistics["good"]["byte_count"] == len(good), "measured as it came in"
     assert statistics["few"]["c4_sentence_count"] == 1
+
+
+def test_rules_that_a_document_is_not_asked_are_counted(tmp_path):
+    """C4's lines end in English marks; how many documents went unasked is in the manifest and the summary."""
+    rows = [
+        {"id": "zh", "text": "这是第一句话。这是第二句话！\n菜单"},
+        {"id": "hi", "text": "यह पहला वाक्य है। यह दूसरा वाक्य है।"},
+        {"id": "en", "text": "This is not one of five sentences."},
+        {"id": "code", "text": "print('这是第一句话。')", "kind": "code"},
+    ]
+    folder, done = filtered(tmp_path, rows, rules=["c4"])
+    assert set(table(folder)) == {"zh", "hi", "code"}
+    assert table(folder)["zh"]["text"] == rows[0]["text"]
+    passed_by = done.manifest["facts"]["documents_not_asked"]
+    assert passed_by == {"c4/curly-brackets": 2, "c4/lorem-ipsum": 2, "c4/sentences": 2}
+    lines = dict(FILTER.rows(done.manifest["counts"], done.manifest["facts"]))
+    assert lines["  not asked by c4, for language or script"] == "up to 2"
 
 
 def test_a_rule_over_what_a_rewriter_would_take_out_rewrites_nothing(tmp_path):

@@ -4,7 +4,7 @@ FineWeb runs them after the URL list, language, Gopher's repetition and quality,
 end; before de-duplication.
 """
 
-from corpusmill.dataproc.rules.preset import Preset, prose_rules
+from corpusmill.dataproc.rules.preset import WITHOUT_MARKS, Preset, prose_rules
 
 _FINEWEB = "Penedo et al. 2024 (FineWeb), section 3.6; datatrove FineWebQualityFilter"
 
@@ -17,6 +17,11 @@ PRESETS = (
                 "fineweb",
                 _FINEWEB,
                 ("terminal-lines", "terminal_line_fraction_fineweb", 0.12, None),
+                not_languages=WITHOUT_MARKS,
+            ),
+            *prose_rules(
+                "fineweb",
+                _FINEWEB,
                 ("short-lines", "short_line_fraction_fineweb", None, 0.67),
                 ("duplicate-line-characters", "duplicate_line_character_fraction_fineweb", None, 0.01),
             ),

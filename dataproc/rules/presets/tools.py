@@ -4,19 +4,32 @@ Only rules that our columns can say are here, with the tools' numbers over our d
 farther from the tool's than the words' split, the rule's source says so.
 """
 
-from corpusmill.dataproc.rules.preset import Preset, prose_rules, stop_word_rules
+from corpusmill.dataproc.rules.preset import WITHOUT_MARKS, Limits, Preset, prose_rules, stop_word_rules
 from corpusmill.dataproc.rules.presets.refinedweb import REFINEDWEB
 from corpusmill.dataproc.rules.rule import Rule
 
 _CURATOR = "NeMo Curator, heuristic_filter_en.yaml"
 _JUICER = "Data-Juicer, defaults of its operators"
 _DCLM = "Li et al. 2024 (DataComp-LM), its dclm_baseline_refinedweb.yaml"
+_DUPLICATE_NGRAMS = "gram_character_fraction_dolma"
 _DOLMA = "Soldaini et al. 2024 (Dolma), taggers gopher_v1 as version 1.5 mixed them"
+
+
+def _rules(preset: str, source: str, *limits: Limits) -> tuple[Rule, ...]:
+    """Prose rules in their order; those over stretches between white space, or words in a row, hold for words between
+    spaces only."""
+    return tuple(
+        rule
+        for limit in limits
+        for rule in prose_rules(
+            preset, source, limit, spaced=True if "stretch" in limit[1] or _DUPLICATE_NGRAMS in limit[1] else None
+        )
+    )
 
 
 def _curator(preset: str) -> tuple[Rule, ...]:
     return (
-        *prose_rules(
+        *_rules(
             preset,
             _CURATOR,
             ("non-alphanumeric", "non_alphanumeric_fraction_curator", None, 0.25),
@@ -40,6 +53,7 @@ def _curator(preset: str) -> tuple[Rule, ...]:
             preset,
             f"{_CURATOR}: at most 0.85 of sentences without an end mark; here of lines",
             ("end-marks", "terminal_line_fraction", 0.15, None),
+            not_languages=WITHOUT_MARKS,
         ),
         *stop_word_rules(preset, f"{_CURATOR}: occurrences", "stop_word_count"),
     )
@@ -57,7 +71,7 @@ def _data_juicer(preset: str) -> tuple[Rule, ...]:
 
 def _dclm(preset: str) -> tuple[Rule, ...]:
     return (
-        *prose_rules(
+        *_rules(
             preset,
             _DCLM,
             ("words", "word_count", 50.0, 100_000.0),
@@ -75,7 +89,7 @@ def _dclm(preset: str) -> tuple[Rule, ...]:
 def _dolma(preset: str) -> tuple[Rule, ...]:
     repeated = ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10))
     return (
-        *prose_rules(
+        *_rules(
             preset,
             _DOLMA,
             ("words", "stretch_count", 50.0, 100_000.0),

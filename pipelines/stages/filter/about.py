@@ -10,7 +10,12 @@ RULES_SHOWN = 10
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     rewritten = facts.get("documents_rewritten", {}).items()
-    return [*document_rows(counts), *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten)]
+    not_asked = _not_asked(facts.get("documents_not_asked", {})).items()
+    return [
+        *document_rows(counts),
+        *((f"  not asked by {preset}, for language or script", f"up to {count:,}") for preset, count in not_asked),
+        *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten),
+    ]
 
 
 def _causes(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
@@ -20,6 +25,15 @@ def _causes(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     left = len(rows) - RULES_SHOWN
     more = [(f" and {left} more rule{'s' if left > 1 else ''}", "")] if left > 0 else []
     return [("rules broken, by share of documents", ""), *rows[:RULES_SHOWN], *more] if rows else []
+
+
+def _not_asked(by_rule: Mapping[str, int]) -> dict[str, int]:
+    """The most documents that any one rule of each preset was not asked of."""
+    presets: dict[str, int] = {}
+    for rule, count in by_rule.items():
+        preset = rule.split("/", 1)[0]
+        presets[preset] = max(presets.get(preset, 0), count)
+    return presets
 
 
 def _losses(manifest: Manifest) -> list[tuple[str, int]]:

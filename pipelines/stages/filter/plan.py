@@ -108,7 +108,7 @@ class FilterStage(PartsStage):
     """Documents to kept documents, rejected documents, statistics, ledger and rewrites."""
 
     name = "filter"
-    version = 2
+    version = 3
     Settings = FilterSettings
     settings: FilterSettings
 
@@ -227,8 +227,13 @@ class FilterStage(PartsStage):
         results = run.map("measure", tasks)
         broken = {rule.name: 0 for rule in work.rules}
         rewritten = {rewriter.name: 0 for rewriter in work.rewriters}
+        not_asked: dict[str, int] = {}
         for result in results:
-            for totals, counts in ((broken, result["rejected_by"]), (rewritten, result["rewritten_by"])):
+            for totals, counts in (
+                (broken, result["rejected_by"]),
+                (rewritten, result["rewritten_by"]),
+                (not_asked, result["not_asked"]),
+            ):
                 for rule, count in counts.items():
                     totals[rule] = totals.get(rule, 0) + count
         return Summary(
@@ -236,5 +241,6 @@ class FilterStage(PartsStage):
             parts=listed(results, "parts"),
             files=listed(results, "files"),
             facts={"documents_that_broke": broken, "rules_in_force": [rule_to_dict(rule) for rule in work.rules]}
-            | ({"documents_rewritten": rewritten} if rewritten else {}),
+            | ({"documents_rewritten": rewritten} if rewritten else {})
+            | ({"documents_not_asked": dict(sorted(not_asked.items()))} if not_asked else {}),
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.language.families import with_members
 from corpusmill.dataproc.rules import Rule, resolve_rules, rule_from_dict
 
 LANGUAGE_RULE = "language"
@@ -29,7 +30,7 @@ def language_rule(settings: Mapping[str, Any]) -> Rule | None:
     languages = settings.get("languages")
     if not languages:
         return None
-    names = [str(language) for language in languages]
+    names = list(with_members(str(language) for language in languages))
     scripts = " or ".join(f"startswith(language, {name + '_'!r})" for name in names)
     return Rule(
         LANGUAGE_RULE,

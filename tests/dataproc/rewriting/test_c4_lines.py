@@ -12,7 +12,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.rewriting.c4_kernel import CLOSING_QUOTES
 from corpusmill.dataproc.rewriting.c4_lines import POLICY_PHRASES, C4Lines
 from corpusmill.dataproc.text.scan import CLOSERS
-from corpusmill.dataproc.text.unicode_tables import TERMINAL, UNSPACED, load_tables
+from corpusmill.dataproc.text.unicode_tables import LETTER, TERMINAL, UNSPACED, load_tables
 
 CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 PIECES = (
@@ -57,7 +57,19 @@ def lower(line: str) -> str:
     return line.translate({code: code + 32 for code in range(65, 91)})
 
 
+def is_asked(text: str) -> bool:
+    """Whether sentences end in . ? or !, by the definition."""
+    plain = sum(
+        c in ".?!" and (after.isspace() or not after) for c, after in zip(text, [*text[1:], ""], strict=bool(text))
+    )
+    others = sum(ord(c) >= 128 and has(c, TERMINAL) for c in text)
+    letters = [has(c, UNSPACED) for c in text if has(c, LETTER)]
+    return others <= plain and 2 * sum(letters) <= len(letters)
+
+
 def oracle(text: str, rewriter: C4Lines) -> tuple[str, list[float]]:
+    if rewriter.terminal == "c4" and not is_asked(text):
+        return text, [0] * 6
     kept, sentences, lorems, brackets, words_before, words_kept = [], 0, 0, 0, 0, 0
     broken = False
     for line in text.splitlines():
@@ -89,7 +101,7 @@ def oracle(text: str, rewriter: C4Lines) -> tuple[str, list[float]]:
         kept.append("\n" + line if broken else line)
         broken = False
     removed = (words_before - words_kept) / words_before if words_before else 0.0
-    return "\n".join(kept).strip(), [sentences, len(kept), lorems, brackets, removed]
+    return "\n".join(kept).strip(), [1, sentences, len(kept), lorems, brackets, removed]
 
 
 def batch_of(texts: list[str], kind: str = "prose") -> pa.RecordBatch:
@@ -140,7 +152,7 @@ def test_lines_of_prose_stay_and_menus_scripts_and_notices_go():
     )
     rewritten = C4Lines().rewrite(batch_of([page]))
     assert rewritten.texts.to_pylist() == ['The ship came in at noon.\nHe said "it is the sea"\nWe were glad of it.']
-    assert rows(rewritten.numbers)[0][:4] == [3, 3, 0, 0]
+    assert rows(rewritten.numbers)[0][:5] == [1, 3, 3, 0, 0]
 
 
 def test_lorem_ipsum_and_brackets_count_only_where_c4_would_look():
@@ -159,7 +171,7 @@ def test_a_blank_before_a_citation_at_the_end_loses_the_line_as_in_datatrove():
 
 def test_text_without_spaces_is_kept_where_marks_of_any_script_are_taken():
     text = "这是一个很长的句子，没有空格。\n首页"
-    assert C4Lines().rewrite(batch_of([text])).texts.to_pylist() == [""]
+    assert C4Lines().rewrite(batch_of([text])).texts.to_pylist() == [text]
     assert C4Lines(terminal="any-script").rewrite(batch_of([text])).texts.to_pylist() == [
         "这是一个很长的句子，没有空格。"
     ]
@@ -168,7 +180,7 @@ def test_text_without_spaces_is_kept_where_marks_of_any_script_are_taken():
 def test_code_keeps_its_text_and_has_numbers_of_nothing():
     rewritten = C4Lines().rewrite(batch_of(["int main() {\n\n}\n"], "code"))
     assert rewritten.texts.to_pylist() == ["int main() {\n\n}\n"]
-    assert rows(rewritten.numbers) == [[0, 0, 0, 0, 0.0]]
+    assert rows(rewritten.numbers) == [[0, 0, 0, 0, 0, 0.0]]
 
 
 def test_an_overlong_word_loses_its_line_at_one_character_more_than_allowed():
@@ -213,3 +225,36 @@ def test_settings_are_checked_before_anything_runs():
         C4Lines(policy_phrases=[" "])
     with pytest.raises(UserError, match="'not_kinds': this is a list of strings, not 'code'"):
         C4Lines(not_kinds="code")
+
+
+OTHERWISE = {
+    "zh": "这是第一句话。这是第二句话！今天天气很好，我们去公园散步。公园里有很多人。",
+    "ja": "これは最初の文です。今日は天気がいいです。Pythonを使います。",
+    "th": "นี่คือประโยคแรก นี่คือประโยคที่สอง วันนี้อากาศดีมาก 3.5 km",
+    "km": "នេះជាប្រយោគទីមួយ។ នេះជាប្រយោគទីពីរ។",
+    "my": "ဤသည်မှာ ပထမစာကြောင်းဖြစ်သည်။ ဒုတိယစာကြောင်းဖြစ်သည်။",
+    "bo": "བོད་སྐད་ནི་སྐད་ཅིག་ཡིན། འདི་ནི་ཚིག་གྲུབ་ཡིན།",
+    "hi": "यह पहला वाक्य है। यह दूसरा वाक्य है। v1.2 नया है।",
+    "ur": "یہ پہلا جملہ ہے۔ یہ دوسرا جملہ ہے۔",
+    "am": "ይህ የመጀመሪያው ዓረፍተ ነገር ነው። ይህ ሁለተኛው ነው።",
+    "hy": "Սա առաջին նախադասությունն է։ Սա երկրորդն է։",
+}
+LIKE_ENGLISH = {
+    "en": "This is the first sentence. This is the second one!",
+    "ru": "Это первое предложение. Это второе предложение?",
+    "ar": "هذه هي الجملة الأولى. هذه هي الجملة الثانية.",
+    "el": "Αυτή είναι η πρώτη πρόταση. Αυτή είναι η δεύτερη.",
+    "mr": "हे पहिले वाक्य आहे. हे दुसरे वाक्य आहे.",
+    "ko": "이것은 첫 번째 문장입니다. 이것은 두 번째 문장입니다.",
+    "none": "1 2 3",
+    "quoting": "The proverb 「天」 has a mark。 It is quoted here. And here.",
+}
+
+
+def test_texts_that_end_sentences_otherwise_are_not_asked_and_stay_as_they_are() -> None:
+    texts = [f"{text}\nmenu\n" for text in (*OTHERWISE.values(), *LIKE_ENGLISH.values())]
+    done = C4Lines().rewrite(batch_of(texts))
+    asked = done.numbers.column("c4_asked").to_pylist()
+    assert asked == [0] * len(OTHERWISE) + [1] * len(LIKE_ENGLISH)
+    assert done.texts.to_pylist()[: len(OTHERWISE)] == texts[: len(OTHERWISE)]
+    assert C4Lines(terminal="any-script").measure(batch_of(texts)).column("c4_asked").to_pylist() == [1] * len(texts)

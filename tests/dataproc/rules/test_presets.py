@@ -55,7 +55,7 @@ def test_prose_and_code_go_through_each_others_presets():
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.expression], ids=lambda rule: rule.name)
 def test_a_value_exactly_at_a_threshold_is_kept(rule: Rule):
-    rule = replace(rule, kinds=(), not_kinds=(), spaced=None, languages=(), not_languages=())
+    rule = replace(rule, kinds=(), not_kinds=(), spaced=None, languages=(), not_languages=(), only_if="")
     for limit, outward in ((rule.minimum, -np.inf), (rule.maximum, np.inf)):
         if limit is None:
             continue

@@ -1,6 +1,7 @@
 """Texts in NFC against `unicodedata`, and places in them against the texts that they were made of."""
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ ORDINARY = [
 def nfc(texts: list[bytes]) -> tuple[list[bytes], list[int]]:
     array = pa.array([b"before", *texts], pa.large_binary()).slice(1)  # offsets that do not begin at 0
     offsets, data, rows = to_nfc(*text_buffers(array))
-    return [bytes(data[start:stop]) for start, stop in zip(offsets, offsets[1:], strict=False)], rows.tolist()
+    return [bytes(data[start:stop]) for start, stop in pairwise(offsets)], rows.tolist()
 
 
 @settings(max_examples=500, deadline=None)

@@ -17,7 +17,7 @@ GUARD = 64
 
 
 def split_words(text: str) -> list[str]:
-    """The definition: runs of letters, marks and numbers; letters of scripts without spaces, with their marks, alone."""
+    """The definition: runs of letters, marks and numbers; in scripts without spaces a letter with its marks."""
     words: list[str] = []
     previous = "other"
     for character in text:

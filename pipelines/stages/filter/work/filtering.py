@@ -24,7 +24,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
     path, by = task.arguments.path, judge_from(task.arguments)
     with open_part(path) as file:
         schema = file.schema_arrow.remove_metadata()
-    counts, rejected_by, rewritten_by = Counter[str](), Counter[str](), Counter[str]()
+    counts, rejected_by, rewritten_by, not_asked = (Counter[str]() for _ in range(4))
     with ExitStack() as stack:
         writers = {name: stack.enter_context(writer) for name, writer in _writers(task, schema, by).items()}
         for batch in read_batches(path):
@@ -36,6 +36,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
                 counts["rejected"] += judged.rejected.num_rows
                 rejected_by.update(_tally(judged.ledger))
                 rewritten_by.update(_tally(judged.rewrites))
+                not_asked.update(judged.not_asked)
     files = [entry for name in BESIDE if name in writers for entry in writers[name].parts]
     return {
         "documents_in": counts["documents_in"],
@@ -44,6 +45,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
         "quarantined": task.guard.quarantined,
         "rejected_by": dict(rejected_by),
         "rewritten_by": dict(rewritten_by),
+        "not_asked": dict(not_asked),
         "parts": writers["kept"].parts,
         "files": files + write_quarantine(task),
     }

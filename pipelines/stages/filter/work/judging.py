@@ -8,6 +8,7 @@ Memory: the batch, and one more text of it for each rewriter in force.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +20,7 @@ from corpusmill.dataproc.documents import LEDGER_SCHEMA, REWRITES_SCHEMA
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.file_starts import with_texts
 from corpusmill.dataproc.language import language_identifier
+from corpusmill.dataproc.language.families import with_members
 from corpusmill.dataproc.measures.columns import Measure, Rewriter
 from corpusmill.dataproc.measures.providers import build_measure, build_rewriter
 from corpusmill.dataproc.measures.statistics import measure
@@ -55,13 +57,14 @@ class Judge:
 
 @dataclass(frozen=True)
 class Judged:
-    """A batch after judgement; each field goes to its own folder."""
+    """A batch after judgement; each table goes to its own folder. `not_asked`: as in `rules.decision.Decision`."""
 
     kept: pa.RecordBatch
     rejected: pa.RecordBatch
     ledger: pa.RecordBatch
     statistics: pa.RecordBatch
     rewrites: pa.RecordBatch
+    not_asked: Mapping[str, int]
 
 
 def judge_from(work: FilterWork) -> Judge:
@@ -100,7 +103,7 @@ def judge(batch: pa.RecordBatch, by: Judge) -> Judged:
     """Measures, decides and rewrites every document of a batch on its own."""
     batch, score = _with_languages(batch, by)
     numbers, first_texts = _numbers(batch, score, by)
-    kept, ledgers = _decided(batch, numbers, by)
+    kept, ledgers, not_asked = _decided(batch, numbers, by)
     texts, rewrites = _rewritten(batch, kept, first_texts, by)
     if by.rewriters:
         emptied = np.zeros(batch.num_rows, bool)
@@ -127,6 +130,7 @@ def judge(batch: pa.RecordBatch, by: Judge) -> Judged:
         ),
         statistics=_labelled(batch, numbers),
         rewrites=rewrites,
+        not_asked=not_asked,
     )
 
 
@@ -165,14 +169,17 @@ def _document_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return column
 
 
-def _decided(batch: pa.RecordBatch, numbers: pa.RecordBatch, by: Judge) -> tuple[np.ndarray, list[pa.RecordBatch]]:
-    """(mask of the kept, ledgers by row) by the rules and the languages asked for."""
+def _decided(
+    batch: pa.RecordBatch, numbers: pa.RecordBatch, by: Judge
+) -> tuple[np.ndarray, list[pa.RecordBatch], Mapping[str, int]]:
+    """(mask of the kept, ledgers by row, documents not asked by rule) by the rules and the languages asked for."""
     decision = decide(_labelled(batch, numbers), batch.column("kind"), by.rules)
     kept, ledgers = decision.kept.copy(), [decision.ledger]
     if by.languages:
         language = batch.column("language")
-        wanted = pc.is_in(language, value_set=pa.array(by.languages, pa.string()))
-        for code in by.languages:  # zh stands for zh_Hant, too
+        codes = with_members(by.languages)  # zh stands for yue and wuu, too
+        wanted = pc.is_in(language, value_set=pa.array(codes, pa.string()))
+        for code in codes:  # and for zh_Hant
             wanted = pc.or_(wanted, pc.starts_with(language, f"{code}_").fill_null(False))
         is_code = pc.equal(batch.column("kind"), "code")
         foreign = pc.invert(pc.or_(wanted, is_code)).to_numpy(zero_copy_only=False)
@@ -180,7 +187,7 @@ def _decided(batch: pa.RecordBatch, numbers: pa.RecordBatch, by: Judge) -> tuple
         scores = numbers.column(index).to_numpy() if index >= 0 else np.ones(batch.num_rows)
         ledgers.append(_one_rule(np.flatnonzero(foreign), LANGUAGE_RULE, scores, by.minimum_language_score))
         kept &= ~foreign
-    return kept, ledgers
+    return kept, ledgers, decision.not_asked
 
 
 def _one_rule(rows: np.ndarray, rule: str, values: np.ndarray, threshold: float) -> pa.RecordBatch:
