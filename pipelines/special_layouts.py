@@ -24,7 +24,10 @@ def read_layout(setting: str) -> SpecialLayout:
     if not storage.exists(setting) or setting in (".", ".."):
         hint = f"give a YAML or JSON file, or one of {', '.join(sorted(LAYOUTS))}"
         raise UserError(f"no layout of special tokens '{setting}'", hint=hint)
-    return layout_from_record(read_values(setting), setting, PurePosixPath(setting).stem)
+    layout = layout_from_record(read_values(setting), setting, PurePosixPath(setting).stem)
+    if not layout.first and not layout.last:
+        raise UserError("a layout without special tokens", setting, "give `first` or `last`")
+    return layout
 
 
 def read_values(path: str) -> Any:

@@ -32,11 +32,13 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import Texts
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 from corpusmill.dataproc.storage import exists, join
+from corpusmill.tokenizer.blanks import blank_ids, table_with_blanks
 from corpusmill.tokenizer.cuts import joined_characters, pieces_of
 from corpusmill.tokenizer.formats.files import TokenizerFiles, read_tokenizer
 from corpusmill.tokenizer.keys import KEY_MASKS, hash_of, masked_key, prefetch
 from corpusmill.tokenizer.lookup import PretokenTable, copy_ids, enter_pretoken, find_pretoken, new_table
 from corpusmill.tokenizer.patterns import Pattern, pattern_named
+from corpusmill.tokenizer.preparing import prepared
 from corpusmill.tokenizer.pretokens import pretoken_blocks, read_text
 from corpusmill.tokenizer.ranks import Merges, Room, encode_pretoken, merge_tables, room_for
 from corpusmill.tokenizer.special import SpecialTokens
@@ -203,7 +205,11 @@ class Tokenizer:
         self.vocab_size = special.vocab_size
         self.model_rows = special.model_rows
         self.spellings = _spellings(vocabulary, special)
-        self.warm = warm or (whole_tokens(vocabulary) if vocabulary.whole_first else no_warm_table())
+        blanks = blank_ids(special, self.pattern)
+        if blanks:
+            self.warm = table_with_blanks(vocabulary, blanks)
+        else:
+            self.warm = warm or (whole_tokens(vocabulary) if vocabulary.whole_first else no_warm_table())
         self._merges = merge_tables(vocabulary.merges, vocabulary.byte_ids())
         self.cutting = joined_characters(vocabulary.tokens), NEVER if vocabulary.whole_first else LEAST_CUT
         self._idle_caches: list[Cache] = []
@@ -246,7 +252,7 @@ class Tokenizer:
         return ids
 
     def _encode_texts(self, texts: Texts) -> pa.LargeListArray:
-        offsets, data = read_text(texts)
+        offsets, data = read_text(prepared(texts, self.pattern))
         return self._encode(offsets, data, pretoken_blocks(offsets, data, self.pattern))
 
     def encode_pieces(self, pieces: pa.Array) -> pa.LargeListArray:

@@ -24,7 +24,7 @@ so a section that would drop some, or put spaces in, is refused, as is one with 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError, is_caught
@@ -37,10 +37,14 @@ class Pattern:
     Attributes:
         name: how settings and files call it; "custom" if it is not a preset.
         splits: regular expressions, applied in turn; a match and what lies between matches are pieces of their own.
+        nfc: text is first brought into Unicode's normal form C.
+        prefix_space: a text that does not begin with a space gets one.
     """
 
     name: str
     splits: tuple[str, ...]
+    nfc: bool = False
+    prefix_space: bool = False
 
 
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -118,10 +122,14 @@ def pre_tokenizer_json(pattern: Pattern) -> dict[str, Any]:
     As in the model's own file, which for GPT-2 has ByteLevel split, for Qwen2 trims no offsets, and for cl100k (there
     are only files of others) removes what is not matched, which is nothing.
     """
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": pattern != QWEN2}
-    if pattern == GPT2:
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": pattern.prefix_space,
+        "trim_offsets": pattern.splits != QWEN2.splits,
+    }
+    if pattern.splits == GPT2.splits:
         return {**byte_level, "use_regex": True}
-    behavior, invert = ("Removed", True) if pattern == CL100K else ("Isolated", False)
+    behavior, invert = ("Removed", True) if pattern.name == CL100K.name else ("Isolated", False)
     splits: list[dict[str, Any]] = [
         {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": invert}
         for regex in pattern.splits
@@ -199,8 +207,10 @@ def pattern_of_json(section: Any, where: str) -> Pattern:
         if last["type"] != "ByteLevel":
             hint = "only byte-level BPE is read"
             raise UserError("the pre_tokenizer does not end in ByteLevel", where=where, hint=hint)
-        if last["add_prefix_space"]:
-            raise UserError("the pre_tokenizer puts spaces in front (add_prefix_space)", where=where)
+        prefix_space = bool(last["add_prefix_space"])
+        if prefix_space and steps:
+            what = "the pre_tokenizer puts a space in front of each piece that other steps cut (add_prefix_space)"
+            raise UserError(what, where=where)
         splits = [_regex_of(step, where) for step in steps]
         splits += GPT2.splits if last.get("use_regex", True) else ()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -208,5 +218,5 @@ def pattern_of_json(section: Any, where: str) -> Pattern:
     normal = [_normal(regex) for regex in splits]
     for pattern in PATTERNS.values():
         if normal == [_normal(regex) for regex in pattern.splits]:
-            return pattern
-    return Pattern("custom", tuple(splits))
+            return replace(pattern, prefix_space=prefix_space)
+    return Pattern("custom", tuple(splits), prefix_space=prefix_space)

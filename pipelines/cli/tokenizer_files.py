@@ -34,11 +34,12 @@ def _import(
 ) -> None:
     """Make a tokenizer folder from another library's byte-level tokenizer; its ids are kept.
 
-    Ids equal the original's on every text, except that the spelling of a special token inside text is text; a file
-    that has something without a counterpart here is refused with the reason. Prints which special token does what.
+    Ids equal the original's, except that the spelling of an added token inside text is text; a file that has something
+    without a counterpart here is refused with the reason. Prints which special token does what.
 
     Example: corpusmill tokenizer import model/tokenizer.json --output tokenizer --role 'eos=<|im_end|>'
     """
+    from corpusmill.pipelines.inspect.visible import one_line
     from corpusmill.tokenizer.formats.files import write_files
     from corpusmill.tokenizer.formats.importing import import_tokenizer
 
@@ -53,6 +54,11 @@ def _import(
     record = files.training["training"]
     written = write_files(output, files.vocabulary, files.special, files.layout, files.pattern, record)
     _print_made(written, output)
+    if texts := record["imported"].get("cut_out"):
+        named = ", ".join(map(repr, texts[:6])) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
+        print(
+            one_line(f"ids differ from the original's only in text that spells an added token, kept as text: {named}")
+        )
     if left := [name for name in ("post_processor", "normalizer") if record["imported"].get(name)]:
         print(f"recorded, not applied: {', '.join(left)}")
 

@@ -54,6 +54,7 @@ def test_a_file_in_yaml_or_json(tmp_path: Path) -> None:
         ("first: 2024-99-99", "a value that YAML does not have"),
         ("{[1]: 2}", "not YAML|does not have"),
         ("", "a table of fields"),
+        ("{}", "a layout without special tokens"),
         ("[" * 5000, "not YAML"),
         ("first: [x]", "'x' is spelled like an ordinary byte"),
         (" " * (MOST_BYTES + 1), "too large"),

@@ -12,7 +12,7 @@ The same vocabulary gives the same bytes. Each file appears whole; `training.jso
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import xxhash
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commit_bytes, exists, join, list_names, read_bytes, remove
+from corpusmill.tokenizer.blanks import blank_ids
 from corpusmill.tokenizer.formats.special_records import check_roles, layout_from_record, layout_record
 from corpusmill.tokenizer.formats.splits import same_by_rank
 from corpusmill.tokenizer.formats.tiktoken_files import ENCODING, RANKS, tiktoken_json, tiktoken_ranks
@@ -101,7 +102,7 @@ def tokenizer_json(vocabulary: Vocabulary, special: SpecialTokens, pattern: Patt
             "truncation": None,
             "padding": None,
             "added_tokens": [{"id": number, **token} for number, token in _added(special).items()],
-            "normalizer": {"type": "Sequence", "normalizers": []},
+            "normalizer": {"type": "NFC"} if pattern.nfc else {"type": "Sequence", "normalizers": []},
             "pre_tokenizer": pre_tokenizer_json(pattern),
             "post_processor": None,
             "decoder": byte_level,
@@ -176,12 +177,14 @@ def write_files(
     main = tokenizer_json(vocabulary, special, cut)
     arrow = vocabulary_file(vocabulary, special.tokens)
     fingerprint = xxhash.xxh3_128_hexdigest(main)
-    for_tiktoken = same_by_rank(vocabulary)
+    for_tiktoken = not (cut.nfc or cut.prefix_space or blank_ids(special, cut)) and same_by_rank(vocabulary)
     record = {
         "format": FORMAT,
         "fingerprint": fingerprint,
         "vocabulary": xxhash.xxh3_128_hexdigest(arrow),
         "pattern": cut.name,
+        "nfc": cut.nfc,
+        "prefix_space": cut.prefix_space,
         "special_tokens": {"layout": layout_record(layout), "roles": special.roles},
         "vocab_size": special.vocab_size,
         "merges": len(vocabulary.merges),
@@ -261,6 +264,7 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
             content = orjson.loads(main)
             pattern = pattern_of_json(content["pre_tokenizer"], where)
             loaded = loaded or _from_json(content)
+        pattern = replace(pattern, nfc=bool(record.get("nfc")), prefix_space=bool(record.get("prefix_space")))
         vocabulary, added = loaded
         vocabulary.byte_ids()
         roles, sizes = record["special_tokens"]["roles"], (record["vocab_size"], record["model_rows"])

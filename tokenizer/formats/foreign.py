@@ -1,9 +1,10 @@
 """Byte-level tokenizers from elsewhere: a `tokenizer.json` of Hugging Face's `tokenizers`, read as one of ours.
 
-Ids equal the original's on every text, or the file is refused with the reason: a normaliser that changes text, steps
-before BPE that are not splits, bytes that have no token, and added tokens that are ordinary text (GPT-NeoX's runs of
-spaces), which the original cuts out before anything else. What the original would add around a text (post_processor)
-is recorded and not applied. As everywhere here the spelling of a special token inside text is text.
+Ids equal the original's, or the file is refused with the reason: a normaliser other than NFC, steps before BPE that are
+not splits, bytes that have no token. What the original would add around a text (post_processor) is recorded and not
+applied. As everywhere here the spelling of a special token inside text is text, and so is that of any other added
+token, which the original cuts out before anything else: ids differ in texts that spell one. Runs of blanks alone are
+cut out here, too (`tokenizer/blanks.py`).
 
 Ids are what the library gives, not what the file claims: an added token that is in the model's vocabulary has that id,
 any other gets the next one. A file that says otherwise is refused, since its readers disagree.
@@ -11,8 +12,8 @@ any other gets the next one. A file that says otherwise is refused, since its re
 The file is untrusted. Whatever it holds, it is read or it raises `UserError`; its size and its ids are bounded.
 """
 
-import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import starmap
 from operator import add
 from typing import Any
@@ -24,9 +25,11 @@ import xxhash
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import exists, join, read_bytes, size
+from corpusmill.tokenizer.blanks import are_blanks, blank_ids, blanks_expression
 from corpusmill.tokenizer.formats.files import CONFIG, TokenizerFiles
 from corpusmill.tokenizer.formats.roles import chosen_roles
 from corpusmill.tokenizer.patterns import Pattern, pattern_of_json
+from corpusmill.tokenizer.pretokens import pretokens
 from corpusmill.tokenizer.special import SpecialLayout, SpecialToken, SpecialTokens
 from corpusmill.tokenizer.vocabulary import Vocabulary, byte_characters
 
@@ -34,11 +37,6 @@ MOST_BYTES = 256 << 20
 """Largest file that is read; those of today's models have up to 30 MB."""
 MOST_IDS = 1 << 22
 ROWS_MULTIPLE = 64
-
-MARKER = re.compile(r"[<\[{＜].*[>\]}＞]", re.DOTALL)
-"""What an added token looks like that no text means literally, though it is not flagged as special."""
-
-NO_NORMALIZER = (None, {"type": "Sequence", "normalizers": []})
 
 
 def read_bounded(path: str) -> bytes:
@@ -109,9 +107,6 @@ def _added(entries: list[Any], ids: Mapping[str, int], where: str) -> dict[str, 
             raise UserError(
                 f"{text!r} has the id {number} here and {given} in Hugging Face's library", where=here, hint=hint
             )
-        if not flagged and not MARKER.fullmatch(text):
-            what = f"the added token {text!r} is ordinary text, which the original cuts out before merging"
-            raise UserError(what, where=here)
         largest = max(largest, given)
         added[text] = SpecialToken(given, text, flagged)
     return added
@@ -176,6 +171,42 @@ def _vocabulary(
     return vocabulary, others
 
 
+def _unreachable(model: dict[str, Any], added: dict[str, SpecialToken]) -> dict[str, SpecialToken]:
+    """The added tokens without those that text yields by merges or as a byte, though they are not flagged as special.
+
+    These stay ordinary tokens.
+    """
+    merges = model.get("merges")
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges] if merges else []
+    made = {"".join(pair) for pair in pairs if isinstance(pair, list) and all(isinstance(part, str) for part in pair)}
+    reached = {text for text in added if text in model["vocab"] and (text in made or text in byte_characters())}
+    return {text: token for text, token in added.items() if token.special or text not in reached}
+
+
+def _cutting_blanks(pattern: Pattern, added: list[SpecialToken]) -> Pattern:
+    """The pattern that first cuts out the runs of blanks among the added tokens, if it leaves them whole."""
+    texts = [token.text for token in added if are_blanks(token)]
+    if not texts or any(pretokens(text, pattern) != [text] for text in texts):
+        return pattern
+    return Pattern("custom", (blanks_expression(texts), *pattern.splits), prefix_space=pattern.prefix_space)
+
+
+def _is_nfc(normalizer: Any, where: str) -> bool:
+    """Whether a normaliser is NFC, rather than none. Raises UserError for any other."""
+    if normalizer is None:
+        return False
+    kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
+    if kind == "NFC":
+        return True
+    if kind == "Sequence" and isinstance(normalizer.get("normalizers"), list) and len(normalizer["normalizers"]) < 9:
+        steps = normalizer["normalizers"]
+        if all(isinstance(step, dict) and step.get("type") == "NFC" for step in steps):
+            return bool(steps)
+        kind = ", ".join(str(step.get("type") if isinstance(step, dict) else step) for step in steps)
+    hint = "drop it, if your text is normalised already" if isinstance(normalizer, dict) else ""
+    raise UserError(f"its normaliser ({kind}) changes text", where=where, hint=hint)
+
+
 def _check_model(model: dict[str, Any], where: str) -> None:
     """Raises UserError for a model whose ids are not those of byte-level BPE merges."""
     kind = model.get("type", "BPE")
@@ -194,7 +225,8 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     Args:
         path: file or folder, path or URL. A `tokenizer_config.json` beside the file gives roles.
         roles: spelling by role, for roles that cannot be guessed or should differ.
-        drop_normalizer: read it without its normaliser: ids are equal where that would not change the text.
+        drop_normalizer: read it without its normaliser: ids are equal where that would not change the text. NFC is
+            applied otherwise.
 
     Returns:
         The tokenizer; `fingerprint` is the file's digest, and `training` says where it came from.
@@ -207,19 +239,23 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     content = read_bounded(file)
     value = parsed(content, file)
     normalizer = value.get("normalizer")
-    if normalizer not in NO_NORMALIZER and not drop_normalizer:
-        kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
-        hint = "drop it, if your text is normalised already" if isinstance(normalizer, dict) else ""
-        raise UserError(f"its normaliser ({kind}) changes text", where=f"{file}, normalizer", hint=hint)
+    nfc = not drop_normalizer and _is_nfc(normalizer, f"{file}, normalizer")
     model = _section(value, "model", dict, f"{file}, model")
     _check_model(model, f"{file}, model")
     ids = _ids(_section(model, "vocab", dict, f"{file}, model"), f"{file}, model.vocab")
     added = _added(_section(value, "added_tokens", list, file), ids, f"{file}, added_tokens")
+    cut_out = [token.text for token in added.values() if not token.special]
+    added = _unreachable(model, added)
     vocabulary, others = _vocabulary(model, added, f"{file}, model")
     try:
         pattern = pattern_of_json(value.get("pre_tokenizer"), f"{file}, pre_tokenizer")
     except RecursionError as error:
         raise UserError("sequences in sequences without end", where=f"{file}, pre_tokenizer") from error
+    cutting = _cutting_blanks(pattern, list(added.values()))
+    if cutting != pattern and pattern.prefix_space:
+        what = "it puts a space in front of what is left between runs of blanks (add_prefix_space)"
+        raise UserError(what, where=f"{file}, pre_tokenizer")
+    pattern = replace(cutting, nfc=nfc)
     beside = {name: _beside(file, name) for name in (CONFIG, "config.json")}
     tokens = [*added.values(), *others]
     texts = {token.text: token.id for token in tokens}
@@ -231,7 +267,8 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
         "format": "tokenizer.json",
         "digest": xxhash.xxh3_128_hexdigest(content),
         "post_processor": value.get("post_processor"),
-        "normalizer": normalizer,
+        "normalizer": normalizer if drop_normalizer else None,
+        "cut_out": [text for text in cut_out if text not in blank_ids(special, pattern)],
         "added_tokens": value["added_tokens"],
     }
     return imported(vocabulary, special, pattern, origin)

@@ -78,8 +78,6 @@ def layout_from_record(record: Any, where: str, name: str = "own") -> SpecialLay
         _spellings(record.get(key, []), f"{where}, field {key}") for key in ("first", "last", "visible")
     )
     check_spellings((*first, *last), where)
-    if not first and not last:
-        raise UserError("a layout without special tokens", where, "give `first` or `last`")
     roles = record.get("roles", {})
     if not isinstance(roles, dict):
         raise UserError("not a table of role and spelling", f"{where}, field roles")

@@ -21,6 +21,9 @@ from corpusmill.dataproc.rewriting.pii.window import Span, Window
 
 AT_SIGNS = re.compile(rb"@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\xef\xbc\xa0")
 _AT_SIGN = re.compile("@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|＠")
+_HAS_PARTS = re.compile(rb"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9\x80-\xff]|[\x80-\xff])|[\xc2-\xf4]")
+"""What a domain begins with; a look that most of what is code does not outlive."""
+
 _NAME_BACKWARDS = re.compile(r"[A-Za-z0-9._%+'-]{0,96}")
 _NAME_MARKS = "._%+'-"
 _LONGEST_NAME = 64
@@ -38,7 +41,7 @@ _RESERVED_LAST = ("example", "test", "invalid", "localhost")
 def find_email(window: Window) -> Span | None:
     """The address around the @ (or what stands for one) at `window.at`, or None."""
     sign = AT_SIGNS.match(window.data, window.at)
-    if not sign:
+    if not sign or not _HAS_PARTS.match(window.data, sign.end()):
         return None
     before = window.data[: window.at].decode("utf-8", "surrogateescape")
     behind = window.data[sign.end() : sign.end() + _DOMAIN_BYTES].decode("utf-8", "surrogateescape")

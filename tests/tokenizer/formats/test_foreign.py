@@ -247,6 +247,7 @@ def changed(content: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
     return content
 
 
+DIGITS = {"type": "Digits", "individual_digits": True}
 PREFIXED = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 
 
@@ -264,12 +265,12 @@ PREFIXED = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
         (("model", "vocab", ""), 1500, "a token is empty"),
         (("model", "merges", 3), "abc", "entry 3: 'abc' is no merge"),
         (("model", "merges", 3), ["a", "zzz"], "not in the vocabulary"),
-        (("normalizer",), {"type": "NFC"}, r"normalizer: its normaliser \(NFC\) changes text"),
-        (("pre_tokenizer",), PREFIXED, "add_prefix_space"),
+        (("normalizer",), {"type": "NFKC"}, r"normalizer: its normaliser \(NFKC\) changes text"),
+        (("normalizer",), {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}, "NFC, Lower"),
+        (("pre_tokenizer",), {"type": "Sequence", "pretokenizers": [DIGITS, PREFIXED]}, "add_prefix_space"),
         (("pre_tokenizer",), {"type": "Metaspace"}, "does not end in ByteLevel"),
         (("pre_tokenizer",), None, "pre_tokenizer is not one"),
         (("added_tokens", 0, "id"), 1501, "has the id 1501 here and 1500 in Hugging Face's library"),
-        (("added_tokens", 0), added(1500, "  ", special=False), "ordinary text, which the original cuts out"),
         (("added_tokens", 0), added(100, "!"), "has the id 100 here"),
     ],
 )

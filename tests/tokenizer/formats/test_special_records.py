@@ -47,7 +47,6 @@ def test_what_a_record_leaves_out_has_a_default() -> None:
     ("record", "message"),
     [
         (["<s>"], "a table of fields"),
-        ({}, "without special tokens"),
         ({"first": "<s>"}, "field first: not a list"),
         ({"first": ["<s>"], "frist": []}, "unknown field 'frist'"),
         ({"first": ["<s>"], "last": ["<s>"]}, "'<s>' is there twice"),
