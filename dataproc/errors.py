@@ -32,6 +32,15 @@ class UserError(Exception):
         return mask_text(" ".join(line.split()))
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can write a text: it holds no lone surrogate, as a name of other bytes does."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def require_extra(module: str, extra: str) -> UserError:
     """The error for a missing optional library: names the extra that brings it."""
     return UserError(

@@ -127,10 +127,10 @@ def _is_there(stage: Stage, name: str) -> bool:
 
 def print_plan(recipe: Recipe, options: RunOptions) -> None:
     """Prints the plan; runs nothing."""
-    from rich.console import Console
     from rich.table import Table
 
     from corpusmill.pipelines.engine.progress import clock
+    from corpusmill.pipelines.terminal import Console
 
     engine = choose_engine(options.engine, options.address)
     workers = options.workers or available_cores()

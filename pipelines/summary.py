@@ -22,8 +22,9 @@ def summary_rows(manifest: Mapping[str, Any]) -> Rows:
 
 def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], report: str | None, seconds: float) -> None:
     """Prints the table and the paths of everything to stdout."""
-    from rich.console import Console
     from rich.table import Table
+
+    from corpusmill.pipelines.terminal import Console
 
     # A log has no width of its own: wide enough there for the longest rule.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)

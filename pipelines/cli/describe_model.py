@@ -7,11 +7,11 @@ is described at once, without torch.
 import sys
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from corpusmill.pipelines.cli.trace import inspect_console
+from corpusmill.pipelines.terminal import Console
 from corpusmill.training.model.config import ModelConfig, flops_per_token, parameters, parts
 from corpusmill.training.model.memory import MemoryLayout, memory
 

@@ -152,12 +152,12 @@ def _show(index: Folder) -> None:
 
     Example: corpusmill index show seen
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from corpusmill.dataproc.dedup.index_files import read_generation, require_generation
     from corpusmill.pipelines.stages.index.changes import unfinished_segments
+    from corpusmill.pipelines.terminal import Console
 
     unfinished = unfinished_segments(index, read_generation(index))
     generation = require_generation(index)

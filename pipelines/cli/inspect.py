@@ -6,7 +6,6 @@ Whatever comes out of documents is shown with its control characters spelled out
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
@@ -21,6 +20,7 @@ from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segmen
 from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
 from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.terminal import Console
 
 HELP = """Inspect any folder or file made by corpusmill.
 

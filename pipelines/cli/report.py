@@ -48,12 +48,12 @@ def _report(
 
 
 def _status(run: Run) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from corpusmill.pipelines.engine.progress import clock
     from corpusmill.pipelines.inspect.status import run_status
+    from corpusmill.pipelines.terminal import Console
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "state", "tasks", "counts", "time"):

@@ -3,11 +3,11 @@
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from corpusmill.pipelines.cli.trace import inspect_console
+from corpusmill.pipelines.terminal import Console
 
 if TYPE_CHECKING:
     from corpusmill.dataproc.rules.describe import Section

@@ -123,12 +123,12 @@ def _show(
 
     Example: corpusmill tokenizer show tokenizer --text 'Hello, world!'
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from corpusmill.pipelines.inspect.tokens import describe, describe_id, token_pieces
     from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.terminal import Console
     from corpusmill.tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)

@@ -5,7 +5,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from corpusmill.pipelines.inspect.places import recognise
@@ -13,6 +12,7 @@ from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
 from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
 from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.terminal import Console
 
 PIPE_COLUMNS = 1000
 NAMED = 5

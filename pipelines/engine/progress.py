@@ -4,6 +4,9 @@ import sys
 import time
 from typing import Protocol
 
+from corpusmill.dataproc.urls import mask_text
+from corpusmill.pipelines.inspect.visible import one_line
+
 PLAIN_SECONDS = 10.0
 
 
@@ -68,15 +71,16 @@ class PlainProgress:
         self._rate = None
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        print(one_line(mask_text(line)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 class RichProgress:
     """A live bar."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from corpusmill.pipelines.terminal import Console
 
         self._console = Console(stderr=True)
         self._columns = (
@@ -109,7 +113,7 @@ class RichProgress:
         self._bar = self._rate = None
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False)
+        self._console.print(one_line(mask_text(line)), highlight=False, markup=False)
 
 
 def make_progress() -> Progress:

@@ -53,9 +53,10 @@ def page(record: Record, name: str) -> str:
 
 def print_tables(record: Record) -> None:
     """Prints the same numbers to stdout."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from corpusmill.pipelines.terminal import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     overview = Table(show_header=False)

@@ -14,7 +14,7 @@ Report = Mapping[str, Any]
 
 def print_tables(measured: Report) -> None:
     """Prints the report of `tokenizer.report.report`."""
-    from rich.console import Console
+    from corpusmill.pipelines.terminal import Console
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
     text, tokenizers = measured["text"], measured["tokenizers"]
