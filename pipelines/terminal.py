@@ -1,4 +1,4 @@
-"""The one way to a terminal: whatever a command prints, controls in it are spelled out (`inspect.visible`).
+"""The one way to a terminal: whatever a command prints, controls in it are spelled out (`pipelines.visible`).
 
 File names, columns, keys and ids come from others and reach many lines. So it is the streams that are guarded, not the
 lines: `guard_streams` puts itself before stdout and stderr, for lines, errors and tracebacks; `Console` is rich's, and
@@ -16,7 +16,7 @@ from rich.console import Console as RichConsole
 from rich.segment import Segment
 from rich.text import Text
 
-from corpusmill.pipelines.inspect.visible import visible
+from corpusmill.pipelines.visible import visible
 
 _COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
 

@@ -18,9 +18,9 @@ from corpusmill.pipelines.inspect.overview import overview
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
 from corpusmill.pipelines.inspect.verify import verify
-from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
 from corpusmill.pipelines.inspect.why import explain
 from corpusmill.pipelines.terminal import Console
+from corpusmill.pipelines.visible import excerpt, one_line, visible
 
 HELP = """Inspect any folder or file made by corpusmill.
 

@@ -19,8 +19,8 @@ from typer.main import get_command
 from corpusmill.dataproc.errors import UserError, is_utf8
 from corpusmill.pipelines.cli.apps import command_app, group_app
 from corpusmill.pipelines.description import StageDescription
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.registry import descriptions
+from corpusmill.pipelines.visible import one_line
 
 DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from corpusmill.pipelines.cli.apps import command_app
-from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.visible import one_line
 
 PIPE_COLUMNS = 1000
 

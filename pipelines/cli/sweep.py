@@ -129,8 +129,8 @@ def _print(result: "SweepResult", others: int, most: int) -> None:
     from rich.text import Text
 
     from corpusmill.pipelines.cli.trace import inspect_console
-    from corpusmill.pipelines.inspect.visible import one_line
     from corpusmill.pipelines.stages.filter.sweeping import threshold_in_force
+    from corpusmill.pipelines.visible import one_line
 
     console = inspect_console()
     total = result.total

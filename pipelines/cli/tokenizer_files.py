@@ -128,7 +128,7 @@ def _check_new(output: str) -> None:
 
 def _print_made(files: Any, output: str) -> None:
     """What was made: sizes, pattern, roles."""
-    from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.visible import one_line
 
     special = files.special
     rows = f"{special.vocab_size:,} ids, {len(files.vocabulary.merges):,} merges, {special.model_rows:,} embedding rows"

@@ -11,8 +11,8 @@ from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
 from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.terminal import Console
+from corpusmill.pipelines.visible import one_line
 
 PIPE_COLUMNS = 1000
 NAMED = 5

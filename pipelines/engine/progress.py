@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from corpusmill.dataproc.urls import mask_text
-from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.visible import one_line
 
 PLAIN_SECONDS = 10.0
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.visible import one_line
 
 PIPE_COLUMNS = 200
 ROWS_SHOWN = 12

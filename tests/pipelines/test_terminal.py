@@ -14,10 +14,10 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines import terminal
 from corpusmill.pipelines.cli.main import main
 from corpusmill.pipelines.engine.worker import describe
-from corpusmill.pipelines.inspect.visible import visible
 from corpusmill.pipelines.recipe import load_recipe
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.filter.plan import FilterSettings
+from corpusmill.pipelines.visible import visible
 
 HOSTILE = "a\x1b[31m\x07\x9b2J\u202eb\u2066\u2028\x7f\r"
 CONTROLS = [chr(code) for code in (*range(9), *range(11, 32), *range(127, 160))]

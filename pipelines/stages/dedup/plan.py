@@ -117,7 +117,7 @@ class DedupStage(Stage):
         if self.settings.verify == "exact" and "minhash" not in self.settings.method:
             raise UserError("there is nothing to verify without MinHash", where="verify", hint="leave it out")
         parts, _ = self._parts()
-        require_distinct_ids([*self.settings.datasets, *self.settings.protect], self.resolve)
+        require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
                 parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
