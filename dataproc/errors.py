@@ -44,6 +44,15 @@ def is_caught(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can write a text: it holds no lone surrogate, as a name of other bytes does."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def require_extra(module: str, extra: str) -> MissingLibrary:
     """The error for a missing optional library: names the extra that brings it."""
     return MissingLibrary(

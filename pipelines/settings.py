@@ -6,13 +6,17 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.errors import UserError, is_utf8, suggest
 
 Place = tuple[int | str, ...]
 
 
 def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "", *, flags: bool = False) -> Any:
     """The model, or one line that names the first field that is wrong and why."""
+    for key, value in values.items():
+        if not _is_utf8_throughout(value):
+            place = f"--{key.replace('_', '-')}" if flags else ".".join(part for part in (where, str(key)) if part)
+            raise UserError("a lone surrogate, which is no character", where=place, hint="write it in UTF-8")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -72,3 +76,11 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list, dict):
         for inner in get_args(annotation):
             yield from _models(inner)
+
+
+def _is_utf8_throughout(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_utf8(value)
+    if isinstance(value, Mapping):
+        return all(_is_utf8_throughout(key) and _is_utf8_throughout(inner) for key, inner in value.items())
+    return not isinstance(value, list | tuple) or all(map(_is_utf8_throughout, value))

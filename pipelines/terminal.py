@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
+
+    from corpusmill.pipelines.guarded_streams import Console
 
 PIPE_COLUMNS = 1 << 16
 GAP = 2
@@ -39,7 +40,7 @@ _NAMED = (Column(""), Column(""))
 
 def output_console() -> "Console":
     """The console of stdout."""
-    from rich.console import Console
+    from corpusmill.pipelines.guarded_streams import Console
 
     columns = os.environ.get("COLUMNS", "")
     width = None if sys.stdout.isatty() else int(columns) if columns.isdecimal() and int(columns) else PIPE_COLUMNS

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_utf8
 
 Texts: TypeAlias = "pa.Array | pa.ChunkedArray | Iterable[str]"
 """N texts: an Arrow array of strings, which is taken as it lies in memory, or any iterable of str, which is copied."""
@@ -41,17 +41,9 @@ def text_array(texts: Texts) -> pa.Array:
     try:
         return pa.array(strings, pa.large_string())
     except (UnicodeEncodeError, pa.ArrowException) as error:
-        number = next(number for number, text in enumerate(strings) if not _is_utf8(text))
+        number = next(number for number, text in enumerate(strings) if not is_utf8(text))
         what = "this text has a lone surrogate, which UTF-8 cannot write"
         raise UserError(what, f"text {number}", "decode its bytes with errors='replace'") from error
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def text_buffers(texts: Texts) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 
+from corpusmill.dataproc.errors import is_utf8
 from corpusmill.dataproc.repositories import left_out, trees
 from corpusmill.dataproc.repositories.ignored import EXCLUDE_FOLDER, EXCLUDE_NAME, NAME, IgnoreFile, is_ignored
 from corpusmill.dataproc.repositories.languages import is_candidate
@@ -42,7 +43,7 @@ def walk(tree: Tree, maximum_file_bytes: int, exclude: Sequence[str] = ()) -> Wa
         ignore_files = [*ignore_files, *_read_patterns(tree, folder, NAME, folder, walked, entries)]
         for entry in entries:
             path = folder + entry.name
-            if not _is_utf8(entry.name):
+            if not is_utf8(entry.name):
                 walked.problems.append((path, "the name is not UTF-8"))
             elif entry.kind == trees.FOLDER:
                 reason = _folder_reason(path + "/", ignore_files, exclude)
@@ -117,11 +118,3 @@ def _files_below(tree: Tree, top: str) -> int:
 
 def _is_excluded(path: str, exclude: Sequence[str]) -> bool:
     return any(fnmatch(path, pattern) for pattern in exclude)
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -6,9 +6,9 @@ is described at once, without torch.
 
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.text import Text
 
+from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 from corpusmill.training.model.config import ModelConfig, flops_per_token, parameters, parts
 from corpusmill.training.model.memory import MemoryLayout, memory

@@ -10,9 +10,9 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.flags import RUN_OPTIONS, model_options, read_model, with_options
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage, SegmentSettings
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
+from corpusmill.pipelines.visible import one_line
 
 HELP = """Index a corpus, so that de-duplicating a new crawl against it costs only as much as the new crawl.
 

@@ -6,23 +6,23 @@ Whatever comes out of documents is shown with its control characters spelled out
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.trace import trace_command
+from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
 from corpusmill.pipelines.inspect.overview import Lines, overview, overview_values
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
 from corpusmill.pipelines.inspect.steps import STEP_COLUMNS, read_steps, step_cells
 from corpusmill.pipelines.inspect.verify import verify
-from corpusmill.pipelines.inspect.visible import excerpt, one_line, visible
 from corpusmill.pipelines.inspect.why import explain
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table, wrapped
+from corpusmill.pipelines.visible import excerpt, one_line, visible
 
 HELP = """Inspect any folder or file made by corpusmill.
 

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from corpusmill.dataproc.errors import UserError, is_caught
+from corpusmill.dataproc.errors import UserError, is_caught, is_utf8
 from corpusmill.pipelines.cli.apps import command_app, group_app
 from corpusmill.pipelines.description import StageDescription
 from corpusmill.pipelines.registry import descriptions
@@ -134,8 +134,11 @@ def main() -> None:
     try:
         if not _only_listing():
             from corpusmill.pipelines import kernels
+            from corpusmill.pipelines.guarded_streams import guard_streams
 
+            guard_streams()
             kernels.configure()
+        _require_utf8(sys.argv[1:])
         app(prog_name="corpusmill")  # usage errors, exit codes and Ctrl-C at a prompt are typer's to handle
     except UserError as error:
         _fail(str(error), USAGE)
@@ -145,8 +148,16 @@ def main() -> None:
         _fail_by(error)
 
 
+def _require_utf8(arguments: list[str]) -> None:
+    """Raises UserError for an argument that is not UTF-8: no plan or dataset could hold it."""
+    for argument in arguments:
+        if not is_utf8(argument):
+            shown = argument.encode("utf-8", "backslashreplace").decode()
+            raise UserError("this argument is not UTF-8", where=shown, hint="rename the file, or write it in UTF-8")
+
+
 def _fail_by(error: BaseException) -> None:
-    """Ends by the line of a failed stage, or of storage that failed; raises a bug, whose traceback is Python's.
+    """Ends by the line of a failed stage, or of storage that failed; a bug by its traceback, without secrets.
 
     What tells them apart is imported only now: a list of commands should not wait for the engine.
     """
@@ -157,9 +168,10 @@ def _fail_by(error: BaseException) -> None:
         if error.trace:
             print(error.trace, file=sys.stderr)
         _fail(str(error), FAILED)
-    described = describe(error) if isinstance(error, OSError) else None
-    if described is None or described.kind == "bug":
-        raise error
+    described = describe(error)
+    if not isinstance(error, OSError) or described.kind == "bug":
+        print(described.traceback, file=sys.stderr, end="")
+        sys.exit(FAILED)
     _fail(described.message, USAGE if described.kind == "user" else FAILED)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from corpusmill.pipelines.cli.apps import command_app
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.inspect.visible import one_line
+from corpusmill.pipelines.visible import one_line
 
 REPORT = """Write an HTML report on a run: what came in, what was removed and why, tokens, packing, training.
 

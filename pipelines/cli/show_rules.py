@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 
 if TYPE_CHECKING:

@@ -130,9 +130,9 @@ _COUNTED = ("documents", "bytes")
 def _print(result: "SweepResult", others: int, most: int) -> None:
     from rich.text import Text
 
-    from corpusmill.pipelines.inspect.visible import one_line
     from corpusmill.pipelines.stages.filter.sweeping import threshold_in_force
     from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
+    from corpusmill.pipelines.visible import one_line
 
     console = output_console()
     total = result.total

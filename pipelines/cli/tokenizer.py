@@ -126,8 +126,8 @@ def _show(
     from rich.text import Text
 
     from corpusmill.pipelines.inspect.tokens import describe, describe_id, token_pieces
-    from corpusmill.pipelines.inspect.visible import one_line
     from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, table
+    from corpusmill.pipelines.visible import one_line
     from corpusmill.tokenizer import Tokenizer
 
     loaded = Tokenizer.load(tokenizer)

@@ -39,7 +39,7 @@ def _import(
 
     Example: corpusmill tokenizer import model/tokenizer.json --output tokenizer --role 'eos=<|im_end|>'
     """
-    from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.visible import one_line
     from corpusmill.tokenizer.formats.files import write_files
     from corpusmill.tokenizer.formats.importing import import_tokenizer
 
@@ -134,7 +134,7 @@ def _check_new(output: str) -> None:
 
 def _print_made(files: Any, output: str) -> None:
     """What was made: sizes, pattern, roles."""
-    from corpusmill.pipelines.inspect.visible import one_line
+    from corpusmill.pipelines.visible import one_line
 
     special = files.special
     rows = f"{special.vocab_size:,} ids, {len(files.vocabulary.merges):,} merges, {special.model_rows:,} embedding rows"

@@ -3,15 +3,15 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
 from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import output_console, print_sentence
+from corpusmill.pipelines.visible import one_line
 
 NAMED = 5
 

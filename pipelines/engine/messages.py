@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from corpusmill.dataproc.errors import UserError, suggest
+from corpusmill.dataproc.urls import mask_text
+from corpusmill.pipelines.visible import one_line
 
 VARIABLE = "CORPUSMILL_LOG_FORMAT"
 FORMATS = ("text", "json")
@@ -35,7 +37,8 @@ def in_json() -> bool:
 
 
 def tell(message: str, *, level: Level = "info", event: str = "message", **fields: Any) -> None:
-    """Writes a line to stderr; the fields are for JSON only."""
+    """Writes a line to stderr, without secrets and controls; the fields are for JSON only."""
+    message = one_line(mask_text(message))
     if in_json():
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": now, "level": level, "event": event, "message": message} | fields

@@ -171,7 +171,7 @@ class TerminalProgress:
     """A live line."""
 
     def __init__(self) -> None:
-        from rich.console import Console
+        from corpusmill.pipelines.guarded_streams import Console
 
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._live: Any = None

@@ -27,6 +27,17 @@ TRANSIENT_ERRNO = {
     errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET,
     errno.ECONNREFUSED, errno.ECONNABORTED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE,
 }  # fmt: skip
+MENDS = {
+    errno.EROFS: "use a folder that can be written to",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.ELOOP: "links lead in a circle here",
+    errno.ENOENT: "",
+    errno.EISDIR: "",
+    errno.ENOTDIR: "",
+}
+"""Errors of storage that a user can mend, and how where the error does not say it."""
 FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 StartRanks = Callable[[Call, str, int], dict[str, Any]]
@@ -137,6 +148,7 @@ def describe(error: BaseException) -> TaskError:
         # Remote file systems raise OSErrors of their own without a number: worth another attempt, too.
         if transient or error.errno is None:
             return TaskError(kind="transient", message=message, traceback=trace)
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-            return TaskError(kind="user", message=message)
+        if error.errno in MENDS:
+            mend = MENDS[error.errno]
+            return TaskError(kind="user", message=f"{message}; {mend}" if mend else message)
     return TaskError(kind="bug", message=mask_text(f"{type(error).__name__}: {error}"), traceback=trace)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.registry import description_of
 from corpusmill.pipelines.report.sections import report_of
 from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.visible import one_line
 
 
 @dataclass(frozen=True)

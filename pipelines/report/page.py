@@ -13,13 +13,13 @@ from corpusmill.pipelines.description import Rows
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.manifest import our_version
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.registry import description_of
 from corpusmill.pipelines.report.flow import over_documents, waterfall
 from corpusmill.pipelines.report.sections import report_of
 from corpusmill.pipelines.report.stages import StageOutput
 from corpusmill.pipelines.report.templates import template
 from corpusmill.pipelines.summary import summary_rows
+from corpusmill.pipelines.visible import one_line
 
 PAGE = "report/index.html"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc.quality.evaluation import GROUPS
 from corpusmill.pipelines.engine.manifest import our_version
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
 from corpusmill.pipelines.report.templates import as_markup, template, write_html
 from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table
+from corpusmill.pipelines.visible import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

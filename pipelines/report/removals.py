@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.datasets import read_batches
-from corpusmill.pipelines.inspect.visible import excerpt, one_line
 from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.visible import excerpt, one_line
 
 EXAMPLES = 2
 EXCERPT_CHARACTERS = 400

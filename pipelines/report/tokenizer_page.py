@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpusmill.pipelines.engine.manifest import our_version
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
 from corpusmill.pipelines.report.templates import as_markup, template, write_html
 from corpusmill.pipelines.report.tokenizer_tables import number, round_trip
+from corpusmill.pipelines.visible import one_line
 from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE
 
 if TYPE_CHECKING:

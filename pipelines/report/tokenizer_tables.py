@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
+from corpusmill.pipelines.visible import one_line
 
 ROWS_SHOWN = 12
 EXAMPLES_SHOWN = 8

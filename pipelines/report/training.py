@@ -6,7 +6,6 @@ import numpy as np
 
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.charts import VARIABLES
 from corpusmill.pipelines.report.curves import Curves, read_curves, read_spikes
 from corpusmill.pipelines.report.stages import StageOutput
@@ -19,6 +18,7 @@ from corpusmill.pipelines.report.training_charts import (
     source_chart,
     violation_map,
 )
+from corpusmill.pipelines.visible import one_line
 
 MORE_SOURCES = 40
 SPIKES_SHOWN = 20

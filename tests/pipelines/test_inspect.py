@@ -24,7 +24,7 @@ from corpusmill.pipelines.inspect import coverage
 from corpusmill.pipelines.inspect.coverage import coverage_problems
 from corpusmill.pipelines.inspect.documents import draw_rows
 from corpusmill.pipelines.inspect.places import recognise, run_stages
-from corpusmill.pipelines.inspect.visible import one_line, visible
+from corpusmill.pipelines.visible import one_line, visible
 from tests.pipelines.small_run import GOOD, add_shards, make_run, prose, write_manifest
 
 Command = Callable[..., tuple[int, str, str]]

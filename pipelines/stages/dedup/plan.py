@@ -142,7 +142,7 @@ class DedupStage(Stage):
         if self.settings.keep_unless and self.settings.verify != "exact":
             raise UserError("signatures do not tell what a document holds", where="keep_unless", hint="verify exact")
         parts, _ = self._parts()
-        require_distinct_ids([*self.settings.datasets, *self.settings.protect], self.resolve)
+        require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
                 parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])

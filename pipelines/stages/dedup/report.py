@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.removals import largest_clusters
 from corpusmill.pipelines.report.sections import StageReport
 from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.visible import one_line
 
 SOURCES_SHOWN = 20
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.sections import StageReport
 from corpusmill.pipelines.report.stages import StageOutput
 from corpusmill.pipelines.stages.pack.about import boundary_splits
+from corpusmill.pipelines.visible import one_line
 
 
 def _values(stage: StageOutput, place: int) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from corpusmill.pipelines.inspect.visible import one_line
 from corpusmill.pipelines.report.sections import StageReport
 from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.visible import one_line
 
 
 def _values(stage: StageOutput, place: int) -> dict[str, Any]:
