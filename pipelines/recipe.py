@@ -153,7 +153,7 @@ def keep_recipe(recipe: Recipe) -> None:
 
 
 def _written(raw: Mapping[str, Any]) -> str:
-    head = "# The recipe of this run, with what --set and --output changed; paths are as it was run, secrets of URLs masked.\n"
+    head = "# The recipe of this run, with what --set and --output changed; secrets in URLs are masked.\n"
     return head + mask_text(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120))
 
 

@@ -170,7 +170,7 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
         of_families[:] = 0
         for column in range(sums.size):
             of_families[families[column]] += probabilities[column]
-        family = of_families.argmax()
+        family = int(of_families.argmax())
         best = np.int64(_NOTHING)
         for column in range(sums.size):
             if families[column] == family and (best < 0 or probabilities[column] > probabilities[best]):

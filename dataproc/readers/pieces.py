@@ -15,8 +15,8 @@ class Fields:
 
     A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
     that became no column; None keeps all. `truncated` says what becomes of pages that are not all that was sent:
-    "keep", with `truncated` in `meta`, or "quarantine". `csv_…` are single characters, or "none"; None is what the file's ending says
-    (`csv_files`). `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
+    "keep", with `truncated` in `meta`, or "quarantine". `csv_…` are single characters, or "none"; None is what the
+    file's ending says (`csv_files`). `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
     """
 
     source: str

@@ -88,7 +88,14 @@ _OURS = (
         splits=("record batches",),
     ),
     Reader(name="text", target=f"{_HERE}.text:read_files", groups=True),
-    Reader(name="html", target=f"{_HERE}.archives.html:read_html", groups=True, needs=_WEB, marks=_MARKS, unbounded=True),
+    Reader(
+        name="html",
+        target=f"{_HERE}.archives.html:read_html",
+        groups=True,
+        needs=_WEB,
+        marks=_MARKS,
+        unbounded=True,
+    ),
     Reader(
         name="warc",
         target=f"{_HERE}.archives.warc:read_warc",

@@ -82,8 +82,8 @@ def call_from_values(values: Mapping[str, Any]) -> Call:
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """How a call ended: with a result, with an error that was caught in the worker, or with the worker's death; with
-    `late`, because the worker was ended when a document or a batch took too long; and the bytes of text that it reported
-    as done on the way."""
+    `late`, because the worker was ended when a document or a batch took too long; and the bytes of text that it
+    reported as done on the way."""
 
     ticket: int
     bytes_done: float = 0.0

@@ -99,11 +99,12 @@ def _groups(column: str, values: Mapping[str, Any], tokenizers: Sequence[Report]
 
 
 def _vocabulary(title: str, rows: Mapping[str, Any], tokens: int) -> Numbers:
-    shown = []
+    shown: list[tuple[str, ...]] = []
     for name, row in rows.items():
         share = row["tokens"] / max(1, tokens)
         shown.append((name, f"{row['ids']:,}", f"{row['never_used']:,}", f"{row['tokens']:,} ({share:.2%})"))
-    return (title, "ids", "never used", "tokens of the text"), shown
+    head: tuple[str, ...] = (title, "ids", "never used", "tokens of the text")
+    return head, shown
 
 
 def _examples(tokenizer: Report) -> list[str]:

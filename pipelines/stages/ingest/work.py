@@ -3,6 +3,7 @@
 import errno
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -76,7 +77,7 @@ def _read(
             yield batch, "a group of files"
         return
     for piece in work.pieces:
-        if not guard.enter(piece.path, piece.path, lambda piece=piece: count_records(piece) or 1):
+        if not guard.enter(piece.path, piece.path, partial(_records_of, piece)):
             unread.note(piece)
             continue
         report = unread.noting(piece, guard)
@@ -87,6 +88,11 @@ def _read(
         for batch in _until_it_fails(batches, piece, fields, report):
             yield batch, piece.path
             guard.enter(piece.path, piece.path)  # the next batch is read: the file is what a death is blamed on
+
+
+def _records_of(piece: Piece) -> int:
+    """How many records a piece has, one where that is not known."""
+    return count_records(piece) or 1
 
 
 def _read_group(
