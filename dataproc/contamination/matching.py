@@ -12,8 +12,8 @@ a document that quotes the item whole, in one piece or in several of n words at 
 
 Cost before list marks were blanked (which alone runs at 180 to 270 MB/s, so that this is slower now, by how much is not
 measured), one core, 151 MB of prose, code and 10 % other scripts (benchmarks/decontaminate.py): 620 MB/s against a
-small set that stands nowhere, of which hashing words alone takes two thirds; 450 where 6 % of the documents hold something, 390
-against 0.84 M n-grams. Memory: 6 bytes a byte of the longest document, 16 more of one in which something was found, 70
+small set that stands nowhere, of which hashing words alone takes two thirds; 450 where 6 % of the documents hold something,
+390 against 0.84 M n-grams. Memory: 6 bytes a byte of the longest document, 16 more of one in which something was found, 70
 for each n-gram found, and 6 MB.
 """
 

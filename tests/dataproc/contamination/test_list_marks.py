@@ -24,8 +24,8 @@ def blanked(text: str) -> str:
     "mark",
     [
         "1. ", "12) ", "3: ", "a. ", "B) ", "iv) ", "II. ", "(a) ", "(12) ", "[3] ", "(iv) ", "① ", "⑵", "Ⓐ ", "❶ ",
-        "㈠", "Q: ", "A: ", "Q1: ", "Q12. ", "Question 3: ", "Answer: ", "STEP 1: ", "Problem: ", "一、", "十二、", "问：",
-        "问题1：", "答：", "1、", "2）", "A．", "- 1. ", "* (a) ", "> 1. ",
+        "㈠", "Q: ", "A: ", "Q1: ", "Q12. ", "Question 3: ", "Answer: ", "STEP 1: ", "Problem: ", "一、", "十二、",
+        "问：", "问题1：", "答：", "1、", "2）", "A．", "- 1. ", "* (a) ", "> 1. ",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("before", ["", "some words here\n", "\t  "])
