@@ -12,7 +12,8 @@ the page is in. Left out are:
 
 A text in which this leaves next to nothing (fewer than `LEAST` letters) is judged as it is.
 
-Cost: 300 MB/s, of the bytes up to the last character that is looked at; no more than `LOOK_AT` times as many as these.
+Cost: one pass over the bytes up to the last character that is looked at, not measured by itself; no more than `LOOK_AT`
+times as many characters as are wanted.
 """
 
 # mypy: disable-error-code="assignment"

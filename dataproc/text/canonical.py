@@ -9,7 +9,8 @@ NFC, marks are in their order, and no character composes with the one before it.
 The check errs on one side: what it passes is NFC, and a text in NFC that it does not pass (a mark that could compose,
 were there not another one between) is only normalised in vain.
 
-Cost: 15 GB/s on ASCII, 1 GB/s and more on other scripts; 50 to 100 MB/s for a text that has to be normalised.
+Cost: 15 GB/s on ASCII, 1.2 GB/s on Chinese, 0.4 GB/s on Thai and Hindi: 2 % of the time of signatures on English prose,
+4 % on French and Spanish documentation, 30 to 40 % on other scripts. A text that has to be normalised takes longer.
 """
 
 import functools
