@@ -719,7 +719,10 @@ def train(
     late_mtp_weight: float | None = ...,
     balance_alpha: float | None = ...,
     bias_speed: float | None = ...,
-    precision: Literal["float32", "bfloat16"] | None = ...,
+    precision: Literal["float32", "bfloat16", "fp8"] | None = ...,
+    fp8_backend: Literal["auto", "reference", "emulated", "triton", "cublas", "deepgemm"] | None = ...,
+    fp8_scales: Literal["float32", "power_of_two"] | None = ...,
+    fp8_gradient_groups: Literal["tiles", "blocks"] | None = ...,
     moments: Literal["float32", "bfloat16"] | None = ...,
     recompute: bool = ...,
     parallel: Literal["zero1", "fsdp2"] | None = ...,
@@ -775,6 +778,9 @@ def train(
         balance_alpha: factor of the sequence-wise balance loss
         bias_speed: step of the routers' biases after each optimiser step
         precision: what the model computes in; masters are float32
+        fp8_backend: what multiplies in precision fp8
+        fp8_scales: scales of FP8 numbers
+        fp8_gradient_groups: what has one scale in FP8 gradients: tiles of 1 x 128 or blocks of 128 x 128
         moments: what AdamW's moments are kept in
         recompute: compute norms, MLA's up-projections and SwiGLU again instead of keeping them
         parallel: what is split over ranks: optimiser state, or weights and gradients as well
