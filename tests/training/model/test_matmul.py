@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from corpusmill.training.model.feedforward import linear as learnable
 from corpusmill.training.model.matmul import Linear, linear, onednn_is_faster, product, takes_onednn, transposed_product
+from corpusmill.training.model.matrices import PLAIN
 
 SHAPES = [(1, 32, 16), (37, 16, 80), (129, 80, 24)]
 
@@ -76,7 +76,7 @@ def test_other_types_and_places_go_torchs_way(library):
 
 
 def test_the_module_is_a_torch_linear_by_name_and_number(library):
-    module = learnable(8, 6)
+    module = PLAIN.linear(8, 6)
     assert isinstance(module, Linear) and list(module.state_dict()) == ["weight"]
     x = torch.randn(3, 5, 8)
     torch.testing.assert_close(module(x), F.linear(x, module.weight), rtol=1e-5, atol=1e-5)
