@@ -74,7 +74,7 @@ def _print(checks: list[Check]) -> None:
     from corpusmill.pipelines.terminal import Column, output_console, print_lines, table
 
     console = output_console()
-    rows = [(f"{check.state:<8}", f"{check.what:<19}", check.line) for check in checks]
+    rows = [(f"{check.state:<7}", f"{check.what:<19}", check.line) for check in checks]
     print_lines(console, table([Column("")] * 3, rows, console.width))
 
 

@@ -26,8 +26,7 @@ Run = Annotated[str, typer.Argument(help="the output folder of a recipe, or one 
 
 def app_for(name: str) -> typer.Typer:
     """The typer application of `report` or `status`."""
-    function, text = {"report": (_report, REPORT), "status": (_status, STATUS)}[name]
-    return command_app(function, text)
+    return command_app(_report, REPORT) if name == "report" else command_app(_status, STATUS)
 
 
 def _report(

@@ -55,7 +55,7 @@ def _overview(tokenizers: Sequence[Report]) -> Numbers:
         *("tokenizer", "ids", "tokens", "bytes per token", "characters per token", "tokens per word"),
         *("joined to line breaks", "never used", f"used 1 to {_rare() - 1} times"),
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for tokenizer in tokenizers:
         rates = [number(tokenizer[name]) for name in ("bytes_per_token", "characters_per_token", "tokens_per_word")]
         unused = [
@@ -82,7 +82,7 @@ def _groups(column: str, values: Mapping[str, Any], tokenizers: Sequence[Report]
     first, others = tokenizers[0], tokenizers[1:]
     names = [f"tokens of {one_line(other['name'])}" for other in others]
     rates = ("bytes per token", "characters per token", "tokens per word")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for value, text in list(values.items())[:ROWS_SHOWN]:
         own = first["groups"][column][value]
         against = [other["groups"][column][value]["tokens"] / max(1, own["tokens"]) - 1 for other in others]

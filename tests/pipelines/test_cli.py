@@ -89,7 +89,7 @@ def test_a_run_is_done_once_and_quarantine_has_its_exit_code(documents: Path, tm
     assert f"{documents} changed since" in changed.stderr, "inputs that changed are refused by name"
     bad = corpusmill("ingest", documents, "--output", output, "--workers", "1", "--overwrite")
     assert bad.returncode == 3
-    assert "ingest: quarantined 1 of 21 records (4.76%, over the limit of 1%); look by" in bad.stderr
+    assert "ingest: quarantined 1 of 21 records (4.76%, over the limit of 1%); see" in bad.stderr
     for flags, said in ((["--allow-quarantine"], "no limit"), (["--max-quarantine", "40%"], "within the limit of 40%")):
         allowed = corpusmill("ingest", documents, "--output", output, "--workers", "1", *flags)
         assert allowed.returncode == 0
