@@ -44,7 +44,7 @@ def _commands(root: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
 
 def _section(command: Any, words: tuple[str, ...]) -> Iterator[str]:
     yield f"{'#' * (len(words) + 1)} {' '.join(words)}\n"
-    help_text, _, example = (command.help or "").partition("Example:")
+    help_text, _, example = (command.help or "").replace("\b", "").partition("Example:")
     yield plain(help_text.strip()) + "\n"
     if example.strip():
         yield "```sh\n" + " ".join(example.split()) + "\n```\n"
