@@ -43,7 +43,7 @@ def read_parquet(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Re
     with storage.open_input(piece.path) as opened:
         try:
             file = _open(opened)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column's name
             if _is_of_storage(error, piece):
                 raise
             report(name, piece.path, Unread(f"not a readable Parquet file ({error})"), None)

@@ -19,6 +19,7 @@ from typing import Any
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.urls import mask_values
+from corpusmill.pipelines.engine.manifest_shape import require_shape
 
 MANIFEST = "_manifest.json"
 STATE = "_state"
@@ -62,18 +63,20 @@ def read_marker(folder: str, phase: str, task: str) -> dict[str, Any]:
 
 
 def read_manifest(folder: str) -> dict[str, Any] | None:
-    """The manifest of a finished stage, or None. Raises UserError for one of a newer schema."""
+    """The manifest of a finished stage, or None. Raises UserError for one of a newer schema, or that is damaged."""
     path = storage.join(folder, MANIFEST)
     if not storage.exists(path):
         return None
-    manifest = read_json(path)
-    if manifest.get("schema") != SCHEMA_VERSION:
+    manifest: Any = read_json(path)
+    if isinstance(manifest, dict) and manifest.get("schema") != SCHEMA_VERSION:
         raise UserError(
             f"this manifest has schema {manifest.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}",
             where=path,
             hint="use the version that wrote it, or make the folder again",
         )
-    return manifest
+    require_shape(manifest, path)
+    checked: dict[str, Any] = manifest
+    return checked
 
 
 def require_manifest(folder: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_masking_ends_and_is_stable(user: str, path: str, query: str) -> None:
     ],
 )
 def test_the_format_is_told_by_the_path(url: str, format: str, codec: str) -> None:
-    assert recognise(url, url) == format
+    assert recognise(url) == format
     assert (getattr(codec_of(url), "name", "")) == codec
 
 

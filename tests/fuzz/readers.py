@@ -68,7 +68,7 @@ def check(folder: Path, name: str) -> None:
     """Reads the file; compares with the count of its records where that can be told."""
     path = folder / name
     data = path.read_bytes()
-    format = FORMATS.get(name) or recognise(str(path), str(path))
+    format = FORMATS.get(name) or recognise(str(path))
     kept, reported = read(path, format)
     truth = _records_in(name, data)
     if truth is not None and kept + reported != truth:
