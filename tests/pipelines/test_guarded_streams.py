@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines import terminal
+from corpusmill.pipelines import guarded_streams
 from corpusmill.pipelines.cli.main import main
 from corpusmill.pipelines.engine.worker import describe
 from corpusmill.pipelines.recipe import load_recipe
@@ -30,7 +30,7 @@ def unsafe(text: str) -> list[str]:
 
 def test_the_streams_spell_out_every_control() -> None:
     out = io.StringIO()
-    guarded = terminal.GuardedStream(out)
+    guarded = guarded_streams.GuardedStream(out)
     for control in CONTROLS:
         guarded.write(f"{control}\n\t")
     guarded.writelines([HOSTILE])
@@ -39,14 +39,14 @@ def test_the_streams_spell_out_every_control() -> None:
 
 def test_consoles_colour_by_themselves_alone() -> None:
     out = io.StringIO()
-    console = terminal.Console(file=out, force_terminal=True, color_system="standard", width=200)
+    console = guarded_streams.Console(file=out, force_terminal=True, color_system="standard", width=200)
     table = Table(HOSTILE)
     table.add_row(HOSTILE, style="red")
     console.print(table)
     console.print(HOSTILE, markup=False, highlight=False, style="bold")
     text = out.getvalue()
     assert "\x1b[1m" in text and "a␛[31m" in text
-    plain = terminal._COLOUR.sub("", text)
+    plain = guarded_streams._COLOUR.sub("", text)
     assert not unsafe(plain) and plain.count(visible(HOSTILE)) == 3
 
 
