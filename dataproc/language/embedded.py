@@ -174,7 +174,7 @@ def _identify(data, offsets, moves, states, weights, priors, columns_of_labels, 
         best = np.int64(_NOTHING)
         for column in range(sums.size):
             if families[column] == family and (best < 0 or probabilities[column] > probabilities[best]):
-                best = column
+                best = np.int64(column)
         if wholes[family] >= 0 and probabilities[best] < CLEAR * of_families[family]:
             best = wholes[family]
         columns[text] = best
