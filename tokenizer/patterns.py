@@ -218,5 +218,5 @@ def pattern_of_json(section: Any, where: str) -> Pattern:
     normal = [_normal(regex) for regex in splits]
     for pattern in PATTERNS.values():
         if normal == [_normal(regex) for regex in pattern.splits]:
-            return replace(pattern, prefix_space=prefix_space)
+            return replace(pattern, prefix_space=True) if prefix_space else pattern
     return Pattern("custom", tuple(splits), prefix_space=prefix_space)

@@ -257,7 +257,7 @@ def test_names_that_would_give_the_same_ids_are_refused(ingest: Ingest, tmp_path
         (tmp_path / "raw" / folder).mkdir(parents=True)
         (tmp_path / "raw" / folder / "a.txt").write_text(folder)
     paths = [str(tmp_path / "raw" / folder / "a.txt") for folder in ("x", "y")]
-    with pytest.raises(UserError, match=r"would have the ids of those of .*x/a\.txt; give both as one input"):
+    with pytest.raises(UserError, match=r"would get the same ids as those of .*x/a\.txt; give both as one input"):
         ingest(paths)
     assert ingest([{"path": paths[0], "source": "x"}, paths[1]], name="sources").texts == ["x", "y"]
     assert ingest([f"{tmp_path}/raw/*/a.txt"], name="glob").texts == ["x", "y"]

@@ -170,7 +170,7 @@ REFUSED = [
     ({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}, "does not end in ByteLevel"),
     (sequence({"type": "Whitespace"}, BYTES), "step Whitespace"),
     (sequence(BYTES, BYTES), "step ByteLevel"),
-    ({**BYTES, "add_prefix_space": True}, "add_prefix_space"),
+    (sequence(split(r"\d+", "Isolated"), {**BYTES, "add_prefix_space": True}), "add_prefix_space"),
     (sequence(split(r"\w+", "Removed", True), BYTES), "drops text"),
     (sequence(split(r"\s+", "Removed"), BYTES), "drops text"),
     (sequence(split(r"\s+", "MergedWithNext"), BYTES), "MergedWithNext"),

@@ -361,7 +361,7 @@ def test_a_byte_order_mark_and_crlf_line_ends(tmp_path: Path) -> None:
 def test_batches_are_bounded_by_rows_that_hold_nothing_too(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(documents(*[""] * 1000, *["x" * 900] * 100))
     piece = Piece(path=str(tmp_path / "a.jsonl"), name="a.jsonl", format="jsonl", bytes=0)
-    with patch.object(batches, "BATCH_CHARACTERS", 256 * 100):
+    with batches.batches_of(256 * 100):
         sizes = [batch.num_rows for batch in read_jsonl(piece, FIELDS, lambda *_: None)]
     assert sizes[:10] == [100] * 10
     assert sum(sizes) == 1100 and max(sizes) == 100

@@ -46,7 +46,7 @@ def test_what_is_not_utf8_or_too_long_is_reported(tmp_path: Path) -> None:
     ]
 
 
-def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "BATCH_CHARACTERS", 600)
-    rows_of_batches, _ = read(tmp_path, {str(i): b"x" * 100 for i in range(5)})
+def test_batches_are_bounded(tmp_path: Path) -> None:
+    with batches.batches_of(600):
+        rows_of_batches, _ = read(tmp_path, {str(i): b"x" * 100 for i in range(5)})
     assert [len(rows) for rows in rows_of_batches] == [2, 2, 1]
