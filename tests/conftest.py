@@ -7,6 +7,7 @@ libraries are kept from the network, which they would otherwise try for local fo
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when they are imported
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our tables would be wrapped
 
 from hypothesis import HealthCheck, settings
 

@@ -55,7 +55,9 @@ def test_an_exception_keeps_the_file_that_was_there(tmp_path: Path, url: bool) -
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, *args, **named: real(Path("/dev/full"), *args, **named))
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode, **named: real(Path("/dev/full"), mode.replace("x", "w"), **named)
+    )
     with pytest.raises(OSError) as caught, storage.commit_file(f"{tmp_path}/name") as file:
         file.write(b"x" * 10)
     assert caught.value.errno == errno.ENOSPC

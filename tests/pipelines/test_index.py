@@ -124,13 +124,15 @@ def test_a_query_names_the_best_match_of_each_document(corpus, datasets, tmp_pat
     assert {dataset for _, dataset, *_ in matches.values()} == {datasets["first"], datasets["second"]}
 
 
-def test_a_query_finds_what_de_duplicating_all_together_removes(corpus, datasets, tmp_path, session) -> None:
+def test_a_query_finds_all_that_de_duplicating_all_together_removes(corpus, datasets, tmp_path, session) -> None:
     index = str(tmp_path / "index")
     add_dataset(index, datasets["first"], session)
     matches = query(index, datasets["new"], tmp_path / "matches", session)
     run("dedup", tmp_path / "joint", datasets=[datasets["new"]], protect=[datasets["first"]])
     removed = pq.read_table(tmp_path / "joint/_duplicates").to_pylist()
-    assert {row["id"] for row in removed if row["survivor"].startswith("first")} == set(matches)
+    gone = {row["id"] for row in removed if row["survivor"].startswith("first")}
+    assert gone <= set(matches), "texts are compared there, and signatures, which let more pass, here"
+    assert len(gone) > 0.7 * len(matches)
 
 
 def test_retracting_a_dataset_leaves_the_index_as_without_it(corpus, datasets, tmp_path, session) -> None:
