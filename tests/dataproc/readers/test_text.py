@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from corpusmill.dataproc.readers import batches
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.text import read_files
