@@ -8,7 +8,7 @@ every pair from 0.5 on); the scorer is a script that takes the pairs folder and 
 `recall>=0.8 …  recall>=0.9 …  unjustified@0.8 …`. The documents are ingested once, in two halves. Both read these same
 Parquet parts and write what is left as Parquet:
 
-    corpusmill   `dedup --workers 2` as it comes (and again with `--verify exact`), a process from start to end
+    corpusmill   `dedup --workers 2` as it comes (and again with `--verify signatures`), a process from start to end
     datatrove    MinhashDedupSignature, Buckets, Cluster, Filter by their defaults (5-grams, 14 x 8, spaCy's English
                  words), each in a LocalPipelineExecutor of two workers, one process from start to end as well
 
@@ -181,7 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dedup-") as name:
         folder = Path(name)
         datasets = [str(path) for path in prepare(pairs, Path(arguments.corpus), folder)]
-        ways = {"signatures": [], "exact": ["--verify", "exact"]}
+        ways = {"exact": [], "signatures": ["--verify", "signatures"]}
         walls: dict[str, list[float]] = {way: [] for way in ways}
         kept = {f"corpusmill, {way}": folder / way for way in ways}
         for _ in range(arguments.repeats):
