@@ -179,11 +179,6 @@ def test_exact_verification_keeps_whoever_has_no_partner_at_the_threshold(tmp_pa
     assert len(removed(done.folder)) == 24 - len(apart)
     for name in removed(done.folder):
         assert max(alike(name, other) for other in shingles if other != name) >= 0.5
-    estimated = run(
-        "dedup", tmp_path / "estimated", datasets=[documents], verify="signatures", threshold=0.5, recall=0.9999
-    )
-    loose = [name for name in removed(estimated.folder) if max(alike(name, o) for o in shingles if o != name) < 0.5]
-    assert loose, "the estimates let none pass that is below the threshold: nothing was shown"
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -201,7 +196,7 @@ def chain(links: int, length: int = 200, step: int = 10) -> list[dict[str, Any]]
 
 
 @pytest.mark.parametrize("verify", ["signatures", "exact"])
-def test_whoever_goes_is_like_the_one_that_stays_for_it(tmp_path: Path, verify: str, small_files: None) -> None:
+def test_whoever_goes_is_like_the_one_that_stays_for_it(tmp_path: Path, verify: str) -> None:
     """A chain, templates and a giant star, in which components would leave one survivor for texts unlike it."""
     rows = [*chain(60), *corpus()]
     template = sentence(78, 300)

@@ -55,7 +55,7 @@ def sign_block(task: TaskContext[SigningWork]) -> dict[str, Any]:
         first = int(layout.first_row[part])
         addresses[first : first + int(layout.rows[part])] = address(part, np.arange(layout.rows[part]))
         for batch in read_batches(layout.path[part], ["id", "text", *COUNTED]):
-            numbers[first : first + batch.num_rows] = text_digests(batch.column("id"))[:, 0]
+            numbers[first : first + batch.num_rows] = text_digests(batch.column("id"), ())[:, 0]
             for name in COUNTED:
                 documents[name].update(count_values(batch.column(name)))
             numbered = batch.select(["id", "text"]).append_column(
