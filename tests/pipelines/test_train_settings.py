@@ -65,7 +65,7 @@ CHOICES = {
 
 
 def test_words_are_those_that_the_trainer_knows() -> None:
-    assert len(CHOICES) == 5
+    assert len(CHOICES) == 8
     for name, words in CHOICES.items():
         for word in words:
             assert getattr(validate(TrainStageSettings, {"shards": "x", name: word}), name) == word

@@ -104,7 +104,7 @@ class FaultyStage(Stage):
     settings: FaultySettings
 
     def document_seconds(self) -> float:
-        return 0.5 if self.is_unbounded() else 10.0
+        return 2.0 if self.is_unbounded() else 10.0
 
     def is_unbounded(self) -> bool:
         return "stuck" in self.settings.faults.values()
