@@ -219,7 +219,7 @@ def test_mistakes_end_in_a_line_before_any_work(made: Path, tmp_path: Path) -> N
     plain, gpt2, rare, language = (str(tmp_path / name) for name in ("plain", "gpt2", "rare", "language"))
     for kind, values, match in (
         ("count", {"datasets": [two], "extend": [gpt2]}, "counted by the pattern gpt2, not deepseek-v3"),
-        ("count", {"datasets": [one], "extend": [plain]}, "a dataset that is counted already"),
+        ("count", {"datasets": [one], "extend": [plain]}, "a dataset that has been counted already"),
         ("count", {"datasets": [one], "extend": [rare]}, "fewer than 2 were left out"),
         ("count", {"datasets": [one], "extend": [language]}, "counted by language, not by none"),
         ("count", {"extend": [one]}, "no counts in this folder"),
