@@ -29,7 +29,7 @@ from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.yaml_text import load_yaml
 
-KEPT = "recipe.yaml"
+KEPT = "report/recipe.yaml"
 """What a run's folder keeps its recipe as."""
 
 

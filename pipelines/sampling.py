@@ -90,12 +90,12 @@ class Samples:
         stage, description = named.stage, require_description(named.stage.name)
         if not description.sampled or not all(map(kernels.is_compiled, stage.kernels)):
             return None
-        if not description.sampler and stage.is_unbounded():  # a plan runs nothing of the user's own
-            return None
         folder = str(Path(self.folder, named.name))
         try:
             if description.sampler:
                 return self._by_sampler(named, folder, description.sampler)
+            if stage.is_unbounded():  # a plan runs nothing of the user's own
+                return None
             return self._by_running(named, folder, description.reads)
         except TOLD:
             return None

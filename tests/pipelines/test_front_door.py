@@ -49,7 +49,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def recipe(made: Path, tmp_path: Path) -> Path:
     """The recipe of the run, as its folder keeps it."""
     path = tmp_path / "again.yaml"
-    path.write_text((made / "recipe.yaml").read_text())
+    path.write_text((made / "report/recipe.yaml").read_text())
     return path
 
 
@@ -145,14 +145,14 @@ def test_log_lines_and_errors_are_json_by_flag(recipe: Path, command: Command, t
 
 
 def test_a_run_keeps_the_recipe_that_it_was_made_by(made: Path, recipe: Path, command: Command, tmp_path: Path) -> None:
-    kept = yaml.safe_load((made / "recipe.yaml").read_text())
+    kept = yaml.safe_load((made / "report/recipe.yaml").read_text())
     assert list(kept["stages"]) == ["documents", "clean", "unique"] and kept["output"] == str(made)
     output = tmp_path / "other"
     change = ("--set", "documents.source=elsewhere")
     command("run", recipe, "--output", output, *change, "--allow-quarantine", "--workers", "1")
-    again = yaml.safe_load((output / "recipe.yaml").read_text())
+    again = yaml.safe_load((output / "report/recipe.yaml").read_text())
     assert (again["output"], again["stages"]["documents"]["source"]) == (str(output), "elsewhere")
-    assert command("run", output / "recipe.yaml", "--allow-quarantine")[1].rstrip().endswith("nothing was run.")
+    assert command("run", output / "report/recipe.yaml", "--allow-quarantine")[1].rstrip().endswith("nothing was run.")
 
 
 def test_a_stage_has_one_name_in_lines_tables_and_json(recipe: Path, command: Command, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from corpusmill.pipelines.engine.lock import FolderLock
 from corpusmill.pipelines.inspect.status import lock_holder, run_status
 from tests.pipelines.small_run import GOOD, make_run
 
-DEDUP = ["layout", "sign", "pairs", "cluster", "members", "survivors", "apply"]
+DEDUP = ["layout", "sign", "pairs", "cluster", "members", "route", "survivors", "apply"]
 
 
 @pytest.fixture(scope="module")
