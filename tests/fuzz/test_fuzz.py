@@ -12,7 +12,7 @@ from tests.fuzz.families import FAMILIES, Family
 from tests.fuzz.hunt import Hunted, hunt, keep, kind_of
 from tests.fuzz.mutations import mutate
 
-SECONDS, CASES = 4, 250
+SECONDS, CASES = 2, 250
 """For each family; the same cases every time."""
 
 

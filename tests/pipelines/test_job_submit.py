@@ -1,4 +1,4 @@
-"""A real `ray start --head` and `ray job submit` of the quickstart recipe; logs and status are read back."""
+"""A real `ray start --head` and the tutorial on clusters, block by block; logs and status are read back."""
 
 import json
 import os
@@ -70,28 +70,6 @@ def _job(verb: str, address: str, *rest: str) -> list[str]:
     return [RAY, "job", verb, "--address", address, *rest]
 
 
-def test_the_quickstart_recipe_runs_as_a_submitted_job(dashboard: str, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    line = [sys.executable, "-m", "corpusmill", "run", str(ROOT / "examples/quickstart.yaml")]
-    line += ["--output", str(output), "--set", "model.steps=4", "--allow-quarantine"]
-    submitted = subprocess.run(
-        _job("submit", dashboard, "--submission-id", "quickstart", "--", *line),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=tmp_path,
-        timeout=400,
-    )
-    assert submitted.returncode == 0, submitted.stdout[-4000:] + submitted.stderr[-2000:]
-    logs = subprocess.run(_job("logs", dashboard, "quickstart"), capture_output=True, text=True, env=environment())
-    assert "documents in" in logs.stdout, "the summary table is in the job's log"
-    status = subprocess.run(_job("status", dashboard, "quickstart"), capture_output=True, text=True, env=environment())
-    assert "'quickstart' succeeded" in status.stdout
-    assert json.loads((output / "model/_manifest.json").read_text())["counts"]["steps"] == 4
-    engine = json.loads((output / "documents/_state/seconds.json").read_text())["engine"]
-    assert engine.startswith("Ray at "), "RAY_ADDRESS alone chose the engine"
-
-
 def test_the_tutorial_on_clusters_runs_as_it_is_written(dashboard: str, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     (shared / "raw").mkdir(parents=True)
@@ -101,8 +79,10 @@ def test_the_tutorial_on_clusters_runs_as_it_is_written(dashboard: str, tmp_path
     script = script_of(ROOT / "docs/tutorials/cluster.md", {"/shared": str(shared), "http://head:8265": dashboard})
     printed = run_script(script, tmp_path, timeout=400)
     assert "'crawl-1' succeeded" in printed and "'crawl-2' succeeded" in printed
+    logs = subprocess.run(_job("logs", dashboard, "crawl-1"), capture_output=True, text=True, env=environment())
+    assert "documents in" in logs.stdout, "the summary table is in the job's log"
     engine = json.loads((shared / "runs/crawl/documents/_state/seconds.json").read_text())["engine"]
-    assert engine.startswith("Ray at ")
+    assert engine.startswith("Ray at "), "RAY_ADDRESS alone chose the engine"
 
 
 def test_a_failing_job_fails(dashboard: str, tmp_path: Path) -> None:
