@@ -46,6 +46,7 @@ def test_the_tokenizer_of_a_run_is_found_by_its_shards(run: Path, tmp_path: Path
 
     assert tokenizer_of_run(str(run)) is None, "a folder that no stage made says nothing of its shards"
     empty = {"counts": {}, "parts": [], "files": [], "facts": {}, "seed": 0, "schema": state.SCHEMA_VERSION}
+    empty["stage_version"] = 1
     described = {"pack": ("shards", {"tokenizer": "tokenizer", "datasets": []}), "train": ("run", {"shards": "shards"})}
     for stage, (name, settings) in described.items():
         (tmp_path / name).mkdir(exist_ok=True)
@@ -91,8 +92,11 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     assert shrunk.returncode == 0, shrunk.stderr
     for arguments, message in (
         (("export", run, "--output", tmp_path / "out", "--tokenizer", other), "trained with another tokenizer"),
-        (("export", run, "--output", tmp_path / "out", "--dtype", "int4"), "'int4' is not a number format"),
-        (("export", run, "--output", run), "this already exists"),
+        (
+            ("export", run, "--output", tmp_path / "out", "--no-tokenizer", "--dtype", "int4"),
+            "'int4' is not a number format",
+        ),
+        (("export", run, "--output", run, "--no-tokenizer"), "this already exists"),
         (("import", run, "--output", tmp_path / "out"), "the model type is None"),
     ):
         done = corpusmill("model", *arguments)
