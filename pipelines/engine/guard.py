@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.errors import UserError, is_caught
-from corpusmill.dataproc.urls import mask, mask_text
+from corpusmill.dataproc.urls import mask_text
+from corpusmill.pipelines.engine.kept_names import kept_name
 from corpusmill.pipelines.engine.quarantine_rows import QuarantineRows
 
 T = TypeVar("T")
@@ -38,10 +39,10 @@ class Guard:
     """Runs per-document work for one task and collects what had to be left out.
 
     Args:
-        skip: document ids (or file names) to leave out, with the reason.
+        skip: documents (or files) to leave out, by their kept names (`kept_names.py`), with the reason.
         careful: work on one document at a time and note its id at `breadcrumb` first.
-        slow: the first documents of batches that took too long: these are done one document at a time, and with several
-            of them every batch is.
+        slow: kept names of the first documents of batches that took too long: these are done one document at a time,
+            and with several of them every batch is.
         advance: is given the bytes of each batch that is done.
 
     Attributes:
@@ -93,7 +94,7 @@ class Guard:
 
     def skips(self, name: str) -> bool:
         """Whether a file is to be skipped."""
-        return mask(name) in self._skip
+        return kept_name(name) in self._skip
 
     def enter(self, name: str, place: str, records: Callable[[], int] = lambda: 1) -> bool:
         """Notes that a file is about to be opened; False when it is to be skipped (and is quarantined).
@@ -101,7 +102,7 @@ class Guard:
         Args:
             records: how many records are lost with the file; asked for only if it is skipped.
         """
-        name = mask(name)
+        name = kept_name(name)
         if name in self._skip:
             self.quarantine(name, place, self._skip[name], records=records())
             return False
@@ -124,7 +125,7 @@ class Guard:
         if batch.num_rows == 0:
             return
         first = batch.column("id")[0].as_py()
-        if not self._careful and first not in self._slow and len(self._slow) <= MOST_SLOW_BATCHES:
+        if not self._careful and kept_name(first) not in self._slow and len(self._slow) <= MOST_SLOW_BATCHES:
             try:
                 with watching.document(first, batch.num_rows):
                     result = work(batch)
@@ -139,7 +140,7 @@ class Guard:
         before = self.quarantined
         for row in range(batch.num_rows):
             if self._careful:
-                self._note(batch.column("id")[row].as_py())
+                self._note(kept_name(batch.column("id")[row].as_py()))
             yield from self._one(batch.slice(row, 1), work, place)
             if self._last_error and self.quarantined - before > max(MOST_BAD_SHARE * batch.num_rows, FEW_DOCUMENTS):
                 raise self._last_error
@@ -161,10 +162,10 @@ class Guard:
         yield result
 
     def _without_skipped(self, batch: pa.RecordBatch, place: str) -> pa.RecordBatch:
-        hit = pc.is_in(batch.column("id"), value_set=pa.array(list(self._skip), pa.string()))
+        hit = pa.array([kept_name(name) in self._skip for name in batch.column("id").to_pylist()], pa.bool_())
         for document in batch.filter(hit).select(["id", "text"]).to_pylist():
-            self.quarantine(document["id"], place, self._skip[document["id"]], document["text"])
+            self.quarantine(document["id"], place, self._skip[kept_name(document["id"])], document["text"])
         return batch.filter(pc.invert(hit))
 
     def _note(self, name: str) -> None:
-        storage.commit_bytes(self._breadcrumb, name.encode(), durable=False)
+        storage.commit_bytes(self._breadcrumb, name.encode("utf-8", "replace"), durable=False)

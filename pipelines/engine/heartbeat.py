@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from corpusmill.pipelines.engine.kept_names import NAME_BYTES, kept_name
+
 BATCH_SHARE = 3
 START_SECONDS = 60.0
 SILENCE_SECONDS = 60.0
 """A worker that published nothing and used no processor for so long shows no sign of life."""
 
-NAME_BYTES = 4096
 _COUNT, _REST = struct.Struct("<Q"), struct.Struct("<ddQI")
 HEARTBEAT_BYTES = _COUNT.size + _REST.size + NAME_BYTES
 _READS = 100
@@ -87,7 +88,7 @@ class PublishedWatch:
 
     Args:
         heartbeat: None where nobody watches from outside.
-        refused: documents that are not to be tried again, with the reason.
+        refused: documents that are not to be tried again, by their kept names, with the reason.
     """
 
     def __init__(self, heartbeat: Heartbeat | None, refused: Mapping[str, str]) -> None:
@@ -100,7 +101,7 @@ class PublishedWatch:
 
     def begin(self, name: str, documents: int) -> None:
         if self._heartbeat:
-            self._heartbeat.write(name, documents, 0.0 if self._ready else START_SECONDS)
+            self._heartbeat.write(kept_name(name), documents, 0.0 if self._ready else START_SECONDS)
         self._ready = True
 
     def end(self) -> None:
@@ -108,7 +109,7 @@ class PublishedWatch:
             self._heartbeat.write("", 0)
 
     def refusal(self, name: str) -> str | None:
-        return self._refused.get(name)
+        return self._refused.get(kept_name(name)) if self._refused else None
 
 
 def reason_of(seconds: float) -> str:
