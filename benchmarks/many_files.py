@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage
+from corpusmill.pipelines.stages.ingest.plan import IngestStage
+from corpusmill.pipelines.stages.ingest.settings import IngestSettings
 
 FILES_A_FOLDER = 1000
 

@@ -26,7 +26,8 @@ from corpusmill.pipelines.recipe import NamedStage, Recipe
 from corpusmill.pipelines.registry import stage_type
 from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage, Input, InputFields
+from corpusmill.pipelines.stages.ingest.plan import IngestStage
+from corpusmill.pipelines.stages.ingest.settings import IngestSettings, Input, InputFields
 
 
 class Ingested:

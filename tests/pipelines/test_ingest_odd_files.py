@@ -17,7 +17,8 @@ from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
 from corpusmill.pipelines.running import run_recipe
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.stages.ingest.plan import IngestSettings, IngestStage
+from corpusmill.pipelines.stages.ingest.plan import IngestStage
+from corpusmill.pipelines.stages.ingest.settings import IngestSettings
 
 
 def ingest(inputs: list[Any], folder: Path, *, overwrite: bool = False, workers: int = 1, **settings: Any) -> int:
