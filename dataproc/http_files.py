@@ -91,7 +91,7 @@ def _pool(process: int) -> urllib3.PoolManager:
 
 
 def describe_file(url: str) -> HttpInfo:
-    """What the server says of a file, by asking for its first byte. Raises UserError where it cannot be had.
+    """What the server says of a file, by asking for its first byte. Raises UserError if it cannot be fetched.
 
     (A HEAD would be simpler; a signed URL is signed for GET alone.)
     """

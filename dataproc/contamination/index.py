@@ -6,7 +6,7 @@ everywhere by chance ("What is the capital of France?" is one of 6) and is not l
 Words are those of `dataproc.text.words`: lower-cased, without punctuation and white space, in NFC, and in scripts
 without spaces by letter. Thirteen Han characters say as much as seven or eight words, and thirteen letters of Thai,
 Khmer or Burmese as four, which are found by chance; so an item that is mostly in such letters has n-grams of twice as
-many (26, and 16 at least), which say as much as those of Han. List marks are no words (`list_marks`).
+many (26, and 16 at least), which are about as telling as 13 of Han. List marks do not count (`list_marks`).
 
 What lies here, for E n-grams that are unlike, I items and W words:
 

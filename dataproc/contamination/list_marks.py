@@ -1,4 +1,4 @@
-"""List marks: "1.", "(a)", "iv)", "①", "Q:", "一、" and numbers of lines are no words of an item.
+"""List marks: "1.", "(a)", "iv)", "①", "Q:", "一、" and line numbers do not count as words of an item.
 
 A page that quotes an item may number its lines or its choices, and each mark would break the n-grams that it stands in.
 So marks are blanked where words are read, in items and in documents alike:

@@ -6,8 +6,8 @@ middle. So there are three outcomes, the same for each coding:
 - decoded. What stands behind the end of a stream is ignored, as browsers do; further members of gzip and frames of zstd
   are part of it (RFC 1952, RFC 8878).
 - cut off: the stream ends before its end. What there is of it is kept, and `Body.truncated` says what is missing.
-- broken, which raises: the bytes are no such stream, or damaged. A body that is text although a coding is named is one
-  that the archive holds decoded.
+- broken, which raises: the bytes are damaged, or were never in this coding. A body that is plain text although a coding
+  is named was decoded by the archive before it was stored.
 
 Chunk extensions and trailers are passed over (RFC 9112, section 7.1). `deflate` is a zlib stream (RFC 9110), or the raw
 one that many servers send. Memory: each coding gives at most a byte more than `limit`, and what is longer is refused;
@@ -33,7 +33,7 @@ _CHUNK_BEGUN = re.compile(rb"\r?[ \t]*(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\n]*)?\r?)
 
 
 class Broken(Exception):
-    """A body is no such stream, or a damaged one."""
+    """A body is damaged, or was never in the coding that it names."""
 
 
 class TooLong(Exception):

@@ -1,10 +1,10 @@
-"""Which encoding bytes are in that nobody declares: said only where it is certain.
+"""The encoding of bytes that declare none, given only where it is certain.
 
-UTF-8 is told by its own structure, UTF-16 by the zero bytes of its markup, ISO-2022-JP by its escapes. Other bytes are
-shown to resiliparse's detector (uchardet), which is right on text enough and takes a short Polish text for Big5 or a
-Hebrew one for Cyrillic. So what it says counts only with evidence: enough different words with bytes outside of ASCII
+UTF-8 is recognised by its own structure, UTF-16 by the zero bytes of its markup, ISO-2022-JP by its escapes. Other
+bytes go to resiliparse's detector (uchardet), which is right on long texts but takes a short Polish text for Big5 or a
+Hebrew one for Cyrillic. So its answer counts only with evidence: enough different words with bytes outside of ASCII
 (`EVIDENCE_BYTES`, and of Latin scripts `LATIN_WORDS`), and a text without malformed, control or private characters,
-or signs within words. KOI8-U and Korean, which it does not know, are told by their letters.
+or signs within words. KOI8-U and Korean, which it does not know, are recognised by their letters.
 
 Measured on names of countries and languages in 27 languages and 40 encodings: benchmarks/charsets.py. Cost: UTF-8 1 ms
 a MB; only pages that are neither declared nor UTF-8 pay for the detector, some 10 ms each.
