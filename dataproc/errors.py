@@ -32,6 +32,10 @@ class UserError(Exception):
         return mask_text(" ".join(line.split()))
 
 
+class Unreachable(UserError):
+    """Storage that did not answer: one line for a person, and worth another attempt for an engine."""
+
+
 class MissingLibrary(UserError):
     """A library that is not installed: no fault of any file."""
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import Unreachable, UserError
 from corpusmill.dataproc.urls import is_http, is_masked
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -60,7 +60,8 @@ def file_system(url: str) -> tuple[Any, str]:
 
 @contextmanager
 def reached(url: str) -> Iterator[None]:
-    """Turns what a remote file system raises for want of a network, or of rights, into a UserError of one line.
+    """Turns what a remote file system raises for want of rights into a UserError, and all else into `Unreachable`, of
+    which an engine makes another attempt.
 
     What says that a file is not there, that a disk is full, or has a number of its own, stays as it is.
     """
@@ -75,7 +76,7 @@ def reached(url: str) -> Iterator[None]:
             raise
         said = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
         hint = "check the URL, the credentials and the network"
-        raise UserError(f"this cannot be reached ({said})", where=url, hint=hint) from error
+        raise Unreachable(f"this cannot be reached ({said})", where=url, hint=hint) from error
 
 
 def exists(path: str) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from corpusmill.dataproc import storage, watching
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import Unreachable, UserError
 from corpusmill.dataproc.urls import mask_text
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.guard import Guard
@@ -134,6 +134,8 @@ def describe(error: BaseException) -> TaskError:
     """Sorts an exception into what the engine does about it."""
     if isinstance(error, TaskFailed):
         return error.error
+    if isinstance(error, Unreachable):
+        return TaskError(kind="transient", message=str(error))
     trace = mask_text("".join(traceback.format_exception(error)))
     if isinstance(error, UserError):
         return TaskError(kind="user", message=str(error))

@@ -154,3 +154,30 @@ def test_join() -> None:
     assert storage.join("/", "a", "b") == "/a/b"
     assert storage.join("a/", "b") == "a/b"
     assert storage.join("s3://bucket", "b") == "s3://bucket/b"
+
+
+def test_a_store_that_does_not_answer_is_one_line_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.spec import AbstractFileSystem
+
+    from corpusmill.pipelines.engine.worker import describe
+
+    class Store(AbstractFileSystem):
+        protocol = "store"
+        error: Exception
+
+        def exists(self, path: str, **named: object) -> bool:
+            raise self.error
+
+    monkeypatch.setattr(storage, "file_system", lambda path: (Store(), "a"))
+    for error, kind in (
+        (ConnectionError("reset by peer"), "transient"),
+        (OSError("SlowDown: reduce your request rate"), "transient"),  # without a number, as s3fs has it
+        (TimeoutError("no answer"), "transient"),
+        (PermissionError("Access Denied"), "user"),
+    ):
+        Store.error = error
+        with pytest.raises(UserError) as caught:
+            storage.exists("store://bucket/a")
+        described = describe(caught.value)
+        assert (described.kind, described.message.count("\n")) == (kind, 0)
+        assert described.message.startswith("store://bucket/a: ")

@@ -5,8 +5,8 @@ with those before it: time grows with the square of both. 40,000 nested `div` (4
 tag with 300,000 attributes more than two minutes; at the limits here it is a fifth of a second. No page that was
 written for people comes near them. What passes and is slow all the same is the watch's to end (`dataproc.watching`).
 
-Cost: a count of tags and where they end; an earlier, dearer form took 3 % of what resiliparse then takes. Only a page with more tags than
-`MOST_DEEP`, or with `LONG_TAG` bytes in which no tag ends, is looked at tag by tag.
+Cost: a count of tags and where they end; an earlier, dearer form took 3 % of what resiliparse then takes. Only a page
+with more tags than `MOST_DEEP`, or with `LONG_TAG` bytes in which no tag ends, is looked at tag by tag.
 """
 
 import re
