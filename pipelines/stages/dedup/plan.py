@@ -249,7 +249,7 @@ class DedupStage(Stage):
             if limit is not None:
                 hint = "nothing was removed; look at these clusters, then raise --threshold or --max-loss"
                 raise UserError(f"{what}; max_loss is {limit:.0%}", where="dedup", hint=hint)
-            run.session.progress.say(f"dedup: {what}")
+            run.say(what)
 
     def _cluster(
         self, blocks: BlockWork, phase: str, work: DedupWork, folder: str, written: Sequence[Mapping[str, Any]]

@@ -80,7 +80,7 @@ def make_ids_unique(
         hint = "take an --id-field that is unique, or pass --duplicate-ids unique"
         raise UserError(what, where=run.folder, hint=hint)
     tildes = 1 + max(result["tildes"] for result in results)
-    run.session.progress.say(f"{what}; each but the first is now called <id>{'~' * tildes}<number>")
+    run.say(f"{what}; each but the first is now called <id>{'~' * tildes}<number>")
     renamed = _rename(run, paths, results, tildes)
     facts = {"ids": ids, "documents": documents, "renamed": documents - ids, "suffix": "~" * tildes}
     return [entry | renamed.get(entry["path"], {}) for entry in parts], facts
