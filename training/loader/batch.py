@@ -9,12 +9,13 @@ follows from them is made on the other side.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from corpusmill.training.lazy import lazy
 from corpusmill.training.model.attention import document_mask
 
 NO_LABEL = -100
@@ -61,12 +62,12 @@ class Batch:
     def _placed(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.tokens.device)
 
-    @cached_property
+    @lazy
     def segment_lengths(self) -> list[np.ndarray]:
         """For each sequence the lengths of its segments, int32."""
         return self._lengths()
 
-    @cached_property
+    @lazy
     def _stretches(self) -> tuple[np.ndarray, np.ndarray]:
         """(number of the segment, its length) over the whole batch, int32 and int64; the padding of each sequence is
         a stretch of its own, perhaps empty, with the number -1."""
@@ -78,32 +79,32 @@ class Batch:
         padding = self.tokens.shape[1] - used
         return np.insert(numbers, ends, -1), np.insert(lengths, ends, padding)
 
-    @cached_property
+    @lazy
     def segments(self) -> torch.Tensor:
         """[B, T] int32: which segment of its sequence a token belongs to, from 0; padding is -1."""
         numbers, lengths = self._stretches
         return self._placed(np.repeat(numbers, lengths).reshape(self.tokens.shape))
 
-    @cached_property
+    @lazy
     def position_ids(self) -> torch.Tensor:
         """[B, T] int64: a token's place in its segment, from 0 again in each; padding is counted as a segment is."""
         _, lengths = self._stretches
         begins = np.repeat(np.cumsum(lengths) - lengths, lengths)
         return self._placed((np.arange(len(begins)) - begins).reshape(self.tokens.shape))
 
-    @cached_property
+    @lazy
     def valid(self) -> torch.Tensor:
         """[B, T] bool: not padding."""
         used = np.array([lengths.sum() for lengths in self.segment_lengths], np.int64)
         return self._placed(np.arange(self.tokens.shape[1]) < used[:, None])
 
-    @cached_property
+    @lazy
     def labels(self) -> torch.Tensor:
         """[B, T] int64: the tokens, and `NO_LABEL` for padding and for the first token of each segment, which nothing
         before it belongs with. Not shifted: transformers compares the prediction at t with the label at t + 1."""
         return self.tokens.masked_fill(~self.valid | (self.position_ids == 0), NO_LABEL)
 
-    @cached_property
+    @lazy
     def cu_seqlens(self) -> torch.Tensor:
         """[S + 1] int32: where segments begin and end in the flattened batch [B T], from 0 to B T, as kernels for
         sequences of different lengths want them; the padding of a sequence, where it has any, counts as a segment."""

@@ -14,7 +14,6 @@ The first kernel that a process calls costs it 0.3 s, once. Remote shards come t
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from corpusmill.dataproc.sequences.shards import (
     unpack_rows,
 )
 from corpusmill.dataproc.storage import is_url
+from corpusmill.training.lazy import lazy
 from corpusmill.training.loader.batch import Batch
 from corpusmill.training.loader.gather import OUTSIDE, gather
 from corpusmill.training.loader.shard_cache import ShardCache
@@ -56,16 +56,16 @@ class _Part:
     def bytes(self) -> int:
         return self._batch.nbytes
 
-    @cached_property
+    @lazy
     def raw(self) -> np.ndarray:
         """int32 [N, L], or uint8 [N, 3 L] where the storage is `packed`."""
         return token_rows(self._header, self._batch)
 
-    @cached_property
+    @lazy
     def _bounds(self) -> np.ndarray:
         return self._batch.column("segments").offsets.to_numpy(zero_copy_only=True)
 
-    @cached_property
+    @lazy
     def _lengths(self) -> np.ndarray:
         return self._batch.column("segments").values.field("length").to_numpy(zero_copy_only=True)
 

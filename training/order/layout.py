@@ -7,12 +7,12 @@ the set by a binary search. Everything is arrays: 110,000 shards are laid out in
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from corpusmill.dataproc.sequences.shards import ShardEntry
+from corpusmill.training.lazy import lazy
 
 EVERYTHING = ""
 """The group of all sequences: what an ungrouped set has."""
@@ -48,14 +48,14 @@ class Layout:
         """The same rows as one group."""
         return Layout.of([(EVERYTHING, int(self.rows.sum()))])
 
-    @cached_property
+    @lazy
     def sizes(self) -> dict[str, int]:
         """Rows of each group."""
         counts = np.zeros(len(self.names), np.int64)
         np.add.at(counts, self.group, self.rows)
         return dict(zip(self.names, counts.tolist(), strict=True))
 
-    @cached_property
+    @lazy
     def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(first place of each group, first place of each stretch, what leads from a place to its row), where places
         count through the rows of one group after the other."""

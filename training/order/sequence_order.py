@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ import xxhash
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.dataproc.sequences.shards import ShardEntry
+from corpusmill.training.lazy import lazy
 from corpusmill.training.order.layout import Layout
 from corpusmill.training.order.permutation import permute_each
 from corpusmill.training.order.plan import Phase, Plan, group_shares
@@ -103,7 +104,7 @@ class SequenceOrder:
         """How many positions there are; None when the plan has no end."""
         return None if self._phases[-1].endless else self._ends[-1]
 
-    @cached_property
+    @lazy
     def fingerprint(self) -> str:
         """xxh3 of seed, plan, the groups with their rows, and L: equal for equal orders."""
         values = {**self._values(), "names": self.layout.names}
