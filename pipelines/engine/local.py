@@ -36,6 +36,11 @@ POLL_SECONDS = 0.25
 MEMORY_SHARE = 0.9
 
 
+def _names_memory_files(call: Call) -> bool:
+    """Whether a call reads or writes `memory://`, which no other process sees: then it cannot be ended from outside."""
+    return storage.holds_memory_files() and "memory://" in f"{call.folder} {call.arguments!r}"
+
+
 class InProcessExecutor:
     """One worker: the driver itself, which starts at once, and where a debugger works. Only a call that must be `apart`
     goes to a process that can be ended."""
@@ -50,7 +55,7 @@ class InProcessExecutor:
         self._done: tuple[int, float] = (0, 0.0)
 
     def submit(self, call: Call) -> None:
-        if call.apart and not storage.holds_memory_files():
+        if call.apart and not _names_memory_files(call):
             self._apart.submit(call)
         else:
             self._waiting.append(call)

@@ -238,6 +238,15 @@ def test_a_document_that_never_ends_is_quarantined_and_the_rest_unharmed(
     assert any("a batch of 10 documents from 'task-1/0' on takes too long" in line for line in said)
 
 
+def test_files_in_memory_that_a_task_does_not_name_take_no_watch_away(run: Runner, tmp_path: Path) -> None:
+    storage.commit_bytes("memory://of-another-run/a", b"a")
+    try:
+        done, _ = run({1: "stuck"}, workers=1)
+    finally:
+        storage.remove("memory://of-another-run/a")
+    assert done.manifest["counts"]["quarantined"] == 1
+
+
 def test_what_was_too_slow_is_known_to_the_next_driver(run: Runner, tmp_path: Path) -> None:
     path = Path(state.deaths_path(str(tmp_path / "out"), "copy", "task-1"))
     path.parent.mkdir(parents=True)
