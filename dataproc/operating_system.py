@@ -53,6 +53,15 @@ def has_gpu_driver() -> bool:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that was resident in this process so far."""
+    """The most memory that was resident in this program so far.
+
+    Linux's `ru_maxrss` starts a program at the peak of the one that started it (`exec` does not reset it), so that a
+    small worker of a large driver would show the driver's; `VmHWM` is the program's own.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -49,14 +49,17 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPat
     assert operating_system.available_cores() == os.cpu_count()
 
 
-def test_peak_memory_counts_what_was_given_back() -> None:
-    """In a process of its own: this one may have held more before."""
+def test_peak_memory_counts_what_was_given_back_and_is_a_program_s_own() -> None:
+    """In a process of its own, since this one may have held more before; nor does it start at what this one holds."""
     code = (
         "from corpusmill.dataproc.operating_system import peak_memory_bytes as peak; before = peak(); "
+        "assert before < 256 << 20, before; "
         "bytearray(64 << 20)[:] = b'1' * (64 << 20); assert before + (32 << 20) < peak() < 1 << 40, (before, peak())"
     )
+    weight = bytearray(b"1") * (512 << 20)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60)
     assert done.returncode == 0, done.stderr
+    assert len(weight) == 512 << 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
