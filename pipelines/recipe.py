@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from corpusmill.dataproc import storage
@@ -27,7 +26,7 @@ from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.quarantine import DEFAULT, QuarantineLimit, read_limit
 from corpusmill.pipelines.registry import recipe_stages, stage_type
 from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.yaml_text import load_yaml
+from corpusmill.pipelines.yaml_text import dump_yaml, load_yaml
 
 KEPT = "report/recipe.yaml"
 """What a run's folder keeps its recipe as."""
@@ -154,7 +153,7 @@ def keep_recipe(recipe: Recipe) -> None:
 
 def _written(raw: Mapping[str, Any]) -> str:
     head = "# The recipe of this run, with what --set and --output changed; secrets in URLs are masked.\n"
-    return head + mask_text(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120))
+    return head + mask_text(dump_yaml(dict(raw), width=120))
 
 
 def _apply(raw: dict[str, Any], change: str) -> None:

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from corpusmill.dataproc.sequences.shard_folder import VALIDATION, is_held_back
 from corpusmill.dataproc.side_tables import ENDING, side_folder, table_of
 from corpusmill.pipelines.engine.lineage import ancestors
+from corpusmill.pipelines.yaml_text import dump_yaml
 
 CARD, CONFIGS = "_README.md", ".huggingface.yaml"
 MOST_ROWS = 20
@@ -47,7 +46,7 @@ def cards(folder: str, manifest: Mapping[str, Any]) -> dict[str, bytes]:
         matter = {"configs": _table_configs(manifest)}
     else:
         return {}
-    configs = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
+    configs = dump_yaml(matter)
     text = f"---\n{configs}---\n\n{_text(folder, manifest)}"
     return {CARD: text.encode("utf-8", "backslashreplace"), CONFIGS: configs.encode()}
 
@@ -120,7 +119,7 @@ pyarrow.dataset.dataset(folder, format="ipc")
 
 def _made(folder: str, manifest: Mapping[str, Any]) -> str:
     counts = [(name.replace("_", " "), f"{count:,}") for name, count in manifest["counts"].items()]
-    settings = yaml.safe_dump(dict(manifest["settings"]), sort_keys=True, allow_unicode=True)
+    settings = dump_yaml(dict(manifest["settings"]), sort_keys=True)
     lines = []
     for depth, name, made in ancestors(folder, manifest):
         by = f", made by `{made['stage']}`" if made else ""
