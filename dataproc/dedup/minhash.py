@@ -33,7 +33,7 @@ from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
-from corpusmill.dataproc.text.canonical import to_nfc
+from corpusmill.dataproc.text.canonical import other_texts
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import WORD, word_hashes
 
@@ -213,7 +213,17 @@ def signatures(texts: Texts, settings: MinHashSettings = DEFAULT) -> NDArray[np.
 
     Raises UserError if the texts are not strings, and ValueError if one is null.
     """
-    offsets, data, _ = to_nfc(*text_buffers(texts))
+    offsets, data = text_buffers(texts)
+    result = _signatures(offsets, data, settings)
+    rows, others = other_texts(offsets, data)
+    if len(rows):  # what they were before was signed in vain, which costs less than a copy of all texts
+        bounds = np.cumsum([0, *map(len, others)])
+        result[rows] = _signatures(bounds, np.frombuffer(b"".join(others), np.uint8), settings)
+    return result
+
+
+def _signatures(offsets: np.ndarray, data: np.ndarray, settings: MinHashSettings) -> NDArray[np.uint32]:
+    """Signatures of texts as they are: (N, K)."""
     tables = load_tables()
     factors, terms = permutation_parameters(settings)
     room = shingle_room(int(np.diff(offsets).max(initial=0)), settings)

@@ -42,6 +42,15 @@ def test_texts_are_what_unicodedata_makes_of_them(texts: list[str]) -> None:
     assert set(rows) >= {row for row, text in enumerate(texts) if not unicodedata.is_normalized("NFC", text)}
 
 
+def test_no_character_is_passed_over_in_the_middle_of_long_text() -> None:
+    """Each one that is not NFC by itself, or not after an "e", at each place in a block of comparisons in turn."""
+    others = [chr(code) for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
+    texts = [f"{'x' * (place % 70)}e{other}{'y' * 90}" for place, other in enumerate(others)]
+    texts = [text for text in texts if unicodedata.normalize("NFC", text) != text]
+    assert len(texts) > 1000
+    assert nfc([text.encode() for text in texts])[0] == [unicodedata.normalize("NFC", text).encode() for text in texts]
+
+
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_in_nfc_is_passed_without_a_copy(text: str) -> None:
     text = unicodedata.normalize("NFC", text)
