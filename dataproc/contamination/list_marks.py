@@ -24,6 +24,8 @@ import numpy as np
 from corpusmill.dataproc.kernels.buffers import read_only
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 
+_STRETCH = 4096
+"""Bytes that are flagged at a time."""
 _BLANK, _NEWLINE, _BAR, _COLON = 32, 10, 124, 58
 _WORDS = ("question", "answer", "problem", "exercise", "solution", "option", "choice", "example", "step", "task", "ans")
 _NAMES = np.zeros((len(_WORDS), 8), np.uint8)
@@ -66,15 +68,43 @@ def _three_bytes(data, position, stop):
 
 
 @kernel_step
-def _goes_on(data, position, stop):
-    """Whether the ASCII byte at `position` neither begins a line nor may begin a mark: nearly every byte of prose."""
-    before = data[position - 1]
-    if before > 32 and before != 40 and before != 91:
-        return True
-    byte = data[position]
-    if _is_letter(byte) and position + 1 < stop and _is_letter(data[position + 1]):
-        return not (_is_roman(byte) and _is_roman(data[position + 1]))
-    return not (_is_letter(byte) or _is_digit(byte))
+def _flag(data, start, stop, flags):
+    """Writes to `flags` for each byte of data[start:stop] whether it ends a line or may begin a mark, 32 at a time.
+
+    Nearly no byte of prose does. `data` has a byte before and one after.
+    """
+    for place in range(stop - start):
+        before, byte = data[np.uint64(start + place - 1)], data[np.uint64(start + place)]
+        after = data[np.uint64(start + place + 1)]
+        low, low_after = byte | np.uint8(0x20), after | np.uint8(0x20)
+        digit = (byte >= 48) & (byte <= 57)
+        letter = (low >= 97) & (low <= 122)
+        closes = (after == 46) | (after == 41) | (after == 58) | (after == 93) | (after >= 0xE3)
+        roman = (low == 105) | (low == 118) | (low == 120)
+        roman_after = (low_after == 105) | (low_after == 118) | (low_after == 120)
+        opens = (before <= 32) | (before == 40) | (before == 91)
+        label = (digit & (closes | ((after >= 48) & (after <= 57)))) | (letter & (closes | (roman & roman_after)))
+        enclosed = (byte == 0xE2) & (((after >= 0x91) & (after <= 0x93)) | (after == 0x9D) | (after == 0x9E))
+        enclosed |= (byte == 0xE3) & (after >= 0x88) & (after <= 0x8A)
+        flags[np.uint64(place)] = (byte == _NEWLINE) | (opens & label) | enclosed
+
+
+@kernel_step
+def _next_flag(flags, place, count):
+    """The first place from `place` on that is flagged; `count` where none is."""
+    while place < count:
+        if place + 64 <= count:
+            high = np.uint8(0)
+            for other in range(place, place + 64):
+                high = max(high, flags[np.uint64(other)])
+            if not high:
+                place += 64
+                continue
+        for other in range(place, min(place + 64, count)):
+            if flags[np.uint64(other)]:
+                return np.int64(other)
+        place += 64
+    return np.int64(count)
 
 
 @kernel_step
@@ -111,7 +141,7 @@ def _named_stop(data, position, stop):
     """Where "question 3" or the like ends that stands before a colon; `position` if it does not."""
     for word in range(_SIZES.shape[0]):
         end = position + _SIZES[word]
-        if end >= stop:
+        if data[position] | 0x20 != _NAMES[word, 0] or end >= stop:
             continue
         same = True
         for place in range(_SIZES[word]):
@@ -192,17 +222,23 @@ def _line_number(data, position, stop):
 @kernel
 def _blank_marks(offsets, data, out):
     """Blanks the marks in `out`, a copy of the texts' bytes (out[place - offsets[0]] is data[place])."""
-    base = offsets[0]
+    base, flags = offsets[0], np.empty(_STRETCH, np.uint8)
     for row in range(offsets.shape[0] - 1):
         start, stop = offsets[row], offsets[row + 1]
+        flagged, flagged_stop = start, start  # data[flagged:flagged_stop] has its flags
         numbered, number_start, number_end = np.int64(-2), start, start  # of the line before
         position = start
         at_line = True
         while position < stop:
+            if not at_line and position + 1 < stop:
+                if position >= flagged_stop:
+                    flagged, flagged_stop = position, min(position + _STRETCH, stop - 1)
+                    _flag(data, flagged, flagged_stop, flags)
+                following = flagged + _next_flag(flags, position - flagged, flagged_stop - flagged)
+                if following > position:
+                    position = following
+                    continue
             byte = data[position]
-            if not at_line and byte < 0xE2 and byte != _NEWLINE and _goes_on(data, position, stop):
-                position += 1
-                continue
             if at_line and byte != _NEWLINE and _is_blank(byte):
                 position += 1
                 continue

@@ -10,11 +10,10 @@ The share of an item is the number of its words that lie in an n-gram found anyw
 (Llama 2, arXiv 2307.09288, appendix A.6, counts the tokens of an item this way, over the whole corpus). It is 1.0 for
 a document that quotes the item whole, in one piece or in several of n words at least.
 
-Cost before list marks were blanked (which alone runs at 180 to 270 MB/s, so that this is slower now, by how much is
-not measured), one core, 151 MB of prose, code and 10 % other scripts (benchmarks/decontaminate.py): 620 MB/s against
-a small set that stands nowhere, of which hashing words alone takes two thirds; 450 where 6 % of the documents hold
-something, 390 against 0.84 M n-grams. Memory: 6 bytes a byte of the longest document, 16 more of one in which
-something was found, 70 for each n-gram found, and 6 MB.
+Cost, one core, 151 MB of prose, code and 10 % other scripts (benchmarks/decontaminate.py): 122 to 140 MB/s on a busy
+machine. Half of that is hashing words and looking them up (299 MB/s by itself there, 620 on an idle machine), a fifth
+NFC, a third list marks. Memory: 6 bytes a byte of the longest document, 16 more of one in which something was found, 70
+for each n-gram found, and 6 MB.
 """
 
 from typing import NamedTuple
