@@ -19,6 +19,7 @@ Example: corpusmill tokenizer train unique --output tokenizer --vocab-size 12800
 
 Folder = Annotated[str, typer.Argument(help="a tokenizer folder", metavar="TOKENIZER")]
 UNITS = ("byte", "character")
+STANDARD_INPUT = "standard input"
 SHADES = ("on grey23", "on grey37")
 """Backgrounds that take turns, so that pieces show where they end."""
 
@@ -59,24 +60,27 @@ def _encode(
 
     from corpusmill.tokenizer import Tokenizer
     from corpusmill.tokenizer.offsets import token_offsets
+    from corpusmill.tokenizer.regexes import RegexGaveUp
     from corpusmill.tokenizer.trusted import encode_segments, segments
 
     if offsets is not None and offsets not in UNITS:
         raise UserError(f"unknown unit '{offsets}'", where="--offsets", hint=f"give {' or '.join(UNITS)}")
     loaded = Tokenizer.load(tokenizer)
-    texts = [_text(path) for path in files] if files else [_decoded(sys.stdin.buffer.read(), "standard input")]
-    if trusted:
-        rows = encode_segments(loaded, segments([(text, True)] for text in texts))
-    else:
-        rows = loaded.encode(pa.array(texts, pa.large_string()))
-    if offsets is None:
-        for ids in rows.to_pylist():
-            print(json.dumps(ids))
-        return
-    encoded = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
-    columns = (column.to_pylist() for column in (encoded.ids, encoded.starts, encoded.ends))
-    for ids, starts, ends in zip(*columns, strict=True):
-        print(json.dumps({"ids": ids, "starts": starts, "ends": ends}))
+    for path in files or [STANDARD_INPUT]:
+        text = _text(path) if files else _decoded(sys.stdin.buffer.read(), path)
+        try:
+            if trusted:
+                rows = encode_segments(loaded, segments([[(text, True)]]))
+            else:
+                rows = loaded.encode(pa.array([text], pa.large_string()))
+        except RegexGaveUp as error:
+            raise UserError(str(error), where=path, hint="give its text in shorter pieces, or leave it out") from error
+        if offsets is None:
+            print(json.dumps(rows[0].as_py()))
+            continue
+        encoded = token_offsets(loaded, rows, "byte" if offsets == "byte" else "character")
+        places = {"ids": encoded.ids, "starts": encoded.starts, "ends": encoded.ends}
+        print(json.dumps({name: column[0].as_py() for name, column in places.items()}))
 
 
 def _decode(

@@ -97,6 +97,25 @@ def test_mistakes_are_one_line(options: tuple[str, ...], reason: str, foreign: P
     assert not (tmp_path / "made").exists()
 
 
+def test_a_text_on_which_the_regular_expression_gives_up_costs_one_line_that_names_its_file(
+    foreign: Path, tmp_path: Path
+) -> None:
+    content = json.loads((foreign / "tokenizer.json").read_text())
+    split = {"type": "Split", "pattern": {"Regex": "(?:\\w*a){20}b|[^a]"}, "behavior": "Isolated", "invert": False}
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, plain]}
+    (tmp_path / "slow.json").write_text(json.dumps(content))
+    (tmp_path / "good.txt").write_text("good")
+    (tmp_path / "bad.txt").write_text("a" * 5000)
+    assert corpusmill("import", tmp_path / "slow.json", "--output", tmp_path / "slow").returncode == 0
+    done = corpusmill("encode", tmp_path / "slow", tmp_path / "good.txt", tmp_path / "bad.txt")
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2
+    assert last.startswith(f"corpusmill: {tmp_path}/bad.txt: the tokenizer's regular expression gave up")
+    assert "Traceback" not in done.stderr
+    assert len(json.loads(done.stdout)) > 1
+
+
 def test_shrink_keeps_the_first_ids(foreign: Path, tmp_path: Path) -> None:
     assert corpusmill("import", foreign, "--output", tmp_path / "made").returncode == 0
     done = corpusmill("shrink", tmp_path / "made", "--vocab-size", 400, "--output", tmp_path / "small")
