@@ -14,7 +14,7 @@ import pyarrow as pa
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.ids import count_ranges, find_repeated
+from corpusmill.dataproc.ids import find_repeated_by_ranges
 from corpusmill.dataproc.sequences.shard_checks import verify_shard
 from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
 from corpusmill.dataproc.side_tables import side_folder, table_of
@@ -84,11 +84,9 @@ def _repeated_ids(folder: str, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Ids that stand in more than one row of a dataset: tables and `why` go by ids."""
     parts = [part for part in manifest["parts"] if part["path"].endswith(PARQUET)]
     paths, documents, named = [storage.join(folder, part["path"]) for part in parts], 0, list[str]()
-    ranges = count_ranges(sum(part["rows"] for part in parts))
-    for number in range(ranges):
-        places = find_repeated(paths, number, ranges).places
-        documents += places.num_rows
-        named += places.column("id").unique()[:MOST_NAMED].to_pylist()
+    for repeated in find_repeated_by_ranges(paths, [part["rows"] for part in parts]):
+        documents += repeated.places.num_rows
+        named += repeated.places.column("id").unique()[:MOST_NAMED].to_pylist()
     if documents:
         yield f"{documents:,} documents have the id of another, among them {', '.join(named[:MOST_NAMED])}"
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc import ids as module
-from corpusmill.dataproc.ids import find_repeated, longest_run, new_ids
+from corpusmill.dataproc.ids import find_repeated, find_repeated_by_ranges, group_parts, longest_run, new_ids
 
 IDS = st.lists(
     st.lists(st.sampled_from(["a", "b", "a~2", "a~~2", "~3", "c", "é", ""]), max_size=6), min_size=1, max_size=4
@@ -32,7 +32,9 @@ def test_renamed_ids_are_unique_and_the_first_keeps_its_own(
     tmp_path: Path, parts: list[list[str]], ranges: int
 ) -> None:
     paths = write(tmp_path, parts)
-    found = [find_repeated(paths, number, ranges) for number in range(ranges)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "MOST_IDS", -(-sum(map(len, parts)) // ranges) or 1)
+        found = list(find_repeated_by_ranges(paths, [len(part) for part in parts]))
     tildes = 1 + max(one.tildes for one in found)
     counted = Counter(name for part in parts for name in part)
     assert Counter(name for one in found for name in one.places.column("id").to_pylist()) == {
@@ -58,7 +60,11 @@ def test_across_sets_only_ids_of_two_sets_count(tmp_path: Path, parts: list[list
     for part, own in zip(parts, sets, strict=True):
         for name in part:
             owners.setdefault(name, set()).add(own)
-    found = find_repeated(write(tmp_path, parts), sets=sets).places.column("id").to_pylist()
+    paths, most = write(tmp_path, parts), data.draw(st.sampled_from([3, 100]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "MOST_IDS", most)
+        ranges = list(find_repeated_by_ranges(paths, [len(part) for part in parts], sets))
+    found = [name for one in ranges for name in one.places.column("id").to_pylist()]
     assert set(found) == {name for name, own in owners.items() if len(own) > 1}
 
 
@@ -72,3 +78,12 @@ def test_ids_of_one_hash_are_compared_as_texts(tmp_path: Path, monkeypatch: pyte
 def test_the_longest_run_of_tildes() -> None:
     assert longest_run(pa.array(["a~~2", "b~~~x", "c~9", "~~~~"])) == 2
     assert longest_run(pa.array([], pa.string())) == 0
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=20))
+def test_groups_are_all_parts_in_their_order(rows: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "MOST_IDS", 10)
+        groups = group_parts(rows)
+    assert [part for group in groups for part in group] == list(range(len(rows)))
+    assert all(sum(rows[part] for part in group[:-1]) < 10 for group in groups)

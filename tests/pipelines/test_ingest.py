@@ -473,7 +473,7 @@ def _repeated(folder: Path, files: int = 3) -> list[Path]:
 
 
 def test_ids_that_stand_twice_are_made_unique_whatever_the_number_of_workers(
-    ingest: Ingest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ingest: Ingest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
     _repeated(tmp_path / "in")
@@ -489,6 +489,12 @@ def test_ids_that_stand_twice_are_made_unique_whatever_the_number_of_workers(
     two = ingest([tmp_path / "in"], name="two", part_bytes=1 << 16, workers=2)
     assert two.documents == once.documents
     assert [part["digest"] for part in two.manifest["parts"]] == [part["digest"] for part in once.manifest["parts"]]
+    monkeypatch.setattr("corpusmill.dataproc.ids.MOST_IDS", 5)  # four ranges of hashes, so that ids are shuffled
+    shuffled = ingest([tmp_path / "in"], name="shuffled", part_bytes=1 << 16, workers=2)
+    assert shuffled.manifest["facts"]["duplicate_ids"] == once.manifest["facts"]["duplicate_ids"]
+    assert shuffled.documents == once.documents
+    assert len(list((shuffled.folder / "_state" / "ids").iterdir())) == 4
+    assert not [line for done in verify(recognise(str(shuffled.folder))) for line in done.problems]
 
 
 def test_ids_that_stand_twice_may_be_refused(ingest: Ingest, tmp_path: Path) -> None:
