@@ -7,13 +7,15 @@ without a name, so that every reader can seek. A file that is another one betwee
 length, is refused: no reader would notice.
 
 Redirects are followed `MOST_REDIRECTS` times, never from https to http, and a user's name and password go to no other
-host than the one they were written for. Memory: 1 MiB a file.
+host than the one they were written for. Proxies are those that `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
+name. Memory: 1 MiB a file.
 """
 
 import io
 import os
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -85,9 +87,32 @@ class _Transient(Exception):
 
 
 @cache
-def _pool(process: int) -> urllib3.PoolManager:
-    """The connections of a process; one that was forked makes its own."""
-    return urllib3.PoolManager(num_pools=8, maxsize=4, retries=False)
+def _pool(process: int, proxy: str) -> urllib3.PoolManager:
+    """The connections of a process, by way of a proxy if one is named; one that was forked makes its own."""
+    settings: dict[str, Any] = {"num_pools": 8, "maxsize": 4, "retries": False}
+    if not proxy:
+        return urllib3.PoolManager(**settings)
+    bare, credentials = _without_user(proxy)
+    headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else None
+    return urllib3.ProxyManager(bare, proxy_headers=headers, **settings)
+
+
+def _proxy_for(url: str) -> str:
+    """The proxy that the environment names for a URL; "" for none.
+
+    Raises UserError for one that urllib3 does not know, such as a SOCKS proxy.
+    """
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return ""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if proxy and not is_http(proxy):
+        hint = f"name an HTTP proxy in {parts.scheme.upper()}_PROXY, or the host in NO_PROXY"
+        raise UserError("this kind of proxy is not supported", where=mask(proxy), hint=hint)
+    return proxy
 
 
 def describe_file(url: str) -> HttpInfo:
@@ -206,7 +231,7 @@ def _follow(url: str, byte_range: str) -> Any:
     for _ in range(MOST_REDIRECTS + 1):
         bare, credentials = _without_user(target)
         more = urllib3.make_headers(basic_auth=credentials) if credentials and _origin(target) == own else {}
-        response = _pool(os.getpid()).request(
+        response = _pool(os.getpid(), _proxy_for(bare)).request(
             "GET", bare, headers=headers | more, timeout=timeout, redirect=False, preload_content=False,
             decode_content=False,
         )  # fmt: skip

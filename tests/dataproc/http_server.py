@@ -13,6 +13,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     Attributes:
         requests: (path, range, authorization) of every request.
+        proxied: (URL, authorization of the proxy) of requests that were made as to a proxy.
         failures: how many requests a mode that recovers refuses first.
     """
 
@@ -23,6 +24,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.body = body
         self.failures = 2
         self.requests: list[tuple[str, str | None, str | None]] = []
+        self.proxied: list[tuple[str, str | None]] = []
         self.other: Server | None = None
 
     @property
@@ -44,6 +46,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.refuse(405)  # a signed URL is signed for GET alone
 
     def do_GET(self) -> None:
+        if "://" in self.path:
+            self.server.proxied.append((self.path, self.headers.get("Proxy-Authorization")))
+            self.path = "/" + self.path.split("/", 3)[3]
         self.server.requests.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
         mode = self.path.split("/")[1]
         before = sum(path == self.path for path, _, _ in self.server.requests) - 1

@@ -133,3 +133,19 @@ def test_an_empty_file_is_empty() -> None:
             assert storage.size(f"{server.url}/{mode}/a") == 0
             with storage.open_input(f"{server.url}/{mode}/a") as file:
                 assert file.read() == b""
+
+
+def test_the_proxy_of_the_environment_is_asked_unless_the_host_is_excepted(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url.replace("http://", "http://me:word@"))
+    assert storage.size("http://nowhere.invalid/ranges/a.bin") == len(BODY)
+    assert server.requests[-1][0] == "/ranges/a.bin"
+    assert server.proxied == [("http://nowhere.invalid/ranges/a.bin", "Basic bWU6d29yZA==")]
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert storage.size(f"{server.url}/ranges/b.bin") == len(BODY)
+    assert len(server.proxied) == 1
+    monkeypatch.setenv("http_proxy", "socks5://me:word@127.0.0.1:1")
+    with pytest.raises(UserError, match="this kind of proxy is not supported") as error:
+        storage.size("http://nowhere.invalid/ranges/a.bin")
+    assert "word" not in str(error.value)
