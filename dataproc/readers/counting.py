@@ -11,7 +11,7 @@ from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.arrow_messages import read_layout
-from corpusmill.dataproc.readers.lines import read_lines
+from corpusmill.dataproc.readers.lines import is_blank, read_lines
 from corpusmill.dataproc.readers.pieces import Piece
 
 COUNTED_LINE_BYTES = 64 << 20
@@ -26,7 +26,7 @@ def count_records(piece: Piece) -> int | None:
 def _count_lines(piece: Piece) -> int:
     with storage.open_input(piece.path) as file:
         blocks = read_lines(file, codec_of(piece.path), piece.start, piece.stop, COUNTED_LINE_BYTES)
-        return sum(1 for block in blocks for line in block.lines if line and not line.isspace())
+        return sum(1 for block in blocks for line in block.lines if not is_blank(line))
 
 
 def _count_rows(piece: Piece) -> int | None:

@@ -20,7 +20,7 @@ from corpusmill.dataproc.decompression import Codec, DecompressedFile, codec_of
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
 from corpusmill.dataproc.readers.json_objects import read_json
-from corpusmill.dataproc.readers.lines import read_lines
+from corpusmill.dataproc.readers.lines import is_blank, read_lines
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
 from corpusmill.dataproc.readers.signatures import BYTE_ORDER_MARK, foreign_format
@@ -51,7 +51,7 @@ def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
                     line = line.removeprefix(BYTE_ORDER_MARK)
                 row: Row | str = block.problem
                 if not row:
-                    if not line or line.isspace():
+                    if is_blank(line):
                         continue
                     row = parse(line, prefix, begun)
                 if isinstance(row, tuple):

@@ -35,6 +35,11 @@ class Lines:
     problem: str = ""
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether a line holds nothing but JSON's white space (RFC 8259, section 2), which a form feed is not."""
+    return not line.strip(b" \t\r")
+
+
 def read_lines(file: BinaryIO, codec: Codec | None, start: int, stop: int, limit: int) -> Iterator[Lines]:
     """The lines of a range of a seekable file in order; `stop` 0 is its end.
 

@@ -201,6 +201,8 @@ def _pages(file: BinaryIO, column: pq.ColumnChunkMetaData, whole: bool) -> tuple
 
 
 def _read_page(file: BinaryIO, at: int) -> _Page | None:
+    if at < 0:  # a damaged footer
+        return None
     count = HEADER_BYTES
     while True:
         file.seek(at)
@@ -222,7 +224,7 @@ def _read_page(file: BinaryIO, at: int) -> _Page | None:
     if not isinstance(inner, dict):
         return None
     values, encoding = inner.get(1, 0), inner.get(4 if kind == DATA_PAGE_V2 else 2, 0)
-    if min(unpacked, packed, values) < 0:
+    if not isinstance(values, int) or not isinstance(encoding, int) or min(unpacked, packed, values) < 0:
         return None
     return _Page(kind=kind, at=at + length, bytes=unpacked, packed=packed, values=values, encoding=encoding)
 

@@ -296,7 +296,17 @@ def test_a_line_of_a_gigabyte_is_reported_in_bounded_memory_whatever_the_ranges(
 
 
 BAD_LINES = {
-    "not JSON": [b"{", b'{"text": "a"', b"text", b'{"text": NaN}', b'{"text":"\xff"}', b"\x00\x01", b"[" * 5000],
+    "not JSON": [
+        b"{",
+        b'{"text": "a"',
+        b"text",
+        b'{"text": NaN}',
+        b'{"text":"\xff"}',
+        b"\x00\x01",
+        b"[" * 5000,
+        b"\x0c",
+        b" \x0b\r",
+    ],
     "not JSON: ": [rb'{"text":"\ud800"}', rb'{"text":"\udc00\ud800"}', b'{"text":"\xed\xa0\x80"}'],
     "a JSON list, not an object": [b"[]", b'["text"]'],
     "a JSON str": [b'"text"'],
