@@ -124,10 +124,10 @@ def table_of_files(lists: Sequence[Sequence[str]], *, joined: bool = False) -> P
     Raises:
         UserError: a file that is not there, cannot be read, or holds no entries; an entry without a letter or number.
     """
-    read = [[(path, *each) for path in paths for each in read_entries(path)] for paths in lists]
-    table, empty = make_table([[entry for _, _, entry in each] for each in read], joined=joined)
+    read = [[(path, *entry) for path in paths for entry in read_entries(path)] for paths in lists]
+    table, empty = make_table([[entry for _, _, entry in entries] for entries in read], joined=joined)
     for place in np.flatnonzero(empty)[:1]:
-        path, number, entry = [each for listed in read for each in listed][place]
+        path, number, entry = [line for entries in read for line in entries][place]
         raise UserError(f"no letter or number is in '{entry}'", f"{path}, line {number}", "take the line out")
     return table
 

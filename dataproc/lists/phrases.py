@@ -148,7 +148,7 @@ def _count_text(
 
     `seen` int64[E] is the last text that each entry was found in.
     """
-    found = distinct = found_words = words = np.int64(0)
+    matches = distinct = matched_words = words = np.int64(0)
     # Whether the character before is of a word, and of a word of a script with spaces.
     in_word = open_word = False
     while position < stop:
@@ -182,8 +182,8 @@ def _count_text(
         if starts and _may_begin(data, behind, stop, classes, lower, seed, first, shortest, pairs, triples):
             entry, end = _longest(data, position, stop, classes, lower, seed, False, keys, entries)
             if entry >= 0:
-                found += 1
-                found_words += weights[entry]
+                matches += 1
+                matched_words += weights[entry]
                 words += weights[entry] - 1
                 if seen[entry] != text:
                     seen[entry] = text
@@ -193,7 +193,7 @@ def _count_text(
                 continue
         open_word = spaced
         position = behind
-    return found, distinct, found_words, words
+    return matches, distinct, matched_words, words
 
 
 @kernel_step
@@ -202,7 +202,7 @@ def _count_joined(data, position, stop, classes, lower, seed, shortest, keys, en
 
     A window of the last three characters, or of as many as the shortest entry has, says where an entry may begin.
     """
-    found = distinct = np.int64(0)
+    matches = distinct = np.int64(0)
     first = second = np.int64(NONE)
     first_at = second_at = np.int64(NONE)
     while position < stop:
@@ -232,13 +232,13 @@ def _count_joined(data, position, stop, classes, lower, seed, shortest, keys, en
         if may_begin:
             entry, end = _longest(data, start, stop, classes, lower, seed, True, keys, entries)
             if entry >= 0:
-                found += 1
+                matches += 1
                 if seen[entry] != text:
                     seen[entry] = text
                     distinct += 1
                 position = end
                 first_at = second_at = np.int64(NONE)
-    return found, distinct
+    return matches, distinct
 
 
 @kernel

@@ -102,9 +102,9 @@ class ListedWords:
         codes = batch.column("language").cast(pa.string())
         if self.default_language is not None:
             codes = pc.fill_null(codes, self.default_language)
-        found = pc.dictionary_encode(codes)
-        numbers = np.array([_number(code, languages) for code in found.dictionary.to_pylist()], np.int64)
-        places = pc.fill_null(found.indices, _NONE).to_numpy(zero_copy_only=False)
+        encoded = pc.dictionary_encode(codes)
+        numbers = np.array([_number(code, languages) for code in encoded.dictionary.to_pylist()], np.int64)
+        places = pc.fill_null(encoded.indices, _NONE).to_numpy(zero_copy_only=False)
         return np.where(places >= 0, np.append(numbers, _NONE)[places], _NONE)
 
 

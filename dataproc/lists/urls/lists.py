@@ -49,9 +49,9 @@ def read_domains(path: str) -> Names:
     rules = load_rules()
     below, exactly = [], []
     for chunk in _entries(path, addresses=False):
-        found = canonical_spans(chunk.data, chunk.starts, chunk.stops)
-        _check_hosts(found, chunk)
-        keys, above = host_keys(found.data, found.bounds, found.host_bytes)
+        canonical = canonical_spans(chunk.data, chunk.starts, chunk.stops)
+        _check_hosts(canonical, chunk)
+        keys, above = host_keys(canonical.data, canonical.bounds, canonical.host_bytes)
         alone = _are_suffixes(keys, above, rules.names, rules.parents, rules.exceptions) & ~chunk.wild
         below.append(keys[~alone])
         exactly.append(keys[alone])
@@ -62,9 +62,9 @@ def read_hosts(path: str) -> np.ndarray:
     """The hosts of a file, a folder or a glob of files, each for itself alone: a set. Raises as `read_domains`."""
     keys = []
     for chunk in _entries(path, addresses=False):
-        found = canonical_spans(chunk.data, chunk.starts, chunk.stops)
-        _check_hosts(found, chunk)
-        keys.append(host_keys(found.data, found.bounds, found.host_bytes)[0])
+        canonical = canonical_spans(chunk.data, chunk.starts, chunk.stops)
+        _check_hosts(canonical, chunk)
+        keys.append(host_keys(canonical.data, canonical.bounds, canonical.host_bytes)[0])
     return make_set(keys)
 
 
@@ -72,9 +72,9 @@ def read_addresses(path: str) -> np.ndarray:
     """The addresses of a file, a folder or a glob of files: a set. Raises as `read_domains`."""
     keys = []
     for chunk in _entries(path, addresses=True):
-        found = canonical_spans(chunk.data, chunk.starts, chunk.stops)
-        _check_hosts(found, chunk)
-        keys.append(address_keys(found.data, found.bounds))
+        canonical = canonical_spans(chunk.data, chunk.starts, chunk.stops)
+        _check_hosts(canonical, chunk)
+        keys.append(address_keys(canonical.data, canonical.bounds))
     return make_set(keys)
 
 
@@ -114,9 +114,9 @@ def _entries(pattern: str, *, addresses: bool) -> Iterator[_Chunk]:
             raise no_entries(path)
 
 
-def _check_hosts(found: Canonical, chunk: _Chunk) -> None:
+def _check_hosts(canonical: Canonical, chunk: _Chunk) -> None:
     """Raises UserError for the first entry that has no host, or one with what no host may hold."""
-    bad = _first_bad_host(found.data, found.bounds, found.host_bytes)
+    bad = _first_bad_host(canonical.data, canonical.bounds, canonical.host_bytes)
     if bad >= 0:
         entry = chunk.data[chunk.starts[bad] : chunk.stops[bad]].tobytes().decode("utf-8", "backslashreplace")[:_SHOWN]
         where = f"{chunk.path}, line {chunk.lines[bad]}"
@@ -149,14 +149,14 @@ def _first_bad_host(data, bounds, host_bytes):
 @kernel
 def _are_suffixes(keys, above, names, parents, exceptions):
     """Whether each host is a public suffix: named by a rule, the parent of a wildcard or below one, or one label."""
-    found = np.zeros(keys.size, np.bool_)
+    matches = np.zeros(keys.size, np.bool_)
     for row in range(keys.size):
         if holds(exceptions, keys[row]):
             continue
         single = above[row] == 0
         under = not single and holds(parents, above[row])
-        found[row] = single or under or holds(names, keys[row]) or holds(parents, keys[row])
-    return found
+        matches[row] = single or under or holds(names, keys[row]) or holds(parents, keys[row])
+    return matches
 
 
 @kernel

@@ -48,10 +48,10 @@ def _look_up_host(data, start, stop, below, exactly, allowed_below, allowed_exac
 
 
 @kernel
-def match_hosts(found, names, counts, allowed):
+def match_hosts(canonical, names, counts, allowed):
     """Fills the columns DOMAIN, SUBDOMAIN and EXACT of counts (int64, one row an address), and `allowed` (bool)."""
     # Arrays are taken out of their tuples once: each look at one counts references.
-    data, bounds, host_bytes = found.data, found.bounds, found.host_bytes
+    data, bounds, host_bytes = canonical.data, canonical.bounds, canonical.host_bytes
     below, exactly = names.domains_below, names.domains_exactly
     allowed_below, allowed_exactly = names.allowed_below, names.allowed_exactly
     hosts, addresses = names.hosts, names.addresses

@@ -84,10 +84,10 @@ class UrlMatches:
         from corpusmill.dataproc.lists.urls.canonical import canonical_urls
         from corpusmill.dataproc.lists.urls.match_kernel import match_hosts
 
-        found = canonical_urls(pc.fill_null(batch.column("url").cast(pa.large_string()), ""))
+        canonical = canonical_urls(pc.fill_null(batch.column("url").cast(pa.large_string()), ""))
         counts = np.zeros((batch.num_rows, len(self.COLUMNS)), np.int64)
         allowed = np.zeros(batch.num_rows, np.bool_)
-        match_hosts(found, self._names, counts, allowed)
+        match_hosts(canonical, self._names, counts, allowed)
         first, second = np.zeros(batch.num_rows, np.int64), np.ones(batch.num_rows, np.int64)
         for column, kind, lists, count in (
             (3, "words", first, FOUND),
@@ -96,10 +96,11 @@ class UrlMatches:
         ):
             if kind in self.lists:
                 table = self._substrings if kind == "substrings" else self._words
-                counts[:, column] = count_in_buffers(found.data, found.bounds, lists, table)[:, count]
+                counts[:, column] = count_in_buffers(canonical.data, canonical.bounds, lists, table)[:, count]
         counts[allowed] = 0
         return pa.RecordBatch.from_arrays(
-            [pa.array(np.ascontiguousarray(column)) for column in counts.T], names=[each.name for each in self.COLUMNS]
+            [pa.array(np.ascontiguousarray(column)) for column in counts.T],
+            names=[column.name for column in self.COLUMNS],
         )
 
     @cached_property

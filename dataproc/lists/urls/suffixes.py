@@ -55,8 +55,8 @@ def load_rules() -> Rules:
 
 
 def _keys(names: list[str]) -> np.ndarray:
-    found = canonical_urls(pa.array(names, pa.large_string()))
-    return host_keys(found.data, found.bounds, found.host_bytes)[0]
+    canonical = canonical_urls(pa.array(names, pa.large_string()))
+    return host_keys(canonical.data, canonical.bounds, canonical.host_bytes)[0]
 
 
 def registered_domains(urls: pa.Array) -> pa.Array:
@@ -64,19 +64,19 @@ def registered_domains(urls: pa.Array) -> pa.Array:
 
     Null where there is none: no URL, no host, a number for a host, or a public suffix itself.
     """
-    found = canonical_urls(pc.fill_null(urls.cast(pa.large_string()), ""))
-    starts = _registered_starts(found, load_rules())
-    return _slices(found, starts).cast(pa.string())
+    canonical = canonical_urls(pc.fill_null(urls.cast(pa.large_string()), ""))
+    starts = _registered_starts(canonical, load_rules())
+    return _slices(canonical, starts).cast(pa.string())
 
 
-def _slices(found: Canonical, starts: np.ndarray) -> pa.Array:
+def _slices(canonical: Canonical, starts: np.ndarray) -> pa.Array:
     """The hosts from `starts` on (-1 for null), large_string."""
-    stops = found.bounds[:-1] + found.host_bytes
+    stops = canonical.bounds[:-1] + canonical.host_bytes
     lengths = np.where(starts >= 0, stops - starts, 0)
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(np.maximum(starts, 0), lengths)
     valid = pa.array(starts >= 0).buffers()[1]
-    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(found.data[places]))]
+    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(canonical.data[places]))]
     return pa.Array.from_buffers(pa.large_binary(), len(starts), buffers).cast(pa.large_string())
 
 
@@ -114,9 +114,9 @@ def _registered_start(data, start, stop, names, parents, exceptions):
 
 
 @kernel
-def _registered_starts(found, rules):
+def _registered_starts(canonical, rules):
     """`_registered_start` of every address, int64."""
-    data, bounds, host_bytes = found.data, found.bounds, found.host_bytes
+    data, bounds, host_bytes = canonical.data, canonical.bounds, canonical.host_bytes
     names, parents, exceptions = rules.names, rules.parents, rules.exceptions
     starts = np.empty(host_bytes.size, np.int64)
     for row in range(starts.size):
