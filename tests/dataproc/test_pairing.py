@@ -77,13 +77,20 @@ def test_the_files_are_removed_also_after_an_error(tmp_path, monkeypatch) -> Non
 
 
 def test_equal_values_have_equal_hashes_and_null_is_a_value() -> None:
-    for column in (["a", None, "a", "b", ""], [1, None, 1, 2, 0], [0.5, None, 0.5, 1.5, 0.0], [[1], None, [1], [2], []]):
+    for column in (
+        ["a", None, "a", "b", ""],
+        [1, None, 1, 2, 0],
+        [0.5, None, 0.5, 1.5, 0.0],
+        [[1], None, [1], [2], []],
+    ):
         for array in (pa.array(column), pa.chunked_array([column[:2], column[2:]], pa.array(column).type)):
             hashes = column_hashes(array).tolist()
             assert hashes[0] == hashes[2]
             assert len(set(hashes)) == 4
     assert len(set(column_hashes(pa.array([True, False, None])).tolist())) == 3
-    assert column_hashes(pa.array(["x", "y"])).tolist() == column_hashes(pa.array(["x", "y"], pa.large_string())).tolist()
+    assert (
+        column_hashes(pa.array(["x", "y"])).tolist() == column_hashes(pa.array(["x", "y"], pa.large_string())).tolist()
+    )
 
 
 def test_columns_of_strings_that_repeat_are_hashed_as_others_are() -> None:
