@@ -62,6 +62,8 @@ def main() -> None:
         assert values["counts"] == fates, values["counts"]
         print(f"{options.rows:,} documents against as many: {values['counts']}")
     else:
+        hundredth = len(range(0, options.sequences, 100))
+        assert values["order"]["only_first"] == values["order"]["only_second"] == hundredth, values["order"]
         print(f"{options.sequences:,} sequences of {options.length} against as many: {values['order']}")
     print(f"{size / 1e6:,.0f} MB of files, {seconds:.1f} s, peak {peak:,.0f} MiB")
 
@@ -112,6 +114,7 @@ def write_shards(folder: Path, sequences: int, length: int, *, changed: bool) ->
         numbers = np.arange(start, min(start + SHARD_SEQUENCES, sequences))
         named = np.where((numbers % 100 == 0) & changed, numbers + sequences, numbers)
         tokens = (named[:, None] * 7919 + np.arange(length) * 31) % 49_000 + 3
+        tokens[:, 0], tokens[:, 1] = named // 40_000 + 3, named % 40_000 + 3  # no two are the same
         count = len(numbers)
         spelled = pa.array(np.repeat(named, SEGMENTS) * SEGMENTS + np.tile(np.arange(SEGMENTS), count)).cast(
             pa.string()

@@ -7,7 +7,7 @@ import typer
 
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.cli.diff_lines import sections
-from corpusmill.pipelines.engine.progress import make_progress
+from corpusmill.pipelines.engine.progress import Advance, make_progress
 from corpusmill.pipelines.inspect.diff.compare import Comparison, compare
 from corpusmill.pipelines.inspect.diff.runs import RunDiff
 from corpusmill.pipelines.summary import print_json
@@ -48,18 +48,18 @@ def diff_command(
 
     Example: corpusmill inspect diff monday/clean tuesday/clean -n 5
     """
-    progress = make_progress()
-    progress.start("inspect", "diff", 0, 0)
+    progress, read = make_progress(), [0, 0]
+
+    def advance(size: int, rows: int) -> None:
+        read[0], read[1] = read[0] + size, read[1] + rows
+
+    def at_work() -> Advance:
+        return Advance(words=(f"{read[1]:,} documents", f"{read[0] / 1e6:,.0f} MB"))
+
+    progress.start("inspect", "diff", 0, 0, at_work)
     try:
         texts = {f"text {number}": given for number, given in enumerate(text, start=1)} if text else None
-        done = compare(
-            first,
-            second,
-            examples,
-            texts=texts,
-            pattern=pattern,
-            advance=lambda size, rows: progress.advance(count=size, documents=rows),
-        )
+        done = compare(first, second, examples, texts=texts, pattern=pattern, advance=advance)
     finally:
         progress.stop()
     if as_json:

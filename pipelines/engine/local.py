@@ -13,6 +13,7 @@ own even there, unless what it reads or writes is in the driver's memory (`memor
 import contextlib
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 import time
@@ -72,6 +73,10 @@ class InProcessExecutor:
 
     def bytes_done(self) -> Mapping[int, float]:
         return {self._done[0]: self._done[1], **self._apart.bytes_done()}
+
+    def at_work(self) -> Mapping[int, tuple[str, Mark | None]]:
+        here: dict[int, tuple[str, Mark | None]] = {self._done[0]: (f"{platform.node()}:{os.getpid()}", None)}
+        return here | self._apart.at_work()
 
     def close(self) -> None:
         self._waiting.clear()
@@ -172,6 +177,13 @@ class ProcessExecutor:
     def bytes_done(self) -> Mapping[int, float]:
         return {
             call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None
+        }
+
+    def at_work(self) -> dict[int, tuple[str, Mark | None]]:
+        return {
+            call.ticket: (f"{platform.node()}:{worker.process.pid}", worker.heartbeat.read())
+            for worker in [*self._workers]
+            if (call := worker.call) is not None
         }
 
     def close(self) -> None:

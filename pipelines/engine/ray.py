@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.pipelines.engine.heartbeat import Mark
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.task import Call, Ended
 from corpusmill.pipelines.engine.worker import describe, run_call
@@ -79,6 +80,9 @@ class RayExecutor:
         return [self._end(reference, self._pending.pop(reference)) for reference in ready]
 
     def bytes_done(self) -> Mapping[int, float]:
+        return {}
+
+    def at_work(self) -> Mapping[int, tuple[str, Mark | None]]:
         return {}
 
     def _end(self, reference: Any, call: Call) -> Ended:

@@ -31,6 +31,8 @@ def stopped(made: Path, tmp_path: Path) -> Path:
     (run / "unique/_state/seconds.json").unlink()
     for phase in DEDUP[2:]:
         shutil.rmtree(run / "unique/_state" / phase)
+    record = run / "unique/_state/progress.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"phase": "sign", "tasks": 1}))
     return run
 
 
@@ -68,10 +70,10 @@ def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> 
         pass
 
 
-def test_a_plan_whose_inputs_are_gone_has_unknown_totals(stopped: Path) -> None:
+def test_a_plan_whose_inputs_are_gone_has_the_totals_that_its_driver_knew(stopped: Path) -> None:
     shutil.rmtree(stopped / "clean")
     unique = run_status(str(stopped))[1]
-    assert unique.phases == [("layout", 1, None), ("sign", 1, None)]
+    assert unique.phases == [("layout", 1, None), ("sign", 1, 1)]
 
 
 def test_a_training_run_says_its_step(stopped: Path) -> None:
@@ -94,7 +96,8 @@ def test_the_command_prints_a_line_for_each_stage(
     assert ended.value.code == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["stage", "state", "tasks", "counts", "time"]
-    assert [line.split()[:2] for line in lines] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
+    assert [line.split()[:2] for line in lines[:3]] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
+    assert lines[3].startswith("unique: last heard of ") and len(lines) == 4
     assert "sign 1/1, pairs 0/1" in lines[2]
 
 
