@@ -255,7 +255,7 @@ def _read(
         rows["rest"] = combined([column_hashes(batch.column(name)) for name in others], batch.num_rows)
         if "text" in columns:
             rows["text"] = column_hashes(batch.column("text"))
-            lengths = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy()
+            lengths = pc.fill_null(pc.binary_length(batch.column("text")), 0).to_numpy().astype(np.int64)
             rows["bytes"] = np.minimum(lengths, (1 << 32) - 1)
         for name, names in zip(("source", "language"), totals.names, strict=True):
             if name in columns:
