@@ -77,7 +77,7 @@ class Record:
         self._path = storage.join(folder, state.STATE, RECORD)
         self._every = EVERY_SECONDS_REMOTE if storage.is_url(folder) else EVERY_SECONDS
         self._scheduler, self._bytes_at_work = scheduler, bytes_at_work
-        self._about = {
+        self._about: dict[str, Any] = {
             "schema": SCHEMA, "stage": stage, "phase": phase, "engine": engine[0], "slots": engine[1],
             "driver": f"process {os.getpid()} on {platform.node()}", "every_seconds": self._every,
             "phase_started": time.time(), "tasks": tasks, "bytes_total": total_bytes, "bytes_before": done_bytes,
@@ -126,7 +126,7 @@ class Record:
     def _write(self, *, over: bool) -> None:
         """Writes what there is to say now. Storage that fails is no reason to fail: the next note comes soon."""
         now = time.time()
-        done = min(self._bytes + self._bytes_at_work(), max(float(self._about["bytes_total"]), self._bytes))
+        done = min(self._bytes + self._bytes_at_work(), max(self._about["bytes_total"], self._bytes))
         self._samples.append((round(now, 3), int(done), self._documents, self._phases[self._phase].finished))
         while now - self._samples[0][0] > WINDOW_SECONDS:
             self._samples.popleft()

@@ -105,7 +105,7 @@ def shards_diff(
     headers = [_header(paths) for paths in sides]
     manifests = first.manifest, second.manifest
     settings = value_changes(manifests[0].get("settings", {}), manifests[1].get("settings", {}))
-    settings += value_changes(*headers, "header.")
+    settings += value_changes(headers[0], headers[1], "header.")
     about: dict[str, Any] = {
         "settings": settings,
         "counts": value_changes(manifests[0].get("counts", {}), manifests[1].get("counts", {})),

@@ -126,7 +126,7 @@ def tokenizer_diff(
     """Compares two tokenizers. `texts`: to be cut by each, by their names; `SAMPLES` where none are given."""
     return TokenizerDiff(
         settings=value_changes(_settings(first), _settings(second)),
-        special=value_changes(*({token.text: token.id for token in files.special.tokens} for files in (first, second))),
+        special=value_changes(_special_ids(first), _special_ids(second)),
         tokens=_token_overlap(first, second),
         merges=_merge_overlap(first, second),
         cuts=cut_texts(first, second, SAMPLES if texts is None else texts),
@@ -154,6 +154,10 @@ def _settings(files: TokenizerFiles) -> dict[str, Any]:
         "roles": dict(special.roles),
         "whole_first": files.vocabulary.whole_first,
     }
+
+
+def _special_ids(files: TokenizerFiles) -> dict[str, int]:
+    return {token.text: token.id for token in files.special.tokens}
 
 
 def _ordinary(files: TokenizerFiles) -> pa.Array:

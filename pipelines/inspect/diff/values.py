@@ -61,13 +61,15 @@ def value_changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: s
 def manifest_diff(first: Mapping[str, Any], second: Mapping[str, Any]) -> ManifestDiff:
     """What differs between two manifests, or plans of stages that are not finished."""
     named = ("settings", "inputs", "counts", "facts")
-    rest = [{key: value for key, value in one.items() if key not in (*named, *_SKIPPED)} for one in (first, second)]
+    before, after = (
+        {key: value for key, value in one.items() if key not in (*named, *_SKIPPED)} for one in (first, second)
+    )
     changes = {name: value_changes(first.get(name, {}), second.get(name, {})) for name in named}
     finished = "parts" in first and "parts" in second
     return ManifestDiff(
         stages=(str(first.get("stage", "?")), str(second.get("stage", "?"))),
         same_outputs=output_digests(first) == output_digests(second) if finished else None,
-        other=value_changes(*rest),
+        other=value_changes(before, after),
         **changes,
     )
 
