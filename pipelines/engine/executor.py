@@ -10,8 +10,8 @@ from typing import Protocol
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.operating_system import available_cores
-from corpusmill.pipelines.engine.heartbeat import Mark
 from corpusmill.pipelines.engine.task import Call, Ended
+from corpusmill.pipelines.engine.task_notes import AtWork
 
 
 class Executor(Protocol):
@@ -36,11 +36,8 @@ class Executor(Protocol):
     def bytes_done(self) -> Mapping[int, float]:
         """Bytes of text that the calls in flight report as done, by ticket; empty where workers are out of reach."""
 
-    def at_work(self) -> Mapping[int, tuple[str, Mark | None]]:
-        """By ticket of the calls in flight: the worker ("node:process"), and what it is on where that can be seen.
-
-        Empty where workers are out of reach. For another thread.
-        """
+    def at_work(self) -> Mapping[int, AtWork]:
+        """What is known of the calls in flight, by ticket; for another thread."""
 
     def close(self) -> None:
         """Ends the workers; calls in flight are abandoned."""

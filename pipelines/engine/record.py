@@ -23,7 +23,9 @@ from typing import Any
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lease import holds_lease
 from corpusmill.pipelines.engine.scheduler import Scheduler
+from corpusmill.pipelines.engine.task_notes import remove_notes
 
 RECORD = "progress.json"
 SCHEMA = 1
@@ -52,7 +54,7 @@ class Record:
     """A context manager around a phase; `ended` is called for each task that ends.
 
     Args:
-        folder: the stage's.
+        folder: the stage's; with the token of its driver (`lease.py`).
         engine: of its executor, for people; with how many tasks it can run at once.
         total_bytes, done_bytes: of the phase, and of the tasks that had been done before.
         tasks, finished: the same, in tasks.
@@ -64,6 +66,7 @@ class Record:
         self,
         *,
         folder: str,
+        lease: str,
         stage: str,
         phase: str,
         engine: tuple[str, int],
@@ -74,7 +77,7 @@ class Record:
         scheduler: Scheduler,
         bytes_at_work: Callable[[], float],
     ) -> None:
-        self._path = storage.join(folder, state.STATE, RECORD)
+        self._folder, self._lease, self._path = folder, lease, storage.join(folder, state.STATE, RECORD)
         self._every = EVERY_SECONDS_REMOTE if storage.is_url(folder) else EVERY_SECONDS
         self._scheduler, self._bytes_at_work = scheduler, bytes_at_work
         self._about: dict[str, Any] = {
@@ -89,6 +92,7 @@ class Record:
         self._thread = threading.Thread(target=self._write_now_and_then, name="progress", daemon=True)
 
     def __enter__(self) -> "Record":
+        remove_notes(self._folder)
         self._write(over=False)
         self._thread.start()
         return self
@@ -96,7 +100,9 @@ class Record:
     def __exit__(self, *details: object) -> None:
         self._over.set()
         self._thread.join()
-        self._write(over=True)
+        if holds_lease(self._folder, self._lease):  # else another driver has taken over, and the notes are its own
+            self._write(over=True)
+            remove_notes(self._folder)
 
     def ended(self, size: int, result: Mapping[str, Any]) -> None:
         """Counts a task that ended."""

@@ -119,17 +119,13 @@ class Scheduler:
 
         For another thread.
         """
-        known, now = self._executor.at_work(), time.monotonic()
-        tasks = []
+        known, tasks = self._executor.at_work(), []
         for ticket, task in dict(self._in_flight).items():
             entry: dict[str, Any] = {"task": task.id, "attempt": self._attempts[task.id].made}
             entry["since"] = self._begun.get(ticket, time.time())
             if ticket in known:
-                worker, mark = known[ticket]
-                entry["worker"] = worker
-                if mark is not None and mark.since:
-                    entry["document"] = mark.name
-                    entry["document_since"] = time.time() - (now - mark.since)
+                seen = known[ticket]
+                entry |= {"worker": seen.worker, "document": seen.document, "document_since": seen.document_since}
             tasks.append(entry)
         return tasks
 

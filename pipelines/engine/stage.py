@@ -292,6 +292,7 @@ class StageRun:
 
         record = Record(
             folder=self.folder,
+            lease=self.lease,
             stage=self.stage.name,
             phase=phase,
             engine=(executor.description, executor.slots),

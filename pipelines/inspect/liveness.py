@@ -9,7 +9,7 @@ A task is stalled when it has run for `factor` times as long as half of the task
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from corpusmill.pipelines.engine.record import PhaseRecord, RunningTask
@@ -91,8 +91,8 @@ def is_recent(record: PhaseRecord) -> bool:
     return not record.over and time.time() - record.written < LATE_NOTES * record.every_seconds
 
 
-def live(record: PhaseRecord, factor: float = STALLED_FACTOR, workers: Mapping[str, str] | None = None) -> Live:
-    """What a note says. `workers`: by task, where the driver itself does not know them."""
+def live(record: PhaseRecord, factor: float = STALLED_FACTOR) -> Live:
+    """What a note says; a task has stalled that takes `factor` times as long as is usual."""
     recent, overall = _rate_of_samples(record), _rate_of_phase(record)
     usual = record.median_task_seconds
     limit = max(factor * usual, LEAST_STALL_SECONDS) if usual is not None else None
@@ -112,15 +112,15 @@ def live(record: PhaseRecord, factor: float = STALLED_FACTOR, workers: Mapping[s
         median_task_seconds=usual,
         since_last_end=since_end,
         phase_stalled=bool(record.running) and limit is not None and since_end is not None and since_end > limit,
-        running=[_running(task, record.written, limit, workers or {}) for task in record.running],
+        running=[_running(task, record.written, limit) for task in record.running],
     )
 
 
-def _running(task: RunningTask, now: float, limit: float | None, workers: Mapping[str, str]) -> Running:
+def _running(task: RunningTask, now: float, limit: float | None) -> Running:
     seconds = max(0.0, now - task.since)
     return Running(
         task=task.task,
-        worker=task.worker or workers.get(task.task, ""),
+        worker=task.worker,
         attempt=task.attempt,
         seconds=seconds,
         document=task.document,
