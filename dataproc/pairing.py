@@ -179,7 +179,8 @@ def mixed(values: np.ndarray) -> np.ndarray:
 def column_hashes(column: Any) -> np.ndarray:
     """A hash of each value of a column, null being a value, too: uint64 of shape (N,).
 
-    Strings that repeat are hashed once a batch; what is neither text nor a number by its JSON.
+    Of strings that seem to repeat each is hashed once a batch; what is neither text nor a number (a list, a date) is
+    hashed by its spelling, a value at a time.
     """
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(column.type):
@@ -198,7 +199,12 @@ _NULL = 0x9E3779B97F4A7C15
 
 def _value_hashes(column: pa.Array) -> np.ndarray:
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         if len(column) and column[0].equals(column[len(column) - 1]):  # likely one of few values
             encoded = column.dictionary_encode()
             return keys_of(encoded.dictionary)[:, 1][encoded.indices.to_numpy()]

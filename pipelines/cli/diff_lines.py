@@ -220,7 +220,9 @@ def _example(example: DocumentDifference, width: int, coloured: bool) -> Lines:
     title = f"{example.fate}  {example.id}" + (f" ({', '.join(about)})" if about else "")
     lines = wrapped(Text(one_line(title), style="bold"), width)
     lines += _rows(example.columns, width)
-    return [*lines, *(_text(example.text, coloured).split("\n") if example.text else [])]
+    lines += _text(example.text, coloured).split("\n") if example.text else []
+    more = f"… and {example.more_changes:,} more changes"
+    return [*lines, *([Text(more, style="dim")] if example.more_changes else [])]
 
 
 def _text(stretches: Sequence[Difference], coloured: bool) -> Text:

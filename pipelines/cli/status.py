@@ -174,7 +174,8 @@ def _sentence(stage: StageStatus) -> str:
     tasks = [
         f"{done}/{'?' if known is None else known} tasks" for phase, done, known in stage.phases if phase == current
     ]
-    parts = [stage.state, *(tasks if stage.state != "done" else []), *filter(None, [stage.note])]
+    since = f" for {clock(stage.seconds)}" if stage.state == "at work" and stage.seconds is not None else ""
+    parts = [f"{stage.state}{since}", *(tasks if stage.state != "done" else []), *filter(None, [stage.note])]
     parts += [_pace(stage.live)] if stage.live and stage.state == "at work" else []
     parts += [_in_words(stage.counts)] if stage.counts and not stage.note else []
     return "; ".join([f"{stage.name}: {', '.join(parts)}", *stage.silent])

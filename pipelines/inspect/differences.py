@@ -82,6 +82,17 @@ def around(stretches: Sequence[Difference], characters: int) -> list[Difference]
     return shown
 
 
+def first_changes(stretches: Sequence[Difference], most: int) -> tuple[list[Difference], int]:
+    """The stretches as far as so many changes, and what is the same after the last of these; and how many more changes
+    there are. What went and what came in its place are one change."""
+    changes, end = 0, len(stretches)
+    for number, stretch in enumerate(stretches):
+        if stretch.kind != "same" and (number == 0 or stretches[number - 1].kind == "same"):
+            changes += 1
+            end = number if changes == most + 1 else end
+    return list(stretches[:end]), max(changes - most, 0)
+
+
 def marked(stretches: Sequence[Difference]) -> str:
     """As plain text, as `git diff --word-diff` does it: [-gone-]{+new+}."""
     signs = {"same": ("", ""), "gone": ("[-", "-]"), "new": ("{+", "+}")}

@@ -5,7 +5,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusmill.pipelines.inspect.differences import MOST_EDITS, Difference, around, differences, marked
+from corpusmill.pipelines.inspect.differences import MOST_EDITS, Difference, around, differences, first_changes, marked
 
 TEXTS = st.text(alphabet="ab \n.漢é", max_size=40)
 
@@ -69,3 +69,11 @@ def test_a_line_that_was_rewritten_leaves_the_others_compared_by_words() -> None
 def test_what_did_not_change_is_cut_to_what_is_near_a_change() -> None:
     before, after = f"{'a ' * 50}old{' z' * 50}", f"{'a ' * 50}new{' z' * 50}"
     assert marked(around(differences(before, after), 4)) == "…a a [-old-]{+new+} z z…"
+
+
+def test_a_text_with_many_changes_shows_the_first_and_counts_the_others() -> None:
+    stretches = differences("a b c d e f", "a 1 c 2 e 3")
+    shown, more = first_changes(stretches, 2)
+    assert (marked(shown), more) == ("a [-b-]{+1+} c [-d-]{+2+} e ", 1)
+    assert first_changes(stretches, 3) == (stretches, 0)
+    assert first_changes(differences("x", "y z"), 1) == (differences("x", "y z"), 0)

@@ -26,13 +26,14 @@ from corpusmill.dataproc.datasets import OTHERS, UNKNOWN, open_part, read_batche
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.pairing import Pairing, Pairs, column_hashes, combined, keys_of, pair, row_type
 from corpusmill.pipelines.inspect.diff.values import Change
-from corpusmill.pipelines.inspect.differences import Difference, around, differences
+from corpusmill.pipelines.inspect.differences import Difference, around, differences, first_changes
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, rows_of
 from corpusmill.pipelines.inspect.places import Place
 
 FATES = ("same", "changed", "gone", "new")
 SHOWN_CHARACTERS = 60
 """Of unchanged text, beside each change of an example."""
+SHOWN_CHANGES = 10
 EXCERPT_CHARACTERS = 300
 """Of an example that is only on one side."""
 
@@ -58,6 +59,7 @@ class DocumentDifference:
         values: of its columns but the text; of a changed one what does not differ.
         columns: other columns that changed.
         text: of a changed document the words that differ, and a little around them; of another its beginning.
+        more_changes: how many further places differ.
     """
 
     fate: str
@@ -65,6 +67,7 @@ class DocumentDifference:
     values: Mapping[str, Any]
     columns: Sequence[Change]
     text: Sequence[Difference]
+    more_changes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,10 +333,13 @@ def _changed(before: DocumentRow, after: DocumentRow) -> DocumentDifference:
     names = dict.fromkeys(name for name in before.values if name in after.values and name not in ("id", "text"))
     columns = [Change(name, before.values[name], after.values[name]) for name in names]
     texts = [str(row.values.get("text") or "") for row in (before, after)]
+    stretches = differences(*texts) if texts[0] != texts[1] else []
+    shown, more = first_changes(around(stretches, SHOWN_CHARACTERS), SHOWN_CHANGES)
     return DocumentDifference(
         fate="changed",
         id=str(before.values["id"]),
         values={change.name: change.before for change in columns if change.before == change.after},
         columns=[change for change in columns if change.before != change.after],
-        text=around(differences(*texts), SHOWN_CHARACTERS) if texts[0] != texts[1] else [],
+        text=shown,
+        more_changes=more,
     )

@@ -94,7 +94,7 @@ class ShardsDiff:
 
     @property
     def differs(self) -> bool:
-        return bool(self.settings) or (self.order is not None and self.order.first_difference is not None)
+        return self.order is not None and (bool(self.settings) or self.order.first_difference is not None)
 
 
 def shards_diff(
