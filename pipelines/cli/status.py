@@ -11,7 +11,7 @@ from rich.text import Text
 from corpusmill.pipelines.cli.apps import command_app
 from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.inspect.liveness import STALLED_FACTOR, Live, Rate, Running
-from corpusmill.pipelines.inspect.status import StageStatus, run_status, status_values
+from corpusmill.pipelines.inspect.status import StageStatus, run_status, stages_to_come, status_values
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, table, wrapped
 from corpusmill.pipelines.visible import one_line
@@ -26,8 +26,9 @@ no terminal, a line for each stage at work comes instead.
 Example: corpusmill status quickstart-output --watch"""
 
 TERMINAL_SECONDS, PLAIN_SECONDS = 2.0, 10.0
-ENDED_SECONDS = 6.0
-"""A run that is at no stage for so long has ended: between two stages there is a moment without a lock."""
+ENDED_SECONDS = 20.0
+"""A run that has stages left and is at none for so long has ended: between two of them there is a moment without a
+lock, in which the next one's inputs are listed."""
 MOST_TASKS = 8
 DOCUMENT = 60
 
@@ -67,7 +68,7 @@ def _status(
 
 
 def _looks(run: str, stalled: float, pause: float) -> Iterator[list[StageStatus]]:
-    """The status again and again, until no stage has been at work for a while."""
+    """The status again and again, until all stages are done, or none has been at work for a while."""
     idle_since: float | None = None
     while True:
         stages = run_status(run, stalled)
@@ -75,10 +76,12 @@ def _looks(run: str, stalled: float, pause: float) -> Iterator[list[StageStatus]
         if any(stage.state == "at work" for stage in stages):
             idle_since = None
         else:
+            if all(stage.state == "done" for stage in stages) and not stages_to_come(run, stages):
+                return
             idle_since = time.monotonic() if idle_since is None else idle_since
             if time.monotonic() - idle_since >= ENDED_SECONDS:
                 return
-        time.sleep(min(pause, ENDED_SECONDS) if idle_since is not None else pause)
+        time.sleep(pause if idle_since is None else min(pause, ENDED_SECONDS))
 
 
 def _redraw(console: Any, looks: Iterator[list[StageStatus]]) -> None:

@@ -30,6 +30,8 @@ from corpusmill.pipelines.engine.task_notes import remove_notes
 RECORD = "progress.json"
 SCHEMA = 1
 EVERY_SECONDS, EVERY_SECONDS_REMOTE = 5.0, 30.0
+FIRST_SECONDS = 1.0
+"""After the beginning of a phase: by then its first tasks are handed out."""
 WINDOW_SECONDS = 300.0
 """How far back the samples go by which a rate of the last minutes is known."""
 MOST_RUNNING = 1000
@@ -126,8 +128,10 @@ class Record:
         return phases
 
     def _write_now_and_then(self) -> None:
-        while not self._over.wait(self._every):
+        pause = min(FIRST_SECONDS, self._every)
+        while not self._over.wait(pause):
             self._write(over=False)
+            pause = self._every
 
     def _write(self, *, over: bool) -> None:
         """Writes what there is to say now. Storage that fails is no reason to fail: the next note comes soon."""

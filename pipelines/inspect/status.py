@@ -26,9 +26,10 @@ from corpusmill.pipelines.engine.silence import silent_workers
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.inspect.liveness import STALLED_FACTOR, Live, is_recent, live
 from corpusmill.pipelines.inspect.places import read_plan, run_stages
-from corpusmill.pipelines.recipe import path_resolver
+from corpusmill.pipelines.recipe import KEPT, path_resolver
 from corpusmill.pipelines.registry import description_of, stage_type
 from corpusmill.pipelines.settings import validate
+from corpusmill.pipelines.yaml_text import load_yaml
 
 SCHEMA = 1
 """Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
@@ -80,6 +81,17 @@ def run_status(run: str, factor: float = STALLED_FACTOR) -> list[StageStatus]:
     stages = run_stages(run)
     folders = dict(stages)
     return [_stage_status(name, folder, folders, factor) for name, folder in stages]
+
+
+def stages_to_come(run: str, stages: Sequence[StageStatus]) -> list[str]:
+    """Stages that the run's recipe names and that have not begun; none for a single stage."""
+    path = storage.join(run, KEPT)
+    if not storage.exists(path):
+        return []
+    recipe = load_yaml(storage.read_bytes(path).decode(), path)
+    named = recipe.get("stages") if isinstance(recipe, dict) else None
+    begun = {stage.name for stage in stages}
+    return [name for name in named if name not in begun] if isinstance(named, dict) else []
 
 
 def status_values(run: str, stages: Sequence[StageStatus]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.cli.status import _looks
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lock import FolderLock
-from corpusmill.pipelines.inspect.status import lock_holder, run_status
+from corpusmill.pipelines.inspect.status import lock_holder, run_status, stages_to_come
 from tests.pipelines.small_run import GOOD, make_run
 
 DEDUP = ["layout", "sign", "pairs", "cluster", "members", "route", "survivors", "apply"]
@@ -51,6 +52,17 @@ def test_a_killed_stage_is_stopped_and_says_what_is_left(stopped: Path) -> None:
     assert unique.phases == [(phase, int(number < 2), 1) for number, phase in enumerate(DEDUP)]
     assert unique.counts == {"documents_in": GOOD + 2}
     assert unique.seconds is None
+
+
+def test_stages_that_the_recipe_names_are_to_come(stopped: Path) -> None:
+    lines = run_status(str(stopped))
+    assert stages_to_come(str(stopped), lines) == []
+    assert stages_to_come(str(stopped), lines[:1]) == ["clean", "unique"]
+    assert stages_to_come(str(stopped / "unique"), lines[2:]) == []
+
+
+def test_watching_a_run_that_is_done_looks_once(made: Path) -> None:
+    assert len(list(_looks(str(made), 5.0, 0.01))) == 1
 
 
 def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> None:

@@ -235,7 +235,6 @@ def test_off_a_terminal_watching_prints_a_line_a_look_until_the_run_has_ended(
     planted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FolderLock(str(planted)):
-        threading.Timer(0.5, lambda: None).start()
         looks = command._looks(str(planted), 5.0, 0.01)
         assert [next(looks)[0].state for _ in range(3)] == ["at work"] * 3
     lines = _print(monkeypatch, capsys, str(planted), "--watch", "--every", "0.1")
