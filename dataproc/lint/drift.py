@@ -51,7 +51,7 @@ def drift(new: Build, old: Build) -> Iterator[Finding]:
         now, before = getattr(new, name), getattr(old, name)
         change = (now - before) / before if before else float(now > 0)
         if abs(change) > COUNT_WARNING:
-            severity = "error" if abs(change) > COUNT_ERROR else "warning"
+            severity: Severity = "error" if abs(change) > COUNT_ERROR else "warning"
             hint = "look for stages that lost or gained documents: corpusmill inspect diff"
             yield _finding(severity, f"{now:,} {name} ({change:+.0%})", f"about {before:,}", hint)
     for level in sorted({*new.tokens_by} & {*old.tokens_by}):

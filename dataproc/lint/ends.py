@@ -77,7 +77,8 @@ class EndTokens:
                 yield self._finding("warning", f"{self._ended:,} documents end with it", "no end token (eos is off)")
             return
         if not self._ended and not totals.counts[self._eos]:
-            severity, seen = ("error" if expected.ours else "warning"), f"no end token (id {self._eos}) anywhere"
+            severity: Severity = "error" if expected.ours else "warning"
+            seen = f"no end token (id {self._eos}) anywhere"
             yield self._finding(severity, seen, "one at the end of every document")
             return
         capacity = self._longest if expected.ours or self._packed else MOST_LENGTH

@@ -16,8 +16,9 @@ UNKNOWN_TOKENS = (b"<unk>", b"[UNK]", b"<|unk|>", b"<|unknown|>", b"<UNK>")
 LARGEST_VOCABULARY = 1 << 18
 """Ids that are counted where nobody says how many there are."""
 
-RoundTrip = Callable[[pa.LargeListArray], np.ndarray] """From lists of ids (N,), each a stretch of text, to int64 (N,):
-how many of its last ids encoding its text gives again; -1 where it gives exactly the same."""
+RoundTrip = Callable[[pa.LargeListArray], np.ndarray]
+"""From lists of ids (N,), each a stretch of text, to int64 (N,): how many of its last ids encoding its text gives
+again; -1 where it gives exactly the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,4 @@
-"""Markers of fill-in-the-middle: one of each in every rearranged document, none in others, and as many as were asked
-for.
+"""Markers of fill-in-the-middle: one of each in every rearranged document, none in others, as many as were asked for.
 
 The segments say which documents were rearranged; a foreign set has its markers alone, and then there must be as many of
 each of the three.

@@ -43,7 +43,7 @@ class Sources:
             far = differences(shares(seen), shares(asked), ASKED_SLACK)
             if far:
                 worst = max(abs(one - other) for _, one, other in far)
-                severity = "error" if worst > ASKED_ERROR else "warning"
+                severity: Severity = "error" if worst > ASKED_ERROR else "warning"
                 yield self._finding(
                     severity,
                     far,

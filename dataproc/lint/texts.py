@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc.exchange.items import running
 from corpusmill.dataproc.lint.blocks import UNKNOWN, Block, whole_documents
 from corpusmill.dataproc.lint.expected import Expected
-from corpusmill.dataproc.lint.findings import Finding, Tally, percent
+from corpusmill.dataproc.lint.findings import Finding, Severity, Tally, percent
 from corpusmill.dataproc.lint.measures import Scanned, Totals
 
 PER_BLOCK = 8
@@ -128,7 +128,7 @@ class Texts:
 
     def _finding(self, check: str, tally: Tally, whole: int, seen: str, wanted: str, hint: str) -> Finding:
         bad = self._expected.encoded or tally.count > SLIPS * whole
-        severity = "error" if bad else "warning"
+        severity: Severity = "error" if bad else "warning"
         return Finding(check=check, severity=severity, seen=seen, expected=wanted, hint=hint, where=tally.where)
 
 

@@ -1,7 +1,7 @@
 """`corpusmill inspect lint`: whether a set of tokens is what somebody meant to train on."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -9,10 +9,12 @@ from rich.text import Text
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.lint.findings import SEVERITIES, Finding
 from corpusmill.pipelines.guarded_streams import Console
-from corpusmill.pipelines.inspect.lint import Linted, LintOptions, lint
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import output_console, pairs, print_lines, print_sentence
 from corpusmill.pipelines.visible import one_line
+
+if TYPE_CHECKING:  # it brings the tokenizer and its compiler
+    from corpusmill.pipelines.inspect.lint import Linted
 
 SCHEMA = 1
 LEVELS = ("source", "language", "kind")
@@ -46,6 +48,8 @@ def lint_command(
 
     Example: corpusmill inspect lint quickstart-output/shards --against older/shards
     """
+    from corpusmill.pipelines.inspect.lint import LintOptions, lint
+
     options = LintOptions(
         format=kind or "",
         tokenizer=tokenizer or "",
@@ -82,7 +86,7 @@ def expected_shares(values: Sequence[str]) -> dict[str, dict[str, float]]:
     return asked
 
 
-def _print(console: Console, linted: Linted) -> None:
+def _print(console: Console, linted: "Linted") -> None:
     report = linted.report
     print_sentence(console, f"{one_line(linted.path)}: {linted.what}", "bold")
     totals: list[tuple[str | Text, str | Text]] = [

@@ -1,5 +1,4 @@
-"""A path as a set of tokens that lint can read: shards of ours by their manifest and headers, or files of another
-trainer.
+"""A path as a set of tokens that lint can read: shards of ours by manifest and headers, or another trainer's files.
 
 What is expected comes from headers, manifests, the mixture that a set was made of, and the tokenizer, where it can be
 found. What cannot be found is said as a note, since checks fall away with it.
