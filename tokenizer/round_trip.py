@@ -16,11 +16,15 @@ SAME = -1
 
 
 class RoundTrip:
-    """Compares lists of ids with what the tokenizer gives for their text; the table of joined tokens is made once."""
+    """Compares lists of ids with what the tokenizer gives for their text.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Args:
+        joined: `boundary_table(tokenizer)`, for whoever has it already.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, joined: BoundaryTable | None = None) -> None:
         self._tokenizer = tokenizer
-        self._joined: BoundaryTable = boundary_table(tokenizer)
+        self._joined = boundary_table(tokenizer) if joined is None else joined
 
     def __call__(self, lists: pa.LargeListArray) -> np.ndarray:
         """int64 (N,): -1 where a list comes back as it was, else how many of its last ids do.

@@ -87,10 +87,13 @@ def shard_block(header: ShardHeader, batch: pa.RecordBatch, shard: str, first: i
     )
 
 
-def foreign_block(read: Tokens, shard: str, eos: int | None, pad: int | None, first: int) -> Block:
+def foreign_block(
+    read: Tokens, shard: str, eos: int | None, pad: int | None, first: int, *, packed: bool = False
+) -> Block:
     """Items of a foreign file, cut at end tokens and at the segments that the file records.
 
-    Of a file without items every document is a sequence, and `first` counts them.
+    Of a file without items every document is a sequence, and `first` counts them. `packed`: items are sequences, so
+    nothing says where a document begins.
     """
     tokens = as_int32(read.tokens)
     begins, sizes = read.offsets[:-1].astype(np.int64), np.diff(read.offsets).astype(np.int64)
@@ -116,15 +119,29 @@ def foreign_block(read: Tokens, shard: str, eos: int | None, pad: int | None, fi
     row = np.searchsorted(begins, begin, side="right") - 1
     text = (begin < begins[row] + used[row]) & (length > 0)
     row, begin, length = row[text], begin[text], length[text]
-    own = len(row) == len(begins)  # an item is a document
-    start = np.where(own, 0, np.full(len(row), UNKNOWN))
+    start = np.full(len(row), UNKNOWN if packed else 0, np.int64)
     return Block(shard, first, tokens, begins, used, sizes, row, begin, length, start, np.zeros(len(row), bool))
 
 
+def holds_packed(read: Tokens, eos: int | None) -> bool:
+    """Whether items are packed sequences: they record segments, are all of one length, or have end tokens inside."""
+    if read.lengths is not None:
+        return True
+    sizes = np.diff(read.offsets)
+    if not read.has_items or len(sizes) < 2:
+        return False
+    if (sizes == sizes[0]).all():
+        return True
+    inner = np.delete(np.asarray(read.tokens), np.maximum(read.offsets[1:][sizes > 0] - 1, 0))
+    return eos is not None and int((inner == eos).sum()) > len(sizes) // 100
+
+
 def as_int32(tokens: np.ndarray) -> np.ndarray:
-    """Ids as int32, those that do not fit as -1."""
-    if (tokens.dtype.kind == "u" and tokens.dtype.itemsize >= 4) or tokens.dtype.itemsize == 8:
+    """Ids as int32: of 32 bits as they are, so that bytes can still be swapped; of 64 bits, -1 for what does not fit."""
+    if tokens.dtype.itemsize == 8:
         return np.where((tokens >= 0) & (tokens < 1 << 31), tokens, -1).astype(np.int32)
+    if tokens.dtype.kind == "u" and tokens.dtype.itemsize == 4:
+        return np.ascontiguousarray(tokens, np.uint32).view(np.int32)
     return np.ascontiguousarray(tokens, np.int32)
 
 

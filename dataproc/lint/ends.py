@@ -31,7 +31,7 @@ class EndTokens:
         self._expected = expected
         self._eos = expected.special.eos if expected.special else None
         self._bos = expected.special.bos if expected.special else None
-        self._begun = self._ended = self._begin_ends = 0
+        self._begun = self._ended = 0
         self._cut = np.zeros(MOST_LENGTH + 1, np.int64)
         self._examples: list[tuple[int, str]] = []
         self._inside = Tally()
@@ -49,7 +49,6 @@ class EndTokens:
         early = 0
         if self._bos == self._eos:
             early = int(((block.start == 0) & (scanned.head == self._eos) & (block.length > 1)).sum())
-        self._begin_ends += early
         cut = np.flatnonzero(~ends)
         reach = (block.begin[cut] + block.length[cut] - block.begins[block.row[cut]]).clip(0, MOST_LENGTH)
         self._cut += np.bincount(reach, minlength=MOST_LENGTH + 1)
@@ -83,7 +82,7 @@ class EndTokens:
             return
         capacity = self._longest if expected.ours or self._packed else MOST_LENGTH
         missing = int(self._cut[: min(capacity, MOST_LENGTH)].sum())
-        if missing:
+        if missing and not expected.loose_ends:
             where = [place for reach, place in self._examples if reach < capacity][:3]
             bad = expected.ours or missing > FOREIGN_SHARE * totals.segments
             seen = f"{missing:,} documents break off before their end token, inside a sequence"

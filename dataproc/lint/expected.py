@@ -35,6 +35,7 @@ class Expected:
         unknown: int64, ids that are spelled like the unknown token.
         spellings: large_binary (vocab_size,), the bytes of each id.
         bos, eos: whether documents begin and end with the token.
+        loose_ends: documents may break off anywhere, as in a flat file of sequences.
         policy: how sequences were filled, "" if unknown.
         fim_rate: the largest share of documents to be rearranged; `fim_is_one_rate` if it is that of all.
         asked: shares that were asked for, by level (source, language, kind), by name.
@@ -53,6 +54,7 @@ class Expected:
     spellings: pa.LargeBinaryArray | None = None
     bos: bool | None = None
     eos: bool | None = None
+    loose_ends: bool = False
     policy: str = ""
     fim_rate: float | None = None
     fim_is_one_rate: bool = False

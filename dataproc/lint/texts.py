@@ -24,7 +24,8 @@ PER_BLOCK = 8
 LONGEST = 1 << 15
 MOST_TOKENS = 1 << 25
 EDGE = 24
-"""Ids at the beginning of a stretch that may differ where it does not begin with its document."""
+"""Ids at the end of a stretch that must come back where it is ragged: it may begin inside of a document, or be two."""
+EDGE_BYTES = 64
 SLIPS = 0.02
 """Share of the documents of a foreign set above which a slip is an error: libraries differ in rare cases."""
 REPLACED = b"\xef\xbf\xbd"
@@ -86,18 +87,19 @@ class Texts:
         self._sampled += len(lists)
         self._tokens += len(lists.flatten())
         texts = spelled_lists(self._expected.spellings, lists)
-        valid = np.array([is_text(text, loose) for text, loose in zip(texts.to_pylist(), ragged.tolist(), strict=True)])
+        spelled = texts.to_pylist()
+        valid = np.array([is_text(text, loose) for text, loose in zip(spelled, ragged.tolist(), strict=True)])
         self._count(self._broken, block, rows[~valid])
         replaced = pc.match_substring(texts, REPLACED).to_numpy(zero_copy_only=False)
         self._count(self._replaced, block, rows[replaced])
-        good = np.flatnonzero(valid)
+        good = np.array([number for number, text in enumerate(spelled) if is_text(text, ragged=False)], np.int64)
         if self._expected.round_trip is None or not len(good):
             return
         self._encoded += len(good)
         kept = lists.take(pa.array(good))
         same = self._expected.round_trip(kept)
         length = pc.list_value_length(kept).to_numpy()
-        other = (same >= 0) & ~(ragged[good] & (same >= length - EDGE))
+        other = (same >= 0) & ~(ragged[good] & (same >= np.minimum(EDGE, length // 2)))
         if self._expected.eos is False:  # nothing says where a document ends, and the last tokens may be cut
             other &= False
         self._count(self._other, block, rows[good[other]])
@@ -144,8 +146,9 @@ def spelled_lists(spellings: pa.LargeBinaryArray, lists: pa.LargeListArray) -> p
 
 
 def is_text(data: bytes, ragged: bool) -> bool:
-    """Whether bytes are UTF-8; of a ragged stretch after the cut character that it may begin with."""
+    """Whether bytes are UTF-8; of a ragged stretch its last `EDGE_BYTES`, from where a character begins."""
     if ragged:
+        data = data[-EDGE_BYTES:]
         data = data[next((at for at in range(min(4, len(data))) if data[at] & 0xC0 != 0x80), 0) :]
     try:
         data.decode()

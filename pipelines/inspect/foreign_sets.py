@@ -6,6 +6,7 @@ corpusmill exported itself the shards that it was made of know it, and of a flat
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.exchange.formats import format_named
 from corpusmill.dataproc.exchange.pieces import Piece, ReadOptions, Tokens
-from corpusmill.dataproc.lint.blocks import Block, foreign_block
+from corpusmill.dataproc.lint.blocks import Block, foreign_block, holds_packed
 from corpusmill.dataproc.lint.expected import Expected
 from corpusmill.dataproc.lint.findings import Finding
 from corpusmill.dataproc.lint.masks import COLUMNS
@@ -77,6 +78,9 @@ class ForeignSet:
         self._pieces = list(self._list_pieces())
         if not self._pieces:
             raise UserError("there are no tokens here", where=path)
+        self._packed = self._is_packed()
+        if self.what == "flat" and self._packed:
+            self.expected = replace(self.expected, loose_ends=True)
 
     def _list_pieces(self) -> Iterator[tuple[str, Piece]]:
         """(name, piece) of all files, those of `validation` below after the others."""
@@ -85,6 +89,22 @@ class ForeignSet:
                 continue
             for piece in self._module.pieces(folder, PIECE_BYTES, self._options):
                 yield f"{prefix}{piece.path.rpartition('/')[2]}", piece
+
+    def _is_packed(self) -> bool:
+        """Whether items are packed sequences, by what a flat file says of itself, else by the first and last items."""
+        if self.what == "flat":
+            return any(values.get("unit") == "sequence" for values in self._beside())
+        ends = {0: self._pieces[0], 1: self._pieces[-1]}.values()
+        looked_at = [next(iter(self._module.read(piece, self._options)), None) for _, piece in ends]
+        return any(holds_packed(read, self._eos) for read in looked_at if read is not None)
+
+    def _beside(self) -> Iterator[dict[str, Any]]:
+        """What stands beside flat files."""
+        names = [storage.join(self._path, name) for name in storage.list_names(self._path) if name.endswith(".bin")]
+        for file in names or [self._path]:
+            path = f"{file.removesuffix('.bin')}.json"
+            if storage.exists(path):
+                yield json.loads(storage.read_bytes(path))
 
     def _expected(self, tokenizer: str, asked: Mapping[str, Mapping[str, float]]) -> Expected:
         if tokenizer:
@@ -125,13 +145,9 @@ class ForeignSet:
                 return header.special, header.vocab_size, header.tokenizer
         if self.what != "flat":
             return None
-        names = [storage.join(self._path, name) for name in storage.list_names(self._path) if name.endswith(".bin")]
-        for file in names or [self._path]:
-            beside = f"{file.removesuffix('.bin')}.json"
-            if storage.exists(beside):
-                values = json.loads(storage.read_bytes(beside))
-                if "special" in values and "vocab_size" in values:
-                    return SpecialIds(**values["special"]), int(values["vocab_size"]), str(values.get("tokenizer", ""))
+        for values in self._beside():
+            if "special" in values and "vocab_size" in values:
+                return SpecialIds(**values["special"]), int(values["vocab_size"]), str(values.get("tokenizer", ""))
         return None
 
     def blocks(self) -> Iterator[Block]:
@@ -139,7 +155,7 @@ class ForeignSet:
         for name, piece in self._pieces:
             for read in self._module.read(piece, self._options):
                 first = read.first if read.has_items else documents.get(name, 0)
-                block = foreign_block(read, name, self._eos, self._pad, first)
+                block = foreign_block(read, name, self._eos, self._pad, first, packed=self._packed)
                 documents[name] = documents.get(name, 0) + len(block)
                 yield block
 
