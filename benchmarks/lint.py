@@ -1,7 +1,7 @@
 """Lint's table of planted faults, of sound sets, and what lint costs.
 
-    python benchmarks/lint.py CORPUS --work /tmp/lint                    faults and sound sets of a corpus
-    python benchmarks/lint.py --million /tmp/lint-million                a shard set of 1 million sequences: time, memory
+    python benchmarks/lint.py CORPUS --work /tmp/lint      the two tables, of faults and of sound sets
+    python benchmarks/lint.py --million /tmp/lint-million   1 million sequences: time and memory
 
 CORPUS is a folder of `*.jsonl.zst` with id, text and meta (kind, lang). It is ingested, three tokenizers are learned and
 one of them is imported again from its `tokenizer.json`; the whole corpus is packed by each in several ways, exported to
@@ -81,7 +81,7 @@ def findings_of(*words: Any) -> tuple[int, list[dict[str, Any]], dict[str, Any],
     code, output, seconds = command("inspect", "lint", *words, "--json", check=False)
     lines = [json.loads(line) for line in output.splitlines()]
     if not lines:
-        raise SystemExit(f"lint of {words} printed nothing")
+        raise SystemExit(f"lint of {words} printed nothing; it ended with {code}")
     return code, [line["finding"] for line in lines[:-1]], lines[-1]["set"], seconds
 
 

@@ -1,8 +1,7 @@
 """Sequences of any format as lint looks at them: flat tokens, where sequences begin, and the stretches of documents.
 
 A record batch of a shard says where each document lies. A foreign file says where its items lie, and the end tokens in
-them do the rest; where it records neither, an item is a document. Ids are brought to int32: what does not fit becomes
--1, which no vocabulary has.
+them do the rest; where it records neither, an item is a document. Ids are brought to int32.
 """
 
 from dataclasses import dataclass
@@ -137,7 +136,7 @@ def holds_packed(read: Tokens, eos: int | None) -> bool:
 
 
 def as_int32(tokens: np.ndarray) -> np.ndarray:
-    """Ids as int32: of 32 bits as they are, so that bytes can still be swapped; of 64 bits, -1 for what does not fit."""
+    """Ids as int32: of 32 bits as they are, so that bytes can still be swapped; of 64, -1 for what does not fit."""
     if tokens.dtype.itemsize == 8:
         return np.where((tokens >= 0) & (tokens < 1 << 31), tokens, -1).astype(np.int32)
     if tokens.dtype.kind == "u" and tokens.dtype.itemsize == 4:

@@ -11,12 +11,14 @@ from corpusmill.dataproc.kernels.buffers import read_only
 from corpusmill.dataproc.kernels.compiling import kernel_in_place
 from corpusmill.dataproc.kernels.hashing import MIX
 
+GOLDEN = 0x9E3779B97F4A7C15
+
 
 @kernel_in_place
 def _scan(tokens, begins, used, counts, hashes, outside):
     vocabulary = counts.shape[0] - 1
     for sequence in range(begins.shape[0]):
-        state = np.uint64(used[sequence])
+        state = np.uint64(used[sequence] + 1) * np.uint64(GOLDEN)  # not small: no token takes it to 0
         strange = 0
         for place in range(begins[sequence], begins[sequence] + used[sequence]):
             token = np.int64(tokens[place])

@@ -67,4 +67,4 @@ def differences(seen: Mapping[str, float], wanted: Mapping[str, float], slack: f
     """(name, share seen, share wanted) of those further apart than `slack`, the furthest first."""
     pairs = [(name, seen.get(name, 0.0), wanted.get(name, 0.0)) for name in {*seen, *wanted}]
     far = [pair for pair in pairs if abs(pair[1] - pair[2]) > slack]
-    return sorted(far, key=lambda pair: (-abs(pair[1] - pair[2]), pair[0]))
+    return sorted(far, key=lambda pair: (-round(abs(pair[1] - pair[2]), 9), pair[0]))
