@@ -3,11 +3,11 @@
     python benchmarks/lint.py CORPUS --work /tmp/lint      the two tables, of faults and of sound sets
     python benchmarks/lint.py --million /tmp/lint-million   1 million sequences: time and memory
 
-CORPUS is a folder of `*.jsonl.zst` with id, text and meta (kind, lang). It is ingested, three tokenizers are learned and
-one of them is imported again from its `tokenizer.json`; the whole corpus is packed by each in several ways, exported to
-every format and linted, all by the command line, in processes of their own: a warning or an error there is a false
-alarm. The faults of `benchmarks/lint_faults.py` are planted in sets of `--share` of the corpus' documents. What is in
-the work folder already is used again.
+CORPUS is a folder of `*.jsonl.zst` with id, text and meta (kind, lang). It is ingested, three tokenizers are learned
+and one of them is imported again from its `tokenizer.json`; the whole corpus is packed by each in several ways,
+exported to every format and linted, all by the command line, in processes of their own: a warning or an error there is
+a false alarm. The faults of `benchmarks/lint_faults.py` are planted in sets of `--share` of the corpus' documents. What
+is in the work folder already is used again.
 """
 
 import argparse
@@ -181,10 +181,12 @@ def million(work: Path, sequences: int, length: int) -> None:
         segments = segment_column(bounds, ids, sources, flat, lengths.reshape(-1).astype(np.int32), flat.astype(bool))
         write_shard(str(path), header, tokens, segments)
     _, findings, totals, seconds = findings_of(work)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak, spent = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
     size = sum(path.stat().st_size for path in work.glob("*.arrow")) / 1e9
     print(f"{totals['sequences']:,} sequences, {totals['tokens']:,} tokens, {size:.1f} GB")
-    print(f"{seconds:.1f} s, {totals['tokens'] / seconds / 1e6:.0f} M tokens/s, peak {peak:,.0f} MB with mapped pages")
+    rate = totals["tokens"] / spent / 1e6
+    print(f"{seconds:.1f} s, {spent:.1f} s of processor ({rate:.0f} M tokens/s), peak {peak:,.0f} MB with mapped pages")
     print(", ".join(f"{one['severity']} {one['check']}" for one in findings) or "nothing found")
 
 

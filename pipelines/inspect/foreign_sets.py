@@ -25,6 +25,7 @@ from corpusmill.dataproc.lint.shard_sets import special_ids
 from corpusmill.dataproc.sequences.shards import SpecialIds, list_shards, open_reader
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
+from corpusmill.pipelines.registry import makes
 from corpusmill.tokenizer.encoder import Tokenizer
 from corpusmill.tokenizer.round_trip import RoundTrip
 
@@ -137,7 +138,7 @@ class ForeignSet:
     def _described(self) -> tuple[SpecialIds, int, str] | None:
         """(special ids, vocabulary, tokenizer) by the shards that an export was made of, or a flat file's `.json`."""
         manifest = state.read_manifest(self._path)
-        if manifest and manifest["stage"] == "export":
+        if manifest and makes(manifest["stage"]) == "export":
             name = manifest["settings"]["shards"]
             place = find_input(self._path, name, manifest["inputs"][name]["manifest"])
             if place and (shards := list_shards(place.path)):

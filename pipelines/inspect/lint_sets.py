@@ -88,7 +88,7 @@ class ShardSet:
         self._notes: list[Finding] = []
         self._unlike: dict[str, list[str]] = {}
         manifest = state.read_manifest(self._folder) or {}
-        encoded = manifest.get("stage", "pack") == "pack"
+        encoded = bool(self.header.fim)  # where ids were made elsewhere there was no text to rearrange
         spellings, special = self._vocabulary()
         facts = manifest.get("facts", {})
         whole = self.what == "shards"
@@ -172,7 +172,7 @@ def asked_of_mixture(folder: str, manifest: Mapping[str, Any]) -> Asked:
         return {}
     place = find_input(folder, datasets[0], manifest["inputs"].get(datasets[0], {}).get("manifest", ""))
     mixed = state.read_manifest(place.path) if place and not place.changed else None
-    if not mixed or mixed["stage"] != "mixture" or mixed["facts"].get("unit") != "tokens":
+    if not mixed or "plan" not in mixed["facts"] or mixed["facts"].get("unit") != "tokens":
         return {}
     level = mixed["settings"]["by"][0]
     weights: dict[str, float] = {}
