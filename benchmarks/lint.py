@@ -125,7 +125,8 @@ def planted_faults(work: Path, share: float) -> None:
 
     import pyarrow as pa
 
-    from benchmarks.lint_faults import FAULTS, Material
+    from benchmarks.lint_faults import FAULTS
+    from benchmarks.lint_material import Material
     from corpusmill.dataproc.datasets import read_batches
     from corpusmill.pipelines.inspect.lint import LintOptions, lint
 

@@ -42,9 +42,6 @@ class Lengths:
             stops = block.begin + block.length - block.begins[block.row] < block.sizes[block.row]
             ended = ended & (is_end | stops | (block.sizes[block.row] == block.length))
         reach = (block.start + block.length)[ended].clip(0, LONGEST)
-        np.add.at(self.counts, reach, 1) if len(reach) < 4096 else self._add_many(reach)
-
-    def _add_many(self, reach: np.ndarray) -> None:
         self.counts += np.bincount(reach, minlength=LONGEST + 1).astype(np.int32)
 
     def findings(self, totals: Totals) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ corpusmill exported itself the shards that it was made of know it, and of a flat
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,8 @@ from corpusmill.tokenizer.round_trip import RoundTrip
 PIECE_BYTES = 64 << 20
 NO_EOS = -1
 HELD_BACK = "validation"
+_INTEGERS = re.compile(r"ndarray:u?int|bytes$")
+"""Encodings of MDS that hold whole numbers."""
 
 
 def guess_format(path: str) -> str:
@@ -161,20 +164,26 @@ class ForeignSet:
                 yield block
 
     def mask_columns(self) -> list[str]:
-        """Columns of masks and labels that the files have."""
+        """Columns of masks and labels that the files have, of whole numbers."""
+        return [column for column, is_integer in self._mask_columns().items() if is_integer]
+
+    def _mask_columns(self) -> dict[str, bool]:
+        """The columns of masks and labels that there are, and whether they hold lists of whole numbers."""
         if self.what not in ("mds", "huggingface"):
-            return []
+            return {}
         path = self._pieces[0][1].path
         if self.what == "mds":
             index = json.loads(storage.read_bytes(storage.join(path.rpartition("/")[0], "index.json")))
-            names = [str(name) for name in index["shards"][0]["column_names"]]
+            shard = index["shards"][0]
+            named = zip(shard["column_names"], shard["column_encodings"], strict=True)
+            columns = {name: _INTEGERS.match(encoding) is not None for name, encoding in named}
         elif path.endswith(".parquet"):
             with open_part(path) as file:
-                names = [field.name for field in file.schema_arrow if _is_integers(field.type)]
+                columns = {field.name: _is_integers(field.type) for field in file.schema_arrow}
         else:
             with storage.open_input(path) as file:
-                names = [field.name for field in pa.ipc.open_stream(file).schema if _is_integers(field.type)]
-        return [column for column in COLUMNS if column in names]
+                columns = {field.name: _is_integers(field.type) for field in pa.ipc.open_stream(file).schema}
+        return {column: columns[column] for column in COLUMNS if column in columns}
 
     def column(self, column: str) -> Iterator[Tokens]:
         """The values of a column, in portions that go with `blocks`."""
@@ -185,6 +194,15 @@ class ForeignSet:
         return {"format": self.what, "vocab_size": self.expected.vocab_size}
 
     def findings(self) -> Iterator[Finding]:
+        for column, is_integer in self._mask_columns().items():
+            if not is_integer:
+                seen, hint = (
+                    f"the column {column} does not hold whole numbers, so it is not looked at",
+                    "write it as int8",
+                )
+                yield Finding(
+                    check="loss-mask", severity="note", seen=seen, expected="lists of 0 and 1, or ids", hint=hint
+                )
         if self.expected.special is None:
             seen = "nothing says which ids begin, end and fill, so these are not looked at, nor is the text"
         elif self.expected.round_trip is None:

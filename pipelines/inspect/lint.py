@@ -9,7 +9,6 @@ Cost: one pass over the tokens. Memory: `dataproc/lint/measures.py` states it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -101,7 +100,6 @@ def _mask_findings(tokens: TokenSet) -> Iterator[Finding]:
     assert isinstance(tokens, ForeignSet)
     for column in tokens.mask_columns():
         masks = Masks(column)
-        for block, values in zip_longest(tokens.blocks(), tokens.column(column)):
-            if block is not None and values is not None:
-                masks.add(block, values.offsets, values.tokens)
+        for block, values in zip(tokens.blocks(), tokens.column(column), strict=True):
+            masks.add(block, values.offsets, values.tokens)
         yield from masks.findings()

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.lint_faults import FAULTS, Fault, Material, documents_of, sound_columns, work_of, write_set
+from benchmarks.lint_faults import FAULTS, Fault, sound_columns
+from benchmarks.lint_material import Material, documents_of, work_of, write_set
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import UserError
@@ -134,6 +136,16 @@ def test_sound_sets_of_other_formats_are_left_in_peace(
 def test_sound_masks_and_labels_are_left_in_peace(material: Material, tmp_path: Path) -> None:
     planted = sound_columns(tmp_path / "set", material)
     assert alarms(lint(str(planted.path), options(material))) == []
+
+
+def test_masks_that_are_no_numbers_are_not_passed_over_in_silence(material: Material, tmp_path: Path) -> None:
+    planted = sound_columns(tmp_path / "set", material)
+    path = planted.path / "train.parquet"
+    table = pq.read_table(path)
+    flags = pa.array([[bool(one) for one in row] for row in table["loss_mask"].to_pylist()])
+    pq.write_table(table.set_column(table.schema.get_field_index("loss_mask"), "loss_mask", flags), path)
+    notes = [found.seen for found in lint(str(planted.path), options(material)).report.findings]
+    assert any("loss_mask does not hold whole numbers" in note for note in notes)
 
 
 def test_without_a_tokenizer_a_note_says_what_is_not_looked_at(material: Material, tmp_path: Path) -> None:
