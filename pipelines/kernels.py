@@ -28,6 +28,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "tokenizer.warmup",
         "dataproc.measures.warmup",
         "dataproc.dedup.warmup",
+        "dataproc.lint.warmup",
         "training.warmup",
     ),
     "spans": ("dataproc.dedup.warmup_spans",),

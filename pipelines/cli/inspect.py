@@ -1,4 +1,4 @@
-"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify|trace`.
+"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify|lint|trace`.
 
 Whatever comes out of documents is shown with its control characters spelled out, and never as markup.
 """
@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.inspect_diff import diff_command
+from corpusmill.pipelines.cli.inspect_lint import lint_command
 from corpusmill.pipelines.cli.trace import trace_command
 from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
@@ -55,6 +56,7 @@ def app_for(name: str) -> typer.Typer:
     for function in (_show, _sample, _why, _steps, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     app.command("diff", help=help_text(diff_command.__doc__ or ""))(diff_command)
+    app.command("lint", help=help_text(lint_command.__doc__ or ""))(lint_command)
     app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
 
