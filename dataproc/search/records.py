@@ -8,7 +8,7 @@ block on average, and a record is read by itself: one range of a file or an obje
     u16 symbols, u16 different symbols (D), u16 blocks (B), u16 run classes (K)
     u32 place of the sampled positions, u16 marks
     u32[alphabet]   how often each symbol of the segment stood before the record
-    u16[12] u8[12]  codes of each length: of symbols, of run classes
+    u16[10] u8[10]  codes of each length: of symbols, of run classes
     u8[D] u8[K]     symbols (as places in the alphabet) and run classes, in the order of their codes
     B times         u32 place of the runs, u32 place of the marks, u16 marks before
     B-1 times u16[D]  how often each symbol stood before block 1, 2, … within the record
@@ -28,6 +28,9 @@ from corpusmill.dataproc.search.codes import MOST_BITS, canonical_order, code_le
 RECORD = 1 << 15
 BLOCK = 1 << 11
 RUN_CLASSES = 12
+CLASS_BITS = 7
+"""Most bits of the code of a run's class."""
+
 FIXED_BYTES = 14
 """Bytes of a record before its table of counts."""
 
@@ -42,29 +45,13 @@ LARGEST = 1 << 19
 
 
 @kernel_step
-def _gather(text, suffixes, primary, first, size, alphabet, every, symbols, marked):
-    """Symbols of rows, as places in the alphabet, and the sampled position of each row that has one, -1 for others."""
+def _gather(text, suffixes, primary, first, size, alphabet, mask, symbols, positions):
+    """Symbols of rows, as places in the alphabet, and the position of each row that is marked, -1 for others."""
     for place in range(size):
         row = first + place + (first + place >= primary)
-        position = np.int64(len(text)) if row == 0 else np.int64(suffixes[row - 1])
+        position = np.int64(suffixes[row - 1]) if row else np.int64(len(text))
         symbols[place] = alphabet[text[position - 1]]
-        marked[place] = position // every if position % every == 0 else -1
-
-
-@kernel_step
-def _list_runs(symbols, size, run_symbols, run_lengths):
-    """Runs of equal symbols that end with their block; returns their number."""
-    runs, place = 0, 0
-    while place < size:
-        end = min(size, (place // BLOCK + 1) * BLOCK)
-        stop = place + 1
-        while stop < end and symbols[stop] == symbols[place]:
-            stop += 1
-        run_symbols[runs] = symbols[place]
-        run_lengths[runs] = stop - place
-        runs += 1
-        place = stop
-    return runs
+        positions[place] = position if position & mask == 0 else -1
 
 
 @kernel_step
@@ -75,8 +62,57 @@ def _run_class(length):
     return size_class
 
 
+@kernel_step
+def _list_runs(symbols, size, run_symbols, run_lengths, counts, classes):
+    """Runs of equal symbols that end with their block, and how many there are by symbol and by class."""
+    runs, place = 0, 0
+    while place < size:
+        end = min(size, (place // BLOCK + 1) * BLOCK)
+        symbol, stop = symbols[place], place + 1
+        while stop < end and symbols[stop] == symbol:
+            stop += 1
+        run_symbols[runs] = symbol
+        run_lengths[runs] = stop - place
+        counts[symbol] += 1
+        classes[_run_class(stop - place)] += 1
+        runs += 1
+        place = stop
+    return runs
+
+
+@kernel_step
+def _write_runs(out, bit, run_symbols, run_lengths, run, span, codes, lengths, class_codes, class_lengths, seen):
+    """Writes runs from number `run` on until they span so many symbols; returns (place of the bits after, next run)."""
+    done = 0
+    while done < span:
+        symbol, length = run_symbols[run], run_lengths[run]
+        size_class = _run_class(length)
+        value = (codes[symbol] << class_lengths[size_class]) | class_codes[size_class]
+        value = (value << size_class) | (length - (np.int64(1) << size_class))
+        bit = put_bits(out, bit, value, lengths[symbol] + class_lengths[size_class] + size_class)
+        seen[symbol] += length
+        done += length
+        run += 1
+    return bit, run
+
+
+@kernel_step
+def _write_marks(out, bit, positions, first, stop, rice):
+    """Writes the gaps before the marked rows from `first` to `stop`; returns (place of the bits after, marks)."""
+    marks, expected = 0, first
+    for place in range(first, stop):
+        if positions[place] >= 0:
+            gap = place - expected
+            for _ in range(gap >> rice):
+                bit = put_bits(out, bit, 1, 1)
+            bit = put_bits(out, bit, gap & ((1 << rice) - 1), rice + 1)
+            expected = place + 1
+            marks += 1
+    return bit, marks
+
+
 @kernel
-def encode_record(text, suffixes, primary, first, size, alphabet, before, every, width, out):
+def encode_record(text, suffixes, primary, first, size, alphabet, before, rice, width, out):
     """Writes the record of the symbols from `first` on to `out`; returns its bytes. `before` then counts them, too.
 
     Args:
@@ -86,38 +122,34 @@ def encode_record(text, suffixes, primary, first, size, alphabet, before, every,
         first, size: of the record's symbols.
         alphabet: int64 of shape (256,), the place of each byte in the alphabet.
         before: int64 of shape (alphabet,), how often each symbol stood before.
-        every: a place in the text that is a multiple of it has its row marked.
+        rice: rows of text positions that are multiples of 2 ** rice are marked.
         width: bits of a sampled position.
-        out: uint8 of shape (LARGEST,).
+        out: uint8 of shape (LARGEST,), zeros.
     """
     sigma = len(before)
-    out[:] = 0
-    symbols, marked = np.empty(RECORD, np.int64), np.empty(RECORD, np.int64)
-    _gather(text, suffixes, primary, first, size, alphabet, every, symbols, marked)
-    run_symbols, run_lengths = np.empty(RECORD, np.int64), np.empty(RECORD, np.int64)
-    runs = _list_runs(symbols, size, run_symbols, run_lengths)
-
+    symbols, positions = np.empty(size, np.int32), np.empty(size, np.int64)
+    _gather(text, suffixes, primary, first, size, alphabet, (1 << rice) - 1, symbols, positions)
+    run_symbols, run_lengths = np.empty(size, np.int64), np.empty(size, np.int64)
     counts, classes = np.zeros(sigma, np.int64), np.zeros(RUN_CLASSES, np.int64)
-    for run in range(runs):
-        counts[run_symbols[run]] += 1
-        classes[_run_class(run_lengths[run])] += 1
+    _list_runs(symbols, size, run_symbols, run_lengths, counts, classes)
+
     weights, parents = np.empty(512, np.int64), np.empty(512, np.int64)
     lengths, class_lengths = np.zeros(sigma, np.int64), np.zeros(RUN_CLASSES, np.int64)
     order, class_order = np.empty(sigma, np.int64), np.empty(RUN_CLASSES, np.int64)
     codes, class_codes = np.zeros(sigma, np.int64), np.zeros(RUN_CLASSES, np.int64)
     by_length, class_by_length = np.zeros(MOST_BITS, np.int64), np.zeros(MOST_BITS, np.int64)
     present = class_count = 0
-    if runs:
-        code_lengths(counts, sigma, lengths, weights, parents)
+    if size:
+        code_lengths(counts, sigma, MOST_BITS, lengths, weights, parents)
         present = canonical_order(lengths, sigma, order, by_length, codes)
-        code_lengths(classes, RUN_CLASSES, class_lengths, weights, parents)
+        code_lengths(classes, RUN_CLASSES, CLASS_BITS, class_lengths, weights, parents)
         class_count = canonical_order(class_lengths, RUN_CLASSES, class_order, class_by_length, class_codes)
 
     blocks = min(size // BLOCK + 1, RECORD // BLOCK)
     place = put_number(out, 0, size, 2)
     place = put_number(out, place, present, 2)
     place = put_number(out, place, blocks, 2)
-    place = put_number(out, place, class_count, 2)
+    put_number(out, place, class_count, 2)
     place = FIXED_BYTES
     for symbol in range(sigma):
         place = put_number(out, place, before[symbol], 4)
@@ -140,53 +172,33 @@ def encode_record(text, suffixes, primary, first, size, alphabet, before, every,
         if block:
             for symbol in range(present):
                 put_number(out, tables + 2 * ((block - 1) * present + symbol), seen[order[symbol]], 2)
-        end = min(size, (block + 1) * BLOCK)
-        done = block * BLOCK
-        while done < end:
-            symbol, length = run_symbols[run], run_lengths[run]
-            size_class = _run_class(length)
-            bit = put_bits(out, bit, codes[symbol], lengths[symbol])
-            bit = put_bits(out, bit, class_codes[size_class], class_lengths[size_class])
-            bit = put_bits(out, bit, length - (1 << size_class), size_class)
-            seen[symbol] += length
-            done += length
-            run += 1
-
-    rice = _run_class(every)
+        span = min(size - block * BLOCK, BLOCK)
+        bit, run = _write_runs(
+            out, bit, run_symbols, run_lengths, run, span, codes, lengths, class_codes, class_lengths, seen
+        )
     marks = 0
     for block in range(blocks):
         put_number(out, places + block * PLACE_BYTES + 4, bit, 4)
         put_number(out, places + block * PLACE_BYTES + 8, marks, 2)
-        expected = block * BLOCK
-        for place in range(block * BLOCK, min(size, (block + 1) * BLOCK)):
-            if marked[place] >= 0:
-                gap = place - expected
-                for _ in range(gap >> rice):
-                    bit = put_bits(out, bit, 1, 1)
-                bit = put_bits(out, bit, 0, 1)
-                bit = put_bits(out, bit, gap & ((1 << rice) - 1), rice)
-                expected = place + 1
-                marks += 1
+        bit, more = _write_marks(out, bit, positions, block * BLOCK, min(size, (block + 1) * BLOCK), rice)
+        marks += more
     put_number(out, 8, bit, 4)
     put_number(out, 12, marks, 2)
     for place in range(size):
-        if marked[place] >= 0:
-            bit = put_bits(out, bit, marked[place], width)
+        if positions[place] >= 0:
+            bit = put_bits(out, bit, positions[place] >> rice, width)
     for symbol in range(sigma):
         before[symbol] += seen[symbol]
     return (bit + 7) // 8 + SPARE_BYTES
 
 
 @kernel
-def sample_rows(suffixes, every, rows):
-    """The row of each text position that is a multiple of `every`, into `rows`; returns the row of position 0."""
-    primary = np.int64(0)
-    if len(suffixes) % every == 0:
-        rows[len(suffixes) // every] = 0
+def sample_rows(suffixes, bits, rows):
+    """The row of each text position that is a multiple of 2 ** bits, into `rows`."""
+    mask = (np.int64(1) << bits) - 1
+    if len(suffixes) & mask == 0:
+        rows[len(suffixes) >> bits] = 0
     for place in range(len(suffixes)):
         position = np.int64(suffixes[place])
-        if position % every == 0:
-            rows[position // every] = place + 1
-            if position == 0:
-                primary = place + 1
-    return primary
+        if position & mask == 0:
+            rows[position >> bits] = place + 1

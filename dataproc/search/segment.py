@@ -3,7 +3,6 @@
 Memory: the directory, `cache_bytes` of records, and 12 bytes for each row that is located at a time.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import xxhash
 import zstandard
 
 from corpusmill.dataproc.search import steps
-from corpusmill.dataproc.search.building import sample_width, unpacked_names
 from corpusmill.dataproc.search.record_cache import CACHE_BYTES, RecordCache
 from corpusmill.dataproc.search.segment_file import (
     CONTEXT_EVERY,
@@ -22,6 +20,8 @@ from corpusmill.dataproc.search.segment_file import (
     RangeReader,
     damaged,
     read_directory,
+    sample_width,
+    unpacked_names,
 )
 
 
@@ -70,7 +70,7 @@ class Segment:
         self._symbols = np.full(256, steps.ABSENT, np.uint8)
         self._symbols[self._alphabet] = np.arange(len(self._alphabet))
         self._firsts = np.concatenate([[1], 1 + np.cumsum(arrays["symbol_counts"].astype(np.int64))])
-        self._scratch = np.zeros(steps.SCRATCH, np.int64)
+        self._seen = np.zeros(256, np.int64)
         self._rows_place = int(arrays["record_sizes"].sum(dtype=np.int64))
         row_bytes = 4 * (directory.text_bytes // CONTEXT_EVERY + 1)
         self._name_places = self._rows_place + row_bytes + np.concatenate([[0], np.cumsum(arrays["name_sizes"])])
@@ -116,7 +116,6 @@ class Segment:
                 index,
                 low,
                 high,
-                self._scratch,
             )
             if record < 0:
                 return index, Rows(low, high)
@@ -142,13 +141,12 @@ class Segment:
                 records.stops,
                 self._firsts,
                 self.directory.primary,
-                every,
                 rice,
                 width,
                 found,
                 taken,
                 done,
-                self._scratch,
+                self._seen,
             )
             if record < 0:
                 return found
@@ -172,7 +170,7 @@ class Segment:
                 row,
                 symbols,
                 index,
-                self._scratch,
+                self._seen,
             )
             if record < 0:
                 return self._alphabet[symbols[: stop - start]].tobytes()
@@ -189,10 +187,6 @@ class Segment:
         row = int(np.frombuffer(content, "<u4")[number % PAGE_ROWS])
         return min(row, self.directory.text_bytes)
 
-    def documents(self, positions: Iterable[int]) -> list[Document]:
-        """The document that each position lies in."""
-        return [self._document(position) for position in positions]
-
     def document_numbers(self, positions: np.ndarray) -> np.ndarray:
         """Distinct numbers of the documents that positions lie in, sorted; reads the page of each."""
         starts = self.directory.arrays["name_starts"].astype(np.int64)
@@ -205,7 +199,8 @@ class Segment:
             numbers.append(np.unique(np.searchsorted(begins, within, "right") - 1) + page * PAGE_DOCUMENTS)
         return np.concatenate(numbers) if numbers else np.zeros(0, np.int64)
 
-    def _document(self, position: int) -> Document:
+    def document(self, position: int) -> Document:
+        """The document that a position of the text lies in."""
         firsts = self.directory.arrays["name_starts"]
         page = int(np.searchsorted(firsts, position, "right")) - 1
         starts, ids, sources = self._names(page)

@@ -11,13 +11,16 @@ checked when it is read: a damaged segment is an error in one line, and never a 
 for 32 KiB of text and 16 for 256 documents, and is all that is read to open a segment.
 """
 
+import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 import xxhash
+import zstandard
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -91,6 +94,25 @@ def _unpacked(body: bytes) -> Directory:
     return Directory(**made, alphabet=bytes(facts["alphabet"]), arrays=arrays)
 
 
+def sample_width(text_bytes: int, every: int) -> int:
+    """Bits of a sampled position."""
+    return max(1, (text_bytes // every).bit_length())
+
+
+def unpacked_names(page: bytes, documents: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """(starts, ids, sources) of a page of names. Raises ValueError or zstd's error for what is none."""
+    data = zstandard.ZstdDecompressor().decompress(page)
+    place = 4 * documents
+    starts = np.frombuffer(data, "<u4", documents).astype(np.int64)
+    columns: list[list[str]] = []
+    for _ in range(2):
+        ends = place + 4 * documents + np.cumsum(np.frombuffer(data, "<u4", documents, place).astype(np.int64))
+        begins: Sequence[int] = [place + 4 * documents, *ends.tolist()]
+        columns.append([data[begins[row] : begins[row + 1]].decode() for row in range(documents)])
+        place = begins[-1]
+    return starts, columns[0], columns[1]
+
+
 class RangeReader:
     """Ranges of a file by path or URL: a system call, or a request, each."""
 
@@ -112,6 +134,8 @@ class RangeReader:
         if self._filesystem is not None:
             with storage.reached(self.path):
                 data: bytes = self._filesystem.cat_file(self._inner, start, start + length)
+        elif not storage.is_url(self.path):
+            data = os.pread(self._file.fileno(), length, start)
         else:
             self._file.seek(start)
             data = self._file.read(length)

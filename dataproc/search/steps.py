@@ -11,9 +11,9 @@ no read outside of the records in memory.
 import numpy as np
 
 from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
-from corpusmill.dataproc.search.bits import get_bits, get_u16, get_u32, peek_bits
-from corpusmill.dataproc.search.codes import MOST_BITS, code_length_of, set_limits
-from corpusmill.dataproc.search.records import BLOCK, FIXED_BYTES, PLACE_BYTES, RECORD
+from corpusmill.dataproc.search.bits import WORD_BITS, get_bits, get_u16, get_u32, peek_bits
+from corpusmill.dataproc.search.codes import MOST_BITS
+from corpusmill.dataproc.search.records import BLOCK, CLASS_BITS, FIXED_BYTES, PLACE_BYTES, RECORD
 
 DONE = -1
 """Instead of the number of a record that is needed."""
@@ -21,19 +21,8 @@ DONE = -1
 ABSENT = 255
 """The symbol of a byte that the segment does not hold."""
 
-SCRATCH = (6, 256)
-"""Shape of the int64 array of limits of codes and counts of symbols that kernels work in."""
-
-
-@kernel_step
-def _set_codes(data, tables, scratch):
-    """Limits and bases of the symbols' code into rows 0 and 1 of the scratch, of the run classes' into 2 and 3."""
-    for length in range(MOST_BITS):
-        scratch[4, length] = get_u16(data, tables + 2 * length)
-    set_limits(scratch[4], scratch[0], scratch[1])
-    for length in range(MOST_BITS):
-        scratch[4, length] = np.int64(data[tables + 2 * MOST_BITS + length])
-    set_limits(scratch[4], scratch[2], scratch[3])
+TABLE_BYTES = (2 << MOST_BITS) + (1 << CLASS_BITS)
+"""What stands behind a record in memory: tables of its two codes."""
 
 
 @kernel_step
@@ -45,29 +34,62 @@ def _places(data, start, sigma):
     return present, blocks, classes, tables, symbols, symbols + present, symbols + present + classes
 
 
+@kernel_in_place
+def prepare(data, start, stop, sigma):
+    """Fills the tables of a record's codes, which lie behind it: data[stop : stop + TABLE_BYTES].
+
+    For each value of the next bits: place of the symbol and length of its code; class of the run and length of its
+    code. What no code begins with counts as one bit, so that whatever is read, reading goes on.
+    """
+    _, _, classes, tables, _, class_place, _ = _places(data, start, sigma)
+    for entry in range(1 << MOST_BITS):
+        data[stop + 2 * entry] = 0
+        data[stop + 2 * entry + 1] = 1
+    place, symbol = 0, 0
+    for length in range(1, MOST_BITS + 1):
+        for _ in range(get_u16(data, tables + 2 * (length - 1))):
+            end = min(place + (1 << (MOST_BITS - length)), 1 << MOST_BITS)
+            for entry in range(place, end):
+                data[stop + 2 * entry] = symbol & 0xFF
+                data[stop + 2 * entry + 1] = length
+            place, symbol = end, symbol + 1
+    class_table = stop + (2 << MOST_BITS)
+    for entry in range(1 << CLASS_BITS):
+        data[class_table + entry] = 1
+    place, number = 0, 0
+    for length in range(1, CLASS_BITS + 1):
+        for _ in range(np.int64(data[tables + 2 * MOST_BITS + length - 1])):
+            end = min(place + (1 << (CLASS_BITS - length)), 1 << CLASS_BITS)
+            size_class = np.int64(data[class_place + min(number, classes - 1)]) & 15
+            for entry in range(place, end):
+                data[class_table + entry] = (size_class << 3) | length
+            place, number = end, number + 1
+
+
 @kernel_step
-def _next_run(data, bit, last, classes, class_place, scratch):
+def _next_run(data, bit, stop):
     """(place of the run's symbol in the record's order, length of the run, place of the next run's bits)."""
-    word = peek_bits(data, bit, last)
-    top = word >> (32 - MOST_BITS)
-    length = code_length_of(top, scratch[0])
-    symbol = scratch[1, length] + (top >> (MOST_BITS - length))
-    top = ((word << length) & 0xFFFFFFFF) >> (32 - MOST_BITS)
-    class_length = code_length_of(top, scratch[2])
-    place = scratch[3, class_length] + (top >> (MOST_BITS - class_length))
-    size_class = np.int64(data[class_place + min(place, classes - 1)]) & 15
+    word = peek_bits(data, bit, stop - 1)
+    entry = stop + 2 * (word >> (32 - MOST_BITS))
+    symbol, length = np.int64(data[entry]), np.int64(data[entry + 1])
+    word = (word << length) & 0xFFFFFFFF
+    entry = np.int64(data[stop + (2 << MOST_BITS) + (word >> (32 - CLASS_BITS))])
+    size_class, class_length = entry >> 3, entry & 7
     bit += length + class_length
-    run = np.int64(1) << size_class
-    if size_class:
-        run += get_bits(data, bit, size_class, last)
-    return symbol, run, bit + size_class
+    if size_class == 0:
+        return symbol, np.int64(1), bit
+    if size_class <= WORD_BITS - MOST_BITS - CLASS_BITS:
+        rest = ((word << class_length) & 0xFFFFFFFF) >> (32 - size_class)
+    else:
+        rest = peek_bits(data, bit, stop - 1) >> (32 - size_class)
+    return symbol, (np.int64(1) << size_class) + rest, bit + size_class
 
 
 @kernel_step
-def _ranks(data, start, stop, sigma, symbol, low, high, scratch):
+def _ranks(data, start, stop, sigma, symbol, low, high):
     """How often `symbol` stands before the places `low` and `high` of one block of a record, the segment's count of it
     before the record included."""
-    present, blocks, classes, tables, symbols, class_place, places = _places(data, start, sigma)
+    present, blocks, _, _, symbols, _, places = _places(data, start, sigma)
     total = get_u32(data, start + FIXED_BYTES + 4 * symbol)
     index = np.int64(-1)
     for place in range(present):
@@ -83,10 +105,9 @@ def _ranks(data, start, stop, sigma, symbol, low, high, scratch):
     done = block * BLOCK
     if done == high:
         return until_low, until_high
-    _set_codes(data, tables, scratch)
     bit = 8 * start + get_u32(data, places + block * PLACE_BYTES)
     while done < high:
-        of, run, bit = _next_run(data, bit, stop - 1, classes, class_place, scratch)
+        of, run, bit = _next_run(data, bit, stop)
         if of == index:
             until_low += max(min(run, low - done), 0)
             until_high += min(run, high - done)
@@ -95,18 +116,16 @@ def _ranks(data, start, stop, sigma, symbol, low, high, scratch):
 
 
 @kernel_step
-def _symbol_and_rank(data, start, stop, sigma, offset, scratch):
+def _symbol_and_rank(data, start, stop, sigma, offset, seen):
     """(the symbol at a place of a record, how often it stood before)."""
-    present, blocks, classes, tables, symbols, class_place, places = _places(data, start, sigma)
+    present, blocks, _, _, symbols, _, places = _places(data, start, sigma)
     block = min(offset // BLOCK, blocks - 1)
-    seen = scratch[5]
     for place in range(present):
         seen[place] = 0
-    _set_codes(data, tables, scratch)
     bit = 8 * start + get_u32(data, places + block * PLACE_BYTES)
     done = block * BLOCK
     while True:
-        index, run, bit = _next_run(data, bit, stop - 1, classes, class_place, scratch)
+        index, run, bit = _next_run(data, bit, stop)
         index = min(index, present - 1)
         if done + run > offset:
             break
@@ -145,7 +164,7 @@ def _sample(data, start, stop, sigma, offset, rice, width):
 
 
 @kernel_in_place
-def extend(data, starts, stops, firsts, primary, pattern, index, low, high, scratch):
+def extend(data, starts, stops, firsts, primary, pattern, index, low, high):
     """Takes the symbols before `index` of a pattern, from the last to the first, as long as the pattern occurs.
 
     Args:
@@ -174,11 +193,11 @@ def extend(data, starts, stops, firsts, primary, pattern, index, low, high, scra
             return index, low, high, b
         if first // BLOCK == second // BLOCK:
             before, after = _ranks(
-                data, starts[a], stops[a], sigma, symbol, first % RECORD, second % RECORD, scratch
+                data, starts[a], stops[a], sigma, symbol, first % RECORD, second % RECORD
             )
         else:
-            before, _ = _ranks(data, starts[a], stops[a], sigma, symbol, first % RECORD, first % RECORD, scratch)
-            after, _ = _ranks(data, starts[b], stops[b], sigma, symbol, second % RECORD, second % RECORD, scratch)
+            before, _ = _ranks(data, starts[a], stops[a], sigma, symbol, first % RECORD, first % RECORD)
+            after, _ = _ranks(data, starts[b], stops[b], sigma, symbol, second % RECORD, second % RECORD)
         if before >= after:
             break
         low, high = firsts[symbol] + before, min(firsts[symbol] + after, firsts[sigma])
@@ -187,7 +206,7 @@ def extend(data, starts, stops, firsts, primary, pattern, index, low, high, scra
 
 
 @kernel_in_place
-def locate(data, starts, stops, firsts, primary, every, rice, width, rows, steps, at, scratch):
+def locate(data, starts, stops, firsts, primary, rice, width, rows, steps, at, seen):
     """The text position of each row, into `rows`; `steps` must be zeros at first, and `at` is the first row to do.
 
     Returns (at, record): how many rows are done, and the record that is needed, or `DONE`.
@@ -205,18 +224,18 @@ def locate(data, starts, stops, firsts, primary, every, rice, width, rows, steps
             return at, record
         start, stop, offset = starts[record], stops[record], place % RECORD
         sample = _sample(data, start, stop, sigma, offset, rice, width)
-        if sample >= 0 or steps[at] > every:
-            rows[at] = sample * every + steps[at]
+        if sample >= 0 or steps[at] >= 1 << rice:
+            rows[at] = (sample << rice) + steps[at]
             at += 1
             continue
-        symbol, rank = _symbol_and_rank(data, start, stop, sigma, offset, scratch)
+        symbol, rank = _symbol_and_rank(data, start, stop, sigma, offset, seen)
         rows[at] = min(firsts[symbol] + rank, firsts[sigma] - 1)
         steps[at] += 1
     return at, np.int64(DONE)
 
 
 @kernel_in_place
-def extract(data, starts, stops, firsts, primary, row, text, index, scratch):
+def extract(data, starts, stops, firsts, primary, row, text, index, seen):
     """Fills text[:index], from its end to its beginning, with the symbols before a row's position.
 
     Returns (row, index, record): where it stands, and the record that is needed, or `DONE`.
@@ -227,7 +246,7 @@ def extract(data, starts, stops, firsts, primary, row, text, index, scratch):
         record = place // RECORD
         if starts[record] < 0:
             return row, index, record
-        symbol, rank = _symbol_and_rank(data, starts[record], stops[record], sigma, place % RECORD, scratch)
+        symbol, rank = _symbol_and_rank(data, starts[record], stops[record], sigma, place % RECORD, seen)
         index -= 1
         text[index] = symbol
         row = min(firsts[symbol] + rank, firsts[sigma] - 1)
