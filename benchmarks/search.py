@@ -164,9 +164,10 @@ def ask_index(work: Path, folder: Path) -> None:
         cold, warm = [], []
         for text in WORDS:
             drop_pages(files)
-            count, wall, cpu = timed(lambda text=text: index.count(Query(text, ignore_case)))
+            query = Query(text, ignore_case)
+            count, wall, cpu = timed(lambda query=query: index.count(query))
             cold.append(wall)
-            warm.append(timed(lambda text=text: index.count(Query(text, ignore_case)))[1])
+            warm.append(timed(lambda query=query: index.count(query))[1])
             print(f"  count {text!r} ignore_case={ignore_case}: {count.occurrences:,}, cold {wall:.1f} ms "
                   f"({cpu:.1f} CPU), again {warm[-1]:.1f}")  # fmt: skip
         print(f"count, ignore_case={ignore_case}: cold median {median(cold):.1f} ms, most {max(cold):.1f}; "
@@ -188,10 +189,9 @@ def ask_index(work: Path, folder: Path) -> None:
     text_file = work / ("corpus.txt" if folder.name == "index" else "grown.txt")
     for tool in ("grep", "rg"):
         if shutil.which(tool):
-            command = [tool, "-c", "-F", "--", "git commit", str(text_file)]
-            environment = os.environ | {"LC_ALL": "C"}
-            subprocess.run(command, capture_output=True, env=environment)
-            _, wall, _ = timed(lambda command=command: subprocess.run(command, capture_output=True, env=environment))
+            command = ["env", "LC_ALL=C", tool, "-c", "-F", "--", "git commit", str(text_file)]
+            subprocess.run(command, capture_output=True)
+            _, wall, _ = timed(lambda command=command: subprocess.run(command, capture_output=True))
             print(f"{tool} -c -F 'git commit', all in memory: {wall:.0f} ms")
 
 

@@ -1,8 +1,8 @@
 """Numbers in a byte array, as kernels write and read them: little-endian words, and runs of bits, highest bit first.
 
-A word of bits is put together from single bytes, so that it may begin anywhere. Readers name the last byte that they may
-touch: a record whose checksum is right and whose content is not (somebody made it so) gives wrong numbers and no read
-outside of it.
+A word of bits is put together from single bytes, so that it may begin anywhere. Readers name the last byte that they
+may touch: a record whose checksum is right and whose content is not (somebody made it so) gives wrong numbers and no
+read outside of it.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def get_u32(data, place):
 
 @kernel_step
 def put_bits(data, bit, value, width):
-    """Writes `width` (at most 32) bits at a bit's place into bytes that are zero there; returns the place after them."""
+    """Writes `width` (at most 32) bits at a bit's place into zero bytes; returns the place after them."""
     while width > 0:
         room = 8 - (bit & 7)
         taken = min(room, width)

@@ -20,7 +20,14 @@ from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
 from corpusmill.dataproc.kernels.compiling import kernel_in_place
 from corpusmill.dataproc.search.records import LARGEST, RECORD, encode_record, sample_rows
-from corpusmill.dataproc.search.segment_file import CONTEXT_EVERY, PAGE_DOCUMENTS, PAGE_ROWS, SEPARATOR, Directory, sample_width
+from corpusmill.dataproc.search.segment_file import (
+    CONTEXT_EVERY,
+    PAGE_DOCUMENTS,
+    PAGE_ROWS,
+    SEPARATOR,
+    Directory,
+    sample_width,
+)
 
 LARGEST_TEXT = (1 << 31) - 2
 """Bytes of a segment's text: its suffixes are numbered by 32 bits."""

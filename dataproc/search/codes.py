@@ -4,8 +4,6 @@ codes and how many codes there are of each length, and nothing else.
 Codes are short enough for a table of all that the next bits can be, which is filled when a record comes into memory.
 """
 
-import numpy as np
-
 from corpusmill.dataproc.kernels.compiling import kernel_step
 
 MOST_BITS = 10

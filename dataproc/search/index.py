@@ -1,12 +1,14 @@
 """A search index: segments that are asked in turn, and what they say together.
 
-One segment is open at a time, so memory is that of a segment (`segment.py`), however large the index is, and a query
-takes time in proportion to the number of segments. Everything is exact: counts are of all occurrences, overlapping ones
-included, and a damaged segment is an error.
+Each thread has one segment open at a time, so memory is that of a few segments (`segment.py`), however large the index
+is, and a query takes time in proportion to the number of segments. Everything is exact: counts are of all occurrences,
+overlapping ones included, and a damaged segment is an error. Answers do not depend on the number of threads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +17,13 @@ from corpusmill.dataproc.search.case_variants import variants
 from corpusmill.dataproc.search.record_cache import CACHE_BYTES
 from corpusmill.dataproc.search.segment import Rows, Segment
 
+THREADS = 2
+"""That ask segments side by side, unless somebody says otherwise; each has memory for its segment."""
+
 LOCATED_AT_A_TIME = 1 << 16
 MOST_VARIANTS = 1 << 14
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,29 @@ class Context:
 
 
 class SearchIndex:
-    """An index over the segments at these paths or URLs."""
+    """An index over the segments at these paths or URLs, asked by so many threads."""
 
-    def __init__(self, segments: Sequence[str], cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, segments: Sequence[str], threads: int = THREADS, cache_bytes: int = CACHE_BYTES) -> None:
         self.paths = list(segments)
+        self._threads = threads
         self._cache_bytes = cache_bytes
 
-    def segments(self) -> Iterator[Segment]:
-        """Each segment, open until the next one is asked for."""
-        for path in self.paths:
-            with Segment(path, self._cache_bytes) as segment:
-                yield segment
+    def open(self, number: int) -> Segment:
+        """A segment by its number."""
+        return Segment(self.paths[number], self._cache_bytes)
+
+    def ask(self, question: Callable[[Segment], Answer]) -> Iterator[Answer]:
+        """What a function says of each segment, in their order."""
+
+        def answer(number: int) -> Answer:
+            with self.open(number) as segment:
+                return question(segment)
+
+        if self._threads == 1 or len(self.paths) < 2:
+            yield from map(answer, range(len(self.paths)))
+            return
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from pool.map(answer, range(len(self.paths)))
 
     def count(self, query: Query, documents: bool = False) -> Count:
         """How often it occurs.
@@ -78,12 +97,15 @@ class SearchIndex:
         Args:
             documents: also in how many documents, for which every occurrence is located (80 microseconds each).
         """
-        occurrences = in_documents = 0
-        for segment in self.segments():
+
+        def counts(segment: Segment) -> tuple[int, int]:
             ranges = rows_of(segment, query)
-            occurrences += sum(map(len, ranges))
-            if documents:
-                in_documents += count_documents(segment, ranges)
+            return sum(map(len, ranges)), count_documents(segment, ranges) if documents else 0
+
+        occurrences = in_documents = 0
+        for here, documents_here in self.ask(counts):
+            occurrences += here
+            in_documents += documents_here
         return Count(occurrences=occurrences, documents=in_documents if documents else None)
 
     def find(self, query: Query, limit: int) -> list[Hit]:
@@ -98,12 +120,13 @@ class SearchIndex:
         """(segment, where the document begins in its text, occurrence)."""
         left = limit
         length = len(query.text.encode())
-        for segment in self.segments():
-            for rows in rows_of(segment, query):
-                taken = Rows(rows.low, min(rows.high, rows.low + left))
-                left -= len(taken)
-                for begin, hit in hits(segment, taken, length):
-                    yield segment, begin, hit
+        for number in range(len(self.paths)):
+            with self.open(number) as segment:
+                for rows in rows_of(segment, query):
+                    taken = Rows(rows.low, min(rows.high, rows.low + left))
+                    left -= len(taken)
+                    for begin, hit in hits(segment, taken, length):
+                        yield segment, begin, hit
             if not left:
                 return
 
@@ -114,9 +137,7 @@ def hits(segment: Segment, rows: Rows, length: int) -> list[tuple[int, Hit]]:
     for position in np.sort(segment.positions(rows)).tolist():
         document = segment.document(position)
         start = position - document.start
-        found.append(
-            (document.start, Hit(id=document.id, source=document.source, start=start, end=start + length))
-        )
+        found.append((document.start, Hit(id=document.id, source=document.source, start=start, end=start + length)))
     return found
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import xxhash
 
 from corpusmill.dataproc.search.records import LARGEST
-from corpusmill.dataproc.search.steps import TABLE_BYTES, prepare
 from corpusmill.dataproc.search.segment_file import Directory, RangeReader, damaged
+from corpusmill.dataproc.search.steps import TABLE_BYTES, prepare
 
-CACHE_BYTES = 64 << 20
-"""Two thirds of the records of 128 MiB of text: what a passage of 500 words touches there."""
+CACHE_BYTES = 48 << 20
+"""Three quarters of the records of 128 MiB of text: more than a passage of 500 words touches there."""
 
 
 class RecordCache:

@@ -226,4 +226,3 @@ class Segment:
                 raise damaged(self._reader.path, f"page {page} of its names cannot be read ({error})") from error
         names: tuple[np.ndarray, list[str], list[str]] = self._page[1]
         return names
-

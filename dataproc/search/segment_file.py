@@ -34,7 +34,7 @@ PAGE_DOCUMENTS = 256
 SEPARATOR = 0xFF
 """The byte after each document's text; UTF-8 has none of it, so nothing that is looked for spans two documents."""
 
-ARRAYS = {
+ARRAYS: dict[str, np.dtype[Any]] = {
     "record_sizes": np.dtype("<u4"),
     "record_checksums": np.dtype("<u8"),
     "row_checksums": np.dtype("<u8"),

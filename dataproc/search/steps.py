@@ -45,7 +45,7 @@ def prepare(data, start, stop, sigma):
     for entry in range(1 << MOST_BITS):
         data[stop + 2 * entry] = 0
         data[stop + 2 * entry + 1] = 1
-    place, symbol = 0, 0
+    place = symbol = 0
     for length in range(1, MOST_BITS + 1):
         for _ in range(get_u16(data, tables + 2 * (length - 1))):
             end = min(place + (1 << (MOST_BITS - length)), 1 << MOST_BITS)
@@ -91,7 +91,7 @@ def _ranks(data, start, stop, sigma, symbol, low, high):
     before the record included."""
     present, blocks, _, _, symbols, _, places = _places(data, start, sigma)
     total = get_u32(data, start + FIXED_BYTES + 4 * symbol)
-    index = np.int64(-1)
+    index = -1
     for place in range(present):
         if data[symbols + place] == symbol:
             index = place
@@ -192,9 +192,7 @@ def extend(data, starts, stops, firsts, primary, pattern, index, low, high):
         if starts[b] < 0:
             return index, low, high, b
         if first // BLOCK == second // BLOCK:
-            before, after = _ranks(
-                data, starts[a], stops[a], sigma, symbol, first % RECORD, second % RECORD
-            )
+            before, after = _ranks(data, starts[a], stops[a], sigma, symbol, first % RECORD, second % RECORD)
         else:
             before, _ = _ranks(data, starts[a], stops[a], sigma, symbol, first % RECORD, first % RECORD)
             after, _ = _ranks(data, starts[b], stops[b], sigma, symbol, second % RECORD, second % RECORD)

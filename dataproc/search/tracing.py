@@ -9,8 +9,9 @@ begins behind it: text that is not there is passed over in leaps. Where a whole 
 doubling and halving. Cost: a step of a search or two for each byte of a passage that is not there, and logarithmically
 many for each byte of one that is.
 
-Then every segment is asked once more, for how often it holds what the others found. Liu et al., OLMoTrace, 2025, has
-the question; Li, BWT construction and search at the terabase scale, 2024, has leaps by a least length.
+Then every segment is asked once more, for how often it holds what the others found, and a few for documents. Liu et
+al., OLMoTrace, 2025, has the question; Li, BWT construction and search at the terabase scale, 2024, has leaps by a
+least length.
 """
 
 from collections.abc import Sequence
@@ -73,8 +74,8 @@ def trace_passage(index: SearchIndex, passage: str, words: int, documents: int) 
     text = passage.encode()
     least = int((places[words - 1 :, 1] - places[: len(places) - words + 1, 0]).min())
     spans: set[tuple[int, int]] = set()
-    for segment in index.segments():
-        spans.update(_whole_words(maximal_matches(segment, text, least), places, words))
+    for matches in index.ask(lambda segment: maximal_matches(segment, text, least)):
+        spans.update(_whole_words(matches, places, words))
     kept = without_contained(spans)
     named = _count(index, text, places, kept, documents)
     covered = np.zeros(len(places), np.bool_)
@@ -173,27 +174,43 @@ def without_contained(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
 def _count(
     index: SearchIndex, text: bytes, places: np.ndarray, spans: Sequence[tuple[int, int]], documents: int
 ) -> list[Stretch]:
-    """The stretches of spans, each counted in every segment."""
+    """The stretches of spans, each counted in every segment, with the first of its documents."""
     if not spans:
         return []
     bounds = [(int(places[first, 0]), int(places[last - 1, 1])) for first, last in spans]
-    occurrences = [0] * len(spans)
-    named: list[list[Hit]] = [[] for _ in spans]
-    for segment in index.segments():
-        for number, (start, end) in enumerate(bounds):
-            rows = segment.rows(text[start:end])
-            occurrences[number] += len(rows)
-            if len(rows) and len(named[number]) < documents:
-                taken = Rows(rows.low, min(rows.high, rows.low + documents - len(named[number])))
-                named[number].extend(hit for _, hit in hits(segment, taken, end - start))
+    rows = list(index.ask(lambda segment: [segment.rows(text[start:end]) for start, end in bounds]))
+    named = _first_hits(index, rows, [end - start for start, end in bounds], documents)
     return [
         Stretch(
             start=start,
             end=end,
             text=text[start:end].decode(),
             words=last - first,
-            occurrences=occurrences[number],
+            occurrences=sum(len(of_segment[number]) for of_segment in rows),
             hits=tuple(named[number]),
         )
         for number, ((first, last), (start, end)) in enumerate(zip(spans, bounds, strict=True))
     ]
+
+
+def _first_hits(
+    index: SearchIndex, rows: Sequence[Sequence[Rows]], lengths: Sequence[int], most: int
+) -> list[list[Hit]]:
+    """The first occurrences of each stretch; opens the segments that have them.
+
+    Args:
+        rows: by segment and stretch.
+        lengths: bytes of each stretch.
+        most: occurrences of a stretch.
+    """
+    named: list[list[Hit]] = [[] for _ in lengths]
+    for number, of_segment in enumerate(rows):
+        wanted = [at for at, found in enumerate(of_segment) if len(found) and len(named[at]) < most]
+        if not wanted:
+            continue
+        with index.open(number) as segment:
+            for at in wanted:
+                low = of_segment[at].low
+                taken = Rows(low, min(of_segment[at].high, low + most - len(named[at])))
+                named[at].extend(hit for _, hit in hits(segment, taken, lengths[at]))
+    return named

@@ -12,7 +12,7 @@ from rich.text import Text
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.stages import stage_command
-from corpusmill.pipelines.summary import print_json
+from corpusmill.pipelines.summary import SCHEMA, print_json
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 from corpusmill.pipelines.visible import one_line
 
@@ -32,6 +32,9 @@ IndexesAndText = Annotated[
 ]
 IgnoreCase = Annotated[bool, typer.Option("--ignore-case", "-i", help="find upper and lower case alike")]
 Limit = Annotated[int, typer.Option("--number", "-n", help="occurrences of each index", min=1, metavar="N")]
+Threads = Annotated[
+    int, typer.Option(help="threads, each with memory for a segment: 50 MiB at most", min=1, max=256, metavar="N")
+]
 JsonLines = Annotated[bool, typer.Option("--json", help="as JSON lines")]
 
 
@@ -51,6 +54,7 @@ def _count(
     documents: Annotated[
         bool, typer.Option("--documents", help="also count the documents that have it: locates every occurrence")
     ] = False,
+    threads: Threads = 2,
     as_json: JsonLines = False,
 ) -> None:
     """Count how often a text occurs in search indexes, exactly, overlapping occurrences included.
@@ -59,12 +63,15 @@ def _count(
     """
     from corpusmill.dataproc.search.index import Query
 
-    indexes, text = _indexes_and_text(arguments)
+    indexes, text = _indexes_and_text(arguments, threads)
     query = Query(text, ignore_case)
     counts = [(named.folder, named.index.count(query, documents)) for named in indexes]
     if as_json:
         for folder, count in counts:
-            print_json({"index": folder, "text": text, "ignore_case": ignore_case} | asdict(count), indent=None)
+            print_json(
+                {"schema": SCHEMA, "index": folder, "text": text, "ignore_case": ignore_case} | asdict(count),
+                indent=None,
+            )
         return
     columns = [Column("index"), Column("occurrences", right=True), *([Column("documents", right=True)] * documents)]
     numbers = [(folder, count.occurrences, *([count.documents or 0] * documents)) for folder, count in counts]
@@ -94,7 +101,7 @@ def _find(
     hits = [(named.folder, hit) for named in indexes for hit in named.index.find(query, number)]
     if as_json:
         for folder, hit in hits:
-            print_json({"index": folder} | asdict(hit), indent=None)
+            print_json({"schema": SCHEMA, "index": folder} | asdict(hit), indent=None)
         return
     if not hits:
         print_sentence(output_console(), "it does not occur")
@@ -112,9 +119,7 @@ def _find(
 def _context(
     arguments: IndexesAndText,
     number: Limit = 5,
-    around: Annotated[
-        int, typer.Option(help="bytes of text on each side", min=0, max=1 << 16, metavar="N")
-    ] = 80,
+    around: Annotated[int, typer.Option(help="bytes of text on each side", min=0, max=1 << 16, metavar="N")] = 80,
     ignore_case: IgnoreCase = False,
     as_json: JsonLines = False,
 ) -> None:
@@ -130,7 +135,7 @@ def _context(
     if as_json:
         for folder, context in contexts:
             values = asdict(context)
-            print_json({"index": folder} | values.pop("hit") | values, indent=None)
+            print_json({"schema": SCHEMA, "index": folder} | values.pop("hit") | values, indent=None)
         return
     console = output_console()
     if not contexts:
@@ -152,9 +157,8 @@ def _trace(
     ] = None,
     words: Annotated[int, typer.Option(help="least words of a stretch", min=1, max=1000, metavar="N")] = 6,
     number: Annotated[int, typer.Option("--number", "-n", help="stretches that are shown", min=1, metavar="N")] = 20,
-    documents: Annotated[
-        int, typer.Option(help="documents that are named for each", min=0, max=100, metavar="N")
-    ] = 3,
+    documents: Annotated[int, typer.Option(help="documents that are named for each", min=0, max=100, metavar="N")] = 3,
+    threads: Threads = 2,
     as_json: JsonLines = False,
 ) -> None:
     """Show which stretches of a passage stand in search indexes, the rarest first, and in which documents.
@@ -165,13 +169,17 @@ def _trace(
     """
     from corpusmill.dataproc.search.tracing import trace_passage
 
-    indexes, passage = _indexes_and_text(arguments) if file is None else _indexes_and_file(arguments, file)
+    indexes, passage = (
+        _indexes_and_text(arguments, threads) if file is None else _indexes_and_file(arguments, file, threads)
+    )
     for named in indexes:
         trace = trace_passage(named.index, passage, words, documents)
         if as_json:
-            print_json({"index": named.folder, "words": trace.words, "covered": trace.covered}, indent=None)
+            print_json(
+                {"schema": SCHEMA, "index": named.folder, "words": trace.words, "covered": trace.covered}, indent=None
+            )
             for stretch in trace.stretches[:number]:
-                print_json({"index": named.folder} | asdict(stretch), indent=None)
+                print_json({"schema": SCHEMA, "index": named.folder} | asdict(stretch), indent=None)
         else:
             _print_trace(named, trace, number)
 
@@ -188,16 +196,17 @@ def _print_trace(named: "NamedIndex", trace: "Trace", number: int) -> None:
             print_sentence(console, f"    {one_line(_place(hit))}")
 
 
-def _indexes_and_text(arguments: Sequence[str]) -> tuple[list["NamedIndex"], str]:
+def _indexes_and_text(arguments: Sequence[str], threads: int = 1) -> tuple[list["NamedIndex"], str]:
     from corpusmill.pipelines.inspect.search import open_indexes
 
     if len(arguments) < 2:
         raise UserError("an index and a text are needed", hint="give the indexes first and the text last")
+    indexes = open_indexes(list(arguments[:-1]), threads)
     _require_kernels()
-    return open_indexes(list(arguments[:-1])), arguments[-1]
+    return indexes, arguments[-1]
 
 
-def _indexes_and_file(arguments: Sequence[str], file: str) -> tuple[list["NamedIndex"], str]:
+def _indexes_and_file(arguments: Sequence[str], file: str, threads: int) -> tuple[list["NamedIndex"], str]:
     from corpusmill.pipelines.inspect.search import open_indexes
 
     try:
@@ -207,8 +216,9 @@ def _indexes_and_file(arguments: Sequence[str], file: str) -> tuple[list["NamedI
         raise UserError("no such file", where=file) from error
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 at byte {error.start}", where=file) from error
+    indexes = open_indexes(list(arguments), threads)
     _require_kernels()
-    return open_indexes(list(arguments)), passage
+    return indexes, passage
 
 
 def _require_kernels() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.search.index import SearchIndex
+from corpusmill.dataproc.search.index import THREADS, SearchIndex
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.registry import makes
 from corpusmill.pipelines.stages.search.about import SEARCH
@@ -22,12 +22,13 @@ class NamedIndex:
     index: SearchIndex
 
 
-def open_indexes(folders: list[str]) -> list[NamedIndex]:
-    """Search indexes by their folders or URLs. Raises UserError for a folder of anything else."""
-    return [NamedIndex(folder, _open(folder)) for folder in folders]
+def open_indexes(folders: list[str], threads: int = THREADS) -> list[NamedIndex]:
+    """Search indexes by their folders or URLs, asked by so many threads. Raises UserError for a folder of anything
+    else."""
+    return [NamedIndex(folder, _open(folder, threads)) for folder in folders]
 
 
-def _open(folder: str) -> SearchIndex:
+def _open(folder: str, threads: int) -> SearchIndex:
     manifest = state.require_manifest(folder)
     if makes(manifest["stage"]) != SEARCH.makes:
         what = f"no search index here: '{manifest['stage']}' made this folder"
@@ -37,4 +38,4 @@ def _open(folder: str) -> SearchIndex:
     except (KeyError, TypeError) as error:
         where = storage.join(folder, state.MANIFEST)
         raise UserError(f"no list of segments in it ({error})", where, "build the index again") from error
-    return SearchIndex(paths)
+    return SearchIndex(paths, threads)

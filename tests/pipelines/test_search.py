@@ -170,7 +170,9 @@ def test_a_passage_comes_from_a_file(index: Path, tmp_path: Path) -> None:
 
 
 def test_control_characters_of_documents_are_spelled_out(tmp_path: Path) -> None:
-    build(write_dataset(tmp_path / "documents", [{"id": "a\x1b[1m", "text": "x\x1b]0;title\x07 needle"}]), tmp_path / "i")
+    build(
+        write_dataset(tmp_path / "documents", [{"id": "a\x1b[1m", "text": "x\x1b]0;title\x07 needle"}]), tmp_path / "i"
+    )
     for name in ("find", "context"):
         assert "\x1b" not in command(name, tmp_path / "i", "needle").output
 

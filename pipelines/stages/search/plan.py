@@ -33,8 +33,8 @@ class SearchSettings(StageSettings):
         le=1 << 30,
     )
     locate_every: Literal[8, 16, 32, 64, 128] = Field(
-        default=32, description="one text position of so many is kept; fewer make places quicker to find, and a larger"
-        " index"
+        default=32,
+        description="one text position of so many is kept; fewer make places quicker to find, and a larger index",
     )
 
 

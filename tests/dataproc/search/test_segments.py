@@ -64,7 +64,13 @@ def test_a_segment_finds_what_find_finds(tmp_path_factory: pytest.TempPathFactor
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, list[str]]:
     """A segment of several records, with text that is random, that is one long run, and that repeats."""
     draw = random.Random(3)
-    texts = ["".join(draw.choices("abcdefgh éü日本語の", k=40_000)), "x" * (2 * RECORD), "abcdefghijkl" * 4_000, "", "end"]
+    texts = [
+        "".join(draw.choices("abcdefgh éü日本語の", k=40_000)),
+        "x" * (2 * RECORD),
+        "abcdefghijkl" * 4_000,
+        "",
+        "end",
+    ]
     path = tmp_path_factory.mktemp("large") / "s.fm"
     return path, build(path, texts), texts
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from corpusmill.dataproc.search.index import SearchIndex
-from corpusmill.dataproc.search.tracing import trace_passage, word_places, without_contained
+from corpusmill.dataproc.search.tracing import trace_passage, without_contained, word_places
 from tests.dataproc.search.test_segments import build, places
 
 WORDS = ["red", "green", "blue", "ab", "a", "日本", "語。", "naïve", "x.y", "can't"]
