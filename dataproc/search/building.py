@@ -22,15 +22,13 @@ from corpusmill.dataproc.kernels.compiling import kernel_in_place
 from corpusmill.dataproc.search.records import LARGEST, RECORD, encode_record, sample_rows
 from corpusmill.dataproc.search.segment_file import (
     CONTEXT_EVERY,
+    LARGEST_TEXT,
     PAGE_DOCUMENTS,
     PAGE_ROWS,
     SEPARATOR,
     Directory,
     sample_width,
 )
-
-LARGEST_TEXT = (1 << 31) - 2
-"""Bytes of a segment's text: its suffixes are numbered by 32 bits."""
 
 ZSTD_LEVEL = 9
 COUNTED_BYTES = 1 << 22

@@ -42,7 +42,8 @@ class RecordCache:
             self._filled = 0
         stop = self._filled + len(content)
         self.data[self._filled : stop] = np.frombuffer(content, np.uint8)
+        if not prepare(self.data, self._filled, stop, self._sigma):
+            raise damaged(self._reader.path, f"record {record} is none")
         self.starts[record], self.stops[record] = self._filled, stop
-        prepare(self.data, self._filled, stop, self._sigma)
         self._filled = stop + TABLE_BYTES
         self.reads += 1

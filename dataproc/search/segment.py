@@ -12,8 +12,10 @@ import zstandard
 
 from corpusmill.dataproc.search import steps
 from corpusmill.dataproc.search.record_cache import CACHE_BYTES, RecordCache
+from corpusmill.dataproc.search.records import RECORD
 from corpusmill.dataproc.search.segment_file import (
     CONTEXT_EVERY,
+    LARGEST_TEXT,
     PAGE_DOCUMENTS,
     PAGE_ROWS,
     Directory,
@@ -64,6 +66,8 @@ class Segment:
 
     def _set_up(self, cache_bytes: int) -> None:
         directory = self.directory
+        if not _adds_up(directory):
+            raise damaged(self._reader.path, "its counts do not add up")
         arrays = directory.arrays
         self._records = RecordCache(self._reader, directory, cache_bytes)
         self._alphabet = np.frombuffer(directory.alphabet, np.uint8)
@@ -74,8 +78,6 @@ class Segment:
         self._rows_place = int(arrays["record_sizes"].sum(dtype=np.int64))
         row_bytes = 4 * (directory.text_bytes // CONTEXT_EVERY + 1)
         self._name_places = self._rows_place + row_bytes + np.concatenate([[0], np.cumsum(arrays["name_sizes"])])
-        if int(self._firsts[-1]) != directory.text_bytes + 1 or len(self._records.starts) < 1:
-            raise damaged(self._reader.path, "its counts do not add up")
         self._page: tuple[int, Any] = (-1, None)
 
     def __enter__(self) -> "Segment":
@@ -149,8 +151,11 @@ class Segment:
                 self._seen,
             )
             if record < 0:
-                return found
+                break
             records.load(record)
+        if len(found) and not 0 <= found.min() <= found.max() < self.directory.text_bytes:
+            raise damaged(self._reader.path, "it leads to a place that is none")
+        return found
 
     def text(self, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of the segment's text."""
@@ -226,3 +231,26 @@ class Segment:
                 raise damaged(self._reader.path, f"page {page} of its names cannot be read ({error})") from error
         names: tuple[np.ndarray, list[str], list[str]] = self._page[1]
         return names
+
+
+def _adds_up(directory: Directory) -> bool:
+    """Whether the arrays of a directory are as long as its facts say, and its counts are those of its text."""
+    arrays, size = directory.arrays, directory.text_bytes
+    lengths = {
+        "record_sizes": size // RECORD + 1,
+        "record_checksums": size // RECORD + 1,
+        "row_checksums": -(-(size // CONTEXT_EVERY + 1) // PAGE_ROWS),
+        "name_sizes": -(-directory.documents // PAGE_DOCUMENTS),
+        "name_checksums": -(-directory.documents // PAGE_DOCUMENTS),
+        "name_starts": -(-directory.documents // PAGE_DOCUMENTS),
+        "symbol_counts": len(directory.alphabet),
+    }
+    every, counts = directory.locate_every, arrays["symbol_counts"]
+    return (
+        all(len(arrays[name]) == length for name, length in lengths.items())
+        and 0 < directory.primary <= size <= LARGEST_TEXT
+        and every > 0
+        and every & (every - 1) == 0
+        and int(counts.max(initial=0)) <= size
+        and int(counts.sum()) == size
+    )

@@ -28,6 +28,9 @@ from corpusmill.dataproc.errors import UserError
 MAGIC = b"CMSEARC1"
 TRAILER = struct.Struct("<QQ8s")
 TAIL_BYTES = 1 << 17
+LARGEST_TEXT = (1 << 31) - 2
+"""Bytes of a segment's text: its suffixes are numbered by 32 bits."""
+
 CONTEXT_EVERY = 256
 PAGE_ROWS = 1024
 PAGE_DOCUMENTS = 256

@@ -4,8 +4,8 @@ A kernel goes on until it is done or needs a record that is not in memory; it th
 with what it returned. So records can come from a disk or an object store, checked as they come, and memory is bounded
 by whoever keeps them (`record_cache.py`), while the steps themselves never leave compiled code.
 
-Numbers out of a record are bounded before they index anything: a record that somebody made up gives wrong answers, and
-no read outside of the records in memory.
+Numbers out of a record are bounded before they index anything, the places in its head when it comes into memory
+(`prepare`): a record that somebody made up gives wrong answers, and no read outside of the records in memory.
 """
 
 import numpy as np
@@ -13,7 +13,15 @@ import numpy as np
 from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
 from corpusmill.dataproc.search.bits import WORD_BITS, get_bits, get_u16, get_u32, peek_bits
 from corpusmill.dataproc.search.codes import MOST_BITS
-from corpusmill.dataproc.search.records import BLOCK, CLASS_BITS, FIXED_BYTES, PLACE_BYTES, RECORD
+from corpusmill.dataproc.search.records import (
+    BLOCK,
+    CLASS_BITS,
+    FIXED_BYTES,
+    PLACE_BYTES,
+    RECORD,
+    RUN_CLASSES,
+    SPARE_BYTES,
+)
 
 DONE = -1
 """Instead of the number of a record that is needed."""
@@ -40,8 +48,15 @@ def prepare(data, start, stop, sigma):
 
     For each value of the next bits: place of the symbol and length of its code; class of the run and length of its
     code. What no code begins with counts as one bit, so that whatever is read, reading goes on.
+
+    Returns whether the places in the record's head lie within it; if not, nothing is filled.
     """
-    _, _, classes, tables, _, class_place, _ = _places(data, start, sigma)
+    if stop - start < FIXED_BYTES + 4 * sigma + 3 * MOST_BITS + SPARE_BYTES:
+        return False
+    present, blocks, classes, tables, _, class_place, places = _places(data, start, sigma)
+    head = places + blocks * PLACE_BYTES + (blocks - 1) * 2 * present
+    if present > sigma or not 0 < blocks <= RECORD // BLOCK or classes > RUN_CLASSES or head > stop - SPARE_BYTES:
+        return False
     for entry in range(1 << MOST_BITS):
         data[stop + 2 * entry] = 0
         data[stop + 2 * entry + 1] = 1
@@ -64,6 +79,7 @@ def prepare(data, start, stop, sigma):
             for entry in range(place, end):
                 data[class_table + entry] = (size_class << 3) | length
             place, number = end, number + 1
+    return True
 
 
 @kernel_step
@@ -198,7 +214,8 @@ def extend(data, starts, stops, firsts, primary, pattern, index, low, high):
             after, _ = _ranks(data, starts[b], stops[b], sigma, symbol, second % RECORD, second % RECORD)
         if before >= after:
             break
-        low, high = firsts[symbol] + before, min(firsts[symbol] + after, firsts[sigma])
+        low = min(firsts[symbol] + before, firsts[sigma])
+        high = min(firsts[symbol] + after, firsts[sigma])
         index -= 1
     return index, low, high, np.int64(DONE)
 

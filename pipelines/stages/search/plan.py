@@ -70,7 +70,7 @@ class SearchStage(PartsStage):
 
     def _groups(self) -> list[list[PartReference]]:
         """Parts in order, those next to each other together until a segment is full."""
-        full = self.settings.segment_bytes
+        full = int(self.settings.segment_bytes)
         groups: list[list[PartReference]] = []
         size = full
         for part in self.parts():

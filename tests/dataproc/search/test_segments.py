@@ -4,8 +4,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.search.building import SegmentText, write_segment
 from corpusmill.dataproc.search.index import Query, SearchIndex
 from corpusmill.dataproc.search.records import RECORD
-from corpusmill.dataproc.search.segment import Segment
+from corpusmill.dataproc.search.segment import Rows, Segment
 
 ALPHABETS = ("a", "ab", "abc \n", "aé日本😀\u0301", "".join(map(chr, range(32, 700))))
 
@@ -172,3 +174,27 @@ def test_a_cut_off_segment_is_one_line(tmp_path: Path, bytes_left: int) -> None:
 def test_nothing_to_look_for_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to look for"):
         Query("")
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_a_record_that_somebody_made_up_reads_nothing_outside(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    """Its checksum is right and its content is not: any answer will do, or an error of one line."""
+    path = tmp_path_factory.mktemp("forged") / "s.fm"
+    build(path, ["the quick brown fox " * 40, "日本語" * 30])
+    content = bytearray(path.read_bytes())
+    with Segment(str(path)) as segment:
+        directory = segment.directory
+    size = int(directory.arrays["record_sizes"][0])
+    for place in data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12)):
+        content[place] = data.draw(st.sampled_from([0, 1, 0x7F, 0xFF]))
+    directory.arrays["record_checksums"] = np.array([xxhash.xxh3_64_intdigest(bytes(content[:size]))], np.uint64)
+    forged = directory.packed()
+    path.write_bytes(bytes(content[: -len(forged)]) + forged)
+    with Segment(str(path)) as segment:
+        try:
+            rows = segment.rows(b"ox")
+            segment.positions(Rows(rows.low, min(rows.high, rows.low + 50)))
+            segment.text(100, 400)
+        except UserError as error:
+            assert "damaged" in str(error)
