@@ -37,6 +37,7 @@ COMMANDS = {
 GROUPS = {
     "index": ("index", "Index a corpus, to de-duplicate later data against it."),
     "quality": ("quality", "Train a quality classifier; score documents, keep the good ones, grow seeds."),
+    "search": ("search", "Index text, and find any string, or where a passage comes from."),
     "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
 }
 """Commands that have commands of their own, several stages' among them; the same way."""
