@@ -37,7 +37,7 @@ def read_json(path: str) -> Any:
     """A JSON file of ours. Raises UserError naming the file when it is not JSON."""
     try:
         return json.loads(storage.read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second where it is nested thousands deep
         raise UserError(f"not a JSON file ({error})", where=path, hint="remove it and run again") from error
 
 
