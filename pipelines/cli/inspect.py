@@ -13,6 +13,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.inspect_diff import diff_command
 from corpusmill.pipelines.cli.inspect_lint import lint_command
+from corpusmill.pipelines.cli.inspect_sql import sql_command
 from corpusmill.pipelines.cli.trace import trace_command
 from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
@@ -57,6 +58,7 @@ def app_for(name: str) -> typer.Typer:
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     app.command("diff", help=help_text(diff_command.__doc__ or ""))(diff_command)
     app.command("lint", help=help_text(lint_command.__doc__ or ""))(lint_command)
+    app.command("sql", help=help_text(sql_command.__doc__ or ""))(sql_command)
     app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
 
