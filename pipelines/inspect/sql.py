@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.inspect.places import Place, folder_name, recognise
-from corpusmill.pipelines.inspect.tables import StageTable, open_table, tables_of
+from corpusmill.pipelines.inspect.tables import open_table, tables_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -148,7 +148,7 @@ _WORDS = "SELECT keyword_name, keyword_category FROM duckdb_keywords()"
 
 
 def plain_name(name: str, reserved: Collection[str]) -> str:
-    """A folder's name as SQL takes it without quotes: other characters are underscores, and a word of SQL ends in one."""
+    """A folder's name as SQL takes it without quotes: others are underscores, and a word of SQL ends in one."""
     plain = re.sub("[^a-z0-9_]", "_", name.lower())
     plain = f"_{plain}" if plain[:1].isdigit() or not plain else plain
     return f"{plain}_" if plain in reserved else plain
