@@ -1,10 +1,10 @@
 """What differs between two texts, word by word: for people who ask whether two documents are copies of each other.
 
-Words are compared with the space behind them; a Han character or a kana is a word. What both begin and end with is set
-aside first, and of what is left the first `most_words` are aligned by Python's difflib, which takes words that make up
-more than a hundredth of a long text for no anchor: so texts that repeat one word cost no more than others.
+White space does not count; a Han character or a kana is a word. What both begin and end with is set aside first, and of
+what is left the first `most_words` are aligned by Python's difflib, which takes words that make up more than a
+hundredth of a long text for no anchor: so texts that repeat one word cost no more than others.
 
-Cost: milliseconds for texts of a page, up to a second for two of 5,000 differing words. Memory: some 100 bytes a word.
+Cost: 1 s for two texts of 20,000 words that differ in every tenth. Memory: some 200 bytes a word.
 """
 
 import difflib
@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-MOST_WORDS = 5000
+MOST_WORDS = 20_000
 
 Kind = Literal["same", "removed", "added", "left out"]
 
-_WORDS = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]\s*|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+\s*|\s+"
-)
+_ONE_EACH = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORDS = re.compile(rf"[{_ONE_EACH}]\s*|[^\s{_ONE_EACH}]+\s*|\s+")
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,20 @@ class Change:
 
 
 def word_changes(before: str, after: str, most_words: int = MOST_WORDS) -> list[Change]:
-    """The stretches that lead from one text to the other. Those of "same" and "removed" join to the first text, those
-    of "same" and "added" to the second, as far as nothing was left out."""
+    """The stretches that lead from one text to the other.
+
+    Those of "same" and "removed" join to the first text, and those of "same" and "added" to the second but for white
+    space, as far as nothing was left out.
+    """
     old, new = _WORDS.findall(before), _WORDS.findall(after)
-    head = _common(old, new)
-    tail = _common(old[head:][::-1], new[head:][::-1])
+    old_words, new_words = [word.strip() for word in old], [word.strip() for word in new]
+    head = _common(old_words, new_words)
+    tail = _common(old_words[head:][::-1], new_words[head:][::-1])
     first, second = old[head : len(old) - tail], new[head : len(new) - tail]
+    compared = [words[head : len(words) - tail][:most_words] for words in (old_words, new_words)]
     changes = [Change("same", "".join(old[:head]))]
-    matcher = difflib.SequenceMatcher(None, first[:most_words], second[:most_words])
-    for _, start, stop, begin, end in matcher.get_opcodes():
-        if first[start:stop] == second[begin:end]:
+    for kind, start, stop, begin, end in difflib.SequenceMatcher(None, *compared).get_opcodes():
+        if kind == "equal":
             changes.append(Change("same", "".join(first[start:stop])))
         else:
             changes += [Change("removed", "".join(first[start:stop])), Change("added", "".join(second[begin:end]))]

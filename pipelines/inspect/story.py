@@ -4,8 +4,8 @@ Each stage of the run is asked in turn what it did with the document, as `why` a
 document's statistics and every rule with its value, de-duplication the survivor and what differs between the two, and a
 mixture the copies, which go on by ids of their own.
 
-Cost: the ids of each stage's side tables and parts, at most once a stage; of shards their segments. Memory: a row group,
-the text of two documents, and `MOST_USES` segments.
+Cost: the ids of each stage's side tables and parts, at most once a stage; of shards their segments. Memory: a row
+group, the text of two documents, and `MOST_USES` segments.
 """
 
 from collections.abc import Mapping
