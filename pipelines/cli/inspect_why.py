@@ -69,6 +69,8 @@ def _print_story(console: Console, story: Story, around: int, statistics: bool) 
     if story.raw is not None:
         note = f" ({story.raw.note})" if story.raw.note else ""
         labels.append(("  raw", one_line(f"{', '.join(story.raw.files)}: {story.raw.record}{note}")))
+    if story.raw_begins:
+        labels.append(("  begins", one_line(story.raw_begins)))
     print_lines(console, pairs(labels, console.width))
     for visit in story.visits:
         _print_visit(console, story, visit, around, statistics)

@@ -20,6 +20,7 @@ from corpusmill.pipelines.inspect.inspection import Judged, Side, Survivor, insp
 from corpusmill.pipelines.inspect.lookup import look_up
 from corpusmill.pipelines.inspect.places import Link, Place, chain, part_number, recognise
 from corpusmill.pipelines.inspect.raw import Raw, RawFiles
+from corpusmill.pipelines.inspect.raw_records import record_begins
 from corpusmill.pipelines.inspect.sequences import shards_of
 from corpusmill.pipelines.inspect.uses import Use, reads_of, uses_of
 from corpusmill.pipelines.inspect.why import find_reason
@@ -60,7 +61,7 @@ class Story:
 
     Attributes:
         labels: source, kind, language, url and meta, as the first dataset has them.
-        raw: the file and record that it came from.
+        raw: the file and record that it came from; `raw_begins` is how that begins, where it could be read.
         visits: what each stage did, in the order of the run.
         uses: its segments in token shards, and the steps that read them; `uses_left_out` more are not listed.
         missing: what could not be found, a line each.
@@ -69,6 +70,7 @@ class Story:
     document: str
     labels: dict[str, str] = field(default_factory=dict)
     raw: Raw | None = None
+    raw_begins: str = ""
     visits: list[Visit] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     uses_left_out: int = 0
@@ -136,6 +138,8 @@ def _note_labels(story: Story, here: Place, document: str, *, reads_raw_files: b
         story.labels = {label: row.values[label] for label in LABELS if row.values.get(label) is not None}
         if reads_raw_files:
             story.raw = RawFiles(Link(name=here.path, place=here)).of(document, part_number(path))
+            if story.raw.place and not story.raw.note and not storage.is_url(story.raw.files[0]):
+                story.raw_begins = record_begins(story.raw.files[0], story.raw.format, story.raw.place)
 
 
 def _compare(story: Story, visit: Visit, here: Place) -> None:

@@ -15,6 +15,7 @@ since parts keep their numbers. No text is read: the excerpts are a segment's ow
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from corpusmill.dataproc import storage
@@ -23,6 +24,7 @@ from corpusmill.pipelines.inspect.inspection import Inspection, Passed, Side, in
 from corpusmill.pipelines.inspect.lookup import Row, look_up
 from corpusmill.pipelines.inspect.places import Link, Place, chain, part_number, recognise
 from corpusmill.pipelines.inspect.raw import Raw, RawFiles
+from corpusmill.pipelines.inspect.raw_records import document_at, record_begins
 from corpusmill.pipelines.inspect.sequences import (
     PackedSequence,
     Shards,
@@ -32,9 +34,11 @@ from corpusmill.pipelines.inspect.sequences import (
     step_positions,
 )
 from corpusmill.pipelines.inspect.spikes import SpikeStory, read_spike
+from corpusmill.pipelines.inspect.uses import reads_of
 from corpusmill.pipelines.registry import description_of, makes
 
 SEQUENCES_OF_A_STEP = 3
+ASKED = "--step, --spike, --sequence, --position, --document and --raw"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Document:
     url: str | None = None
     meta: str | None = None
     raw: Raw | None = None
+    raw_begins: str = ""
     stood: list[Stood] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
     survivor_of: list[str] = field(default_factory=list)
@@ -116,13 +121,15 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What to trace: one of step, spike, sequence and position.
+    """What to trace: one of step, spike, sequence, position, document and raw file.
 
     Attributes:
         step: a step of training, from 1.
         spike: a loss spike of the run, from 1; its sequences come worst first.
         sequence: number of a sequence in the shard set.
         position: number of a sequence in the order of training, from 0.
+        document: id of a document: the sequences that hold it.
+        raw: (path, place) of a raw file: the document that came from there. A byte, or a row of a table.
         number: sequences to look at, from the step's first or the one named; None: 3 of a step or spike, else 1.
         segments: segments of each sequence to look at.
         characters: of the excerpt of each.
@@ -133,6 +140,8 @@ class Question:
     spike: int | None = None
     sequence: int | None = None
     position: int | None = None
+    document: str | None = None
+    raw: tuple[str, int] | None = None
     number: int | None = None
     segments: int = 8
     characters: int = 160
@@ -141,21 +150,30 @@ class Question:
 
 def trace(place: Place, question: Question) -> Trace:
     """Traces a run, a model or shards. Raises UserError for a question that the place cannot answer."""
-    things = (question.step, question.spike, question.sequence, question.position)
+    things = (question.step, question.spike, question.sequence, question.position, question.document, question.raw)
     asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
         what = "nothing to trace was given" if not asked else "more than one thing to trace was given"
-        raise UserError(what, where=place.path, hint="give one of --step, --spike, --sequence and --position")
-    start = _start(place, "shards" if question.sequence is not None else "model")
+        raise UserError(what, where=place.path, hint=f"give one of {ASKED}")
+    of_training = question.sequence is None and question.document is None and question.raw is None
+    start = _start(place, "model" if of_training else "shards")
     links = chain(recognise(shard_set(start.path)) if start.what == "shard" else start)
     shards = _shards(start, links)
     spike = read_spike(start.path, question.spike) if question.spike is not None else None
-    if spike is not None:
-        asked_about: range | None = range(spike.first, spike.end)
+    document = question.document
+    if question.raw is not None:
+        document = _document_at(links, question.raw)
+    asked_about: range | None = None
+    if document is not None:
+        chosen = _holding(place, shards, document, question.number or SEQUENCES_OF_A_STEP)
+    elif spike is not None:
+        asked_about = range(spike.first, spike.end)
         chosen = _worst(start, spike, question.number or SEQUENCES_OF_A_STEP)
     else:
         asked_about, chosen = _asked_about(start, question, len(shards))
-    sequences = [_traced(shards.sequence(number), position, question, nats) for position, number, nats in chosen]
+    sequences = [
+        _traced(shards.sequence(number), position, question, nats, document) for position, number, nats in chosen
+    ]
     segments = [segment for sequence in sequences for segment in sequence.segments]
     documents = {segment.document: Document(segment.document, segment.source) for segment in segments}
     missing = [f"{link.name}: {link.note}" for link in links.values() if link.note]
@@ -224,10 +242,36 @@ def _worst(start: Place, spike: SpikeStory, number: int) -> _Chosen:
     return [(places.get(row), row, nats) for row, nats in spike.rows[:number]]
 
 
-def _traced(sequence: PackedSequence, position: int | None, question: Question, nats: float | None) -> TracedSequence:
+def _holding(place: Place, shards: Shards, document: str, number: int) -> _Chosen:
+    """The sequences that hold a document, with the first position at which a run's only model read each."""
+    numbers = list(islice(dict.fromkeys(row for row, _ in shards.places_of(document)), number))
+    if not numbers:
+        hint = "corpusmill inspect why RUN ID says what became of it"
+        raise UserError("no sequence holds this document", where=f"{shards.where}: {document}", hint=hint)
+    models = [folder for _, folder in place.stages if _makes(recognise(folder)) == "model"]
+    models += [place.path] if _makes(place) == "model" else []
+    reads = reads_of("", models[0], numbers) if len(models) == 1 else {}
+    return [(reads[row][0].position if row in reads else None, row, None) for row in numbers]
+
+
+def _document_at(links: Mapping[str, Link], raw: tuple[str, int]) -> str:
+    """The document that came from a place of a raw file, by the ingests on the way."""
+    for link in links.values():
+        if link.place and inspection_of(description_of(link.stage)).reads_raw_files:
+            document = document_at(RawFiles(link), _parts(link), *raw)
+            if document is not None:
+                return document
+    raise UserError("no ingest on the way has read this file", where=raw[0], hint="name one that its manifest names")
+
+
+def _traced(
+    sequence: PackedSequence, position: int | None, question: Question, nats: float | None, only: str | None
+) -> TracedSequence:
+    """A sequence with its first segments; with those of one document alone where it was asked about."""
     real = [segment for segment in sequence.segments if segment.document is not None]
+    asked = [segment for segment in real if only in (None, segment.document)]
     shown = []
-    for segment in real[: question.segments]:
+    for segment in asked[: question.segments]:
         text = "".join(piece.text for piece in segment.pieces if not piece.special)
         excerpt = text if len(text) <= question.characters else text[: question.characters] + "…"
         name = str(segment.document)
@@ -336,6 +380,8 @@ class _Way:
         for name, row in rows.items():
             document = self._documents[name]
             document.raw = raw.of(name, part_number(row.path))
+            if document.raw.place and not document.raw.note and not storage.is_url(document.raw.files[0]):
+                document.raw_begins = record_begins(document.raw.files[0], document.raw.format, document.raw.place)
             if document.raw.by_own_id:
                 tasks.setdefault(part_number(row.path), []).append(name)
         for task, names in tasks.items() if self._again else ():
