@@ -9,7 +9,7 @@ Memory: one row group of documents (16 MiB of text), the asked columns of one pa
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +18,15 @@ import pyarrow.compute as pc
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part, read_batches
 from corpusmill.dataproc.errors import UserError, suggest
-from corpusmill.dataproc.rules.expression import Expression, check_expression, kind_of_type
-from corpusmill.dataproc.rules.rule import Rule
 from corpusmill.dataproc.side_tables import side_files, side_folder, stem_of
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.documents import SAMPLE_PURPOSE, DocumentRow, Rows, rows_of
 from corpusmill.pipelines.inspect.drawing import Draw, Drawn
 from corpusmill.pipelines.inspect.places import Place
-from corpusmill.pipelines.stages.filter.rules_in_force import LANGUAGE_RULE, rules_in_force
+
+if TYPE_CHECKING:  # rules know the statistics, and these their kernels: seconds, where nothing is asked of them
+    from corpusmill.dataproc.rules.expression import Expression
+    from corpusmill.dataproc.rules.rule import Rule
 
 BROKEN, REJECTED, STATISTICS = "broken_rules", "rejected", "statistics"
 KEEPS, BREAKS = "keeps it", "breaks it"
@@ -90,8 +91,8 @@ class SelectionPlan:
     where: str
     files: list[_File]
     selection: Selection
-    expression: Expression | None = None
-    near: Rule | None = None
+    expression: "Expression | None" = None
+    near: "Rule | None" = None
     broken: str = ""
     columns: list[str] = field(default_factory=list)
     statistics: list[str] = field(default_factory=list)
@@ -225,6 +226,8 @@ def _rule_name(manifest: Mapping[str, Any], name: str) -> str:
     """The full name of a rule that a filter applied, which may be given by its last part."""
     if manifest.get("stage") != "filter":
         return name
+    from corpusmill.pipelines.stages.filter.rules_in_force import LANGUAGE_RULE, rules_in_force
+
     return _full_name(name, [*(rule.name for rule in rules_in_force(manifest)), LANGUAGE_RULE])
 
 
@@ -239,9 +242,11 @@ def _full_name(name: str, known: Sequence[str]) -> str:
     return short[0]
 
 
-def _near_rule(manifest: Mapping[str, Any], name: str, folder: str) -> Rule:
+def _near_rule(manifest: Mapping[str, Any], name: str, folder: str) -> "Rule":
     if manifest.get("stage") != "filter":
         raise UserError("only the statistics of a filter say what is near a threshold", folder)
+    from corpusmill.pipelines.stages.filter.rules_in_force import rules_in_force
+
     rules = {rule.name: rule for rule in rules_in_force(manifest)}
     rule = rules[_full_name(name, list(rules))]
     if rule.expression:
@@ -266,6 +271,8 @@ def _choose_columns(plan: SelectionPlan) -> None:
         if name not in documents.names:
             raise UserError(f"these documents have no column '{name}'", plan.files[0].path)
     if plan.selection.where:
+        from corpusmill.dataproc.rules.expression import check_expression, kind_of_type
+
         fields = {entry.name: entry for entry in (*beside, *documents)}
         kinds = {name: kind for name, entry in fields.items() if (kind := kind_of_type(entry.type))}
         plan.expression = check_expression(plan.selection.where, kinds)
