@@ -13,7 +13,7 @@ peak memory.
 
 import argparse
 import json
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -246,19 +246,31 @@ def measure(run: Path) -> None:
         runs = [_run(command) for _ in range(4)][1:]
         wall, cpu, peak = min(runs)
         shown = " ".join(str(word).replace(f"{run}", "RUN") for word in command)
-        print(f"{wall:7.2f} {cpu:7.2f} {peak / 1024:6.0f}  inspect {shown[:110]}", flush=True)
+        print(f"{wall:7.2f} {cpu:7.2f} {peak / 1e6:6.0f}  inspect {shown[:110]}", flush=True)
+
+
+_COMMAND = """
+import sys
+from corpusmill.dataproc.operating_system import peak_memory_bytes
+from corpusmill.pipelines.cli.main import main
+try:
+    main()
+except SystemExit as ended:
+    sys.__stderr__.write(f"{peak_memory_bytes()}")
+    raise
+"""
 
 
 def _run(command: list[str | Path]) -> tuple[float, float, int]:
-    """(wall seconds, processor seconds, peak KiB) of a command in a process of its own."""
-    line = [sys.executable, "-m", "corpusmill", "inspect", *map(str, command)]
-    started = time.perf_counter()
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if status:
-        raise SystemExit(f"this failed: {' '.join(line)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    """(wall seconds, processor seconds, peak bytes) of a command in a process of its own."""
+    line = [sys.executable, "-c", _COMMAND, "inspect", *map(str, command)]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"this failed: {command}: {done.stderr}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, cpu, int(done.stderr.split()[-1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """`corpusmill inspect PATH`, and `inspect show|sample|why|verify|lint|trace`.
+"""`corpusmill inspect PATH`, `inspect show|steps|verify`, and the list of the commands in modules of their own.
 
 Whatever comes out of documents is shown with its control characters spelled out, and never as markup.
 """
@@ -38,6 +39,8 @@ Example: corpusmill inspect quickstart-output/clean"""
 
 DEFAULT = "overview"
 CELL = 160
+SCHEMA = 1
+"""Of the JSON of `verify`: raised when a key changes its meaning or goes; new keys may come."""
 
 Path = Annotated[str, typer.Argument(help="a run, a stage's folder, a part or a shard", metavar="PATH")]
 
@@ -151,7 +154,10 @@ def _show(
         print_row(output_console(), chosen)
 
 
-def _verify(path: Path) -> None:
+def _verify(
+    path: Path,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON lines, an object a folder")] = False,
+) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
 
     A shard set is also checked as a whole: its segments must cover every document exactly once, and no document may
@@ -164,9 +170,14 @@ def _verify(path: Path) -> None:
     console = output_console()
     failed = False
     for done in verify(recognise(path)):
+        failed |= bool(done.problems)
+        if as_json:
+            problems = [{"path": where, "what": what} for where, what in done.problems]
+            sizes = {"files": done.files, "bytes": done.bytes, "rows": done.rows}
+            print_json({"schema": SCHEMA, "name": done.name, "problems": problems} | sizes, indent=None)
+            continue
         for where, what in done.problems:
             print_sentence(console, f"BAD  {one_line(where)}: {one_line(what)}")
-        failed |= bool(done.problems)
         if not done.problems:
             checked = f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows"
             print_sentence(console, f"ok   {one_line(done.name)}: {checked}")

@@ -67,9 +67,8 @@ def recognise(path: str) -> Place:
         return Place(path=path, what="parquet files")
     if kind := kind_of(path, names):
         return Place(path=path, what=kind.what)
-    raise UserError(
-        "this is nothing that inspect knows", where=path, hint="name a run, a stage's folder, a part or a shard"
-    )
+    what, hint = "not made by corpusmill, nor anything else that inspect knows", "name a run or a stage's folder"
+    raise UserError(what, where=path, hint=hint)
 
 
 def run_stages(path: str) -> list[tuple[str, str]]:

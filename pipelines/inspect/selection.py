@@ -238,7 +238,11 @@ def _full_name(name: str, known: Sequence[str]) -> str:
     if len(short) > 1:
         raise UserError(f"'{name}' could be {' or '.join(short)}", "--rule", "write one of them")
     if not short:
-        raise UserError(f"no rule '{name}' was in force", "--rule", suggest(name, known))
+        raise UserError(
+            f"no rule '{name}' was in force",
+            "--rule",
+            suggest(name, [*(rule.rpartition("/")[2] for rule in known), *known]),
+        )
     return short[0]
 
 

@@ -162,7 +162,7 @@ def trace(place: Place, question: Question) -> Trace:
     spike = read_spike(start.path, question.spike) if question.spike is not None else None
     document = question.document
     if question.raw is not None:
-        document = _document_at(links, question.raw)
+        document = _document_at(place, links, question.raw)
     asked_about: range | None = None
     if document is not None:
         chosen = _holding(place, shards, document, question.number or SEQUENCES_OF_A_STEP)
@@ -254,10 +254,11 @@ def _holding(place: Place, shards: Shards, document: str, number: int) -> _Chose
     return [(reads[row][0].position if row in reads else None, row, None) for row in numbers]
 
 
-def _document_at(links: Mapping[str, Link], raw: tuple[str, int]) -> str:
-    """The document that came from a place of a raw file, by the ingests on the way."""
-    for link in links.values():
-        if link.place and inspection_of(description_of(link.stage)).reads_raw_files:
+def _document_at(place: Place, links: Mapping[str, Link], raw: tuple[str, int]) -> str:
+    """The document that came from a place of a raw file, by the ingests on the way, or else those of the run."""
+    stages = [Link(name=name, place=recognise(folder)) for name, folder in place.stages]
+    for link in (*links.values(), *stages):
+        if link.place and link.place.manifest and inspection_of(description_of(link.stage)).reads_raw_files:
             document = document_at(RawFiles(link), _parts(link), *raw)
             if document is not None:
                 return document

@@ -123,7 +123,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id cannot both be given"),
         (["show", "clean", "--tokens"], "documents have no tokens"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
-        (["why", "", "good-1"], "this is a whole run"),
+        (["why", "", "nobody"], "no stage of this run has seen a document with this id"),
         (["why", "clean", "nobody"], "this stage never saw a document with this id"),
         (["verify", "clean/_rejected"], "has no manifest; verify the folder above it"),
     ],
@@ -139,7 +139,7 @@ def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str
 
 
 def test_every_command_has_help_with_an_example(inspect: Command) -> None:
-    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"]):
+    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"], ["sql"]):
         code, out, _ = inspect(*command, "--help")
         assert code == 0
         assert "Example: corpusmill inspect" in out
