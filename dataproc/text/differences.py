@@ -43,9 +43,9 @@ def word_changes(before: str, after: str, most_words: int = MOST_WORDS) -> list[
     head = _common(old_words, new_words)
     tail = _common(old_words[head:][::-1], new_words[head:][::-1])
     first, second = old[head : len(old) - tail], new[head : len(new) - tail]
-    compared = [words[head : len(words) - tail][:most_words] for words in (old_words, new_words)]
+    ours, theirs = (words[head : len(words) - tail][:most_words] for words in (old_words, new_words))
     changes = [Change("same", "".join(old[:head]))]
-    for kind, start, stop, begin, end in difflib.SequenceMatcher(None, *compared).get_opcodes():
+    for kind, start, stop, begin, end in difflib.SequenceMatcher(None, ours, theirs).get_opcodes():
         if kind == "equal":
             changes.append(Change("same", "".join(first[start:stop])))
         else:

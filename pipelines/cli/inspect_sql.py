@@ -11,7 +11,6 @@ import typer
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.sql import Answer, Limits, run_query
-from corpusmill.pipelines.options import read_size
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
 from corpusmill.pipelines.visible import one_line
@@ -43,6 +42,8 @@ def sql_command(
     """  # noqa: E501 - an example is one line
     if as_json and as_csv:
         raise UserError("two formats were given", where="--csv", hint="give --json or --csv")
+    from corpusmill.pipelines.options import read_size
+
     limits = Limits(
         memory_bytes=read_size(memory, "--memory"),
         spill_bytes=read_size(spill, "--spill"),

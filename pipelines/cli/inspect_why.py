@@ -87,8 +87,8 @@ def _print_visit(console: Console, story: Story, visit: Visit, around: int, stat
     known_as = f" as {visit.document}" if visit.document != story.document else ""
     print_sentence(console, one_line(f"{visit.stage} ({visit.kind}){known_as}: {visit.fate}"), "bold")
     of_shards = any(use.shards == visit.stage for use in story.uses)
-    told = {rule.rule for rule in visit.rules}
-    lines = [line for line in visit.lines if line.partition(": ")[0] not in told]  # the table of rules has them
+    in_table = {rule.rule for rule in visit.rules}
+    lines = [line for line in visit.lines if line.partition(": ")[0] not in in_table]
     if visit.survivor is not None:
         lines = [_survivor(visit.survivor)]
     for line in () if of_shards else lines:

@@ -6,9 +6,10 @@ import typer
 
 from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.questions import Question
 from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
-from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
+from corpusmill.pipelines.inspect.trace import Document, Passed, Trace, TracedSequence, plain_values, trace
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import output_console, print_sentence
 from corpusmill.pipelines.visible import one_line

@@ -64,7 +64,7 @@ def lineage_section(links: list[dict[str, Any]]) -> Section:
 def described_sections(title: str, description: Description) -> list[Section]:
     """What is known of a folder without a manifest: plain values first, then each group of them."""
     plain: Lines = [(name, _spelled(value)) for name, value in description.items() if not isinstance(value, Mapping)]
-    groups = [
+    groups: list[Section] = [
         (name, [(key, _spelled(item)) for key, item in value.items()])
         for name, value in description.items()
         if isinstance(value, Mapping) and value

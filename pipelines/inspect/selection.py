@@ -145,9 +145,9 @@ def draw(
             _offer(plan, draws, number, first, batch, joined, rows, kept)
             first += batch.num_rows
             advance(file.bytes * batch.num_rows // max(file.rows, 1))
-    rows = Rows(plan.where, [(file.path, file.rows) for file in plan.files])
+    documents = Rows(plan.where, [(file.path, file.rows) for file in plan.files])
     starts = np.cumsum([0, *(file.rows for file in plan.files)])
-    return [chosen for side, one in enumerate(draws) for chosen in _selected(plan, rows, starts, one.rows(), side)]
+    return [chosen for side, one in enumerate(draws) for chosen in _selected(plan, documents, starts, one.rows(), side)]
 
 
 def _offer(
@@ -223,12 +223,14 @@ def _files(place: Place, folder: str, manifest: Mapping[str, Any], table: str) -
 
 
 def _rule_name(manifest: Mapping[str, Any], name: str) -> str:
-    """The full name of a rule that a filter applied, which may be given by its last part."""
-    if manifest.get("stage") != "filter":
-        return name
+    """The full name of a rule that a filter applied, by its last part or in full; of other stages, as given."""
     from corpusmill.pipelines.stages.filter.rules_in_force import LANGUAGE_RULE, rules_in_force
 
-    return _full_name(name, [*(rule.name for rule in rules_in_force(manifest)), LANGUAGE_RULE])
+    try:
+        rules = rules_in_force(manifest)
+    except UserError:
+        return name
+    return _full_name(name, [*(rule.name for rule in rules), LANGUAGE_RULE])
 
 
 def _full_name(name: str, known: Sequence[str]) -> str:
@@ -247,11 +249,12 @@ def _full_name(name: str, known: Sequence[str]) -> str:
 
 
 def _near_rule(manifest: Mapping[str, Any], name: str, folder: str) -> "Rule":
-    if manifest.get("stage") != "filter":
-        raise UserError("only the statistics of a filter say what is near a threshold", folder)
     from corpusmill.pipelines.stages.filter.rules_in_force import rules_in_force
 
-    rules = {rule.name: rule for rule in rules_in_force(manifest)}
+    try:
+        rules = {rule.name: rule for rule in rules_in_force(manifest)}
+    except UserError as error:
+        raise UserError("only a filter's statistics say what is near a threshold", folder, error.what) from error
     rule = rules[_full_name(name, list(rules))]
     if rule.expression:
         raise UserError(f"{rule.name} is an expression, which has no threshold", "--near", "use --where or --rule")
@@ -282,9 +285,10 @@ def _choose_columns(plan: SelectionPlan) -> None:
         plan.expression = check_expression(plan.selection.where, kinds)
         needed += plan.expression.columns
     if plan.near:
+        from corpusmill.dataproc.rules.rule import Side
         from corpusmill.dataproc.sweep import Swept, columns_needed
 
-        side = "minimum" if plan.near.minimum is not None else "maximum"
+        side: Side = "minimum" if plan.near.minimum is not None else "maximum"
         needed += [name for name in columns_needed([Swept(plan.near, side, ())], ()) if name in beside.names]
     plan.columns = [name for name in dict.fromkeys(needed) if name in documents.names]
     plan.statistics = [name for name in dict.fromkeys(needed) if name not in documents.names]

@@ -55,7 +55,8 @@ class Use:
 
 def uses_of(name: str, shards: Shards, document: str, most: int) -> tuple[list[Use], int]:
     """(the first `most` segments of a document in a shard set, how many more there are)."""
-    uses, more = [], 0
+    uses: list[Use] = []
+    more = 0
     for number, segment in shards.places_of(document):
         if len(uses) == most:
             more += 1

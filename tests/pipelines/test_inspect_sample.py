@@ -151,7 +151,7 @@ def test_controls_in_documents_do_not_reach_the_terminal(made: Path, inspect: Co
         ("clean", ["--rule", "words", "--only", "words"], "more than one rule was asked about"),
         ("clean", ["--where", "words > 1"], "unknown column 'words'"),
         ("clean", ["--where", "word_count"], "this is neither true nor false"),
-        ("unique", ["--near", "words"], "only the statistics of a filter say what is near a threshold"),
+        ("unique", ["--near", "words"], "only a filter's statistics say what is near a threshold"),
         ("unique", ["--rule", "words"], "this stage rejects no documents by rules"),
         ("clean/_statistics", ["--rule", "words"], "there are no rejected documents in a table of statistics"),
         ("", ["--contains", "x"], "this is a whole run; name one of its stages"),

@@ -31,22 +31,22 @@ def story(inspect: Command, made: Path, document: str) -> dict[str, Any]:
 
 
 def test_a_kept_document_is_followed_to_the_steps_that_read_it(made: Path, inspect: Command) -> None:
-    told = story(inspect, made, "good-3")
-    fates = [(visit["stage"], visit["fate"]) for visit in told["visits"]]
+    whole = story(inspect, made, "good-3")
+    fates = [(visit["stage"], visit["fate"]) for visit in whole["visits"]]
     assert fates[:4] == [("documents", "kept"), ("clean", "kept"), ("unique", "kept"), ("mixed", "kept")]
     assert ("shards", "kept") in fates
-    (use,) = told["uses"]
+    (use,) = whole["uses"]
     order = SequenceOrder.from_json((made / "model/plan.json").read_bytes(), "plan")
     positions = [place for place in range(4) if order.rows(place, 1)[0] == use["sequence"]]
     assert [(read["position"], read["step"]) for read in use["reads"]] == [(at, at // 2 + 1) for at in positions]
     assert use["fim"]
-    assert told["missing"] == []
+    assert whole["missing"] == []
 
 
 def test_a_raw_record_is_named_where_its_file_is(made: Path, inspect: Command) -> None:
-    told = story(inspect, made, "good-3")
-    assert told["raw"]["files"] == [str(made.parent / "raw.jsonl")]
-    assert told["labels"] == {"source": "tests", "kind": "web"}
+    whole = story(inspect, made, "good-3")
+    assert whole["raw"]["files"] == [str(made.parent / "raw.jsonl")]
+    assert whole["labels"] == {"source": "tests", "kind": "web"}
 
 
 def test_every_rule_has_its_value_and_its_threshold_broken_ones_first(made: Path, inspect: Command) -> None:
@@ -75,12 +75,12 @@ def test_what_differs_from_the_survivor_is_marked(made: Path, inspect: Command) 
 
 
 def test_copies_of_a_mixture_go_by_their_own_ids(made: Path, inspect: Command) -> None:
-    told = story(inspect, made, "good-5")
+    whole = story(inspect, made, "good-5")
     copies = sorted(
         row["id"] for row in pq.read_table(made / "mixed", columns=["id"]).to_pylist() if row["id"].startswith("good-5")
     )
     assert len(copies) >= 2
-    (mixed,) = [visit for visit in told["visits"] if visit["stage"] == "mixed"]
+    (mixed,) = [visit for visit in whole["visits"] if visit["stage"] == "mixed"]
     assert mixed["lines"][-1] == f"{len(copies)} copies: {', '.join(copies)}"
 
 
