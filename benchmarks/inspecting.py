@@ -7,7 +7,7 @@
 what a filter kept and rejected of them, its ledger and all of its statistics (the same 100,000 rows of numbers for each
 part, with ids of their own), shards of two segments a sequence, and the order and metrics of a training run. It is
 about 4 GB, and `--rows` and `--sequences` make it smaller. `measure` runs each command once to warm the page cache and
-then three times, each in a process of its own, and prints the best wall time, the processor time of that run, and its
+then twice, each in a process of its own, and prints the best wall time, the processor time of that run, and its
 peak memory.
 """
 
@@ -243,7 +243,7 @@ def measure(run: Path) -> None:
     ]
     print(f"{'wall s':>7} {'cpu s':>7} {'MB':>6}  command")
     for command in commands:
-        runs = [_run(command) for _ in range(4)][1:]
+        runs = [_run(command) for _ in range(3)][1:]
         wall, cpu, peak = min(runs)
         shown = " ".join(str(word).replace(f"{run}", "RUN") for word in command)
         print(f"{wall:7.2f} {cpu:7.2f} {peak / 1e6:6.0f}  inspect {shown[:110]}", flush=True)

@@ -118,6 +118,7 @@ def plan_selection(place: Place, selection: Selection) -> SelectionPlan:
     files = [file for name in tables for file in _files(place, folder, manifest, name)]
     if not files:
         raise UserError("this stage rejects no documents by rules", folder, "name the folder of a filter")
+    files.sort(key=lambda file: file.statistics)  # those of one part together, so that these are read once
     plan = SelectionPlan(folder, files, selection)
     if selection.near:
         plan.near = _near_rule(manifest, selection.near, folder)
@@ -136,8 +137,10 @@ def draw(
         advance: is called with bytes of files as they have been read.
     """
     draws = [Draw(count, seed, SAMPLE_PURPOSE) for _ in range(2 if plan.near else 1)]
+    read, statistics = "", None
     for number, file in enumerate(plan.files):
-        statistics = _read_statistics(file.statistics, plan.statistics) if plan.statistics else None
+        if plan.statistics and file.statistics != read:
+            read, statistics = file.statistics, _read_statistics(file.statistics, plan.statistics)
         first = 0
         for batch in read_batches(file.path, plan.columns):
             joined, rows = _join(batch, statistics)
