@@ -45,11 +45,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--sequences", type=int, default=1_000_000)
+    parser.add_argument("--first", type=int, default=0, help="measure from this command on")
     arguments = parser.parse_args()
     if arguments.what == "make":
         make_run(arguments.folder, arguments.rows, arguments.sequences)
     else:
-        measure(arguments.folder)
+        measure(arguments.folder, arguments.first)
 
 
 def make_run(run: Path, rows: int, sequences: int) -> None:
@@ -212,7 +213,7 @@ def _counted(column: pa.Array) -> dict[str, int]:
     return {entry["values"] or "(unknown)": entry["counts"] for entry in column.value_counts().to_pylist()}
 
 
-def measure(run: Path) -> None:
+def measure(run: Path, first: int) -> None:
     rejected = pq.read_table(run / "clean/_rejected/part-00000.parquet.side", columns=["id"])["id"][17].as_py()
     first_shard = pa.ipc.open_file(run / "shards/shard-00000.arrow").get_batch(0)
     kept = first_shard["segments"][5].as_py()[0]["document"]
@@ -242,7 +243,7 @@ def measure(run: Path) -> None:
         ["sql", sorted_, run, "--memory", "256MiB"],
     ]
     print(f"{'wall s':>7} {'cpu s':>7} {'MB':>6}  command")
-    for command in commands:
+    for command in commands[first:]:
         runs = [_run(command) for _ in range(3)][1:]
         wall, cpu, peak = min(runs)
         shown = " ".join(str(word).replace(f"{run}", "RUN") for word in command)

@@ -158,6 +158,8 @@ class RawFiles:
         return original, sum(part_number(path) == task for path, _ in look_up(paths, earlier))
 
     def _note(self, files: Sequence[str]) -> str:
+        if not files:
+            return "no manifest names the raw files"
         if len(files) > 1:
             return f"one of {len(files):,} files"
         path = files[0]
