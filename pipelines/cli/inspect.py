@@ -174,7 +174,8 @@ def _verify(
         if as_json:
             problems = [{"path": where, "what": what} for where, what in done.problems]
             sizes = {"files": done.files, "bytes": done.bytes, "rows": done.rows}
-            print_json({"schema": SCHEMA, "name": done.name, "problems": problems} | sizes, indent=None)
+            about = {"schema": SCHEMA, "name": done.name, "path": done.path}
+            print_json(about | {"problems": problems} | sizes, indent=None)
             continue
         for where, what in done.problems:
             print_sentence(console, f"BAD  {one_line(where)}: {one_line(what)}")
