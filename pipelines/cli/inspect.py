@@ -89,6 +89,8 @@ def _overview(
 
 def section_lines(rows: Lines, width: int) -> list[Text]:
     """The rows of a section: names and values, or a table where rows have more cells; a command is never broken."""
+    if not rows:
+        return []
     if max(map(len, rows)) == 1:
         return [Text(f"  {one_line(row[0])}") for row in rows]
     cells = [tuple(one_line(cell, CELL) for cell in (f"  {row[0]}", *row[1:])) for row in rows]

@@ -10,7 +10,8 @@ runs `<run>.<stage>.<table>`. A stage whose name SQL does not take is written in
 `unique_.duplicates`. `tables` lists them all, and
 `counts` has what each stage's manifest counted.
 
-Memory: what DuckDB may take, and what Arrow reads ahead: up to 16 batches of four files at once.
+Memory: what DuckDB may take, and what Arrow reads ahead and its allocator keeps: up to 700 MB more, as measured
+(docs/performance.md).
 """
 
 import re

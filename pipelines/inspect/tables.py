@@ -80,6 +80,16 @@ def _stage_tables(place: Place) -> list[StageTable]:
     return tables
 
 
+def _format(name: str) -> Any:
+    """How Arrow reads a table's files: of Parquet a page at a time, not whole columns of row groups ahead."""
+    import pyarrow.dataset as arrow_dataset
+
+    if name != "parquet":
+        return name
+    options = arrow_dataset.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False, buffer_size=1 << 20)
+    return arrow_dataset.ParquetFileFormat(default_fragment_scan_options=options)
+
+
 def open_table(table: StageTable) -> Any:
     """The table as a `pyarrow.dataset.Dataset`. Raises UserError for a file that cannot be read."""
     import pyarrow.dataset as arrow_dataset
@@ -94,6 +104,6 @@ def open_table(table: StageTable) -> Any:
         filesystem, paths = PyFileSystem(FSSpecHandler(opened[0][0])), [inner for _, inner in opened]
     ending = "." + paths[0].rsplit(".", 1)[-1]
     try:
-        return arrow_dataset.dataset(paths, format=_FORMATS[ending], filesystem=filesystem)
+        return arrow_dataset.dataset(paths, format=_format(_FORMATS[ending]), filesystem=filesystem)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"this table cannot be read ({error})", where=paths[0], hint="verify the folder") from error

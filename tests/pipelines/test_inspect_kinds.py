@@ -36,6 +36,9 @@ def described(inspect: Command, path: Path) -> dict[str, Any]:
     code, out, error = inspect(path, "--json")
     assert (code, error) == (0, "")
     values: dict[str, Any] = json.loads(out)
+    code, out, error = inspect(path)
+    assert (code, error) == (0, "")
+    assert out.startswith(f"{path}: ")
     return values
 
 
