@@ -1,4 +1,3 @@
-"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify|lint|trace`.
 """`corpusmill inspect PATH`, `inspect show|steps|verify`, and the list of the commands in modules of their own.
 
 Whatever comes out of documents is shown with its control characters spelled out, and never as markup.

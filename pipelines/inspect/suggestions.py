@@ -26,7 +26,8 @@ def next_commands(place: Place) -> list[str]:
             return [f"{_INSPECT} sample {path} -n 3", *_of_rules(place, path), f"{_INSPECT} why {path} ID"]
         case "shards" | "shard":
             trace = f"{_INSPECT} trace {path} --sequence 0"
-            return [f"{_INSPECT} show {path} --row 0 --tokens", f"{_INSPECT} sample {path} -n 3", trace]
+            lint = f"{_INSPECT} lint {path}"
+            return [f"{_INSPECT} show {path} --row 0 --tokens", f"{_INSPECT} sample {path} -n 3", trace, lint]
         case "model":
             return [f"{_INSPECT} steps {path}", f"{_INSPECT} trace {path} --step 1"]
         case "tokenizer":
