@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from corpusmill.dataproc.text.differences import Change, shorten
 from corpusmill.pipelines.guarded_streams import Console
+from corpusmill.pipelines.inspect.differences import Difference, marked
+from corpusmill.pipelines.inspect.differences import around as shortened
 from corpusmill.pipelines.inspect.inspection import Judged, Survivor
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.story import Story, Visit, shorten_uses, story_values, tell_story
@@ -23,8 +24,7 @@ AROUND, USES, READS = 60, 8, 5
 SCHEMA = 1
 """Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
 
-STYLES = {"same": "", "removed": "red", "added": "green", "left out": "dim"}
-MARKS = {"same": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}
+STYLES = {"same": "", "gone": "red", "new": "green"}
 
 
 def why_command(
@@ -124,18 +124,15 @@ def _survivor(survivor: Survivor) -> str:
     return f"{survivor.method} duplicate of {survivor.id} ({how}, cluster {survivor.cluster})"
 
 
-def _print_changes(console: Console, changes: Sequence[Change], around: int) -> None:
+def _print_changes(console: Console, changes: Sequence[Difference], around: int) -> None:
     """The text with what differs marked: by marks everywhere, by colours where there are any."""
     if all(change.kind == "same" for change in changes):
         print_sentence(console, "  both texts are the same")
         return
     line = Text()
-    for change in shorten(changes, around):
-        if change.kind == "left out":
-            line.append(f" … {len(change.text):,} characters that were not compared … ", style="dim")
-            continue
-        opening, closing = MARKS[change.kind]
-        line.append(f"{opening}{visible(change.text)}{closing}", style=STYLES[change.kind])
+    for change in shortened(changes, around):
+        shown = Difference(change.kind, visible(change.text))
+        line.append(marked([shown]), style=STYLES[change.kind])
     console.print(line, soft_wrap=True)
 
 

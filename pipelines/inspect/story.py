@@ -14,7 +14,7 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.text.differences import Change, word_changes
+from corpusmill.pipelines.inspect.differences import Difference, differences
 from corpusmill.pipelines.inspect.documents import Rows, rows_of
 from corpusmill.pipelines.inspect.inspection import Judged, Side, Survivor, inspection_of
 from corpusmill.pipelines.inspect.lookup import look_up
@@ -52,7 +52,7 @@ class Visit:
     rules: list[Judged] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
     survivor: Survivor | None = None
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Difference] = field(default_factory=list)
 
 
 @dataclass
@@ -156,7 +156,7 @@ def _compare(story: Story, visit: Visit, here: Place) -> None:
         for path, row in look_up([path for path, _ in files], wanted - set(texts)):
             texts[row.values["id"]] = Rows(path, [(path, row.row + 1)]).row(row.row).values["text"]
     if len(texts) == len(wanted):
-        visit.changes = word_changes(texts[visit.document], texts[visit.survivor.id])
+        visit.changes = differences(texts[visit.document], texts[visit.survivor.id])
     else:
         story.missing.append(f"{visit.stage}: the texts of {visit.document} and its survivor are not both there")
 

@@ -42,7 +42,7 @@ class SearchStage(PartsStage):
     """Documents to a search index."""
 
     name = "search"
-    kernels = ("search",)
+    kernels = ("full-text",)
     Settings = SearchSettings
     settings: SearchSettings
 
