@@ -45,7 +45,7 @@ def main() -> None:
     make = commands.add_parser("make")
     make.add_argument("inputs", nargs="+")
     make.add_argument("--bytes", type=int, default=1_000_000_000)
-    make.add_argument("--segment-bytes", default="128MiB")
+    make.add_argument("--segment-bytes", default="256MiB")
     ask = commands.add_parser("ask")
     ask.add_argument("--index", default="index-grown")
     for command in (make, ask):
@@ -205,7 +205,7 @@ def some_passages(path: Path) -> dict[str, str]:
         return text[start : start + 100_000].decode("utf-8", "ignore").split()[1 : count + 1]
 
     one = words_at(500)
-    many = [word for _ in range(25) for word in words_at(20)]
+    many = [word for _ in range(25) for word in words_at(20)][:500]
     return {
         "one place": " ".join(one),
         "25 places": " ".join(many),
