@@ -197,12 +197,13 @@ def ask_index(work: Path, folder: Path) -> None:
 
 def some_passages(path: Path) -> dict[str, str]:
     """Passages of 500 words: out of one place, of 25 places, and one with the words of the first in another order."""
-    text = path.read_bytes()
+    size = path.stat().st_size
     draw = random.Random(1)
 
     def words_at(count: int) -> list[str]:
-        start = draw.randrange(len(text) - 100_000)
-        return text[start : start + 100_000].decode("utf-8", "ignore").split()[1 : count + 1]
+        with path.open("rb") as file:  # not the whole of it: memory is measured here
+            file.seek(draw.randrange(size - 100_000))
+            return file.read(100_000).decode("utf-8", "ignore").split()[1 : count + 1]
 
     one = words_at(500)
     many = [word for _ in range(25) for word in words_at(20)][:500]

@@ -26,7 +26,7 @@ class RecordCache:
         self._checksums = directory.arrays["record_checksums"].tolist()
         whole = self._places[-1] + TABLE_BYTES * len(sizes)
         self.data = np.empty(max(min(cache_bytes, whole), 2 * LARGEST), np.uint8)
-        self._view = memoryview(self.data)
+        self._view = self.data.data
         self.starts = np.full(len(sizes), -1, np.int64)
         self.stops = np.zeros(len(sizes), np.int64)
         self._filled = 0
