@@ -45,7 +45,7 @@ def main() -> None:
     make = commands.add_parser("make")
     make.add_argument("inputs", nargs="+")
     make.add_argument("--bytes", type=int, default=1_000_000_000)
-    make.add_argument("--segment-bytes", default="128MiB")
+    make.add_argument("--segment-bytes", default="256MiB")
     ask = commands.add_parser("ask")
     ask.add_argument("--index", default="index-grown")
     for command in (make, ask):
@@ -197,15 +197,16 @@ def ask_index(work: Path, folder: Path) -> None:
 
 def some_passages(path: Path) -> dict[str, str]:
     """Passages of 500 words: out of one place, of 25 places, and one with the words of the first in another order."""
-    text = path.read_bytes()
+    size = path.stat().st_size
     draw = random.Random(1)
 
     def words_at(count: int) -> list[str]:
-        start = draw.randrange(len(text) - 100_000)
-        return text[start : start + 100_000].decode("utf-8", "ignore").split()[1 : count + 1]
+        with path.open("rb") as file:  # not the whole of it: memory is measured here
+            file.seek(draw.randrange(size - 100_000))
+            return file.read(100_000).decode("utf-8", "ignore").split()[1 : count + 1]
 
     one = words_at(500)
-    many = [word for _ in range(25) for word in words_at(20)]
+    many = [word for _ in range(25) for word in words_at(20)][:500]
     return {
         "one place": " ".join(one),
         "25 places": " ".join(many),

@@ -4,7 +4,7 @@ Memory: 5 bytes a byte of text (the text, and four for its suffix) while it is s
 documents; twice the text for a moment before, while batches are joined. The transform itself is never in memory: a
 record is gathered, encoded and written.
 
-Cost: 6.9 MB of text a second of one core (AMD EPYC) with segments of 128 MiB, of which sorting takes two thirds.
+Cost: 6 MB of text a CPU second (AMD EPYC), of which sorting takes two thirds (docs/search.md).
 """
 
 from dataclasses import dataclass

@@ -21,11 +21,12 @@ class RecordCache:
     def __init__(self, reader: RangeReader, directory: Directory, cache_bytes: int = CACHE_BYTES) -> None:
         self._reader = reader
         sizes = directory.arrays["record_sizes"].astype(np.int64)
-        self._places = np.concatenate([[0], np.cumsum(sizes)])
+        self._places = [0, *np.cumsum(sizes).tolist()]
         self._sigma = len(directory.alphabet)
-        self._checksums = directory.arrays["record_checksums"]
-        whole = int(self._places[-1]) + TABLE_BYTES * len(sizes)
+        self._checksums = directory.arrays["record_checksums"].tolist()
+        whole = self._places[-1] + TABLE_BYTES * len(sizes)
         self.data = np.empty(max(min(cache_bytes, whole), 2 * LARGEST), np.uint8)
+        self._view = self.data.data
         self.starts = np.full(len(sizes), -1, np.int64)
         self.stops = np.zeros(len(sizes), np.int64)
         self._filled = 0
@@ -33,15 +34,16 @@ class RecordCache:
 
     def load(self, record: int) -> None:
         """Brings a record into memory. Raises UserError for a damaged one."""
-        place, end = int(self._places[record]), int(self._places[record + 1])
-        content = self._reader.read(place, end - place)
-        if xxhash.xxh3_64_intdigest(content) != int(self._checksums[record]):
-            raise damaged(self._reader.path, f"the checksum of record {record} is wrong")
-        if self._filled + len(content) + TABLE_BYTES > len(self.data):
+        place = self._places[record]
+        size = self._places[record + 1] - place
+        if self._filled + size + TABLE_BYTES > len(self.data):
             self.starts[:] = -1
             self._filled = 0
-        stop = self._filled + len(content)
-        self.data[self._filled : stop] = np.frombuffer(content, np.uint8)
+        stop = self._filled + size
+        content = self._view[self._filled : stop]
+        self._reader.read_into(place, content)
+        if xxhash.xxh3_64_intdigest(content) != self._checksums[record]:
+            raise damaged(self._reader.path, f"the checksum of record {record} is wrong")
         if not prepare(self.data, self._filled, stop, self._sigma):
             raise damaged(self._reader.path, f"record {record} is none")
         self.starts[record], self.stops[record] = self._filled, stop

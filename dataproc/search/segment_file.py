@@ -146,6 +146,13 @@ class RangeReader:
             raise damaged(self.path, "it is cut off")
         return data
 
+    def read_into(self, start: int, view: memoryview) -> None:
+        """Fills a view with a range: of a local file without a copy in between."""
+        if self._file is None or storage.is_url(self.path):
+            view[:] = self.read(start, len(view))
+        elif os.preadv(self._file.fileno(), [view], start) != len(view):
+            raise damaged(self.path, "it is cut off")
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()

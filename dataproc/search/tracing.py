@@ -3,17 +3,18 @@
 A stretch is maximal: with the word before or after it, it occurs nowhere in the index. It has a least number of words;
 a word is what stands between white space, and in scripts without spaces a letter with its marks.
 
-In a segment, stretches are found from left to right by searches backwards, from the end of a window of the least length
-to its beginning. A search that ends early says that no stretch goes across the place where it ended, so the next window
-begins behind it: text that is not there is passed over in leaps. Where a whole window occurs, its end is pushed on by
-doubling and halving. Cost: a step of a search or two for each byte of a passage that is not there, and logarithmically
-many for each byte of one that is.
+In a segment, stretches are found from left to right by searches backwards, from the end of a window of the least number
+of words to its beginning. A search that ends early says that no stretch goes across the place where it ended, so the
+next window begins behind it: text that is not there is passed over in leaps. Where a whole window occurs, its end is
+pushed on by doubling and halving. Cost: about a step of a search for each byte of a passage that is not there, and
+logarithmically many for each byte of one that is.
 
 Then every segment is asked once more, for how often it holds what the others found, and a few for documents. Liu et
 al., OLMoTrace, 2025, has the question; Li, BWT construction and search at the terabase scale, 2024, has leaps by a
 least length.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from unicodedata import category
@@ -72,10 +73,9 @@ def trace_passage(index: SearchIndex, passage: str, words: int, documents: int) 
     if not words:
         return Trace(words=0, covered=0)
     text = passage.encode()
-    least = int((places[words - 1 :, 1] - places[: len(places) - words + 1, 0]).min())
     spans: set[tuple[int, int]] = set()
-    for matches in index.ask(lambda segment: maximal_matches(segment, text, least)):
-        spans.update(_whole_words(matches, places, words))
+    for matches in index.ask(lambda segment: maximal_spans(segment, text, places, words)):
+        spans.update(matches)
     kept = without_contained(spans)
     named = _count(index, text, places, kept, documents)
     covered = np.zeros(len(places), np.bool_)
@@ -107,58 +107,49 @@ def word_places(passage: str) -> np.ndarray:
     return np.array(places, np.int64).reshape(-1, 2)
 
 
-def maximal_matches(segment: Segment, text: bytes, least: int) -> list[tuple[int, int]]:
-    """(start, end) of the stretches of at least `least` bytes that occur and are part of no longer one that does."""
+def maximal_spans(segment: Segment, text: bytes, places: np.ndarray, words: int) -> list[tuple[int, int]]:
+    """(first word, word after the last) of the spans of at least so many words that occur in a segment and are part of
+    no longer one that does.
+
+    Args:
+        places: of `word_places`.
+    """
     pattern = segment.encoded(text)
-    matches: list[tuple[int, int]] = []
-    start, end = 0, least
-    while start + least <= len(pattern):
-        end = max(end, start + least)
-        reached = _search_back(segment, pattern, start, end)
-        if reached > start:
-            start = reached
+    starts, ends = places[:, 0].tolist(), places[:, 1].tolist()
+    count = len(starts)
+
+    def first_word(first: int, after: int) -> int:
+        """The first word, `first` at least, from which the text up to the end of word `after - 1` occurs."""
+        begin, end = starts[first], ends[after - 1]
+        left, _ = segment.extend(pattern[begin:end], end - begin, segment.all_rows())
+        return bisect_left(starts, begin + left)
+
+    spans: list[tuple[int, int]] = []
+    first, after = 0, words
+    while first + words <= count:
+        after = max(after, first + words)
+        reached = first_word(first, after)
+        if reached > first:
+            first = reached
             continue
-        end = _longest_end(segment, pattern, start, end, least)
-        matches.append((start, end))
-        if end == len(pattern):
+        step, failing = words, count + 1
+        while after < count and failing > count:
+            tried = min(count, after + step)
+            if first_word(first, tried) > first:
+                failing = tried
+            else:
+                after, step = tried, 2 * step
+        while failing <= count and failing - after > 1:
+            tried = (after + failing) // 2
+            if first_word(first, tried) > first:
+                failing = tried
+            else:
+                after = tried
+        spans.append((first, after))
+        if after == count:
             break
-        end += 1
-        start = _search_back(segment, pattern, start, end)
-    return matches
-
-
-def _search_back(segment: Segment, pattern: np.ndarray, start: int, end: int) -> int:
-    """The first place, `start` at least, from which pattern[place:end] occurs."""
-    left, _ = segment.extend(pattern[start:end], end - start, segment.all_rows())
-    return start + left
-
-
-def _longest_end(segment: Segment, pattern: np.ndarray, start: int, end: int, step: int) -> int:
-    """The last end for which pattern[start:end] occurs, as it does for `end`."""
-    failing = len(pattern) + 1
-    while end < len(pattern) and failing > len(pattern):
-        tried = min(len(pattern), end + step)
-        if _search_back(segment, pattern, start, tried) > start:
-            failing = tried
-        else:
-            end, step = tried, 2 * step
-    while failing - end > 1:
-        tried = (end + failing) // 2
-        if tried > len(pattern) or _search_back(segment, pattern, start, tried) > start:
-            failing = tried
-        else:
-            end = tried
-    return end
-
-
-def _whole_words(matches: Sequence[tuple[int, int]], places: np.ndarray, words: int) -> list[tuple[int, int]]:
-    """(first word, word after the last) of matches, without the words of which they have a part only."""
-    spans = []
-    for start, end in matches:
-        first = int(np.searchsorted(places[:, 0], start))
-        last = int(np.searchsorted(places[:, 1], end, "right"))
-        if last - first >= words:
-            spans.append((first, last))
+        after += 1
+        first = first_word(first, after)
     return spans
 
 

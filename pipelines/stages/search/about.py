@@ -25,7 +25,7 @@ SEARCH = StageDescription(
     output="INDEX",
     makes="search index",
     holds="a search index",
-    rates=Rates(6.9, 0.0, 0.45, 1150),
+    rates=Rates(6.2, 0.0, 0.51, 2100),
     sampled=True,
     rows=_rows,
 )

@@ -4,7 +4,8 @@
 
 Parts that lie together make a segment of about `segment_bytes`; a larger part is cut into equal ones. What goes into
 which depends on the manifests of the datasets and the settings alone. Memory of a worker: 5 bytes a byte of a segment's
-text and the names of its documents, 0.9 GB by default, or the largest document's where that is larger than a segment.
+text and the names of its documents, 1.3 to 2 GB by default, or the largest document's where that is larger than a
+segment.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class SearchSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     segment_bytes: ByteSize = Field(
-        default=ByteSize(128 << 20),
+        default=ByteSize(256 << 20),
         description="text of a segment, half more at most; larger ones are searched faster, and take 5 times as much"
         " memory to build",
         ge=1 << 10,
