@@ -233,6 +233,29 @@ def query(
         threshold: least Jaccard similarity, the index's own or above it
     """
 
+def search(
+    datasets: Names,
+    *,
+    output: Path,
+    segment_bytes: int | str = ...,
+    locate_every: Literal[8, 16, 32, 64, 128] = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Index the text of datasets, so that any string in it is found at once. An interrupted build resumes when it is run
+    again.
+
+    Args:
+        datasets: datasets of documents
+        segment_bytes: text of a segment, half more at most; larger ones are searched faster, and take 5 times as much
+            memory to build
+        locate_every: one text position of so many is kept; fewer make places quicker to find, and a larger index
+    """
+
 def spans(
     datasets: Names,
     *,

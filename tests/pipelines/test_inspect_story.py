@@ -68,9 +68,9 @@ def test_what_differs_from_the_survivor_is_marked(made: Path, inspect: Command) 
     assert unique["fate"] == "duplicate"
     assert (unique["survivor"]["id"], unique["survivor"]["similarity"]) == (near["survivor"], near["similarity"])
     differing = [(change["kind"], change["text"].strip()) for change in unique["changes"] if change["kind"] != "same"]
-    kind, marked = ("removed", "[-One more line.-]") if near["id"] == "near" else ("added", "{+One more line.+}")
+    kind, opening = ("gone", "[-") if near["id"] == "near" else ("new", "{+")
     assert differing == [(kind, "One more line.")]
-    assert marked in inspect("why", made, near["id"])[1]
+    assert opening in (said := inspect("why", made, near["id"])[1]) and "One more line." in said
     assert "both texts are the same" in inspect("why", made, exact["id"])[1]
 
 
