@@ -56,8 +56,18 @@ def peak_memory_bytes() -> int:
     """The most memory that was resident in this program so far.
 
     Linux's `ru_maxrss` starts a program at the peak of the one that started it (`exec` does not reset it), so that a
-    small worker of a large driver would show the driver's; `VmHWM` is the program's own.
+    small worker of a large driver would show the driver's; `VmHWM` is the program's own. It is read from counters that
+    are some pages off (`man proc_pid_status`), so the highest that was seen is kept.
     """
+    process = os.getpid()  # one that was forked begins anew
+    _highest[process] = max(_highest.get(process, 0), _resident_at_most())
+    return _highest[process]
+
+
+_highest: dict[int, int] = {}
+
+
+def _resident_at_most() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -169,7 +169,8 @@ def test_the_command_prints_findings_and_exits_with_one_for_errors(material: Mat
     sound = str(write_set(tmp_path / "sound", material))
     go: Callable[..., Any] = lambda *words: CliRunner().invoke(app, ["inspect", "lint", *words])  # noqa: E731
     done = go(sound, "--tokenizer", material.tokenizer)
-    assert done.exit_code == 0 and done.stdout.rstrip().endswith("0 errors, 0 warnings, 0 notes")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.rstrip().endswith("0 errors, 0 warnings, 0 notes")
     bad = next(fault for fault in FAULTS if fault.what == "padding inside documents").plant(tmp_path / "bad", material)
     done = go(str(bad.path), "--tokenizer", material.tokenizer)
     assert done.exit_code == 1 and "error  padding:" in done.stdout and "shard-00000.arrow sequence 1" in done.stdout
