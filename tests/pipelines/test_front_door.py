@@ -80,7 +80,9 @@ def test_what_looks_into_a_run_is_whole_at_every_width(
     for width in WIDTHS:
         code, out, _ = command(name, made / below, width=width)
         assert code == 0
-        lines = [line for line in out.splitlines() if not line.startswith("  corpusmill ")]  # to be copied: never broken
+        lines = [
+            line for line in out.splitlines() if not line.startswith("  corpusmill ")
+        ]  # to be copied: never broken
         assert all(len(line) <= width for line in lines)
         assert numbers(wide.replace(str(made), "")) <= numbers(out.replace("\n", " "))
 

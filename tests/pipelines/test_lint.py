@@ -165,7 +165,10 @@ def test_a_set_behind_a_url_gives_the_same(material: Material, tmp_path: Path) -
     assert near == far
 
 
-def test_the_command_prints_findings_and_exits_with_one_for_errors(material: Material, tmp_path: Path) -> None:
+def test_the_command_prints_findings_and_exits_with_one_for_errors(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["corpusmill", "inspect", "lint"])  # the list of commands alone imports none
     sound = str(write_set(tmp_path / "sound", material))
     go: Callable[..., Any] = lambda *words: CliRunner().invoke(app, ["inspect", "lint", *words])  # noqa: E731
     done = go(sound, "--tokenizer", material.tokenizer)
