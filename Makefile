@@ -2,8 +2,8 @@
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
-# A file of tests stays in one process: what its fixtures make is made once.
-PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
+# A file of tests stays in one process: what its fixtures make is made once. tests/conftest.py has the order of files.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install quickstart test test-all fuzz check docs format wheel resolve clean
 
