@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.inspect_serve import SERVE, serve_command
 from corpusmill.pipelines.cli.trace import trace_command
 from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
@@ -53,6 +54,7 @@ def app_for(name: str) -> typer.Typer:
     app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
     for function in (_show, _sample, _why, _steps, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
+    app.command("serve", help=help_text(SERVE))(serve_command)
     app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
 
