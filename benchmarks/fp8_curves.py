@@ -6,7 +6,8 @@
 `run` trains each seed twice, one after the other, in processes of their own with one thread; what was trained already
 is not trained again, and what was broken off goes on from its checkpoint. Both runs of a seed have the same weights to
 start from, the same sequences in the same order, and BF16 moments: they differ in products alone. `--variant blocks`
-adds a third, FP8 with gradients in blocks of 128 x 128, which diverged in the report (appendix B.2).
+adds a third, FP8 with gradients in blocks of 128 x 128, which diverged in the report (appendix B.2); `--variant fp32`
+another, products in FP32: how far two runs of this kind drift apart where neither has more error than BF16.
 
 `draw` smooths the losses (an exponential moving average that keeps 0.9 of itself each step, corrected for its start),
 takes the relative difference to BF16 of the same seed and step, and writes `NAME.csv` and `NAME.svg`. Bar: below 0.25 %
@@ -27,6 +28,7 @@ VARIANTS = {
     "bf16": {"precision": "bfloat16", "moments": "bfloat16"},
     "fp8": {"precision": "fp8"},
     "blocks": {"precision": "fp8", "fp8_gradient_groups": "blocks"},
+    "fp32": {"precision": "float32", "moments": "bfloat16"},
 }
 
 

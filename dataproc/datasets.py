@@ -229,7 +229,7 @@ def open_part(path: str) -> pq.ParquetFile:
     file = storage.open_input(path)
     try:
         return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # the last of a name in the footer
         file.close()
         raise _damaged(error, path) from error
 

@@ -43,10 +43,13 @@ class RunOptions:
         """From the values of the common flags; the format of log lines holds from here on."""
         choose_log_format(values.get("log_format"))
         picked = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        text = picked.get("memory_per_worker", "0")
-        try:
-            picked["memory_per_worker"] = int(TypeAdapter(ByteSize).validate_python(text))
-        except ValidationError as error:
-            hint = "write a number and a unit, as in 4GiB"
-            raise UserError(f"'{text}' is not a size", where="--memory-per-worker", hint=hint) from error
+        picked["memory_per_worker"] = read_size(picked.get("memory_per_worker", "0"), "--memory-per-worker")
         return cls(**picked)
+
+
+def read_size(text: str, where: str) -> int:
+    """Bytes, from a number and a unit. Raises UserError, naming the flag."""
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError as error:
+        raise UserError(f"'{text}' is not a size", where=where, hint="write a number and a unit, as in 4GiB") from error

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.description import Rows
 from corpusmill.pipelines.engine.progress import clock
-from corpusmill.pipelines.engine.stage import Finished
-from corpusmill.pipelines.recipe import Recipe
 from corpusmill.pipelines.registry import description_of
 from corpusmill.pipelines.terminal import output_console, pairs, print_lines
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pydantic behind two of them takes as long as all else that `inspect` imports
     from rich.text import Text
+
+    from corpusmill.pipelines.engine.stage import Finished
+    from corpusmill.pipelines.recipe import Recipe
 
 SCHEMA = 1
 """Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
@@ -48,7 +49,9 @@ def outcome_rows(manifests: Sequence[Mapping[str, Any]]) -> Rows:
     return rows
 
 
-def print_summary(recipe: Recipe, finished: Sequence[tuple[str, Finished]], report: str | None, seconds: float) -> None:
+def print_summary(
+    recipe: "Recipe", finished: "Sequence[tuple[str, Finished]]", report: str | None, seconds: float
+) -> None:
     """Prints the table and the paths of everything to stdout."""
     console = output_console()
     print_lines(console, summary_lines(recipe, finished, seconds, console.width))
@@ -69,7 +72,9 @@ def short_path(path: str) -> str:
     return whole.removeprefix(here) if not storage.is_url(path) else path
 
 
-def summary_lines(recipe: Recipe, finished: Sequence[tuple[str, Finished]], seconds: float, width: int) -> list["Text"]:
+def summary_lines(
+    recipe: "Recipe", finished: "Sequence[tuple[str, Finished]]", seconds: float, width: int
+) -> list["Text"]:
     """The table in lines of at most `width` cells."""
     from rich.text import Text
 
@@ -85,7 +90,7 @@ def summary_lines(recipe: Recipe, finished: Sequence[tuple[str, Finished]], seco
 
 
 def summary_values(
-    recipe: Recipe, finished: Sequence[tuple[str, Finished]], report: str | None, seconds: float, exit_code: int
+    recipe: "Recipe", finished: "Sequence[tuple[str, Finished]]", report: str | None, seconds: float, exit_code: int
 ) -> dict[str, Any]:
     """The same as `--json` prints it."""
     return {

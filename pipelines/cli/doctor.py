@@ -34,6 +34,7 @@ LIBRARIES = (
 )  # fmt: skip
 EXTRAS = {
     "jinja2": "report",
+    "duckdb": "sql",
     "brotli": "web",
     "lz4": "web",
     "resiliparse": "web",

@@ -1,4 +1,4 @@
-"""`corpusmill inspect PATH`, and `inspect show|sample|why|verify|trace`.
+"""`corpusmill inspect PATH`, `inspect show|steps|verify`, and the list of the commands in modules of their own.
 
 Whatever comes out of documents is shown with its control characters spelled out, and never as markup.
 """
@@ -12,18 +12,23 @@ from typer.core import TyperGroup
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
 from corpusmill.pipelines.cli.inspect_serve import SERVE, serve_command
+from corpusmill.pipelines.cli.inspect_diff import diff_command
+from corpusmill.pipelines.cli.inspect_lint import lint_command
+from corpusmill.pipelines.cli.inspect_rows import print_row, print_sequence
+from corpusmill.pipelines.cli.inspect_sample import document_values, sample_command, sequence_values
+from corpusmill.pipelines.cli.inspect_sql import sql_command
+from corpusmill.pipelines.cli.inspect_why import why_command
 from corpusmill.pipelines.cli.trace import trace_command
-from corpusmill.pipelines.guarded_streams import Console
-from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, draw_rows, rows_of
+from corpusmill.pipelines.inspect.documents import DocumentRow, Rows, rows_of
 from corpusmill.pipelines.inspect.overview import Lines, overview, overview_values
 from corpusmill.pipelines.inspect.places import recognise
-from corpusmill.pipelines.inspect.sequences import PackedSequence, Piece, Segment, Shards, shards_of
+from corpusmill.pipelines.inspect.selection import Selected
+from corpusmill.pipelines.inspect.sequences import Shards, shards_of
 from corpusmill.pipelines.inspect.steps import STEP_COLUMNS, read_steps, step_cells
 from corpusmill.pipelines.inspect.verify import verify
-from corpusmill.pipelines.inspect.why import explain
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table, wrapped
-from corpusmill.pipelines.visible import excerpt, one_line, visible
+from corpusmill.pipelines.visible import one_line
 
 HELP = """Inspect any folder or file made by corpusmill.
 
@@ -34,7 +39,8 @@ Example: corpusmill inspect quickstart-output/clean"""
 
 DEFAULT = "overview"
 CELL = 160
-SAMPLE_CHARACTERS = 400
+SCHEMA = 1
+"""Of the JSON of `verify`: raised when a key changes its meaning or goes; new keys may come."""
 
 Path = Annotated[str, typer.Argument(help="a run, a stage's folder, a part or a shard", metavar="PATH")]
 
@@ -52,9 +58,14 @@ def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP, PathOrCommand)
     app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
-    for function in (_show, _sample, _why, _steps, _verify):
+    for function in (_show, _steps, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
     app.command("serve", help=help_text(SERVE))(serve_command)
+    app.command("diff", help=help_text(diff_command.__doc__ or ""))(diff_command)
+    app.command("lint", help=help_text(lint_command.__doc__ or ""))(lint_command)
+    app.command("sample", help=help_text(sample_command.__doc__ or ""))(sample_command)
+    app.command("why", help=help_text(why_command.__doc__ or ""))(why_command)
+    app.command("sql", help=help_text(sql_command.__doc__ or ""))(sql_command)
     app.command("trace", help=help_text(trace_command.__doc__ or ""))(trace_command)
     return app
 
@@ -78,7 +89,11 @@ def _overview(
 
 
 def section_lines(rows: Lines, width: int) -> list[Text]:
-    """The rows of a section: names and values, or a table where rows have more cells."""
+    """The rows of a section: names and values, or a table where rows have more cells; a command is never broken."""
+    if not rows:
+        return []
+    if max(map(len, rows)) == 1:
+        return [Text(f"  {one_line(row[0])}") for row in rows]
     cells = [tuple(one_line(cell, CELL) for cell in (f"  {row[0]}", *row[1:])) for row in rows]
     if max(map(len, cells)) <= 2:
         return pairs([(row[0], row[1] if len(row) > 1 else "") for row in cells], width)
@@ -115,6 +130,7 @@ def _show(
     ] = None,
     document: Annotated[str | None, typer.Option("--id", help="id of a document", metavar="ID")] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="for a sequence: show each token with its id")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show one document, or one sequence of token shards with its segments and markers.
 
@@ -125,52 +141,26 @@ def _show(
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)
-        _print_sequence(output_console(), shards.sequence(_sequence_number(shards, row, document)), tokens)
+        sequence = shards.sequence(_sequence_number(shards, row, document))
+        if as_json:
+            print_json(sequence_values(sequence))
+        else:
+            print_sequence(output_console(), sequence, tokens)
         return
     rows = rows_of(place)
     if tokens:
         raise UserError("documents have no tokens", where="--tokens", hint="name shards or a shard")
-    _print_row(output_console(), rows.row(row or 0) if document is None else _find(rows, document))
+    chosen = rows.row(row or 0) if document is None else _find(rows, document)
+    if as_json:
+        print_json(document_values(Selected(chosen)))
+    else:
+        print_row(output_console(), chosen)
 
 
-def _sample(
+def _verify(
     path: Path,
-    count: Annotated[int, typer.Option("--number", "-n", help="how many", min=1, max=1000, metavar="N")] = 5,
-    seed: Annotated[int, typer.Option(help="seed of the draw", min=0, metavar="N")] = 0,
-    characters: Annotated[int, typer.Option(help="characters of each", min=1, metavar="N")] = SAMPLE_CHARACTERS,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON lines, an object a folder")] = False,
 ) -> None:
-    """Show the beginnings of a few documents or sequences, drawn at random: the same ones for the same seed.
-
-    Example: corpusmill inspect sample quickstart-output/clean/rejected -n 5 --seed 1
-    """
-    place = recognise(path)
-    console = output_console()
-    if place.what in ("shards", "shard"):
-        shards = shards_of(place)
-        for number in draw_rows(len(shards), count, seed):
-            _print_sequence(console, shards.sequence(number), tokens=False, most=characters)
-        return
-    rows = rows_of(place)
-    for number in draw_rows(len(rows), count, seed):
-        _print_row(console, rows.row(number), most=characters)
-
-
-def _why(
-    path: Annotated[str, typer.Argument(help="a stage's folder", metavar="DATASET")],
-    document: Annotated[str, typer.Argument(help="id of a document", metavar="ID")],
-) -> None:
-    """Show what a stage did with a document and why: broken rules, its survivor, or the reason it was quarantined.
-
-    Example: corpusmill inspect why quickstart-output/clean 'python-stdlib/this.py#0'
-    """
-    reason = explain(recognise(path), document)
-    console = output_console()
-    print_sentence(console, f"{one_line(document)}: {reason.fate}", "bold")
-    for line in reason.lines:
-        print_sentence(console, f"  {one_line(line)}")
-
-
-def _verify(path: Path) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
 
     A shard set is also checked as a whole: its segments must cover every document exactly once, and no document may
@@ -183,9 +173,15 @@ def _verify(path: Path) -> None:
     console = output_console()
     failed = False
     for done in verify(recognise(path)):
+        failed |= bool(done.problems)
+        if as_json:
+            problems = [{"path": where, "what": what} for where, what in done.problems]
+            sizes = {"files": done.files, "bytes": done.bytes, "rows": done.rows}
+            about = {"schema": SCHEMA, "name": done.name, "path": done.path}
+            print_json(about | {"problems": problems} | sizes, indent=None)
+            continue
         for where, what in done.problems:
             print_sentence(console, f"BAD  {one_line(where)}: {one_line(what)}")
-        failed |= bool(done.problems)
         if not done.problems:
             checked = f"{done.files:,} files, {done.bytes / 1e6:,.1f} MB, {done.rows:,} rows"
             print_sentence(console, f"ok   {one_line(done.name)}: {checked}")
@@ -207,61 +203,3 @@ def _sequence_number(shards: Shards, row: int | None, document: str | None) -> i
     for number, _ in shards.places_of(document):
         return number
     raise UserError("no sequence contains this document", where=f"{shards.where}: {document}")
-
-
-def _print_row(console: Console, row: DocumentRow, most: int = 0) -> None:
-    where = f"row {row.number}: {row.path} row {row.row}"
-    print_sentence(console, one_line(where), "bold")
-    for name, value in row.values.items():
-        if name != "text" and value is not None:
-            line = Text(f"  {one_line(name)}: ", style="cyan").append(one_line(str(value)), style="none")
-            console.print(line, soft_wrap=True)
-    text = row.values.get("text")
-    if text is not None:
-        console.print(Text(excerpt(text, most) if most else visible(text)), soft_wrap=True)
-    if most:
-        console.print()
-
-
-def _print_sequence(console: Console, sequence: PackedSequence, tokens: bool, most: int = 0) -> None:
-    group = f", group {sequence.group}" if sequence.group else ""
-    where = f"sequence {sequence.number}: {sequence.path} row {sequence.row}{group}"
-    print_sentence(console, one_line(where), "bold")
-    for number, segment in enumerate(sequence.segments):
-        print_sentence(console, _heading(number, segment), "cyan")
-        line = Text()
-        for piece in segment.pieces:
-            line.append_text(_tokens(piece) if tokens else _plain(piece))
-        if most and len(line) > most:
-            line = line[:most].append("…")
-        if segment.pieces:
-            console.print(line, soft_wrap=True)
-    if most:
-        console.print()
-
-
-def _heading(number: int, segment: Segment) -> str:
-    if segment.document is None:
-        return f"── padding, {segment.length} tokens"
-    end = segment.start + segment.length
-    fim = ", fill in the middle" if segment.fim else ""
-    document, source = one_line(segment.document), one_line(segment.source)
-    return f"── segment {number}: {document} ({source}), its tokens {segment.start} to {end}{fim}"
-
-
-def _plain(piece: Piece) -> Text:
-    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them, with or without colours."""
-    if piece.special:
-        return Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
-    return Text(visible(piece.text))
-
-
-def _tokens(piece: Piece) -> Text:
-    line = Text()
-    for number, spelled in zip(piece.ids, piece.spelled, strict=True):
-        shown = one_line(spelled.decode(errors="backslashreplace"))
-        line.append(f"{number:>8}  ", style="dim")
-        line.append(
-            f"⟦{shown}⟧\n" if piece.special else f"'{shown}'\n", style="bold magenta" if piece.special else "none"
-        )
-    return line

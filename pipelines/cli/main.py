@@ -29,7 +29,7 @@ COMMANDS = {
     "model": ("model", "Convert a trained model to a Hugging Face folder, or back."),
     "inspect": ("inspect", "Inspect any folder made by corpusmill."),
     "report": ("report", "Write an HTML report on a run."),
-    "status": ("report", "Show the progress of a run."),
+    "status": ("status", "Show the progress of a run, live with --watch."),
     "doctor": ("doctor", "Check versions, cores, memory, disk, GPU, kernel cache and Ray."),
 }
 """Commands that are not a stage's: the module of `corpusmill.pipelines.cli`, and the line in the list of commands."""
@@ -37,6 +37,7 @@ COMMANDS = {
 GROUPS = {
     "index": ("index", "Index a corpus, to de-duplicate later data against it."),
     "quality": ("quality", "Train a quality classifier; score documents, keep the good ones, grow seeds."),
+    "search": ("search", "Index text, and find any string, or where a passage comes from."),
     "tokenizer": ("tokenizer", "Train a byte-level BPE tokenizer; encode, decode, report."),
 }
 """Commands that have commands of their own, several stages' among them; the same way."""

@@ -6,9 +6,10 @@ import typer
 
 from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.questions import Question
 from corpusmill.pipelines.inspect.raw import Raw
 from corpusmill.pipelines.inspect.spikes import SpikeStory
-from corpusmill.pipelines.inspect.trace import Document, Passed, Question, Trace, TracedSequence, plain_values, trace
+from corpusmill.pipelines.inspect.trace import Document, Passed, Trace, TracedSequence, plain_values, trace
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import output_console, print_sentence
 from corpusmill.pipelines.visible import one_line
@@ -26,9 +27,18 @@ def trace_command(
     position: Annotated[
         int | None, typer.Option(help="position of a sequence in the order of training", min=0, metavar="P")
     ] = None,
+    document: Annotated[
+        str | None, typer.Option(help="id of a document: the sequences that hold it", metavar="ID")
+    ] = None,
+    raw: Annotated[
+        str | None, typer.Option(help="a raw file: with --offset, the document that came from there", metavar="FILE")
+    ] = None,
+    offset: Annotated[int, typer.Option(help="byte in the raw file, or row of a table", min=0, metavar="N")] = 0,
     number: Annotated[
         int | None,
-        typer.Option("--number", "-n", help="sequences; 3 of a step or spike, else 1", min=1, max=1000, metavar="N"),
+        typer.Option(
+            "--number", "-n", help="sequences; 3 of a step, spike or document, else 1", min=1, max=1000, metavar="N"
+        ),
     ] = None,
     segments: Annotated[int, typer.Option(help="segments of each sequence", min=1, metavar="N")] = 8,
     characters: Annotated[int, typer.Option(help="characters of each segment", min=1, metavar="N")] = 160,
@@ -40,7 +50,8 @@ def trace_command(
 ) -> None:
     """Trace a training step, or a sequence, back to its documents, their raw files and the rules they passed.
 
-    With --spike N, traces the sequences of a loss spike, the one with the highest loss first.
+    With --spike N, traces the sequences of a loss spike, the one with the highest loss first. With --document ID, or
+    --raw FILE and --offset N, traces the sequences that hold one document.
 
     Example: corpusmill inspect trace quickstart-output --step 100
     """
@@ -49,6 +60,8 @@ def trace_command(
         spike=spike,
         sequence=sequence,
         position=position,
+        document=document,
+        raw=None if raw is None else (raw, offset),
         number=number,
         segments=segments,
         characters=characters,
@@ -125,6 +138,7 @@ def _record_lines(document: Document) -> list[str]:
     lines += [f"url: {document.url}"] if document.url else []
     lines += [f"meta: {document.meta}"] if document.meta else []
     lines += [_raw(document.raw)] if document.raw else []
+    lines += [f"its record begins: {document.raw_begins}"] if document.raw_begins else []
     lines += [f"row {stand.row} of {stand.path}" for stand in document.stood]
     if document.survivor_of:
         more = f", and {len(document.survivor_of) - NAMED:,} more" if len(document.survivor_of) > NAMED else ""

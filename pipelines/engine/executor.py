@@ -11,6 +11,7 @@ from typing import Protocol
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.operating_system import available_cores
 from corpusmill.pipelines.engine.task import Call, Ended
+from corpusmill.pipelines.engine.task_notes import AtWork
 
 
 class Executor(Protocol):
@@ -34,6 +35,9 @@ class Executor(Protocol):
 
     def bytes_done(self) -> Mapping[int, float]:
         """Bytes of text that the calls in flight report as done, by ticket; empty where workers are out of reach."""
+
+    def at_work(self) -> Mapping[int, AtWork]:
+        """What is known of the calls in flight, by ticket; for another thread."""
 
     def close(self) -> None:
         """Ends the workers; calls in flight are abandoned."""

@@ -52,6 +52,10 @@ class Mark:
         return self.since > 0 and time.monotonic() - self.since > allowed + self.grace
 
 
+NOTHING = Mark(count=0, since=0.0, grace=0.0, documents=0, name="")
+"""Of a worker that is between documents, or was never looked at."""
+
+
 class Heartbeat:
     """The shared memory, as either side sees it: `HEARTBEAT_BYTES` bytes."""
 
@@ -80,7 +84,7 @@ class Heartbeat:
             if count % 2 == 0 and _COUNT.unpack_from(self._view, 0)[0] == count:
                 name = spelled.decode("utf-8", "surrogatepass" if size < NAME_BYTES else "ignore")
                 return Mark(count=count, since=since, grace=grace, documents=documents, name=name)
-        return Mark(count=0, since=0.0, grace=0.0, documents=0, name="")
+        return NOTHING
 
 
 class PublishedWatch:

@@ -13,6 +13,7 @@ own even there, unless what it reads or writes is in the driver's memory (`memor
 import contextlib
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 import time
@@ -30,6 +31,7 @@ from corpusmill.pipelines.engine.processes import describe_exit
 from corpusmill.pipelines.engine.ranks import start_here
 from corpusmill.pipelines.engine.silence import Silence
 from corpusmill.pipelines.engine.task import Call, Ended
+from corpusmill.pipelines.engine.task_notes import AtWork
 from corpusmill.pipelines.engine.worker import run_call
 
 POLL_SECONDS = 0.25
@@ -72,6 +74,9 @@ class InProcessExecutor:
 
     def bytes_done(self) -> Mapping[int, float]:
         return {self._done[0]: self._done[1], **self._apart.bytes_done()}
+
+    def at_work(self) -> Mapping[int, AtWork]:
+        return {self._done[0]: AtWork(worker=f"{platform.node()}:{os.getpid()}"), **self._apart.at_work()}
 
     def close(self) -> None:
         self._waiting.clear()
@@ -172,6 +177,15 @@ class ProcessExecutor:
     def bytes_done(self) -> Mapping[int, float]:
         return {
             call.ticket: worker.bytes_done.value for worker in [*self._workers] if (call := worker.call) is not None
+        }
+
+    def at_work(self) -> Mapping[int, AtWork]:
+        busy = [(worker, call) for worker in [*self._workers] if (call := worker.call) is not None]
+        return {
+            call.ticket: AtWork.by_mark(
+                f"{platform.node()}:{worker.process.pid}", worker.bytes_done.value, worker.heartbeat.read()
+            )
+            for worker, call in busy
         }
 
     def close(self) -> None:

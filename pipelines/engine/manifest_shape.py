@@ -7,7 +7,7 @@ held to the folder: a file that a manifest names is opened, copied or removed by
 from collections.abc import Mapping
 from typing import Any
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import UserError, is_utf8
 
 _FIELDS: dict[str, type] = {
     "stage": str,
@@ -47,6 +47,8 @@ def _entry_problem(entry: Any) -> str:
         return "it has no path"
     if path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"):
         return "its path leads out of the folder"
+    if not is_utf8(path):
+        return "its path is not Unicode"
     if not isinstance(entry.get("bytes"), int) or not isinstance(entry.get("digest"), str):
         return "it has no size or no digest"
     wrong = [name for name in _NUMBERS if name in entry and not (isinstance(entry[name], int) and entry[name] >= 0)]

@@ -2,7 +2,8 @@
 
 Ray Data drops whole blocks on one bad row and names files at random, and Ray's retries of workers killed for want of
 memory have no end by default; so tasks are submitted with `max_retries=0` (which also turns those off) and the
-scheduler above counts attempts, for both engines alike. Attaches to RAY_ADDRESS or `--address`; else starts a Ray of
+scheduler above counts attempts, for both engines alike. How far a task is, its worker notes in the stage's folder
+(`task_notes.py`). Attaches to RAY_ADDRESS or `--address`; else starts a Ray of
 its own with a small object store, since only small dicts pass through it. On a cluster, inputs and outputs must be on
 storage that every node sees.
 """
@@ -11,14 +12,17 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.pipelines.engine.heartbeat import HEARTBEAT_BYTES, NOTHING, Heartbeat, Mark
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.task import Call, Ended
-from corpusmill.pipelines.engine.worker import describe, run_call
+from corpusmill.pipelines.engine.task_notes import AtWork, Notes, noting
+from corpusmill.pipelines.engine.worker import StartRanks, describe, run_call
 
 OBJECT_STORE_BYTES = 256 << 20
 CONNECT_SECONDS = 5.0
@@ -45,6 +49,7 @@ class RayExecutor:
         self.description = f"Ray at {target}, {cpus} CPUs" if target else f"an embedded Ray of {cpus} CPUs"
         self._remote = ray.remote(max_retries=0, num_cpus=1)(_run_on_ray)
         self._pending: dict[Any, Call] = {}
+        self._notes, self._reading = Notes(), threading.Lock()
 
     def _start(self, target: str | None, workers: int) -> None:
         if target:
@@ -79,7 +84,11 @@ class RayExecutor:
         return [self._end(reference, self._pending.pop(reference)) for reference in ready]
 
     def bytes_done(self) -> Mapping[int, float]:
-        return {}
+        return {ticket: note.bytes for ticket, note in self.at_work().items()}
+
+    def at_work(self) -> Mapping[int, AtWork]:
+        with self._reading:  # by the thread that shows progress, and the one that notes it
+            return self._notes.of({call.ticket: call for call in [*self._pending.values()]})
 
     def _end(self, reference: Any, call: Call) -> Ended:
         try:
@@ -136,10 +145,28 @@ def _run_apart(call: Call) -> Ended:
 
     if _apart is None:  # how much memory it may hold is for Ray to say
         _apart = ProcessExecutor(workers=1, memory_per_worker=psutil.virtual_memory().total)
-    _apart.submit(call)
-    while not (ended := _apart.wait(1.0)):
-        pass
+    executor = _apart
+    executor.submit(call)
+
+    def seen() -> tuple[float, Mark]:
+        mark = next((worker.heartbeat.read() for worker in [*executor._workers] if worker.call is call), NOTHING)
+        return executor.bytes_done().get(call.ticket, 0.0), mark
+
+    with noting(call, seen):
+        while not (ended := executor.wait(1.0)):
+            pass
     return ended[0]
+
+
+def _run_here(call: Call, start_ranks: StartRanks | None) -> Ended:
+    """Runs a call in this process, and notes how far it is."""
+    heartbeat, done = Heartbeat(bytearray(HEARTBEAT_BYTES)), [0.0]
+
+    def advance(count: int) -> None:
+        done[0] += count
+
+    with noting(call, lambda: (done[0], heartbeat.read())):
+        return run_call(call, start_ranks, heartbeat, advance)
 
 
 def _run_on_ray(call: Call) -> Ended:
@@ -159,4 +186,4 @@ def _run_on_ray(call: Call) -> Ended:
     except UserError as error:
         return Ended(ticket=call.ticket, error=describe(error))
     with ends_with_lease(call.folder, call.lease):
-        return _run_apart(call) if call.apart else run_call(call, start_ranks)
+        return _run_apart(call) if call.apart else _run_here(call, start_ranks)

@@ -30,6 +30,8 @@ FIRST_PAUSE_SECONDS = 0.5
 DEATHS_TO_QUARANTINE = 3
 MAX_DEATHS = 4
 POLL_SECONDS = 0.5
+MOST_DURATIONS = 1001
+"""Tasks that ended last, whose time says what is usual."""
 
 
 class StageFailed(Exception):
@@ -73,6 +75,10 @@ class Scheduler:
         apart: whether tasks call code whose time nobody bounds.
         on_end: called with each task and its result as it is done.
         say: prints a line for the user: retries, deaths and their causes.
+
+    Attributes:
+        task_seconds: how long the tasks took that ended last.
+        last_ended: when the last one did, in seconds since 1970.
     """
 
     def __init__(
@@ -100,10 +106,28 @@ class Scheduler:
         self._queue: deque[Task] = deque()
         self._later: list[tuple[float, int, Task]] = []
         self._in_flight: dict[int, Task] = {}
+        self._begun: dict[int, float] = {}
+        self.task_seconds: deque[float] = deque(maxlen=MOST_DURATIONS)
+        self.last_ended: float | None = None
         self._attempts: dict[str, _Attempts] = {}
         self._failure: Exception | None = None
         self._ticket = 0
         self._ended_bytes, self._ended_reported = 0.0, 0.0
+
+    def running(self) -> list[dict[str, Any]]:
+        """The tasks in flight: id, since when, attempt; worker and document where they are known.
+
+        For another thread.
+        """
+        known, tasks = self._executor.at_work(), []
+        for ticket, task in dict(self._in_flight).items():
+            entry: dict[str, Any] = {"task": task.id, "attempt": self._attempts[task.id].made}
+            entry["since"] = self._begun.get(ticket, time.time())
+            if ticket in known:
+                seen = known[ticket]
+                entry |= {"worker": seen.worker, "document": seen.document, "document_since": seen.document_since}
+            tasks.append(entry)
+        return tasks
 
     def bytes_at_work(self) -> float:
         """Bytes of input that the tasks in flight have done, as far as their workers report it; for another thread.
@@ -126,6 +150,10 @@ class Scheduler:
             if not self._in_flight and self._later:
                 time.sleep(min(POLL_SECONDS, max(self._later[0][0] - time.monotonic(), 0)))
             for ended in self._wait(pause):
+                begun = self._begun.pop(ended.ticket)
+                if ended.result is not None:
+                    self.last_ended = time.time()
+                    self.task_seconds.append(self.last_ended - begun)
                 self._handle(self._in_flight.pop(ended.ticket), ended)
         if self._failure:
             raise self._failure
@@ -147,6 +175,7 @@ class Scheduler:
             attempts = self._attempts[task.id]
             self._ticket += 1
             attempts.made += 1
+            self._begun[self._ticket] = time.time()
             self._in_flight[self._ticket] = task
             if self._executor.is_driver:
                 self._remember(task, attempts, pending=True)

@@ -24,6 +24,7 @@ from corpusmill.pipelines.engine.lock import FolderLock
 from corpusmill.pipelines.engine.manifest import done_manifest, make_manifest, remove_orphans
 from corpusmill.pipelines.engine.output_folder import checked_folder, clear_folder
 from corpusmill.pipelines.engine.progress import Advance, Progress, make_progress
+from corpusmill.pipelines.engine.record import Record
 from corpusmill.pipelines.engine.scheduler import Scheduler
 from corpusmill.pipelines.engine.task import Task
 
@@ -268,6 +269,7 @@ class StageRun:
         def on_end(task: Task, result: dict[str, Any]) -> None:
             self.tasks_run += 1
             progress.advance(count=task.bytes, documents=int(result.get("documents_in", 0)))
+            record.ended(task.bytes, result)
 
         scheduler = Scheduler(
             executor,
@@ -288,9 +290,23 @@ class StageRun:
             watched = watch()
             return Advance(bytes=left * watched.share, words=watched.words or ("starting",))
 
+        record = Record(
+            folder=self.folder,
+            lease=self.lease,
+            stage=self.stage.name,
+            phase=phase,
+            engine=(executor.description, executor.slots),
+            total_bytes=total,
+            done_bytes=total - left,
+            tasks=len(tasks),
+            finished=len(tasks) - len(missing),
+            scheduler=scheduler,
+            bytes_at_work=lambda: at_work().bytes,
+        )
         progress.start(self.name, phase, total, total - left, at_work)
         try:
-            scheduler.run(missing)
+            with record:
+                scheduler.run(missing)
         finally:
             progress.stop()
 

@@ -7,6 +7,7 @@ What is not (times, attempts, hosts, modification times of inputs) lives below `
     <stage>/_state/driver.lease             the token of the driver that workers may write for (`lease.py`)
     <stage>/_state/plan.json                settings and input identities; a run that differs is refused
     <stage>/_state/<phase>/<task>.json      marker of a finished task, written after its outputs
+    <stage>/_state/progress.json            how far the driver is, for `status` (`record.py`)
     <stage>/_state/<phase>/<task>.at        the document that a careful attempt is working on
     <stage>/_state/<phase>/<task>.deaths    causes of death of earlier attempts, and the documents they died on
     <stage>/_work/                          intermediate files, removed just before the manifest is written
@@ -36,7 +37,7 @@ def read_json(path: str) -> Any:
     """A JSON file of ours. Raises UserError naming the file when it is not JSON."""
     try:
         return json.loads(storage.read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second where it is nested thousands deep
         raise UserError(f"not a JSON file ({error})", where=path, hint="remove it and run again") from error
 
 

@@ -64,6 +64,51 @@ class Passed:
     maximum: float | None = None
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A rule that was asked of a document: its value (None where it was not measured) and the thresholds.
+
+    Attributes:
+        statistic: the column, or the expression, that the rule looks at.
+        value: of an expression 1 where it holds, 0 where it does not.
+        broken: whether the document does not keep to it.
+    """
+
+    rule: str
+    statistic: str
+    value: float | None
+    minimum: float | None
+    maximum: float | None
+    broken: bool
+
+
+@dataclass
+class Judgement:
+    """All rules that were asked of a document, and all its statistics; `missing` says what is not known."""
+
+    rules: list[Judged] = field(default_factory=list)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """The document that stayed in another's place.
+
+    Attributes:
+        similarity: exact, or estimated where `verified` says signatures.
+        containment: share of the removed document's shingles that the survivor holds; None where nobody measured it.
+        cluster: number of a survivor and those that went for it.
+    """
+
+    id: str
+    method: str
+    similarity: float
+    containment: float | None
+    verified: str | None
+    cluster: int
+
+
 @dataclass
 class Passage:
     """What a stage knows of documents that went through it.
@@ -87,6 +132,9 @@ class Inspection:
         removal: why a document is not among the kept ones; None where these tables do not know.
         kept: lines on a document that was kept.
         passage: what there is to say of kept documents, given their rows by id.
+        judged: the rules that were asked of a document, kept or not, and its statistics.
+        survivor: who stayed for a document.
+        copies: ids of further copies by which a document goes on.
         originals: ids of documents that others of the dataset are copies of, by the copy's id.
         reads_raw_files: whether its manifest names raw files, which a document can be traced to.
     """
@@ -94,6 +142,9 @@ class Inspection:
     removal: Callable[[Side, str], Reason | None] = lambda side, document: None
     kept: Callable[[Side, str], list[str]] = lambda side, document: []
     passage: Callable[[Side, Mapping[str, Row]], Passage] = lambda side, rows: Passage()
+    judged: Callable[[Side, str], Judgement] = lambda side, document: Judgement()
+    survivor: Callable[[Side, str], Survivor | None] = lambda side, document: None
+    copies: Callable[[Side, str], list[str]] = lambda side, document: []
     originals: Callable[[Side, Mapping[str, Row]], dict[str, str]] = lambda side, rows: {}
     reads_raw_files: bool = False
 

@@ -9,9 +9,19 @@ from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.sequences.shard_folder import is_held_back
 from corpusmill.dataproc.sequences.shards import open_shard
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.inspect.contents import contents_of
 from corpusmill.pipelines.inspect.documents import rows_of
+from corpusmill.pipelines.inspect.kinds import kind_named
+from corpusmill.pipelines.inspect.overview_contents import (
+    contents_sections,
+    contents_values,
+    described_sections,
+    lineage,
+    lineage_section,
+)
 from corpusmill.pipelines.inspect.places import Place, recognise
 from corpusmill.pipelines.inspect.steps import step_lines
+from corpusmill.pipelines.inspect.suggestions import next_commands
 
 Lines = list[tuple[str, ...]]
 Section = tuple[str, Lines]
@@ -32,6 +42,16 @@ whose sequence lacks earlier tokens of their document."""
 
 def overview(place: Place) -> list[Section]:
     """The sections to show for a place; the first title says what it is."""
+    sections = _overview(place)
+    if place.what not in ("run", "unfinished") and place.manifest:
+        sections += [lineage_section(lineage(place))]
+    sections.append(("next", [(command,) for command in next_commands(place)]))
+    return [(title, rows) for number, (title, rows) in enumerate(sections) if rows or number == 0]
+
+
+def _overview(place: Place) -> list[Section]:
+    if kind := kind_named(place.what):
+        return described_sections(kind.title, kind.describe(place.path))
     if place.what == "run":
         return [(f"run of {_counted(len(place.stages), 'stage')}", [_stage_line(*stage) for stage in place.stages])]
     if place.what == "shard":
@@ -49,6 +69,9 @@ def overview(place: Place) -> list[Section]:
 def overview_values(place: Place) -> dict[str, Any]:
     """What a place is and holds, as `inspect --json` prints it (docs/output.md)."""
     about: dict[str, Any] = {"schema": SCHEMA, "path": place.path, "what": place.what}
+    about["next"] = next_commands(place)
+    if kind := kind_named(place.what):
+        return about | {"described": kind.describe(place.path)}
     if place.what == "run":
         return about | {"stages": [_stage_values(*stage) for stage in place.stages]}
     if place.what == "shard":
@@ -65,6 +88,8 @@ def overview_values(place: Place) -> dict[str, Any]:
         return about | {"rows": len(rows), "files": [{"path": path, "rows": count} for path, count in rows.files]}
     if place.what == "tokenizer" and not place.manifest:
         return about | {"training": state.read_json(storage.join(place.path, "training.json"))}
+    if place.manifest:
+        about |= {"contents": contents_values(contents_of(place)), "lineage": lineage(place)}
     return about | {"finished": bool(place.manifest)} | dict(place.manifest or place.plan) | {"schema": SCHEMA}
 
 
@@ -95,17 +120,20 @@ def _stage(place: Place) -> list[Section]:
         ("inputs", _limited([(name, _input(identity)) for name, identity in described["inputs"].items()])),
     ]
     if place.manifest:
-        facts = dict(place.manifest["facts"])
+        facts = {name: fact for name, fact in place.manifest["facts"].items() if name != "rules_in_force"}
         if place.what == "shards":
             sections += [
                 ("packing", _packing(place.manifest)),
                 ("groups", _limited(_groups(place.manifest), 3 * SHOWN)),
             ]
-            facts = {name: fact for name, fact in facts.items() if name not in ("packing", "groups", "fill")}
+            facts = {
+                name: fact for name, fact in facts.items() if name not in ("packing", "groups", "fill", "tokens_by")
+            }
         if place.what == "model" and (steps := step_lines(place.path)):
             sections.append(("training", steps))
         sections += [
             ("counts", [(name.replace("_", " "), f"{count:,}") for name, count in place.manifest["counts"].items()]),
+            *contents_sections(contents_of(place)),
             ("facts", _limited(_flat(facts), 3 * SHOWN)),
             (
                 _counted(len(place.manifest["parts"]), "part"),

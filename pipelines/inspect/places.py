@@ -15,6 +15,7 @@ from corpusmill.dataproc.side_tables import ENDING as SIDE_TABLE
 from corpusmill.pipelines.datasets import SHARD_MAKERS
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
+from corpusmill.pipelines.inspect.kinds import kind_of
 from corpusmill.pipelines.registry import description_of, makes, stage_names
 
 PARQUET, SHARD = (".parquet", SIDE_TABLE), ".arrow"
@@ -28,7 +29,8 @@ class Place:
 
     Attributes:
         path: as given.
-        what: run, dataset, tokenizer, shards, model, export, unfinished, parquet files, parquet file or shard.
+        what: run, dataset, tokenizer, shards, model, export, unfinished, parquet files, parquet file, shard, or what
+            another stage makes; for what no stage made, the name of one of `kinds.KINDS`.
         manifest: of a finished stage's folder.
         plan: of a stage's folder, finished or not.
         stages: (name, folder) of a run's stages, each after those that it takes in.
@@ -63,7 +65,10 @@ def recognise(path: str) -> Place:
         return Place(path=path, what="tokenizer")
     if any(name.endswith(PARQUET) for name in names):
         return Place(path=path, what="parquet files")
-    raise UserError("not made by corpusmill", where=path, hint="name a run, a stage's folder, a part or a shard")
+    if kind := kind_of(path, names):
+        return Place(path=path, what=kind.what)
+    what, hint = "not made by corpusmill, nor anything else that inspect knows", "name a run or a stage's folder"
+    raise UserError(what, where=path, hint=hint)
 
 
 def run_stages(path: str) -> list[tuple[str, str]]:

@@ -2,11 +2,13 @@
 
 Where the input gave no id, a document's own is `<source>/<path>#<record>`, which is the answer. Where it gave one, the
 part says which task wrote the document and the plan which pieces of which files the task read; reading those once more
-finds the record.
+finds the record. An id that stood more than once was made unique when it came in (`dataproc/ids.py`), and the number
+behind it says which of those records the document is.
 """
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,8 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import fixed_root
 from corpusmill.dataproc.readers.pieces import recognise as format_of
 from corpusmill.dataproc.urls import is_masked
-from corpusmill.pipelines.inspect.places import Link
+from corpusmill.pipelines.inspect.lookup import look_up
+from corpusmill.pipelines.inspect.places import Link, part_number
 
 if TYPE_CHECKING:
     from corpusmill.dataproc.readers.pieces import Piece
@@ -30,6 +33,8 @@ RECORDS = {"jsonl": "byte", "json": "byte", "csv": "row", "parquet": "row", "arr
 several members, the number is `<member>+<byte>`: where the member begins in the file, and the byte in it, unpacked.)"""
 
 FILES_NAMED = 3
+MOST_ALIKE = 100_000
+"""The greatest number of an id that stood more than once whose record is looked for."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,15 @@ class Raw:
         record: which record of it.
         note: that the file is gone or another one by now ("" if it is as it was read, as far as its size tells).
         by_own_id: the record had an id of its own, so that its place in the file is not known.
+        format, place: of the file, and what its record's number is, where an id says so.
     """
 
     files: list[str]
     record: str
     note: str = ""
     by_own_id: bool = False
+    format: str = ""
+    place: str = ""
 
 
 class RawFiles:
@@ -78,24 +86,52 @@ class RawFiles:
                         self._named[f"{source}/{path[len(root) :].lstrip('/')}"] = (path, format)
         self._tasks: list[IngestWork] | None = None
 
+    @property
+    def id_field(self) -> str:
+        return str(self._settings["id_field"])
+
+    def names_of(self, path: str) -> list[str] | None:
+        """What ids of documents of a raw file begin with; None for a file that was not read."""
+        whole = storage.absolute(path)
+        if whole not in {storage.absolute(read) for read in self._sizes}:
+            return None
+        return sorted(name for name, (read, _) in self._named.items() if storage.absolute(read) == whole)
+
+    def as_it_was(self, document: str) -> tuple[str, int]:
+        """(the id that a document came with, which of the documents with that id it is, from 1)."""
+        suffix = self._link.described.get("facts", {}).get("duplicate_ids", {}).get("suffix", "")
+        match = re.fullmatch(rf"(?s)(.*[^~]){suffix}([1-9][0-9]*)", document) if suffix else None
+        return (match[1], int(match[2])) if match and int(match[2]) > 1 else (document, 1)
+
     def of(self, document: str, task: int) -> Raw:
         """The raw file and record of a document, by its id or else by the task that wrote its part."""
+        original, number = self.as_it_was(document)
+        if number > 1:
+            files = sorted({piece.path for piece in self._pieces(task)}) or list(self._sizes)
+            record = f"number {number:,} of the records whose {self.id_field} is {original}"
+            return Raw(files[:FILES_NAMED], record, self._note(files), by_own_id=True)
         name, _, record = document.rpartition("#")
         path, format = self._named.get(name, ("", ""))
         if format == "repository":
             return Raw([path], f"the document that begins with {record}", self._note([path]))
         if path and re.fullmatch(r"\d+(\+\d+)?", record):
             counted = f"{RECORDS[format]} {record}" if format in RECORDS else "the whole file"
-            return Raw([path], counted, self._note([path]))
+            return Raw([path], counted, self._note([path]), format=format, place=record)
         files = sorted({piece.path for piece in self._pieces(task)}) or list(self._sizes)
         record = f"the record whose {self._settings['id_field']} is this id"
         return Raw(files[:FILES_NAMED], record, self._note(files), by_own_id=True)
 
     def read_again(self, document_ids: Sequence[str], task: int) -> dict[str, Raw]:
-        """The records of documents that had ids of their own, found by reading the files of their task once more."""
+        """The records of documents that had ids of their own, found by reading the files of their task once more.
+
+        Of documents with one id, which were given further ones, the task read them in the order of their numbers: the
+        parts say how many of them earlier tasks had read.
+        """
         from corpusmill.dataproc.readers.registry import reader_of
 
-        ids, records = pa.array(document_ids, pa.string()), {}
+        wanted = {self._nth_of_task(name, task): name for name in document_ids}
+        ids, records = pa.array(sorted({name for name, _ in wanted}), pa.string()), {}
+        seen: Counter[str] = Counter()
         for piece in self._pieces(task):
             before, fields = 0, self._planned()[task].fields
             since = f" of those from {RECORDS.get(piece.format)} {piece.start:,} on" if piece.start else ""
@@ -103,11 +139,27 @@ class RawFiles:
             for batch in reader.load()(piece, fields, lambda *_: None) if reader and not reader.groups else ():
                 for row in pc.indices_nonzero(pc.is_in(batch.column("id"), value_set=ids)).to_pylist():
                     record = f"document {before + row:,}{since}, counted from 0"
-                    records[batch.column("id")[row].as_py()] = Raw([piece.path], record)
+                    original = batch.column("id")[row].as_py()
+                    if document := wanted.get((original, seen[original])):
+                        records[document] = Raw([piece.path], record)
+                    seen[original] += 1
                 before += batch.num_rows
         return records
 
+    def _nth_of_task(self, document: str, task: int) -> tuple[str, int]:
+        """(the id that a document came with, how many with that id the task had read before it)."""
+        original, number = self.as_it_was(document)
+        if number == 1 or number > MOST_ALIKE:
+            return original, 0
+        suffix = self._link.described["facts"]["duplicate_ids"]["suffix"]
+        earlier = {original} | {f"{original}{suffix}{other}" for other in range(2, number)}
+        assert self._link.place is not None
+        paths = [storage.join(self._link.place.path, part["path"]) for part in self._link.described["parts"]]
+        return original, sum(part_number(path) == task for path, _ in look_up(paths, earlier))
+
     def _note(self, files: Sequence[str]) -> str:
+        if not files:
+            return "no manifest names the raw files"
         if len(files) > 1:
             return f"one of {len(files):,} files"
         path = files[0]

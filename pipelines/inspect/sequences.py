@@ -100,21 +100,23 @@ class Shards:
             table = pq.read_table(file)
         return table["bytes"].to_pylist(), table["special"].to_numpy()
 
-    def sequence(self, number: int) -> PackedSequence:
-        """The sequence of a number. Raises UserError past the end."""
+    def place_of(self, number: int) -> tuple[str, int]:
+        """(path of the shard, row in it) of a sequence. Raises UserError past the end."""
         if not 0 <= number < len(self):
             hint = f"sequences are 0 to {len(self) - 1}" if len(self) else "there are none"
             raise UserError(f"no sequence {number}", where=self.where, hint=hint)
         shard = int(np.searchsorted(self._ends, number, side="right"))
-        row = number - (int(self._ends[shard - 1]) if shard else 0)
-        header, reader = self._open(self.paths[shard])
+        return self.paths[shard], number - (int(self._ends[shard - 1]) if shard else 0)
+
+    def sequence(self, number: int) -> PackedSequence:
+        """The sequence of a number. Raises UserError past the end."""
+        path, row = self.place_of(number)
+        header, reader = self._open(path)
         at, inside = divmod(row, rows_per_batch(header.sequence_length))
         if at >= reader.num_record_batches or inside >= (batch := reader.get_batch(at)).num_rows:
-            raise UserError(
-                f"no row {row} in this shard", where=self.paths[shard], hint="see corpusmill inspect verify"
-            )
+            raise UserError(f"no row {row} in this shard", where=path, hint="see corpusmill inspect verify")
         segments = self._segments(header, batch.slice(inside, 1), number)
-        return PackedSequence(number, self.paths[shard], row, header.group, segments)
+        return PackedSequence(number, path, row, header.group, segments)
 
     def places_of(self, document: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """(number of the sequence, segment) wherever a document stands."""

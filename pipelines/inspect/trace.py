@@ -22,19 +22,23 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.inspect.inspection import Inspection, Passed, Side, inspection_of
 from corpusmill.pipelines.inspect.lookup import Row, look_up
 from corpusmill.pipelines.inspect.places import Link, Place, chain, part_number, recognise
-from corpusmill.pipelines.inspect.raw import Raw, RawFiles
-from corpusmill.pipelines.inspect.sequences import (
-    PackedSequence,
-    Shards,
-    ordered_rows,
-    shard_set,
-    shards_of,
-    step_positions,
+from corpusmill.pipelines.inspect.questions import (
+    ASKED,
+    SEQUENCES_OF_A_STEP,
+    Question,
+    asked_about,
+    document_from,
+    parts_of,
+    sequences_holding,
+    shards_on_the_way,
+    start_of,
+    worst_of,
 )
+from corpusmill.pipelines.inspect.raw import Raw, RawFiles
+from corpusmill.pipelines.inspect.raw_records import record_begins
+from corpusmill.pipelines.inspect.sequences import PackedSequence, shard_set
 from corpusmill.pipelines.inspect.spikes import SpikeStory, read_spike
-from corpusmill.pipelines.registry import description_of, makes
-
-SEQUENCES_OF_A_STEP = 3
+from corpusmill.pipelines.registry import description_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Document:
     url: str | None = None
     meta: str | None = None
     raw: Raw | None = None
+    raw_begins: str = ""
     stood: list[Stood] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
     survivor_of: list[str] = field(default_factory=list)
@@ -114,120 +119,48 @@ class Trace:
     spike: SpikeStory | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What to trace: one of step, spike, sequence and position.
-
-    Attributes:
-        step: a step of training, from 1.
-        spike: a loss spike of the run, from 1; its sequences come worst first.
-        sequence: number of a sequence in the shard set.
-        position: number of a sequence in the order of training, from 0.
-        number: sequences to look at, from the step's first or the one named; None: 3 of a step or spike, else 1.
-        segments: segments of each sequence to look at.
-        characters: of the excerpt of each.
-        again: whether to read raw files again where the ids do not name the record.
-    """
-
-    step: int | None = None
-    spike: int | None = None
-    sequence: int | None = None
-    position: int | None = None
-    number: int | None = None
-    segments: int = 8
-    characters: int = 160
-    again: bool = False
-
-
 def trace(place: Place, question: Question) -> Trace:
     """Traces a run, a model or shards. Raises UserError for a question that the place cannot answer."""
-    things = (question.step, question.spike, question.sequence, question.position)
+    things = (question.step, question.spike, question.sequence, question.position, question.document, question.raw)
     asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
         what = "nothing to trace was given" if not asked else "more than one thing to trace was given"
-        raise UserError(what, where=place.path, hint="give one of --step, --spike, --sequence and --position")
-    start = _start(place, "shards" if question.sequence is not None else "model")
+        raise UserError(what, where=place.path, hint=f"give one of {ASKED}")
+    of_training = question.sequence is None and question.document is None and question.raw is None
+    start = start_of(place, "model" if of_training else "shards")
     links = chain(recognise(shard_set(start.path)) if start.what == "shard" else start)
-    shards = _shards(start, links)
+    shards = shards_on_the_way(start, links)
     spike = read_spike(start.path, question.spike) if question.spike is not None else None
-    if spike is not None:
-        asked_about: range | None = range(spike.first, spike.end)
-        chosen = _worst(start, spike, question.number or SEQUENCES_OF_A_STEP)
+    document = question.document
+    if question.raw is not None:
+        document = document_from(place, links, question.raw)
+    positions: range | None = None
+    if document is not None:
+        chosen = sequences_holding(place, shards, document, question.number or SEQUENCES_OF_A_STEP)
+    elif spike is not None:
+        positions = range(spike.first, spike.end)
+        chosen = worst_of(start, spike, question.number or SEQUENCES_OF_A_STEP)
     else:
-        asked_about, chosen = _asked_about(start, question, len(shards))
-    sequences = [_traced(shards.sequence(number), position, question, nats) for position, number, nats in chosen]
+        positions, chosen = asked_about(start, question, len(shards))
+    sequences = [
+        _traced(shards.sequence(number), position, question, nats, document) for position, number, nats in chosen
+    ]
     segments = [segment for sequence in sequences for segment in sequence.segments]
     documents = {segment.document: Document(segment.document, segment.source) for segment in segments}
     missing = [f"{link.name}: {link.note}" for link in links.values() if link.note]
     missing += _Way(links, documents, question.again).follow()
     step = spike.step if spike is not None else question.step
-    return Trace(step, asked_about, list(links.values()), sequences, documents, missing, spike)
+    return Trace(step, positions, list(links.values()), sequences, documents, missing, spike)
 
 
-def _start(place: Place, made: str) -> Place:
-    """The stage's folder to start from, shards or a model; of a run its only one. A model does for shards, too."""
-    if place.what != "run":
-        if _makes(place) == "model" or (made == "shards" and place.what in ("shards", "shard")):
-            return place
-        if place.what in ("shards", "shard"):
-            what = "shards alone have no steps"
-            raise UserError(what, where=place.path, hint="name the run or the model, or use --sequence")
-        raise UserError("there are no sequences here", where=place.path, hint="name a run, a model or shards")
-    here = [recognise(folder) for _, folder in place.stages]
-    fitting = [place for place in here if _makes(place) == made]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise UserError(f"this run has no {made}", where=place.path, hint="name a folder that has, or another run")
-    names = ", ".join(place.path for place in fitting)
-    raise UserError(f"this run has several folders of {made}", where=place.path, hint=f"name one of {names}")
-
-
-def _makes(place: Place) -> str | None:
-    """What a stage's folder is called, finished or not."""
-    stage = (place.manifest or place.plan).get("stage")
-    return makes(stage) if stage else None
-
-
-def _shards(start: Place, links: Mapping[str, Link]) -> Shards:
-    if start.what in ("shards", "shard"):
-        return shards_of(start)
-    for link in links.values():
-        if link.place and link.place.what == "shards":
-            return shards_of(link.place)
-    raise UserError("the shards of this run are missing", where=start.path, hint="put them back next to its folder")
-
-
-_Chosen = list[tuple[int | None, int, float | None]]
-"""(position in the order of training, number in the shard set, nats per token) of sequences."""
-
-
-def _asked_about(start: Place, question: Question, sequences: int) -> tuple[range | None, _Chosen]:
-    """(positions, sequences to look at): of a step, from a position on, or from a number on up to the last of all."""
-    number = question.number or (SEQUENCES_OF_A_STEP if question.step is not None else 1)
-    if question.sequence is not None:
-        first = question.sequence
-        return None, [(None, row, None) for row in range(first, max(first + 1, min(first + number, sequences)))]
-    if question.step is not None:
-        positions = step_positions(start.path, question.step)
-    else:
-        positions = range(question.position or 0, (question.position or 0) + number)
-    shown = positions[:number]
-    rows = ordered_rows(start.path, shown)
-    return positions, [(position, row, None) for position, row in zip(shown, rows, strict=True)]
-
-
-def _worst(start: Place, spike: SpikeStory, number: int) -> _Chosen:
-    """The worst sequences of a spike's step, with the positions at which it read them."""
-    read = range(spike.first, spike.end)
-    places = dict(zip(ordered_rows(start.path, read), read, strict=True))
-    return [(places.get(row), row, nats) for row, nats in spike.rows[:number]]
-
-
-def _traced(sequence: PackedSequence, position: int | None, question: Question, nats: float | None) -> TracedSequence:
+def _traced(
+    sequence: PackedSequence, position: int | None, question: Question, nats: float | None, only: str | None
+) -> TracedSequence:
+    """A sequence with its first segments; with those of one document alone where it was asked about."""
     real = [segment for segment in sequence.segments if segment.document is not None]
+    asked = [segment for segment in real if only in (None, segment.document)]
     shown = []
-    for segment in real[: question.segments]:
+    for segment in asked[: question.segments]:
         text = "".join(piece.text for piece in segment.pieces if not piece.special)
         excerpt = text if len(text) <= question.characters else text[: question.characters] + "…"
         name = str(segment.document)
@@ -297,7 +230,7 @@ class _Way:
         description = description_of(link.stage)
         if not inputs or (description and description.makes == "model"):
             return
-        owner = {part: entry for entry in inputs for part in _parts(self._links[entry])}
+        owner = {part: entry for entry in inputs for part in parts_of(self._links[entry])}
         here = self._found.get(path, {})
         keeps_ids = description is not None and description.keeps_ids
         wanted = set(here) if keeps_ids else set(self._documents)
@@ -336,17 +269,13 @@ class _Way:
         for name, row in rows.items():
             document = self._documents[name]
             document.raw = raw.of(name, part_number(row.path))
+            if document.raw.place and not document.raw.note and not storage.is_url(document.raw.files[0]):
+                document.raw_begins = record_begins(document.raw.files[0], document.raw.format, document.raw.place)
             if document.raw.by_own_id:
                 tasks.setdefault(part_number(row.path), []).append(name)
         for task, names in tasks.items() if self._again else ():
             for name, record in raw.read_again(names, task).items():
                 self._documents[name].raw = record
-
-
-def _parts(link: Link) -> list[str]:
-    """Paths of a dataset's parts, in order."""
-    assert link.place is not None
-    return [storage.join(link.place.path, entry["path"]) for entry in link.described.get("parts", ())]
 
 
 def plain_values(result: Trace) -> dict[str, Any]:

@@ -20,16 +20,25 @@ def explain(place: Place, document: str) -> Reason:
     description = description_of(stage)
     if description is None or description.makes not in ("dataset", "shards"):
         raise UserError(f"the stage {stage} does not decide about documents", where=place.path)
+    reason = find_reason(place, document)
+    if reason is None:
+        what, hint = "this stage never saw a document with this id", "look in the stage before it"
+        raise UserError(what, where=f"{place.path}: {document}", hint=hint)
+    return reason
+
+
+def find_reason(place: Place, document: str) -> Reason | None:
+    """What a finished stage that makes a dataset or shards did with a document; None if it never saw it."""
+    description = description_of(place.manifest["stage"])
+    assert description is not None
+    stage = description.name
     side, inspection = Side(stage, place.path, place.manifest), inspection_of(description)
     for row in side.rows("quarantine", document):
         return Reason("quarantined", [f"{row['place']}: {row['reason']}"])
     if reason := inspection.removal(side, document):
         return reason
     kept = _kept_in_shards(place, document) if description.makes == "shards" else _kept(place, document)
-    if kept is None:
-        what, hint = "this stage never saw a document with this id", "look in the stage before it"
-        raise UserError(what, where=f"{place.path}: {document}", hint=hint)
-    return Reason("kept", kept + inspection.kept(side, document))
+    return None if kept is None else Reason("kept", kept + inspection.kept(side, document))
 
 
 def _kept(place: Place, document: str) -> list[str] | None:

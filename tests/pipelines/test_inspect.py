@@ -1,5 +1,6 @@
 """`corpusmill inspect`, as it is typed: what it says of folders, documents and sequences, and what it must not do."""
 
+import json
 import shutil
 import sys
 import tempfile
@@ -123,7 +124,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "clean", "--row", "1", "--id", "good-1"], "a row and an id cannot both be given"),
         (["show", "clean", "--tokens"], "documents have no tokens"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
-        (["why", "", "good-1"], "this is a whole run"),
+        (["why", "", "nobody"], "no stage of this run has seen a document with this id"),
         (["why", "clean", "nobody"], "this stage never saw a document with this id"),
         (["verify", "clean/_rejected"], "has no manifest; verify the folder above it"),
     ],
@@ -139,7 +140,7 @@ def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str
 
 
 def test_every_command_has_help_with_an_example(inspect: Command) -> None:
-    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"]):
+    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"], ["sql"]):
         code, out, _ = inspect(*command, "--help")
         assert code == 0
         assert "Example: corpusmill inspect" in out
@@ -552,3 +553,16 @@ def test_only_the_last_shard_of_a_group_may_be_smaller(tmp_path: Path) -> None:
     assert lines(4, 8) == lines(3, 6) == lines() == []
     assert lines(2, 5) == ["shards of different sizes: 2, 3 sequences"]
     assert lines(4) == ["shard-00001.arrow has 5 sequences, and the shards before it 4"]
+
+
+def test_verify_says_as_json_what_it_says_in_words(copied: Path, inspect: Command) -> None:
+    code, out, _ = inspect("verify", copied / "clean", "--json")
+    (line,) = map(json.loads, out.splitlines())
+    assert (code, line["path"], line["problems"]) == (0, str(copied / "clean"), [])
+    assert line["files"] > 1
+    part = copied / "clean/part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    code, out, _ = inspect("verify", copied / "clean", "--json")
+    (line,) = map(json.loads, out.splitlines())
+    assert code == 1
+    assert any(problem["path"].endswith("part-00000.parquet") for problem in line["problems"])

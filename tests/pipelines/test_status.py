@@ -9,9 +9,10 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.main import main
+from corpusmill.pipelines.cli.status import _looks
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lock import FolderLock
-from corpusmill.pipelines.inspect.status import lock_holder, run_status
+from corpusmill.pipelines.inspect.status import lock_holder, run_status, stages_to_come
 from tests.pipelines.small_run import GOOD, make_run
 
 DEDUP = ["layout", "sign", "pairs", "cluster", "members", "route", "survivors", "apply"]
@@ -31,6 +32,8 @@ def stopped(made: Path, tmp_path: Path) -> Path:
     (run / "unique/_state/seconds.json").unlink()
     for phase in DEDUP[2:]:
         shutil.rmtree(run / "unique/_state" / phase)
+    record = run / "unique/_state/progress.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"phase": "sign", "tasks": 1}))
     return run
 
 
@@ -51,6 +54,17 @@ def test_a_killed_stage_is_stopped_and_says_what_is_left(stopped: Path) -> None:
     assert unique.seconds is None
 
 
+def test_stages_that_the_recipe_names_are_to_come(stopped: Path) -> None:
+    lines = run_status(str(stopped))
+    assert stages_to_come(str(stopped), lines) == []
+    assert stages_to_come(str(stopped), lines[:1]) == ["clean", "unique"]
+    assert stages_to_come(str(stopped / "unique"), lines[2:]) == []
+
+
+def test_watching_a_run_that_is_done_looks_once(made: Path) -> None:
+    assert len(list(_looks(str(made), 5.0, 0.01))) == 1
+
+
 def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> None:
     folder = stopped / "unique"
     with FolderLock(str(folder)):
@@ -68,10 +82,10 @@ def test_a_locked_stage_is_at_work_and_its_lock_is_left_alone(stopped: Path) -> 
         pass
 
 
-def test_a_plan_whose_inputs_are_gone_has_unknown_totals(stopped: Path) -> None:
+def test_a_plan_whose_inputs_are_gone_has_the_totals_that_its_driver_knew(stopped: Path) -> None:
     shutil.rmtree(stopped / "clean")
     unique = run_status(str(stopped))[1]
-    assert unique.phases == [("layout", 1, None), ("sign", 1, None)]
+    assert unique.phases == [("layout", 1, None), ("sign", 1, 1)]
 
 
 def test_a_training_run_says_its_step(stopped: Path) -> None:
@@ -94,7 +108,8 @@ def test_the_command_prints_a_line_for_each_stage(
     assert ended.value.code == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["stage", "state", "tasks", "counts", "time"]
-    assert [line.split()[:2] for line in lines] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
+    assert [line.split()[:2] for line in lines[:3]] == [["documents", "done"], ["clean", "done"], ["unique", "stopped"]]
+    assert lines[3].startswith("unique: last heard of ") and len(lines) == 4
     assert "sign 1/1, pairs 0/1" in lines[2]
 
 

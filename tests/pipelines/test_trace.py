@@ -307,7 +307,11 @@ def test_a_person_reads_the_same_and_no_document_drives_the_terminal(
 @pytest.mark.parametrize(
     ("path", "arguments", "line"),
     [
-        ("", [], "nothing to trace was given; give one of --step, --spike, --sequence and --position"),
+        (
+            "",
+            [],
+            "nothing to trace was given; give one of --step, --spike, --sequence, --position, --document and --raw",
+        ),
         ("", ["--step", 1, "--sequence", 1], "more than one thing to trace was given"),
         ("", ["--step", STEPS + 1], f"no step {STEPS + 1}; steps are 1 to {STEPS}"),
         ("", ["--sequence", 100000], "no sequence 100000; sequences are 0 to"),

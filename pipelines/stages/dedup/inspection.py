@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import read_batches
-from corpusmill.pipelines.inspect.inspection import SHOWN, Inspection, Passage, Reason, Side
+from corpusmill.pipelines.inspect.inspection import SHOWN, Inspection, Passage, Reason, Side, Survivor
 from corpusmill.pipelines.inspect.lookup import Row
 
 
@@ -24,6 +24,13 @@ def _survivor(row: Mapping[str, Any]) -> str:
     if row.get("verified") == "signatures":
         how += ", estimated"
     return f"{row['method']} duplicate of {row['survivor']} ({how}, cluster {row['cluster']})"
+
+
+def _who_stayed(side: Side, document: str) -> Survivor | None:
+    for row in side.rows("duplicates", document):
+        measured = (row.get("containment"), row.get("verified"), row["cluster"])
+        return Survivor(row["survivor"], row["method"], row["similarity"], *measured)
+    return None
 
 
 def _kept(side: Side, document: str) -> list[str]:
@@ -45,4 +52,4 @@ def _passage(side: Side, rows: Mapping[str, Row]) -> Passage:
     return Passage(survivors=survivors)
 
 
-INSPECTION = Inspection(removal=_removal, kept=_kept, passage=_passage)
+INSPECTION = Inspection(removal=_removal, kept=_kept, survivor=_who_stayed, passage=_passage)

@@ -6,10 +6,10 @@ import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.rules import Rule
-from corpusmill.pipelines.inspect.inspection import Inspection, Passage, Passed, Side, ledger_removal
+from corpusmill.pipelines.inspect.inspection import Inspection, Judged, Judgement, Passage, Passed, Side, ledger_removal
 from corpusmill.pipelines.inspect.lookup import Row, look_up
 from corpusmill.pipelines.inspect.places import part_number
-from corpusmill.pipelines.stages.filter.rules_in_force import rules_in_force
+from corpusmill.pipelines.stages.filter.rules_in_force import language_rule, rules_in_force
 
 
 def _kept(side: Side, document: str) -> list[str]:
@@ -52,10 +52,35 @@ def _passage(side: Side, rows: Mapping[str, Row]) -> Passage:
     return Passage(passed=passed, missing=missing)
 
 
+def _judged(side: Side, document: str) -> Judgement:
+    """Every rule that was asked of a document, kept or not, from the statistics of the part that it came in."""
+    from corpusmill.dataproc.rules.decision import applies_to, limits_of, values_of
+
+    rows = [row.values for _, row in look_up(side.files("statistics"), {document})]
+    if not rows:
+        return Judgement()
+    statistics = {name: value for name, value in rows[0].items() if name != "id"}
+    try:
+        rules = rules_in_force(side.manifest)
+    except UserError as error:
+        return Judgement(statistics=statistics, missing=[f"{side.name}: its rules are no longer known ({error.what})"])
+    asked = language_rule(side.manifest["settings"])
+    batch = pa.RecordBatch.from_pylist(rows)
+    judged = []
+    for rule in (*rules, *([asked] if asked else [])):
+        if not applies_to(rule, batch, batch.column("kind"))[0]:
+            continue
+        value, (low, high) = float(values_of(rule, batch)[0]), limits_of(rule)
+        looked_at, known = rule.expression or rule.statistic, value if value == value else None
+        broken = not low <= value <= high
+        judged.append(Judged(rule.name, looked_at, known, rule.minimum, rule.maximum, broken))
+    return Judgement(judged, statistics)
+
+
 def _kept_to(stage: str, rule: Rule, value: float) -> Passed:
     if rule.expression:
         return Passed(stage, rule.name, rule.expression, "true" if value == 1 else "false")
     return Passed(stage, rule.name, rule.statistic, value, rule.minimum, rule.maximum)
 
 
-INSPECTION = Inspection(removal=ledger_removal, kept=_kept, passage=_passage)
+INSPECTION = Inspection(removal=ledger_removal, kept=_kept, judged=_judged, passage=_passage)

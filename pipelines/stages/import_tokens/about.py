@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corpusmill.pipelines.description import Rates, Rows, StageDescription
+from corpusmill.pipelines.stages.pack.about import lint_row
 
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
@@ -15,6 +16,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("padding left out", f"{counts['padding_left_out']:,}"),
         ("end tokens added", f"{counts['ends_added']:,}"),
         ("documents held back", f"{counts['validation_documents']:,}"),
+        *lint_row(facts),
     ]
 
 

@@ -21,6 +21,7 @@ from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageS
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.pack.arguments import ImportPiece, ImportWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
+from corpusmill.pipelines.stages.pack.linting import lint_facts
 
 HELD_BACK = "validation"
 ENDS = {"eos": "ends documents", "pad": "fills sequences up"}
@@ -100,6 +101,7 @@ class ImportStage(Stage):
                 "fill": round(counts["tokens"] / space, 6) if space else 0.0,
                 "groups": {"": {"sequences": counts["sequences"], "tokens": counts["tokens"]}},
                 "tokenizer": vocabulary["fingerprint"],
+                **lint_facts(run, work, parts, encoded=False),
             },
         )
 

@@ -93,3 +93,16 @@ class GatherWork:
     pieces: tuple[TailRows, ...]
     group: str
     held_back: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintWork:
+    """Shards of a set that is packed, of which some record batches are linted: (path below the folder, sequences).
+
+    Attributes:
+        encoded: the ids were made here, from text.
+    """
+
+    shard: ShardWork
+    shards: tuple[tuple[str, int], ...]
+    encoded: bool

@@ -31,6 +31,7 @@ from corpusmill.pipelines.engine.stage import (
 from corpusmill.pipelines.engine.task import Task
 from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
+from corpusmill.pipelines.stages.pack.linting import lint_facts
 from corpusmill.pipelines.stages.parts import PartsStage
 
 
@@ -204,7 +205,9 @@ class PackStage(PartsStage):
             counts=add_counts(results, COUNTS),
             parts=parts,
             files=[*listed([vocabulary, *results], "files"), *apart],
-            facts=_facts(results, parts, self.settings.boundary_split) | {"tokenizer": vocabulary["fingerprint"]},
+            facts=_facts(results, parts, self.settings.boundary_split)
+            | {"tokenizer": vocabulary["fingerprint"]}
+            | lint_facts(run, work, parts, encoded=True),
         )
 
 

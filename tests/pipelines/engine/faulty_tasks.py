@@ -58,6 +58,8 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         watching.ready()
     if fault == "slow":
         time.sleep(0.3)
+    while fault == "waits" and not Path(task.arguments["scratch"], "go").exists():
+        time.sleep(0.02)
     ids = [f"{task.id}/{row}" for row in range(10)]
     batch = pa.RecordBatch.from_pydict({"id": ids, "text": [f"text {name}" for name in ids]})
 

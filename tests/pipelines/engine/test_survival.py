@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import platform
 import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine import record, state
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.guard import Guard
 from corpusmill.pipelines.engine.local import ProcessExecutor, _Worker
@@ -385,6 +388,38 @@ def test_ray_survives_the_same_and_gives_the_same_bytes(
     ]
     for path in (tmp_path / "local").glob("*.txt"):
         assert path.read_bytes() == (tmp_path / "ray" / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_ray_workers_say_where_they_run_and_how_far_they_are(
+    tmp_path: Path, ray_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "EVERY_SECONDS", 0.2)
+    folder, scratch = str(tmp_path / "out"), tmp_path / "scratch"
+    scratch.mkdir()
+    stage = FaultyStage(FaultySettings(scratch=str(scratch), faults={2: "waits"}))
+    driver = threading.Thread(target=run_stage, args=(stage, folder, ray_session))
+    driver.start()
+    try:
+        deadline = time.monotonic() + 60
+        while not (seen := _running_on_ray(folder)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        (scratch / "go").touch()
+        driver.join(60)
+    (task,) = seen
+    node, _, process = task.worker.rpartition(":")
+    assert (task.task, node) == ("task-2", platform.node())
+    assert int(process) != os.getpid()
+    assert state.read_manifest(folder) is not None
+    assert not (tmp_path / "out/_state/running").exists()
+
+
+def _running_on_ray(folder: str) -> list[record.RunningTask]:
+    """The one task that is left, when its worker is known."""
+    noted = record.read_record(folder)
+    left = noted.running if noted else []
+    return left if len(left) == 1 and left[0].worker else []
 
 
 @pytest.mark.slow

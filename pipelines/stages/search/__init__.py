@@ -1,0 +1,1 @@
+"""Search indexes: datasets to segments that can be asked for any string."""
