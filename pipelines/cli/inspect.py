@@ -11,11 +11,11 @@ from typer.core import TyperGroup
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.apps import group_app, help_text
-from corpusmill.pipelines.cli.inspect_serve import SERVE, serve_command
 from corpusmill.pipelines.cli.inspect_diff import diff_command
 from corpusmill.pipelines.cli.inspect_lint import lint_command
 from corpusmill.pipelines.cli.inspect_rows import print_row, print_sequence
 from corpusmill.pipelines.cli.inspect_sample import document_values, sample_command, sequence_values
+from corpusmill.pipelines.cli.inspect_serve import SERVE, serve_command
 from corpusmill.pipelines.cli.inspect_sql import sql_command
 from corpusmill.pipelines.cli.inspect_why import why_command
 from corpusmill.pipelines.cli.trace import trace_command

@@ -4,8 +4,9 @@ An address of the window holds the number of a path and the name of a stage that
 So nothing else of the machine can be asked for, by whatever address.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
@@ -29,6 +30,11 @@ class NamedPath:
     key: str
     path: str
     name: str
+
+    @property
+    def address(self) -> str:
+        """Of its page."""
+        return f"/at/{quote(self.key, safe='')}"
 
     @property
     def place(self) -> Place:
@@ -57,7 +63,7 @@ class NamedPaths:
             key = name if name not in self._paths else f"{name}~{len(self._paths)}"
             self._paths[key] = NamedPath(key=key, path=path, name=name)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[NamedPath]:
         return iter(self._paths.values())
 
     def __len__(self) -> int:

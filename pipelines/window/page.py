@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.inspect.places import Place
 from corpusmill.pipelines.window.named import NamedPath, NamedPaths
 from corpusmill.pipelines.window.rendering import render
 
@@ -56,6 +57,16 @@ class View:
     def path(self) -> NamedPath:
         """The path that the address names by its key."""
         return self.paths[self.request.path_params["key"]]
+
+    @property
+    def stage_name(self) -> str:
+        """Of the stage that the address names."""
+        return str(self.request.path_params["stage"])
+
+    @property
+    def stage(self) -> Place:
+        """What is there. Raises NotNamed for a stage that the path does not have."""
+        return self.path.stage(self.stage_name)
 
     def text(self, name: str, default: str = "") -> str:
         """A parameter of the address, without blanks around it."""

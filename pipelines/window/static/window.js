@@ -65,3 +65,13 @@ document.addEventListener("input", (event) => {
   clearTimeout(waiting);
   waiting = setTimeout(() => refresh(form), 150);
 });
+
+// What is at work is asked again every five seconds, while somebody looks.
+if (document.querySelector("[data-watch]")) {
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch(location.href, { headers: { "X-Requested-With": "fetch" } });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-result]");
+    if (fresh) document.querySelector("[data-result]").replaceWith(fresh);
+  }, 5000);
+}
