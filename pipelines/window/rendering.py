@@ -34,7 +34,7 @@ def environment() -> Any:
         "visible": visible,
         "one_line": one_line,
         "excerpt": excerpt,
-        "count": lambda number: f"{number:,}",
+        "number": lambda number: f"{number:,}",
         "bytes": readable_bytes,
         "part": lambda name: quote(name, safe=""),
     }

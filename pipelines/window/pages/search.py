@@ -28,7 +28,7 @@ def search(view: View) -> Values:
         "text": text,
         "passage": passage,
         "ignore_case": folded,
-        "count": None,
+        "occurrences": None,
         "hits": [],
         "trace": None,
         "command": ["inspect", place.path],
@@ -41,7 +41,7 @@ def search(view: View) -> Values:
         rows = [[one.hit.id, one.hit.source, one.hit.start, one.before, one.text, one.after] for one in contexts]
         columns = ("id", "source", "start", "before", "text", "after")
         command = ["search", "context", *(["--ignore-case"] if folded else []), "--", place.path, text]
-        values |= {"count": named.index.count(query).occurrences, "hits": shown, "command": command}
+        values |= {"occurrences": named.index.count(query).occurrences, "hits": shown, "command": command}
         values["table"] = Table("occurrences", columns, rows)
     if passage:
         trace = trace_passage(named.index, passage, words=WORDS, documents=DOCUMENTS)

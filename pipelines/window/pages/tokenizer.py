@@ -28,7 +28,7 @@ def tokenizer(view: View) -> Values:
     cuts = []
     for name, path in _tokenizers(view.paths):
         one = cut_texts(own, _read(path), {"": text})[0].second
-        cuts.append({"name": name, "own": path == place.path, "count": len(one), "tokens": _coloured(one)})
+        cuts.append({"name": name, "own": path == place.path, "length": len(one), "tokens": _coloured(one)})
     cuts.sort(key=lambda cut: not cut["own"])
     size = max(len(text.encode()), 1)
     found = _tokens_with(own, wanted) if wanted else []

@@ -20,7 +20,11 @@ const keys = {
   n: () => go(".pager [rel=next]"),
   p: () => go(".pager [rel=prev]"),
   u: () => [...document.querySelectorAll(".top nav a")].at(-1)?.click(),
-  "/": () => document.querySelector("[data-search], form.filters input")?.focus(),
+  "/": () => {
+    const field = document.querySelector("[data-search], form.filters input");
+    field?.focus();
+    field?.select?.();
+  },
   "?": () => document.getElementById("keys").showModal(),
 };
 
