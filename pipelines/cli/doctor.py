@@ -35,6 +35,8 @@ LIBRARIES = (
 EXTRAS = {
     "jinja2": "report",
     "duckdb": "sql",
+    "starlette": "window",
+    "uvicorn": "window",
     "brotli": "web",
     "lz4": "web",
     "resiliparse": "web",

@@ -15,6 +15,7 @@ from corpusmill.pipelines.cli.inspect_diff import diff_command
 from corpusmill.pipelines.cli.inspect_lint import lint_command
 from corpusmill.pipelines.cli.inspect_rows import print_row, print_sequence
 from corpusmill.pipelines.cli.inspect_sample import document_values, sample_command, sequence_values
+from corpusmill.pipelines.cli.inspect_serve import SERVE, serve_command
 from corpusmill.pipelines.cli.inspect_sql import sql_command
 from corpusmill.pipelines.cli.inspect_why import why_command
 from corpusmill.pipelines.cli.trace import trace_command
@@ -59,6 +60,7 @@ def app_for(name: str) -> typer.Typer:
     app.command(DEFAULT, hidden=True, help=help_text(HELP))(_overview)
     for function in (_show, _steps, _verify):
         app.command(function.__name__.lstrip("_"), help=help_text(function.__doc__ or ""))(function)
+    app.command("serve", help=help_text(SERVE))(serve_command)
     app.command("diff", help=help_text(diff_command.__doc__ or ""))(diff_command)
     app.command("lint", help=help_text(lint_command.__doc__ or ""))(lint_command)
     app.command("sample", help=help_text(sample_command.__doc__ or ""))(sample_command)
