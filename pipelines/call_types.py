@@ -67,8 +67,8 @@ def _function(stage: str) -> str:
         _wrapped(f"{name}: {fields[name].description}", 8) for name in ([first] if first else []) + required + optional
     ]
     about = require_description(stage)
-    doc = [_wrapped(about.help or about.line or f"The stage {stage}.", 4), "", "    Args:", *described]
-    doc[0] = doc[0].replace("    ", '    """', 1)
+    what = about.help or about.line or f"The stage {stage}."
+    doc = [_wrapped(f'"""{what}', 4), "", "    Args:", *described]
     body = "\n".join(doc)
     head = "\n".join(lines)
     return f'\ndef {function_name(stage)}(\n{head}\n{RUN}) -> Manifest:\n{body}\n    """\n'

@@ -246,8 +246,8 @@ def search(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Index the text of datasets, so that any string in it is found at once. An interrupted build resumes when it is run
-    again.
+    """Index the text of datasets, so that any string in it is found at once. An interrupted build resumes when it is
+    run again.
 
     Args:
         datasets: datasets of documents

@@ -38,7 +38,7 @@ def environment() -> Any:
         "bytes": readable_bytes,
         "part": lambda name: quote(name, safe=""),
     }
-    made.globals |= {"query": query}
+    made.globals |= {"address_of": query}
     return made
 
 

@@ -1,5 +1,6 @@
 """One document through a whole run: what each stage did with it and why, its survivor beside it, and who read it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from corpusmill.pipelines.inspect.story import Story, Visit, shorten_uses, story_values, tell_story
@@ -50,8 +51,8 @@ def _visit(view: View, visit: Visit) -> dict[str, Any]:
     }
 
 
-def _bounded(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    left, kept = SIDE_CHARACTERS, []
+def _bounded(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    left, kept = SIDE_CHARACTERS, list[tuple[str, str]]()
     for kind, text in pieces:
         if left <= 0:
             kept.append(("same", "…"))
