@@ -56,7 +56,7 @@ def read_arrow(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Reco
             if isinstance(batch, str):
                 broken(first, f", rows {first} to {first + rows - 1} (record batch {number})", batch, rows)
                 continue
-            for part in slices(batch.select(columns_read(batch.schema.names, fields))):
+            for part in slices(batch.select(columns_read(batch.schema.names, fields)), fields):
                 yield documents_of_rows(part, first, piece, fields, report)
                 first += part.num_rows
         if layout.problem and stop == len(layout.batches):

@@ -66,7 +66,7 @@ def read_csv(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Record
                 if source.ended and source.problem and not source.at_line_end:
                     batch = batch.slice(0, batch.num_rows - 1)  # the row that the stream breaks off in
                 batch = source.as_read(batch.select(columns_read(batch.schema.names, fields)))
-                for part in slices(batch):
+                for part in slices(batch, fields):
                     yield documents_of_rows(part, row, piece, fields, report)
                     row += part.num_rows
         except StopIteration:

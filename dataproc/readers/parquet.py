@@ -131,7 +131,7 @@ class _Group:
             for batch in _together(self._batches(names, batch_rows)):
                 passed = min(batch.num_rows, self.given - skipped) if skipped < self.given else 0
                 skipped += passed
-                for part in slices(batch.slice(passed)):
+                for part in slices(batch.slice(passed), self.fields):
                     yield documents_of_rows(part, self.first + self.given, self.piece, self.fields, self.report)
                     self.given += part.num_rows
                     skipped += part.num_rows

@@ -150,7 +150,7 @@ def _leaf(
             in_dictionary += page.values
         elif page.encoding == DELTA_BYTE_ARRAY:
             leaf.coded += page.values
-            leaf.longest = max(leaf.longest, page.bytes)
+            leaf.longest = max(leaf.longest, 2 * page.bytes)  # pyarrow puts values together before it copies them
         else:
             leaf.plain[number] = page.bytes
     dictionary = next((page for page in pages if page.kind == DICTIONARY_PAGE), None)

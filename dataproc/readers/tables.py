@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.readers.batches import Report, Unread, normalise
-from corpusmill.dataproc.readers.decoded_sizes import STRINGS, decoded_bytes
+from corpusmill.dataproc.readers.decoded_sizes import STRINGS, decoded_bytes, spelled_bytes
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 BATCH_BYTES = 16 << 20
@@ -70,16 +70,27 @@ def rows_a_batch(rows: int, total_bytes: int) -> int:
     return min(BATCH_ROWS, max(1, BATCH_BYTES * rows // max(1, total_bytes)))
 
 
-def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in slices of about `BATCH_BYTES` by what each row takes once it is decoded, or of one row."""
+def slices(batch: pa.RecordBatch, fields: Fields) -> Iterator[pa.RecordBatch]:
+    """A batch in slices of about `BATCH_BYTES` by what each row takes once it is decoded, or of one row; smaller ones
+    where `meta` would be much longer than what it is made of, since JSON spells bytes."""
     ends = np.cumsum(decoded_bytes(batch))
     first = 0
     while first < batch.num_rows:
         before = int(ends[first - 1]) if first else 0
         stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
         stop = min(max(stop, first + 1), first + BATCH_ROWS, batch.num_rows)
-        yield batch.slice(first, stop - first)
+        yield from _halves(batch.slice(first, stop - first), fields)
         first = stop
+
+
+def _halves(batch: pa.RecordBatch, fields: Fields) -> Iterator[pa.RecordBatch]:
+    names = [name for name in batch.schema.names if name != fields.text_field]
+    if batch.num_rows > 1 and sum(spelled_bytes(batch.column(name)) for name in names) > BATCH_BYTES:
+        half = batch.num_rows // 2
+        yield from _halves(batch.slice(0, half), fields)
+        yield from _halves(batch.slice(half), fields)
+    else:
+        yield batch
 
 
 def documents_of_rows(

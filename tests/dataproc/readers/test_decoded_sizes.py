@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from corpusmill.dataproc.readers.decoded_sizes import VALUE_BYTES, decoded_bytes
+from corpusmill.dataproc.readers.decoded_sizes import VALUE_BYTES, decoded_bytes, spelled_bytes
 from tests.memory import peak_growth
 
 WORDS = ["", "a", "long " * 9, None, "é", "a"]
@@ -63,3 +63,29 @@ def test_lists_without_buffers_are_weighed_in_little_memory() -> None:
     peak = peak_growth()
     assert decoded_bytes(pa.record_batch({"x": nulls})).tolist() == [8 + 8 * 300_000_000, 16]
     assert peak() < 64 << 20
+
+
+CONTROLS = "a\x00\x01b\x1f"
+SPELLED: dict[str, tuple[pa.Array, int]] = {
+    "string": (pa.array(["plain", CONTROLS, None, "é漢"]), 3),
+    "large": (pa.array([CONTROLS, "", CONTROLS], pa.large_string()), 6),
+    "view": (pa.array([CONTROLS * 9, "x"], pa.string_view()), 27),
+    "binary": (pa.array([b"\xff\x00plain~", b" "], pa.binary()), 2),
+    "fixed": (pa.array([b"\x00\x01a", b"abc"], pa.binary(3)), 2),
+    "dictionary": (pa.DictionaryArray.from_arrays([1, 0, 1], pa.array(["a", CONTROLS])), 6),
+    "runs": (pa.RunEndEncodedArray.from_arrays([2, 3], pa.array([CONTROLS, "a"])), 6),
+    "list": (pa.array([[CONTROLS, "a"], [], [CONTROLS]]), 6),
+    "struct": (pa.array([{"x": CONTROLS, "y": 1}, None]), 3),
+    "map": (pa.array([[("k", CONTROLS)], []], pa.map_(pa.string(), pa.string())), 3),
+    "fixed list": (pa.array([[CONTROLS, "a"]], pa.list_(pa.string(), 2)), 3),
+    "numbers": (pa.array([1, 2]), 0),
+}
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_what_json_spells_is_counted_of_a_slice_too(name: str) -> None:
+    column, spelled = SPELLED[name]
+    assert spelled_bytes(column) == 5 * spelled
+    around = pa.concat_arrays([column, column, column]).slice(len(column), len(column))
+    assert spelled_bytes(around) == 5 * spelled
+    assert spelled_bytes(column.slice(0, 0)) == 0

@@ -55,14 +55,7 @@ PARQUET: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, Any], int]] = {
 }  # fmt: skip
 
 
-OVER_THE_BOUND = pytest.mark.xfail(
-    reason="485 to 620 MiB once Arrow's pool is empty: a row group's column is read whole"
-)
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=OVER_THE_BOUND) if case == "wide values" else case for case in PARQUET]
-)
+@pytest.mark.parametrize("case", PARQUET)
 def test_parquet_is_bounded_by_what_it_decodes_to(tmp_path: Path, case: str) -> None:
     columns, options, documents = PARQUET[case]
     pq.write_table(pa.table(columns()), tmp_path / "a.parquet", compression="zstd", **options)
