@@ -21,7 +21,7 @@ from corpusmill.pipelines.stages.pack.work.encoding import encode_documents, loa
 
 @dataclass(frozen=True, kw_only=True)
 class Planted:
-    """A set with a fault, and what lint is told of it."""
+    """A set with a fault, and the options to lint it with."""
 
     path: Path
     options: dict[str, Any] = field(default_factory=dict)

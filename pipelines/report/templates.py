@@ -3,6 +3,7 @@
 A template is named by its file beside this one, or as "package:file" where a stage's room brings its own.
 """
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -12,18 +13,22 @@ from corpusmill.dataproc.errors import require_extra
 
 def template(name: str) -> Any:
     """The template of that name. Raises UserError when jinja2 is missing."""
+    return environment_of(_read, "report").get_template(name)
+
+
+def environment_of(read: Callable[[str], str], extra: str) -> Any:
+    """Templates by a function that reads them. Raises UserError, naming the extra, when jinja2 is missing."""
     try:
         import jinja2
     except ImportError as error:
-        raise require_extra("jinja2", "report") from error
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read),
+        raise require_extra("jinja2", extra) from error
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(read),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
 
 
 def _read(name: str) -> str:

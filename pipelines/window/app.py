@@ -19,6 +19,8 @@ from corpusmill.pipelines.window.named import NamedPaths, NotNamed
 from corpusmill.pipelines.window.pages import ROUTES
 from corpusmill.pipelines.window.rendering import render
 
+EVERY_ADDRESS = ("0.0.0.0", "::")
+
 
 def application(paths: NamedPaths, token: str, hosts: Sequence[str]) -> Starlette:
     """The window on these paths.
@@ -54,12 +56,25 @@ def serve(paths: Sequence[str], host: str, port: int, announce: Callable[[str], 
             hint = "choose another --port, or leave it out for a free one"
             raise UserError(f"cannot listen there ({error})", where=f"{host}:{port}", hint=hint) from error
         bound = listener.getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        hosts = {f"{name}:{bound}" for name in (shown, "127.0.0.1", "localhost", "[::1]")}
+        names = names_of(host)
         token = new_token()
         listener.listen()
-        announce(f"http://{shown}:{bound}/?token={token}")
-        server_of(application(named, token, sorted(hosts))).run(sockets=[listener])
+        announce(f"http://{names[0]}:{bound}/?token={token}")
+        server_of(application(named, token, [f"{name}:{bound}" for name in names])).run(sockets=[listener])
+
+
+def names_of(host: str) -> list[str]:
+    """What `Host` may call a server that listens at an address: the name for links first. Where it listens at every
+    address of the machine, its name and all that this resolves to."""
+    names = ["127.0.0.1", "localhost", "[::1]"]
+    if host in EVERY_ADDRESS:
+        own = socket.gethostname()
+        resolved = socket.getaddrinfo(own, None, type=socket.SOCK_STREAM)
+        addresses = [str(entry[4][0]).partition("%")[0] for entry in resolved]
+        names = [own, *(f"[{address}]" if ":" in address else address for address in addresses), *names]
+    else:
+        names = [f"[{host}]" if ":" in host else host, *names]
+    return list(dict.fromkeys(names))
 
 
 def server_of(app: Starlette) -> Any:
@@ -86,9 +101,8 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _error_page(request: Request, status: int, what: str, where: str, hint: str) -> Response:
-    paths: NamedPaths = request.app.state.paths
     values: dict[str, Any] = {
-        "paths": list(paths), "here": "", "address": request.url.path, "parameters": {}, "trail": [], "command": "",
-        "exports": False, "title": "Error", "what": what, "where": where, "hint": hint,
+        "address": request.url.path, "parameters": {}, "trail": [], "command": "", "exports": False,
+        "title": "Error", "what": what, "where": where, "hint": hint,
     }  # fmt: skip
     return render(request, "error.html", values, status)

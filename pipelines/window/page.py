@@ -123,8 +123,6 @@ def redirect(address: str) -> Response:
 def _complete(view: View, values: Mapping[str, Any]) -> Values:
     command = values.get("command")
     return {
-        "paths": list(view.paths),
-        "here": view.request.path_params.get("key", ""),
         "address": view.request.url.path,
         "parameters": dict(view.request.query_params),
         "trail": [],

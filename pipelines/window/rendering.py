@@ -12,24 +12,14 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from corpusmill.dataproc.errors import require_extra
+from corpusmill.pipelines.report.templates import environment_of
 from corpusmill.pipelines.visible import excerpt, one_line, visible
 
 
 @cache
 def environment() -> Any:
     """The templates' environment. Raises UserError when jinja2 is missing."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise require_extra("jinja2", "window") from error
-    made = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment_of(_read, "window")
     made.filters |= {
         "visible": visible,
         "one_line": one_line,
@@ -47,7 +37,7 @@ def _read(name: str) -> str:
 
 
 def render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
-    """A page; the script asks for a part of it alone by the name of a block in `X-Block`."""
+    """A page by its template."""
     made = environment().get_template(template)
     return HTMLResponse(made.render(values), status)
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,16 +18,14 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.sequences.packing import pack
 from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds, segment_column, shard_name, write_shard
-from corpusmill.pipelines.cli.main import main
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect import coverage
 from corpusmill.pipelines.inspect.coverage import coverage_problems
 from corpusmill.pipelines.inspect.documents import draw_rows
 from corpusmill.pipelines.inspect.places import recognise, run_stages
 from corpusmill.pipelines.visible import one_line, visible
+from tests.pipelines.inspecting import Command, command
 from tests.pipelines.small_run import GOOD, add_shards, make_run, prose, write_manifest
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +44,7 @@ def copied(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def inspect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `corpusmill inspect …`; gives (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["corpusmill", "inspect", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code = ended.value.code
-        return (code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 def test_stages_are_in_the_order_in_which_they_take_each_other(made: Path) -> None:
@@ -140,8 +127,8 @@ def test_a_mistake_is_one_line(made: Path, inspect: Command, arguments: list[str
 
 
 def test_every_command_has_help_with_an_example(inspect: Command) -> None:
-    for command in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"], ["sql"]):
-        code, out, _ = inspect(*command, "--help")
+    for words in ([], ["show"], ["sample"], ["why"], ["verify"], ["trace"], ["sql"], ["diff"], ["lint"], ["serve"]):
+        code, out, _ = inspect(*words, "--help")
         assert code == 0
         assert "Example: corpusmill inspect" in out
 

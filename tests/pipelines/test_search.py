@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import pytest
@@ -19,6 +20,7 @@ from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.search.plan import SearchSettings, SearchStage
 from tests.pipelines.small_dataset import write_dataset
+from tests.pipelines.window.server import served
 
 TEXTS = [f"Document {number} says that {number % 7} foxes jump. 文書{number}番。 " * 5 for number in range(60)]
 
@@ -189,3 +191,20 @@ def test_mistakes_are_one_line(dataset: Path, index: Path, tmp_path: Path) -> No
         assert isinstance(result.exception, UserError) and message in str(result.exception)
     with pytest.raises(UserError, match="holds a search index, not documents"):
         build(index, tmp_path / "out")
+
+
+def test_a_page_in_the_browser_says_what_the_commands_say(index: Path) -> None:
+    word = "foxes jump"
+    (counted,) = lines(command("count", index, word, "--json"))
+    with served([str(index)]) as window:
+        window.enter()
+        address = f"/at/index/stage/index/search?text={quote(word)}"
+        page = window.get(address).text
+        hits = [json.loads(line) for line in window.get(address + "&format=json").text.splitlines()]
+        passage = hits[0]["before"] + hits[0]["text"] + hits[0]["after"]
+        traced = window.get(f"/at/index/stage/index/search?passage={quote(passage)}").text
+        nothing = window.get("/at/index/stage/index/search?text=stands-nowhere").text
+    assert counted["occurrences"] > 0 and f"<b>{counted['occurrences']:,}</b> occurrence" in page
+    assert {hit["text"] for hit in hits} == {word} and f"<mark>{word}</mark>" in page
+    assert "<mark>" in traced and hits[0]["id"] in traced
+    assert "<b>0</b> occurrences" in nothing

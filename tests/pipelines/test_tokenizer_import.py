@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -19,6 +21,7 @@ from corpusmill.tokenizer.formats.files import read_tokenizer
 from corpusmill.tokenizer.measurable import HuggingFaceTokenizer, OurTokenizer
 from corpusmill.tokenizer.vocabulary import byte_characters
 from tests.pipelines.road import environment
+from tests.pipelines.window.server import served
 
 TEXTS = ["def main():\n    return 12345\n", "naïve façade, 中文。", "<|endoftext|>"] * 3
 END = "<|endoftext|>"
@@ -149,3 +152,16 @@ def test_the_report_measures_what_can_be_imported_as_ours(foreign: Path, tmp_pat
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = corpusmill(command, "--help")
     assert done.returncode == 0 and f"Example: corpusmill tokenizer {command} " in done.stdout
+
+
+def test_the_page_of_a_tokenizer_cuts_as_it_does(foreign: Path, tmp_path: Path) -> None:
+    assert corpusmill("import", foreign / "tokenizer.json", "--output", tmp_path / "made").returncode == 0
+    text = "def main():\n    return <|endoftext|>"
+    ids = Tokenizer.load(str(tmp_path / "made")).encode(text)
+    with served([str(tmp_path / "made")]) as window:
+        window.enter()
+        page = window.get(f"/at/made/stage/made/tokenizer?text={quote(text)}&holds=import").text
+        tokens = window.get("/at/made/stage/made/tokenizer?holds=import&format=json").text.splitlines()
+    assert f'<p class="dim">{len(ids)} tokens' in page
+    assert [int(number) for number in re.findall(r'class="token c\d" title="(\d+)"', page)] == list(ids)
+    assert tokens and all("import" in json.loads(line)["token"] for line in tokens)

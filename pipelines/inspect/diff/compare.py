@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether they hold different things; of two datasets other settings that gave the same are no difference."""
+        """Whether they hold different things. Datasets that other settings made alike do not differ."""
         return self.detail.differs if self.detail else bool(self.manifests and self.manifests.differs)
 
 

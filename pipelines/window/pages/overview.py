@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.overview import overview as sections_of
-from corpusmill.pipelines.inspect.places import Place
 from corpusmill.pipelines.inspect.status import run_status
 from corpusmill.pipelines.report.flow import waterfall
 from corpusmill.pipelines.report.stages import StageOutput
@@ -73,12 +72,6 @@ def stage(view: View) -> Values:
         "bars": [],
         "at_work": False,
     }
-
-
-def what_it_is(place: Place) -> str:
-    """For people: "dataset made by filter"."""
-    made = place.manifest.get("stage") or place.plan.get("stage")
-    return f"{place.what} made by {made}" if made else place.what
 
 
 ROUTES = [("/", first), ("/at/{key}", overview), ("/at/{key}/stage/{stage}", stage)]

@@ -4,7 +4,9 @@ A document comes back when the rule is the only one that it broke, and its value
 in the ledger, so no text is read but that of the documents shown.
 """
 
+import math
 from typing import Any
+from urllib.parse import urlencode
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.inspect.places import Place
@@ -14,7 +16,7 @@ from corpusmill.pipelines.window.text import shown_text
 from corpusmill.pipelines.window.ways import stage_trail
 
 SIZE = 20
-BINS = 60
+BINS, STEPS = 60, 200
 LIMITS = Limits(memory_bytes=256 << 20, seconds=20.0, threads=2)
 
 _RULES = """
@@ -52,31 +54,29 @@ def rejected(view: View) -> Values:
 
 
 def _one_rule(view: View, place: Place, rule: dict[str, Any]) -> Values:
-    low, high, threshold = rule["lowest"], rule["highest"], rule["threshold"]
-    has_slider = threshold == rule["highest_threshold"] and low == low and high == high and low != high
-    below = high is not None and threshold is not None and high < threshold
-    edges = sorted((low, threshold)) if below else sorted((threshold, high))
-    chosen = view.real("threshold")
-    chosen = threshold if chosen is None else min(max(chosen, edges[0]), edges[1])
-    relation = ">=" if below else "<="
-    back = _BACK.format(rule=rule["rule"].replace("'", "''"), relation=relation, threshold=float(chosen))
+    common: Values = {"rule": rule, "by_rule": f"documents?{urlencode({'rule': rule['rule']})}", "has_slider": False}
+    relation = _relation(place, rule)
+    if relation is None:
+        return common | {"command": ["inspect", "sample", place.path, "--rule", rule["rule"]], "table": None}
+    below, threshold = relation == ">=", float(rule["threshold"])
+    edges = [float(rule["lowest"]), threshold] if below else [threshold, float(rule["highest"])]
+    asked = view.real("threshold")
+    chosen = threshold if asked is None else min(max(asked, edges[0]), edges[1])
+    back = _BACK.format(rule=_quoted(rule["rule"]), relation=relation, threshold=chosen)
     start = view.number("start")
-    count = _asked(place, f"SELECT count(*) AS back {back}")[0]["back"]
-    order = "DESC" if not below else "ASC"
     rows = _asked(
         place,
         f"SELECT l.id, l.value, l.threshold, r.source, r.language, r.text {back} "
-        f"ORDER BY l.value {order}, l.id LIMIT {SIZE} OFFSET {start}",
+        f"ORDER BY l.value {'ASC' if below else 'DESC'}, l.id LIMIT {SIZE} OFFSET {start}",
     )
-    return {
-        "rule": rule,
+    return common | {
         "relation": "at least" if below else "at most",
         "threshold": chosen,
         "edges": edges,
-        "step": (edges[1] - edges[0]) / 200 or 1,
-        "has_slider": has_slider,
-        "back": count,
-        "histogram": _histogram(place, rule, edges, below=below, chosen=chosen) if has_slider else [],
+        "step": (edges[1] - edges[0]) / STEPS,
+        "has_slider": True,
+        "back": _asked(place, f"SELECT count(*) AS back {back}")[0]["back"],
+        "histogram": _histogram(place, rule["rule"], edges, below=below, chosen=chosen),
         "entries": [{**row, "shown": shown_text(row["text"] or "")} for row in rows],
         "start": start,
         "size": SIZE,
@@ -90,22 +90,40 @@ def _one_rule(view: View, place: Place, rule: dict[str, Any]) -> Values:
     }
 
 
+def _relation(place: Place, line: dict[str, Any]) -> str | None:
+    """How a value keeps to the rule's threshold, ">=" or "<="; None for a rule without a single one that could be
+    moved: an expression, a language, two thresholds that were both broken, or values that were not measured."""
+    from corpusmill.pipelines.stages.filter.rules_in_force import rules_in_force
+
+    rule = next((rule for rule in rules_in_force(place.manifest) if rule.name == line["rule"]), None)
+    numbers = [line[name] for name in ("lowest", "highest", "threshold", "highest_threshold")]
+    if rule is None or rule.expression or any(number is None or not math.isfinite(number) for number in numbers):
+        return None
+    low, high, threshold, highest_threshold = numbers
+    if threshold != highest_threshold:
+        return None
+    return ">=" if high < threshold else "<=" if low > threshold else None
+
+
 def _histogram(
-    place: Place, rule: dict[str, Any], edges: list[float], *, below: bool, chosen: float
+    place: Place, rule: str, edges: list[float], *, below: bool, chosen: float
 ) -> list[tuple[int, float, bool]]:
     """(documents, share of the highest bar, whether they would come back) of each bin of the rule's broken values."""
     width = (edges[1] - edges[0]) / BINS
-    name = rule["rule"].replace("'", "''")
     rows = _asked(
         place,
-        f"SELECT least(greatest(floor((value - {float(edges[0])!r}) / {float(width)!r}), 0), {BINS - 1})::INTEGER "
-        f"AS bin, count(*) AS documents FROM ledger WHERE rule = '{name}' AND isfinite(value) GROUP BY bin",
+        f"SELECT least(greatest(floor((value - {edges[0]!r}) / {width!r}), 0), {BINS - 1})::INTEGER "
+        f"AS bin, count(*) AS documents FROM ledger WHERE rule = '{_quoted(rule)}' AND isfinite(value) GROUP BY bin",
     )
     counts = {row["bin"]: row["documents"] for row in rows}
     most = max(counts.values(), default=1)
-    back = [edges[0] + width * (place_ + 0.5) >= chosen if below else edges[0] + width * (place_ + 0.5) <= chosen
-            for place_ in range(BINS)]  # fmt: skip
-    return [(counts.get(place_, 0), counts.get(place_, 0) / most, back[place_]) for place_ in range(BINS)]
+    middles = [edges[0] + width * (number + 0.5) for number in range(BINS)]
+    back = [middle >= chosen if below else middle <= chosen for middle in middles]
+    return [(counts.get(number, 0), counts.get(number, 0) / most, back[number]) for number in range(BINS)]
+
+
+def _quoted(name: str) -> str:
+    return name.replace("'", "''")
 
 
 def _asked(place: Place, statement: str) -> list[dict[str, Any]]:

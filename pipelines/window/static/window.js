@@ -54,7 +54,7 @@ async function refresh(form) {
   const address = new URL(form.action || location.href);
   address.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")).toString();
   shown.setAttribute("aria-busy", "true");
-  const answer = await fetch(address, { headers: { "X-Requested-With": "fetch" } });
+  const answer = await fetch(address);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.querySelector("[data-result]");
   if (fresh) shown.replaceWith(fresh);
@@ -74,7 +74,7 @@ document.addEventListener("input", (event) => {
 if (document.querySelector("[data-watch]")) {
   setInterval(async () => {
     if (document.hidden) return;
-    const answer = await fetch(location.href, { headers: { "X-Requested-With": "fetch" } });
+    const answer = await fetch(location.href);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-result]");
     if (fresh) document.querySelector("[data-result]").replaceWith(fresh);
   }, 5000);

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from corpusmill.pipelines.window.admission import POLICY
+from corpusmill.pipelines.window.app import names_of
 from tests.pipelines.road import environment
 from tests.pipelines.small_run import make_run
 from tests.pipelines.window.server import Window, served
@@ -93,6 +94,22 @@ def test_the_command_prints_a_link_on_loopback_and_ends_with_an_interrupt(run: P
     finally:
         process.send_signal(2)
     assert process.wait(20) in (0, 130)
+
+
+def test_a_port_that_is_taken_is_one_line(run: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "corpusmill", "inspect", "serve", str(run), "--port"]
+        command.append(str(taken.getsockname()[1]))
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot listen there" in done.stderr
+
+
+def test_a_server_at_every_address_is_called_by_the_machines_name() -> None:
+    assert names_of("127.0.0.1") == ["127.0.0.1", "localhost", "[::1]"]
+    assert names_of("::1")[0] == "[::1]"
+    assert names_of("0.0.0.0")[0] == socket.gethostname() and "0.0.0.0" not in names_of("0.0.0.0")
 
 
 def test_a_path_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_keys_alone_lead_from_the_run_to_a_document_and_back(window: Window) -> 
         page.keyboard.press("?")
         assert page.locator("#keys").is_visible()
         page.keyboard.press("Escape")
+        page.locator("#keys").wait_for(state="hidden")
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         page.wait_for_url("**/stage/documents")
