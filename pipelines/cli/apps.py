@@ -2,6 +2,7 @@
 for shells at the top."""
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -37,3 +38,14 @@ def command_app(function: Callable[..., Any], text: str, cls: Any = None) -> typ
     app = typer.Typer(**_PLAIN)
     app.command(help=help_text(text), context_settings=_NAMES, cls=cls)(function)
     return app
+
+
+def is_completed_elsewhere(name: str) -> bool:
+    """Whether a shell completes a word of a command line that does not have `name`: then its name and line suffice."""
+    typed = words_to_complete()
+    return bool(typed) and name not in typed[1:]
+
+
+def words_to_complete() -> list[str]:
+    """The words of the command line that a shell wants completed; none in a call of any other kind."""
+    return " ".join(os.environ.get(variable, "") for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")).split()

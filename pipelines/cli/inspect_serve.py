@@ -6,13 +6,6 @@ import typer
 
 from corpusmill.dataproc.errors import require_extra
 
-SERVE = """Look into runs and folders in a browser: documents, decisions, shards, training.
-
-Prints a link with a token and serves until Ctrl-C. Only this machine can open it, nothing can be changed there, and
-only the paths that are named can be seen.
-
-Example: corpusmill inspect serve quickstart-output"""
-
 LOOPBACK = "127.0.0.1"
 
 
@@ -23,7 +16,13 @@ def serve_command(
         str, typer.Option(help="address to listen on; another than loopback lets others in who have the link")
     ] = LOOPBACK,
 ) -> None:
-    """The command."""
+    """Look into runs and folders in a browser: documents, decisions, shards, training.
+
+    Prints a link with a token and serves until Ctrl-C. Only this machine can open it, nothing can be changed there, and
+    only the paths that are named can be seen.
+
+    Example: corpusmill inspect serve quickstart-output
+    """
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from corpusmill.dataproc.errors import UserError, is_caught, is_utf8
-from corpusmill.pipelines.cli.apps import command_app, group_app
+from corpusmill.pipelines.cli.apps import command_app, group_app, words_to_complete
 from corpusmill.pipelines.description import StageDescription
 from corpusmill.pipelines.registry import descriptions
 
@@ -98,7 +98,7 @@ def _only_listing(name: str = "") -> bool:
 
     A shell that completes what follows a command's name needs that command.
     """
-    typed = " ".join(os.environ.get(variable, "") for variable in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")).split()
+    typed = words_to_complete()
     if typed:
         return name not in typed[1:]
     return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h", "--version")

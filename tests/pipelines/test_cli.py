@@ -1,15 +1,20 @@
 """The command line as a user meets it: help that answers at once, examples, one-line errors, exit codes."""
 
 import gzip
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from corpusmill.pipelines.cli.inspect import COMMANDS as INSPECT_COMMANDS
 from corpusmill.pipelines.cli.main import COMMANDS
 
 CLI = [sys.executable, "-m", "corpusmill"]
@@ -36,6 +41,24 @@ def test_the_list_of_commands_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_an_overview_needs_no_kernels(tmp_path: Path) -> None:
+    """Compiled code is half a second of imports: only the commands that use it wait for it."""
+    pq.write_table(pa.table({"text": ["one", "two"]}), tmp_path / "part.parquet")
+    code = f"import sys; sys.argv = ['corpusmill', 'inspect', {str(tmp_path)!r}]\n"
+    code += "try:\n import pipelines.cli.main as m; m.main()\nexcept SystemExit: pass\n"
+    code += "heavy = {'numba', 'torch', 'ray', 'duckdb', 'scipy'} & set(sys.modules)\nassert not heavy, heavy"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 rows" in done.stdout
+
+
+@pytest.mark.parametrize("name", INSPECT_COMMANDS)
+def test_the_line_of_a_command_is_how_its_help_begins(name: str) -> None:
+    module, line = INSPECT_COMMANDS[name]
+    function = getattr(importlib.import_module(f"corpusmill.pipelines.cli.{module}"), f"{name}_command")
+    assert re.match(re.escape(line.removesuffix(".")) + r"[.:;, ]", " ".join((function.__doc__ or "").split()))
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "tokenizer train", "tokenizer encode", "tokenizer decode"])
