@@ -80,7 +80,9 @@ class Alive(TorchDispatchMode):
         return results
 
     def bytes(self) -> int:
-        return sum(size for storage, size in self.born.values() if not storage.expired())
+        """What is gone is forgotten, or each look would go through all that ever was."""
+        self.born = {key: born for key, born in self.born.items() if not born[0].expired()}
+        return sum(size for _, size in self.born.values())
 
 
 def _model(config: ModelConfig, precision: str, recompute: bool) -> Transformer:
