@@ -55,7 +55,7 @@ def main() -> None:
     print(f"{'language':10} {'MB':>7}", *(f"{name[-24:]:>24}" for name in names))
     for language, size in [*sizes.most_common(), ("all", sizes.total())]:
         tokens = [count.total() if language == "all" else count[language] for count in counts]
-        shown = [f"{size / each:.3f} ({tokens[0] / each - 1:+.1%})" for each in tokens]
+        shown = [f"{size / count_of_tokens:.3f} ({tokens[0] / count_of_tokens - 1:+.1%})" for count_of_tokens in tokens]
         print(f"{language:10} {size / 1e6:7.2f}", *(f"{cell:>24}" for cell in shown))
 
 

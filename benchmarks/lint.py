@@ -110,12 +110,12 @@ def sound_sets(work: Path) -> None:
 def print_set(name: str, folder: Path, *flags: Any) -> int:
     """One row; gives errors and warnings."""
     _, findings, totals, seconds = findings_of(folder, *flags)
-    notes = ", ".join(sorted({found["check"] for found in findings if found["severity"] == "note"}))
+    notes = ", ".join(sorted({reported["check"] for reported in findings if reported["severity"] == "note"}))
     row = f"{name:<36} {totals['tokens']:>11,} {totals['bits_per_token']:>6.2f} {seconds:>6.1f}"
     print(f"{row}  {totals['errors']:>6} {totals['warnings']:>8}  {notes}", flush=True)
-    for found in findings:
-        if found["severity"] != "note":
-            print(f"    {found['severity']} {found['check']}: {found['seen']}")
+    for reported in findings:
+        if reported["severity"] != "note":
+            print(f"    {reported['severity']} {reported['check']}: {reported['seen']}")
     return int(totals["errors"] + totals["warnings"])
 
 

@@ -121,7 +121,7 @@ def rewrite(folder: Path, edit: Edit, shards: slice = slice(None)) -> Path:
 
 def documents_of(folder: Path) -> list[np.ndarray]:
     """The tokens of all documents that lie whole in one sequence."""
-    found = []
+    matches = []
     for path in list_shards(str(folder)):
         header, table = open_shard(path)
         for batch in table.to_batches():
@@ -131,5 +131,5 @@ def documents_of(folder: Path) -> list[np.ndarray]:
                     part = row[at : at + segment["length"]]
                     at += segment["length"]
                     if segment["start"] == 0 and part[-1] == header.special.eos:
-                        found.append(part)
-    return found
+                        matches.append(part)
+    return matches

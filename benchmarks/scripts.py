@@ -96,9 +96,9 @@ def near_copies(name: str, documents: int, nfd: bool) -> tuple[float, int]:
     copies = ["\n".join(writer.near(text)) for text in originals]
     if nfd:
         copies = [unicodedata.normalize("NFD", text) for text in copies]
-    found = pairs_found([unicodedata.normalize("NFC", "\n".join(text)) for text in originals] + copies)
+    spans = pairs_found([unicodedata.normalize("NFC", "\n".join(text)) for text in originals] + copies)
     right = {(row, row + documents) for row in range(documents)}
-    return len(found & right) / documents, len(found - right)
+    return len(spans & right) / documents, len(spans - right)
 
 
 def items_found(name: str, documents: int) -> dict[str, float]:

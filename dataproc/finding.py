@@ -118,13 +118,13 @@ def _list_local(pattern: str, root: str, left_out: list[str], count: Callable[[i
         return [path for path in listed if _matches(path[len(root) :].split("/"), steps)]
     matches = glob.iglob(pattern, include_hidden=False)  # noqa: PTH207 - strings, by the ten thousand
     linked = cache(lambda folder: len(folder) > len(root) and (_is_link(folder) or linked(folder.rpartition("/")[0])))
-    found: list[str] = []
+    files: list[str] = []
     for path in _counted(matches, count):
         if linked(path.rpartition("/")[0]) or (_is_link(path) and not _leads_below(path, allowed)):
             left_out.append(path)
         elif os.path.isfile(path):  # noqa: PTH113
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def _counted(paths: Iterator[str], count: Callable[[int], None] | None) -> Iterator[str]:
@@ -187,8 +187,8 @@ def _is_link(path: str) -> bool:
 def _allowed_root(root: str) -> str:
     """Where links may lead: below the root; in a snapshot of Hugging Face's cache, below its repository's cache."""
     whole = os.path.abspath(root)  # noqa: PTH100
-    above, found, _ = whole.partition("/snapshots/")
-    return above if found and os.path.isdir(f"{above}/blobs") else whole  # noqa: PTH112
+    above, separator, _ = whole.partition("/snapshots/")
+    return above if separator and os.path.isdir(f"{above}/blobs") else whole  # noqa: PTH112
 
 
 def _list_urls(pattern: str) -> list[str]:

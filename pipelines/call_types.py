@@ -101,7 +101,7 @@ def spelled(kind: Any) -> str:
     if origin is Literal:
         return f"Literal[{', '.join(_quoted(word) for word in inner)}]"
     if origin in (Union, types.UnionType):
-        return " | ".join(dict.fromkeys(part for each in inner for part in spelled(each).split(" | ")))
+        return " | ".join(dict.fromkeys(part for member in inner for part in spelled(member).split(" | ")))
     if origin is tuple:
         return "Names" if inner[0] is str else f"OneOrMore[{spelled(inner[0])}]"
     if origin is dict:

@@ -26,15 +26,15 @@ SHOWN = ("torch", "numba", "pyarrow", "ray", "fasttext-community")
 def pythons() -> list[str]:
     """The versions that the project says it runs on."""
     classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
-    return [found[1] for line in classifiers if (found := re.fullmatch(r"Programming .* :: (3\.\d+)", line))]
+    return [wheels[1] for line in classifiers if (wheels := re.fullmatch(r"Programming .* :: (3\.\d+)", line))]
 
 
 def find_uv() -> str:
     beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
+    wheels = str(beside) if beside.exists() else shutil.which("uv")
+    if wheels is None:
         raise SystemExit("uv is not installed; pip install uv")
-    return found
+    return wheels
 
 
 def resolve(uv: str, python: str, platform: str, extras: list[str]) -> tuple[dict[str, str], str]:
@@ -57,10 +57,10 @@ def main() -> None:
     print(f"{'python':<8}{'platform':<26}{'wheels':>6}  " + "".join(f"{name:<20}" for name in SHOWN))
     for python in options.python or pythons():
         for platform in options.platform or PLATFORMS:
-            found, missing = resolve(uv, python, platform, options.extra or ["all"])
+            wheels, missing = resolve(uv, python, platform, options.extra or ["all"])
             failed |= bool(missing)
-            shown = "".join(f"{found.get(name, '-'):<20}" for name in SHOWN)
-            print(f"{python:<8}{platform:<26}{len(found):>6}  {missing or shown}".rstrip(), flush=True)
+            shown = "".join(f"{wheels.get(name, '-'):<20}" for name in SHOWN)
+            print(f"{python:<8}{platform:<26}{len(wheels):>6}  {missing or shown}".rstrip(), flush=True)
     raise SystemExit(1 if failed else 0)
 
 

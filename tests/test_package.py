@@ -153,7 +153,7 @@ def test_its_metadata_leads_to_the_repository(built: Path) -> None:
 
 def needed(wheel: Path, extras: tuple[str, ...]) -> dict[str, Distribution]:
     """What an installation of the wheel with these extras brings, by name, as this environment has it."""
-    found: dict[str, Distribution] = {}
+    distributions: dict[str, Distribution] = {}
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         asked = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
@@ -162,11 +162,11 @@ def needed(wheel: Path, extras: tuple[str, ...]) -> dict[str, Distribution]:
         requirement, chosen = waiting.pop()
         if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in ("", *chosen)):
             continue
-        if (name := canonicalize_name(requirement.name)) in found:
+        if (name := canonicalize_name(requirement.name)) in distributions:
             continue
-        found[name] = distribution(name)
-        waiting += [(Requirement(line), tuple(requirement.extras)) for line in found[name].requires or ()]
-    return found
+        distributions[name] = distribution(name)
+        waiting += [(Requirement(line), tuple(requirement.extras)) for line in distributions[name].requires or ()]
+    return distributions
 
 
 @pytest.mark.slow
@@ -180,10 +180,10 @@ def test_the_quickstart_runs_from_an_installed_wheel_away_from_the_clone(built: 
     python = str(home / "bin/python")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(pip, check=True, timeout=60)
-    for each in needed(wheel, ("train", "report")).values():
-        for name in {file.parts[0] for file in each.files or ()} - {"..", "__pycache__"}:
+    for needs in needed(wheel, ("train", "report")).values():
+        for name in {file.parts[0] for file in needs.files or ()} - {"..", "__pycache__"}:
             if not name.endswith(".pth") and not (site / name).exists():
-                place = Path(str(each.locate_file(name)))
+                place = Path(str(needs.locate_file(name)))
                 if name.endswith(".dist-info"):  # which the quickstart reads, and it follows no link out of a folder
                     shutil.copytree(place, site / name)
                 else:

@@ -310,7 +310,7 @@ class Tokenizer:
 
     def decode_batch(self, ids: Iterable[Sequence[int]]) -> list[str]:
         """The text of each list of ids, as `decode` gives it."""
-        return [self.decode(list(each)) for each in ids]
+        return [self.decode(list(row)) for row in ids]
 
     def _decode(self, ids: np.ndarray) -> bytes:
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):

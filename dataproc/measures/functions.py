@@ -48,15 +48,15 @@ def load_function(name: str) -> Callable[..., Any]:
     """The function of a name. Raises UserError where it cannot be loaded, or is none."""
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        function = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         hint = "install it, or put its folder on PYTHONPATH, wherever a worker runs"
         raise UserError(f"there is no module '{error.name}'", name, hint) from error
     except Exception as error:  # the user's code: whatever it raises, the line names it
         raise UserError(f"it could not be loaded ({type(error).__name__}: {error})", name, "correct it") from error
-    if inspect.isclass(found) or not callable(found):
+    if inspect.isclass(function) or not callable(function):
         raise UserError("this is no function", name, "classes of measures and rewriters come by entry points")
-    loaded: Callable[..., Any] = found
+    loaded: Callable[..., Any] = function
     return loaded
 
 

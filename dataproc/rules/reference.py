@@ -88,16 +88,16 @@ def _own_rules() -> Iterable[str]:
 def documented_fields(kind: type) -> dict[str, str]:
     """What the `Attributes:` of a docstring say of each field, on one line."""
     _, _, text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     names: list[str] = []
     for line in text.splitlines():
         if line.startswith("    ") and not line.startswith("     "):
             written, _, said = line.strip().partition(": ")
             names = written.split(", ")
-            found |= dict.fromkeys(names, said)
+            texts |= dict.fromkeys(names, said)
         else:
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return found
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
+    return texts
 
 
 def _presets() -> Iterable[str]:

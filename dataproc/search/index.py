@@ -133,12 +133,14 @@ class SearchIndex:
 
 def hits(segment: Segment, rows: Rows, length: int) -> list[tuple[int, Hit]]:
     """(where the document begins in the segment's text, occurrence) of each row, in the order of the text."""
-    found = []
+    occurrences = []
     for position in np.sort(segment.positions(rows)).tolist():
         document = segment.document(position)
         start = position - document.start
-        found.append((document.start, Hit(id=document.id, source=document.source, start=start, end=start + length)))
-    return found
+        occurrences.append(
+            (document.start, Hit(id=document.id, source=document.source, start=start, end=start + length))
+        )
+    return occurrences
 
 
 def rows_of(segment: Segment, query: Query) -> list[Rows]:

@@ -132,8 +132,8 @@ class Segment:
     def positions(self, rows: Rows) -> np.ndarray:
         """Where the text of each row begins (int64, in the order of the rows)."""
         records = self._records
-        found = np.arange(rows.low, rows.high)
-        taken = np.zeros(len(found), np.int64)
+        indices = np.arange(rows.low, rows.high)
+        taken = np.zeros(len(indices), np.int64)
         every, done = self.directory.locate_every, 0
         width, rice = sample_width(self.directory.text_bytes, every), every.bit_length() - 1
         while True:
@@ -145,7 +145,7 @@ class Segment:
                 self.directory.primary,
                 rice,
                 width,
-                found,
+                indices,
                 taken,
                 done,
                 self._seen,
@@ -153,9 +153,9 @@ class Segment:
             if record < 0:
                 break
             records.load(record)
-        if len(found) and not 0 <= found.min() <= found.max() < self.directory.text_bytes:
+        if len(indices) and not 0 <= indices.min() <= indices.max() < self.directory.text_bytes:
             raise damaged(self._reader.path, "it leads to a place that is none")
-        return found
+        return indices
 
     def text(self, start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` of the segment's text."""

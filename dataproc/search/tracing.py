@@ -196,7 +196,7 @@ def _first_hits(
     """
     named: list[list[Hit]] = [[] for _ in lengths]
     for number, of_segment in enumerate(rows):
-        wanted = [at for at, found in enumerate(of_segment) if len(found) and len(named[at]) < most]
+        wanted = [at for at, ranges in enumerate(of_segment) if len(ranges) and len(named[at]) < most]
         if not wanted:
             continue
         with index.open(number) as segment:

@@ -55,7 +55,7 @@ class LazyGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The whole line of each command, over several lines in a narrow terminal."""
-        rows = [(name, found[1]) for name in self.list_commands(ctx) if (found := _module_and_line(name))]
+        rows = [(name, source[1]) for name in self.list_commands(ctx) if (source := _module_and_line(name))]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -74,10 +74,10 @@ def _tokenizer_of(run: str, values: dict[str, Any]) -> str | None:
 
     if "shards" not in values:  # imported weights
         return None
-    if (found := tokenizer_of_run(run)) is None:
+    if (tokenizer := tokenizer_of_run(run)) is None:
         what = "the tokenizer that this model was trained with is no longer where it was"
         raise UserError(what, where=run, hint="name it with --tokenizer, or leave it out with --no-tokenizer")
-    return found
+    return tokenizer
 
 
 def _huggingface() -> Any:

@@ -110,16 +110,16 @@ class Guard:
             self._note(name)
         return True
 
-    def each(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
+    def apply(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
         """Yields `work(part)` for parts that cover the batch in order, without the documents that cannot be done.
 
         `work` must treat each document on its own, so that the parts' results joined are the batch's result.
         """
-        yield from self._each(batch, work, place)
+        yield from self._apply(batch, work, place)
         if self._advance:
             self._advance(batch.nbytes)
 
-    def _each(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
+    def _apply(self, batch: pa.RecordBatch, work: Callable[[pa.RecordBatch], T], place: str) -> Iterator[T]:
         if self._skip:
             batch = self._without_skipped(batch, place)
         if batch.num_rows == 0:

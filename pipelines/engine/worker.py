@@ -57,7 +57,7 @@ class TaskContext(Generic[Arguments]):
         arguments: the task's arguments, of the type that its stage declares for them.
         folder: the stage's output folder; outputs go below it, by relative names.
         id: the task's id, which names its outputs.
-        guard: runs per-document work (`guard.each`) and collects the quarantined.
+        guard: runs per-document work (`guard.apply`) and collects the quarantined.
     """
 
     def __init__(self, call: Call, start_ranks: StartRanks | None = None, advance: Advanced | None = None) -> None:

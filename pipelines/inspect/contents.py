@@ -174,8 +174,8 @@ def lengths_of(lengths: np.ndarray, unit: str, of: str, rows: int) -> Lengths:
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
-    found = np.quantile(values, QUANTILES, method="lower")
-    return {f"{share:g}": float(value) for share, value in zip(QUANTILES, found, strict=True)}
+    quantiles = np.quantile(values, QUANTILES, method="lower")
+    return {f"{share:g}": float(value) for share, value in zip(QUANTILES, quantiles, strict=True)}
 
 
 def _known(values: pa.Array) -> np.ndarray:
@@ -191,6 +191,6 @@ def _is_number(kind: pa.DataType) -> bool:
 def _added(counts: Iterator[Mapping[str, int]]) -> dict[str, int]:
     """Counts of all parts, the commonest first."""
     total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
+    for part in counts:
+        total.update(part)
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))

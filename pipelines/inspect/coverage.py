@@ -72,9 +72,9 @@ def coverage_problems(folder: str, manifest: Mapping[str, Any]) -> list[tuple[st
         folder: of the shard set.
         manifest: its manifest; its shards can be read and are those that were written.
     """
-    entries = [each for each in [*manifest["parts"], *manifest["files"]] if each["path"].endswith(SHARD)]
-    paths = [storage.join(folder, each["path"]) for each in entries]
-    held_back = [is_held_back(each["path"]) for each in entries]
+    entries = [entry for entry in [*manifest["parts"], *manifest["files"]] if entry["path"].endswith(SHARD)]
+    paths = [storage.join(folder, entry["path"]) for entry in entries]
+    held_back = [is_held_back(entry["path"]) for entry in entries]
     settings = manifest["settings"]
     ends = settings.get("eos", settings.get("append_eos", True))
     coverage = _Coverage(ends=ends, empty=not ends and not settings.get("bos", False))
@@ -144,8 +144,8 @@ def _uneven(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Shards of a folder are equally long, except the last of each group, which may be shorter."""
     for side in (False, True):
         here = [entry for entry in entries if is_held_back(entry["path"]) == side]
-        last = {each.get("group", ""): each["path"] for each in here}
-        full = {each["rows"] for each in here if each["path"] != last[each.get("group", "")]}
+        last = {entry.get("group", ""): entry["path"] for entry in here}
+        full = {entry["rows"] for entry in here if entry["path"] != last[entry.get("group", "")]}
         if len(full) > 1:
             yield f"shards of different sizes: {', '.join(f'{rows:,}' for rows in sorted(full))} sequences"
         elif full:

@@ -26,11 +26,11 @@ def _sequences() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ngrams(tokens: np.ndarray, valid: np.ndarray) -> list[tuple[int, int, int]]:
-    found = []
+    actual = []
     for row, used in zip(tokens.tolist(), valid.sum(1).tolist(), strict=True):
         padded = [START, *row[:used]]
-        found += [(padded[i - 1], padded[i], padded[i + 1]) for i in range(1, used)]
-    return found
+        actual += [(padded[i - 1], padded[i], padded[i + 1]) for i in range(1, used)]
+    return actual
 
 
 def _discounts(counts: dict) -> list[float]:
@@ -78,10 +78,10 @@ def test_probabilities_equal_those_of_dictionaries():
     assert _discounts(Counter(grams)) != [0.0, 0.5, 1.0, 1.5] != _discounts(Counter(gram[1:] for gram in grams))
     model = KneserNey(events_of(tokens, valid, START), VOCABULARY)
     wanted = [*grams[:60], (8, 8, 8), (1, 2, 8), (START, 3, 4), (0, 8, 1)]
-    held = Events(*(np.array(column) for column in zip(*wanted, strict=True)))
+    events = Events(*(np.array(column) for column in zip(*wanted, strict=True)))
     expected = [_reference(grams, gram) for gram in wanted]
-    np.testing.assert_allclose(model.bigram(held), [bigram for bigram, _ in expected], rtol=1e-12)
-    np.testing.assert_allclose(model.trigram(held), [trigram for _, trigram in expected], rtol=1e-12)
+    np.testing.assert_allclose(model.bigram(events), [bigram for bigram, _ in expected], rtol=1e-12)
+    np.testing.assert_allclose(model.trigram(events), [trigram for _, trigram in expected], rtol=1e-12)
 
 
 @pytest.mark.parametrize("context", [(0, 1), (3, 3), (START, 5), (2, 8), (8, 8)])
@@ -93,8 +93,8 @@ def test_every_context_leaves_a_whole(context: tuple[int, int]):
 
 
 def test_events_are_what_a_trainer_predicts():
-    found = events_of(np.array([[4, 5, 6, 2], [7, 8, 2, 2]]), np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool), START)
-    assert list(zip(*(column.tolist() for column in (found.earlier, found.before, found.token)), strict=True)) == [
+    actual = events_of(np.array([[4, 5, 6, 2], [7, 8, 2, 2]]), np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool), START)
+    assert list(zip(*(column.tolist() for column in (actual.earlier, actual.before, actual.token)), strict=True)) == [
         (9, 4, 5),
         (4, 5, 6),
         (9, 7, 8),

@@ -34,14 +34,14 @@ def test_renamed_ids_are_unique_and_the_first_keeps_its_own(
     paths = write(tmp_path, parts)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "MOST_IDS", -(-sum(map(len, parts)) // ranges) or 1)
-        found = list(find_repeated_by_ranges(paths, [len(part) for part in parts]))
-    tildes = 1 + max(one.tildes for one in found)
+        actual = list(find_repeated_by_ranges(paths, [len(part) for part in parts]))
+    tildes = 1 + max(one.tildes for one in actual)
     counted = Counter(name for part in parts for name in part)
-    assert Counter(name for one in found for name in one.places.column("id").to_pylist()) == {
+    assert Counter(name for one in actual for name in one.places.column("id").to_pylist()) == {
         name: count for name, count in counted.items() if count > 1
     }
     named = [list(part) for part in parts]
-    for one in found:
+    for one in actual:
         for row in new_ids(one.places, tildes).to_pylist():
             named[row["part"]][row["row"]] = row["id"]
     after = [name for part in named for name in part]
@@ -64,8 +64,8 @@ def test_across_sets_only_ids_of_two_sets_count(tmp_path: Path, parts: list[list
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "MOST_IDS", most)
         ranges = list(find_repeated_by_ranges(paths, [len(part) for part in parts], sets))
-    found = [name for one in ranges for name in one.places.column("id").to_pylist()]
-    assert set(found) == {name for name, own in owners.items() if len(own) > 1}
+    actual = [name for one in ranges for name in one.places.column("id").to_pylist()]
+    assert set(actual) == {name for name, own in owners.items() if len(own) > 1}
 
 
 def test_ids_of_one_hash_are_compared_as_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,13 +33,13 @@ def signs_in(path: Path) -> set[str]:
 
 
 def test_no_other_module_asks_which_system_this_is() -> None:
-    found = {}
+    actual = {}
     for package in ("dataproc", "tokenizer", "training", "pipelines"):
         for path in (ROOT / package).rglob("*.py"):
             if signs := signs_in(path):
-                found[str(path.relative_to(ROOT))] = signs
-    assert len(found.pop("dataproc/operating_system.py")) > 3
-    assert found.keys() <= FOR_PEOPLE, found
+                actual[str(path.relative_to(ROOT))] = signs
+    assert len(actual.pop("dataproc/operating_system.py")) > 3
+    assert actual.keys() <= FOR_PEOPLE, actual
 
 
 def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,9 +93,9 @@ def test_rewriters_run_in_the_order_given_and_each_is_told(tmp_path):
     folder, done = filtered(tmp_path, rows, rules=[], rewrite=["citations", "c4-lines"])
     assert table(folder)["a"]["text"] == f"{SENTENCES}\nWrite to me at someone@example.com or  to them."
     assert done.manifest["facts"]["documents_rewritten"] == {"citations": 1, "c4-lines": 1}
-    told = pq.read_table(folder / "_rewrites").to_pylist()
-    assert [(row["id"], row["rule"]) for row in told] == [("a", "citations"), ("a", "c4-lines")]
-    assert told[0]["bytes_after"] == told[1]["bytes_before"]
+    rewrites = pq.read_table(folder / "_rewrites").to_pylist()
+    assert [(row["id"], row["rule"]) for row in rewrites] == [("a", "citations"), ("a", "c4-lines")]
+    assert rewrites[0]["bytes_after"] == rewrites[1]["bytes_before"]
 
 
 def test_a_document_of_which_rewriting_leaves_nothing_is_rejected_and_one_that_was_empty_is_not(tmp_path):

@@ -193,11 +193,11 @@ def test_the_version_and_the_completion_of_shells(command: Command, monkeypatch:
     code, out, _ = command("--version")
     assert code == 0 and re.fullmatch(r"corpusmill \d\S*\n", out)
     assert "--install-completion" in command("--help")[1]
-    for typed, found in (("ing", ["ingest"]), ("dedup --thr", ["--threshold"]), ("tokenizer enc", ["encode"])):
+    for typed, completions in (("ing", ["ingest"]), ("dedup --thr", ["--threshold"]), ("tokenizer enc", ["encode"])):
         monkeypatch.setenv("_CORPUSMILL_COMPLETE", "complete_bash")
         monkeypatch.setenv("COMP_WORDS", f"corpusmill {typed}")
         monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
-        assert command()[1].split() == found
+        assert command()[1].split() == completions
 
 
 def test_the_list_of_commands_is_whole_in_a_narrow_terminal(command: Command) -> None:

@@ -130,7 +130,7 @@ def test_functions_passed_in_python_make_the_very_same(site: Path, mine: ModuleT
     expected = json.loads(Path("run/clean/_manifest.json").read_text())
     for part in ("counts", "facts", "parts"):
         assert manifest[part] == expected[part]
-    beside = [[each for each in made["files"] if "quarantine" not in each["path"]] for made in (manifest, expected)]
+    beside = [[file for file in made["files"] if "quarantine" not in file["path"]] for made in (manifest, expected)]
     assert beside[0] == beside[1]  # quarantine/ names the path that was read
 
 

@@ -511,7 +511,7 @@ def test_verify_finds_ids_that_stand_twice(ingest: Ingest, tmp_path: Path) -> No
     entry = write_table(str(part), table)
     manifest = done.manifest | {"parts": [done.manifest["parts"][0] | entry]}
     (done.folder / state.MANIFEST).write_bytes(state.to_json(manifest))
-    problems = [line for found in verify(recognise(str(done.folder))) for _, line in found.problems]
+    problems = [line for checked in verify(recognise(str(done.folder))) for _, line in checked.problems]
     assert problems == ["2 documents have the id of another, among them x"]
 
 

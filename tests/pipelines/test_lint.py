@@ -144,7 +144,7 @@ def test_masks_that_are_no_numbers_are_not_passed_over_in_silence(material: Mate
     table = pq.read_table(path)
     flags = pa.array([[bool(one) for one in row] for row in table["loss_mask"].to_pylist()])
     pq.write_table(table.set_column(table.schema.get_field_index("loss_mask"), "loss_mask", flags), path)
-    notes = [found.seen for found in lint(str(planted.path), options(material)).report.findings]
+    notes = [entry.seen for entry in lint(str(planted.path), options(material)).report.findings]
     assert any("loss_mask does not hold whole numbers" in note for note in notes)
 
 

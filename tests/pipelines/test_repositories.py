@@ -111,7 +111,7 @@ def test_a_repository_is_one_tasks_work_and_workers_leave_no_trace(tmp_path: Pat
         assert ingest(tmp_path / "repos", tmp_path / f"out{workers}", *flags, "--workers", workers).returncode == 0
     one, two = (json.loads((tmp_path / f"out{workers}/_manifest.json").read_bytes()) for workers in "12")
     assert one == two
-    assert len([each for each in one["files"] if each["path"].startswith("_repositories/")]) == 5
+    assert len([file for file in one["files"] if file["path"].startswith("_repositories/")]) == 5
     for part in one["parts"] + one["files"]:
         assert (tmp_path / "out1" / part["path"]).read_bytes() == (tmp_path / "out2" / part["path"]).read_bytes()
 

@@ -23,7 +23,7 @@ COLUMNS = (Column("stage"), Column("what it says"), Column("input", True), Colum
 
 
 def numbers(lines: list[Any]) -> list[str]:
-    return sorted(found for line in lines for found in NUMBER.findall(line.plain))
+    return sorted(number for line in lines for number in NUMBER.findall(line.plain))
 
 
 @given(st.lists(st.tuples(NAMES, WORDS, NUMBERS, NUMBERS, WORDS), min_size=1, max_size=6), st.sampled_from(WIDTHS))

@@ -47,19 +47,19 @@ def test_it_is_that_of_a_plain_loop_and_starts_as_a_copy():
     average = MovingAverage(masters, DECAY)
     expected = {name: master.clone() for name, master in masters.items()}
     for step in range(5):
-        found = average.tensors()
-        assert all(torch.equal(found[f"average.{name}"], wanted) for name, wanted in expected.items())
+        actual = average.tensors()
+        assert all(torch.equal(actual[f"average.{name}"], wanted) for name, wanted in expected.items())
         _change(masters, step)
         average.update()
         expected = {name: DECAY * expected[name] + (1 - DECAY) * master for name, master in masters.items()}
     for name, wanted in expected.items():
-        found = average.tensors()[f"average.{name}"]
-        assert found.dtype == torch.float32 and found.device.type == "cpu"
-        assert torch.equal(found, wanted)
+        actual = average.tensors()[f"average.{name}"]
+        assert actual.dtype == torch.float32 and actual.device.type == "cpu"
+        assert torch.equal(actual, wanted)
 
 
 def test_a_change_right_after_an_update_does_not_reach_it_and_lateness_leaves_no_trace():
-    found = []
+    actual = []
     for late in (False, True):
         masters = _masters()
         average = MovingAverage(masters, DECAY)
@@ -70,10 +70,10 @@ def test_a_change_right_after_an_update_does_not_reach_it_and_lateness_leaves_no
             if go_on:
                 assert average._pending is not None and not average._pending.done()
                 go_on()
-        found.append(average.tensors())
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+        actual.append(average.tensors())
+    assert all(torch.equal(actual[0][name], actual[1][name]) for name in actual[0])
     first = _masters()
-    assert not torch.equal(found[0]["average.matrix"], first["matrix"])
+    assert not torch.equal(actual[0]["average.matrix"], first["matrix"])
 
 
 def test_an_update_waits_for_the_last_one():
@@ -152,8 +152,8 @@ def _parts(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in local.items()}
 
 
-def _equal(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
-    return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+def _equal(actual: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
+    return actual.keys() == wanted.keys() and all(torch.equal(actual[name], wanted[name]) for name in wanted)
 
 
 @torch.no_grad()
@@ -184,8 +184,8 @@ def test_the_model_computes_with_the_average_and_then_with_its_weights_again():
     )
     with torch.no_grad():
         expected = _loss(Zero1(other, ALONE)).item()
-    found = {precision: _check_applied(ALONE, "zero1", precision)[1] for precision in ("float32", "bfloat16")}
-    assert found["float32"] == expected and found["bfloat16"] == pytest.approx(expected, rel=1e-2)
+    actual = {precision: _check_applied(ALONE, "zero1", precision)[1] for precision in ("float32", "bfloat16")}
+    assert actual["float32"] == expected and actual["bfloat16"] == pytest.approx(expected, rel=1e-2)
 
 
 def test_there_is_no_update_while_the_average_is_applied():
@@ -205,8 +205,10 @@ def _on_two_ranks() -> dict[str, list[float]]:
 
 @pytest.mark.slow
 def test_on_two_ranks_each_averages_what_it_owns_and_all_compute_with_the_whole():
-    found = run_ranks(2, "tests.training.test_average:_on_two_ranks")
-    assert found[0] == found[1]
+    actual = run_ranks(2, "tests.training.test_average:_on_two_ranks")
+    assert actual[0] == actual[1]
     for parallel, precision in LAYOUTS:
         alone = _check_applied(ALONE, parallel, precision)
-        assert found[0][f"{parallel} {precision}"] == pytest.approx(alone, rel=1e-5 if precision == "float32" else 1e-2)
+        assert actual[0][f"{parallel} {precision}"] == pytest.approx(
+            alone, rel=1e-5 if precision == "float32" else 1e-2
+        )

@@ -27,7 +27,7 @@ def _reference(
     weights: list[Tensor], steps: list[list[Tensor]], rate: float, decay: float, kept: torch.dtype
 ) -> list[Tensor]:
     """AdamW in FP64 from the paper's equations, with moments rounded to `kept` after each step."""
-    found = []
+    actual = []
     for place, weight in enumerate(weights):
         weight, m, v = weight.double(), torch.zeros(weight.shape).double(), torch.zeros(weight.shape).double()
         for step, gradients in enumerate(steps, 1):
@@ -36,8 +36,8 @@ def _reference(
             weight = weight - rate * (decay if weight.dim() > 1 else 0.0) * weight
             weight = weight - rate * (m / (1 - 0.9**step)) / ((v / (1 - 0.95**step)).sqrt() + 1e-8)
             m, v = m.to(kept).double(), v.to(kept).double()
-        found.append(weight)
-    return found
+        actual.append(weight)
+    return actual
 
 
 def _run(weights: list[Tensor], steps: list[list[Tensor]], rate: float, moments: torch.dtype) -> torch.optim.Optimizer:
@@ -56,9 +56,9 @@ def test_ten_steps_are_those_of_the_papers_equations(moments: torch.dtype):
     wanted = _reference(weights, steps, 0.01, 0.1, moments)
     optimizer = _run(weights, steps, 0.01, moments)
     assert isinstance(optimizer, BFloat16MomentsAdamW) == (moments == torch.bfloat16)
-    for found, expected in zip(weights, wanted, strict=True):
+    for actual, expected in zip(weights, wanted, strict=True):
         # A moment that lies between two BF16 numbers to within FP32's rounding may be kept as either.
-        apart = (found - expected).abs()
+        apart = (actual - expected).abs()
         assert (apart > 2e-6).double().mean().nan_to_num() <= (0.001 if moments == torch.bfloat16 else 0)
         assert (apart < 1e-4).all()
 

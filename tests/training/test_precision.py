@@ -42,18 +42,18 @@ def test_a_step_in_bf16_is_close_to_one_in_fp32():
     plain, mixed = Zero1(_model(), ALONE), Zero1(_model(), ALONE, "bfloat16")
     values = {}
     for name, weights in (("plain", plain), ("mixed", mixed)):
-        found = losses(weights.model, *_batch())
-        assert found.main.dtype == found.mtp.dtype == found.balance.dtype == torch.float32
-        total = found.total(8 * 47, 8, 0.3, 1e-4)
+        actual = losses(weights.model, *_batch())
+        assert actual.main.dtype == actual.mtp.dtype == actual.balance.dtype == torch.float32
+        total = actual.total(8 * 47, 8, 0.3, 1e-4)
         total.backward()
         weights.reduce_gradients()
         values[name] = total.item()
     assert values["mixed"] == pytest.approx(values["plain"], rel=1e-3)
     for name, master in plain.masters().items():
-        found, wanted = mixed.masters()[name].grad, master.grad
-        assert found is not None and wanted is not None
-        assert F.cosine_similarity(found.flatten(), wanted.flatten(), 0) > 0.99, name
-        assert found.norm().item() == pytest.approx(wanted.norm().item(), rel=0.05), name
+        actual, wanted = mixed.masters()[name].grad, master.grad
+        assert actual is not None and wanted is not None
+        assert F.cosine_similarity(actual.flatten(), wanted.flatten(), 0) > 0.99, name
+        assert actual.norm().item() == pytest.approx(wanted.norm().item(), rel=0.05), name
 
 
 def test_activations_are_bf16_and_router_scores_fp32():

@@ -33,10 +33,10 @@ def _trained(settings: TrainSettings) -> list[dict]:
 
 def train_a_rank(settings: dict) -> list[float]:
     """One rank of a run; the losses that it saw. Called in a process of its own."""
-    told = TrainSettings(**settings)
+    settings_of_run = TrainSettings(**settings)
     with join_ranks("cpu") as ranks:
-        train(told, Path(told.output) / "_state", ranks=ranks)
-    return [line["loss"] for line in _metrics(told)] if ranks.leads else []
+        train(settings_of_run, Path(settings_of_run.output) / "_state", ranks=ranks)
+    return [line["loss"] for line in _metrics(settings_of_run)] if ranks.leads else []
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 5, 16])
@@ -69,8 +69,10 @@ def test_a_batch_that_grows_reads_what_its_lines_say(shard_folder: Path, tmp_pat
 def test_a_run_in_bfloat16_learns_as_one_in_float32_does(shard_folder: Path, tmp_path: Path):
     full = _trained(settings_of(shard_folder, tmp_path / "full", steps=40))
     mixed = settings_of(shard_folder, tmp_path / "mixed", steps=40, precision="bfloat16", moments="bfloat16")
-    found = _trained(mixed)
-    assert found[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.05) and found[-1]["loss"] < found[0]["loss"] - 0.5
+    actual = _trained(mixed)
+    assert (
+        actual[-1]["loss"] == pytest.approx(full[-1]["loss"], rel=0.05) and actual[-1]["loss"] < actual[0]["loss"] - 0.5
+    )
     weights = load_file(str(tmp_path / "mixed/model.safetensors"))
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
     assert not torch.equal(weights["head.weight"], weights["head.weight"].bfloat16().float()), "masters are FP32"
@@ -129,9 +131,9 @@ def test_a_run_starts_from_the_weights_of_another(shard_folder: Path, tmp_path: 
     second = settings_of(
         longer, tmp_path / "second", start_from=first.output, model=stretched, constant_fraction=1.0, warmup_steps=0
     )
-    found = _trained(second)
-    assert found[0]["loss"] < lines[0]["loss"] - 1 and found[-1]["loss"] < lines[-1]["loss"] + 0.3
-    assert {line["learning_rate"] for line in found} == {1e-2}
+    actual = _trained(second)
+    assert actual[0]["loss"] < lines[0]["loss"] - 1 and actual[-1]["loss"] < lines[-1]["loss"] + 0.3
+    assert {line["learning_rate"] for line in actual} == {1e-2}
 
 
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
@@ -261,14 +263,14 @@ def _kill_two_ranks_after(settings: TrainSettings, folder: Path, steps: int) -> 
 
 def train_a_slow_rank(settings: dict, pause_after: int) -> None:
     """A rank that waits to be killed two steps after a checkpoint."""
-    told = TrainSettings(**settings)
+    settings_of_run = TrainSettings(**settings)
 
     def wait(line: dict) -> None:
         if line["step"] >= pause_after + 2:
             time.sleep(120)
 
     with join_ranks("cpu") as ranks:
-        train(told, Path(told.output) / "_state", wait, ranks=ranks)
+        train(settings_of_run, Path(settings_of_run.output) / "_state", wait, ranks=ranks)
 
 
 def test_a_resumed_run_may_be_carried_out_in_another_way_but_not_be_another(shard_folder: Path, tmp_path: Path):

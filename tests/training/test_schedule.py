@@ -56,9 +56,9 @@ def test_v3_learning_rate(tokens, step, rate):
 
 
 def test_v3_mtp_weight_and_bias_speed_switch_at_their_marks():
-    found = [schedule(DEEPSEEK_V3, tokens, 10**6) for tokens in (9.99e12, 10e12, 14.29e12, 14.3e12, 14.7e12)]
-    told = [(now.mtp_weight, now.bias_speed) for now in found]
-    assert told == [(0.3, 0.001), (0.1, 0.001), (0.1, 0.001), (0.1, 0.0), (0.1, 0.0)]
+    actual = [schedule(DEEPSEEK_V3, tokens, 10**6) for tokens in (9.99e12, 10e12, 14.29e12, 14.3e12, 14.7e12)]
+    phases = [(now.mtp_weight, now.bias_speed) for now in actual]
+    assert phases == [(0.3, 0.001), (0.1, 0.001), (0.1, 0.001), (0.1, 0.0), (0.1, 0.0)]
 
 
 @pytest.mark.parametrize(("tokens", "batch"), [(0, 3072), (234_500_000_000, 9216), (469e9, 15_360), (14e12, 15_360)])
@@ -129,16 +129,16 @@ def test_after_the_warm_up_the_number_of_steps_does_not_matter(settings: Schedul
 
 @given(st.integers(0, 105 * 256), st.sampled_from([(0.0, 1.0), (0.6, 1.0), (0.3, 0.8), (1.0, 1.0)]))
 def test_runs_of_as_many_tokens_have_the_same_rates_whatever_their_steps(tokens: int, marks):
-    told = {"constant_fraction": marks[0], "decayed_fraction": marks[1], "warmup_steps": 0}
+    phases = {"constant_fraction": marks[0], "decayed_fraction": marks[1], "warmup_steps": 0}
     cut = [(840, 1, 32), (105, 8, 32), (210, 1, 128), (15, 7, 256), (1, 105, 256)]
-    found = {
+    actual = {
         replace(
-            schedule(schedule_of(settings_of(steps=steps, batch_sequences=batch, **told), length), tokens, 0),
+            schedule(schedule_of(settings_of(steps=steps, batch_sequences=batch, **phases), length), tokens, 0),
             batch_sequences=0,
         )
         for steps, batch, length in cut
     }
-    assert len(found) == 1
+    assert len(actual) == 1
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(1, 5000), st.integers(0, 300), st.integers(1, 64))
@@ -164,10 +164,10 @@ def test_warm_up_rises_from_its_first_step_to_the_peak():
 
 def test_the_defaults_are_constant_for_six_tenths_and_a_cosine_to_the_end():
     settings = settings_of(steps=50, batch_sequences=8)
-    found = schedule_of(settings, 32)
-    assert (found.constant_tokens, found.decayed_tokens) == (0.6 * 50 * 8 * 32, 50 * 8 * 32)
+    actual = schedule_of(settings, 32)
+    assert (actual.constant_tokens, actual.decayed_tokens) == (0.6 * 50 * 8 * 32, 50 * 8 * 32)
     for step in range(50):
-        now = schedule(found, step * 8 * 32, step)
+        now = schedule(actual, step * 8 * 32, step)
         rate = 1e-3 if step < 30 else 1e-4 + 9e-4 * (1 + cos(pi * (step - 30) / 20)) / 2
         assert now.learning_rate == pytest.approx(rate * min(1, (step + 1) / 20), rel=1e-12)
         assert (now.batch_sequences, now.bias_speed) == (8, 1e-3), "biases never freeze before the end"
@@ -176,9 +176,9 @@ def test_the_defaults_are_constant_for_six_tenths_and_a_cosine_to_the_end():
 
 def test_a_phase_of_long_context_has_one_rate_from_its_first_step_to_its_last():
     settings = settings_of(steps=40, batch_sequences=3, learning_rate=7.3e-6, constant_fraction=1.0, warmup_steps=0)
-    found = schedule_of(settings, 64)
+    actual = schedule_of(settings, 64)
     for step in range(40):
-        assert schedule(found, step * 3 * 64, step).learning_rate == 7.3e-6
+        assert schedule(actual, step * 3 * 64, step).learning_rate == 7.3e-6
 
 
 def test_v3s_run_in_fractions_is_v3s_schedule():
@@ -196,22 +196,22 @@ def test_v3s_run_in_fractions_is_v3s_schedule():
         decayed_fraction=14.3 / 14.8,
         last_fraction=0.167 / 14.8,
     )
-    found = schedule_of(settings, V3_LENGTH)
+    actual = schedule_of(settings, V3_LENGTH)
     one_step = 15_360 * V3_LENGTH
     for mark in ("constant_tokens", "decayed_tokens", "last_tokens"):
-        assert getattr(found, mark) == pytest.approx(getattr(DEEPSEEK_V3, mark), abs=one_step)
+        assert getattr(actual, mark) == pytest.approx(getattr(DEEPSEEK_V3, mark), abs=one_step)
     marks = {mark: getattr(DEEPSEEK_V3, mark) for mark in ("constant_tokens", "decayed_tokens", "last_tokens")}
-    assert replace(found, **marks) == DEEPSEEK_V3
+    assert replace(actual, **marks) == DEEPSEEK_V3
 
 
 def test_a_growing_batch_moves_the_marks_with_the_tokens_that_it_will_see():
     settings = settings_of(steps=100, batch_sequences=16, first_batch_sequences=4, batch_ramp_tokens=16_000)
-    found = schedule_of(settings, 32)
+    actual = schedule_of(settings, 32)
     tokens = rates = 0
     for step in range(100):
-        now = schedule(found, tokens, step)
+        now = schedule(actual, tokens, step)
         rates += now.learning_rate == 1e-3
         tokens += now.batch_sequences * 32
-    assert found.decayed_tokens == tokens
-    assert found.constant_tokens == 0.6 * tokens
+    assert actual.decayed_tokens == tokens
+    assert actual.constant_tokens == 0.6 * tokens
     assert rates > 45, "the constant phase is there after the warm-up"

@@ -36,35 +36,35 @@ def finished(folder: Path, config: ModelConfig = CONFIG, **changed: Tensor | Non
     return folder
 
 
-def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+def assert_equal(actual: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
 def test_a_finished_run_gives_weights_and_router_biases(tmp_path: Path):
-    found = start_weights(finished(tmp_path / "run"), CONFIG, "aaaa")
-    assert_equal(found, weights())
-    assert any(name.endswith("gate.bias") and tensor.any() for name, tensor in found.items())
-    Transformer(CONFIG).load_state_dict(found)
+    actual = start_weights(finished(tmp_path / "run"), CONFIG, "aaaa")
+    assert_equal(actual, weights())
+    assert any(name.endswith("gate.bias") and tensor.any() for name, tensor in actual.items())
+    Transformer(CONFIG).load_state_dict(actual)
 
 
 def test_what_is_given_does_not_hang_on_the_file(tmp_path: Path):
     run = finished(tmp_path / "run")
-    found = start_weights(run, CONFIG)
+    actual = start_weights(run, CONFIG)
     path = run / "model.safetensors"
     path.write_bytes(bytes(path.stat().st_size))
-    assert_equal(found, weights())
+    assert_equal(actual, weights())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_an_imported_model_gives_what_was_exported(tmp_path: Path, dtype: str):
     export_model(weights(), CONFIG, tmp_path / "exported", dtype)
     import_run(tmp_path / "exported", tmp_path / "imported", dtype)
-    found = start_weights(tmp_path / "imported", CONFIG, "bbbb")  # its tokenizer is not known
+    actual = start_weights(tmp_path / "imported", CONFIG, "bbbb")  # its tokenizer is not known
     kind = torch.float32 if dtype == "float32" else torch.bfloat16
     expected = {name: tensor if name.endswith("gate.bias") else tensor.to(kind) for name, tensor in weights().items()}
-    assert_equal(found, {name: tensor.float() for name, tensor in expected.items()})
-    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+    assert_equal(actual, {name: tensor.float() for name, tensor in expected.items()})
+    assert {tensor.dtype for tensor in actual.values()} == {torch.float32}
 
 
 def test_a_checkpoint_gives_its_weights_and_not_its_moments(tmp_path: Path):

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(shards: Path, output: Path, **chosen) -> TrainSettings:
-    told = {
+    values = {
         "preset": "tiny",
         "steps": 20,
         "batch_sequences": 8,
@@ -37,7 +37,7 @@ def settings_of(shards: Path, output: Path, **chosen) -> TrainSettings:
         "evaluate_every": 10,
         "threads": 1,
     }
-    return TrainSettings(shards=str(shards), output=str(output), **{**told, **chosen})
+    return TrainSettings(shards=str(shards), output=str(output), **{**values, **chosen})
 
 
 def run_files(folder: Path) -> dict[str, bytes]:
@@ -130,11 +130,11 @@ def test_training_leaves_torch_as_it_found_it(shard_folder: Path, tmp_path: Path
 
 
 def test_the_document_mask_changes_what_is_learned(shard_folder: Path, tmp_path: Path):
-    found = [
+    actual = [
         train(settings_of(shard_folder, tmp_path / str(masked), steps=2, document_mask=masked), tmp_path / "state")
         for masked in (False, True)
     ]
-    assert found[0]["validation_loss"] != found[1]["validation_loss"]
+    assert actual[0]["validation_loss"] != actual[1]["validation_loss"]
 
 
 def test_other_settings_do_not_continue_a_run(shard_folder: Path, tmp_path: Path):
@@ -170,8 +170,8 @@ def test_a_mixture_decides_what_a_run_reads_and_its_plan_tells(tmp_path: Path):
     assert [line["sequences"] for line in metrics] == list(range(8, 161, 8))
     fourth = order.rows(metrics[2]["sequences"], 8)
     assert np.bincount(np.searchsorted([30, 41, 61], fourth, side="right"), minlength=3).tolist() == [6, 2, 0]
-    told = {(use["phase"], use["group"]): use["sequences"] for use in summary["mixture"]}
-    assert told == {
+    values = {(use["phase"], use["group"]): use["sequences"] for use in summary["mixture"]}
+    assert values == {
         (1, "web"): 60,
         (1, "code"): 20,
         (1, "books"): 0,

@@ -114,9 +114,9 @@ class Batch:
     def examples(self) -> list[dict[str, list[int]]]:
         """A dictionary for each sequence, as TRL's packed datasets hold them: `input_ids` without padding, and
         `seq_lengths` of the documents in them. As it is Python, for what takes no tensors."""
-        lengths = [each.tolist() for each in self.segment_lengths]
-        rows = [ids[: sum(each)] for ids, each in zip(self.tokens.tolist(), lengths, strict=True)]
-        return [{"input_ids": ids, "seq_lengths": each} for ids, each in zip(rows, lengths, strict=True)]
+        lengths = [of_sequence.tolist() for of_sequence in self.segment_lengths]
+        rows = [ids[: sum(of_sequence)] for ids, of_sequence in zip(self.tokens.tolist(), lengths, strict=True)]
+        return [{"input_ids": ids, "seq_lengths": of_sequence} for ids, of_sequence in zip(rows, lengths, strict=True)]
 
     @property
     def document_mask(self) -> torch.Tensor:

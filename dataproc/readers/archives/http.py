@@ -71,14 +71,14 @@ def _headers(head: bytes) -> dict[str, list[str]]:
 
 def media_type(values: list[str]) -> MediaType:
     """The media type that the values of Content-Type headers name together; an empty one where they name none."""
-    found = MediaType()
+    named = MediaType()
     for value in values:
         essence = _ESSENCE.match(value)
         if not essence or essence[0] == "*/*" or value[essence.end() :].lstrip()[:1] not in ("", ";"):
             continue
         name, charset = essence[0].lower(), _charset(value)
-        found = MediaType(name=name, charset=charset or (found.charset if name == found.name else None))
-    return found
+        named = MediaType(name=name, charset=charset or (named.charset if name == named.name else None))
+    return named
 
 
 def _charset(value: str) -> str | None:

@@ -212,12 +212,12 @@ def _read(
             rows["high"], rows["low"] = np.frombuffer(keys, ">u8").reshape(-1, 2).T
             rows["number"] = np.arange(number, number + len(ids))
             sequences.add(side, rows)
-            found = _segments(header, batch, ids, sources)
-            found["shard"], found["row"] = shard, found["row"] + row
-            segments.add(side, found)
-            tokens += int(found["tokens"].sum())
+            of_batch = _segments(header, batch, ids, sources)
+            of_batch["shard"], of_batch["row"] = shard, of_batch["row"] + row
+            segments.add(side, of_batch)
+            tokens += int(of_batch["tokens"].sum())
             number, row = number + len(ids), row + len(ids)
-            advance(batch.nbytes, len(found))
+            advance(batch.nbytes, len(of_batch))
     return number, tokens
 
 

@@ -108,7 +108,7 @@ def count_ngrams(task: TaskContext[CountWork]) -> dict[str, Any]:
     seen = 0
     for batch in read_batches(path, ["id", "text"]):
         seen += batch.num_rows
-        for numbers, times in task.guard.each(batch, partial(common_ngrams, index=index), path):
+        for numbers, times in task.guard.apply(batch, partial(common_ngrams, index=index), path):
             ngrams.append(numbers)
             documents.append(times)
         ngrams, documents = _summed(ngrams, documents)
@@ -160,7 +160,7 @@ def apply_part(task: TaskContext[ApplyWork]) -> dict[str, Any]:
         writers = {name: stack.enter_context(writer) for name, writer in _writers(task, schema, action).items()}
         for batch in read_batches(path):
             counts["documents_in"] += batch.num_rows
-            for done in task.guard.each(batch, cleaned, path):
+            for done in task.guard.apply(batch, cleaned, path):
                 for name, writer in writers.items():
                     writer.write(getattr(done, name))
                 items.add(done)

@@ -37,7 +37,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), _UnreadPieces()
     with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
         for batch, place in _read(task, summaries, unread):
-            for normalised, counts in task.guard.each(batch, lambda some: normalisation.apply(_checked(some)), place):
+            for normalised, counts in task.guard.apply(batch, lambda some: normalisation.apply(_checked(some)), place):
                 changed.update(counts)
                 writer.write(normalised)
                 marked.update(_marked(normalised, marks))

@@ -18,12 +18,12 @@ def lint_row(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The summary's row; none for a set that was packed before there was lint."""
     if "lint" not in facts:
         return []
-    found = facts["lint"]
-    counted = [(found[f"{name}s"], name) for name in ("error", "warning", "note")]
+    lint = facts["lint"]
+    counted = [(lint[f"{name}s"], name) for name in ("error", "warning", "note")]
     said = [f"{count:,} {name}{'s' if count != 1 else ''}" for count, name in counted if count]
-    worst = [finding["check"] for finding in found["findings"] if finding["severity"] != "note"]
+    worst = [finding["check"] for finding in lint["findings"] if finding["severity"] != "note"]
     named = f": {', '.join(dict.fromkeys(worst))}; see corpusmill inspect lint" if worst else ""
-    return [(f"lint of {found['sequences']:,} sequences", (", ".join(said) or "nothing found") + named)]
+    return [(f"lint of {lint['sequences']:,} sequences", (", ".join(said) or "nothing found") + named)]
 
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:

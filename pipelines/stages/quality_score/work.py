@@ -34,7 +34,7 @@ def score_part(task: TaskContext[ScoreWork]) -> dict[str, Any]:
     with PartWriter(task.folder, task.id, schema, part_bytes=ONE_PART_A_FILE) as writer:
         for batch in read_batches(path):
             counts["documents_in"] += batch.num_rows
-            for scored in task.guard.each(batch, partial(_scored, model=model, schema=schema), path):
+            for scored in task.guard.apply(batch, partial(_scored, model=model, schema=schema), path):
                 writer.write(scored)
                 counts["kept"] += scored.num_rows
                 places = (scored.column(column).to_numpy() * 10).astype(np.int64)

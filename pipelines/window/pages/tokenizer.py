@@ -31,7 +31,7 @@ def tokenizer(view: View) -> Values:
         cuts.append({"name": name, "own": path == place.path, "length": len(one), "tokens": _coloured(one)})
     cuts.sort(key=lambda cut: not cut["own"])
     size = max(len(text.encode()), 1)
-    found = _tokens_with(own, wanted) if wanted else []
+    matches = _tokens_with(own, wanted) if wanted else []
     return {
         "title": "Tokenizer",
         "trail": stage_trail(view),
@@ -40,9 +40,9 @@ def tokenizer(view: View) -> Values:
         "size": size,
         "cuts": cuts,
         "token": wanted,
-        "tokens": found,
+        "tokens": matches,
         "most": MOST_TOKENS,
-        "table": Table("tokens", ("id", "token"), [list(row) for row in found]) if found else None,
+        "table": Table("tokens", ("id", "token"), [list(row) for row in matches]) if matches else None,
     }
 
 

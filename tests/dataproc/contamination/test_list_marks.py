@@ -97,9 +97,9 @@ def test_an_item_is_found_in_any_script_however_its_lines_are_marked_or_composed
         for form in ("NFC", "NFD"):
             text = f"x y, é.\n{unicodedata.normalize(form, quoted)}\nend"
             batch = pa.array(["nothing", text], pa.large_string())
-            found = overlaps(batch, find_ngrams(batch, index), index)
-            assert found.rows.tolist() == [1], (marks, form)
-            assert found.shares[0] == 1
-            place = text.encode()[found.starts[0] : found.stops[0]].decode()
-            assert place == text[found.start_characters[0] : found.stop_characters[0]]
+            actual = overlaps(batch, find_ngrams(batch, index), index)
+            assert actual.rows.tolist() == [1], (marks, form)
+            assert actual.shares[0] == 1
+            place = text.encode()[actual.starts[0] : actual.stops[0]].decode()
+            assert place == text[actual.start_characters[0] : actual.stop_characters[0]]
             assert unicodedata.normalize("NFC", place).endswith(unicodedata.normalize("NFC", lines[-1]))

@@ -20,7 +20,7 @@ def jaccard(one, other):
     return len(one & other) / len(one | other) if one & other else 0.0
 
 
-def held(one, other):
+def share_held_by(one, other):
     return len(one & other) / len(one) if one else 0.0
 
 
@@ -49,7 +49,7 @@ def oracle(documents, edges, threshold, contained, protected):
     def goes(one, other):
         compared.add(frozenset((one, other)))
         a, b = documents[one], documents[other]
-        return jaccard(a, b) >= threshold and held(a, b) >= contained
+        return jaccard(a, b) >= threshold and share_held_by(a, b) >= contained
 
     for document in near:
         if document in survivor:
@@ -90,13 +90,13 @@ def test_every_removal_is_proven_and_no_pair_that_was_compared_is_left(
         if stays != number:
             a, b = documents[number], documents[stays]
             assert done.similarity[number] == pytest.approx(jaccard(a, b)) and jaccard(a, b) >= threshold
-            assert done.containment[number] == pytest.approx(held(a, b)) and held(a, b) >= contained
+            assert done.containment[number] == pytest.approx(share_held_by(a, b)) and share_held_by(a, b) >= contained
     for pair in compared:
         one, other = sorted(pair)
         both_stay = done.survivor[one] == one and done.survivor[other] == other
         if both_stay and other not in protected:
             a, b = documents[other], documents[one]
-            assert jaccard(a, b) < threshold or held(a, b) < contained
+            assert jaccard(a, b) < threshold or share_held_by(a, b) < contained
 
 
 @settings(deadline=None, max_examples=60)

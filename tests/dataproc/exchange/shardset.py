@@ -61,7 +61,7 @@ def make_shards(
 
 def expected_rows(documents: list[list[int]], length: int, policy: str = "best-fit") -> list[list[int]]:
     """The packed rows without their padding."""
-    placement = pack(np.array([len(each) for each in documents], np.int64), length, policy)
+    placement = pack(np.array([len(ids) for ids in documents], np.int64), length, policy)
     rows: list[list[int]] = [[] for _ in range(placement.sequences)]
     for sequence, document, start, size in zip(
         placement.sequence, placement.document, placement.start, placement.length, strict=True

@@ -127,8 +127,8 @@ def test_items_are_documents_or_packed_sequences() -> None:
 def test_documents_of_a_foreign_set_that_lack_their_end_are_counted() -> None:
     whole = [[5 + number % 20, 7, number % 11 + 5, EOS] + [5] * 0 for number in range(40)]
     rows = [row if number % 4 else row[:-1] for number, row in enumerate(whole)]
-    assert [found.check for found in report_of([block_of(whole)]).findings if found.severity == "error"] == []
-    bad = [found for found in report_of([block_of(rows)]).findings if found.check == "end-tokens"]
+    assert [problem.check for problem in report_of([block_of(whole)]).findings if problem.severity == "error"] == []
+    bad = [problem for problem in report_of([block_of(rows)]).findings if problem.check == "end-tokens"]
     assert bad[0].severity == "error" and bad[0].seen.startswith("10 documents")
     assert bad[0].where == ["a sequence 0", "a sequence 4", "a sequence 8"]
 
@@ -136,7 +136,7 @@ def test_documents_of_a_foreign_set_that_lack_their_end_are_counted() -> None:
 def test_unknown_tokens_are_an_error_when_they_are_many() -> None:
     rows = [[9 if place % 50 == 0 else 10 + place % 40 for place in range(100)] + [EOS] for _ in range(40)]
     report = report_of([block_of(rows)], unknown=np.array([9]))
-    assert ["unknown-tokens", "error"] in [[found.check, found.severity] for found in report.findings]
+    assert ["unknown-tokens", "error"] in [[problem.check, problem.severity] for problem in report.findings]
 
 
 def test_drift_names_what_moved() -> None:
@@ -149,11 +149,11 @@ def test_drift_names_what_moved() -> None:
 
     old = build(1000, 50, [5, 5, 5, 5])
     assert list(drift(build(1050, 51, [6, 5, 5, 5]), old)) == []
-    seen = {found.seen: found.severity for found in drift(build(1200, 80, [20, 0, 0, 0]), old)}
+    seen = {problem.seen: problem.severity for problem in drift(build(1200, 80, [20, 0, 0, 0]), old)}
     assert seen["1,200 tokens (+20%)"] == "warning" and "source: code 20.0% for 50.0%; web 80.0% for 50.0%" in seen
     assert len(seen) == 4
-    assert [found.severity for found in drift(build(100, 50, [5, 5, 5, 5]), old)] == ["error"]
-    assert [found.seen for found in drift(build(1000, 50, [1, 1], "u"), old)] == ["tokenizer u"]
+    assert [problem.severity for problem in drift(build(100, 50, [5, 5, 5, 5]), old)] == ["error"]
+    assert [problem.seen for problem in drift(build(1000, 50, [1, 1], "u"), old)] == ["tokenizer u"]
 
 
 @given(st.lists(st.integers(0, 9), min_size=4, max_size=4), st.lists(st.integers(0, 9), min_size=4, max_size=4))
@@ -173,7 +173,7 @@ def test_labels_may_be_the_tokens_or_the_next_ones() -> None:
         masks = Masks("labels")
         values = np.roll(block.tokens, -shift)
         masks.add(block, offsets, values)
-        return [found.seen for found in masks.findings()]
+        return [problem.seen for problem in masks.findings()]
 
     assert findings(0) == findings(1) == []
     assert findings(2) == ["labels are the tokens +2 places on"]

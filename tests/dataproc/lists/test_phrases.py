@@ -76,7 +76,7 @@ def slow_counts(text: str, entries: list[str], joined: bool = False) -> list[int
     if joined:
         pieces = [piece for piece in pieces if is_word(piece)]
     canonical = [piece if is_word(piece) else (" " if joins(piece) else "\0") for piece in pieces]
-    found, place = [], 0
+    actual, place = [], 0
     while place < len(pieces):
         if not is_word(pieces[place]):
             place += 1
@@ -94,11 +94,11 @@ def slow_counts(text: str, entries: list[str], joined: bool = False) -> list[int
                 hits.remove(key)
         if hits:
             longest = max(hits, key=len)
-            found.append(longest)
+            actual.append(longest)
             place += len(longest)
         else:
             place += 1
-    return [len(found), len(set(found)), sum(normal[key] for key in found), weigh(pieces)]
+    return [len(actual), len(set(actual)), sum(normal[key] for key in actual), weigh(pieces)]
 
 
 def counts(text: str, entries: list[str], joined: bool = False) -> list[int]:
@@ -107,7 +107,7 @@ def counts(text: str, entries: list[str], joined: bool = False) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("text", "entries", "found"),
+    ("text", "entries", "actual"),
     [
         ("A Foo, a food, foo.", ["foo"], 2),
         ("foo_foo foo-foo FOO", ["Foo"], 5),
@@ -130,9 +130,9 @@ def counts(text: str, entries: list[str], joined: bool = False) -> list[int]:
         ("a, foo", ["a foo"], 1),
     ],
 )
-def test_what_is_found(text, entries, found):
-    assert counts(text, entries)[FOUND] == found
-    assert slow_counts(text, entries)[0] == found
+def test_what_is_found(text, entries, actual):
+    assert counts(text, entries)[FOUND] == actual
+    assert slow_counts(text, entries)[0] == actual
 
 
 def test_what_is_counted():
@@ -165,8 +165,8 @@ def test_any_text_and_list_are_counted_as_by_the_slow_way(text, entries, joined)
 def test_each_text_has_its_own_list_and_none_has_no_counts():
     table, _ = make_table([["gift"], ["fart"], []])
     texts = pa.array(["gift fart"] * 4, pa.large_string())
-    found = count_phrases(texts, np.array([0, 1, 2, -1]), table)
-    assert found.tolist() == [[1, 1, 1, 2], [1, 1, 1, 2], [0, 0, 0, 2], [0, 0, 0, 0]]
+    actual = count_phrases(texts, np.array([0, 1, 2, -1]), table)
+    assert actual.tolist() == [[1, 1, 1, 2], [1, 1, 1, 2], [0, 0, 0, 2], [0, 0, 0, 0]]
 
 
 @settings(max_examples=200, deadline=None)
@@ -185,8 +185,8 @@ def test_long_lists_of_one_table_are_held_apart():
     words = ["".join(letters) for letters in itertools.product("abcdefghijklmnop", repeat=3)]
     lists = [words[number::5] for number in range(5)]
     table, _ = make_table(lists)
-    found = count_phrases(pa.array([" ".join(words)] * 5, pa.large_string()), np.arange(5), table)
-    assert found[:, DISTINCT].tolist() == [len(list_) for list_ in lists]
+    actual = count_phrases(pa.array([" ".join(words)] * 5, pa.large_string()), np.arange(5), table)
+    assert actual[:, DISTINCT].tolist() == [len(list_) for list_ in lists]
 
 
 def test_counts_do_not_depend_on_the_batch():

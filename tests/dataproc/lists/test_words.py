@@ -25,16 +25,16 @@ def folder(tmp_path):
 
 def test_one_list_is_for_all_languages(tmp_path):
     (tmp_path / "list.txt").write_text("# ours\nbad\nvery bad\n毒药\n", encoding="utf-8")
-    found = ListedWords(path=str(tmp_path / "list.txt")).measure(
+    actual = ListedWords(path=str(tmp_path / "list.txt")).measure(
         documents(
             ("This is BAD, very bad; bad.", "en"), ("Badly", None), ("他喝了毒药。", "zh"), ("", "en"), ("...", "en")
         )
     )
-    assert found.schema.names == ["listed_word_count", "listed_distinct_word_count", "listed_word_fraction"]
-    assert found.column(0).to_pylist() == [3, 0, 1, 0, 0]
-    assert found.column(1).to_pylist() == [2, 0, 1, 0, 0]
-    assert found.column(2).to_pylist() == [4 / 6, 0, 2 / 5, 0, 0]
-    assert [field.type for field in found.schema] == [pa.int64(), pa.int64(), pa.float64()]
+    assert actual.schema.names == ["listed_word_count", "listed_distinct_word_count", "listed_word_fraction"]
+    assert actual.column(0).to_pylist() == [3, 0, 1, 0, 0]
+    assert actual.column(1).to_pylist() == [2, 0, 1, 0, 0]
+    assert actual.column(2).to_pylist() == [4 / 6, 0, 2 / 5, 0, 0]
+    assert [field.type for field in actual.schema] == [pa.int64(), pa.int64(), pa.float64()]
 
 
 def test_each_language_has_its_own_list(folder):
@@ -42,12 +42,12 @@ def test_each_language_has_its_own_list(folder):
         ("Gift wrap, a fart, ein Gift", language)
         for language in ("en", "de", "deu_Latn", "sv", "fr", "python", None, "en_Shaw")
     ]
-    found = ListedWords(path=str(folder)).measure(documents(*rows))
-    assert found.column("listed_word_count").to_pylist() == [2, 2, 2, 2, 0, 0, 2, 2]
-    found = ListedWords(path=str(folder), default_language=None).measure(documents(*rows))
-    assert found.column("listed_word_count").to_pylist() == [2, 2, 2, 2, 0, 0, 0, 2]
-    found = ListedWords(path=str(folder), default_language="de").measure(documents(("Gift 毒药", None)))
-    assert found.column("listed_word_count").to_pylist() == [1]
+    actual = ListedWords(path=str(folder)).measure(documents(*rows))
+    assert actual.column("listed_word_count").to_pylist() == [2, 2, 2, 2, 0, 0, 2, 2]
+    actual = ListedWords(path=str(folder), default_language=None).measure(documents(*rows))
+    assert actual.column("listed_word_count").to_pylist() == [2, 2, 2, 2, 0, 0, 0, 2]
+    actual = ListedWords(path=str(folder), default_language="de").measure(documents(("Gift 毒药", None)))
+    assert actual.column("listed_word_count").to_pylist() == [1]
 
 
 def test_a_script_of_its_own_falls_back_on_the_language(folder):

@@ -44,19 +44,19 @@ record = st.dictionaries(st.text('ab"\\{', max_size=3), value, max_size=3)
 @settings(max_examples=200)
 @given(st.lists(record, max_size=6), st.sampled_from([None, 0, 2]), st.integers(1, 50), st.booleans())
 def test_any_array_gives_its_objects_whatever_the_chunks(
-    held: list[Any], indent: int | None, chunk: int, ascii_only: bool
+    contents: list[Any], indent: int | None, chunk: int, ascii_only: bool
 ) -> None:
-    data = json.dumps(held, indent=indent, ensure_ascii=ascii_only).encode()
+    data = json.dumps(contents, indent=indent, ensure_ascii=ascii_only).encode()
     stretches = objects(data, chunk)
-    assert [json.loads(content) for _, content, _ in stretches] == held
+    assert [json.loads(content) for _, content, _ in stretches] == contents
     assert all(data[at:].startswith(content) and not problem for at, content, problem in stretches)
 
 
 @settings(max_examples=100)
 @given(st.lists(record, max_size=6), st.sampled_from(["", "\n", ",\n", "  "]), st.integers(1, 50))
-def test_objects_one_after_another_are_found(held: list[Any], between: str, chunk: int) -> None:
-    data = between.join(json.dumps(each, indent=1) for each in held).encode()
-    assert [json.loads(value) for _, value, _ in objects(data, chunk)] == held
+def test_objects_one_after_another_are_found(contents: list[Any], between: str, chunk: int) -> None:
+    data = between.join(json.dumps(element, indent=1) for element in contents).encode()
+    assert [json.loads(value) for _, value, _ in objects(data, chunk)] == contents
 
 
 def test_an_array_of_records_is_read(tmp_path: Path) -> None:

@@ -118,8 +118,10 @@ PACKED = {"a.jsonl.gz": pack_gzip, "a.jsonl.zst": pack_zstd}
 
 @settings(max_examples=40)
 @given(st.lists(st.text(max_size=200), max_size=30), st.integers(0, 3000), st.sampled_from(sorted(PACKED)))
-def test_compressed_streams_of_many_members_give_the_same(folder: Path, held: list[str], cut: int, name: str) -> None:
-    data = documents(*held)
+def test_compressed_streams_of_many_members_give_the_same(
+    folder: Path, given_lines: list[str], cut: int, name: str
+) -> None:
+    data = documents(*given_lines)
     cut = min(cut, len(data))
     plain, _ = read_bytes(folder, data)
     with (
@@ -156,9 +158,9 @@ broken = st.one_of(
     st.sampled_from(sorted(PACKED)),
 )
 def test_any_ranges_of_a_compressed_file_give_the_same_records_once_each(
-    folder: Path, held: list[bytes], cuts: list[int], damage: Any, ranges: list[float], name: str
+    folder: Path, given_lines: list[bytes], cuts: list[int], damage: Any, ranges: list[float], name: str
 ) -> None:
-    data = b"\n".join(held)
+    data = b"\n".join(given_lines)
     packed = bytearray(PACKED[name](data, *sorted(min(cut, len(data)) for cut in cuts)))
     if damage:
         kind, place = damage
@@ -378,9 +380,9 @@ def test_batches_are_bounded_by_rows_that_hold_nothing_too(tmp_path: Path) -> No
 
 
 @given(st.lists(st.text(alphabet="\ufeff\0\r\na é中", max_size=12), max_size=6))
-def test_normalisation(held: list[str]) -> None:
+def test_normalisation(given_lines: list[str]) -> None:
     builder = batches.BatchBuilder()
-    for text in held:
+    for text in given_lines:
         builder.add(id="i", text=text, source="s", kind="web")
-    expected = [text.replace("\0", "").replace("\r\n", "\n").removeprefix("\ufeff") for text in held]
+    expected = [text.replace("\0", "").replace("\r\n", "\n").removeprefix("\ufeff") for text in given_lines]
     assert builder.take().column("text").to_pylist() == expected

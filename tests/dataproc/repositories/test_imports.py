@@ -284,7 +284,7 @@ CRATE = {
 )
 def test_modules_of_a_crate(path: str, needs: list[str], later: list[str]) -> None:
     needed = edges(CRATE)[path]
-    assert needed == ([f"x/src/{need}" for need in needs], [f"x/src/{each}" for each in later])
+    assert needed == ([f"x/src/{need}" for need in needs], [f"x/src/{need}" for need in later])
 
 
 def test_crates_of_a_workspace_and_names_that_are_handed_on() -> None:

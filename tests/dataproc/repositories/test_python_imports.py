@@ -139,12 +139,12 @@ def imported_by_python(root: Path, path: Path) -> Iterator[Path]:
         for module, name in asked:
             base = root if relative else top
             while True:
-                found = find(base, [*module.split("."), name] if name else module.split(".")) if module else None
-                if found or relative or base == root:
+                actual = find(base, [*module.split("."), name] if name else module.split(".")) if module else None
+                if actual or relative or base == root:
                     break
                 base = base.parent
-            if found:
-                yield found
+            if actual:
+                yield actual
 
 
 def find(base: Path, steps: list[str]) -> Path | None:

@@ -33,11 +33,11 @@ def build(path: Path, texts: Sequence[str], locate_every: int = 32) -> bytes:
 
 def places(text: bytes, wanted: bytes) -> list[int]:
     """Where `wanted` begins in a text, overlapping occurrences included."""
-    found, place = [], text.find(wanted)
+    actual, place = [], text.find(wanted)
     while place >= 0:
-        found.append(place)
+        actual.append(place)
         place = text.find(wanted, place + 1)
-    return found
+    return actual
 
 
 def check(path: Path, text: bytes, wanted: bytes) -> None:

@@ -75,7 +75,7 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
             raise ValueError("cannot read this")
         return [text.upper() for text in documents.column("text").to_pylist()]
 
-    texts = [text for part in task.guard.each(batch, upper, "memory") for text in part]
+    texts = [text for part in task.guard.apply(batch, upper, "memory") for text in part]
     path = f"{task.id}.txt"
     with storage.commit_file(task.path(path)) as file:
         file.write("\n".join(texts).encode())
@@ -139,6 +139,6 @@ def in_batches(task: TaskContext[Any]) -> dict[str, Any]:
     """Ten batches, each slow enough to be seen."""
     batch = pa.record_batch({"id": ["a"], "text": ["x" * 60]})
     for _ in range(10):
-        for _ in task.guard.each(batch, lambda some: time.sleep(0.05), "a place"):
+        for _ in task.guard.apply(batch, lambda some: time.sleep(0.05), "a place"):
             pass
     return {}

@@ -43,13 +43,13 @@ def test_a_document_is_left_out_by_the_name_that_was_written_down(bad: str, tmp_
         return "done"
 
     with pytest.raises(KeyboardInterrupt):
-        list(Guard(skip={}, careful=True, breadcrumb=str(crumb)).each(batch, dies, "memory"))
+        list(Guard(skip={}, careful=True, breadcrumb=str(crumb)).apply(batch, dies, "memory"))
     noted = crumb.read_text()
     assert "secret" not in noted and "id=" not in noted.replace("id=***", "")
     (kept,) = json.loads(state.to_json({"skip": {noted: "it ended its worker"}}))["skip"]
     assert kept == noted, "what is kept stays as it is when it is written again"
     guard = Guard(skip={kept: "it ended its worker"}, careful=True, breadcrumb=str(crumb))
-    assert list(guard.each(batch, dies, "memory")) == ["done"] * len(HARD)
+    assert list(guard.apply(batch, dies, "memory")) == ["done"] * len(HARD)
     (row,) = guard.quarantine_table().to_pylist()
     assert (row["id"], row["reason"]) == (bad, "it ended its worker")
 

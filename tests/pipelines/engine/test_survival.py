@@ -275,7 +275,7 @@ def test_when_most_documents_raise_the_fault_is_ours_in_every_attempt(tmp_path: 
     guard = Guard(skip={}, careful=careful, breadcrumb=str(tmp_path / "task.at"))
     batch = pa.RecordBatch.from_pydict({"id": [str(row) for row in range(10)], "text": ["text"] * 10})
     with pytest.raises(ZeroDivisionError):
-        list(guard.each(batch, broken, "memory"))
+        list(guard.apply(batch, broken, "memory"))
 
 
 def test_inputs_that_change_during_the_run_leave_no_manifest(tmp_path: Path) -> None:

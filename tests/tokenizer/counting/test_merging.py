@@ -104,7 +104,7 @@ def test_a_run_gives_back_its_rows_by_partition(
     assert Run(str(folder / "run.arrow")).names == names
     numbers = partition_numbers(table, partitions)
     for number in range(partitions):
-        expected = [row for row, found in zip(plain([table]), numbers, strict=True) if found == number]
+        expected = [row for row, partition in zip(plain([table]), numbers, strict=True) if partition == number]
         assert plain(list(Run(str(folder / "run.arrow"), number))) == expected
     assert plain(list(Run(str(folder / "stream.arrow")))) == sorted(rows.items())
 

@@ -104,8 +104,8 @@ def test_everything_comes_back(tmp_path: Path):
 
 def test_a_part_comes_back_by_its_prefix(tmp_path: Path):
     path = _save(tmp_path, 3)
-    found = read_tensors(path, "model.")
-    assert _equal(found, {"a": torch.full((3, 2), 3.0), "b": torch.full((5,), 3)})
+    actual = read_tensors(path, "model.")
+    assert _equal(actual, {"a": torch.full((3, 2), 3.0), "b": torch.full((5,), 3)})
 
 
 def test_the_file_of_one_process_is_an_ordinary_one(tmp_path: Path):
@@ -347,8 +347,8 @@ def test_a_trainer_whose_driver_goes_while_it_writes_commits_no_checkpoint(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("code,told", [(errno.ENOSPC, "no space is left"), (errno.EIO, "can't be written")])
-def test_what_the_disk_refuses_comes_out_of_wait_as_one_line(tmp_path: Path, monkeypatch, code: int, told: str):
+@pytest.mark.parametrize("code,message", [(errno.ENOSPC, "no space is left"), (errno.EIO, "can't be written")])
+def test_what_the_disk_refuses_comes_out_of_wait_as_one_line(tmp_path: Path, monkeypatch, code: int, message: str):
     _save(tmp_path, 5)
 
     def fails(path: Path, *_):
@@ -358,12 +358,12 @@ def test_what_the_disk_refuses_comes_out_of_wait_as_one_line(tmp_path: Path, mon
     monkeypatch.setattr(storage, "write_tensors", fails)
     checkpoints = Checkpoints(tmp_path, 2)
     checkpoints.save(_few(), {"step": 10})
-    with pytest.raises(UserError, match=told) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         checkpoints.wait()
     assert raised.value.where == str(tmp_path)
     checkpoints.wait()
     checkpoints.save(_few(), {"step": 10})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         checkpoints.save(_few(), {"step": 15})
     assert _names(tmp_path) == ["latest", "step-000005"]
 
@@ -387,19 +387,19 @@ def test_a_lost_checkpoint_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "change,told",
+    "change,message",
     [
         ({"model.c": torch.zeros(1)}, "another model: it has no 'model.c'"),
         ({"model.a": torch.zeros(2, 3)}, "'model.a' is [3, 2] there and [2, 3] here"),
         ({"model.a": torch.zeros(3, 2, dtype=torch.bfloat16)}, "'model.a' is torch.float32 there"),
     ],
 )
-def test_another_models_checkpoint_is_refused_before_anything_changes(tmp_path: Path, change, told: str):
+def test_another_models_checkpoint_is_refused_before_anything_changes(tmp_path: Path, change, message: str):
     path = _save(tmp_path, 2)
     tensors = _empty_like(_few()) | change
     with pytest.raises(UserError) as raised:
         Checkpoints(tmp_path, 2).load(path, tensors)
-    assert told in str(raised.value) and "\n" not in str(raised.value)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
     assert not any(bool(tensor.any()) for tensor in tensors.values())
 
 
@@ -429,7 +429,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path):
         read_state(whole)
 
 
-def _held(ranks: Ranks) -> dict[str, torch.Tensor]:
+def _tensors_of(ranks: Ranks) -> dict[str, torch.Tensor]:
     """What a rank holds in a test: tensors of one owner, tensors of all, and pieces; alone, all of it whole."""
     generator = torch.Generator().manual_seed(3)
     whole = {f"model.owned.{number}": torch.rand(4, 3, generator=generator) for number in range(5)}
@@ -443,14 +443,14 @@ def _held(ranks: Ranks) -> dict[str, torch.Tensor]:
 
     mesh = init_device_mesh("cpu", (ranks.world_size,))
     placements = {"rows": Shard(0), "columns": Shard(1), "single": Shard(0), "replicated": Replicate()}
-    held = {}
+    contents = {}
     for name, tensor in whole.items():
         kind, _, number = name.removeprefix("model.").partition(".")
         if kind in placements:
-            held[name] = distribute_tensor(tensor, mesh, [placements[kind]])
+            contents[name] = distribute_tensor(tensor, mesh, [placements[kind]])
         elif kind == "bias" or int(number) % ranks.world_size == ranks.rank:
-            held[name] = tensor
-    return held | {f"random.{ranks.rank}": torch.full((16,), ranks.rank, dtype=torch.uint8)}
+            contents[name] = tensor
+    return contents | {f"random.{ranks.rank}": torch.full((16,), ranks.rank, dtype=torch.uint8)}
 
 
 def _local(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -469,13 +469,13 @@ def _two_ranks(alone: str, together: str) -> dict:
     """On each of two ranks: fills what it holds from a checkpoint of one, saves, and fills it from that."""
     from torch.distributed.tensor import Replicate, Shard
 
-    found: dict = {}
+    actual: dict = {}
     with join_ranks("cpu") as ranks:
-        held = _held(ranks)
-        random_state = held.pop(f"random.{ranks.rank}")
+        contents = _tensors_of(ranks)
+        random_state = contents.pop(f"random.{ranks.rank}")
         checkpoints = Checkpoints(Path(together), keep=3, ranks=ranks)
-        found["from one"] = _fill_and_compare(checkpoints, Path(alone), held)
-        everything = held | {f"random.{ranks.rank}": random_state}
+        actual["from one"] = _fill_and_compare(checkpoints, Path(alone), contents)
+        everything = contents | {f"random.{ranks.rank}": random_state}
         checkpoints.save(everything, {"step": 1, "rank": ranks.rank})
         ranks.sum_(torch.ones(3))  # training goes on meanwhile
         saved = {name: tensor.clone() for name, tensor in everything.items()}
@@ -484,24 +484,24 @@ def _two_ranks(alone: str, together: str) -> dict:
         checkpoints.save(saved, {"step": 2, "rank": ranks.rank})
         checkpoints.wait()
         first = Path(together) / "step-000001"
-        found["from two"] = _fill_and_compare(checkpoints, first, saved)
+        actual["from two"] = _fill_and_compare(checkpoints, first, saved)
         turned = {
             name: saved[name].redistribute(placements=[placement])
             for name, placement in {"model.rows": Shard(1), "model.columns": Replicate()}.items()
         }
-        found["turned"] = _fill_and_compare(checkpoints, first, turned)
-        found["missing"] = _message(
+        actual["turned"] = _fill_and_compare(checkpoints, first, turned)
+        actual["missing"] = _message(
             lambda: checkpoints.load(first, {"model.lost": torch.zeros(1)} if ranks.leads else {})
         )
         real = storage.write_tensors
         if not ranks.leads:
             storage.write_tensors = _no_space
         checkpoints.save(saved, {"step": 3})
-        found["full"] = _message(checkpoints.wait)
+        actual["full"] = _message(checkpoints.wait)
         storage.write_tensors = real
         ranks.barrier()
-        found["left"] = _names(Path(together))
-    return found
+        actual["left"] = _names(Path(together))
+    return actual
 
 
 def _no_space(*_) -> None:
@@ -518,30 +518,30 @@ def _message(action) -> str:
 
 @pytest.mark.slow
 def test_a_checkpoint_of_one_process_loads_on_two_and_the_other_way_round(tmp_path: Path):
-    whole = _held(ALONE)
+    whole = _tensors_of(ALONE)
     alone = _save(tmp_path / "alone", 1, tensors=whole)
     first, second = run_ranks(
         2, "tests.training.checkpoint.test_checkpoints:_two_ranks", str(alone), str(tmp_path / "together"), timeout=100
     )
-    for found in (first, second):
-        assert found["from one"] and found["from two"] and found["turned"]
-        assert "no space is left" in found["full"]
-        assert found["left"] == ["latest", "step-000001", "step-000002"]
+    for actual in (first, second):
+        assert actual["from one"] and actual["from two"] and actual["turned"]
+        assert "no space is left" in actual["full"]
+        assert actual["left"] == ["latest", "step-000001", "step-000002"]
     assert "it has no 'model.lost'" in first["missing"] and "another rank" in second["missing"]
 
     path = Checkpoints(tmp_path / "together", 2).latest()
     assert path is not None and read_state(path) == {"step": 2, "rank": 0}
     files = ["rank-00000.safetensors", "rank-00001.safetensors"]
     assert _names(path) == ["index.json", *files, "state.json"]
-    assert _fill_and_compare(Checkpoints(tmp_path, 2), path, _held(ALONE))
+    assert _fill_and_compare(Checkpoints(tmp_path, 2), path, _tensors_of(ALONE))
     assert _equal({f"model.{name}": tensor for name, tensor in read_tensors(path, "model.").items()}, whole)
     assert [int(read_tensors(path, "random.")[rank][0]) for rank in "01"] == [0, 1]
     for name in ("index.json", *files):
         assert (path / name).read_bytes() == (path.with_name("step-000001") / name).read_bytes()
     # What both hold is written once; the second piece of a single row is empty, but a piece.
-    held = [set(load_file(str(path / file))) for file in files]
-    assert held[0] & held[1] == {"model.rows", "model.columns", "model.single"}
-    assert held[0] | held[1] == {*whole, "random.0", "random.1"}
+    contents = [set(load_file(str(path / file))) for file in files]
+    assert contents[0] & contents[1] == {"model.rows", "model.columns", "model.single"}
+    assert contents[0] | contents[1] == {*whole, "random.0", "random.1"}
 
     (path / files[1]).unlink()
     with pytest.raises(UserError, match="rank-00001"):

@@ -30,8 +30,8 @@ def test_there_and_back_is_the_same_bit_for_bit(variant, depth, tmp_path):
     config = foreign_config(variant, mtp_depth=depth)
     model = trained_like(config)
     export_model(model, config, tmp_path / "out")
-    found, state = import_model(tmp_path / "out")
-    assert found == config
+    actual, state = import_model(tmp_path / "out")
+    assert actual == config
     assert _equal(state, model.state_dict())
 
 
@@ -136,8 +136,8 @@ def test_several_files_and_their_index_are_as_one(tmp_path):
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in whole.values())
     for name in files:
         part = load_file(tmp_path / "many" / name)
-        assert all(index["weight_map"][each] == name for each in part)
-        assert all(torch.equal(tensor, whole[each]) for each, tensor in part.items())
+        assert all(index["weight_map"][name_of_tensor] == name for name_of_tensor in part)
+        assert all(torch.equal(tensor, whole[name_of_tensor]) for name_of_tensor, tensor in part.items())
     assert _equal(import_model(tmp_path / "many")[1], model.state_dict())
 
 
@@ -170,8 +170,8 @@ def test_a_model_without_mtp_weights_is_one_without_mtp(tmp_path):
     config = foreign_config()
     export_model(trained_like(config), config, tmp_path / "out")
     _rewrite(tmp_path / "out", lambda tensors: [tensors.pop(name) for name in list(tensors) if ".layers.3." in name])
-    found, state = import_model(tmp_path / "out")
-    assert found == foreign_config(mtp_depth=0)
+    actual, state = import_model(tmp_path / "out")
+    assert actual == foreign_config(mtp_depth=0)
     assert not any(name.startswith("mtp") for name in state)
 
 
@@ -199,7 +199,7 @@ GATE = "model.layers.1.mlp.gate.weight"
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda tensors: tensors.pop(GATE), f"missing tensors: {GATE}"),
         (lambda tensors: tensors.update(more=torch.ones(1)), "unexpected tensors: more"),
@@ -209,11 +209,11 @@ GATE = "model.layers.1.mlp.gate.weight"
         (lambda tensors: tensors.update({GATE: tensors[GATE].int()}), "is int32"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(change, told, tmp_path):
+def test_tensors_that_do_not_fit_are_named(change, message, tmp_path):
     config = foreign_config()
     export_model(trained_like(config), config, tmp_path / "out")
     _rewrite(tmp_path / "out", change)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         import_model(tmp_path / "out")
 
 
@@ -227,7 +227,7 @@ def test_buffers_of_older_checkpoints_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"model_type": "llama"}, "the model type is 'llama'"),
         ({"quantization_config": {"quant_method": "fp8"}}, "quantised"),
@@ -253,9 +253,9 @@ def test_buffers_of_older_checkpoints_are_passed_over(tmp_path):
         ({"hidden_size": 36}, "multiples of 8"),
     ],
 )
-def test_a_configuration_without_a_counterpart_is_refused(change, told):
+def test_a_configuration_without_a_counterpart_is_refused(change, message):
     values = {**to_huggingface(foreign_config(), "float32", {}), **change}
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         from_huggingface(values, "here")
 
 
@@ -267,7 +267,7 @@ def test_a_missing_field_is_named():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         ({"n_activated_experts": 2}, "chooses 1 experts in each of its groups and not 2"),
         ({"n_shared_experts": 0}, "no shared expert"),
@@ -275,9 +275,9 @@ def test_a_missing_field_is_named():
         ({"n_expert_groups": 8, "n_limited_groups": 4}, "a group has fewer than two experts"),
     ],
 )
-def test_a_model_that_transformers_would_compute_otherwise_is_not_written(overrides, told, tmp_path):
+def test_a_model_that_transformers_would_compute_otherwise_is_not_written(overrides, message, tmp_path):
     config = foreign_config(**overrides)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         export_model(trained_like(config), config, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

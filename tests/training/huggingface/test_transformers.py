@@ -70,8 +70,8 @@ def test_logits_and_every_gradient_are_equal(variant, tmp_path):
     assert off < LOGITS
 
     F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
-    found = losses(ours, tokens, torch.ones_like(tokens, dtype=torch.bool))
-    (found.main / tokens[:, 1:].numel()).backward()
+    actual = losses(ours, tokens, torch.ones_like(tokens, dtype=torch.bool))
+    (actual.main / tokens[:, 1:].numel()).backward()
     expected = _their_gradients(theirs)
     named = dict(ours.named_parameters())
     compared, worst = set(), 0.0
@@ -93,14 +93,14 @@ def test_the_same_text_is_generated_greedily(tmp_path):
     export_model(ours, config, tmp_path / "out", more={"max_position_embeddings": 64})
     theirs, _ = _load(tmp_path / "out")
     prompt = _tokens(config, 2, 5)
-    told = theirs.generate(
+    generated = theirs.generate(
         prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=40, do_sample=False, pad_token_id=0
     )
     own = prompt
     for _ in range(40):
         own = torch.cat([own, ours.logits(own)[:, -1:].argmax(-1)], 1)
     assert len(set(own[0, 5:].tolist())) > 10
-    assert told.tolist() == own.tolist()
+    assert generated.tolist() == own.tolist()
 
 
 def test_several_files_in_bf16_load_there_with_biases_in_fp32(tmp_path):
@@ -167,9 +167,9 @@ def test_a_checkpoint_that_transformers_saved_gives_equal_logits(variant, interl
     theirs = _foreign_model(config, rope_interleave=interleaved)
     theirs.save_pretrained(tmp_path / "saved", max_shard_size="40KB")
     assert (tmp_path / "saved" / "model.safetensors.index.json").exists()
-    found, state = import_model(tmp_path / "saved")
-    assert found == config
-    ours = Transformer(found)
+    actual, state = import_model(tmp_path / "saved")
+    assert actual == config
+    ours = Transformer(actual)
     ours.load_state_dict(state)
     tokens = _tokens(config)
     with torch.no_grad():
@@ -200,8 +200,8 @@ def test_the_mtp_module_computes_the_same_there(tmp_path, monkeypatch):
         wanted = module.forward_layer(0, hidden, positions, None, input_ids=ahead)
         rope = rope_table(11, config.qk_rope_head_dim, config.rope_theta)
         valid = torch.ones(2, 11, dtype=torch.bool)
-        _, found, _ = ours.mtp[0](hidden, ours.embed(ahead), rope, valid, None)
-        off = (ours.head(found) - theirs.lm_head(wanted)).abs().max().item()
+        _, actual, _ = ours.mtp[0](hidden, ours.embed(ahead), rope, valid, None)
+        off = (ours.head(actual) - theirs.lm_head(wanted)).abs().max().item()
     assert off < LOGITS
 
 

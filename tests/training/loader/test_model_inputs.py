@@ -26,8 +26,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def documents(batch: Batch) -> list[torch.Tensor]:
     """The ids of each document, in order."""
-    lengths = [each.tolist() for each in batch.segment_lengths]
-    return [part for row, each in zip(batch.tokens, lengths, strict=True) for part in row[: sum(each)].split(each)]
+    lengths = [row_lengths.tolist() for row_lengths in batch.segment_lengths]
+    return [
+        part
+        for row, row_lengths in zip(batch.tokens, lengths, strict=True)
+        for part in row[: sum(row_lengths)].split(row_lengths)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,12 @@ def per_document(batch: Batch, inputs: dict[str, Any], logits: torch.Tensor) -> 
     """What was computed at the places of each document."""
     if inputs["input_ids"].shape[0] == 1 and len(batch.rows) > 1:
         return list(logits[0].split([len(document) for document in documents(batch)]))
-    lengths = [each.tolist() for each in batch.segment_lengths]
-    return [part for row, each in zip(logits, lengths, strict=True) for part in row[: sum(each)].split(each)]
+    lengths = [row_lengths.tolist() for row_lengths in batch.segment_lengths]
+    return [
+        part
+        for row, row_lengths in zip(logits, lengths, strict=True)
+        for part in row[: sum(row_lengths)].split(row_lengths)
+    ]
 
 
 WAYS = {
@@ -85,7 +93,8 @@ def test_what_stands_in_a_document_changes_no_other(folder: Path, model: Any, wa
     other = Batch(tokens, batch.rows, lambda: batch.segment_lengths)
     with torch.no_grad():
         before, after = (
-            per_document(each, WAYS[way](each), model(**WAYS[way](each)).logits) for each in (batch, other)
+            per_document(row_lengths, WAYS[way](row_lengths), model(**WAYS[way](row_lengths)).logits)
+            for row_lengths in (batch, other)
         )
     assert [torch.equal(*pair) for pair in zip(before, after, strict=True)] == [False, True] * 4
 

@@ -142,14 +142,14 @@ def test_processes_share_a_folder(local: Path, tmp_path: Path):
     limit = sum(entry.bytes for entry in shard_entries(str(local))[:3])
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    told = [(f"file://{local}", str(tmp_path / "cache"), limit, seed, answers) for seed in range(3)]
-    processes = [context.Process(target=read_all, args=arguments) for arguments in told]
+    calls = [(f"file://{local}", str(tmp_path / "cache"), limit, seed, answers) for seed in range(3)]
+    processes = [context.Process(target=read_all, args=arguments) for arguments in calls]
     for process in processes:
         process.start()
-    found = dict(answers.get(timeout=120) for _ in processes)
+    actual = dict(answers.get(timeout=120) for _ in processes)
     for process in processes:
         process.join()
     shards = ShardSet(local)
-    for seed, total in found.items():
+    for seed, total in actual.items():
         assert total == int(shards.read(np.random.default_rng(seed).integers(0, 61, 300)).tokens.sum())
     assert sum(path.stat().st_size for path in kept(tmp_path / "cache")) <= limit

@@ -183,12 +183,12 @@ def test_the_global_batches_are_the_same_for_any_world_size(grouped: Path, world
     alone = ShardLoader(grouped, 1, seed=4, plan=plan)
     expected = rows_of(alone, 120)
     ranks = [ShardLoader(grouped, 5, rank, world_size, 4, plan, prefetch=prefetch) for rank in range(world_size)]
-    found: list[int] = []
-    while len(found) < 120:
+    actual: list[int] = []
+    while len(actual) < 120:
         for rank in ranks:
-            found += next(rank).rows.tolist()
-    assert found[:120] == expected
-    assert all(rank.sequences_consumed == len(found) for rank in ranks)
+            actual += next(rank).rows.tolist()
+    assert actual[:120] == expected
+    assert all(rank.sequences_consumed == len(actual) for rank in ranks)
 
 
 def test_an_epoch_holds_each_sequence_once_and_the_next_is_shuffled_anew(shard_folder: Path):
@@ -299,10 +299,10 @@ def test_the_shares_of_all_ranks_make_the_global_order_whatever_the_batch_and_th
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_batches_taken_and_iterated_follow_each_other_in_one_order(grouped: Path, prefetch: int):
     loader = ShardLoader(grouped, 4, seed=2, prefetch=prefetch)
-    found = taken(loader, 10) + rows_of(loader, 2) + taken(loader, 10) + taken(loader, 10) + taken(loader, 3)
+    actual = taken(loader, 10) + rows_of(loader, 2) + taken(loader, 10) + taken(loader, 10) + taken(loader, 3)
     loader.sequences_consumed = 5
-    assert found == loader.order(0, 41).tolist()
-    assert taken(loader, 3) == found[5:8]
+    assert actual == loader.order(0, 41).tolist()
+    assert taken(loader, 3) == actual[5:8]
 
 
 def test_batches_of_the_same_size_are_made_ahead_and_of_another_made_again(grouped: Path, monkeypatch):

@@ -94,14 +94,14 @@ def test_it_is_the_same_in_workers_that_are_spawned_and_not_forked(grouped: Path
 def assert_same_order(folder: Path, plan: Plan | None, rank: int, workers: int, **more: Any) -> None:
     expected = ShardLoader(folder, 3, rank, 2, seed=4, plan=plan)
     loader = ShardLoader(folder, 3, rank, 2, seed=4, plan=plan)
-    found = 0
+    actual = 0
     for batch, wanted in zip(workers_loader(loader, workers, **more), expected, strict=plan is not None):
         assert equal(batch, wanted)
         assert loader.state_after(batch) == expected.state()
-        found += 1
-        if found == 20:
+        actual += 1
+        if actual == 20:
             break
-    assert found == (20 if plan is None else 7)
+    assert actual == (20 if plan is None else 7)
 
 
 def test_a_loader_that_made_batches_ahead_may_be_handed_to_workers(grouped: Path):
@@ -126,18 +126,18 @@ def test_a_plan_is_read_once_an_epoch_however_many_workers_there_are(grouped: Pa
 
 def test_a_loop_that_was_left_goes_on_after_its_last_batch_with_other_workers(grouped: Path):
     expected = ShardLoader(grouped, 3, seed=2).order(0, 90).tolist()
-    found: list[int] = []
+    actual: list[int] = []
     state = None
     for workers in (2, 0, 3, 1):
         loader = ShardLoader(grouped, 3, seed=2)
         if state is not None:
             loader.load_state(state)
         for number, batch in enumerate(workers_loader(loader, workers), 1):
-            found += batch.rows.tolist()
+            actual += batch.rows.tolist()
             if number == 5:
                 state = loader.state_after(batch)
                 break
-    assert found == expected[:60]
+    assert actual == expected[:60]
 
 
 def test_a_loader_and_its_shards_may_be_pickled(grouped: Path):
@@ -175,12 +175,12 @@ def test_a_stateful_loader_resumes_in_the_middle_exactly(grouped: Path, workers:
     for taken in (0, 1, 5, 14):
         before = stateful(ShardLoader(grouped, 3, plan=ENDING), workers, snapshot_every_n_steps=every)
         first = iter(before)
-        found = [row for _ in range(taken) for row in next(first).rows.tolist()]
+        actual = [row for _ in range(taken) for row in next(first).rows.tolist()]
         state = pickle.loads(pickle.dumps(before.state_dict()))  # noqa: S301 - as a checkpoint keeps it
         del first, before
         after = stateful(ShardLoader(grouped, 3, plan=ENDING), workers, snapshot_every_n_steps=every)
         after.load_state_dict(state)
-        assert found + rows_of(after) == straight
+        assert actual + rows_of(after) == straight
         assert rows_of(after) == straight  # the epoch after it is a whole one
         if (workers, every) != (2, 1) and taken == 5:
             break  # each of them starts processes

@@ -78,12 +78,12 @@ def test_attention_equals_the_reference_in_value_and_gradient(overrides, masked)
 def test_blocks_of_queries_attend_as_all_at_once(length):
     generator = torch.Generator().manual_seed(length)
     q, k, v, weights = (torch.randn(2, length, 3, 8, generator=generator) for _ in range(4))
-    found = []
+    actual = []
     for mask in (None, torch.ones(length, length, dtype=torch.bool).tril()):
         leaves = [tensor.clone().requires_grad_() for tensor in (q, k, v)]
         out = attend(*leaves, mask, 0.3)
-        found.append([out.detach(), *torch.autograd.grad((out * weights).sum(), leaves)])
-    for blocks, whole in zip(*found, strict=True):
+        actual.append([out.detach(), *torch.autograd.grad((out * weights).sum(), leaves)])
+    for blocks, whole in zip(*actual, strict=True):
         torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-5)
 
 

@@ -33,10 +33,10 @@ def test_the_models_balance_loss_is_alpha_a_router_where_all_scores_are_equal(de
         gate.weight.data.zero_()  # every score is sigmoid(0)
     tokens = torch.randint(3, 256, (4, 20), generator=torch.Generator().manual_seed(0))
     valid = torch.arange(20) < torch.tensor([20, 7, 20, 13]).unsqueeze(1)
-    found = losses(model, tokens, valid)
+    actual = losses(model, tokens, valid)
     assert len(gates) == 2 + depth
-    assert found.balance.item() == pytest.approx(4 * len(gates), rel=1e-5)
-    alone = found.total(57, 4, 0.3, 1e-4) - found.total(57, 4, 0.3, 0.0)
+    assert actual.balance.item() == pytest.approx(4 * len(gates), rel=1e-5)
+    alone = actual.total(57, 4, 0.3, 1e-4) - actual.total(57, 4, 0.3, 0.0)
     assert alone.item() == pytest.approx(1e-4 * len(gates), rel=0.05)  # the difference of two FP32 numbers
 
 
@@ -91,15 +91,15 @@ def _violations(config: ModelConfig, skew: Tensor, seed: int, steps: int = STEPS
     with torch.no_grad():
         gate.weight.normal_(0.0, 0.05, generator=generator)
         gate.weight[:, 0] = skew
-    found = []
+    actual = []
     x = torch.randn(TOKENS, config.dim, generator=generator)
     x[:, 0] = 1.0
     for _ in range(steps):
         gate(x, torch.ones(TOKENS, dtype=torch.bool))
         loads = take_loads(gate)
         update_biases(gate, loads, speed)
-        found += violations(loads)
-    return found
+        actual += violations(loads)
+    return actual
 
 
 def _settled(violations: list[float]) -> int:
@@ -111,11 +111,11 @@ def _settled(violations: list[float]) -> int:
 @pytest.mark.parametrize(("skew", "shape"), [*((skew, "groups") for skew in SKEWS), ("a steep slope", "no groups")])
 def test_bias_control_makes_a_skewed_router_even(skew: str, shape: str):
     config = preset("tiny", SHAPES[shape])
-    found = _violations(config, SKEWS[skew](config.n_routed_experts), seed=0)
-    assert found[0] > 1.0, "the router is skewed to begin with"
-    assert _settled(found) <= STEPS
+    actual = _violations(config, SKEWS[skew](config.n_routed_experts), seed=0)
+    assert actual[0] > 1.0, "the router is skewed to begin with"
+    assert _settled(actual) <= STEPS
 
 
 def test_without_bias_control_the_skew_stays():
-    found = _violations(preset("tiny", SHAPES["groups"]), SKEWS["a slope"](32), seed=0, steps=20, speed=0.0)
-    assert min(found) > 1.0
+    actual = _violations(preset("tiny", SHAPES["groups"]), SKEWS["a slope"](32), seed=0, steps=20, speed=0.0)
+    assert min(actual) > 1.0

@@ -19,8 +19,8 @@ def test_v3_has_the_published_parameter_counts():
 
 def test_v3_has_the_published_operations_a_token():
     config = PRESETS["v3-671b"]
-    found = [flops_per_token(config, 4096, causal, mtp) / 1e9 for mtp in (False, True) for causal in (True, False)]
-    assert [round(each, 1) for each in found] == [250.5, 281.2, 260.6, 291.9]
+    actual = [flops_per_token(config, 4096, causal, mtp) / 1e9 for mtp in (False, True) for causal in (True, False)]
+    assert [round(flops, 1) for flops in actual] == [250.5, 281.2, 260.6, 291.9]
 
 
 def test_v2_lite_has_the_published_size():

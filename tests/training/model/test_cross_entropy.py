@@ -33,9 +33,9 @@ def test_loss_and_gradients_are_those_of_fp64_up_to_the_rounding_of_products(chu
     (loss / 500).backward()
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(wanted.item(), rel=1e-4)
     assert head.grad is not None and head.grad.dtype == torch.float32
-    for found, expected in ((hidden.grad, by_hidden), (head.grad, by_head)):
-        assert found is not None
-        assert (found.double() - expected).norm() < 0.005 * expected.norm()
+    for actual, expected in ((hidden.grad, by_hidden), (head.grad, by_head)):
+        assert actual is not None
+        assert (actual.double() - expected).norm() < 0.005 * expected.norm()
     assert not hidden.grad[::7].any(), "nothing is predicted there"
 
 
@@ -44,11 +44,11 @@ def test_torchs_operator_still_returns_a_rounded_sum():
     hidden, head, targets = _inputs(2048)
     wanted, *_ = _plain(hidden, head, targets)
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=128, chunking_method=None)
-    found = F.linear_cross_entropy(
+    actual = F.linear_cross_entropy(
         hidden.requires_grad_(), head, targets, reduction="sum", ignore_index=-100, options=options
     )
-    assert found.dtype == torch.bfloat16
-    assert abs(found.item() - wanted.item()) > 1e-3 * wanted.item()
+    assert actual.dtype == torch.bfloat16
+    assert abs(actual.item() - wanted.item()) > 1e-3 * wanted.item()
 
 
 def test_a_batch_of_padding_has_neither_loss_nor_gradient():

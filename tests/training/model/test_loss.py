@@ -19,8 +19,8 @@ def _inputs(ignored=True):
     return hidden, head, targets
 
 
-def _off(found, expected) -> float:
-    return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+def _off(actual, expected) -> float:
+    return max(float((a.double() - b).abs().max() / b.abs().max()) for a, b in zip(actual, expected, strict=True))
 
 
 def _with_gradients(loss, *leaves):
@@ -30,10 +30,10 @@ def _with_gradients(loss, *leaves):
 @pytest.mark.parametrize("ignored", [True, False])
 def test_loss_and_gradients_are_those_of_torchs_operator(ignored):
     hidden, head, targets = _inputs(ignored=ignored)
-    found = _with_gradients(cross_entropy(hidden, head, targets), hidden, head)
+    actual = _with_gradients(cross_entropy(hidden, head, targets), hidden, head)
     rows, flat = hidden.flatten(0, 1), targets.flatten()
     theirs = F.linear_cross_entropy(rows, head, flat, reduction="sum", ignore_index=IGNORED)
-    assert _off(found, _with_gradients(theirs, hidden, head)) < 1e-6
+    assert _off(actual, _with_gradients(theirs, hidden, head)) < 1e-6
 
 
 def test_without_gradients_the_loss_is_the_same():

@@ -23,11 +23,11 @@ def test_value_and_gradients_are_those_of_double_precision(library, rows, inputs
     x, weight = torch.randn(2, rows, inputs, requires_grad=True), torch.randn(outputs, inputs, requires_grad=True)
     weights = torch.randn(2, rows, outputs)
     out = linear(x, weight)
-    found = torch.autograd.grad((out * weights).sum(), (x, weight))
-    wide = [each.detach().double().requires_grad_() for each in (x, weight)]
+    actual = torch.autograd.grad((out * weights).sum(), (x, weight))
+    wide = [tensor.detach().double().requires_grad_() for tensor in (x, weight)]
     expected = F.linear(*wide)
     wanted = torch.autograd.grad((expected * weights.double()).sum(), wide)
-    for ours, theirs in zip((out, *found), (expected, *wanted), strict=True):
+    for ours, theirs in zip((out, *actual), (expected, *wanted), strict=True):
         assert ours.is_contiguous()
         assert (ours.double() - theirs).abs().max() < 2e-6 * theirs.abs().max() + 1e-6
 

@@ -25,12 +25,12 @@ def test_state_is_what_a_step_in_fp32_has_in_memory(name: str):
     losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).total(15, 1, 0.3, 1e-4).backward()
     weights.reduce_gradients()
     weights.step(1e-3)
-    found = memory(config, MemoryLayout(sequence_length=16, **FLOAT32))
-    assert found.weights == _bytes(model.parameters())
-    assert found.gradients == _bytes(parameter.grad for parameter in model.parameters())
-    assert found.moments == _bytes(weights.moments().values())
-    assert found.master_weights == 0
-    assert found.state == 16 * sum(parameter.numel() for parameter in model.parameters())
+    actual = memory(config, MemoryLayout(sequence_length=16, **FLOAT32))
+    assert actual.weights == _bytes(model.parameters())
+    assert actual.gradients == _bytes(parameter.grad for parameter in model.parameters())
+    assert actual.moments == _bytes(weights.moments().values())
+    assert actual.master_weights == 0
+    assert actual.state == 16 * sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["tiny", "quickstart"])
@@ -44,15 +44,15 @@ def test_state_in_mixed_precision_is_what_a_step_of_it_has_in_memory(name: str):
     losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool)).total(15, 1, 0.3, 1e-4).backward()
     weights.reduce_gradients()
     weights.step(1e-3)
-    found = memory(config, MemoryLayout(sequence_length=16))
+    actual = memory(config, MemoryLayout(sequence_length=16))
     computing = {parameter.data_ptr() for parameter in model.parameters()}
-    assert found.weights == _bytes(model.parameters())
-    assert found.master_weights == _bytes(
+    assert actual.weights == _bytes(model.parameters())
+    assert actual.master_weights == _bytes(
         master for master in weights.masters().values() if master.data_ptr() not in computing
     )
-    assert found.gradients == _bytes(parameter.grad for parameter in model.parameters())
-    assert found.moments == _bytes(weights.moments().values())
-    assert found.average == _bytes(average.tensors().values())
+    assert actual.gradients == _bytes(parameter.grad for parameter in model.parameters())
+    assert actual.moments == _bytes(weights.moments().values())
+    assert actual.average == _bytes(average.tensors().values())
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 64])

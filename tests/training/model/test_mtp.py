@@ -47,10 +47,10 @@ def _plain_losses(model: Transformer, tokens: list[int]) -> tuple[float, float]:
 def test_losses_equal_the_plain_equations(depth):
     model = _model(mtp_depth=depth)
     tokens = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(0))
-    found = losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool))
+    actual = losses(model, tokens, torch.ones_like(tokens, dtype=torch.bool))
     expected = [_plain_losses(model, row) for row in tokens.tolist()]
-    assert found.main.item() == pytest.approx(sum(main for main, _ in expected), rel=1e-4)
-    assert found.mtp.item() == pytest.approx(sum(mtp for _, mtp in expected), rel=1e-4)
+    assert actual.main.item() == pytest.approx(sum(main for main, _ in expected), rel=1e-4)
+    assert actual.mtp.item() == pytest.approx(sum(mtp for _, mtp in expected), rel=1e-4)
 
 
 def test_padding_is_as_if_it_were_not_there():
@@ -100,9 +100,9 @@ def test_chunked_cross_entropy_equals_the_plain_one(count):
     targets[0, ::3] = IGNORED
     expected = F.cross_entropy((hidden @ head.T)[0], targets[0], reduction="sum", ignore_index=IGNORED)
     wanted = torch.autograd.grad(0.3 * expected, [hidden, head])
-    found = cross_entropy(hidden, head, targets)
-    torch.testing.assert_close(found, expected)
-    for a, b in zip(torch.autograd.grad(0.3 * found, [hidden, head]), wanted, strict=True):
+    actual = cross_entropy(hidden, head, targets)
+    torch.testing.assert_close(actual, expected)
+    for a, b in zip(torch.autograd.grad(0.3 * actual, [hidden, head]), wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     with torch.no_grad():
         torch.testing.assert_close(cross_entropy(hidden, head, targets), expected)

@@ -114,7 +114,7 @@ def _reference(model: Transformer, tokens: list[int], documents: list[int]) -> P
     stream = [model.embed.weight[token] for token in tokens]
     for layer in model.layers:
         stream = _layer(layer, stream, documents)
-    found = Predicted([torch.stack(stream)], [torch.stack([model.head.weight @ _norm(h, model.norm) for h in stream])])
+    actual = Predicted([torch.stack(stream)], [torch.stack([model.head.weight @ _norm(h, model.norm) for h in stream])])
     for k, module in enumerate(model.mtp, 1):
         joined = []
         for i in range(len(tokens) - k):  # eq 21
@@ -122,9 +122,9 @@ def _reference(model: Transformer, tokens: list[int], documents: list[int]) -> P
             both = torch.cat([_norm(stream[i], module.hidden_norm), _norm(ahead, module.embed_norm)])
             joined.append(module.projection.weight @ both)
         stream = _layer(module.block, joined, documents[: len(joined)])  # eq 22
-        found.hidden.append(torch.stack(stream))
-        found.logits.append(torch.stack([model.head.weight @ _norm(h, module.norm) for h in stream]))  # eq 23
-    return found
+        actual.hidden.append(torch.stack(stream))
+        actual.logits.append(torch.stack([model.head.weight @ _norm(h, module.norm) for h in stream]))  # eq 23
+    return actual
 
 
 def _reference_loss(model: Transformer, rows: list[tuple[list[int], list[int]]]) -> Tensor:
@@ -132,8 +132,8 @@ def _reference_loss(model: Transformer, rows: list[tuple[list[int], list[int]]])
     count = sum(len(tokens) - 1 for tokens, _ in rows)
     total = torch.zeros(())
     for tokens, documents in rows:
-        found = _reference(model, tokens, documents)
-        for k, logits in enumerate(found.logits):
+        actual = _reference(model, tokens, documents)
+        for k, logits in enumerate(actual.logits):
             weight = LAMBDA / len(model.mtp) if k else 1.0
             for i in range(len(tokens) - k - 1):
                 total = total - weight * logits[i].log_softmax(-1)[tokens[i + k + 1]]
@@ -192,8 +192,8 @@ def test_hidden_states_and_logits_of_every_depth_equal_the_equations(depth: int,
     normalised = [out.main, *out.mtp]
     for number, (expected, length) in enumerate(zip(references, LENGTHS, strict=True)):
         for k in range(depth + 1):
-            found = normalised[k][number, : length - k] @ model.head.weight.T
-            torch.testing.assert_close(found, expected.logits[k], rtol=1e-4, atol=1e-5)
+            actual = normalised[k][number, : length - k] @ model.head.weight.T
+            torch.testing.assert_close(actual, expected.logits[k], rtol=1e-4, atol=1e-5)
             if k:
                 torch.testing.assert_close(
                     hidden[k - 1][number, : length - k], expected.hidden[k], rtol=1e-4, atol=1e-5
@@ -205,8 +205,8 @@ def test_hidden_states_and_logits_of_every_depth_equal_the_equations(depth: int,
 def test_the_loss_and_the_gradients_of_all_weights_equal_those_of_the_equations(depth: int, masked: bool):
     model = _model(depth)
     tokens, valid, segments = _batch()
-    found = losses(model, tokens, valid, document_mask(segments) if masked else None)
-    total = found.total(sum(LENGTHS) - 2, 2, LAMBDA, 0.0)
+    actual = losses(model, tokens, valid, document_mask(segments) if masked else None)
+    total = actual.total(sum(LENGTHS) - 2, 2, LAMBDA, 0.0)
     expected = _reference_loss(model, _rows(tokens, masked))
     torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)
 

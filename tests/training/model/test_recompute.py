@@ -37,8 +37,8 @@ def _gradients(shape: dict, precision: str, masked: bool, recompute: bool) -> di
         valid = torch.ones_like(tokens, dtype=torch.bool)
         valid[1, length - 5 :] = False
         segments = (torch.arange(length) // 7).expand(2, -1).masked_fill(~valid, -1)
-        found = losses(model, tokens, valid, document_mask(segments) if masked else None)
-        found.total(2 * length, 4, 0.3, 1e-2).backward()
+        actual = losses(model, tokens, valid, document_mask(segments) if masked else None)
+        actual.total(2 * length, 4, 0.3, 1e-2).backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     return gradients | {name: buffer for name, buffer in model.named_buffers() if name.endswith("load")}
 
@@ -121,14 +121,14 @@ def test_recipes_of_a_chain_are_made_from_each_other():
 
 
 def test_a_new_tensor_in_the_place_of_a_freed_one_is_not_taken_for_it():
-    double, found = _Doubled(), []
+    double, actual = _Doubled(), []
     x = torch.ones(1000, requires_grad=True)
     with recomputation(True):
         for value in range(20):
             remade(double, x)  # freed at once, so the allocator gives its memory to the next
             other = torch.full((1000,), float(value))
-            found.append((x * other).sum())
-    torch.stack(found).sum().backward()
+            actual.append((x * other).sum())
+    torch.stack(actual).sum().backward()
     assert x.grad[0] == sum(range(20)) and double.runs == 20
 
 

@@ -24,7 +24,7 @@ STRETCHED = [
 
 def _reference(config: ModelConfig) -> np.ndarray:
     """YaRN's frequencies a pair at a time, in float64."""
-    width, found = config.qk_rope_head_dim, []
+    width, actual = config.qk_rope_head_dim, []
 
     def pair_of(turns: float) -> float:
         # theta ** (-2 pair / width) * length = 2 pi turns, solved for the pair
@@ -35,13 +35,13 @@ def _reference(config: ModelConfig) -> np.ndarray:
     for pair in range(width // 2):
         plain = config.rope_theta ** (-2 * pair / width)
         if pair <= begin:
-            found.append(plain)
+            actual.append(plain)
         elif pair >= end:
-            found.append(plain / config.rope_factor)
+            actual.append(plain / config.rope_factor)
         else:
             part = (pair - begin) / (end - begin)
-            found.append(part * plain / config.rope_factor + (1 - part) * plain)
-    return np.array(found)
+            actual.append(part * plain / config.rope_factor + (1 - part) * plain)
+    return np.array(actual)
 
 
 @pytest.mark.parametrize("config", STRETCHED)

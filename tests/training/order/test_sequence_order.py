@@ -22,13 +22,13 @@ LENGTH = 16
 
 def slow_groups(shards: list[tuple[str, int]]) -> dict[str, list[int]]:
     """The rows of each group, counted one by one."""
-    found: dict[str, list[int]] = {}
+    actual: dict[str, list[int]] = {}
     row = 0
     for group, rows in shards:
         for _ in range(rows):
-            found.setdefault(group, []).append(row)
+            actual.setdefault(group, []).append(row)
             row += 1
-    return found
+    return actual
 
 
 def entries_of(shards: list[tuple[str, int]]) -> list[ShardEntry]:
@@ -41,16 +41,16 @@ def entries_of(shards: list[tuple[str, int]]) -> list[ShardEntry]:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
 def test_a_permutation_is_a_bijection(size, key):
-    found = permute(np.arange(size), size, key)
-    assert np.array_equal(np.sort(found), np.arange(size))
+    actual = permute(np.arange(size), size, key)
+    assert np.array_equal(np.sort(actual), np.arange(size))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2**62), st.integers(0, 2**64 - 1), st.integers(0, 2**31))
 def test_a_permutation_of_many_stays_in_range_without_repeats(size, key, start):
     positions = np.unique(np.minimum(np.arange(start, start + 200), size - 1))
-    found = permute(positions, size, key)
-    assert found.min() >= 0 and found.max() < size and len(np.unique(found)) == len(positions)
+    actual = permute(positions, size, key)
+    assert actual.min() >= 0 and actual.max() < size and len(np.unique(actual)) == len(positions)
 
 
 def test_a_permutation_shuffles_well():
@@ -94,8 +94,8 @@ def slow_permutation(position: int, size: int, key: int) -> int:
 def test_permutations_side_by_side_equal_each_alone_in_plain_python(cases):
     sizes, keys = np.array([size for size, _ in cases]), np.array([key for _, key in cases], np.uint64)
     positions = sizes // 3
-    found = permute_each(positions, sizes, keys)
-    assert found.tolist() == [
+    actual = permute_each(positions, sizes, keys)
+    assert actual.tolist() == [
         slow_permutation(int(p), size, key) for p, (size, key) in zip(positions, cases, strict=True)
     ]
 
@@ -351,7 +351,7 @@ def test_a_description_adds_up_and_names_the_groups_left_out():
 
 def test_fingerprints_tell_seed_plan_rows_and_length_apart():
     entries, plan = entries_of([("a", 4), ("b", 4)]), Plan((Phase({"a": 1}),))
-    told = [
+    expected_rows = [
         SequenceOrder.of_entries(entries, LENGTH, 0, plan),
         SequenceOrder.of_entries(entries, LENGTH, 1, plan),
         SequenceOrder.of_entries(entries, LENGTH + 1, 0, plan),
@@ -359,7 +359,7 @@ def test_fingerprints_tell_seed_plan_rows_and_length_apart():
         SequenceOrder.of_entries(entries, LENGTH, 0),
         SequenceOrder.of_entries(entries_of([("a", 4), ("b", 5)]), LENGTH, 0, plan),
     ]
-    assert len({order.fingerprint for order in told}) == len(told)
+    assert len({order.fingerprint for order in expected_rows}) == len(expected_rows)
 
 
 def test_a_damaged_order_is_the_users_to_mend():
@@ -376,8 +376,8 @@ def test_billions_of_sequences_in_many_phases_cost_no_more():
     plan = Plan(tuple(Phase(mixture, token) for mixture, token in zip(weights, tokens, strict=True)))
     order = SequenceOrder.of_entries(entries_of(shards), 4096, 0, plan)
     assert order.sequences == round(14.8e12 / 4096)
-    found = order.rows(1_000_000_000, 5000)
-    assert len(np.unique(found)) == 5000 and found.max() < 3_600_000_000
+    actual = order.rows(1_000_000_000, 5000)
+    assert len(np.unique(actual)) == 5000 and actual.max() < 3_600_000_000
     assert order.rows(order.sequences - 10, 10).min() >= 0
 
 

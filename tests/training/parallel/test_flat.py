@@ -16,16 +16,16 @@ def _sizes(name: str) -> dict[str, int]:
 @pytest.mark.parametrize("name", ["tiny", "laptop"])
 def test_every_parameter_has_one_place_and_none_overlap(name: str, world_size: int):
     sizes = _sizes(name)
-    found = deal(sizes, world_size)
-    assert set(found.owner) == set(found.offset) == set(sizes)
+    actual = deal(sizes, world_size)
+    assert set(actual.owner) == set(actual.offset) == set(sizes)
     used = [set() for _ in range(world_size)]
     for parameter, size in sizes.items():
-        begin = found.offset[parameter]
+        begin = actual.offset[parameter]
         assert begin % ALIGNMENT == 0
         places = set(range(begin, begin + size, 64))
-        assert begin + size <= found.length
-        assert not places & used[found.owner[parameter]]
-        used[found.owner[parameter]] |= places
+        assert begin + size <= actual.length
+        assert not places & used[actual.owner[parameter]]
+        used[actual.owner[parameter]] |= places
 
 
 def test_parts_are_even_as_long_as_no_parameter_is_too_large():
@@ -49,5 +49,5 @@ def test_a_deal_depends_on_nothing_but_sizes_and_order():
 
 
 def test_more_ranks_than_parameters_leave_some_without():
-    found = deal({"a": 3, "b": 100}, 4)
-    assert (found.owner, found.offset, found.length) == ({"b": 0, "a": 1}, {"a": 0, "b": 0}, 128)
+    actual = deal({"a": 3, "b": 100}, 4)
+    assert (actual.owner, actual.offset, actual.length) == ({"b": 0, "a": 1}, {"a": 0, "b": 0}, 128)

@@ -44,7 +44,7 @@ def _loads(model: Transformer) -> list[Tensor]:
 
 def _train(weights: Weights, steps: range) -> list[list[float]]:
     """Trains on the sequences that are this rank's, one a pass; loss and gradient norm of each step."""
-    ranks, model, told = weights.ranks, weights.model, []
+    ranks, model, reported = weights.ranks, weights.model, []
     for step in steps:
         tokens, valid = _batch(model, step)
         targets = int(valid[:, 1:].sum())
@@ -64,8 +64,8 @@ def _train(weights: Weights, steps: range) -> list[list[float]]:
         norm = weights.clip_gradients(0.5)
         weights.step(1e-3)
         weights.zero_gradients()
-        told.append([ranks.sum_(total).item(), norm])
-    return told
+        reported.append([ranks.sum_(total).item(), norm])
+    return reported
 
 
 def _whole(weights: Weights, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,16 +92,16 @@ def _fill(tensors: dict[str, Tensor], values: dict[str, Tensor]) -> None:
             tensor.copy_(value)
 
 
-def _furthest(found: dict[str, Tensor], wanted: dict[str, Tensor], prefix: str) -> float:
+def _furthest(results: dict[str, Tensor], wanted: dict[str, Tensor], prefix: str) -> float:
     """The largest difference of any number."""
-    assert found.keys() == wanted.keys()
-    return max((found[name] - wanted[name]).abs().max().item() for name in wanted if name.startswith(prefix))
+    assert results.keys() == wanted.keys()
+    return max((results[name] - wanted[name]).abs().max().item() for name in wanted if name.startswith(prefix))
 
 
-def _apart(found: dict[str, Tensor], wanted: dict[str, Tensor], start: dict[str, Tensor]) -> float:
+def _apart(results: dict[str, Tensor], wanted: dict[str, Tensor], start: dict[str, Tensor]) -> float:
     """How far weights are apart, relative to how far they came."""
     names = [name for name in start if name.startswith("model.")]
-    apart = sum(((found[name] - wanted[name]).double().norm() ** 2).item() for name in names)
+    apart = sum(((results[name] - wanted[name]).double().norm() ** 2).item() for name in names)
     moved = sum(((start[name] - wanted[name]).double().norm() ** 2).item() for name in names)
     return (apart / moved) ** 0.5
 
@@ -111,7 +111,7 @@ def _compare(ranks: Ranks, chosen: dict[str, str]) -> dict[str, Any]:
     weights, single = _weights(ranks, **chosen), _weights(ALONE, **chosen)
     start = _whole(single, single.tensors())
     at_start = _whole(weights, weights.tensors())
-    told, wanted = _train(weights, range(2)), _train(single, range(2))
+    reported, wanted = _train(weights, range(2)), _train(single, range(2))
     middle, single_middle = _whole(weights, weights.tensors()), _whole(single, single.tensors())
     loads = [ranks.sum_(load.clone()).tolist() for load in _loads(weights.model)]
     single_loads = [load.tolist() for load in _loads(single.model)]
@@ -123,11 +123,11 @@ def _compare(ranks: Ranks, chosen: dict[str, str]) -> dict[str, Any]:
     taken.loaded(2)
     single_taken.loaded(2)
     told_taken, wanted_taken = _train(taken, range(2, 3)), _train(single_taken, range(2, 3))
-    told, wanted = told + _train(weights, range(2, 3)), wanted + _train(single, range(2, 3))
+    reported, wanted = reported + _train(weights, range(2, 3)), wanted + _train(single, range(2, 3))
     end, single_end = _whole(weights, weights.tensors()), _whole(single, single.tensors())
     taken_end, single_taken_end = _whole(taken, taken.tensors()), _whole(single_taken, single_taken.tensors())
     return {
-        "steps": told,
+        "steps": reported,
         "steps of one process": wanted,
         "steps taken over": told_taken + wanted_taken,
         "started alike": _furthest(at_start, start, "model") == 0,
@@ -157,20 +157,20 @@ LAYOUTS = {
 
 def compare_layouts() -> dict[str, Any]:
     with join_ranks("cpu") as ranks:
-        found: dict[str, Any] = {name: _compare(ranks, chosen) for name, chosen in LAYOUTS.items()}
+        results: dict[str, Any] = {name: _compare(ranks, chosen) for name, chosen in LAYOUTS.items()}
         for precision in ("float32", "bfloat16"):
             plain, remade = (
                 _weights(ranks, 0, again, parallel="fsdp2", precision=precision) for again in (False, True)
             )
-            found[f"recomputed {precision}"] = _train(plain, range(2)) == _train(remade, range(2))
+            results[f"recomputed {precision}"] = _train(plain, range(2)) == _train(remade, range(2))
         for layout in ("zero1", "fsdp2"):
             plain, measured = _weights(ranks, parallel=layout), _weights(ranks, parallel=layout)
             wanted = _train(plain, range(2))
-            told = _train(measured, range(1))
+            reported = _train(measured, range(1))
             measured.model.eval()
             with torch.no_grad():
                 losses(measured.model, *_batch(measured.model, 2))
-            found[f"measured {layout}"] = told + _train(measured, range(1, 2)) == wanted
+            results[f"measured {layout}"] = reported + _train(measured, range(1, 2)) == wanted
         # A forward pass without a backward pass leaves the root whole; weights changed then must still be seen.
         weights = _weights(ranks, parallel="fsdp2")
         tokens, valid = _batch(weights.model, 0)
@@ -181,86 +181,89 @@ def compare_layouts() -> dict[str, Any]:
                     master.mul_(factor)
                 weights.follow()
                 seen.append(losses(weights.model, tokens, valid).main.item() / int(valid[:, 1:].sum()))
-        found["followed"] = seen
-        return found
+        results["followed"] = seen
+        return results
 
 
 @pytest.fixture(scope="module")
-def found() -> list[dict[str, Any]]:
+def results() -> list[dict[str, Any]]:
     return run_ranks(2, "tests.training.parallel.test_layouts:compare_layouts", timeout=180)
 
 
-def _of(found: list[dict[str, Any]], precision: str) -> list[tuple[str, dict[str, Any]]]:
+def _of(results: list[dict[str, Any]], precision: str) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (f"{name} on rank {rank}", one[name]) for rank, one in enumerate(found) for name in LAYOUTS if precision in name
+        (f"{name} on rank {rank}", one[name])
+        for rank, one in enumerate(results)
+        for name in LAYOUTS
+        if precision in name
     ]
 
 
 @pytest.mark.slow
-def test_in_fp32_two_ranks_end_with_the_weights_of_one_process(found: list[dict[str, Any]]):
-    for name, one in _of(found, "float32 float32"):
+def test_in_fp32_two_ranks_end_with_the_weights_of_one_process(results: list[dict[str, Any]]):
+    for name, one in _of(results, "float32 float32"):
         assert one["started alike"], name
         assert one["weights"] < 1e-6, name
         assert one["moments"] < 1e-6, name
-        for told, wanted in zip(one["steps"], one["steps of one process"], strict=True):
-            assert told == pytest.approx(wanted, rel=1e-6), name
+        for reported, wanted in zip(one["steps"], one["steps of one process"], strict=True):
+            assert reported == pytest.approx(wanted, rel=1e-6), name
 
 
 @pytest.mark.slow
-def test_in_bf16_two_ranks_stay_close_to_one_process(found: list[dict[str, Any]]):
-    for name, one in _of(found, "bfloat16"):
+def test_in_bf16_two_ranks_stay_close_to_one_process(results: list[dict[str, Any]]):
+    for name, one in _of(results, "bfloat16"):
         assert one["started alike"], "masters are not rounded"
         assert one["apart"] < 0.1, name
-        for told, wanted in zip(one["steps"], one["steps of one process"], strict=True):
-            assert told == pytest.approx(wanted, rel=1e-2), name
+        for reported, wanted in zip(one["steps"], one["steps of one process"], strict=True):
+            assert reported == pytest.approx(wanted, rel=1e-2), name
 
 
 @pytest.mark.slow
-def test_what_a_layout_saved_another_goes_on_from(found: list[dict[str, Any]]):
-    for name, one in _of(found, "float32 float32"):
+def test_what_a_layout_saved_another_goes_on_from(results: list[dict[str, Any]]):
+    for name, one in _of(results, "float32 float32"):
         assert one["taken over"] < 1e-6, name
         assert one["taken over by one"] < 1e-6, name
-    for name, one in _of(found, "bfloat16"):
+    for name, one in _of(results, "bfloat16"):
         assert one["taken over apart"] < 0.1, name
-    for name, one in _of(found, ""):
-        for told in one["steps taken over"]:
-            assert told == pytest.approx(one["steps"][2], rel=1e-2), name
+    for name, one in _of(results, ""):
+        for reported in one["steps taken over"]:
+            assert reported == pytest.approx(one["steps"][2], rel=1e-2), name
 
 
 @pytest.mark.slow
-def test_names_are_those_of_one_process_and_each_rank_owns_about_half(found: list[dict[str, Any]]):
+def test_names_are_those_of_one_process_and_each_rank_owns_about_half(results: list[dict[str, Any]]):
     single = sorted(_weights(ALONE).tensors())
     total = sum(parameter.numel() for parameter in build_model(preset("tiny")).parameters())
     for name in LAYOUTS:
-        names = [set(one[name]["names"]) for one in found]
+        names = [set(one[name]["names"]) for one in results]
         assert sorted(names[0] | names[1]) == single, name
         shared = names[0] & names[1]
         assert all("bias" in tensor for tensor in shared) == name.startswith("zero1"), name
-        assert sum(one[name]["owned"] for one in found) == total
-        assert max(one[name]["owned"] for one in found) < 0.52 * total
-        assert found[0][name]["types"] == [f"torch.{name.split()[2]}"]
+        assert sum(one[name]["owned"] for one in results) == total
+        assert max(one[name]["owned"] for one in results) < 0.52 * total
+        assert results[0][name]["types"] == [f"torch.{name.split()[2]}"]
 
 
 @pytest.mark.slow
-def test_loads_of_routers_sum_to_those_of_one_process(found: list[dict[str, Any]]):
-    for name, one in _of(found, "float32 float32"):
+def test_loads_of_routers_sum_to_those_of_one_process(results: list[dict[str, Any]]):
+    for name, one in _of(results, "float32 float32"):
         assert one["loads"] == one["loads of one process"], name
         assert all(sum(load) > 0 for load in one["loads"])
 
 
 @pytest.mark.slow
-def test_recomputed_tensors_change_no_bit_of_sharded_training(found: list[dict[str, Any]]):
-    assert all(one[f"recomputed {precision}"] for one in found for precision in ("float32", "bfloat16"))
+def test_recomputed_tensors_change_no_bit_of_sharded_training(results: list[dict[str, Any]]):
+    assert all(one[f"recomputed {precision}"] for one in results for precision in ("float32", "bfloat16"))
 
 
 @pytest.mark.slow
-def test_a_measurement_between_two_steps_changes_no_bit(found: list[dict[str, Any]]):
-    assert all(one[f"measured {layout}"] for one in found for layout in ("zero1", "fsdp2"))
+def test_a_measurement_between_two_steps_changes_no_bit(results: list[dict[str, Any]]):
+    assert all(one[f"measured {layout}"] for one in results for layout in ("zero1", "fsdp2"))
 
 
 @pytest.mark.slow
-def test_a_sharded_model_computes_with_masters_that_were_changed_between_forward_passes(found: list[dict[str, Any]]):
+def test_a_sharded_model_computes_with_masters_that_were_changed_between_forward_passes(results: list[dict[str, Any]]):
     uniform = torch.tensor(float(preset("tiny").vocab_size)).log().item()
-    for one in found:
+    for one in results:
         assert one["followed"][0] != pytest.approx(uniform, abs=1e-4)
         assert one["followed"][1] == pytest.approx(uniform, abs=1e-4)

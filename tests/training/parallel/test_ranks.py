@@ -46,7 +46,7 @@ def what_two_ranks_settle() -> dict[str, Any]:
     with join_ranks("cpu") as ranks:
         own = torch.tensor([ranks.rank + 1, 10 * ranks.rank])
         every_second = torch.zeros(4, dtype=torch.float32)[::2].fill_(ranks.rank + 0.5)
-        found = {
+        results = {
             "rank": ranks.rank,
             "world_size": ranks.world_size,
             "leads": ranks.leads,
@@ -56,18 +56,18 @@ def what_two_ranks_settle() -> dict[str, Any]:
         }
         ranks.barrier()
         with join_ranks("cpu") as again:
-            found["again"] = [again.rank, again.world_size]
+            results["again"] = [again.rank, again.world_size]
         ranks.barrier()  # the inner one left the group open
     threads = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
-    return {**found, "open": torch.distributed.is_initialized(), "threads": "".join(threads)}
+    return {**results, "open": torch.distributed.is_initialized(), "threads": "".join(threads)}
 
 
 @pytest.mark.slow
 def test_two_ranks_settle_numbers_and_values_and_leave_nothing_behind():
-    found = run_ranks(2, "tests.training.parallel.test_ranks:what_two_ranks_settle")
-    assert [one["rank"] for one in found] == [0, 1]
-    assert [one["leads"] for one in found] == [True, False]
-    for rank, one in enumerate(found):
+    results = run_ranks(2, "tests.training.parallel.test_ranks:what_two_ranks_settle")
+    assert [one["rank"] for one in results] == [0, 1]
+    assert [one["leads"] for one in results] == [True, False]
+    for rank, one in enumerate(results):
         assert one["world_size"] == 2
         assert one["sum"] == [3, 10]
         assert one["sum of a view"] == [2.0, 2.0]

@@ -64,7 +64,7 @@ def tiny(std: float = 0.2) -> Transformer:
 
 def by_hand(model: Transformer, shards: ShardSet, rows: list[int], masked: bool) -> dict[str, list[float]]:
     """[nats, tokens, bytes] of each source, one sequence and one token after the other."""
-    found = {source: [0.0, 0.0, 0.0] for source in SOURCES}
+    actual = {source: [0.0, 0.0, 0.0] for source in SOURCES}
     for row in rows:
         batch = shards.read(np.array([row]))
         used = int(batch.valid.sum())
@@ -75,11 +75,11 @@ def by_hand(model: Transformer, shards: ShardSet, rows: list[int], masked: bool)
             logs = torch.log_softmax(model.head(hidden).double(), -1)[0]
         for place in range(1, used):
             token = int(batch.tokens[0, place])
-            sums = found[names[place]]
+            sums = actual[names[place]]
             sums[0] -= float(logs[place - 1, token])
             sums[1] += 1
             sums[2] += TOKEN_BYTES[token]
-    return found
+    return actual
 
 
 def measure_a_rank(folder: str, parallel: str) -> list:
@@ -88,34 +88,34 @@ def measure_a_rank(folder: str, parallel: str) -> list:
     with join_ranks("cpu") as ranks:
         shards, settings = ShardSet(folder), TrainSettings(folder, folder, parallel=parallel)
         model = choose(settings, tiny(), ranks).model
-        found = evaluate(model, shards, 5, 2, token_bytes=TOKEN_BYTES, ranks=ranks)
+        actual = evaluate(model, shards, 5, 2, token_bytes=TOKEN_BYTES, ranks=ranks)
         mine = [[shards.read(np.array([4, 1])), shards.read(np.array([7]))], []][ranks.rank]
-        return [found.loss, found.tokens, found.by_source, sequence_losses(model, mine, False, ranks)]
+        return [actual.loss, actual.tokens, actual.by_source, sequence_losses(model, mine, False, ranks)]
 
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_bits_per_byte_by_source_equal_those_counted_token_by_token(tmp_path: Path, masked: bool):
     shards, model = shards_of_sources(tmp_path), tiny()
     expected = by_hand(model, shards, list(range(SEQUENCES)), masked)
-    found = evaluate(model, shards, 100, 4, masked, TOKEN_BYTES)
-    assert found.tokens_by_source == {source: expected[source][1] for source in SOURCES}
+    actual = evaluate(model, shards, 100, 4, masked, TOKEN_BYTES)
+    assert actual.tokens_by_source == {source: expected[source][1] for source in SOURCES}
     for source, (nats, _, spelled) in expected.items():
-        assert found.by_source[source] == pytest.approx(nats / log(2) / spelled, rel=1e-5)
+        assert actual.by_source[source] == pytest.approx(nats / log(2) / spelled, rel=1e-5)
     nats, tokens, spelled = np.sum(list(expected.values()), 0)
-    assert (found.loss, found.tokens) == (pytest.approx(nats / tokens, rel=1e-5), tokens)
-    assert found.bits_per_byte == pytest.approx(nats / log(2) / spelled, rel=1e-5)
-    assert max(found.by_source.values()) > min(found.by_source.values()) * 1.01, "the sources differ here"
+    assert (actual.loss, actual.tokens) == (pytest.approx(nats / tokens, rel=1e-5), tokens)
+    assert actual.bits_per_byte == pytest.approx(nats / log(2) / spelled, rel=1e-5)
+    assert max(actual.by_source.values()) > min(actual.by_source.values()) * 1.01, "the sources differ here"
 
 
 def test_the_batch_does_not_matter_and_again_is_the_same_to_the_bit(tmp_path: Path):
     shards, model = shards_of_sources(tmp_path), tiny()
-    found = evaluate(model, shards, 7, 3, token_bytes=TOKEN_BYTES)
-    assert evaluate(model, shards, 7, 3, token_bytes=TOKEN_BYTES) == found
+    actual = evaluate(model, shards, 7, 3, token_bytes=TOKEN_BYTES)
+    assert evaluate(model, shards, 7, 3, token_bytes=TOKEN_BYTES) == actual
     for micro_batch in (1, 2, 7, 50):
         other = evaluate(model, shards, 7, micro_batch, token_bytes=TOKEN_BYTES)
-        assert other.tokens_by_source == found.tokens_by_source
-        assert other.loss == pytest.approx(found.loss, rel=1e-6)
-        assert other.by_source == pytest.approx(found.by_source, rel=1e-6)
+        assert other.tokens_by_source == actual.tokens_by_source
+        assert other.loss == pytest.approx(actual.loss, rel=1e-6)
+        assert other.by_source == pytest.approx(actual.by_source, rel=1e-6)
 
 
 def test_measured_rows_lie_evenly_over_all(tmp_path: Path):
@@ -125,7 +125,7 @@ def test_measured_rows_lie_evenly_over_all(tmp_path: Path):
     assert measured_rows(shards, 4).tolist() == [0, 2, 5, 8]
     assert measured_rows(shards, 9).tolist() == measured_rows(shards, 1000).tolist() == list(range(9))
     expected = by_hand(model, shards, [0, 4, 8], False)
-    assert evaluate(model, shards, 3, 2).tokens_by_source == {source: each[1] for source, each in expected.items()}
+    assert evaluate(model, shards, 3, 2).tokens_by_source == {source: totals[1] for source, totals in expected.items()}
 
 
 def test_the_unigram_model_is_measured_on_the_same_tokens(tmp_path: Path):
@@ -143,11 +143,11 @@ def test_the_unigram_model_is_measured_on_the_same_tokens(tmp_path: Path):
 
 def test_without_byte_lengths_there_are_no_bits_but_tokens(tmp_path: Path):
     shards = shards_of_sources(tmp_path)
-    found = evaluate(tiny(), shards, 2, 2)
-    assert (found.bits_per_byte, found.by_source) == (None, {})
-    assert sum(found.tokens_by_source.values()) == found.tokens
+    actual = evaluate(tiny(), shards, 2, 2)
+    assert (actual.bits_per_byte, actual.by_source) == (None, {})
+    assert sum(actual.tokens_by_source.values()) == actual.tokens
     none = evaluate(tiny(), shards, 2, 2, token_bytes=np.zeros(256, np.int64))
-    assert none == Evaluation(found.loss, found.tokens, None, {}, found.tokens_by_source), (
+    assert none == Evaluation(actual.loss, actual.tokens, None, {}, actual.tokens_by_source), (
         "special tokens spell nothing"
     )
 
@@ -187,8 +187,8 @@ def test_an_empty_batch_has_no_loss_and_no_gradient():
     model, batch = tiny(), empty_batch(8)
     model.train()
     assert (batch.tokens.shape, bool(batch.valid.any()), batch.segments.tolist()) == ((1, 8), False, [[-1] * 8])
-    found = losses(model, batch.tokens, batch.valid, batch.document_mask)
-    total = found.total(1, 1, 0.3, 1e-4)
+    actual = losses(model, batch.tokens, batch.valid, batch.document_mask)
+    total = actual.total(1, 1, 0.3, 1e-4)
     total.backward()
     assert total.item() == 0
     assert not any(parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)

@@ -97,7 +97,7 @@ def test_a_resumed_log_is_that_of_one_run(tmp_path: Path):
         log.close()
     assert read_metrics(tmp_path / "run/metrics.jsonl") == [{"step": s, "loss": s / 3} for s in range(1, 13)]
     assert read_metrics(tmp_path / "state/timing.jsonl") == [{"step": s, "seconds": 1.0} for s in range(1, 13)]
-    assert [told for told in events.told if told[0] == "cut back"] == [("cut back", n) for n in (0, 6, 8)]
+    assert [event for event in events.told if event[0] == "cut back"] == [("cut back", n) for n in (0, 6, 8)]
     assert events.told.count("closed") == 2
     assert (12, 1.0) in events.told
 

@@ -169,10 +169,10 @@ def learned(shards: ShardSet) -> Transformer:
 
 def test_the_offending_sequence_comes_first(odd_shards: ShardSet):
     model = learned(odd_shards)
-    found = sequence_losses(model, rows_of(odd_shards, [4, 11, 5], [1]), masked=False)
-    assert found[0][0] == 5 and found[0][1] > found[1][1] + 2
-    assert sorted(row for row, _ in found) == [1, 4, 5, 11]
-    for row, nats in found:
+    actual = sequence_losses(model, rows_of(odd_shards, [4, 11, 5], [1]), masked=False)
+    assert actual[0][0] == 5 and actual[0][1] > actual[1][1] + 2
+    assert sorted(row for row, _ in actual) == [1, 4, 5, 11]
+    for row, nats in actual:
         batch = odd_shards.read(np.array([row]))
         alone = losses(model, batch.tokens, batch.valid).main.item() / 29
         assert nats == pytest.approx(alone, rel=1e-5)
@@ -194,9 +194,9 @@ def test_losses_that_are_not_finite_come_before_all(odd_shards: ShardSet):
     model = learned(odd_shards)
     with torch.no_grad():
         model.embed.weight[12:] = nan  # the pattern's tokens are 8 to 11
-    found = sequence_losses(model, rows_of(odd_shards, [0, 5, 1]), False)
-    assert found[0][0] == 5 and not np.isfinite(found[0][1])
-    assert found[1][1] >= found[2][1] and np.isfinite(found[1][1])
+    actual = sequence_losses(model, rows_of(odd_shards, [0, 5, 1]), False)
+    assert actual[0][0] == 5 and not np.isfinite(actual[0][1])
+    assert actual[1][1] >= actual[2][1] and np.isfinite(actual[1][1])
 
 
 def test_the_record_names_documents_and_sources(odd_shards: ShardSet):
@@ -229,7 +229,7 @@ def test_a_record_of_a_large_batch_stays_small(odd_shards: ShardSet):
     assert (spike.back_to, spike.skipped_from) == (None, 0)
 
 
-def told(step: int, end: int) -> Spike:
+def spike_between(step: int, end: int) -> Spike:
     return Spike(step, 9.0, None, "why", SKIPPED, None, end - 4, end, end - 4, [], 0)
 
 
@@ -237,7 +237,9 @@ def test_a_run_that_goes_on_cuts_off_the_spikes_that_it_will_find_again(tmp_path
     SpikeLog(tmp_path, 0)
     assert not (tmp_path / SPIKES_FILE).exists() and read_spikes(tmp_path) == []
     log = SpikeLog(tmp_path, 0)
-    spikes = [told(step, end) for step, end in ((10, 44), (10, 48), (4, 60), (9, 80))]  # at 60 it had gone back
+    spikes = [
+        spike_between(step, end) for step, end in ((10, 44), (10, 48), (4, 60), (9, 80))
+    ]  # at 60 it had gone back
     for spike in spikes:
         log.write(spike)
     assert read_spikes(tmp_path) == spikes
@@ -245,7 +247,7 @@ def test_a_run_that_goes_on_cuts_off_the_spikes_that_it_will_find_again(tmp_path
         file.write('{"step": 9, "e')
     SpikeLog(tmp_path, 80)
     assert read_spikes(tmp_path) == spikes
-    SpikeLog(tmp_path, 79).write(told(9, 80))
+    SpikeLog(tmp_path, 79).write(spike_between(9, 80))
     assert read_spikes(tmp_path) == spikes
     SpikeLog(tmp_path, 50)
     assert read_spikes(tmp_path) == spikes[:2]

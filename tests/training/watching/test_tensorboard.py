@@ -93,8 +93,8 @@ def test_tensorboard_shows_each_step_of_a_resumed_run_once(tmp_path: Path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    told = [(0, [(step, 1.0) for step in range(1, 6)]), (3, [(4, 2.0), (5, 2.0), (6, 2.0)])]
-    for after, steps in told:
+    points = [(0, [(step, 1.0) for step in range(1, 6)]), (3, [(4, 2.0), (5, 2.0), (6, 2.0)])]
+    for after, steps in points:
         log = MetricsLog(tmp_path / "run", tmp_path / "state", after, tensorboard=True)
         for step, loss in steps:
             log.write(METRICS | {"step": step, "loss": loss}, TIMING | {"step": step})

@@ -16,19 +16,19 @@ CPU = torch.device("cpu")
 def test_rates_of_v3_follow_from_its_published_operations_a_token():
     """250.5 GFLOPs per token at 4,096 without MTP, 260.6 with it (shared/facts, section 4), on 2,048 devices."""
     throughput = Throughput(preset("v3-671b"), 4096, CPU, peak_teraflops=989.0, ranks=2048)
-    found = throughput.of(15_360 * 4096, 20.0)
+    actual = throughput.of(15_360 * 4096, 20.0)
     rate = 15_360 * 4096 / 20
-    assert found["tokens_per_second"] == rate
-    assert found["teraflops"] == pytest.approx(rate * 0.2505 / 2048, rel=1e-3)
-    assert found["mfu"] == pytest.approx(rate * 0.2505 / 2048 / 989, rel=1e-3)
-    assert found["mfu_with_mtp"] == pytest.approx(rate * 0.2606 / 2048 / 989, rel=1e-3)
+    assert actual["tokens_per_second"] == rate
+    assert actual["teraflops"] == pytest.approx(rate * 0.2505 / 2048, rel=1e-3)
+    assert actual["mfu"] == pytest.approx(rate * 0.2505 / 2048 / 989, rel=1e-3)
+    assert actual["mfu_with_mtp"] == pytest.approx(rate * 0.2606 / 2048 / 989, rel=1e-3)
 
 
 def test_without_a_known_peak_there_is_no_mfu():
-    found = Throughput(preset("tiny"), 64, CPU).of(100, 2.0)
-    assert found["tokens_per_second"] == 50
-    assert found["teraflops"] is not None and found["teraflops"] > 0
-    assert found["mfu"] is None and found["mfu_with_mtp"] is None
+    actual = Throughput(preset("tiny"), 64, CPU).of(100, 2.0)
+    assert actual["tokens_per_second"] == 50
+    assert actual["teraflops"] is not None and actual["teraflops"] > 0
+    assert actual["mfu"] is None and actual["mfu_with_mtp"] is None
     assert device_peak(CPU) is None
 
 

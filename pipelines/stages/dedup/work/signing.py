@@ -62,7 +62,7 @@ def sign_block(task: TaskContext[SigningWork]) -> dict[str, Any]:
                 "row", pa.array(np.arange(first, first + batch.num_rows))
             )
             first += batch.num_rows
-            for row, digest, signature in task.guard.each(numbered, work, layout.path[part]):
+            for row, digest, signature in task.guard.apply(numbered, work, layout.path[part]):
                 digests[row], done[row] = digest, True
                 if signed is not None and signature is not None:
                     signed[row] = signature

@@ -29,7 +29,7 @@ def filter_part(task: TaskContext[FilterWork]) -> dict[str, Any]:
         writers = {name: stack.enter_context(writer) for name, writer in _writers(task, schema, by).items()}
         for batch in read_batches(path):
             counts["documents_in"] += batch.num_rows
-            for judged in task.guard.each(batch, partial(judge, by=by), path):
+            for judged in task.guard.apply(batch, partial(judge, by=by), path):
                 for name, writer in writers.items():
                     writer.write(getattr(judged, name))
                 counts["kept"] += judged.kept.num_rows

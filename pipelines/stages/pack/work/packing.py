@@ -32,7 +32,7 @@ def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
         piece
         for path in work.paths
         for batch in read_batches(path, list(COLUMNS))
-        for piece in task.guard.each(batch, encode, path)
+        for piece in task.guard.apply(batch, encode, path)
     ]
     result: dict[str, Any] = {
         "documents_in": sum(batch.table.num_rows for batch in encoded) + task.guard.quarantined,

@@ -188,7 +188,7 @@ def apply_block(task: TaskContext[SpansWork]) -> dict[str, Any]:
                 row += batch.num_rows
                 position += text_bytes(batch)
                 counts["documents_in"] += batch.num_rows
-                for judged in task.guard.each(without_rows(batch, left_out), work, path):
+                for judged in task.guard.apply(without_rows(batch, left_out), work, path):
                     writer.write(judged.kept)
                     for table, side in beside.items():
                         side.write(getattr(judged, table))

@@ -56,7 +56,7 @@ def _guarded_batches(
         for batch in numbered_batches(path, row, position, ["id", "text"]):
             row += batch.num_rows
             position += text_bytes(batch)
-            yield list(task.guard.each(without_rows(batch, left_out), work, path))
+            yield list(task.guard.apply(without_rows(batch, left_out), work, path))
 
 
 def text_bytes(batch: pa.RecordBatch) -> int:

@@ -51,7 +51,7 @@ def count_parts(task: TaskContext[CountWork]) -> dict[str, Any]:
         with open_part(path) as file:
             documents += file.metadata.num_rows
         for batch in read_batches(path, columns):
-            for _ in task.guard.each(batch, count, path):
+            for _ in task.guard.apply(batch, count, path):
                 pass
     counter.hand_over()
     return {

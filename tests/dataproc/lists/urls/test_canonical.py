@@ -12,9 +12,9 @@ from corpusmill.dataproc.lists.urls.canonical import ascii_host, canonical_urls
 
 def canonical(*urls: str) -> list[tuple[str, str]]:
     """(host, rest) of each."""
-    found = canonical_urls(pa.array(urls, pa.large_string()))
-    data, bounds = found.data.tobytes(), found.bounds
-    halves = [(bounds[row], bounds[row] + found.host_bytes[row], bounds[row + 1]) for row in range(len(urls))]
+    actual = canonical_urls(pa.array(urls, pa.large_string()))
+    data, bounds = actual.data.tobytes(), actual.bounds
+    halves = [(bounds[row], bounds[row] + actual.host_bytes[row], bounds[row + 1]) for row in range(len(urls))]
     return [(data[a:b].decode(), data[b:c].decode("utf-8", "replace")) for a, b, c in halves]
 
 

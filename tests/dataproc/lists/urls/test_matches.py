@@ -95,23 +95,23 @@ def measured(tmp_path):
     ],
 )
 def test_each_kind_of_list(measured, kind, entries, url, count):
-    found = measured({kind: entries}, [url])
-    assert found.pop(COLUMN_OF_KIND[kind]) == [count]
-    assert all(numbers == [0] for numbers in found.values())
+    actual = measured({kind: entries}, [url])
+    assert actual.pop(COLUMN_OF_KIND[kind]) == [count]
+    assert all(numbers == [0] for numbers in actual.values())
 
 
 def test_an_allowed_domain_counts_nothing(measured):
     lists = {"domains": "example.com", "words": "foo", "allowed": "good.example.com"}
     urls = ["http://a.good.example.com/foo", "http://example.com/foo", "http://notgood.example.com/"]
-    found = measured(lists, urls)
-    assert found["url_domain_count"] == [0, 1, 1]
-    assert found["url_word_count"] == [0, 1, 0]
+    actual = measured(lists, urls)
+    assert actual["url_domain_count"] == [0, 1, 1]
+    assert actual["url_word_count"] == [0, 1, 0]
 
 
 def test_documents_without_a_url_have_nothing(measured):
     lists = {"domains": "example.com", "words": "example", "substrings": "exam"}
-    found = measured(lists, [None, "", "mailto:a@example.com", "not a url"])
-    assert all(numbers == [0] * 4 for numbers in found.values())
+    actual = measured(lists, [None, "", "mailto:a@example.com", "not a url"])
+    assert all(numbers == [0] * 4 for numbers in actual.values())
 
 
 def test_columns_are_declared_and_known_without_lists():
@@ -126,8 +126,8 @@ def test_several_files_make_one_list(tmp_path):
     (tmp_path / "lists" / "a").write_text("example.com\n")
     (tmp_path / "lists" / "b").write_text("example.org\n")
     made = UrlMatches(lists={"domains": str(tmp_path / "lists")})
-    found = made.measure(documents(["http://example.com", "http://example.org", "http://example.net"]))
-    assert found.column("url_domain_count").to_pylist() == [1, 1, 0]
+    actual = made.measure(documents(["http://example.com", "http://example.org", "http://example.net"]))
+    assert actual.column("url_domain_count").to_pylist() == [1, 1, 0]
 
 
 def test_mistakes_are_named(tmp_path):
@@ -186,16 +186,16 @@ def test_any_lists_are_counted_as_by_the_slow_way(tmp_path_factory, urls, names,
     for kind, entries in lists.items():
         (folder / kind).write_text("\n".join(entries))
     made = UrlMatches(lists={kind: str(folder / kind) for kind in lists})
-    found = made.measure(documents(urls)).to_pydict()
+    actual = made.measure(documents(urls)).to_pydict()
     for row, url in enumerate(urls):
         address = slow_address(url)
         host = url.removeprefix("http://").split("/")[0]
         parts = re.split(r"[^a-z0-9\ufffd]+", address.lower().replace("\ufffd", " "))
-        assert found["url_domain_count"][row] == slow_domains(host, names)
-        assert found["url_subdomain_count"][row] == (host in names)
-        assert found["url_exact_count"][row] == (address in map(slow_address, addresses))
-        assert found["url_word_count"][row] == sum(part in words for part in parts)
-        assert found["url_soft_word_count"][row] == len(set(words) & set(parts))
+        assert actual["url_domain_count"][row] == slow_domains(host, names)
+        assert actual["url_subdomain_count"][row] == (host in names)
+        assert actual["url_exact_count"][row] == (address in map(slow_address, addresses))
+        assert actual["url_word_count"][row] == sum(part in words for part in parts)
+        assert actual["url_soft_word_count"][row] == len(set(words) & set(parts))
 
 
 def test_kinds_are_those_of_the_documentation():

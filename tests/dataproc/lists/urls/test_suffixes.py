@@ -48,9 +48,9 @@ def test_registered_domains():
         "mailto:a@example.com": None,
         "": None,
     }
-    found = registered_domains(pa.array([*urls, None], pa.string()))
-    assert found.type == pa.string()
-    assert found.to_pylist() == [*urls.values(), None]
+    actual = registered_domains(pa.array([*urls, None], pa.string()))
+    assert actual.type == pa.string()
+    assert actual.to_pylist() == [*urls.values(), None]
 
 
 def test_no_urls():

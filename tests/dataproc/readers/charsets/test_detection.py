@@ -24,9 +24,9 @@ TEXTS = {
 def test_enough_text_is_certain(encoding: str) -> None:
     codec, text = TEXTS[encoding]
     data = text.encode(codec)
-    found = detect_encoding(data)
-    assert found is not None
-    assert decode(data, found) == text
+    actual = detect_encoding(data)
+    assert actual is not None
+    assert decode(data, actual) == text
 
 
 @pytest.mark.parametrize(

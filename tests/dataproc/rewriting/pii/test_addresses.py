@@ -10,7 +10,7 @@ from corpusmill.dataproc.rewriting.pii.addresses import find_address
 from corpusmill.dataproc.rewriting.pii.window import Window
 
 
-def found(text: str) -> list[str]:
+def matches(text: str) -> list[str]:
     data = text.encode()
     places = [at for at in range(len(data)) if data[at : at + 1].isdigit() and not data[max(at - 1, 0) : at].isalnum()]
     places = [at for at in places if data[max(at - 1, 0) : at] != b"."]
@@ -42,7 +42,7 @@ def found(text: str) -> list[str]:
     ],
 )
 def test_public_addresses_are_found_whole(text, address):
-    assert found(text) == [address]
+    assert matches(text) == [address]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_public_addresses_are_found_whole(text, address):
     ],
 )  # fmt: skip
 def test_private_addresses_versions_and_times_are_left(text):
-    assert found(text) == []
+    assert matches(text) == []
 
 
 @given(st.ip_addresses(v=4))
@@ -77,4 +77,4 @@ def test_pythons_own_list_agrees_on_what_is_private(address):
     hosts_cannot_have = address.is_multicast or address in ipaddress.ip_network("192.88.99.0/24")
     special = address in ipaddress.ip_network("192.0.0.0/24")  # Python takes two of these for public
     if not special:
-        assert bool(found(str(address))) == (address.is_global and not hosts_cannot_have)
+        assert bool(matches(str(address))) == (address.is_global and not hosts_cannot_have)

@@ -6,7 +6,7 @@ from corpusmill.dataproc.rewriting.pii.phones import COUNTRY_CODES, find_phone
 from corpusmill.dataproc.rewriting.pii.window import Window
 
 
-def found(text: str) -> list[str]:
+def matches(text: str) -> list[str]:
     data = text.encode()
     numbers, reached = [], 0
     for at in range(len(data)):
@@ -36,7 +36,7 @@ def found(text: str) -> list[str]:
     ],
 )
 def test_numbers_are_found_whole(text, numbers):
-    assert found(text) == numbers
+    assert matches(text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_numbers_are_found_whole(text, numbers):
     ],
 )  # fmt: skip
 def test_other_numbers_are_left(text):
-    assert found(text) == []
+    assert matches(text) == []
 
 
 def test_an_exchange_or_an_area_that_begins_with_0_or_1_is_none():
-    assert found("555-123-4567") == found("155-234-5678") == found("555-034-5678") == []
-    assert found("255-234-5678") == ["255-234-5678"]
+    assert matches("555-123-4567") == matches("155-234-5678") == matches("555-034-5678") == []
+    assert matches("255-234-5678") == ["255-234-5678"]
 
 
 def test_country_codes_are_prefix_free():
