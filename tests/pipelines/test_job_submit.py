@@ -1,69 +1,25 @@
 """A real `ray start --head` and the tutorial on clusters, block by block; logs and status are read back."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.pages import path_with_commands, run_script, script_of
+from tests.pages import run_script, script_of
+from tests.pipelines.ray_head import RAY, ray_head
 from tests.pipelines.road import ROOT, environment
 from tests.pipelines.small_run import prose
 
 pytestmark = pytest.mark.slow
 
-RAY = str(Path(sys.executable).parent / "ray")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
-
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Ray head on loopback, with ports and a folder of its own; every process it started is ended by its id."""
-    port, web, agent, grpc = _free_ports(4)
-    folder = Path(f"/tmp/cm-{os.getpid()}")  # short: unix sockets below it have a limit on their length
-    log = (tmp_path_factory.mktemp("ray") / "head.log").open("w")
-    options = ["--port", port, "--dashboard-port", web, "--dashboard-agent-listen-port", agent]
-    options += ["--dashboard-agent-grpc-port", grpc, "--node-ip-address", "127.0.0.1", "--temp-dir", folder]
-    options += ["--num-cpus", 2, "--object-store-memory", 128 << 20, "--include-dashboard", "true"]
-    head = subprocess.Popen(
-        [RAY, "start", "--head", "--block", "--disable-usage-stats", *map(str, options)],
-        env=environment(PATH=path_with_commands()),
-        stdout=log,
-        stderr=log,
-    )
-    address = f"http://127.0.0.1:{web}"
-    deadline = time.monotonic() + 90
-    while subprocess.run(_job("list", address), capture_output=True, env=environment()).returncode:
-        assert head.poll() is None and time.monotonic() < deadline, Path(log.name).read_text()
-        time.sleep(0.5)
-    yield address
-    started = psutil.Process(head.pid).children(recursive=True)
-    started += [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if str(folder) in " ".join(process.info["cmdline"] or [])
-    ]
-    head.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(set(started), timeout=10)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=10)
-    head.wait(20)
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    with ray_head(tmp_path_factory.mktemp("ray") / "head.log") as head:
+        yield head.dashboard
 
 
 def _job(verb: str, address: str, *rest: str) -> list[str]:

@@ -3,10 +3,12 @@
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.pipelines.ray_head import ray_head
 from tests.pipelines.road import (
     STAGES,
     assert_same_bytes,
@@ -70,13 +72,31 @@ def _kill_in(recipe: Path, output: Path, stage: str, *options: str) -> None:
     assert process.wait(30) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("engine", [("--workers", "2"), ("--engine", "ray", "--workers", "2")], ids=["local", "ray"])
+@pytest.fixture(params=["local", "a cluster of Ray"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """Options of the command. On Ray the drivers die, and the cluster lives on: their tasks must not outlive them."""
+    if request.param == "local":
+        yield ("--workers", "2")
+        return
+    with ray_head(tmp_path / "head.log", dashboard=False) as head:
+        yield ("--engine", "ray", "--address", head.address, "--workers", "2")
+
+
 def test_killed_in_every_stage_the_bytes_are_the_same(
     recipe: Path, straight: Path, tmp_path: Path, engine: tuple[str, ...]
 ) -> None:
-    output = tmp_path / "out"
+    _kill_and_compare(recipe, straight, tmp_path / "out", STAGES, engine)
+
+
+def test_killed_with_the_ray_that_it_started_the_bytes_are_the_same(
+    recipe: Path, straight: Path, tmp_path: Path
+) -> None:
+    _kill_and_compare(recipe, straight, tmp_path / "out", ("clean", "shards"), ("--engine", "ray", "--workers", "2"))
+
+
+def _kill_and_compare(recipe: Path, straight: Path, output: Path, stages: Sequence[str], engine: Sequence[str]) -> None:
     written: dict[str, int] = {}
-    for stage in STAGES:
+    for stage in stages:
         _kill_in(recipe, output, stage, *engine)
         assert not (output / stage / "_manifest.json").exists()
         written |= {name: at for name, at in markers(output).items() if name not in written}
