@@ -47,7 +47,9 @@ def load_foreign(group: str, name: str) -> Any:
     try:
         return points[0].load()
     except Exception as error:  # another package's code: whatever it raises, the line names it
-        raise broken_entry_point(group, name, f"it could not be loaded ({type(error).__name__}: {error})") from error
+        raise broken_entry_point(
+            group, name, f"the function could not be loaded ({type(error).__name__}: {error})"
+        ) from error
 
 
 def broken_entry_point(group: str, name: str, what: str) -> UserError:

@@ -188,7 +188,7 @@ def _get(url: str, start: int | None = None, stop: int | None = None) -> Any:
 
 def _follow(url: str, byte_range: str) -> Any:
     if is_masked(url):
-        raise UserError("the secrets of this URL were not kept", where=url, hint="give it anew, whole")
+        raise UserError("the credentials of this URL were not stored", where=url, hint="give the full URL again")
     headers = {"Accept-Encoding": "identity", "User-Agent": "corpusmill"} | (
         {"Range": byte_range} if byte_range else {}
     )
@@ -207,7 +207,7 @@ def _checked(response: Any, url: str) -> Any:
         raise _Transient(said, _seconds(retry_after))
     where = mask(url)
     if status in (401, 403, 407):
-        raise UserError(f"{said}: this may not be read", where, "check the credentials; a signed URL may have expired")
+        raise UserError(f"{said}: access denied", where, "check the credentials; a signed URL may have expired")
     if status in (404, 410):
         raise NoSuchFile(f"{said}: no such file", where, "check the URL")
     raise UserError(said, where, "check the URL")
@@ -348,10 +348,10 @@ class _RangedFile(io.RawIOBase):
         now = _info_of(response)
         if response.status != 206 or (now.size, now.mark) != (self._info.size, self._info.mark):
             what = "this file changed while it was read"
-            raise UserError(what, where=mask(self._url), hint="run again when nothing writes to it")
+            raise UserError(what, where=mask(self._url), hint="run again when nothing is writing to it")
         start = response.headers.get("Content-Range", "").partition("-")[0].rpartition(" ")[2]
         if start != str(self._at):
-            raise UserError("the server sends another range than it is asked for", where=mask(self._url))
+            raise UserError("the server sent a different range from the one requested", where=mask(self._url))
 
     def _drop(self) -> None:
         if self._response is not None:

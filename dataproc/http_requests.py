@@ -39,7 +39,9 @@ def request(url: str, headers: dict[str, str], timeout: urllib3.Timeout) -> Any:
         response.close()
         following = urljoin(target, location)
         if not location or not is_http(following) or (is_http(target) and _is_downgrade(target, following)):
-            raise UserError("the server redirects to what is no safe HTTP URL", where=mask(url), hint="check the URL")
+            raise UserError(
+                "the server redirects to something other than a safe HTTP URL", where=mask(url), hint="check the URL"
+            )
         if _origin(following) == own and "@" not in urlsplit(following).netloc:
             following = _with_user(following, urlsplit(url).netloc)
         target = following

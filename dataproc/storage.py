@@ -51,11 +51,11 @@ def file_system(url: str) -> tuple[Any, str]:
     import fsspec
 
     if is_masked(url):
-        raise UserError("the secrets of this URL were not kept", where=url, hint="give it anew, whole")
+        raise UserError("the credentials of this URL were not stored", where=url, hint="give the full URL again")
     try:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise UserError(f"no file system for this URL ({error})", where=url) from error
+        raise UserError(f"unsupported URL ({error})", where=url) from error
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def reached(url: str) -> Iterator[None]:
     except (UserError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, MemoryError):
         raise
     except PermissionError as error:
-        raise UserError("this may not be read", where=url, hint="check the credentials") from error
+        raise UserError("access denied", where=url, hint="check the credentials") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
             raise
@@ -151,7 +151,7 @@ def open_input(path: str) -> BinaryIO:
     except FileNotFoundError as error:
         raise UserError("no such file", where=path) from error
     except PermissionError as error:
-        raise UserError("this file may not be read", where=path, hint="check its permissions") from error
+        raise UserError("this file cannot be read", where=path, hint="check its permissions") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -230,7 +230,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     require_commit()
     if is_url(path):
         if is_http(path):
-            raise UserError("nothing can be written by HTTP", where=path, hint="use a local folder, or an object store")
+            raise UserError("HTTP URLs are read-only", where=path, hint="use a local folder, or an object store")
         filesystem, inner = file_system(path)
         if filesystem.protocol != ("file", "local"):
             yield from _commit_object(filesystem, inner)

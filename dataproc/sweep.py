@@ -99,7 +99,7 @@ def sweep(
     swept = _without_swept_sides(swept)
     shape = tuple(len(axis.thresholds) + 1 for axis in swept)
     if np.prod(shape) > MOST_CELLS:
-        raise UserError(f"{np.prod(shape):,} combinations of thresholds are too many", hint="give fewer steps")
+        raise UserError(f"{np.prod(shape):,} combinations of thresholds are too many", hint="use fewer steps")
     tallies = {columns: _Tally(columns, shape) for columns in ((), *by)}
     for batch in batches:
         if not batch.num_rows:
@@ -150,7 +150,7 @@ class _Tally:
         cells = int(np.prod(self._shape))
         if (len(self._groups) + len(keys)) * cells > MOST_NUMBERS:
             raise UserError(
-                f"too many different values of {', '.join(self._columns)}", "--by", "leave it out, or give fewer steps"
+                f"too many different values of {', '.join(self._columns)}", "--by", "omit it, or use fewer steps"
             )
         place, every = group * cells + level, np.ones(len(level), bool)
         histograms = np.stack(
@@ -229,6 +229,6 @@ def thresholds_of(text: str, whole: bool = False) -> tuple[float, ...]:
             raise ValueError("not finite")
     except (ValueError, OverflowError) as error:
         raise UserError(
-            f"'{text}' is no range of thresholds", hint="write 0.1..0.5, 0.1..0.5:5 or 0.1,0.2,0.5"
+            f"'{text}' is not a range of thresholds", hint="write 0.1..0.5, 0.1..0.5:5 or 0.1,0.2,0.5"
         ) from error
     return tuple(sorted(set(thresholds)))

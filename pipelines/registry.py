@@ -68,7 +68,7 @@ def description_of(name: str) -> StageDescription | None:
     try:
         foreign = point.load()
     except Exception as error:  # another package's code: whatever it raises, the line names it
-        raise _not_a_stage(point, f"it could not be loaded ({type(error).__name__}: {error})") from error
+        raise _not_a_stage(point, f"the function could not be loaded ({type(error).__name__}: {error})") from error
     if not isinstance(foreign, StageDescription) or foreign.name != name:
         raise _not_a_stage(point, f"it is not a StageDescription named '{name}'")
     return foreign

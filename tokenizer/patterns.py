@@ -170,7 +170,7 @@ def _regex_of(step: dict[str, Any], where: str) -> str:
     if kind == "Digits":
         return DIGITS if step["individual_digits"] else DIGITS + "+"
     if kind != "Split":
-        raise UserError(f"the pre_tokenizer's step {kind} has no place in a byte-level tokenizer here", where=where)
+        raise UserError(f"the pre_tokenizer's step {kind} is not supported in a byte-level tokenizer", where=where)
     (pattern_kind, text), *_ = step["pattern"].items()
     regex = re.escape(text) if pattern_kind == "String" else text
     check_regex(regex, where)
@@ -179,7 +179,10 @@ def _regex_of(step: dict[str, Any], where: str) -> str:
         return str(regex)
     if behavior == "Removed":
         raise UserError("the pre_tokenizer's Split drops text, so the text could not be restored", where=where)
-    raise UserError(f"the pre_tokenizer's Split joins its matches to others ({behavior}), not known here", where=where)
+    raise UserError(
+        f"the pre_tokenizer's Split merges its matches with neighbours ({behavior}), which is not supported",
+        where=where,
+    )
 
 
 def check_regex(regex: str, where: str) -> None:

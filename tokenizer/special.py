@@ -123,7 +123,7 @@ class SpecialLayout:
         if size < least:
             raise UserError(
                 f"a vocabulary of {vocab_size:,} ids is too small for the layout '{self.name}'",
-                hint=f"ask for {least + vocab_size - size:,} at least",
+                hint=f"use at least {least + vocab_size - size:,}",
             )
         return size
 

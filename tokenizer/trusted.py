@@ -186,7 +186,10 @@ def encode_trusted(tokenizer: Tokenizer, texts: pa.Array, trusted: pa.Array) -> 
         wrong[within] |= (data[edges[within]] & 0xC0) == 0x80
     if wrong.any():
         where = f"document {document[np.flatnonzero(wrong)[0]]}"
-        raise UserError("trusted spans must rise, not overlap, and lie in their text between characters", where=where)
+        raise UserError(
+            "trusted spans must be sorted, must not overlap, and must start and end between characters of their text",
+            where=where,
+        )
     return _encode(tokenizer, offsets, data, starts, ends)
 
 

@@ -73,7 +73,7 @@ class Vocabulary:
         least = int(self.byte_ids().max()) + 1
         if not least <= size <= len(self):
             raise UserError(
-                f"a vocabulary of {len(self):,} ids has no prefix of {size:,}", hint=f"{least:,} is the least"
+                f"a vocabulary of {len(self):,} ids has no prefix of {size:,}", hint=f"the smallest is {least:,}"
             )
         kept = np.flatnonzero((self.merges < size).all(axis=1))
         # Training ends with the last new token: a merge that spelled an older one again came later, or not at all.

@@ -109,7 +109,7 @@ def read_warm_table(path: str, fingerprint: str) -> WarmTable:
         if facts["format"] != FORMAT:
             raise UserError(f"unknown format '{facts['format']}' of warm table", where=path, hint=hint)
         if facts["fingerprint"] != fingerprint:
-            raise UserError("the warm table is that of another tokenizer", where=path, hint=hint)
+            raise UserError("the warm table belongs to another tokenizer", where=path, hint=hint)
         slots, arena = lists_of(reader.get_batch(0))
         if digest_of(slots, arena) != facts["digest"]:
             raise ValueError("the content is not what was written")

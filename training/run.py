@@ -79,10 +79,10 @@ def model_config(settings: TrainSettings, shards: ShardSet) -> ModelConfig:
         raise UserError(
             f"the model has {config.vocab_size} vocabulary rows, the shards' tokenizer needs {rows}",
             where=settings.shards,
-            hint="leave vocab_size out",
+            hint="omit vocab_size",
         )
     if shards.sequence_length < config.mtp_depth + 2:
-        raise UserError("sequences are too short to predict in", where=settings.shards, hint="pack longer ones")
+        raise UserError("sequences are too short to predict anything", where=settings.shards, hint="pack longer ones")
     return config
 
 
@@ -153,9 +153,9 @@ class Run:
         plan = self.settings.plan
         if self.settings.spikes != "stop" and plan is not None and not plan.phases[-1].endless:
             raise UserError(
-                f"spikes '{self.settings.spikes}' reads more than the run trains on, and the phases end",
+                f"spikes '{self.settings.spikes}' needs spare sequences, but the last phase has a fixed length",
                 where="phases",
-                hint="leave the last phase without tokens",
+                hint="leave the length of the last phase open",
             )
 
     @property

@@ -75,7 +75,7 @@ def _require_finished(folder: Path) -> None:
         hint = f"train it to its end, or name a checkpoint such as {checkpoints[-1]}"
         raise UserError("this run is not finished", where=str(folder), hint=hint)
     raise UserError(
-        f"there is no {MODEL_FILE} with a {CONFIG_FILE} here",
+        f"no {MODEL_FILE} with a {CONFIG_FILE} found",
         where=str(folder),
         hint="name a finished run, or bring a Hugging Face folder in with 'corpusmill model import'",
     )
@@ -102,7 +102,9 @@ def _check(
     other = sorted(name for name in compared if here[name] != there[name])
     if other:
         listed = _listed([f"{name} {here[name]} and not {there[name]}" for name in other])
-        raise UserError(f"these weights have {listed}", where=where, hint="choose the preset that they are of")
+        raise UserError(
+            f"these weights have {listed}", where=where, hint="choose the preset that they were trained with"
+        )
 
 
 def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, source: ModelConfig, where: str) -> dict[str, Tensor]:

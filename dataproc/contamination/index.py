@@ -164,12 +164,15 @@ def build_index(
         raise UserError(what, where="ngram", hint=f"give 1 <= minimum <= ngram <= {MOST_WORDS}")
     names = tuple(group.name for group in sets)
     if len(set(names)) != len(names) or not names:
-        raise UserError("evaluation sets need names that differ", where=", ".join(names), hint="name each once")
+        raise UserError("two evaluation sets have the same name", where=", ".join(names), hint="use each name once")
     texts = pa.concat_arrays([group.texts for group in sets])
     offsets, data, _ = to_nfc(*text_buffers(texts))
     offsets, data = without_list_marks(offsets, data)
     if int(offsets[-1]) >= 1 << 32:
-        raise UserError(f"evaluation sets of {int(offsets[-1]):,} bytes", hint="give 4 GiB at most, in several runs")
+        raise UserError(
+            f"the evaluation sets are too large ({int(offsets[-1]):,} bytes)",
+            hint="use at most 4 GiB per run, in several runs",
+        )
     tables = load_tables()
     item_words = np.zeros(len(texts) + 1, np.int64)
     room = int((np.diff(offsets) + 1).sum() // 2 + len(texts) + 1)
@@ -294,7 +297,9 @@ def _with_tables(made: OverlapIndex, keys: np.ndarray, lengths: np.ndarray) -> O
     """The index with sorted keys, and the tables by which they are found."""
     log_buckets = max(2, int(max(len(keys), 1) - 1).bit_length())
     if len(keys) >= 1 << 31 or len(made.places) >= 1 << 32:
-        raise UserError(f"evaluation sets of {len(made.places):,} n-grams", hint="give less, in several runs")
+        raise UserError(
+            f"the evaluation sets have too many n-grams ({len(made.places):,})", hint="use fewer, in several runs"
+        )
     edges = np.arange((1 << log_buckets) + 1, dtype=np.float64) * 2.0 ** (64 - log_buckets)
     buckets = np.searchsorted(keys, edges[:-1].astype(np.uint64))
     openings = _openings(made, lengths)

@@ -53,6 +53,6 @@ def open_index(path: str) -> OverlapIndex:
         }
         ids = batch.column("item_ids").values
     except (pa.ArrowInvalid, OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"this is not a whole index of evaluation sets ({error})", path, "make it again") from error
+        raise UserError(f"incomplete or damaged index of evaluation sets ({error})", path, "make it again") from error
     names = tuple(described.pop("sets"))
     return OverlapIndex(**described, set_names=names, item_ids=ids, **arrays)

@@ -83,7 +83,7 @@ def _text_at(record: Any, field: str, place: str) -> str | None:
             return None
         value = value[key]
     if isinstance(value, Mapping):
-        raise UserError(f"the field '{field}' holds further fields", place, f"name one of them, as in {field}.text")
+        raise UserError(f"the field '{field}' contains nested fields", place, f"name one of them, as in {field}.text")
     words = list(_strings(value))
     return "\n".join(words) if words else None
 
@@ -115,16 +115,16 @@ def _records(path: str) -> Iterator[dict[str, Any] | str]:
             else:
                 yield from _lines(stream, path, as_json=plain.endswith((".jsonl", ".ndjson")))
     except BrokenStream as error:
-        raise UserError(f"this file is damaged ({error})", path, "fetch it again") from error
+        raise UserError(f"this file is damaged ({error})", path, "download it again") from error
 
 
 def _json_array(data: bytes, path: str) -> Iterator[dict[str, Any]]:
     try:
         values = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise UserError(f"not JSON ({error})", path, "give JSON lines as .jsonl") from error
+        raise UserError(f"not JSON ({error})", path, "use JSON lines (.jsonl)") from error
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise UserError("not a JSON array of objects", path, "give one, or JSON lines as .jsonl")
+        raise UserError("not a JSON array of objects", path, "use an array of objects, or JSON lines (.jsonl)")
     yield from values
 
 
@@ -137,7 +137,7 @@ def _lines(stream: BinaryIO, path: str, *, as_json: bool) -> Iterator[dict[str, 
             value = orjson.loads(line) if as_json else line.decode().strip()
         except (orjson.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(
-                f"not {'JSON' if as_json else 'UTF-8'} ({error})", where, "mend or fetch the file"
+                f"not {'JSON' if as_json else 'UTF-8'} ({error})", where, "repair the file or download it again"
             ) from error
         if as_json and not isinstance(value, dict):
             raise UserError(f"a JSON {type(value).__name__}, not an object", where)

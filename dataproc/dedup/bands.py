@@ -100,7 +100,7 @@ def choose_bands(threshold: float, permutations: int, recall: float = 0.995) -> 
     if not 0.0 < threshold < 1.0 or not 0.0 < recall < 1.0:
         raise UserError(
             f"threshold {threshold} and recall {recall} must be between 0 and 1",
-            hint="remove equal documents by exact de-duplication",
+            hint="to remove identical documents, use exact de-duplication",
         )
     for rows in range(permutations, 0, -1):
         bands = int(np.ceil(np.log1p(-recall) / np.log1p(-(threshold**rows))))

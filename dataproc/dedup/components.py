@@ -215,4 +215,4 @@ def _edge_batches(path: str) -> Iterator[pa.RecordBatch]:
             for number in range(reader.num_record_batches):
                 yield reader.get_batch(number)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"this is not a whole file of edges ({error})", where=path, hint=hint) from error
+            raise UserError(f"incomplete or damaged file of edges ({error})", where=path, hint=hint) from error

@@ -335,4 +335,4 @@ def require_matchable(index: Index, threshold: float) -> None:
     least = index.settings["threshold"]
     if threshold < least:
         what = f"this index was made for a threshold of {least}, not {threshold}"
-        raise UserError(what, where=index.folder, hint=f"ask for {least} or more, or make another index")
+        raise UserError(what, where=index.folder, hint=f"ask for {least} or more, or make a new index")

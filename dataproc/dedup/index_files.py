@@ -113,7 +113,7 @@ def read_generation(folder: str, number: int | None = None) -> Generation | None
         schema = values.pop("schema")
         if schema != SCHEMA_VERSION:
             what = f"this index has schema {schema!r}, and this corpusmill reads {SCHEMA_VERSION}"
-            raise UserError(what, where=path, hint="use the version that wrote it, or make the index again")
+            raise UserError(what, where=path, hint="use the version that wrote it, or rebuild the index")
         segments, retracted = (
             tuple(SegmentEntry(**entry) for entry in values.pop(name)) for name in ("segments", "retracted")
         )
@@ -126,7 +126,7 @@ def require_generation(folder: str, number: int | None = None) -> Generation:
     """As `read_generation`. Raises UserError where there is no index."""
     generation = read_generation(folder, number)
     if generation is None:
-        raise UserError("no index here", where=folder, hint="make one by `corpusmill index add INDEX DATASET`")
+        raise UserError("not an index", where=folder, hint="create one with `corpusmill index add INDEX DATASET`")
     return generation
 
 
@@ -196,7 +196,9 @@ def list_segment(folder: str, settings: dict[str, Any], entry: SegmentEntry) -> 
         if find_dataset(folder, present, entry.dataset, entry.manifest):
             return None
         if present.next_segment >= MAX_SEGMENTS:
-            raise UserError(f"an index holds {MAX_SEGMENTS} datasets at most", where=folder, hint="start another index")
+            raise UserError(
+                f"an index can hold at most {MAX_SEGMENTS} datasets", where=folder, hint="start a new index"
+            )
         listed = replace(entry, number=present.next_segment)
         return replace(present, next_segment=listed.number + 1, segments=(*present.segments, listed))
 
@@ -217,7 +219,9 @@ def find_dataset(folder: str, generation: Generation, dataset: str, manifest: st
             return entry
         if entry.dataset == dataset:
             raise UserError(
-                f"the index {folder} has this dataset with other contents", dataset, "retract it first, then add it"
+                f"the index {folder} already has this dataset, with different contents",
+                dataset,
+                "retract it first, then add it",
             )
     return None
 
@@ -229,7 +233,7 @@ def require_same_settings(folder: str, present: dict[str, Any], wanted: dict[str
             raise UserError(
                 f"this index was made with {name} {present.get(name)!r}, not {wanted.get(name)!r}",
                 where=folder,
-                hint="leave the setting out, or start another index",
+                hint="omit the setting, or start a new index",
             )
 
 
@@ -238,7 +242,7 @@ def require_comparable(folder: str, present: dict[str, Any], wanted: dict[str, A
     ones; their methods may be fewer."""
     for method in wanted["method"]:
         if method not in present["method"]:
-            raise UserError(f"this index knows nothing of '{method}'", folder, f"look by {','.join(present['method'])}")
+            raise UserError(f"this index was not built for '{method}'", folder, f"use {','.join(present['method'])}")
         for name in DEPENDS_ON[method]:
             if present[name] != wanted[name]:
                 what = f"this index was made with {name} {present[name]!r}, not {wanted[name]!r}"

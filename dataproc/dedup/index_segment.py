@@ -115,11 +115,11 @@ def _read_arrow(path: str) -> pa.Table:
         raise _gone(path) from error
     except pa.ArrowInvalid as error:
         hint = "retract the dataset and add it again"
-        raise UserError(f"not a whole file of an index ({error})", path, hint) from error
+        raise UserError(f"incomplete or damaged index file ({error})", path, hint) from error
 
 
 def _gone(path: str) -> UserError:
-    return UserError("this file of the index is gone", path, "if its dataset was retracted meanwhile, run again")
+    return UserError("a file of this index is missing", path, "if its dataset was retracted in the meantime, run again")
 
 
 class Segment:

@@ -69,13 +69,15 @@ class MinHashSettings:
     def __post_init__(self) -> None:
         if self.version != HASH_VERSION:
             what = f"these signatures are of version {self.version} of the shingles, and this corpusmill makes version"
-            raise UserError(f"{what} {HASH_VERSION}", hint="sign the documents again: the two cannot be compared")
+            raise UserError(
+                f"{what} {HASH_VERSION}", hint="recompute the signatures: the two versions cannot be compared"
+            )
         for name, low, high in (("permutations", 1, 4096), ("ngram", 1, 64), ("seed", 0, 2**32 - 1)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UserError(f"MinHash {name} must be {low} to {high}, not {value}", hint=f"change {name}")
         if self.shingle not in ("word", "character"):
-            raise UserError(f"there are no shingles of '{self.shingle}'", hint="make shingle word or character")
+            raise UserError(f"unknown kind of shingle '{self.shingle}'", hint="set shingle to word or character")
 
 
 DEFAULT = MinHashSettings()

@@ -83,7 +83,7 @@ def normalised(offsets: np.ndarray, data: np.ndarray, names: Sequence[str]) -> t
     """
     for name in names:
         if name not in NORMALISATIONS:
-            raise UserError(f"there is no normalisation '{name}'", hint=f"use some of {', '.join(NORMALISATIONS)}")
+            raise UserError(f"unknown normalisation '{name}'", hint=f"use some of {', '.join(NORMALISATIONS)}")
     offsets, data, _ = to_nfc(offsets, data)
     tables = load_tables()
     bounds = np.zeros(len(offsets), np.int64)

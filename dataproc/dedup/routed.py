@@ -140,4 +140,4 @@ class RoutedRows:
                             yield batch.column(0).to_numpy(), batch.column(1).to_numpy()
         except (pa.ArrowInvalid, OSError) as error:
             hint = "delete it and run the stage again"
-            raise UserError(f"this is not a whole file of routed rows ({error})", where=path, hint=hint) from error
+            raise UserError(f"incomplete or damaged file of routed rows ({error})", where=path, hint=hint) from error

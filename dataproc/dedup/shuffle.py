@@ -110,7 +110,7 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
         return pa.ipc.open_file(source).get_batch(partition)
     except (pa.ArrowInvalid, OSError, ValueError) as error:
         raise UserError(
-            f"this is not a whole shuffle file with a partition {partition} ({error})",
+            f"incomplete or damaged shuffle file, or no partition {partition} ({error})",
             where=path,
             hint="delete it and run the stage again",
         ) from error

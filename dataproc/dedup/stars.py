@@ -78,7 +78,7 @@ class Bounds:
         """The bounds by which a worker's resident memory stays below `memory_bytes`. Raises UserError for too few."""
         if memory_bytes < LEAST_BYTES:
             what = f"{memory_bytes >> 20} MiB are too few for components out of core"
-            raise UserError(what, hint=f"give each worker {LEAST_BYTES >> 20} MiB or more")
+            raise UserError(what, hint=f"give each worker at least {LEAST_BYTES >> 20} MiB")
         free = memory_bytes - BASE_BYTES
         most = free * 3 // 4
         return cls(

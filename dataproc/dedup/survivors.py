@@ -46,12 +46,14 @@ def parse_preferences(preferences: Sequence[str], columns: Sequence[str]) -> lis
         match = _PREFERENCE.fullmatch(text.strip())
         if match is None:
             raise UserError(
-                f"'{text}' is not a preference", "survivors", "write column:asc, column:desc or column:first(a|b|c)"
+                f"'{text}' is not a valid preference",
+                "survivors",
+                "write column:asc, column:desc or column:first(a|b|c)",
             )
         column, direction, listed = match.groups()
         if column not in columns:
             raise UserError(
-                f"there is no column '{column}' to prefer documents by", "survivors", f"use one of {', '.join(columns)}"
+                f"no column '{column}' to rank documents by", "survivors", f"use one of {', '.join(columns)}"
             )
         first = tuple(value.strip() for value in listed.split("|")) if listed is not None else None
         parsed.append(Preference(column, direction == "desc", first))
@@ -83,7 +85,7 @@ def preference_order(
         raise UserError(
             "two clustered documents have the same id",
             "survivors",
-            "ingest again with an --id-field that is unique, or is not there, so that records are numbered",
+            "ingest again with a unique --id-field, or without one, so that records are numbered",
         )
     keys = {"protected": pa.array(protected)}
     directions = [("protected", "descending")]

@@ -53,7 +53,7 @@ def cut_documents(read: Tokens, special: SpecialIds, vocab_size: int, *, add_eos
     bad = np.flatnonzero((tokens < 0) | (tokens >= vocab_size)) if len(tokens) else np.zeros(0, np.int64)
     if len(bad):
         what = f"token id {int(tokens[bad[0]])} is outside the vocabulary of {vocab_size:,}"
-        raise UserError(what, _place(read, int(bad[0]), path), "name the tokenizer that these ids come from")
+        raise UserError(what, _place(read, int(bad[0]), path), "name the tokenizer that produced these ids")
     tokens = np.ascontiguousarray(tokens, np.int32)
     if read.lengths is not None:
         used = _given_lengths(read, path)
@@ -65,7 +65,7 @@ def cut_documents(read: Tokens, special: SpecialIds, vocab_size: int, *, add_eos
     text = tokens[inside] if len(inside) < len(tokens) else tokens
     if special.pad not in (special.eos, special.bos) and len(pads := np.flatnonzero(text == special.pad)):
         what = f"the pad token {special.pad} stands inside a document"
-        raise UserError(what, _place(read, int(inside[pads[0]]), path), "name the tokenizer that these ids come from")
+        raise UserError(what, _place(read, int(inside[pads[0]]), path), "name the tokenizer that produced these ids")
     cuts = [stops[used > 0], inside[text == special.eos] + 1]
     if read.lengths is not None:
         bounds, lengths = read.lengths
@@ -120,7 +120,9 @@ def _given_lengths(read: Tokens, path: str) -> np.ndarray:
     negative = np.flatnonzero(np.asarray(lengths) < 0)
     if len(wrong) or len(negative):
         item = int(wrong[0]) if len(wrong) else int(np.searchsorted(bounds, negative[0], side="right")) - 1
-        raise UserError("segment lengths do not fit the tokens", f"{path}, item {read.first + item}", "export it again")
+        raise UserError(
+            "segment lengths do not match the tokens", f"{path}, item {read.first + item}", "export it again"
+        )
     return used
 
 

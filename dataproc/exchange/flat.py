@@ -103,10 +103,10 @@ def _layout(path: str, options: ReadOptions) -> tuple[np.dtype, int, int]:
             dtype = DTYPES[name]
         except (ValueError, KeyError, TypeError) as error:
             what = f"this does not describe flat tokens ({error})"
-            raise UserError(what, where=beside_it, hint="write dtype and tokens, or take it away") from error
+            raise UserError(what, where=beside_it, hint="write dtype and tokens into it, or remove it") from error
     elif not name:
         what = "nothing says how large an id is in this file"
-        raise UserError(what, where=path, hint="tell by --dtype uint16 or uint32, as it was written")
+        raise UserError(what, where=path, hint="pass --dtype uint16 or uint32, whichever it was written with")
     dtype = DTYPES[name]
     if size % dtype.itemsize or (recorded is not None and recorded * dtype.itemsize != size):
         wanted = f"{recorded:,} tokens of {name}" if recorded is not None else f"a whole number of {name}"

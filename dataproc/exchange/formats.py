@@ -19,5 +19,5 @@ FORMATS: dict[str, ModuleType] = {"megatron": megatron, "mds": mds, "huggingface
 def format_named(name: str) -> ModuleType:
     """The module of a format. Raises UserError for an unknown name."""
     if name not in FORMATS:
-        raise UserError(f"there is no format '{name}'", hint=f"the formats are {', '.join(FORMATS)}")
+        raise UserError(f"unknown format '{name}'", hint=f"the formats are {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -133,7 +133,7 @@ def pieces(path: str, piece_bytes: int, options: ReadOptions) -> list[Piece]:
     """Row groups of the Parquet files, or whole Arrow files, of a folder; or of one file. Raises UserError."""
     if exists(join(path, "dataset_dict.json")):
         splits = ", ".join(json.loads(_text(join(path, "dataset_dict.json"))).get("splits", []))
-        raise UserError(f"this folder holds several splits ({splits})", path, f"name one of them, as in {path}/train")
+        raise UserError(f"this folder has several splits ({splits})", path, f"name one of them, as in {path}/train")
     arrow = path.endswith(".arrow") or any(name.endswith(".arrow") for name in list_names(path))
     ranges = []
     for file in files_in(path, ".arrow" if arrow else ".parquet", "Parquet or Arrow files"):
@@ -176,7 +176,7 @@ def _open_stream(path: str) -> pa.RecordBatchReader:
         return pa.ipc.open_stream(source)
     except (pa.ArrowInvalid, OSError) as error:
         what = f"this is not an Arrow stream ({error})"
-        raise UserError(what, where=path, hint="name what Dataset.save_to_disk wrote") from error
+        raise UserError(what, where=path, hint="name a folder written by Dataset.save_to_disk") from error
 
 
 def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
@@ -185,11 +185,13 @@ def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
     column = next((name for name in wanted if name in schema.names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(schema.names)}"
-        raise UserError(what, where=path, hint="name the column of token ids by --column")
+        raise UserError(what, where=path, hint="name the column of token ids with --column")
     kind = schema.field(column).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not lists or not pa.types.is_integer(kind.value_type):
-        raise UserError(f"column {column} holds {kind}, not lists of token ids", path, "name another by --column")
+        raise UserError(
+            f"column {column} holds {kind}, not lists of token ids", path, "name another column with --column"
+        )
     return column
 
 
@@ -205,7 +207,9 @@ def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:
                 try:
                     table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
                 except (pa.ArrowException, OSError) as error:
-                    raise UserError(f"row group {group} is damaged ({error})", piece.path, "fetch it again") from error
+                    raise UserError(
+                        f"row group {group} is damaged ({error})", piece.path, "download it again"
+                    ) from error
                 for batch in table.to_batches():
                     yield _tokens(batch, column, row, piece.path)
                     row += batch.num_rows
@@ -217,7 +221,7 @@ def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:
                 yield _tokens(batch, column, row, piece.path)
                 row += batch.num_rows
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"this Arrow file is damaged ({error})", piece.path, "fetch it again") from error
+            raise UserError(f"this Arrow file is damaged ({error})", piece.path, "download it again") from error
 
 
 def _tokens(batch: pa.RecordBatch, column: str, row: int, path: str) -> Tokens:
@@ -230,9 +234,9 @@ def _lists(column: pa.Array, row: int, path: str) -> tuple[np.ndarray, np.ndarra
     """(offsets int64 (N + 1,) from 0, values) of a column of lists without nulls."""
     nulls = column.is_null().to_numpy(zero_copy_only=False)
     if nulls.any():
-        raise UserError("a row without tokens", f"{path}, row {row + int(nulls.argmax())}", "leave such rows out")
+        raise UserError("a row has no tokens", f"{path}, row {row + int(nulls.argmax())}", "remove such rows")
     offsets = np.append(0, np.cumsum(pc.list_value_length(column).to_numpy(), dtype=np.int64))
     values = column.flatten()
     if values.null_count:
-        raise UserError("a token is null", f"{path}, from row {row} on", "leave such rows out")
+        raise UserError("a token is null", f"{path}, from row {row} on", "remove such rows")
     return offsets, values.to_numpy()

@@ -211,24 +211,24 @@ def _read_index(folder: str) -> list[dict[str, Any]]:
     """The index's shards, as far as they can be read. Raises UserError."""
     path = join(folder, INDEX)
     if not exists(path):
-        raise UserError(f"no {INDEX} here", where=folder, hint="name a folder that MDSWriter wrote")
+        raise UserError(f"no {INDEX} here", where=folder, hint="name a folder written by MDSWriter")
     try:
         index = json.loads(read_bytes(path))
         shards = index["shards"]
         for shard in shards:
             if index["version"] != 2 or shard["format"] != "mds":
-                raise UserError("this is not MDS of version 2", where=path, hint="write it again by MDSWriter")
+                raise UserError("not an MDS index of version 2", where=path, hint="rewrite it with MDSWriter")
             if shard["compression"] or shard["zip_data"]:
                 name = shard["zip_data"]["basename"]
                 what = f"{name} is compressed ({shard['compression']}), which is not read here"
                 raise UserError(what, where=path, hint="write it without compression")
             if "/" in shard["raw_data"]["basename"]:
-                raise UserError("a shard lies outside its folder", where=path, hint="write it again by MDSWriter")
+                raise UserError("a shard lies outside its folder", where=path, hint="rewrite it with MDSWriter")
             numbers = (int(shard["samples"]), int(shard["raw_data"]["bytes"]), len(shard["column_names"]))
             if min(numbers) < 0:
                 raise ValueError(f"negative numbers in {shard['raw_data']['basename']}")
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"this index cannot be read ({error!r})", where=path, hint="fetch or write it again") from error
+        raise UserError(f"this index cannot be read ({error!r})", where=path, hint="download or rewrite it") from error
     return shards
 
 
@@ -241,14 +241,14 @@ def read(piece: Piece, options: ReadOptions) -> Iterator[Tokens]:
     column = next((candidate for candidate in wanted if candidate in names), None)
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(names)}"
-        raise UserError(what, where=piece.path, hint="name the column of token ids by --column")
+        raise UserError(what, where=piece.path, hint="name the column of token ids with --column")
     size = file_bytes(piece.path)
     raw = read_range(piece.path, 0, size, U1)
     head = U4.itemsize * (piece.last + 2)
     bounds = raw[:head].view(U4).astype(np.int64) if size >= head else np.zeros(1, np.int64)
     if size != shard["raw_data"]["bytes"] or bounds[0] != piece.last or bounds[-1] != size or not _rises(bounds[1:]):
         what = f"this shard is not the {piece.last:,} samples in {shard['raw_data']['bytes']:,} bytes of its index"
-        raise UserError(what, where=piece.path, hint="it may be truncated: fetch it again")
+        raise UserError(what, where=piece.path, hint="it may be truncated: download it again")
     spans = _spans(raw, bounds[1:], sizes, piece.path)
     offsets, tokens = _integers(raw, spans[names.index(column)], encodings[names.index(column)], piece.path)
     lengths = None
@@ -269,7 +269,7 @@ def _spans(
     variable = sum(not fixed for fixed in sizes)
     at, ends = bounds[:-1], bounds[1:]
     if (ends - at < 4 * variable).any():
-        raise UserError("a sample is shorter than its columns", where=path, hint="fetch it again")
+        raise UserError("a sample is shorter than its column sizes say", where=path, hint="download it again")
     begins = at + 4 * variable
     spans = []
     for fixed in sizes:
@@ -281,7 +281,7 @@ def _spans(
         spans.append((begins, begins + width))
         begins = begins + width
     if (begins != ends).any():
-        raise UserError("a sample is not as long as its columns", where=path, hint="fetch it again")
+        raise UserError("the length of a sample differs from its column sizes", where=path, hint="download it again")
     return spans
 
 
@@ -295,17 +295,17 @@ def _integers(
     if kind == "bytes":
         name = "int64"
     elif kind != "ndarray" or not name:
-        raise UserError(f"a column of {encoding} holds no token ids", path, "name another by --column")
+        raise UserError(f"a column of {encoding} does not contain token ids", path, "name another column with --column")
     elif not shape:
         if (ends <= begins).any():
-            raise UserError("an array is shorter than its own head", where=path, hint="fetch it again")
+            raise UserError("an array is shorter than its header says", where=path, hint="download it again")
         code = raw[begins].astype(np.int64)
         begins = begins + 1 + (code >> 2) * (1 << (code & 3))
     if name not in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"):
-        raise UserError(f"a column of {encoding} holds no token ids", path, "name another by --column")
+        raise UserError(f"a column of {encoding} does not contain token ids", path, "name another column with --column")
     dtype = np.dtype(name).newbyteorder("<")
     if ((ends < begins) | ((ends - begins) % dtype.itemsize != 0)).any():
-        raise UserError(f"a column is no whole number of {name}", where=path, hint="fetch it again")
+        raise UserError(f"a column's size is not a multiple of {name}", where=path, hint="download it again")
     # Every second stretch between these bounds is what is wanted; `take` joins them.
     between = np.stack([begins, ends], axis=1).reshape(-1)
     taken = _binary(between, raw).take(pa.array(np.arange(len(begins)) * 2))

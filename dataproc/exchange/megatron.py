@@ -100,7 +100,7 @@ def _read_index(path: str) -> _Index:
         what = "no Megatron index: it does not begin with MMIDIDX and version 1"
         raise UserError(what, where=name, hint="name the .idx, the .bin or their common prefix")
     if code not in DTYPES:
-        raise UserError(f"tokens of type {code} are not whole numbers", where=name, hint="give an index of token ids")
+        raise UserError(f"tokens of type {code} are not integers", where=name, hint="use an index of token ids")
     lengths = read_range(name, HEADER.size, sequences, INT32)
     pointers = read_range(name, HEADER.size + 4 * sequences, sequences, INT64)
     first = read_range(name, HEADER.size + 12 * sequences, documents, INT64)
@@ -108,11 +108,11 @@ def _read_index(path: str) -> _Index:
     offsets = np.append(0, np.cumsum(lengths, dtype=INT64))
     if (lengths < 0).any() or not np.array_equal(pointers, offsets[:-1] * dtype.itemsize):
         what = "sequences do not follow each other in the .bin"
-        raise UserError(what, where=name, hint="write it again by IndexedDatasetBuilder")
+        raise UserError(what, where=name, hint="rewrite it with IndexedDatasetBuilder")
     if not documents or first[0] != 0 or first[-1] != sequences or (np.diff(first) < 0).any():
-        raise UserError("documents do not cover the sequences", where=name, hint="it may be damaged: write it again")
+        raise UserError("documents do not cover the sequences", where=name, hint="it may be damaged: rewrite it")
     if not exists(f"{path}.bin"):
-        raise UserError("the .bin beside this index is missing", where=name, hint="fetch both files")
+        raise UserError("the .bin beside this index is missing", where=name, hint="download both files")
     read_range(f"{path}.bin", 0, int(offsets[-1]), dtype)
     return _Index(offsets[first], dtype)
 

@@ -69,7 +69,7 @@ def read_range(path: str, offset: int, count: int, dtype: np.dtype) -> np.ndarra
         size = file.seek(0, 2)
         if offset + wanted > size:
             what = f"this file has {size:,} bytes, and {offset + wanted:,} were expected"
-            raise UserError(what, where=path, hint="it may be truncated: fetch or write it again")
+            raise UserError(what, where=path, hint="it may be truncated: download or rewrite it")
         if not count:
             return np.zeros(0, dtype)
         if not is_url(path):
@@ -90,7 +90,7 @@ def files_in(path: str, ending: str, what: str) -> list[str]:
         return [path]
     files = [join(path, name) for name in list_names(path) if name.endswith(ending)]
     if not files:
-        raise UserError(f"no {what} here (*{ending})", where=path, hint="name a file or the folder that holds them")
+        raise UserError(f"no {what} here (*{ending})", where=path, hint="name a file, or the folder that contains them")
     return files
 
 

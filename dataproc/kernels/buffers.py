@@ -33,11 +33,11 @@ def text_array(texts: Texts) -> pa.Array:
     if isinstance(texts, pa.ChunkedArray):
         return pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
     if isinstance(texts, str | bytes):
-        raise UserError("one text was given where several are asked for", hint="put it in a list: [text]")
+        raise UserError("one text was given where a list of texts is expected", hint="put it in a list: [text]")
     strings = list(texts)
     for number, text in enumerate(strings):
         if not isinstance(text, str):
-            raise UserError(f"this is no text, but {type(text).__name__}", f"text {number}", "give strings")
+            raise UserError(f"not text, but {type(text).__name__}", f"text {number}", "give strings")
     try:
         return pa.array(strings, pa.large_string())
     except (UnicodeEncodeError, pa.ArrowException) as error:

@@ -95,7 +95,7 @@ def _load(path: str) -> Any:
     try:
         model = fasttext.load_model(path)
     except ValueError as error:
-        raise UserError("this is no fastText model", path, "give a .bin or .ftz file") from error
+        raise UserError("not a fastText model", path, "use a .bin or .ftz file") from error
     if not any(label.startswith(_LABEL) for label in model.get_labels()):
-        raise UserError("this fastText model has no labels", path, "give a classifier, not word vectors")
+        raise UserError("this fastText model has no labels", path, "use a classifier, not word vectors")
     return model

@@ -33,7 +33,7 @@ class LanguageIdentifier(Protocol):
 def require_characters(characters: int, model: str) -> int:
     """`characters`, if it is a number to look at. Raises UserError."""
     if characters < 1:
-        raise UserError(f"at least 1 character must be looked at, not {characters}", model)
+        raise UserError(f"at least 1 character must be examined, not {characters}", model)
     return characters
 
 

@@ -61,7 +61,7 @@ class Identity:
                 severity="error",
                 seen=f"{self._outside.count:,} ids ({percent(self._outside.count, totals.tokens)}) are outside of it",
                 expected=f"ids below {self._expected.vocab_size:,}",
-                hint="name the tokenizer that these ids come from, or tokenise again",
+                hint="name the tokenizer that produced these ids, or tokenise again",
                 where=self._outside.where,
             )
         yield from self._smaller(totals)

@@ -54,7 +54,9 @@ def read_chunks(path: str) -> Iterator[bytes]:
         else:
             rest += block
         if len(rest) > CHUNK_BYTES:
-            raise UserError(f"a line of this list is longer than {CHUNK_BYTES >> 20} MiB", path, "is it a list?")
+            raise UserError(
+                f"a line of this list is longer than {CHUNK_BYTES >> 20} MiB", path, "check that this file is a list"
+            )
     if rest:
         yield rest + b"\n"
 
@@ -68,7 +70,7 @@ def _blocks(path: str) -> Iterator[bytes]:
                 block = stream.read(CHUNK_BYTES)
             except (BrokenStream, OSError) as error:
                 what = f"this {codec.name} file is broken or cut off" if codec else "this list cannot be read"
-                raise UserError(f"{what} ({error})", path, "fetch it again") from error
+                raise UserError(f"{what} ({error})", path, "download it again") from error
             if not block:
                 return
             yield block
@@ -100,4 +102,4 @@ def read_entries(path: str) -> list[tuple[int, str]]:
 
 def no_entries(path: str) -> UserError:
     """The error for a list that holds nothing."""
-    return UserError("this list holds no entries", path, "give a list of one entry a line, or leave it out")
+    return UserError("this list has no entries", path, "write one entry a line, or omit the list")

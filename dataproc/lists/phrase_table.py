@@ -128,7 +128,7 @@ def table_of_files(lists: Sequence[Sequence[str]], *, joined: bool = False) -> P
     table, empty = make_table([[entry for _, _, entry in entries] for entries in read], joined=joined)
     for place in np.flatnonzero(empty)[:1]:
         path, number, entry = [line for entries in read for line in entries][place]
-        raise UserError(f"no letter or number is in '{entry}'", f"{path}, line {number}", "take the line out")
+        raise UserError(f"'{entry}' has no letter or digit", f"{path}, line {number}", "remove the line")
     return table
 
 

@@ -85,7 +85,7 @@ class ListedWords:
             if language is not None:
                 paths.setdefault(language, []).append(path)
         if not paths:
-            raise UserError("no file here is named by a language", self.path, "name lists en.txt, de.txt, …")
+            raise UserError("no file here is named after a language", self.path, "name the lists en.txt, de.txt, …")
         return list(paths), table_of_files(list(paths.values()))
 
     def _language_of(self, path: str) -> str | None:

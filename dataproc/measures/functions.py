@@ -39,7 +39,7 @@ def name_of(function: Callable[..., Any]) -> str:
     module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
     if not module or not name.isidentifier():
         what = "this function can be found by nobody else: it is nameless, or made inside another"
-        raise UserError(what, name or repr(function), "define it in a module, by itself")
+        raise UserError(what, name or repr(function), "define it at the top level of a module")
     return f"{module}:{name}"
 
 
@@ -53,9 +53,11 @@ def load_function(name: str) -> Callable[..., Any]:
         hint = "install it, or put its folder on PYTHONPATH, wherever a worker runs"
         raise UserError(f"there is no module '{error.name}'", name, hint) from error
     except Exception as error:  # the user's code: whatever it raises, the line names it
-        raise UserError(f"it could not be loaded ({type(error).__name__}: {error})", name, "correct it") from error
+        raise UserError(
+            f"the function could not be loaded ({type(error).__name__}: {error})", name, "correct it"
+        ) from error
     if inspect.isclass(function) or not callable(function):
-        raise UserError("this is no function", name, "classes of measures and rewriters come by entry points")
+        raise UserError("not a function", name, "register classes of measures and rewriters as entry points")
     loaded: Callable[..., Any] = function
     return loaded
 
@@ -147,7 +149,7 @@ def _bound(name: str, settings: Mapping[str, Any]) -> Callable[[pa.RecordBatch],
     try:
         inspect.signature(function).bind(None, **settings)
     except TypeError as error:
-        raise UserError(f"it does not take a batch and these settings ({error})", name) from error
+        raise UserError(f"the function does not accept a batch and these settings ({error})", name) from error
     except ValueError:  # a built-in one, which has no signature
         pass
     return partial(function, **settings)

@@ -153,7 +153,7 @@ def _build(name: str, settings: Mapping[str, Any]) -> Any:
     try:
         return made_of(**settings)
     except TypeError as error:
-        raise UserError(f"it does not take these settings ({error})", name) from error
+        raise UserError(f"it does not accept these settings ({error})", name) from error
 
 
 def class_of(name: str) -> Any:
@@ -163,7 +163,7 @@ def class_of(name: str) -> Any:
         return getattr(import_module(module), class_name)
     if group := _foreign_group(name):
         return _foreign_class(group, name)
-    raise UserError(f"nothing measures by the name '{name}'", hint=suggest(name, list(PROVIDERS)))
+    raise UserError(f"unknown measure '{name}'", hint=suggest(name, list(PROVIDERS)))
 
 
 def _foreign_group(name: str) -> str:

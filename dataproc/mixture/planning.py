@@ -283,4 +283,4 @@ def _refusal(node: _Node, amount: Fraction, total: int, ratio: Fraction) -> User
 
 def _too_little(total: int, limit: int) -> UserError:
     what = f"all groups together may give {limit:,}, and the total is {total:,}: {total - limit:,} short"
-    return UserError(what, where="mixture", hint="give a smaller total, or higher limits")
+    return UserError(what, where="mixture", hint="lower the total, or raise the limits")

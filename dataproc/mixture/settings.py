@@ -51,14 +51,14 @@ class Mixture:
         for level, weights in self.weights.items():
             where = f"{level}_weights"
             if weights and level not in self.by:
-                raise UserError(f"groups are not by {level}", where, f"add {level} to by")
+                raise UserError(f"groups are not formed by {level}", where, f"add {level} to by")
             for name, weight in weights.items():
                 if not isfinite(weight) or weight < 0:
-                    raise UserError(f"the weight of '{name}' is {weight}", where, "give a number, 0 or more")
+                    raise UserError(f"the weight of '{name}' is {weight}", where, "use a number of at least 0")
             if weights and not any(weights.values()):
-                raise UserError("all weights are 0", where, "give one at least a weight")
+                raise UserError("all weights are 0", where, "give at least one a positive weight")
         if not (isfinite(self.temperature) and self.temperature > 0):
-            raise UserError(f"{self.temperature} is no temperature", "temperature", "give a number above 0")
+            raise UserError(f"{self.temperature} is not a valid temperature", "temperature", "use a number above 0")
         for name, value in {"": self.repeats, **self.group_repeats}.items():
             if not (isfinite(value) and value > 0):
                 raise UserError(f"{value} copies of {name or 'a document'} at most", "repeats", "give more than 0")
@@ -84,4 +84,4 @@ def check_names(keys: Sequence[Key], asked: Mixture) -> None:
         for name in given:
             if name not in known:
                 shown = ", ".join(sorted(known)[:NAMES_SHOWN])
-                raise UserError(f"there is no group '{name}'", where, f"there are {shown}")
+                raise UserError(f"unknown group '{name}'", where, f"there are {shown}")

@@ -113,14 +113,14 @@ def open_model(path: str) -> Opened:
     except FileNotFoundError as error:
         raise UserError("no such file", path, "give the path of a fastText classifier (.bin or .ftz)") from error
     except (ValueError, OSError) as error:
-        raise UserError("this is no fastText model", path, "give a .bin or .ftz file") from error
+        raise UserError("not a fastText model", path, "use a .bin or .ftz file") from error
     reader = _Reader(data, path)
     magic, version, *arguments = reader.take(_HEADER)
     if magic != _MAGIC or version not in (11, _VERSION):
-        raise UserError("this is no fastText model of version 11 or 12", path, "give a .bin or .ftz file")
+        raise UserError("not a fastText model of version 11 or 12", path, "use a .bin or .ftz file")
     dimensions, _, _, _, _, word_ngrams, loss, kind, buckets, _, longest, _, _ = arguments
     if kind != _SUPERVISED:
-        raise UserError("this fastText model has no labels", path, "give a classifier, not word vectors")
+        raise UserError("this fastText model has no labels", path, "use a classifier, not word vectors")
     entries, words, labels, _, pruned = reader.take(_DICTIONARY)
     if min(words, labels, dimensions, buckets) < 0 or entries != words + labels or pruned < -1:
         raise reader.broken()
@@ -165,7 +165,7 @@ class _Reader:
         self.position = 0
 
     def broken(self) -> UserError:
-        return UserError("this fastText model is cut or damaged", self._path, "get it again")
+        return UserError("this fastText model is truncated or damaged", self._path, "download it again")
 
     def peek(self, size: int) -> int:
         if self.position + size > len(self._data):

@@ -58,7 +58,7 @@ def read_record(folder: str) -> dict[str, Any]:
     try:
         record = json.loads(storage.read_bytes(storage.join(folder, RECORD)))
     except UserError as error:
-        raise UserError(f"no {RECORD} here", folder, "give a folder of `corpusmill quality train`") from error
+        raise UserError(f"no {RECORD} here", folder, "name a folder made by `corpusmill quality train`") from error
     except ValueError as error:
         raise UserError(f"{RECORD} is not JSON", folder, "train it again") from error
     if record.get("version") != RECORD_VERSION:

@@ -108,7 +108,7 @@ class KernelScorer:
             self._word_ngrams, self._end[0], np.uint64(self._end[1]), self._label, out,
         )  # fmt: skip
         if np.isnan(out).any():
-            raise UserError("the model gives scores that are not numbers", hint="train it with a lower learning rate")
+            raise UserError("the model's scores are not finite numbers", hint="train it with a lower learning rate")
         return out
 
 
@@ -130,7 +130,7 @@ class ListScorer:
                 labels, scores = self._model.predict(lines.take(pa.array(rows)).to_pylist(), k=-1)
             except RuntimeError as error:
                 hint = "train it with a lower learning rate"
-                raise UserError(f"the model gives scores that are not numbers ({error})", self._path, hint) from error
+                raise UserError(f"the model's scores are not finite numbers ({error})", self._path, hint) from error
             for row, names, values in zip(rows, labels, scores, strict=True):
                 if self._label in names:
                     out[row] = min(float(values[names.index(self._label)]), 1.0)
@@ -146,7 +146,7 @@ def _load(path: str) -> Any:
     try:
         return fasttext.load_model(path)
     except ValueError as error:
-        raise UserError(f"fastText cannot load this model ({error})", path, "give a .bin or .ftz file") from error
+        raise UserError(f"fastText cannot load this model ({error})", path, "use a .bin or .ftz file") from error
 
 
 def _fold(weights: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def train(
     documents = np.bincount(labels, minlength=len(names))
     for name, count in zip(names, documents, strict=True):
         if count == 0:
-            raise UserError(f"no document of {name} to train on", hint="give more documents, or hold back fewer")
+            raise UserError(f"no document of {name} to train on", hint="add documents, or hold back fewer")
     order, rows = _vocabulary(words, chosen.minimum_count)
     buckets = chosen.buckets if chosen.word_ngrams > 1 else 0
     weights = np.empty((len(order) + buckets, chosen.dimensions), np.float32)
@@ -103,7 +103,7 @@ def train(
             )  # fmt: skip
             if not good:
                 hint = f"give a --learning-rate below {chosen.learning_rate:g}, or more documents"
-                raise UserError("training left the numbers (what fastText calls 'Encountered NaN')", hint=hint)
+                raise UserError("training diverged (fastText: 'Encountered NaN')", hint=hint)
             document, done = last, int(ends[last - 1])
             tell((epoch + done / len(tokens)) / chosen.epochs)
     return FastTextModel(

@@ -90,7 +90,7 @@ def _read_names(
     """The names of the columns, none for an empty file; and why nothing of the file can be read."""
     source = CsvSource(file, piece, fields, f"\n{mark}\n")
     if other := foreign_format(source.head):
-        return [], Unread(f"this is {other}, whatever its name says")
+        return [], Unread(f"this is {other}, despite its name")
     try:
         inferred = dialect.open(source, fields.maximum_record_bytes, [], lambda row: "skip").schema
     except pa.ArrowInvalid as error:

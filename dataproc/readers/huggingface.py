@@ -64,7 +64,7 @@ def find_dataset_files(
     """
     if is_saved(folder):
         if config is not None:
-            raise UserError("a folder of save_to_disk has no configurations", folder, "leave the setting config out")
+            raise UserError("a folder of save_to_disk has no configurations", folder, "omit the setting config")
         splits = _saved_splits(folder)
     else:
         splits = _hub_splits(folder, configs, config, left_out)
@@ -88,7 +88,7 @@ def _saved_splits(folder: str) -> dict[str, list[DataFile]]:
         return {str(name): _saved_files(folder, "")}
     splits = _read_json(described).get("splits")
     if not isinstance(splits, list) or not all(isinstance(name, str) and "/" not in name for name in splits):
-        raise UserError("no list of splits in it", described, "save the dataset again")
+        raise UserError("it has no list of splits", described, "save the dataset again")
     return {name: _saved_files(storage.join(folder, name), f"{name}/") for name in splits}
 
 
@@ -100,7 +100,7 @@ def _saved_files(folder: str, prefix: str) -> list[DataFile]:
     except (TypeError, KeyError):
         names = []
     if not isinstance(files, list) or len(names) != len(files) or any("/" in name for name in names):
-        raise UserError("no list of data files in it", described, "save the dataset again")
+        raise UserError("it has no list of data files", described, "save the dataset again")
     return [(storage.join(folder, name), prefix + name, "arrow") for name in names]
 
 
@@ -174,7 +174,7 @@ def _matching(pattern: str, files: Mapping[str, str], within: str, folder: str) 
     for name in matches:
         if not _format(name):
             what = f"data_files names {name}, of which no rows can be read"
-            raise UserError(what, folder, f"readable are {', '.join(DATA_FORMATS)}")
+            raise UserError(what, folder, f"supported formats are {', '.join(DATA_FORMATS)}")
     return [(files[name], name, _format(name)) for name in matches]
 
 

@@ -48,7 +48,7 @@ def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
     with storage.open_input(piece.path) as file:
         codec = codec_of(piece.path, fields.zstd_window)
         if codec is None and (other := foreign_format(file.read(8))):
-            report(f"{prefix}0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
+            report(f"{prefix}0", piece.path, Unread(f"this is {other}, despite its name"), None)
             return
         file.seek(0)
         if codec:

@@ -75,7 +75,7 @@ def _holds_array(piece: Piece, file: BinaryIO, codec: Codec) -> bool:
 
 
 def _report_foreign(piece: Piece, fields: Fields, report: Report, other: str) -> None:
-    report(f"{fields.source}/{piece.name}#0", piece.path, Unread(f"this is {other}, whatever its name says"), None)
+    report(f"{fields.source}/{piece.name}#0", piece.path, Unread(f"this is {other}, despite its name"), None)
 
 
 def text_field_problem(path: str, fields: Fields) -> str:

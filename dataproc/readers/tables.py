@@ -43,7 +43,7 @@ def check_columns(schema: pa.Schema, fields: Fields, rows: int | None = None) ->
     except UnicodeDecodeError:
         return Unread("the name of a column is not UTF-8", rows)
     if len(set(names)) < len(names):
-        return Unread("two columns of one name", rows)
+        return Unread("two columns have the same name", rows)
     kind = _type_of(schema, fields.text_field)
     if kind is None:
         there = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")

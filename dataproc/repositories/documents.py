@@ -38,7 +38,7 @@ class JoinedFiles:
 def grouped_files(repository: Repository, documents: str, document_bytes: int) -> Iterator[list[int]]:
     """The numbers of the files of each document, in order. Raises UserError for an unknown kind of documents."""
     if documents not in GROUPINGS:
-        raise UserError(f"no such documents: '{documents}'", "documents", f"one of {', '.join(GROUPINGS)}")
+        raise UserError(f"unknown value of documents: '{documents}'", "documents", f"one of {', '.join(GROUPINGS)}")
     if documents == "file":
         yield from ([file] for file in range(len(repository.paths)))
         return

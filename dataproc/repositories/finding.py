@@ -40,7 +40,7 @@ def find_repositories(
     if storage.is_url(path):
         candidates = find_files(path)
         if not any(without_query(place).lower().endswith(ARCHIVES) for place, _ in candidates):
-            raise UserError("no archive behind this URL", path, f"give files {', '.join(ARCHIVES)}")
+            raise UserError("this URL is not an archive", path, f"use one of the formats {', '.join(ARCHIVES)}")
     elif os.path.isfile(path):  # noqa: PTH113
         candidates = [(path, path.rsplit("/", 1)[-1])]
     elif os.path.isdir(path):  # noqa: PTH112
@@ -49,7 +49,7 @@ def find_repositories(
         root = fixed_root(path)
         candidates = [(place, place[len(root) :]) for place in glob.glob(path.rstrip("/"))]  # noqa: PTH207
     else:
-        raise UserError("no such folder, and no archive", path, f"give a folder, or a file {', '.join(ARCHIVES)}")
+        raise UserError("neither a folder nor an archive", path, f"name a folder, or a file in {', '.join(ARCHIVES)}")
     links = {place for place, _ in candidates if place.rstrip("/") != path.rstrip("/") and _is_link(place)}
     if left_out is not None:
         left_out += sorted(links)
@@ -59,7 +59,7 @@ def find_repositories(
         if place not in links and not any(fnmatch(name, pattern) for pattern in exclude)
     ]
     if not kept:
-        raise UserError("no repository here", path, "check the path (and exclude)")
+        raise UserError("no repository found", path, "check the path (and exclude)")
     return sorted(kept, key=lambda pair: pair[1])
 
 

@@ -199,7 +199,7 @@ class ArchiveTree:
                         yield member, _read(stream, count) if stream else None
                         archive.members = []  # type: ignore[attr-defined]  # it would keep all headers
                     if not forward.ended:
-                        raise tarfile.ReadError("cut off, or damaged: it has no end")
+                        raise tarfile.ReadError("truncated or damaged: it has no end marker")
             except (tarfile.TarError, BrokenStream, EOFError, OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
@@ -228,7 +228,7 @@ class _Forward:
         if position == self._at - 1 and self._last and not self._back:
             self._back, self._at = self._last, position
         if whence or position < self._at:
-            raise tarfile.ReadError("its headers lead backwards")
+            raise tarfile.ReadError("its headers point backwards")
         while self._at < position and self.read(min(position - self._at, CHUNK_BYTES)):
             pass
         return self._at

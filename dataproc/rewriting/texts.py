@@ -55,21 +55,21 @@ def check_settings(rewriter: Any) -> None:
 def _checked(value: Any, wanted: Any, where: str) -> Any:
     if get_origin(wanted) is Literal:
         if value not in get_args(wanted):
-            raise UserError(f"'{value}' is none of the choices", where, f"use one of {', '.join(get_args(wanted))}")
+            raise UserError(f"'{value}' is not one of the choices", where, f"use one of {', '.join(get_args(wanted))}")
         return value
     if wanted == tuple[str, ...]:
         if isinstance(value, str) or not isinstance(value, list | tuple):
-            raise UserError(f"this is a list of strings, not {value!r}", where)
+            raise UserError(f"must be a list of strings, not {value!r}", where)
         if not all(isinstance(entry, str) and entry.strip() for entry in value):
-            raise UserError("an entry is no string, or blank", where)
+            raise UserError("an entry is blank or not a string", where)
         return tuple(value)
     if get_origin(wanted) is dict:
         if not isinstance(value, Mapping):
-            raise UserError(f"this is a mapping, not {value!r}", where)
+            raise UserError(f"must be a mapping, not {value!r}", where)
         return {str(key): _checked(entry, get_args(wanted)[1], f"{where}, '{key}'") for key, entry in value.items()}
     if type(value) is not wanted:
         kinds = {int: "a whole number", bool: "true or false", str: "a string"}
-        raise UserError(f"this is {kinds[wanted]}, not {value!r}", where)
+        raise UserError(f"must be {kinds[wanted]}, not {value!r}", where)
     if wanted is int and value < 0:
-        raise UserError("this may not be negative", where)
+        raise UserError("must not be negative", where)
     return value

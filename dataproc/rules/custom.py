@@ -60,7 +60,7 @@ def check_rule(rule: Rule, statistics: Sequence[str]) -> None:
     if rule.statistic not in statistics:
         raise UserError(f"unknown statistic '{rule.statistic}'", where, suggest(rule.statistic, statistics))
     if rule.minimum is None and rule.maximum is None:
-        raise UserError("no threshold", where, "give a minimum, a maximum or both")
+        raise UserError("no threshold", where, "set a minimum, a maximum or both")
     if rule.minimum is not None and rule.maximum is not None and rule.minimum > rule.maximum:
         raise UserError(f"minimum {rule.minimum:g} is above maximum {rule.maximum:g}", where)
 
@@ -83,13 +83,13 @@ def _custom_rule(setting: Mapping[str, Any], where: str) -> Rule:
     if not isinstance(given.get("name"), str):
         raise UserError("'name' is missing", where, "give the rule a name")
     if given["name"] in RESERVED or "," in given["name"]:
-        raise UserError("a rule can't have this name", where, "rename it")
+        raise UserError("this name is not allowed for a rule", where, "rename it")
     if "expression" in given:
         for field in ("statistic", "minimum", "maximum", "spaced"):
             if field in given:
-                raise UserError(f"'{field}' beside an expression", where, "put it into the expression")
+                raise UserError(f"'{field}' cannot be combined with an expression", where, "write it in the expression")
     elif not isinstance(given.get("statistic"), str):
-        raise UserError("'statistic' is missing", where, "give the rule a statistic or an expression")
+        raise UserError("'statistic' is missing", where, "set a statistic or an expression")
     return Rule(
         name=given["name"],
         statistic=given.get("statistic", ""),
@@ -129,5 +129,5 @@ def _flag(value: Any, where: str) -> bool | None:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise UserError(f"an expression is a string, not {value!r}", where)
+        raise UserError(f"an expression must be a string, not {value!r}", where)
     return value

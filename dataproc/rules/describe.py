@@ -52,7 +52,7 @@ def describe(name: str) -> list[Section]:
     if name in providers_of_columns([name]):
         return [_statistics([name])]
     raise UserError(
-        f"there is no preset, rule, statistic or rewriter '{name}'",
+        f"no preset, rule, statistic or rewriter is called '{name}'",
         "--show",
         suggest(name, [*PRESETS, *single, *statistics, *rewriter_names(), ALL]),
     )

@@ -68,7 +68,7 @@ def parse_expression(text: str) -> Expression:
         UserError: it is too long or too deep, is no expression, or holds something that is not allowed.
     """
     if len(text) > MOST_CHARACTERS:
-        raise UserError(f"an expression may have {MOST_CHARACTERS} characters, not {len(text)}", "expression")
+        raise UserError(f"an expression may have at most {MOST_CHARACTERS} characters, not {len(text)}", "expression")
     where = _where(text)
     try:
         with warnings.catch_warnings():
@@ -76,12 +76,12 @@ def parse_expression(text: str) -> Expression:
             tree = ast.parse(text.strip(), mode="eval").body
         nodes = list(ast.walk(tree))
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise UserError(f"this is no expression ({getattr(error, 'msg', None) or error})", where, _HINT) from error
+        raise UserError(f"not a valid expression ({getattr(error, 'msg', None) or error})", where, _HINT) from error
     if len(nodes) > MOST_NODES or _depth(tree) > DEEPEST:
-        raise UserError("this expression is too large", where, "make several rules of it")
+        raise UserError("this expression is too large", where, "split it into several rules")
     columns = tuple(dict.fromkeys(_columns(tree, where)))
     if not columns:
-        raise UserError("this expression looks at no column", where, _HINT)
+        raise UserError("this expression uses no column", where, _HINT)
     return Expression(text, tree, columns)
 
 
@@ -97,7 +97,7 @@ def check_expression(text: str, kinds: Mapping[str, Kind]) -> Expression:
         if name not in kinds:
             raise UserError(f"unknown column '{name}'", where, suggest(name, list(kinds)))
     if _kind(expression.tree, kinds, where) != "truth":
-        raise UserError("this is neither true nor false", where, "compare it with something")
+        raise UserError("this expression is not a condition", where, "compare it with something")
     return expression
 
 
@@ -152,13 +152,13 @@ def _compared(left: ast.expr, operators: list[ast.cmpop], others: list[ast.expr]
     for operator, other in zip(operators, others, strict=True):
         if isinstance(operator, ast.Is | ast.IsNot):
             if not (isinstance(other, ast.Constant) and other.value is None) or len(others) > 1:
-                raise UserError("'is' is for None alone", where, "write language is None, or use ==")
+                raise UserError("'is' can only be used with None", where, "write language is None, or use ==")
         elif isinstance(operator, ast.In | ast.NotIn):
             if len(others) > 1:
-                raise UserError("'in' stands in a longer comparison", where, "join comparisons by 'and'")
+                raise UserError("'in' cannot be part of a chained comparison", where, "join comparisons with 'and'")
             if isinstance(other, ast.List | ast.Tuple | ast.Set):
                 if not other.elts or not all(isinstance(constant_of(elt), str | float) for elt in other.elts):
-                    raise UserError("a list holds numbers or strings, at least one", where)
+                    raise UserError("a list must contain at least one number or string", where)
             else:
                 parts.append(other)
         else:
@@ -206,7 +206,7 @@ def _kind(node: ast.expr, kinds: Mapping[str, Kind], where: str) -> Kind:
             for part, kind in zip(parts, _FUNCTIONS[name][0], strict=True):
                 need(part, kind, name)
             if name in ("startswith", "endswith") and not isinstance(parts[1], ast.Constant):
-                raise UserError(f"{name} looks for a string that is written out", where)
+                raise UserError(f"{name} needs a literal string", where)
             return _FUNCTIONS[name][1]
         case ast.Compare(left=left, ops=operators, comparators=others):
             _check_comparison(left, operators, others, kinds, where)
@@ -227,19 +227,21 @@ def _check_comparison(
             return
         if isinstance(operator, ast.In | ast.NotIn) and isinstance(other, ast.List | ast.Tuple | ast.Set):
             if any(isinstance(constant_of(elt), str) != (kind == "text") for elt in other.elts) or kind == "truth":
-                raise UserError(f"'{ast.unparse(left)[:40]}' is {_named(kind)}, the list is of something else", where)
+                raise UserError(
+                    f"'{ast.unparse(left)[:40]}' is {_named(kind)}, but the list contains something else", where
+                )
             return
         if isinstance(operator, ast.In | ast.NotIn):
             if kind != "text" or not (isinstance(other, ast.Name) and kinds[other.id] == "text"):
                 raise UserError("'in' takes a list, or a string and a column of strings", where)
             if not isinstance(left, ast.Constant):
-                raise UserError("'in' looks for a string that is written out", where)
+                raise UserError("'in' needs a literal string", where)
             return
         if _kind(other, kinds, where) != kind:
             pair = f"'{ast.unparse(left)[:40]}' is {_named(kind)} and '{ast.unparse(other)[:40]}' is not"
-            raise UserError(f"{pair}, so they don't compare", where)
+            raise UserError(f"{pair}, so they cannot be compared", where)
         if kind == "truth" and not isinstance(operator, ast.Eq | ast.NotEq):
-            raise UserError("true and false have no order", where, "use ==, !=, and, or, not")
+            raise UserError("true and false cannot be ordered", where, "use ==, !=, and, or, not")
 
 
 def _named(kind: Kind) -> str:

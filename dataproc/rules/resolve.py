@@ -74,14 +74,14 @@ def resolve_filter(
     configured, known = configured or {}, _providers(custom, (*columns, *functions))
     for name in configured:
         if not is_provider(name):
-            raise UserError(f"settings for '{name}', which there is not", hint=suggest(name, rewriter_names()))
+            raise UserError(f"settings for '{name}', which does not exist", hint=suggest(name, rewriter_names()))
     rewriters = _rewriters(names, rewrite)
     for column in columns:
         if column in known or column in functions or column in LABELS:
-            raise UserError(f"the filter itself gives '{column}'", "document_columns", "leave it out")
+            raise UserError(f"the filter itself adds '{column}'", "document_columns", "leave it out")
     for column, name in functions.items():
         if column in known or column in LABELS:
-            raise UserError(f"the filter itself gives '{column}'", name, "call the function something else")
+            raise UserError(f"the filter itself adds '{column}'", name, "call the function something else")
     rules = resolve_rules(names, overrides, custom, [*columns, *functions])
     providers = known | dict.fromkeys(columns, DOCUMENTS) | functions
     needed = set(_measures(measures, configured, providers))
@@ -91,7 +91,7 @@ def resolve_filter(
             if provider is None:
                 continue  # a label
             if needs_of(provider) and provider not in configured:
-                raise UserError(f"nothing gives '{column}' yet", f"rule {rule.name}", needs_of(provider))
+                raise UserError(f"nothing computes '{column}' yet", f"rule {rule.name}", needs_of(provider))
             needed.add(provider)
     given = {ONE_PASS, DOCUMENTS, LANGUAGE, *rewriters}
     ordered = dict.fromkeys([*providers.values(), *measures])
@@ -144,9 +144,7 @@ def _functions(names: Sequence[str]) -> dict[str, str]:
     functions: dict[str, str] = {}
     for name in names:
         if is_function(name) and functions.setdefault(column_of(name).name, name) != name:
-            raise UserError(
-                f"another function is called this, too: {functions[column_of(name).name]}", name, "rename it"
-            )
+            raise UserError(f"another function has the same name: {functions[column_of(name).name]}", name, "rename it")
     return functions
 
 
@@ -155,9 +153,9 @@ def _measures(names: Sequence[str], configured: Mapping[str, Any], providers: Ma
     known = [name for name in dict.fromkeys(providers.values()) if name != DOCUMENTS]
     for name in names:
         if not is_provider(name):
-            raise UserError(f"nothing measures by the name '{name}'", "measures", suggest(name, known))
+            raise UserError(f"unknown measure '{name}'", "measures", suggest(name, known))
         if needs_of(name) and name not in configured:
-            raise UserError(f"nothing gives '{columns_of(name)[0].name}' yet", f"measures, {name}", needs_of(name))
+            raise UserError(f"nothing computes '{columns_of(name)[0].name}' yet", f"measures, {name}", needs_of(name))
     return list(names)
 
 
@@ -187,7 +185,7 @@ def threshold_of(key: str, rules: Mapping[str, Rule]) -> tuple[str, Side]:
     if name not in rules or field not in SIDES:
         name, field = key, ""
     if name not in rules:
-        raise UserError(f"'{key}' is not among the rules in force", "thresholds", suggest(key, list(rules)))
+        raise UserError(f"'{key}' is not one of the rules in use", "thresholds", suggest(key, list(rules)))
     rule = rules[name]
     if rule.expression:
         raise UserError("an expression has no threshold", key, "write a rule of your own instead")

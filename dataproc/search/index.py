@@ -35,7 +35,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.text:
-            raise UserError("there is nothing to look for", hint="give some text")
+            raise UserError("the text to search for is empty", hint="give a text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,9 @@ def rows_of(segment: Segment, query: Query) -> list[Rows]:
                     longer.append(extended)
         if len(longer) > MOST_VARIANTS:
             raise UserError(
-                f"this occurs in more than {MOST_VARIANTS:,} spellings", where=query.text, hint="search with its case"
+                f"this occurs in more than {MOST_VARIANTS:,} spellings of upper and lower case",
+                where=query.text,
+                hint="search without --ignore-case",
             )
         ranges = sorted(longer, key=lambda rows: rows.low)
     return ranges

@@ -45,7 +45,7 @@ class RecordCache:
         if xxhash.xxh3_64_intdigest(content) != self._checksums[record]:
             raise damaged(self._reader.path, f"the checksum of record {record} is wrong")
         if not prepare(self.data, self._filled, stop, self._sigma):
-            raise damaged(self._reader.path, f"record {record} is none")
+            raise damaged(self._reader.path, f"record {record} does not exist")
         self.starts[record], self.stops[record] = self._filled, stop
         self._filled = stop + TABLE_BYTES
         self.reads += 1

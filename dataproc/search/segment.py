@@ -154,7 +154,7 @@ class Segment:
                 break
             records.load(record)
         if len(indices) and not 0 <= indices.min() <= indices.max() < self.directory.text_bytes:
-            raise damaged(self._reader.path, "it leads to a place that is none")
+            raise damaged(self._reader.path, "it points outside the text")
         return indices
 
     def text(self, start: int, stop: int) -> bytes:

@@ -143,7 +143,7 @@ class RangeReader:
             self._file.seek(start)
             data = self._file.read(length)
         if len(data) != length:
-            raise damaged(self.path, "it is cut off")
+            raise damaged(self.path, "it is truncated")
         return data
 
     def read_into(self, start: int, view: memoryview) -> None:
@@ -151,7 +151,7 @@ class RangeReader:
         if self._file is None or storage.is_url(self.path):
             view[:] = self.read(start, len(view))
         elif os.preadv(self._file.fileno(), [view], start) != len(view):
-            raise damaged(self.path, "it is cut off")
+            raise damaged(self.path, "it is truncated")
 
     def close(self) -> None:
         if self._file is not None:
@@ -160,17 +160,17 @@ class RangeReader:
 
 def damaged(path: str, what: str) -> UserError:
     """The error for a segment that is not as it was written."""
-    return UserError(f"this segment of a search index is damaged: {what}", where=path, hint="build the index again")
+    return UserError(f"this segment of a search index is damaged: {what}", where=path, hint="rebuild the index")
 
 
 def read_directory(reader: RangeReader) -> Directory:
     """The directory of a segment. Raises UserError for a file that is none, or is damaged."""
     tail = reader.read(max(0, reader.size - TAIL_BYTES), min(reader.size, TAIL_BYTES))
     if len(tail) < TRAILER.size:
-        raise damaged(reader.path, "it is cut off")
+        raise damaged(reader.path, "it is truncated")
     length, checksum, magic = TRAILER.unpack(tail[-TRAILER.size :])
     if magic != MAGIC:
-        raise damaged(reader.path, "it does not end as one")
+        raise damaged(reader.path, "its end marker is missing")
     if length + TRAILER.size > reader.size:
         raise damaged(reader.path, "its directory is longer than the file")
     if length + TRAILER.size > len(tail):

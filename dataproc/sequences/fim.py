@@ -134,7 +134,7 @@ def draw_splits(
     """
     if unit not in UNITS[:TOKEN]:
         raise UserError(
-            f"text cannot be cut for FIM at each '{unit}'", hint="use character or line; draw_token_splits cuts tokens"
+            f"FIM cannot split text by '{unit}'", hint="use character or line; draw_token_splits cuts tokens"
         )
     return _splits(texts, keys, rates, minimum, maximum, UNITS.index(unit), files, NO_TOKENS)
 
@@ -300,10 +300,10 @@ def assemble(
         large_list<int32> of N documents (64-bit offsets: a batch of long documents may pass 2^31 tokens).
     """
     if mode not in MODES:
-        raise UserError(f"there is no FIM mode '{mode}'", hint="use psm or spm")
+        raise UserError(f"unknown FIM mode '{mode}'", hint="use psm or spm")
     markers = (special.fim_begin, special.fim_hole, special.fim_end)
     if splits.fim.any() and None in markers:
-        raise UserError("the tokenizer has no FIM markers", hint="train it with them or set the FIM rate to 0")
+        raise UserError("the tokenizer has no FIM markers", hint="train one that has them, or set the FIM rate to 0")
     if splits.fim.any() and len({*markers} - {special.eos, special.bos}) < 3:
         raise UserError(f"the FIM markers {markers} are not ids of their own", hint="train the tokenizer with them")
     if bos and special.bos is None:

@@ -133,6 +133,6 @@ def file_begins(files: pa.Array | None, offsets: np.ndarray, data: np.ndarray) -
         if wrong.any():
             at = int(np.argmax(wrong))
             raise UserError(
-                f"the file offset {begins[at]} {why}", f"row {row[at]}", "give the byte at which each file begins"
+                f"the file offset {begins[at]} {why}", f"row {row[at]}", "use the byte at which each file begins"
             )
     return Files(read_only(bounds, np.int64), begins)

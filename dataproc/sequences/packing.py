@@ -145,7 +145,7 @@ def pack(lengths: np.ndarray, capacity: int, policy: str = "best-fit", rows: np.
         chosen = pack(lengths[rows], capacity, policy)
         return chosen._replace(document=np.asarray(rows, np.int64)[chosen.document])
     if policy not in POLICIES:
-        raise UserError(f"there is no packing policy '{policy}'", hint=f"use one of {', '.join(POLICIES)}")
+        raise UserError(f"unknown packing policy '{policy}'", hint=f"use one of {', '.join(POLICIES)}")
     if capacity < 1:
         raise UserError(f"the sequence length must be 1 or more, not {capacity}")
     lengths = np.ascontiguousarray(lengths, np.int64)

@@ -229,10 +229,10 @@ def open_reader(path: str) -> tuple[ShardHeader, pa.ipc.RecordBatchFileReader]:
         source.close()
     metadata = reader.schema.metadata or {}
     if METADATA_KEY not in metadata:
-        raise UserError("this Arrow file is no corpusmill shard: it has no header", path, "name a folder of shards")
+        raise UserError("not a corpusmill shard: this Arrow file has no shard header", path, "name a folder of shards")
     header = ShardHeader.from_json(metadata[METADATA_KEY], path)
     if not reader.schema.equals(shard_schema(header)):
-        raise UserError("this shard's columns are not those of its version", path, "pack again")
+        raise UserError("the columns of this shard do not match its version", path, "pack again")
     return header, reader
 
 
@@ -253,7 +253,7 @@ def open_shard(path: str) -> tuple[ShardHeader, pa.Table]:
 
 def _truncated(path: str, error: Exception) -> UserError:
     return UserError(
-        f"this is not a whole Arrow file ({error})", path, "it may be truncated: fetch it or pack it again"
+        f"incomplete or damaged Arrow file ({error})", path, "it may be truncated: download it or pack it again"
     )
 
 
@@ -312,7 +312,9 @@ def shard_entries(folder: str) -> list[ShardEntry]:
         if not here:
             continue
         if missing := sorted(here.keys() - set(paths)):
-            raise UserError("a shard of the manifest is not here", where=missing[0], hint="fetch it or pack again")
+            raise UserError(
+                "a shard listed in the manifest is missing", where=missing[0], hint="download it or pack again"
+            )
         wanted = ("rows", "group", "bytes", "digest", "tokens")
         return [ShardEntry(path, *(here[path][key] for key in wanted)) for path in paths if path in here]
     entries = []

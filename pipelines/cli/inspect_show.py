@@ -29,7 +29,7 @@ def show_command(
     Example: corpusmill inspect show quickstart-output/shards --row 3 --tokens
     """
     if row is not None and document is not None:
-        raise UserError("a row and an id cannot both be given", where="--id", hint="give one of them")
+        raise UserError("a row and an id cannot both be given", where="--id", hint="use one of them")
     place = recognise(path)
     if place.what in ("shards", "shard"):
         shards = shards_of(place)

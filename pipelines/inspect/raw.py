@@ -164,7 +164,7 @@ class RawFiles:
             return f"one of {len(files):,} files"
         path = files[0]
         if is_masked(path):
-            return "the secrets of this URL were not kept, so it cannot be looked at"
+            return "the credentials of this URL were not stored, so it cannot be looked at"
         if not storage.exists(path):
             return "this file is no longer there"
         if not storage.is_url(path) and os.path.isdir(path):  # noqa: PTH112

@@ -37,5 +37,5 @@ def _open(folder: str, threads: int) -> SearchIndex:
         paths = [storage.join(folder, entry["path"]) for entry in manifest["files"]]
     except (KeyError, TypeError) as error:
         where = storage.join(folder, state.MANIFEST)
-        raise UserError(f"no list of segments in it ({error})", where, "build the index again") from error
+        raise UserError(f"no list of segments in it ({error})", where, "rebuild the index") from error
     return SearchIndex(paths, threads)

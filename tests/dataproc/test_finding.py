@@ -82,7 +82,7 @@ def test_urls() -> None:
     assert names(f"memory://{root}/a.txt") == ["a.txt"]
     with pytest.raises(UserError, match="no file matches"):
         find_files(f"memory://{root}/none")
-    with pytest.raises(UserError, match="no file system"):
+    with pytest.raises(UserError, match="unsupported URL"):
         find_files("nonsense://x")
 
 

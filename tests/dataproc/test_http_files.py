@@ -51,15 +51,15 @@ def test_a_file_is_read_whole_and_anywhere(server: Server, mode: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "said", "requests"),
     [
-        ("status403", "the server answered 403: this may not be read; check the credentials", 1),
-        ("status401", "the server answered 401: this may not be read; check the credentials", 1),
+        ("status403", "the server answered 403: access denied; check the credentials", 1),
+        ("status401", "the server answered 401: access denied; check the credentials", 1),
         ("status404", "the server answered 404: no such file; check the URL", 1),
         ("status400", "the server answered 400; check the URL", 1),
         ("status500", "the server answered 500 (6 times in a row); check the URL and the network", 6),
         ("status429", "the server answered 429 (6 times in a row); check", 6),
         ("later", "the server answered 503 and asks to wait 7,200 s; try again then", 1),
         ("loop", "more than 10 redirects; check the URL", 11),
-        ("file", "the server redirects to what is no safe HTTP URL; check the URL", 1),
+        ("file", "the server redirects to something other than a safe HTTP URL; check the URL", 1),
     ],
 )
 def test_what_cannot_be_had_is_one_line_without_secrets(server: Server, mode: str, said: str, requests: int) -> None:

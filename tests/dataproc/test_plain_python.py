@@ -54,10 +54,10 @@ def test_signatures_of_a_list_are_those_of_an_array() -> None:
 @pytest.mark.parametrize(
     ("texts", "line"),
     [
-        (["a", 3], "text 1: this is no text, but int; give strings"),
-        (["a", None], "text 1: this is no text, but NoneType; give strings"),
-        ([b"a"], "text 0: this is no text, but bytes; give strings"),
-        ("a text", "one text was given where several are asked for; put it in a list"),
+        (["a", 3], "text 1: not text, but int; give strings"),
+        (["a", None], "text 1: not text, but NoneType; give strings"),
+        ([b"a"], "text 0: not text, but bytes; give strings"),
+        ("a text", "one text was given where a list of texts is expected; put it in a list"),
         (["a", "b\ud800"], "text 1: this text has a lone surrogate"),
     ],
 )

@@ -146,7 +146,7 @@ def test_mistakes_are_user_errors(tmp_path: Path) -> None:
         storage.open_input(f"{tmp_path}/none")
     with pytest.raises(UserError, match="no such file"):
         storage.open_input("memory://none/none")
-    with pytest.raises(UserError, match="no file system"):
+    with pytest.raises(UserError, match="unsupported URL"):
         storage.open_input("nonsense://x")
 
 

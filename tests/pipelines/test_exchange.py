@@ -150,7 +150,11 @@ def test_flat_files_of_others_are_imported_by_their_dtype(made: Path, tmp_path: 
 
 def test_what_cannot_be_exported_or_imported_is_one_line_before_anything_is_written(made: Path, tmp_path: Path) -> None:
     for what, kind, values in (
-        ("no token shards here: 'ingest' made this folder", "export", {"shards": str(made / "documents"), "to": "mds"}),
+        (
+            "no token shards found: 'ingest' made this folder",
+            "export",
+            {"shards": str(made / "documents"), "to": "mds"},
+        ),
         ("no Megatron index here", "import", {"format": "megatron", "paths": [str(made)]}),
         ("no such file", "import", {"format": "flat", "paths": [str(made / "none.bin")]}),
     ):

@@ -124,7 +124,7 @@ def test_rules_overrides_and_expressions_of_the_sweeps_own(folder):
         (["c4/sentences=1..2"], {}, "no column 'c4_sentence_count'"),
         (["words.minimum=1..2"], {"by": [("url",)]}, "cannot break down by"),
         (["words.minimum=1..2"], {"expressions": ["wrd > 1"]}, "unknown column 'wrd'"),
-        (["words.minimum=1..2"], {"thresholds": {"word": 1}}, "not among the rules"),
+        (["words.minimum=1..2"], {"thresholds": {"word": 1}}, "not one of the rules"),
     ],
 )
 def test_mistakes_are_named(folder, ranges, more, message):

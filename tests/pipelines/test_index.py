@@ -357,7 +357,7 @@ def test_other_folders_are_left_alone(datasets, tmp_path, session) -> None:
     (tmp_path / "notes/mine.txt").write_text("keep")
     with pytest.raises(UserError, match="contains other files"):
         add_dataset(str(tmp_path / "notes"), datasets["first"], session)
-    with pytest.raises(UserError, match="no index here"):
+    with pytest.raises(UserError, match="not an index"):
         retract_dataset(str(tmp_path / "nothing"), datasets["first"])
 
 

@@ -123,7 +123,7 @@ MALFORMED: dict[str, tuple[str, bytes | Callable[[Path], None], list[str], list[
         ["a", "b"],
         [("a.jsonl.gz", "broken gzip stream at compressed byte")],
     ),
-    "Parquet as JSON lines": ("a.jsonl", b"PAR1\n\n\n", [], [("a.jsonl", "this is Parquet, whatever its name says")]),
+    "Parquet as JSON lines": ("a.jsonl", b"PAR1\n\n\n", [], [("a.jsonl", "this is Parquet, despite its name")]),
     "no Arrow": ("a.arrow", b"ARROW1 nothing", [], [("a.arrow", "broken Arrow")]),
     "empty Arrow": ("a.arrow", b"", [], [("a.arrow", "cut off at byte 0")]),
     "binary file": ("a.txt", b"\x89PNG\xff", [], [(", byte 0", "not UTF-8")]),

@@ -150,7 +150,7 @@ def test_controls_in_documents_do_not_reach_the_terminal(made: Path, inspect: Co
         ("clean", ["--rule", "word"], "no rule 'word' was in force; did you mean 'words'?"),
         ("clean", ["--rule", "words", "--only", "words"], "more than one rule was asked about"),
         ("clean", ["--where", "words > 1"], "unknown column 'words'"),
-        ("clean", ["--where", "word_count"], "this is neither true nor false"),
+        ("clean", ["--where", "word_count"], "this expression is not a condition"),
         ("unique", ["--near", "words"], "only a filter's statistics say what is near a threshold"),
         ("unique", ["--rule", "words"], "this stage rejects no documents by rules"),
         ("clean/_statistics", ["--rule", "words"], "there are no rejected documents in a table of statistics"),

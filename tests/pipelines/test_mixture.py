@@ -208,7 +208,7 @@ def test_a_shortfall_that_is_accepted_is_told(mix: Mix) -> None:
     [
         ({"source_weights": {"wbe": 1, "*": 1}}, "no document has the source 'wbe'.*code, web"),
         ({"source_weights": {"web": 1}}, "the source 'code' has no weight"),
-        ({"language_weights": {"en": 1}}, "groups are not by language"),
+        ({"language_weights": {"en": 1}}, "groups are not formed by language"),
         ({"source_weights": {"web": 1, "code": 9}, "total": 10_000}, "weights ask for 9,000 of 'code'.*short"),
         ({"caps": {"code": 10}, "by": ["language"]}, "no group 'code'"),
         ({"tokenizer": "t"}, "this is for tokens"),

@@ -281,7 +281,7 @@ def test_training_refuses_a_mixture_of_groups_that_are_not_there(pack: Packer, t
     shards = pack(group_by="source", validation_share=0.1).folder
     short = {"shards": shards, "preset": "tiny", "steps": 2, "batch_sequences": 2, "micro_batch": 2}
     for mixture in ({"nope": 1.0}, {"web": 0.0}):
-        with pytest.raises(UserError, match=r"no group is called 'nope'; the groups are algo, lib, web|weights are 0"):
+        with pytest.raises(UserError, match=r"unknown group 'nope'; the groups are algo, lib, web|weights are 0"):
             run("train", tmp_path / "model", mixture=mixture, **short)
     with pytest.raises(UserError, match="the phases end after 2 sequences, and the run is of 4"):
         run("train", tmp_path / "model", phases=[{"tokens": 256, "mixture": {"web": 1}}], **short)

@@ -118,5 +118,5 @@ def test_a_repository_is_one_tasks_work_and_workers_leave_no_trace(tmp_path: Pat
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     done = ingest(tmp_path / "nowhere", tmp_path / "out")
-    assert done.returncode == 2 and "no such folder, and no archive" in done.stderr
+    assert done.returncode == 2 and "neither a folder nor an archive" in done.stderr
     assert "Traceback" not in done.stderr

@@ -182,7 +182,7 @@ def test_control_characters_of_documents_are_spelled_out(tmp_path: Path) -> None
 def test_mistakes_are_one_line(dataset: Path, index: Path, tmp_path: Path) -> None:
     for arguments, message in {
         ("count", str(index)): "an index and a text are needed",
-        ("count", str(index), ""): "nothing to look for",
+        ("count", str(index), ""): "text to search for is empty",
         ("find", str(dataset), "a"): "no search index here: 'spans' made this folder",
         ("find", str(tmp_path / "none"), "a"): "no such folder",
         ("trace", str(index), "--file", str(tmp_path / "none")): "no such file",

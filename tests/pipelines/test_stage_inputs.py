@@ -50,7 +50,7 @@ def test_a_folder_of_another_kind_is_no_dataset(made: Path, tmp_path: Path, kind
 
 
 def test_training_on_what_are_no_shards_is_refused(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no token shards here: 'ingest' made this folder"):
+    with pytest.raises(UserError, match="no token shards found: 'ingest' made this folder"):
         run("train", tmp_path / "out", shards=str(made / "documents"), steps=1)
     assert not (tmp_path / "out").exists()
 

@@ -85,7 +85,7 @@ def test_import_of_ranks_takes_pattern_and_special_tokens(foreign: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ((), "does not say how text is cut"),
+        ((), "does not say how text is split"),
         (("--pattern", "gpt2", "--regex", "a"), "only one of these can be given"),
         (("--pattern", "gpt2", "--special", "nothing"), "neither SPELLING=ID nor a file"),
         (("--pattern", "gpt2", "--special", "<a>=600", "--special", "<a>=601"), "'<a>' is given twice"),
@@ -139,7 +139,7 @@ def test_the_report_measures_what_can_be_imported_as_ours(foreign: Path, tmp_pat
     ):
         assert isinstance(opened, OurTokenizer)
         assert opened.encode(pa.array(TEXTS)).to_pylist() == library_ids(foreign)
-    with pytest.raises(UserError, match="does not say how text is cut"):
+    with pytest.raises(UserError, match="does not say how text is split"):
         open_tokenizer(str(foreign / "ranks"))
     words = tokenizers.Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     words.save(str(tmp_path / "words.json"))

@@ -51,7 +51,7 @@ def test_every_preset_is_described_in_a_terminal_as_well(name: str, capsys, monk
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["huge"], "there is no model preset 'huge'"),
+        (["huge"], "unknown model preset 'huge'"),
         (["tiny", "--sequence-length", "2"], "too short"),
         (["tiny", "--model", "dim=wide"], "'wide' is not a number"),
         (["tiny", "--model", "dim"], "'dim' is not NAME=VALUE"),

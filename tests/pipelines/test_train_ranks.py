@@ -163,7 +163,7 @@ def test_a_mistake_that_ranks_find_is_one_line(shards: Path, tmp_path: Path):
     done = train(shards, tmp_path / "run", "--model", "vocab_size=64", ranks=2)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if not line.startswith("train: ")] == [
-        f"corpusmill: {shards}: the model has 64 vocabulary rows, the shards' tokenizer needs 256; leave vocab_size out"
+        f"corpusmill: {shards}: the model has 64 vocabulary rows, the shards' tokenizer needs 256; omit vocab_size"
     ]
 
 

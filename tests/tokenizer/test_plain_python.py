@@ -48,7 +48,7 @@ def test_a_cut_character_is_one_sign_in_text_and_stays_cut_in_bytes(tokenizer: T
 
 
 def test_what_is_no_text_or_no_id_is_named_in_one_line(tokenizer: Tokenizer) -> None:
-    with pytest.raises(UserError, match="text 1: this is no text, but int"):
+    with pytest.raises(UserError, match="text 1: not text, but int"):
         tokenizer.encode_batch(["a", 1])  # type: ignore[list-item]
     with pytest.raises(UserError, match="lone surrogate"):
         tokenizer.encode("\ud800")

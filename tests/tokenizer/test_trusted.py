@@ -125,7 +125,7 @@ def test_slices_of_documents_are_themselves(tokenizer) -> None:
 def test_spans_that_cannot_be_are_refused(tokenizer, spans) -> None:
     texts = pa.array(["xyz", "aébcd"])  # 6 bytes, the second character is the bytes 1 and 2
     lists = pa.array([[], [{"start": start, "end": end} for start, end in spans]], SPANS)
-    with pytest.raises(UserError, match="document 1: trusted spans must rise"):
+    with pytest.raises(UserError, match="document 1: trusted spans must be sorted"):
         encode_trusted(tokenizer, texts, lists)
 
 

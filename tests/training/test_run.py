@@ -200,7 +200,7 @@ def test_a_run_that_a_spike_stopped_goes_on_once_it_is_told_to_skip(shard_folder
 
 def test_phases_that_end_leave_nothing_to_take_in_a_spikes_stead(shard_folder: Path, tmp_path: Path):
     phases = [{"tokens": 20 * 8 * 32}]
-    with pytest.raises(UserError, match="leave the last phase without tokens"):
+    with pytest.raises(UserError, match="leave the length of the last phase open"):
         _trained(settings_of(shard_folder, tmp_path / "run", spikes="skip", phases=phases))
     assert len(_trained(settings_of(shard_folder, tmp_path / "run", phases=phases))) == 20
 

@@ -138,7 +138,7 @@ def test_folders_of_other_kinds_are_refused_in_one_line(tmp_path: Path):
         start_weights(tmp_path / "exported", CONFIG)
     run = finished(tmp_path / "run")
     (run / "model.safetensors").write_bytes(b"short")
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="damaged safetensors file"):
         start_weights(run, CONFIG)
     (run / "config.json").write_text(json.dumps({"model": {"dim": 3}}))
     with pytest.raises(UserError, match="not the folder of a training run"):

@@ -202,7 +202,7 @@ def test_a_run_with_a_mixture_resumes_bit_for_bit(tmp_path: Path):
 
 def test_a_plan_that_does_not_fit_is_named_before_any_work(tmp_path: Path):
     shards = write_grouped_set(tmp_path / "shards", {"web": 30, "code": 11})
-    with pytest.raises(UserError, match="no group is called 'wiki'; the groups are code, web"):
+    with pytest.raises(UserError, match="unknown group 'wiki'; the groups are code, web"):
         train(settings_of(shards, tmp_path / "run", mixture={"wiki": 1}), tmp_path / "state")
     with pytest.raises(UserError, match="end after 100 sequences, and the run is of 160"):
         train(settings_of(shards, tmp_path / "run", phases=[{"tokens": 3200}]), tmp_path / "state")

@@ -37,18 +37,20 @@ def group_scales(
     weights = dict(weights or {})
     unknown = sorted(set(weights) - set(sizes))
     if unknown:
-        raise UserError(f"there is no group '{unknown[0]}'", where="weights", hint=f"there are {', '.join(sizes)}")
+        raise UserError(f"unknown group '{unknown[0]}'", where="weights", hint=f"there are {', '.join(sizes)}")
     for name, weight in weights.items():
         if not (isfinite(weight) and weight >= 0):
-            raise UserError(f"{weight} is no weight", where=f"weights: {name}", hint="give 0 or more")
+            raise UserError(f"{weight} is not a valid weight", where=f"weights: {name}", hint="use 0 or more")
     if not (isfinite(temperature) and temperature > 0):
-        raise UserError(f"{temperature} is no temperature", where="temperature", hint="give a number above 0")
+        raise UserError(f"{temperature} is not a valid temperature", where="temperature", hint="use a number above 0")
     named = sorted(name for name, size in sizes.items() if size > 0)
     total = sum(sizes[name] for name in named)
     wanted = {name: weights.get(name, 1.0) * (sizes[name] / total) ** (1 / temperature) for name in named}
     sum_wanted = sum(wanted.values())
     if named and not sum_wanted > 0:
-        raise UserError("these weights leave no text", where="weights", hint="give one group a weight above 0")
+        raise UserError(
+            "with these weights no text is left", where="weights", hint="give at least one group a weight above 0"
+        )
     if len({weights.get(name, 1.0) for name in named}) <= 1 and temperature == 1:
         return dict.fromkeys(sizes, ONE)
     scales = dict.fromkeys(sizes, ONE)

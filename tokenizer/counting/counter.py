@@ -127,7 +127,7 @@ class Counter:
     def _number(self, name: str) -> int:
         if name not in self._groups and len(self._groups) >= self._most_groups:
             what = f"there are more than {self._most_groups} groups of documents ('{name}' is one more)"
-            raise UserError(what, hint="group by something that has fewer values, or allow more")
+            raise UserError(what, hint="group by a column with fewer values, or raise the limit")
         return self._groups.setdefault(name, len(self._groups))
 
     def _ranks(self) -> np.ndarray:

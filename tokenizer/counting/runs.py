@@ -97,5 +97,5 @@ def _opened(path: str) -> tuple[Any, dict[bytes, bytes]]:
         return file, metadata
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(
-            f"this is not a whole run of counts ({error})", where=path, hint="delete it and run the stage again"
+            f"incomplete or damaged file of counts ({error})", where=path, hint="delete it and run the stage again"
         ) from error

@@ -83,7 +83,7 @@ class TableFile:
             except pa.ArrowException as error:
                 raise UserError(f"not a readable Parquet file ({error})", where=path, hint="make it again") from error
         if METADATA not in metadata:
-            raise UserError("this is not a table of counts", where=path, hint="give what `tokenizer count` made")
+            raise UserError("not a table of counts", where=path, hint="use a table made by `tokenizer count`")
         described = json.loads(metadata[METADATA])
         pattern = Pattern(described["pattern"]["name"], tuple(described["pattern"]["splits"]))
         self.info = TableInfo(

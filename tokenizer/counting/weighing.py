@@ -139,4 +139,4 @@ def weigh(rows: CountRows, scales: np.ndarray | None = None, min_count: int = 1)
 
 def overflow() -> UserError:
     """The error of a count that 64 bits do not hold."""
-    return UserError("a count passes 2^63 - 1", hint="count less text, or give smaller weights")
+    return UserError("a count exceeds 2^63 - 1", hint="count less text, or give smaller weights")

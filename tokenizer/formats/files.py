@@ -84,7 +84,7 @@ def _spelled(vocabulary: Vocabulary, special: SpecialTokens) -> dict[int, str]:
     }
     for text in set(special.ids).intersection(tokens.values()):
         hint = "spell it otherwise"
-        raise UserError("ordinary text spells this special token", where=repr(text), hint=hint)
+        raise UserError("ordinary text can contain this special token", where=repr(text), hint=hint)
     within = {token.id: token.text for token in special.tokens if token.id < len(vocabulary)}
     behind = {token.id: token.text for token in special.tokens if token.id >= len(vocabulary)}
     size = len(tokens) + len(within)
@@ -235,7 +235,7 @@ def require_folder(folder: str) -> None:
     if not missing:
         return
     if not exists(folder):
-        raise UserError("no such tokenizer folder", where=folder, hint="make one with `corpusmill tokenizer train`")
+        raise UserError("no such tokenizer folder", where=folder, hint="create one with `corpusmill tokenizer train`")
     if TOKENIZER not in missing or not list_names(folder):
         what = "this tokenizer was not made by corpusmill"
         hint = f"import it first: corpusmill tokenizer import {shlex.quote(folder)} --output tokenizer"
@@ -254,7 +254,7 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
         if record.get("format") not in (1, FORMAT):
             raise UserError(f"unknown format {record.get('format')!r} of tokenizer folder", where=folder)
         if fingerprint != record["fingerprint"]:
-            raise UserError(f"not the file that {TRAINING} speaks of", where=where, hint="write the tokenizer again")
+            raise UserError(f"not the file that {TRAINING} describes", where=where, hint="export the tokenizer again")
         layout_value = record["special_tokens"]["layout"]
         at = f"{join(folder, TRAINING)}, special_tokens.layout"
         layout = layout_named(layout_value) if isinstance(layout_value, str) else layout_from_record(layout_value, at)
@@ -273,7 +273,9 @@ def read_tokenizer(folder: str) -> TokenizerFiles:
             raise ValueError("vocab_size is less than there are ids")
         check_roles({role: texts.get(number) for role, number in roles.items()}, texts.values(), folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"not a tokenizer file of ours ({type(error).__name__}: {error})", where=folder) from error
+        raise UserError(
+            f"not a tokenizer file made by corpusmill ({type(error).__name__}: {error})", where=folder
+        ) from error
     return TokenizerFiles(vocabulary, SpecialTokens(added, roles, *sizes), pattern, fingerprint, layout, record)
 
 

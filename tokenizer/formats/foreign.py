@@ -66,7 +66,9 @@ def _section(content: Mapping[str, Any], name: str, kind: type, where: str) -> A
     value = content.get(name)
     if not isinstance(value, kind):
         raise UserError(
-            f"no {'list' if kind is list else 'table'} '{name}'", where=where, hint="is it a tokenizer.json?"
+            f"no {'list' if kind is list else 'table'} '{name}'",
+            where=where,
+            hint="check that this is a tokenizer.json",
         )
     return value
 
@@ -79,7 +81,7 @@ def _ids(vocabulary: dict[str, Any], where: str) -> dict[str, int]:
     if vocabulary and not 0 <= min(vocabulary.values()) <= max(vocabulary.values()) < MOST_IDS:
         raise UserError(f"ids must be from 0 to {MOST_IDS - 1:,}", where=where)
     if len(set(vocabulary.values())) < len(vocabulary):
-        raise UserError("two tokens have one id", where=where)
+        raise UserError("two tokens have the same id", where=where)
     if "" in vocabulary:
         raise UserError("a token is empty", where=where)
     return vocabulary
@@ -98,7 +100,7 @@ def _added(entries: list[Any], ids: Mapping[str, int], where: str) -> dict[str, 
         if type(number) is not int or not isinstance(text, str) or not isinstance(flagged, bool) or not text:
             raise UserError("an added token needs an id, a content and a flag `special`", where=here)
         if text in added:
-            raise UserError(f"the added token {text!r} is there twice", where=here)
+            raise UserError(f"the added token {text!r} occurs twice", where=here)
         given = ids.get(text, max(largest + 1, len(ids)))
         if (text not in ids and given in taken) or given >= MOST_IDS:
             raise UserError(f"the id {given} of {text!r} is taken or out of range", where=here)
@@ -119,7 +121,7 @@ def _merges(entries: list[Any], ids: Mapping[str, int], where: str) -> np.ndarra
     wrong = (place for place, entry in enumerate(entries) if not isinstance(entry, list) or len(entry) != 2)
     place = next(wrong, -1)
     if place >= 0:
-        raise UserError(f"{entries[place]!r} is no merge of two tokens", where=f"{where}, entry {place}")
+        raise UserError(f"{entries[place]!r} is not a merge of two tokens", where=f"{where}, entry {place}")
     if not entries:
         return np.empty((0, 3), np.int32)
     lefts, rights = zip(*entries, strict=True)
@@ -216,7 +218,7 @@ def _check_model(model: dict[str, Any], where: str) -> None:
         raise UserError("it falls back to bytes (byte_fallback), as SentencePiece's models do", where=where)
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(name):
-            raise UserError(f"it has the setting {name}, not known here", where=where)
+            raise UserError(f"it has the setting {name}, which is not supported", where=where)
 
 
 def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normalizer: bool = False) -> TokenizerFiles:
@@ -250,7 +252,7 @@ def import_json(path: str, roles: Mapping[str, str] | None = None, drop_normaliz
     try:
         pattern = pattern_of_json(value.get("pre_tokenizer"), f"{file}, pre_tokenizer")
     except RecursionError as error:
-        raise UserError("sequences in sequences without end", where=f"{file}, pre_tokenizer") from error
+        raise UserError("its Sequence steps are nested too deeply", where=f"{file}, pre_tokenizer") from error
     cutting = _cutting_blanks(pattern, list(added.values()))
     if cutting != pattern and pattern.prefix_space:
         what = "it puts a space in front of what is left between runs of blanks (add_prefix_space)"

@@ -34,11 +34,11 @@ def _tokens(ranks: Mapping[bytes, int], where: str) -> pa.LargeBinaryArray:
     if not ranks:
         raise UserError("no tokens", where=where)
     if (largest := max(ranks.values())) >= MOST_IDS:
-        raise UserError(f"the rank {largest:,}: they must be below {MOST_IDS:,}", where=where)
+        raise UserError(f"rank {largest:,} is too large: ranks must be below {MOST_IDS:,}", where=where)
     if len(set(ranks.values())) < len(ranks):
-        raise UserError("two tokens have one rank", where=where)
+        raise UserError("two tokens have the same rank", where=where)
     if (longest := max(map(len, ranks))) > LONGEST_TOKEN:
-        raise UserError(f"a token of {longest:,} bytes: no more than {LONGEST_TOKEN:,} are read", where=where)
+        raise UserError(f"a token has {longest:,} bytes; at most {LONGEST_TOKEN:,} are supported", where=where)
     spelled: list[bytes | None] = [None] * (largest + 1)
     for token, number in ranks.items():
         spelled[number] = token

@@ -18,7 +18,7 @@ def tokenizer_file(path: str) -> str:
     ranks = [name for name in names if name.endswith(".tiktoken")] or [n for n in names if n == "tokenizer.model"]
     if TOKENIZER in names or len(ranks) == 1:
         return join(path, TOKENIZER if TOKENIZER in names else ranks[0])
-    raise UserError("no such tokenizer", where=path, hint=f"give a tokenizer file, or a folder with {TOKENIZER}")
+    raise UserError("no such tokenizer", where=path, hint=f"name a tokenizer file, or a folder with {TOKENIZER}")
 
 
 def is_json(content: bytes) -> bool:
@@ -48,9 +48,9 @@ def import_tokenizer(
     file = tokenizer_file(path)
     if is_json(read_bounded(file)):
         if pattern is not None or special:
-            raise UserError("a tokenizer.json holds its own pattern and special tokens", where=file)
+            raise UserError("a tokenizer.json contains its own pattern and special tokens", where=file)
         return import_json(file, roles, drop_normalizer)
     if pattern is None:
         known = ", ".join(sorted(PATTERNS))
-        raise UserError("a file of ranks does not say how text is cut", where=file, hint=f"give its pattern: {known}")
+        raise UserError("a file of ranks does not say how text is split", where=file, hint=f"name its pattern: {known}")
     return import_ranks(file, pattern, special, roles)

@@ -60,6 +60,6 @@ def chosen_roles(
         if role not in ROLES:
             raise UserError(f"unknown role '{role}'", where=where, hint=f"roles: {', '.join(ROLES)}")
         if text not in ids:
-            raise UserError(f"the role '{role}' names {text!r}, which is no special token", where=where)
+            raise UserError(f"the role '{role}' names {text!r}, which is not a special token", where=where)
         roles[role] = ids[text]
     return {role: roles[role] for role in ROLES if role in roles}

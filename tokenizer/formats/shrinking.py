@@ -22,7 +22,7 @@ def shrink_tokenizer(folder: str, vocab_size: int, output: str) -> TokenizerFile
     Raises UserError when there are not so many ids, or too few for the bytes and special tokens.
     """
     if absolute(folder) == absolute(output):
-        raise UserError("this is the tokenizer itself", where=output, hint="give another folder")
+        raise UserError("the output is the tokenizer itself", where=output, hint="choose another folder")
     files = read_tokenizer(folder)
     size = files.layout.model_size(vocab_size)
     vocabulary = files.vocabulary.prefix(size)

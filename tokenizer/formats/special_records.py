@@ -35,13 +35,13 @@ def check_spellings(spellings: Iterable[str], where: str) -> None:
         if not text:
             raise UserError("a special token must not be empty", where=where)
         if text in met:
-            raise UserError(f"the special token {text!r} is there twice", where=where)
+            raise UserError(f"the special token {text!r} occurs twice", where=where)
         if len(text) == 1 and text in byte_characters():
             raise UserError(f"the special token {text!r} is spelled like an ordinary byte", where=where)
         if len(text) > LONGEST_SPELLING:
             raise UserError(f"a special token has more than {LONGEST_SPELLING} characters", where=where)
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise UserError(f"the special token {text!r} holds half of a surrogate pair", where=where)
+            raise UserError(f"the special token {text!r} contains half of a surrogate pair", where=where)
         met.add(text)
 
 
@@ -53,7 +53,7 @@ def _numbered(entry: Any, where: str) -> list[str]:
         raise UserError(f"{entry!r} is neither a spelling nor a range", where, "write {text: '<x{}>', from: 0, to: 9}")
     text, first, last = entry["text"], entry["from"], entry["to"]
     if not isinstance(text, str) or text.count("{}") != 1 or type(first) is not int or type(last) is not int:
-        raise UserError(f"{entry!r} is no range: `text` holds {{}} once, `from` and `to` are numbers", where)
+        raise UserError(f"{entry!r} is not a range: `text` must contain {{}} once, `from` and `to` are numbers", where)
     if not 0 <= first <= last <= first + MOST_TOKENS:
         raise UserError(f"a range from {first} to {last} is empty or too long", where)
     return [text.replace("{}", str(number)) for number in range(first, last + 1)]
@@ -71,7 +71,7 @@ def _spellings(values: Any, where: str) -> tuple[str, ...]:
 def layout_from_record(record: Any, where: str, name: str = "own") -> SpecialLayout:
     """The layout that a record states; `name` is its name when it states none. Raises UserError with the field."""
     if not isinstance(record, dict):
-        raise UserError("a layout of special tokens is a table of fields", where, f"fields: {', '.join(FIELDS)}")
+        raise UserError("a layout of special tokens must be a table of fields", where, f"fields: {', '.join(FIELDS)}")
     if unknown := [str(key) for key in record if key not in FIELDS]:
         raise UserError(f"unknown field '{unknown[0]}'", where, f"fields: {', '.join(FIELDS)}")
     first, last, visible = (
@@ -83,12 +83,12 @@ def layout_from_record(record: Any, where: str, name: str = "own") -> SpecialLay
         raise UserError("not a table of role and spelling", f"{where}, field roles")
     check_roles(roles, (*first, *last), f"{where}, field roles")
     if lost := [text for text in visible if text not in {*first, *last}]:
-        raise UserError(f"{lost[0]!r} is no token of this layout", f"{where}, field visible")
+        raise UserError(f"{lost[0]!r} is not a token of this layout", f"{where}, field visible")
     counted, multiple, called = record.get("counted", True), record.get("rows_multiple", 64), record.get("name", name)
     if not isinstance(counted, bool) or not isinstance(called, str):
-        raise UserError("`counted` is true or false, `name` a text", where)
+        raise UserError("`counted` must be true or false, and `name` a string", where)
     if type(multiple) is not int or not 1 <= multiple <= 1 << 20:
-        raise UserError(f"rows_multiple is {multiple!r}: give a number from 1 to {1 << 20:,}", where)
+        raise UserError(f"rows_multiple is {multiple!r}: use a number from 1 to {1 << 20:,}", where)
     return SpecialLayout(called, first, last, dict(roles), frozenset(visible), counted, multiple)
 
 
@@ -99,7 +99,7 @@ def check_roles(roles: dict[Any, Any], spellings: Iterable[str], where: str) -> 
         if role not in ROLES:
             raise UserError(f"unknown role {role!r}", where, f"roles: {', '.join(ROLES)}")
         if not isinstance(text, str) or text not in known:
-            raise UserError(f"the role '{role}' names {text!r}, which is no special token", where)
+            raise UserError(f"the role '{role}' names {text!r}, which is not a special token", where)
 
 
 def _ranges(spellings: Iterable[str]) -> list[str | dict[str, Any]]:

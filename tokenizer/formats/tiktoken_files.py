@@ -72,16 +72,16 @@ def tiktoken_encoding(folder: str) -> Any:
         encoding = json.loads(read_bytes(join(folder, ENCODING)))
         expression, special = encoding["pat_str"], encoding["special_tokens"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError("not a file of ours", where=join(folder, ENCODING)) from error
+        raise UserError("not a file made by corpusmill", where=join(folder, ENCODING)) from error
     if expression is None:
-        raise UserError("its pattern is more than one expression", where=folder, hint="tiktoken takes only one")
+        raise UserError("its pattern consists of several expressions", where=folder, hint="tiktoken supports only one")
     ranks = read_ranks(read_bytes(join(folder, RANKS)), join(folder, RANKS))
     try:
         return tiktoken.Encoding(folder, pat_str=expression, mergeable_ranks=ranks, special_tokens=special)
     except BaseException as error:  # whatever the library objects to, in a panic if need be
         if not is_caught(error):
             raise
-        raise UserError(f"tiktoken does not take this tokenizer ({error})", where=folder) from error
+        raise UserError(f"tiktoken does not accept this tokenizer ({error})", where=folder) from error
 
 
 def read_ranks(content: bytes, where: str) -> dict[bytes, int]:
@@ -96,7 +96,7 @@ def read_ranks(content: bytes, where: str) -> dict[bytes, int]:
             ranks_before = len(ranks)
             ranks[token] = int(rank) if rank.isdigit() and len(rank) < 10 else -1
         except (ValueError, binascii.Error) as error:
-            raise UserError("not a line of base64 and a rank", where=f"{where}, line {number}") from error
+            raise UserError("not a line with a base64 token and a rank", where=f"{where}, line {number}") from error
         if not token or ranks[token] < 0 or len(ranks) == ranks_before:
-            raise UserError("an empty token, one met before, or no rank", where=f"{where}, line {number}")
+            raise UserError("an empty token, a repeated token, or no rank", where=f"{where}, line {number}")
     return ranks

@@ -58,5 +58,7 @@ def read_vocabulary_file(content: bytes, where: str) -> tuple[Vocabulary, tuple[
         if merges.size and not 0 <= merges.min() <= merges.max() < len(tokens):
             raise ValueError("a merge of unknown tokens")
     except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"damaged ({error})", where=where, hint="remove it; tokenizer.json says the same") from error
+        raise UserError(
+            f"damaged ({error})", where=where, hint="remove it; tokenizer.json has the same contents"
+        ) from error
     return Vocabulary(tokens, merges, specials, whole_first), added

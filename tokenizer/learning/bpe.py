@@ -99,7 +99,7 @@ def train_merges(
     if vocab_size < len(spelled):
         raise UserError(
             f"a vocabulary of {vocab_size:,} has no room for {specials} special tokens and the 256 bytes",
-            hint=f"vocab_size must be {len(spelled)} at least",
+            hint=f"vocab_size must be at least {len(spelled)}",
         )
     start = Vocabulary(pa.array(spelled, pa.large_binary()), np.empty((0, 3), np.int32), specials)
     rules = _Rules(min_frequency, max_token_length, tuple(no_merge))
@@ -138,7 +138,7 @@ def extend_merges(
     if vocab_size < ids:
         raise UserError(
             f"a vocabulary of {ids:,} ids cannot be extended to {vocab_size:,}",
-            hint=f"vocab_size must be {ids:,} at least",
+            hint=f"vocab_size must be at least {ids:,}",
         )
     rules = _Rules(min_frequency, max_token_length, tuple(no_merge))
     return _learn(vocabulary, special, table, vocab_size, rules, checkpoints, progress)
@@ -154,7 +154,7 @@ class _Rules:
 def _check_special(specials: Sequence[str]) -> None:
     for number, special in enumerate(specials):
         if not special or special in specials[:number]:
-            raise UserError("special tokens must be different and not empty", where=repr(special))
+            raise UserError("special tokens must be distinct and not empty", where=repr(special))
         if len(special) == 1 and special in byte_characters():
             raise UserError("a special token may not be spelled like a byte", where=repr(special))
 
@@ -201,7 +201,7 @@ def _learn(
             exact = False
             if (new := int(batch[made - 1, 2])) in special:
                 where, hint = repr(special[new]), "spell it otherwise"
-                raise UserError("ordinary text spells this special token", where=where, hint=hint)
+                raise UserError("ordinary text can contain this special token", where=where, hint=hint)
         elif checkpoints is not None and exact and made and learned % checkpoints.every == 0:
             merges = [np.concatenate(merges)]
             save(checkpoints, of, merges[0])

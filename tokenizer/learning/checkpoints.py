@@ -60,5 +60,5 @@ def load(checkpoints: Checkpoints, of: str) -> np.ndarray:
     except pa.ArrowInvalid as error:
         raise UserError("not a checkpoint of training", where=checkpoints.path, hint=hint) from error
     if not table.schema.equals(SCHEMA) or (table.schema.metadata or {}).get(b"of") != of.encode():
-        raise UserError("a checkpoint of other counts or settings", where=checkpoints.path, hint=hint)
+        raise UserError("this checkpoint was made with other counts or settings", where=checkpoints.path, hint=hint)
     return np.column_stack([column.to_numpy() for column in table.columns]).astype(np.int32)

@@ -57,7 +57,7 @@ def cut_apart(table: PretokenCounts, no_merge: Sequence[str]) -> PretokenCounts:
     """
     unknown = sorted(set(no_merge) - set(CLASSES))
     if unknown:
-        raise UserError(f"no class of characters is called '{unknown[0]}'", hint=f"known: {', '.join(CLASSES)}")
+        raise UserError(f"unknown class of characters '{unknown[0]}'", hint=f"known: {', '.join(CLASSES)}")
     if not no_merge or not len(table):
         return table
     apart = np.bitwise_or.reduce([CLASSES[name] for name in no_merge])

@@ -73,7 +73,7 @@ def words_of(table: PretokenCounts, vocabulary: Vocabulary, more: np.ndarray) ->
     counts = table.counts[wanted.to_numpy(zero_copy_only=False)]
     if len(counts) >= MOST_WORDS or float(np.diff(offsets) @ counts.astype(np.float64)) >= MOST_BYTES:
         what = f"{len(counts):,} unique pretokens, or their counts, are more than can be learned from"
-        raise UserError(what, hint="leave out the rarest (min_count)")
+        raise UserError(what, hint="drop the rarest with min_count")
     packed = np.empty((len(counts), 2), np.int64)
     packed[:, 1] = counts
     symbols = np.empty(int(offsets[-1] - offsets[0]) + len(counts), np.int32)

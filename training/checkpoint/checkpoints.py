@@ -179,7 +179,7 @@ class Checkpoints:
         named = self.folder / name
         if not _NAME.fullmatch(name) or not (named / STATE_FILE).is_file():
             raise UserError(
-                "the checkpoint that 'latest' names is not there",
+                "the checkpoint that 'latest' names is missing",
                 where=str(self.folder / LATEST),
                 hint="restore or remove it",
             )
@@ -206,4 +206,4 @@ class Checkpoints:
         if failure is not None:
             raise failure
         if failed:
-            raise UserError("another rank can't load this checkpoint", str(checkpoint), "see what that rank says")
+            raise UserError("another rank can't load this checkpoint", str(checkpoint), "see the message of that rank")

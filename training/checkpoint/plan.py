@@ -97,13 +97,13 @@ def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 def _require_fit(metadata: Metadata, name: str, tensor: Tensor, folder: Path) -> None:
     saved: Any = metadata.state_dict_metadata.get(name)
     if saved is None:
-        raise UserError(f"this checkpoint is of another model: it has no '{name}'", str(folder), _MEND)
+        raise UserError(f"this checkpoint belongs to another model: it has no '{name}'", str(folder), _MEND)
     if saved.size != tensor.shape:
         shapes = f"'{name}' is {list(saved.size)} there and {list(tensor.shape)} here"
-        raise UserError(f"this checkpoint is of another model: {shapes}", str(folder), _MEND)
+        raise UserError(f"this checkpoint belongs to another model: {shapes}", str(folder), _MEND)
     if saved.properties.dtype != tensor.dtype:
         types = f"'{name}' is {saved.properties.dtype} there and {tensor.dtype} here"
-        raise UserError(f"this checkpoint is of another precision: {types}", str(folder), _MEND)
+        raise UserError(f"this checkpoint has another precision: {types}", str(folder), _MEND)
 
 
 def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:

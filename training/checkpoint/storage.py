@@ -131,15 +131,17 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         where = str(folder)
         if error.errno in _FULL:
             hint = "free some or keep fewer checkpoints, then start again: the run goes on from the last whole one"
-            raise UserError("no space is left for a checkpoint", where, hint) from error
+            raise UserError("no space left for a checkpoint", where, hint) from error
         if error.errno == errno.ENOENT:
             raise UserError(
-                "the folder that rank 0 made for a checkpoint is not there for another rank",
+                "the checkpoint folder made by rank 0 is not visible to another rank",
                 where,
-                "let the output be a folder that all ranks share",
+                "write the output to a folder that all ranks share",
             ) from error
         raise UserError(
-            f"a checkpoint can't be written ({error.strerror})", where, "check the folder's permissions and its disk"
+            f"a checkpoint could not be written ({error.strerror})",
+            where,
+            "check the folder's permissions and its disk",
         ) from error
 
 

@@ -62,7 +62,7 @@ class TensorFiles(Mapping[str, Tensor]):
                 raise UserError("no such file", where=str(path), hint="copy the whole folder") from error
             except SafetensorError as error:
                 raise UserError(
-                    f"not a whole safetensors file ({error})", where=str(path), hint="copy it again"
+                    f"incomplete or damaged safetensors file ({error})", where=str(path), hint="copy it again"
                 ) from error
             if twice := [name for name in shapes if name in self._places]:
                 raise UserError(f"the tensor '{twice[0]}' is also in another file", where=str(path))

@@ -86,7 +86,7 @@ def backend_for(name: Fp8Backend, device: torch.device) -> Backend:
     if name != "auto":
         reason = _unfit(name, device)
         if reason is not None:
-            raise UserError(reason, where="fp8_backend", hint="choose another, or leave the setting out")
+            raise UserError(reason, where="fp8_backend", hint="choose another, or omit the setting")
         return _make(name)
     if device.type == "cpu":
         return _make("emulated")
@@ -98,7 +98,7 @@ def backend_for(name: Fp8Backend, device: torch.device) -> Backend:
     raise UserError(
         f"no FP8 back end runs on this GPU ({listed})",
         where="fp8_backend",
-        hint="train with precision bfloat16, or give fp8_backend emulated, which is slow",
+        hint="train with precision bfloat16, or set fp8_backend to emulated, which is slow",
     )
 
 

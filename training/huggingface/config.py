@@ -114,7 +114,7 @@ def from_huggingface(values: Mapping[str, Any], where: str) -> ModelConfig:
         fields[ours] = _number(values.get(theirs), ours, theirs, where)
     heads = values.get("num_key_value_heads")
     if heads not in (None, fields["n_heads"]):
-        raise UserError(f"num_key_value_heads is {heads!r}; this model has one a head", where)
+        raise UserError(f"num_key_value_heads is {heads!r}; this model has one per head", where)
     config = ModelConfig(**fields, **read_rope(values, where))
     _require_counterpart(config, where)
     return config
@@ -125,7 +125,7 @@ def _number(value: Any, ours: str, theirs: str, where: str) -> int | float:
         return 0
     kinds = (int, float) if ours in _REAL else int
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise UserError(f"the field '{theirs}' is {value!r}", where, "a number belongs there")
+        raise UserError(f"the field '{theirs}' is {value!r}", where, "it must be a number")
     return float(value) if ours in _REAL else value
 
 

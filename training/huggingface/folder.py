@@ -131,7 +131,7 @@ def _check_shape(name: str, shape: tuple[int, ...], wanted: tuple[int, ...], whe
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which gets its name once its content is on disk."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("this already exists", where=str(folder), hint="give another folder, or remove it")
+        raise UserError("this already exists", where=str(folder), hint="choose another folder, or remove it")
     require_commit()
     absolute = folder.absolute()
     temporary = absolute.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}-{absolute.name}"
@@ -263,7 +263,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if index.exists():
         names = _read_json(index).get("weight_map")
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            raise UserError("not an index: it has no weight_map", where=str(index))
+            raise UserError("not an index of weights: it has no weight_map", where=str(index))
         files = sorted(set(names.values()))
         if outside := [name for name in files if Path(name).name != name]:
             raise UserError(f"the index names {outside[0]!r}, which is not in its folder", where=str(index))
@@ -272,9 +272,9 @@ def _weight_files(folder: Path) -> list[Path]:
         return [folder / MODEL_FILE]
     if next(folder.glob("*.bin"), None) is not None:
         raise UserError(
-            "the weights are pickles (.bin), which can run code", str(folder), "save them as safetensors first"
+            "the weights are pickle files (.bin), which can run code", str(folder), "save them as safetensors first"
         )
-    raise UserError(f"there is no {MODEL_FILE}", where=str(folder), hint="name a folder with safetensors")
+    raise UserError(f"there is no {MODEL_FILE}", where=str(folder), hint="name a folder with safetensors files")
 
 
 def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", beside: Sequence[Path] = ()) -> ModelConfig:

@@ -51,7 +51,7 @@ def read_rope(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of `ModelConfig` that describe positions. Raises UserError for an unknown kind of scaling."""
     stated = values.get("rope_scaling") or values.get("rope_parameters") or {}
     if not isinstance(stated, Mapping):
-        raise UserError(f"the field 'rope_parameters' is {stated!r}", where, "an object belongs there")
+        raise UserError(f"the field 'rope_parameters' is {stated!r}", where, "it must be an object")
     base = {"rope_theta": _number({"rope_theta": values.get("rope_theta"), **stated}, "rope_theta", 10_000.0, where)}
     kind = stated.get("rope_type", stated.get("type", PLAIN))
     if kind == PLAIN:
@@ -84,5 +84,5 @@ def _number(stated: Mapping[str, Any], name: str, default: float | None, where: 
     value = stated.get(name)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise UserError(f"the field '{name}' is {value!r}", where, "a number belongs there")
+        raise UserError(f"the field '{name}' is {value!r}", where, "it must be a number")
     return float(value)

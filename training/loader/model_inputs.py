@@ -54,7 +54,9 @@ class ModelInputs:
 
     def __post_init__(self) -> None:
         if self.cu_seqlens and not self.flat:
-            raise UserError("cu_seqlens are of one row, and rows are asked for", "ModelInputs", "set flat, too")
+            raise UserError(
+                "cu_seqlens describe one flat row, but separate rows were requested", "ModelInputs", "set flat as well"
+            )
 
     def __call__(self, batches: Batch | Sequence[Batch]) -> dict[str, Any]:
         """Tensors by the names of the model's arguments, on the batch's device."""

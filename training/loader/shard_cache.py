@@ -52,7 +52,7 @@ class ShardCache:
             raise UserError("a remote shard without a digest cannot be kept", entry.path, "its folder needs a manifest")
         if entry.bytes > self.limit:
             what = f"this shard of {entry.bytes:,} bytes is larger than the cache of {self.limit:,}"
-            raise UserError(what, entry.path, "give the cache more room")
+            raise UserError(what, entry.path, "raise the limit of the cache")
         while True:
             path = self._fetched(entry)
             try:
@@ -90,7 +90,7 @@ class ShardCache:
         raise UserError(
             f"its digest is {' and then '.join(digests)}, and the manifest says {entry.digest}",
             where=entry.path,
-            hint="the copy is damaged: put the shard there again",
+            hint="the copy is damaged: upload the shard again",
         )
 
     def _make_room(self, bytes_needed: int) -> None:

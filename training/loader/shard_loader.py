@@ -306,7 +306,7 @@ class ShardLoader(IterableDataset[Batch]):
             raise UserError(
                 f"the plan has {max(0, planned - self._consumed):,} sequences left, and a batch is of {sequences:,}",
                 where=self.shards.folder,
-                hint="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or leave its length open",
             )
         if self._share is None or self._share.sequences != sequences:
             self.close()

@@ -112,7 +112,7 @@ class _Shard:
         return part
 
     def _damaged(self, why: str) -> UserError:
-        return UserError(f"this shard is damaged ({why})", self.entry.path, "fetch it or pack it again")
+        return UserError(f"this shard is damaged ({why})", self.entry.path, "download it or pack it again")
 
 
 class _OpenShards:
@@ -155,10 +155,12 @@ class _OpenShards:
         first = self.header = self.header or shard.header
         for field in _COMMON:
             if getattr(first, field) != getattr(shard.header, field):
-                raise UserError(f"this shard has another {field} than the first", entry.path, "pack them together")
+                raise UserError(
+                    f"this shard's {field} differs from that of the first shard", entry.path, "pack them together"
+                )
         if shard.header.group != entry.group:
             what = f"this shard is of the group '{shard.header.group}', the manifest says '{entry.group}'"
-            raise UserError(what, entry.path, "fetch it or pack it again")
+            raise UserError(what, entry.path, "download it or pack it again")
         slot = int(self.used.argmin())
         if self._numbers[slot] >= 0:
             self.slots[self._numbers[slot]] = -1
@@ -197,14 +199,14 @@ class ShardSet:
     ) -> None:
         self.folder = str(folder)
         if is_url(self.folder) and cache is None:
-            raise UserError("remote shards need a local cache", self.folder, "give a ShardCache, or copy them here")
+            raise UserError("remote shards need a local cache", self.folder, "pass a ShardCache, or copy them here")
         self.entries = shard_entries(self.folder)
         """The shards, opened or not."""
         if not self.entries:
-            raise UserError("no token shards here", where=self.folder, hint="make them with 'corpusmill pack'")
+            raise UserError("no token shards found", where=self.folder, hint="make them with 'corpusmill pack'")
         self._starts = np.cumsum([0, *(entry.rows for entry in self.entries)], dtype=np.int64)
         if not len(self):
-            raise UserError("the shards hold no sequence", where=self.folder, hint="pack more documents")
+            raise UserError("the shards contain no sequences", where=self.folder, hint="pack more documents")
         self._cache, self._open_limit, self._decoded_limit = cache, open_shards, decoded_bytes
         self._begin()
         self.header = self._open.place(*self._address(0))[0].header

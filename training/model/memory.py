@@ -99,10 +99,10 @@ def memory(config: ModelConfig, layout: MemoryLayout) -> Memory:
     """Bytes a rank for a model under a layout. Shares are rounded up: the largest rank counts.
 
     Raises:
-        UserError: sequences are too short to predict in.
+        UserError: sequences are too short to predict anything.
     """
     if layout.sequence_length < config.mtp_depth + 2:
-        raise UserError("sequences are too short to predict in", where="memory layout", hint="give longer ones")
+        raise UserError("sequences are too short to predict anything", where="memory layout", hint="use longer ones")
     counted = parameters(config)
     trained = counted.total + counted.mtp_total
     routers = (config.n_moe_layers + config.mtp_depth) * config.n_routed_experts * config.dim

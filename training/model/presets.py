@@ -185,11 +185,11 @@ PRESETS: dict[str, ModelConfig] = {
 def preset(name: str, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
     """A preset, with some fields replaced. Raises UserError for an unknown preset or field, or an unfit value."""
     if name not in PRESETS:
-        raise UserError(f"there is no model preset '{name}'", hint=f"choose one of {', '.join(PRESETS)}")
+        raise UserError(f"unknown model preset '{name}'", hint=f"choose one of {', '.join(PRESETS)}")
     types = {field.name: field.type for field in fields(ModelConfig)}
     for key, value in (overrides or {}).items():
         if key not in types:
-            raise UserError(f"a model has no field '{key}'", hint=f"choose from {', '.join(types)}")
+            raise UserError(f"unknown model field '{key}'", hint=f"choose from {', '.join(types)}")
         whole = types[key] is int
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise UserError(

@@ -38,14 +38,14 @@ class Phase:
 
         for name, weight in self.mixture.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not isfinite(weight) or weight < 0:
-                raise refuse(f"the weight of '{name}' is {weight!r}", "give a number, 0 or more")
+                raise refuse(f"the weight of '{name}' is {weight!r}", "use a number of at least 0")
         if self.mixture and not any(self.mixture.values()):
-            raise refuse("all weights are 0", "give at least one group a weight")
+            raise refuse("all weights are 0", "give at least one group a positive weight")
         if self.tokens is not None and self.sequences is not None:
-            raise refuse("a phase has tokens and sequences", "give one of them")
+            raise refuse("a phase has both tokens and sequences", "use one of them")
         for length in (self.tokens, self.sequences):
             if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
-                raise refuse(f"a phase has the length {length!r}", "give a whole number above 0")
+                raise refuse(f"the length of a phase is {length!r}", "use a whole number above 0")
 
     @property
     def endless(self) -> bool:
@@ -61,9 +61,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.phases:
-            raise UserError("a plan without a phase", where="phases", hint="give one, or no plan")
+            raise UserError("the plan has no phases", where="phases", hint="add one, or omit the plan")
         if any(phase.endless for phase in self.phases[:-1]):
-            raise UserError("a phase that is not the last has no length", where="phases", hint="give it tokens")
+            raise UserError("only the last phase may leave its length open", where="phases", hint="set its tokens")
 
     @classmethod
     def of(cls, mixture: Mapping[str, float], phases: Sequence[Mapping[str, Any]] = ()) -> "Plan | None":
@@ -79,7 +79,9 @@ class Plan:
             return None
         for phase in phases:
             if unknown := sorted(set(phase) - {"tokens", "mixture"}):
-                raise UserError(f"a phase has no '{unknown[0]}'", where="phases", hint="it has tokens and mixture")
+                raise UserError(
+                    f"unknown field of a phase '{unknown[0]}'", where="phases", hint="its fields are tokens and mixture"
+                )
         of_phases = [Phase(dict(phase.get("mixture") or mixture), phase.get("tokens")) for phase in phases]
         return cls(tuple(of_phases or [Phase(dict(mixture))]))
 
@@ -127,7 +129,7 @@ class Plan:
             raise UserError(
                 f"the phases end after {ends[-1]:,} sequences, and the run is of {sequences:,}",
                 where="phases",
-                hint="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or leave its length open",
             )
 
 
@@ -148,7 +150,7 @@ def group_shares(mixture: Mapping[str, float], groups: Mapping[str, int]) -> dic
     for name, weight in mixture.items():
         members = [name] if name in groups else [group for group in groups if ":" in group and _stem(group) == name]
         if not members:
-            raise UserError(f"no group is called '{name}'", where="mixture", hint=_choices(groups))
+            raise UserError(f"unknown group '{name}'", where="mixture", hint=_choices(groups))
         total = sum(groups[group] for group in members)
         for group in members:
             if group in named:

@@ -75,7 +75,7 @@ class SequenceOrder:
 
     def __init__(self, layout: Layout, sequence_length: int, seed: int = 0, plan: Plan | None = None) -> None:
         if not len(layout.rows):
-            raise UserError("there is no sequence to put in order", where="order", hint="pack more documents")
+            raise UserError("there are no sequences", where="order", hint="pack more documents")
         self.layout = layout if plan else layout.joined()
         self.sequence_length, self.seed, self.plan = sequence_length, seed, plan
         sizes = self.layout.sizes
@@ -135,7 +135,7 @@ class SequenceOrder:
             raise UserError(
                 f"the plan ends after {self.sequences:,} sequences, and number {last + 1:,} is asked for",
                 where="phases",
-                hint="give the last phase more tokens, or no length",
+                hint="give the last phase more tokens, or leave its length open",
             )
         numbers = np.searchsorted(self._starts, positions, side="right") - 1
         groups, streams = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
@@ -213,7 +213,7 @@ class SequenceOrder:
             if order.fingerprint != values["fingerprint"]:
                 raise ValueError("its fingerprint is another")
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"this is not a run's order ({error})", where, "restore the file") from error
+            raise UserError(f"not the order of a training run ({error})", where, "restore the file") from error
         return order
 
 

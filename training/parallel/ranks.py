@@ -143,12 +143,12 @@ def _device(wanted: str) -> torch.device:
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UserError("torch finds no CUDA device", where="device", hint="train with device 'cpu' or 'auto'")
+        raise UserError("torch found no CUDA device", where="device", hint="train with device 'cpu' or 'auto'")
     number, known = _number("LOCAL_RANK", 0), torch.cuda.device_count()
     if number >= known:
         raise UserError(
             f"LOCAL_RANK is {number}, but there are {known} CUDA devices",
             where="environment",
-            hint="start at most one rank a device",
+            hint="start at most one rank per device",
         )
     return torch.device("cuda", number)

@@ -106,7 +106,7 @@ def _entries(pattern: str, *, addresses: bool) -> Iterator[_Chunk]:
             count, line, bad = _find_entries(data, line, addresses, starts, stops, lines, wild)
             if bad >= 0:
                 shown = chunk[bad:].split(b"\n", 1)[0].decode("utf-8", "backslashreplace")[:_SHOWN]
-                raise UserError(f"'{shown}' is no entry of a list", f"{path}, line {line}", "write one entry a line")
+                raise UserError(f"'{shown}' is not a valid entry", f"{path}, line {line}", "write one entry a line")
             entries += count
             if count:
                 yield _Chunk(path, data, starts[:count], stops[:count], lines[:count], wild[:count])
@@ -120,7 +120,7 @@ def _check_hosts(canonical: Canonical, chunk: _Chunk) -> None:
     if bad >= 0:
         entry = chunk.data[chunk.starts[bad] : chunk.stops[bad]].tobytes().decode("utf-8", "backslashreplace")[:_SHOWN]
         where = f"{chunk.path}, line {chunk.lines[bad]}"
-        raise UserError(f"no host is in '{entry}'", where, "write a domain or an address, such as example.com")
+        raise UserError(f"'{entry}' has no host", where, "write a domain or an address, such as example.com")
 
 
 @kernel_step

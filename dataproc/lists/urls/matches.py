@@ -70,9 +70,9 @@ class UrlMatches:
     def __post_init__(self) -> None:
         for kind in self.lists:
             if kind not in KINDS:
-                raise UserError(f"there is no kind of list '{kind}'", "url_lists", f"kinds are {', '.join(KINDS)}")
+                raise UserError(f"unknown kind of list '{kind}'", "url_lists", f"kinds are {', '.join(KINDS)}")
         if not set(self.lists) - {"allowed"}:
-            raise UserError("no list says what to look for", "url_lists", "give domains, urls, words or substrings")
+            raise UserError("no URL list was given", "url_lists", "give domains, urls, words or substrings")
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -56,7 +56,7 @@ class Page:
 def check_extractor(name: str) -> None:
     """Raises UserError for an extractor that does not exist, or whose library is missing."""
     if name not in EXTRACTORS:
-        raise UserError(f"there is no extractor '{name}'", "extractor", f"choose one of {', '.join(EXTRACTORS)}")
+        raise UserError(f"unknown extractor '{name}'", "extractor", f"choose one of {', '.join(EXTRACTORS)}")
     try:
         import brotli  # noqa: F401
         import lz4.frame  # noqa: F401

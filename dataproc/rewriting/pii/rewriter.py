@@ -125,10 +125,10 @@ class PersonalData:
             for kind in named:
                 if kind not in KINDS:
                     where = f"{self.name}, setting '{place}'"
-                    raise UserError(f"there is no kind '{kind}'", where, f"use some of {', '.join(KINDS)}")
+                    raise UserError(f"unknown kind '{kind}'", where, f"use some of {', '.join(KINDS)}")
         for kind, strings in self.replacements.items():
             if not strings:
-                raise UserError("there is no replacement", f"{self.name}, '{kind}'", "give a string, or leave it out")
+                raise UserError("the replacement is missing", f"{self.name}, '{kind}'", "set a string, or omit it")
 
     @property
     def columns(self) -> tuple[Column, ...]:

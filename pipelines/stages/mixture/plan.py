@@ -101,7 +101,7 @@ class MixtureStage(PartsStage):
             raise UserError("tokens are counted by the tokenizer", "bytes_per_token", "leave one of the two out")
         for language, ratio in settings.bytes_per_token.items():
             if not ratio > 0:
-                raise UserError(f"{ratio} bytes a token of '{language}'", "bytes_per_token", "give a number above 0")
+                raise UserError(f"{ratio} bytes a token of '{language}'", "bytes_per_token", "use a number above 0")
 
     def check_inputs(self, folder: str) -> None:
         from corpusmill.dataproc.datasets import read_batches

@@ -177,7 +177,7 @@ class Counting:
         )
         if len(names) > self.most_groups:
             what = f"there are {len(names)} groups of documents, and at most {self.most_groups} are allowed"
-            raise UserError(what, where=run.folder, hint="group by something that has fewer values, or allow more")
+            raise UserError(what, where=run.folder, hint="group by a column with fewer values, or raise the limit")
         paths = [path for result in counted for path in result["runs"]]
         sources: list[list[Source]] = [
             [RunSource(run=path, partition=number) for path in paths] for number in range(partitions)

@@ -59,7 +59,7 @@ class TrainStage(Stage):
     def check(self) -> None:
         self._trainer_settings("shards", "output")
         if self.settings.steps is not None and self.settings.tokens is not None:
-            raise UserError("steps and tokens both say how long the run is", where="tokens", hint="give one of them")
+            raise UserError("steps and tokens both say how long the run is", where="tokens", hint="use one of them")
 
     def needs(self) -> list[tuple[str, str]]:
         modules = [("torch", "train"), ("safetensors", "train")]

@@ -54,7 +54,7 @@ def test_plain_text_has_an_item_a_line_and_files_follow_each_other(tmp_path: Pat
     ("name", "data", "fields", "match"),
     [
         ("x.jsonl", LINES, ["prompt"], "no record has a text in the field 'prompt'.*question, answer, choices, task"),
-        ("x.jsonl", LINES, ["choices"], "record 0: the field 'choices' holds further fields"),
+        ("x.jsonl", LINES, ["choices"], "record 0: the field 'choices' contains nested fields"),
         ("x.jsonl", LINES + b"{broken", ["question"], "line 4: not JSON"),
         ("x.jsonl", b'{"text": "a"}\n[1]', ["text"], "line 2: a JSON list"),
         ("x.jsonl", b"\n", ["text"], "has no items"),

@@ -110,6 +110,6 @@ def test_a_file_without_edges_is_a_users_mistake(tmp_path):
     other = tmp_path / "other.arrow"
     with pa.ipc.new_file(str(other), pa.schema([("left", pa.uint64())])) as writer:
         writer.write_table(pa.table({"left": pa.array([1], pa.uint64())}))
-    for path, what in ((cut, "not a whole file"), (other, "no uint64 columns"), (tmp_path / "none.arrow", "no such")):
+    for path, what in ((cut, "damaged file"), (other, "no uint64 columns"), (tmp_path / "none.arrow", "no such")):
         with pytest.raises(UserError, match=what):
             components_of_files([str(path)])

@@ -46,5 +46,5 @@ def test_a_slice_is_normalised_from_its_own_first_byte():
 
 
 def test_an_unknown_normalisation_is_a_users_mistake():
-    with pytest.raises(UserError, match="no normalisation 'stem'; use some of case, space, punctuation"):
+    with pytest.raises(UserError, match="unknown normalisation 'stem'; use some of case, space, punctuation"):
         text_digests(pa.array(["a"]), ("stem",))

@@ -61,7 +61,7 @@ def test_an_empty_folder_is_named(tmp_path, kind):
         (lambda idx: idx.write_bytes(b""), "this file has 0 bytes"),
         (lambda idx: idx.write_bytes(b"MMIDIDY" + idx.read_bytes()[7:]), "no Megatron index"),
         (lambda idx: idx.write_bytes(idx.read_bytes()[:9] + struct.pack("<Q", 2) + idx.read_bytes()[17:]), "version 1"),
-        (lambda idx: idx.write_bytes(idx.read_bytes()[:17] + b"\x07" + idx.read_bytes()[18:]), "not whole numbers"),
+        (lambda idx: idx.write_bytes(idx.read_bytes()[:17] + b"\x07" + idx.read_bytes()[18:]), "not integers"),
         (lambda idx: idx.write_bytes(idx.read_bytes()[:18] + b"\xff" * 8 + idx.read_bytes()[26:]), "were expected"),
         (lambda idx: idx.write_bytes(idx.read_bytes()[:34] + b"\xff" * 4 + idx.read_bytes()[38:]), "do not follow"),
         (lambda idx: idx.write_bytes(idx.read_bytes()[:-8] + b"\0" * 8), "documents do not cover"),
@@ -82,17 +82,23 @@ def _compress(index):
     ("change", "line"),
     [
         (_compress, "shard.mds.zstd is compressed (zstd:7), which is not read here; write it without compression"),
-        (lambda index: index.update(version=1), "not MDS of version 2"),
-        (lambda index: index["shards"][0].update(format="json"), "not MDS of version 2"),
+        (lambda index: index.update(version=1), "not an MDS index of version 2"),
+        (lambda index: index["shards"][0].update(format="json"), "not an MDS index of version 2"),
         (lambda index: index["shards"][0].pop("samples"), "this index cannot be read (KeyError('samples'))"),
         (lambda index: index["shards"][0].update(samples=-1), "negative numbers"),
         (lambda index: index["shards"][0].update(samples=1), "is not the 1 samples"),
         (lambda index: index["shards"][0]["raw_data"].update(basename="../x.mds"), "lies outside its folder"),
         (lambda index: index["shards"][0]["raw_data"].update(basename="x.mds"), "no such file"),
         (lambda index: index["shards"][0].update(column_names=["a", "b", "c"]), "no column input_ids or tokens among"),
-        (lambda index: index["shards"][0].update(column_encodings=["str", "str", "pkl"]), "of pkl holds no token ids"),
-        (lambda index: index["shards"][0].update(column_encodings=["str", "str", "ndarray:float32"]), "holds no token"),
-        (lambda index: index["shards"][0].update(column_sizes=[None, None, 4]), "not as long as its columns"),
+        (
+            lambda index: index["shards"][0].update(column_encodings=["str", "str", "pkl"]),
+            "of pkl does not contain token ids",
+        ),
+        (
+            lambda index: index["shards"][0].update(column_encodings=["str", "str", "ndarray:float32"]),
+            "does not contain token",
+        ),
+        (lambda index: index["shards"][0].update(column_sizes=[None, None, 4]), "differs from its column sizes"),
     ],
 )
 def test_damaged_mds_indexes(made, change, line):
@@ -122,7 +128,7 @@ def test_mds_samples_whose_sizes_lie(made):
     (first,) = struct.unpack_from("<I", raw, 4)
     struct.pack_into("<I", raw, first, 1 << 31)
     (folder / "shard-00000.mds").write_bytes(raw)
-    refused("mds", folder, "not as long as its columns")
+    refused("mds", folder, "differs from its column sizes")
 
 
 def test_damaged_parquet_and_arrow_files(made, tmp_path):
@@ -141,7 +147,7 @@ def test_damaged_parquet_and_arrow_files(made, tmp_path):
         (pa.table({"text": ["a"]}), "no column input_ids or tokens among text; name the column of token ids"),
         (pa.table({"input_ids": [1, 2]}), "column input_ids holds int64, not lists of token ids"),
         (pa.table({"input_ids": [[1.5]]}), "not lists of token ids"),
-        (pa.table({"input_ids": [[1], None]}), "row 1: a row without tokens"),
+        (pa.table({"input_ids": [[1], None]}), "row 1: a row has no tokens"),
         (pa.table({"input_ids": [[1, None]]}), "a token is null"),
     ],
 )
@@ -152,7 +158,7 @@ def test_tables_without_tokens(tmp_path, table, line):
 
 def test_a_set_of_several_splits_asks_for_one(tmp_path):
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    refused("huggingface", tmp_path, "holds several splits (train, test); name one of them")
+    refused("huggingface", tmp_path, "has several splits (train, test); name one of them")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +166,7 @@ def test_a_set_of_several_splits_asks_for_one(tmp_path):
     [
         (lambda path: cut_short(path), "it may be truncated"),
         (lambda path: cut_short(path, 2), "it may be truncated"),
-        (lambda path: path.with_suffix(".json").unlink(), "tell by --dtype uint16 or uint32"),
+        (lambda path: path.with_suffix(".json").unlink(), "pass --dtype uint16 or uint32"),
         (lambda path: path.with_suffix(".json").write_text("{}"), "does not describe flat tokens ('dtype')"),
         (lambda path: path.with_suffix(".json").write_text('{"dtype":"f4","tokens":9}'), "does not describe"),
     ],

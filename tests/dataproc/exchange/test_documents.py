@@ -109,8 +109,8 @@ def test_nothing_gives_no_documents():
         ([[1], [-1]], {}, "f, item 8, token 0: token id -1 is outside"),
         ([[1], [1 << 40]], {"dtype": np.int64}, f"token id {1 << 40} is outside"),
         ([[1], [2, PAD, 3]], {}, "f, item 8, token 1: the pad token 91 stands inside a document"),
-        ([[1], [2]], {"lengths": [[1], [2]]}, "f, item 8: segment lengths do not fit the tokens"),
-        ([[1], [2, 3]], {"lengths": [[1], [3, -1]]}, "f, item 8: segment lengths do not fit the tokens"),
+        ([[1], [2]], {"lengths": [[1], [2]]}, "f, item 8: segment lengths do not match the tokens"),
+        ([[1], [2, 3]], {"lengths": [[1], [3, -1]]}, "f, item 8: segment lengths do not match the tokens"),
     ],
 )
 def test_ids_of_another_tokenizer_are_one_line_with_their_place(items, more, line):

@@ -91,7 +91,7 @@ def test_mistakes_are_named(model, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such file"):
         FastTextIdentifier(str(tmp_path / "none.bin"))
     (tmp_path / "bad.bin").write_bytes(b"this is not a model")
-    with pytest.raises(UserError, match="no fastText model"):
+    with pytest.raises(UserError, match="not a fastText model"):
         FastTextIdentifier(str(tmp_path / "bad.bin"))
     with pytest.raises(UserError, match="at least 1 character"):
         FastTextIdentifier(model, characters=0)

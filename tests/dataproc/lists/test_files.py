@@ -45,7 +45,7 @@ def test_mistakes_name_the_file_and_the_line(tmp_path):
     with pytest.raises(UserError, match=r"latin1, line 2: bytes that are not UTF-8"):
         read_entries(str(tmp_path / "latin1"))
     (tmp_path / "empty").write_bytes(b"# nothing\n\n")
-    with pytest.raises(UserError, match="holds no entries"):
+    with pytest.raises(UserError, match="has no entries"):
         read_entries(str(tmp_path / "empty"))
 
 

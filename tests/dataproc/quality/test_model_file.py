@@ -66,7 +66,7 @@ def test_counts_that_are_not_true_are_one_line(path: Path, tmp_path: Path) -> No
 
 
 def test_files_that_are_no_classifiers_say_so(tmp_path: Path) -> None:
-    for name, data, said in (("empty", b"", "no fastText model"), ("text", b"words " * 40, "no fastText model")):
+    for name, data, said in (("empty", b"", "not a fastText model"), ("text", b"words " * 40, "not a fastText model")):
         target = tmp_path / name
         target.write_bytes(data)
         with pytest.raises(UserError, match=said):

@@ -185,5 +185,5 @@ def test_a_row_that_is_too_long_ends_the_file_and_is_reported(tmp_path: Path) ->
 def test_files_that_hold_nothing_or_something_else(tmp_path: Path) -> None:
     assert read(tmp_path, b"") == ([], [])
     assert read(tmp_path, b"text\n") == ([], [])
-    assert read(tmp_path, b"PAR1....")[1][0][2] == "this is Parquet, whatever its name says"
+    assert read(tmp_path, b"PAR1....")[1][0][2] == "this is Parquet, despite its name"
     assert read(tmp_path, b"body,x\n1,2\n")[1][0][2] == "no column 'text' (there are body, x); use --text-field"

@@ -203,7 +203,7 @@ def test_a_file_that_is_something_else_is_reported_once(tmp_path: Path, magic: b
     rows, reported = read(tmp_path / "a.jsonl")
     assert (rows, reported) == (
         [],
-        [("s/a.jsonl#0", str(tmp_path / "a.jsonl"), f"this is {called}, whatever its name says", None)],
+        [("s/a.jsonl#0", str(tmp_path / "a.jsonl"), f"this is {called}, despite its name", None)],
     )
     assert read(tmp_path / "a.jsonl", start=100) == ([], [])
 

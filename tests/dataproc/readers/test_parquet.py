@@ -192,4 +192,4 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_reported(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["text", "text"]), tmp_path / "a.parquet")
     rows, (entry,) = read(tmp_path / "a.parquet")
-    assert (rows, entry[2]) == ([], "two columns of one name")
+    assert (rows, entry[2]) == ([], "two columns have the same name")

@@ -61,16 +61,16 @@ def test_urls() -> None:
     assert names(f"memory://{root}") == ["a.tar.gz", "o/b.tar"]
     assert names(f"memory://{root}/*.gz") == names(f"memory://{root}/a.tar.gz") == ["a.tar.gz"]
     fsspec.filesystem("memory").pipe(f"/{root}/x/y.py", b"x")
-    with pytest.raises(UserError, match="no archive behind this URL"):
+    with pytest.raises(UserError, match="this URL is not an archive"):
         names(f"memory://{root}/x")
 
 
 def test_mistakes(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_tree(tmp_path, {"file.py": ""})
-    with pytest.raises(UserError, match="no such folder, and no archive"):
+    with pytest.raises(UserError, match="neither a folder nor an archive"):
         names(tmp_path / "none")
-    with pytest.raises(UserError, match="no repository here"):
+    with pytest.raises(UserError, match="no repository found"):
         names(tmp_path / "empty")
     assert names(tmp_path / "file.py") == ["file.py"]
 

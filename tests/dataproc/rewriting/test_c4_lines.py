@@ -215,15 +215,17 @@ def test_bytes_that_are_no_utf8_are_copied_as_they_are(data):
 
 def test_settings_are_checked_before_anything_runs():
     assert C4Lines(policy_phrases=["our cookies"]).policy_phrases == ("our cookies",)
-    with pytest.raises(UserError, match="c4-lines, setting 'terminal': 'all' is none of the choices; use one of c4, "):
+    with pytest.raises(
+        UserError, match="c4-lines, setting 'terminal': 'all' is not one of the choices; use one of c4, "
+    ):
         C4Lines(terminal="all")
-    with pytest.raises(UserError, match="'minimum_words': this may not be negative"):
+    with pytest.raises(UserError, match="'minimum_words': must not be negative"):
         C4Lines(minimum_words=-1)
-    with pytest.raises(UserError, match="'minimum_words': this is a whole number, not '3'"):
+    with pytest.raises(UserError, match="'minimum_words': must be a whole number, not '3'"):
         C4Lines(minimum_words="3")
-    with pytest.raises(UserError, match="'policy_phrases': an entry is no string, or blank"):
+    with pytest.raises(UserError, match="'policy_phrases': an entry is blank or not a string"):
         C4Lines(policy_phrases=[" "])
-    with pytest.raises(UserError, match="'not_kinds': this is a list of strings, not 'code'"):
+    with pytest.raises(UserError, match="'not_kinds': must be a list of strings, not 'code'"):
         C4Lines(not_kinds="code")
 
 

@@ -28,7 +28,7 @@ def test_overrides():
         (["gopher-quality/word"], {}, "did you mean 'gopher-quality/words'?"),
         (["zzzz"], {}, "known are gopher-quality, "),
         (["code"], {"code/longest-lines": 5}, "did you mean 'code/longest-line'?"),
-        (["code"], {"gopher-quality/words.minimum": 5}, "not among the rules"),
+        (["code"], {"gopher-quality/words.minimum": 5}, "not one of the rules"),
         (["gopher-quality"], {"gopher-quality/words": 5}, "two thresholds"),
         (["gopher-quality"], {"gopher-quality/words.minimum": 1e9}, "above maximum"),
         (["code"], {"code/longest-line": float("nan")}, "must be a number"),
@@ -57,7 +57,7 @@ def test_an_expression_asks_for_measures_like_any_rule():
 
 
 def test_a_column_that_nobody_gives_yet_says_what_to_give():
-    with pytest.raises(UserError, match=r"rule url/domain: nothing gives 'url_domain_count' yet; .*url_lists"):
+    with pytest.raises(UserError, match=r"rule url/domain: nothing computes 'url_domain_count' yet; .*url_lists"):
         resolve_filter(["url"])
     assert resolve_filter(["url"], configured={"url": {}}).measures == ("url",)
     custom = [{"name": "sure", "statistic": "language_score", "minimum": 0.8}]
@@ -72,7 +72,7 @@ def test_numbers_that_documents_bring_are_columns_too():
         resolve_filter([], None, custom)
     plan = resolve_filter([], None, custom, columns=["quality_score"])
     assert (plan.rules[0].expression, plan.measures) == ("quality_score > 0.5", ())
-    with pytest.raises(UserError, match="the filter itself gives 'word_count'"):
+    with pytest.raises(UserError, match="the filter itself adds 'word_count'"):
         resolve_filter([], columns=["word_count"])
 
 
@@ -116,10 +116,10 @@ def test_custom_rules():
         ({"name": "x", "statistic": "word_count", "minimum": 1, "languages": [1]}, "languages must be a list"),
         ({"name": "x", "statistic": "word_count", "minimum": 1, "spaced": "no"}, "true or false"),
         ({"name": "x", "expression": "word_cuont > 1"}, "rule x: expression 'word_cuont > 1': unknown column"),
-        ({"name": "x", "expression": "word_count > 1", "minimum": 1}, "beside an expression"),
-        ({"name": "x", "expression": 5}, "an expression is a string"),
-        ({"name": "language", "statistic": "word_count", "minimum": 1}, "can't have this name"),
-        ({"name": "a,b", "statistic": "word_count", "minimum": 1}, "can't have this name"),
+        ({"name": "x", "expression": "word_count > 1", "minimum": 1}, "with an expression"),
+        ({"name": "x", "expression": 5}, "an expression must be a string"),
+        ({"name": "language", "statistic": "word_count", "minimum": 1}, "not allowed for a rule"),
+        ({"name": "a,b", "statistic": "word_count", "minimum": 1}, "not allowed for a rule"),
     ],
 )
 def test_mistakes_in_custom_rules_are_named(setting, message):

@@ -159,7 +159,7 @@ def test_every_byte_that_is_changed_is_noticed(tmp_path: Path) -> None:
             assert len(index.contexts(Query("fox"), 20, 5)) == 20
         except UserError as error:
             noticed += 1
-            assert "damaged" in str(error) and "build the index again" in str(error)
+            assert "damaged" in str(error) and "rebuild the index" in str(error)
     assert noticed == len(range(0, len(whole), 3))  # of so small an index all is read
 
 
@@ -172,7 +172,7 @@ def test_a_cut_off_segment_is_one_line(tmp_path: Path, bytes_left: int) -> None:
 
 
 def test_nothing_to_look_for_is_refused() -> None:
-    with pytest.raises(UserError, match="nothing to look for"):
+    with pytest.raises(UserError, match="text to search for is empty"):
         Query("")
 
 

@@ -215,7 +215,7 @@ def test_truncated_foreign_and_missing_files_are_users_mistakes(tmp_path):
             open_shard(str(path))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, pa.schema([("x", pa.int8())])):
         pass
-    with pytest.raises(UserError, match="no corpusmill shard"):
+    with pytest.raises(UserError, match="not a corpusmill shard"):
         open_shard(str(path))
     with pytest.raises(UserError, match="no such file"):
         open_shard(str(tmp_path / "none.arrow"))

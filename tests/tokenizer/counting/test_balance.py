@@ -43,11 +43,11 @@ def test_temperature_two_counts_by_square_roots_and_without_end_all_alike() -> N
 @pytest.mark.parametrize(
     ("weights", "temperature", "match"),
     [
-        ({"fr": 1.0}, 1.0, "no group 'fr'"),
-        ({"en": -1.0}, 1.0, "no weight"),
-        ({"en": math.nan}, 1.0, "no weight"),
-        ({"en": 0.0, "zh": 0.0}, 1.0, "leave no text"),
-        ({}, 0.0, "no temperature"),
+        ({"fr": 1.0}, 1.0, "unknown group 'fr'"),
+        ({"en": -1.0}, 1.0, "not a valid weight"),
+        ({"en": math.nan}, 1.0, "not a valid weight"),
+        ({"en": 0.0, "zh": 0.0}, 1.0, "no text is left"),
+        ({}, 0.0, "not a valid temperature"),
     ],
 )
 def test_mistakes(weights: dict[str, float], temperature: float, match: str) -> None:
@@ -77,7 +77,7 @@ def test_a_weighed_count_is_the_exact_one_cut_up_or_down(
         seen[word] = seen.get(word, 0) + count
     rare = [word for word, count in seen.items() if count < min_count]
     if any(value >= ONE * (2**63 - 1) for value in exact.values()):
-        with pytest.raises(UserError, match="passes 2"):
+        with pytest.raises(UserError, match="exceeds 2"):
             weigh(rows_of(rows), np.array(scales, np.int64), min_count)
         return
     done = weigh(rows_of(rows), np.array(scales, np.int64), min_count)

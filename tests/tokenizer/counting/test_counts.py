@@ -98,7 +98,7 @@ def test_mistakes() -> None:
         count_pretokens(texts_of(["a"]), "nothing known")
     most = in_order(pa.array([b"a"], pa.large_binary()), np.array([2**62], np.int64))
     assert listed(merge([most, in_order(most.pretokens, most.counts - 1)])) == [(b"a", 2**63 - 1)]
-    with pytest.raises(UserError, match="passes 2\\^63"):
+    with pytest.raises(UserError, match="exceeds 2\\^63"):
         merge([most, most])
     with pytest.raises(ValueError):
         partition(merge([]), 0)

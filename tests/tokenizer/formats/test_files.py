@@ -208,7 +208,7 @@ def test_a_folder_of_the_first_format_is_still_read(folder: str, tmp_path: Path)
 
 def test_a_special_token_may_not_be_spelled_like_an_ordinary_one(trained: Vocabulary, tmp_path: Path) -> None:
     bare = Vocabulary(trained.tokens[3:], trained.merges - 3, 0)
-    with pytest.raises(UserError, match="'self': ordinary text spells this special token"):
+    with pytest.raises(UserError, match="'self': ordinary text can contain this special token"):
         write_tokenizer(str(tmp_path), bare, SpecialLayout("mine", last=("self",)), "deepseek-v3", {})
     assert not list(tmp_path.iterdir())
 
@@ -222,10 +222,10 @@ def test_mistakes(folder: str, trained: Vocabulary, tmp_path: Path) -> None:
     write_tokenizer(str(changed), trained, "compact", "deepseek-v3", {})
     content = (changed / "tokenizer.json").read_bytes()
     (changed / "tokenizer.json").write_bytes(content.replace(b'"dropout":null', b'"dropout":0.5'))
-    with pytest.raises(UserError, match=r"not the file that training\.json speaks of"):
+    with pytest.raises(UserError, match=r"not the file that training\.json describes"):
         read_tokenizer(str(changed))
     (changed / "training.json").write_text("[]")
-    with pytest.raises(UserError, match="not a tokenizer file of ours"):
+    with pytest.raises(UserError, match="not a tokenizer file made by corpusmill"):
         read_tokenizer(str(changed))
     (changed / "training.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match="unknown format"):

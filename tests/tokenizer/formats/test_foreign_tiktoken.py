@@ -102,10 +102,10 @@ def test_an_expression_of_one_s_own_cuts(trained: Vocabulary, tmp_path: Path) ->
         (b"IQ== 0\nI! 1\n", "line 2"),
         (b"IQ== 0\nIg== -1\n", "line 2"),
         (b"IQ== 0\nIQ== 1\n", "line 2"),
-        (b"IQ== 0\nIg== 0\n", "two tokens have one rank"),
+        (b"IQ== 0\nIg== 0\n", "two tokens have the same rank"),
         (b"IQ== 99999999\n", "must be below"),
         (b"IQ== 1\n", "no token for the byte 0x00, so it is not a byte-level one"),
-        (base64.b64encode(b"a" * 5000) + b" 300\n", "a token of 5,000 bytes"),
+        (base64.b64encode(b"a" * 5000) + b" 300\n", "a token has 5,000 bytes"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_place(content: bytes, reason: str, tmp_path: Path) -> None:

@@ -60,6 +60,6 @@ def test_mistakes(folder: str, tmp_path: Path) -> None:
     for size, message in ((3001, "no prefix of 3,001"), (258, "too small for the layout"), (0, "too small")):
         with pytest.raises(UserError, match=message):
             shrink_tokenizer(folder, size, str(tmp_path / "small"))
-    with pytest.raises(UserError, match="this is the tokenizer itself"):
+    with pytest.raises(UserError, match="the output is the tokenizer itself"):
         shrink_tokenizer(folder, 2000, folder + "/")
     assert not (tmp_path / "small").exists()

@@ -146,5 +146,5 @@ def test_mistakes() -> None:
         extend_merges(start, table, 256)
     with pytest.raises(UserError, match="261 ids cannot be extended to 260"):
         extend_merges(start, table, 260, added={260: "<e>"})
-    with pytest.raises(UserError, match="ordinary text spells this special token"):
+    with pytest.raises(UserError, match="ordinary text can contain this special token"):
         extend_merges(start, table, 262, added={257: "eot"})

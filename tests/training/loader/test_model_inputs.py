@@ -143,7 +143,7 @@ def test_rows_carry_the_same_as_the_batch(folder: Path):
     inputs = ModelInputs(document_mask=True, seq_idx=True)(batch)
     assert inputs["seq_idx"].dtype == torch.int32 and torch.equal(inputs["seq_idx"], batch.segments)
     assert torch.equal(inputs["attention_mask"], batch.document_mask)
-    with pytest.raises(UserError, match="cu_seqlens are of one row"):
+    with pytest.raises(UserError, match="cu_seqlens describe one flat row"):
         ModelInputs(cu_seqlens=True)
 
 

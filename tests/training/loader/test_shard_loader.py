@@ -152,7 +152,7 @@ def test_a_shard_that_does_not_fit_is_named_when_it_is_first_read(shard_folder: 
     write_shard(shard_folder / "shard-00009.arrow", patterned_rows(3, 16, 0), 16)
     shards = ShardSet(shard_folder)
     assert len(shards.read(np.arange(40)).tokens) == 40
-    with pytest.raises(UserError, match=r"shard-00009.arrow: this shard has another sequence_length"):
+    with pytest.raises(UserError, match=r"shard-00009.arrow: this shard's sequence_length differs"):
         shards.read(np.arange(43))
     broken = grouped / "shard-00001.arrow"
     broken.write_bytes(broken.read_bytes()[:200])

@@ -189,7 +189,7 @@ def test_a_name_before_the_colon_is_shared_among_its_buckets_by_their_sequences(
 @pytest.mark.parametrize(
     ("mixture", "message"),
     [
-        ({"wiki": 1}, "no group is called 'wiki'; the groups are books, code, web:0-4096, web:4097-"),
+        ({"wiki": 1}, "unknown group 'wiki'; the groups are books, code, web:0-4096, web:4097-"),
         ({"web": 1, "web:4097-": 1}, "both weigh the group 'web:4097-'"),
         ({"code": 0}, "all weights are 0"),
         ({"code": -1}, "weight of 'code'"),
@@ -209,15 +209,15 @@ def test_an_ungrouped_set_has_no_mixture():
 
 
 def test_a_plan_that_cannot_be_is_refused():
-    with pytest.raises(UserError, match="not the last has no length"):
+    with pytest.raises(UserError, match="only the last phase may leave"):
         Plan((Phase(), Phase(tokens=10)))
     with pytest.raises(UserError, match="phase 2 is shorter than a sequence"):
         Plan((Phase(tokens=100), Phase(tokens=3), Phase())).borders(LENGTH)
     with pytest.raises(UserError, match="tokens and sequences"):
         Phase(tokens=1, sequences=1)
-    with pytest.raises(UserError, match="has the length 0"):
+    with pytest.raises(UserError, match="is 0"):
         Phase(tokens=0)
-    with pytest.raises(UserError, match="no 'token'"):
+    with pytest.raises(UserError, match="field of a phase 'token'"):
         Plan.of({}, [{"token": 3}])
     with pytest.raises(UserError, match="end after 6 sequences, and the run is of 7"):
         Plan((Phase(sequences=6),)).check({"": 100}, LENGTH, 7)
@@ -365,7 +365,7 @@ def test_fingerprints_tell_seed_plan_rows_and_length_apart():
 def test_a_damaged_order_is_the_users_to_mend():
     text = SequenceOrder.of_entries(entries_of([("a", 4)]), LENGTH).to_json()
     for damaged in ("{", "[]", text.replace('"seed": 0', '"seed": 1'), json.dumps({"version": 2})):
-        with pytest.raises(UserError, match="not a run's order"):
+        with pytest.raises(UserError, match="not the order of a training run"):
             SequenceOrder.from_json(damaged)
 
 

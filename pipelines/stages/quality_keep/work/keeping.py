@@ -23,7 +23,7 @@ def keep_part(task: TaskContext[KeepWork]) -> dict[str, Any]:
     with open_part(arguments.path) as file:
         schema = file.schema_arrow.remove_metadata()
     if arguments.source.column not in schema.names:
-        hint = "score it by `corpusmill quality score`, or name another by --column"
+        hint = "score it by `corpusmill quality score`, or name another column with --column"
         raise UserError(f"no column {arguments.source.column}", arguments.path, hint)
     schemas = {
         "kept": schema,

@@ -131,9 +131,9 @@ def test_several_files_make_one_list(tmp_path):
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"no kind of list 'domain'.*kinds are domains"):
+    with pytest.raises(UserError, match=r"unknown kind of list 'domain'.*kinds are domains"):
         UrlMatches(lists={"domain": "x"})
-    with pytest.raises(UserError, match="what to look for"):
+    with pytest.raises(UserError, match="no URL list"):
         UrlMatches(lists={"allowed": "x"})
 
     def complains(kind: str, text: str, message: str) -> None:
@@ -142,13 +142,13 @@ def test_mistakes_are_named(tmp_path):
             UrlMatches(lists={kind: str(tmp_path / "list")}).measure(documents(["http://example.com"]))
         assert "\n" not in str(caught.value)
 
-    complains("domains", "example.com\nfoo bar\n", "list, line 2: 'foo bar' is no entry")
-    complains("domains", "example.com\n\n/path\n", "list, line 3: no host is in '/path'")
-    complains("domains", "||ads.example^\n", r"list, line 1: no host is in '\|\|ads.example\^'")
-    complains("domains", "example.com\nads*.example\n", r"list, line 2: no host is in 'ads\*.example'")
-    complains("urls", "mailto:a@b\n", "list, line 1: no host")
-    complains("words", "foo\n---\n", "list, line 2: no letter or number is in '---'")
-    complains("subdomains", "# nothing\n", "holds no entries")
+    complains("domains", "example.com\nfoo bar\n", "list, line 2: 'foo bar' is not a valid entry")
+    complains("domains", "example.com\n\n/path\n", "list, line 3: '/path' has no host")
+    complains("domains", "||ads.example^\n", r"list, line 1: '\|\|ads.example\^' has no host")
+    complains("domains", "example.com\nads*.example\n", r"list, line 2: 'ads\*.example' has no host")
+    complains("urls", "mailto:a@b\n", "list, line 1: 'mailto:a@b' has no host")
+    complains("words", "foo\n---\n", "list, line 2: '---' has no letter or digit")
+    complains("subdomains", "# nothing\n", "has no entries")
     with pytest.raises(UserError, match="no file matches"):
         UrlMatches(lists={"domains": str(tmp_path / "none")}).measure(documents(["http://example.com"]))
 

@@ -214,11 +214,11 @@ def test_marks_of_tokens_end_in_a_byte_that_the_scan_stops_at():
 
 
 def test_settings_are_checked_before_anything_runs():
-    with pytest.raises(UserError, match="pii-mask, setting 'kinds': there is no kind 'name'; use some of email, ip"):
+    with pytest.raises(UserError, match="pii-mask, setting 'kinds': unknown kind 'name'; use some of email, ip"):
         PersonalData(kinds=["name"])
-    with pytest.raises(UserError, match="setting 'style': 'mask' is none of the choices"):
+    with pytest.raises(UserError, match="setting 'style': 'mask' is not one of the choices"):
         PersonalData(style="mask")
-    with pytest.raises(UserError, match="'email': there is no replacement"):
+    with pytest.raises(UserError, match="'email': the replacement is missing"):
         PersonalData(replacements={"email": []})
-    with pytest.raises(UserError, match="setting 'replacements': there is no kind 'name'"):
+    with pytest.raises(UserError, match="setting 'replacements': unknown kind 'name'"):
         PersonalData(replacements={"name": ["x"]})
