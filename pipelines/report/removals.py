@@ -85,7 +85,7 @@ def sole_rules(stage: StageOutput) -> SoleRules:
 
 
 def ledger_lines(stage: StageOutput) -> list[RuleLine]:
-    """The same for any stage with a ledger: the manifest need not count by rule, the files that are read are counted."""
+    """The same for any stage with a ledger, whose manifest need not count by rule: the files that are read are."""
     counts: Counter[str] = Counter()
     for path in stage.side_paths("ledger").values():
         for batch in read_batches(path, ["rule"]):
