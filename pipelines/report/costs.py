@@ -93,4 +93,6 @@ def _hours(seconds: float) -> str:
 
 
 def _money(dollars: float) -> str:
+    if 0 < dollars < 0.0001:
+        return "under 0.0001"
     return f"{dollars:,.2f}" if dollars >= 1 else f"{dollars:.4f}"

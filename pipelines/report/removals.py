@@ -100,22 +100,30 @@ def ledger_lines(stage: StageOutput) -> list[RuleLine]:
 
 
 def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
-    """A few rejected documents of each rule, from files and rows that are evenly spaced; stops reading when every rule
-    has its own."""
-    examples: dict[str, list[Example]] = {rule: [] for rule in rules}
+    """A few rejected documents of each rule: one from each of some files that are far from each other, and more from
+    one file only where a rule was broken in few. Stops reading when every rule has its own."""
+    examples: dict[str, dict[str, Example]] = {rule: {} for rule in rules}
     rejected = stage.side_paths("rejected")
-    for stem, path in _spread(list(stage.side_paths("ledger").items())):
-        wanted = [rule for rule in rules if len(examples[rule]) < EXAMPLES]
-        if not wanted:
-            break
-        rows = [row for batch in read_batches(path) for row in _spaced_rows(batch, wanted)]
-        if not rows or stem not in rejected:
-            continue
-        documents = _documents(rejected[stem], {row["id"] for row in rows})
-        for row in rows:
-            if len(examples[row["rule"]]) < EXAMPLES and row["id"] in documents:
-                examples[row["rule"]].append(_example(row, documents[row["id"]]))
-    return examples
+    files = _spread([(path, rejected[stem]) for stem, path in stage.side_paths("ledger").items() if stem in rejected])
+    for most in (1, EXAMPLES):
+        for path, documents_path in files:
+            wanted = [rule for rule in rules if len(examples[rule]) < EXAMPLES]
+            if not wanted:
+                break
+            _add_examples(examples, path, documents_path, wanted, most)
+    return {rule: list(chosen.values()) for rule, chosen in examples.items()}
+
+
+def _add_examples(
+    examples: dict[str, dict[str, Example]], path: str, documents_path: str, rules: list[str], most: int
+) -> None:
+    """At most so many examples of each rule from one part's ledger and rejected documents."""
+    rows = [row for rule_rows in _spaced_rows(path, rules, most).values() for row in rule_rows]
+    documents = _documents(documents_path, {row["id"] for row in rows}) if rows else {}
+    for row in rows:
+        chosen = examples[row["rule"]]
+        if len(chosen) < EXAMPLES and row["id"] in documents:
+            chosen.setdefault(row["id"], _example(row, documents[row["id"]]))
 
 
 def _spread(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -128,15 +136,15 @@ def _spread(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [files[place] for place in order]
 
 
-def _spaced_rows(batch: pa.RecordBatch, rules: list[str]) -> list[dict]:
-    """A few rows of each rule, evenly spaced among those that it has in the batch."""
-    rows: list[dict] = []
-    for rule in rules:
-        places = np.flatnonzero(pc.equal(batch.column("rule"), rule).to_numpy(zero_copy_only=False))
-        chosen = (
-            places[np.unique(np.linspace(0, len(places) - 1, EXAMPLES).astype(np.int64))] if len(places) else places
-        )
-        rows += batch.take(pa.array(chosen)).to_pylist()
+def _spaced_rows(path: str, rules: list[str], most: int) -> dict[str, list[dict]]:
+    """At most so many rows of each rule in a ledger, the first of each row group and evenly spaced ones in it."""
+    rows: dict[str, list[dict]] = {rule: [] for rule in rules}
+    for batch in read_batches(path):
+        for rule, chosen in rows.items():
+            places = np.flatnonzero(pc.equal(batch.column("rule"), rule).to_numpy(zero_copy_only=False))
+            if len(places) and len(chosen) < most:
+                spaced = places[np.unique(np.linspace(0, len(places) - 1, most - len(chosen)).astype(np.int64))]
+                chosen += batch.take(pa.array(spaced)).to_pylist()
     return rows
 
 

@@ -1,9 +1,9 @@
 """What a filter measured, as histograms: every statistic that a rule looks at, over it the documents that broke such a
 rule, and where the thresholds are.
 
-All values are in `_statistics/`, those that broke a rule in the ledger. Shares lie in 50 equal bins from 0 to 1, other
-numbers in two bins a doubling from 2^-10 up, so one pass is enough and the memory is that of the bins: 1 KB a
-statistic. Heights are square roots, or the few that were rejected would not be seen.
+All values are in `_statistics/`, those that broke a rule in the ledger. Shares lie in 50 equal bins from 0 to 1, whole
+numbers that stay small in a bin each, other numbers in two bins a doubling from 2^-10 up. Counts are kept on all three
+scales, so one pass is enough and the memory is that of the bins: 2 KB a statistic. Heights are square roots, or the few that were rejected would not be seen.
 
 Cost: 60 ns a document and statistic; at most `MOST_FILES` files are read, evenly spaced ones where there are more.
 """
@@ -26,15 +26,18 @@ from corpusmill.pipelines.visible import one_line
 SHARE_BINS = 50
 LOWEST_POWER, HIGHEST_POWER, BINS_PER_DOUBLING = -10, 40, 2
 LOG_BINS = (HIGHEST_POWER - LOWEST_POWER) * BINS_PER_DOUBLING + 1
+WHOLE_BINS = 64
 """The first one holds 0, and what lies below 2^-10."""
 
 
 @dataclass
 class Binned:
-    """Counts of values on both scales, until it is known which of them suits."""
+    """Counts of values on all scales, until it is known which of them suits."""
 
     shares: np.ndarray = field(default_factory=lambda: np.zeros(SHARE_BINS, np.int64))
     logs: np.ndarray = field(default_factory=lambda: np.zeros(LOG_BINS, np.int64))
+    wholes: np.ndarray = field(default_factory=lambda: np.zeros(WHOLE_BINS, np.int64))
+    only_whole: bool = True
     lowest: float = np.inf
     highest: float = -np.inf
 
@@ -46,6 +49,15 @@ class Binned:
         self.lowest, self.highest = min(self.lowest, values.min()), max(self.highest, values.max())
         self.shares += np.bincount(share_bins(values), minlength=SHARE_BINS)
         self.logs += np.bincount(log_bins(values), minlength=LOG_BINS)
+        self.wholes += np.bincount(np.clip(values, 0, WHOLE_BINS - 1).astype(np.int64), minlength=WHOLE_BINS)
+        self.only_whole = self.only_whole and bool((values == np.floor(values)).all())
+
+    @property
+    def scale(self) -> str:
+        """The one that suits: shares, wholes or logs."""
+        if self.only_whole and self.lowest >= 0 and 1 < self.highest < WHOLE_BINS:
+            return "wholes"
+        return "shares" if self.lowest >= 0 and self.highest <= 1 else "logs"
 
 
 def share_bins(values: np.ndarray) -> np.ndarray:
@@ -113,17 +125,11 @@ def _numbers(column: pa.Array) -> np.ndarray:
 
 
 def _chart(name: str, everybody: Binned, broken: Binned, rules: Sequence[Rule]) -> dict[str, Any]:
-    as_shares = everybody.lowest >= 0 and everybody.highest <= 1
-    all_counts, some_counts = (everybody.shares, broken.shares) if as_shares else (everybody.logs, broken.logs)
+    scale = everybody.scale
+    all_counts: np.ndarray = getattr(everybody, scale)
+    some_counts: np.ndarray = getattr(broken, scale)
     limits = [limit for rule in rules for limit in (rule.minimum, rule.maximum) if limit is not None]
-    if as_shares:
-        first, end, places = 0, SHARE_BINS, [limit * SHARE_BINS for limit in limits]
-        labels = ("0", "0.5", "1")
-    else:
-        used = np.flatnonzero(all_counts + some_counts)
-        first, end = int(used[0]), int(used[-1]) + 1
-        places = [_log_place(limit) for limit in limits]
-        labels = (_edge(first), _edge((first + end) // 2), _edge(end))
+    first, end, places, labels = _span(scale, np.flatnonzero(all_counts + some_counts), limits)
     asked = [f"{rule.name.rpartition('/')[2]}: {asked_of(rule)}" for rule in rules]
     count, broke = int(all_counts.sum()), int(some_counts.sum())
     return {
@@ -132,11 +138,29 @@ def _chart(name: str, everybody: Binned, broken: Binned, rules: Sequence[Rule]) 
         "broke": broke,
         "says": one_line(f"{name} of {count:,} documents; {broke:,} of them broke a rule", 160),
         "bins": end - first,
-        "all": bar_path(all_counts[first:end], all_counts.max()),
-        "some": bar_path(some_counts[first:end], all_counts.max()),
+        "all": bar_path(_with_zero(all_counts, first, end), all_counts.max()),
+        "some": bar_path(_with_zero(some_counts, first, end), all_counts.max()),
         "marks": [(place - first) / (end - first) for place in places if first <= place <= end],
         "labels": labels,
     }
+
+
+def _span(scale: str, used: np.ndarray, limits: Sequence[float]) -> tuple[int, int, list[float], tuple[str, str, str]]:
+    """(first bin, end, where thresholds are in bins, what stands below the left end, the middle and the right end)."""
+    if scale == "shares":
+        return 0, SHARE_BINS, [limit * SHARE_BINS for limit in limits], ("0", "0.5", "1")
+    if scale == "wholes":
+        end = int(used[-1]) + 1
+        return 0, end, [limit + 0.5 for limit in limits], ("0", "", f"{end - 1}")
+    first, end = int(used[0]), int(used[-1]) + 1
+    if first == 0 and len(used) > 1 and used[1] > 1:  # nothing between 0 and the least number that is more
+        first = int(used[1]) - 1
+    return (
+        first,
+        end,
+        [_log_place(limit) for limit in limits],
+        (_edge(int(used[0])), _edge((first + end) // 2), _edge(end)),
+    )
 
 
 def asked_of(rule: Rule) -> str:
@@ -155,6 +179,13 @@ def bar_path(counts: np.ndarray, most: int) -> str:
     return "".join(f"M{left} 100v-{height:.1f}h9V100z" for left, height in bars)
 
 
+def _with_zero(counts: np.ndarray, first: int, end: int) -> np.ndarray:
+    """The bins that are shown; what is 0 stands in the first of them, however far it is from the next."""
+    shown = counts[first:end].copy()
+    shown[0] += counts[:first].sum()
+    return shown
+
+
 def _log_place(value: float) -> float:
     """Where a value stands among the bins of the logarithmic scale."""
     if value < 2.0**LOWEST_POWER:
@@ -167,4 +198,4 @@ def _edge(bin_number: int) -> str:
     if bin_number == 0:
         return "0"
     value = 2.0 ** (LOWEST_POWER + (bin_number - 1) / BINS_PER_DOUBLING)
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:,.2g}"
