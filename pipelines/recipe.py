@@ -44,6 +44,9 @@ class RecipeFile(BaseModel):
     max_quarantine: str | int | float = Field(
         default=DEFAULT, description="exit with 3 if a stage quarantines more: a count, or a share as in 0.5%"
     )
+    core_hour_price: float | None = Field(
+        default=None, description="dollars a core-hour, by which the report says what a run cost", ge=0
+    )
     stages: dict[str, dict[str, Any]] = Field(description="stages in order, by name", min_length=1)
 
 
@@ -61,6 +64,7 @@ class Recipe:
     """A recipe that was read and checked.
 
     Attributes:
+        core_hour_price: dollars, for the report; None for none.
         text: the recipe as it is run, in YAML, with what `--set` and `--output` changed; "" for a single command.
     """
 
@@ -69,6 +73,7 @@ class Recipe:
     seed: int
     stages: tuple[NamedStage, ...]
     max_quarantine: QuarantineLimit = field(default_factory=lambda: read_limit(DEFAULT))
+    core_hour_price: float | None = None
     text: str = ""
 
 
@@ -100,6 +105,7 @@ def load_recipe(path: str, *, changes: Sequence[str] = (), output: str | None = 
         seed=file.seed,
         stages=tuple(stages),
         max_quarantine=limit,
+        core_hour_price=file.core_hour_price,
         text=_written(raw),
     )
 
@@ -149,6 +155,13 @@ def keep_recipe(recipe: Recipe) -> None:
         path = storage.join(recipe.output, KEPT)
         if not storage.exists(path) or storage.read_bytes(path) != recipe.text.encode():
             storage.commit_bytes(path, recipe.text.encode())
+
+
+def kept_price(run: str) -> float | None:
+    """The price of a core-hour by the recipe that a run's folder keeps; None where there is none."""
+    path = storage.join(run, KEPT)
+    price = _read_yaml(path).get("core_hour_price") if storage.exists(path) else None
+    return float(price) if isinstance(price, int | float) and price >= 0 else None
 
 
 def _written(raw: Mapping[str, Any]) -> str:

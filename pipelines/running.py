@@ -85,7 +85,7 @@ def write_recipe_report(recipe: Recipe, finished: list[tuple[str, Finished]]) ->
 
     try:
         folders = [(named.name, named.folder) for named in recipe.stages]
-        return storage.absolute(write_report(recipe.output, recipe.name, folders))
+        return storage.absolute(write_report(recipe.output, recipe.name, folders, None, recipe.core_hour_price))
     except UserError as error:  # the run is done without a page; its absence is said, with the hint
         return f"not written: {error}"
 

@@ -48,8 +48,8 @@ def _report(
     Example: corpusmill quality report classifier --html classifier.html
     """
     from corpusmill.dataproc.quality.saved import read_record
+    from corpusmill.pipelines.html.document import require_charts
     from corpusmill.pipelines.report.quality_page import print_tables, write_page
-    from corpusmill.pipelines.report.templates import require_charts
 
     if html:
         require_charts()

@@ -180,7 +180,7 @@ def _report(
     """
     from corpusmill.dataproc import storage
     from corpusmill.pipelines.engine.progress import make_progress
-    from corpusmill.pipelines.report.templates import require_charts
+    from corpusmill.pipelines.html.document import require_charts
     from corpusmill.pipelines.report.tokenizer_page import write_page
     from corpusmill.pipelines.report.tokenizer_tables import print_tables
     from corpusmill.pipelines.report.tokenizers import measure_datasets, open_tokenizer

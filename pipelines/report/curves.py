@@ -2,8 +2,8 @@
 chart can show.
 
 The files are read a line at a time, after their lines were counted, so memory does not grow with the run: it is that of
-a thousand points, whose widest part is a number for each router. Cost: 70 microseconds a step with V3's 59 routers, so
-a quarter of a minute for as many steps as V3 took.
+a thousand points, whose widest parts are a number for each router and six for each layer in FP8. Cost: 70 microseconds
+a step with V3's 59 routers, so a quarter of a minute for as many steps as V3 took.
 """
 
 import json
@@ -36,6 +36,8 @@ COLUMNS = (
 TIMES = ("step", "seconds", "tokens_per_second", "mfu", "memory_bytes")
 _NUMBERS = tuple(dict.fromkeys(COLUMNS + TIMES))
 _SOURCES = ("validation_by_source", "average_validation_by_source")
+FP8_KINDS = ("inputs", "weights", "gradients")
+FP8_ENDS = ("saturated", "flushed")
 _BLOCK = 1 << 20
 
 
@@ -59,6 +61,9 @@ class Curves:
     """The last step of which it was written, and each expert's share of its router's choices, float64 (routers,
     experts)."""
     steps_per_point: int
+    fp8: dict[str, tuple[np.ndarray, np.ndarray]]
+    """Of a run in FP8 by layer: the steps where it was counted, int64 [N], and the shares of values that were saturated
+    and flushed, float64 [N, kinds, ends] in the order of `FP8_KINDS` and `FP8_ENDS`."""
 
 
 def read_curves(folder: str) -> Curves | None:
@@ -87,6 +92,7 @@ def read_curves(folder: str) -> Curves | None:
         np.array([point.mean_violations() if len(point.violations) else empty for point in points]),
         loads,
         width,
+        _fp8(points),
     )
 
 
@@ -109,6 +115,8 @@ class _Point:
         self.sums: dict[str, list[float]] = {}
         self.violations = np.zeros(0)
         self.routed = 0
+        self.fp8: dict[str, np.ndarray] = {}
+        self.fp8_steps: list[int] = []
 
     def add(self, line: Mapping[str, Any]) -> None:
         for name in _NUMBERS:
@@ -120,6 +128,15 @@ class _Point:
             violations = np.array(line["expert_violations"], np.float64)
             self.violations = violations if not self.routed else self.violations + violations
             self.routed += 1
+        if line.get("fp8"):
+            self._add_fp8(int(line["step"]), line["fp8"])
+
+    def _add_fp8(self, step: int, layers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Sums of shares by layer; a kind that was not counted is NaN."""
+        self.fp8_steps.append(step)
+        for layer, kinds in layers.items():
+            shares = np.array([kinds.get(kind, (np.nan, np.nan)) for kind in FP8_KINDS], np.float64)
+            self.fp8[layer] = self.fp8.get(layer, 0.0) + shares
 
     def _add(self, name: str, step: int, value: float | None) -> None:
         if value is None or isnan(value):
@@ -152,6 +169,19 @@ def _sources(points: list[_Point], kind: str) -> dict[str, tuple[np.ndarray, np.
     """The measurements by source, in the order of their names."""
     names = sorted({name for point in points for name in point.sums if name.startswith(f"{kind}/")})
     return {name.removeprefix(f"{kind}/"): _measured(points, name) for name in names}
+
+
+def _fp8(points: list[_Point]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The shares by layer, in the order in which layers are first named."""
+    layers = dict.fromkeys(layer for point in points for layer in point.fp8)
+    counted = {layer: [point for point in points if layer in point.fp8] for layer in layers}
+    return {
+        layer: (
+            np.array([round(np.mean(point.fp8_steps)) for point in own], np.int64),
+            np.array([point.fp8[layer] / len(point.fp8_steps) for point in own]),
+        )
+        for layer, own in counted.items()
+    }
 
 
 def _times(path: str) -> dict[str, np.ndarray]:

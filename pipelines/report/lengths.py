@@ -1,6 +1,7 @@
 """How long documents are: a histogram on a logarithmic scale, from the filter's statistics and ledger."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc.datasets import read_batches
 from corpusmill.pipelines.report.stages import StageOutput
+from corpusmill.pipelines.report.statistics import bar_path
 
 COLUMN = "character_count"
 LARGEST_POWER = 32
@@ -45,3 +47,18 @@ def length_histogram(stage: StageOutput) -> Lengths | None:
 def _broken_ids(path: str) -> pa.Array:
     batches = [batch.column("id") for batch in read_batches(path, ["id"])]
     return pc.unique(pa.chunked_array(batches, pa.string()))
+
+
+def length_chart(lengths: Lengths) -> dict[str, Any]:
+    """The same for the template's histogram: all documents, and over them those that were rejected."""
+    everybody = lengths.kept + lengths.rejected
+    middle = len(everybody) // 2
+    edges = [2.0 ** lengths.edges[place] for place in (0, middle, len(everybody))]
+    return {
+        "says": f"{everybody.sum():,} documents by length in characters; {lengths.rejected.sum():,} were rejected",
+        "bins": len(everybody),
+        "all": bar_path(everybody, everybody.max()),
+        "some": bar_path(lengths.rejected, everybody.max()),
+        "marks": [],
+        "labels": [f"{edge:,.0f}" for edge in edges],
+    }

@@ -12,19 +12,29 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.description import Rows
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.manifest import our_version
-from corpusmill.pipelines.engine.progress import clock
+from corpusmill.pipelines.html.document import require_charts, self_contained
 from corpusmill.pipelines.registry import description_of
+from corpusmill.pipelines.report.by_source import losses_by
+from corpusmill.pipelines.report.costs import costs
 from corpusmill.pipelines.report.flow import over_documents, waterfall
+from corpusmill.pipelines.report.removals import ledger_lines
 from corpusmill.pipelines.report.sections import report_of
 from corpusmill.pipelines.report.stages import StageOutput
-from corpusmill.pipelines.report.templates import template
 from corpusmill.pipelines.summary import summary_rows
 from corpusmill.pipelines.visible import one_line
 
 PAGE = "report/index.html"
+FOLDERS = [("corpusmill.pipelines.report", "")]
+"""Where templates of the report are looked for, before the shared ones."""
 
 
-def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]], output: str | None = None) -> str:
+def write_report(
+    folder: str,
+    name: str,
+    stage_folders: Sequence[tuple[str, str]],
+    output: str | None = None,
+    core_hour_price: float | None = None,
+) -> str:
     """Writes the page on a run; gives its path.
 
     Args:
@@ -32,10 +42,11 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
         name: of the run, for people.
         stage_folders: (name, folder) of the stages in order; those that are not finished are only named.
         output: another path for the page.
+        core_hour_price: dollars, for the cost of the run; None for core-hours alone.
 
     Raises UserError when jinja2 or matplotlib is missing, or when no stage is finished.
     """
-    page_template = template("page.html")
+    require_charts()
     finished, missing = [], []
     for stage_name, stage_folder in stage_folders:
         manifest = state.read_manifest(stage_folder)
@@ -45,19 +56,40 @@ def write_report(folder: str, name: str, stage_folders: Sequence[tuple[str, str]
             finished.append(StageOutput(stage_name, stage_folder, manifest))
     if not finished:
         raise UserError("no stage is finished yet", where=folder, hint="see corpusmill status")
-    page = page_template.render(
-        name=one_line(name),
-        version=our_version(),
-        missing=missing,
-        tiles=_tiles(finished),
-        summaries=[(one_line(stage.name), stage.stage, _summary(stage)) for stage in finished],
-        bars=waterfall(finished),
-        sections=[section for place, stage in enumerate(finished) if (section := _section(stage, place))],
-        times=_times(finished),
-    )
+    bars = waterfall(finished)
+    sections = [section for place, stage in enumerate(finished) if (section := _section(stage, place))]
+    cost = costs(finished, core_hour_price)
+    values = {
+        "title": one_line(name),
+        "version": our_version(),
+        "missing": missing,
+        "tiles": _tiles(finished),
+        "contents": _contents(bool(bars), sections, bool(cost["rows"])),
+        "summaries": [(one_line(stage.name), stage.stage, _summary(stage)) for stage in finished],
+        "bars": bars,
+        "losses": losses_by(over_documents(finished)),
+        "sections": sections,
+        "costs": cost,
+    }
     path = output or storage.join(folder, PAGE)
-    storage.commit_bytes(path, page.encode())
+    storage.commit_bytes(path, self_contained(FOLDERS, "page.html", values).encode())
     return path
+
+
+def _contents(documents: bool, sections: Sequence[dict[str, Any]], cost: bool) -> list[tuple[str, str]]:
+    """(anchor, label) of the page's sections; a section's label has its stage where several are alike."""
+    headings = [section["heading"] for section in sections]
+    middle = [
+        (
+            section["anchor"],
+            section["heading"]
+            if headings.count(section["heading"]) == 1
+            else f"{section['heading']}: {section['name']}",
+        )
+        for section in sections
+    ]
+    first = [("summary", "Summary"), *([("documents", "Documents")] if documents else [])]
+    return [*first, *middle, *([("cost", "Time and cost")] if cost else [])]
 
 
 def _tiles(stages: Sequence[StageOutput]) -> Rows:
@@ -79,22 +111,23 @@ def _summary(stage: StageOutput) -> Rows:
 
 
 def _section(stage: StageOutput, place: int) -> dict[str, Any] | None:
-    """What the template needs to know about one stage; None for a stage without a section of its own."""
+    """What the template needs to know about one stage; None for a stage that has nothing to show."""
     report = report_of(description_of(stage.stage))
-    if report is None:
-        return None
-    return {"template": report.template, "name": one_line(stage.name)} | report.values(stage, place)
+    common = {"name": one_line(stage.name), "anchor": f"stage-{place}"}
+    if report is not None:
+        return common | {"template": report.template} | report.values(stage, place)
+    if stage.side_paths("ledger") and stage.side_paths("rejected"):
+        return common | {"template": "removed.html"} | _removed(stage)
+    return None
 
 
-def _times(stages: Sequence[StageOutput]) -> list[tuple[str, str, float, str]]:
-    """(stage, time, percent of the whole, engine); only of those whose time is known."""
-    known = []
-    for stage in stages:
-        path = stage.path(f"{state.STATE}/seconds.json")
-        if storage.exists(path):
-            known.append((one_line(stage.name), state.read_json(path)))
-    total = sum(entry["seconds"] for _, entry in known) or 1.0
-    return [
-        (name, clock(entry["seconds"]), 100 * entry["seconds"] / total, one_line(entry["engine"]))
-        for name, entry in known
-    ]
+def _removed(stage: StageOutput) -> dict[str, Any]:
+    """The section of a stage that rejects documents and has none of its own."""
+    rules = ledger_lines(stage)
+    return {
+        "heading": "Removed",
+        "rules": rules,
+        "most": max((rule.broke for rule in rules), default=1),
+        "read": stage.share_read("ledger"),
+        "fault_of": lambda _, example: f"{example.value:,.6g}, and the threshold is {example.threshold:,.6g}",
+    }

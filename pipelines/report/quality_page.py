@@ -1,7 +1,7 @@
 """The report on a quality classifier: tables for a terminal, and one HTML page with its ROC curve and reliability.
 
 Languages, sources and kinds come from documents: they go through `one_line`, and the template escapes them. The page
-has no script, and loads nothing.
+loads nothing, and no script runs in it but its own.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc.quality.evaluation import GROUPS
 from corpusmill.pipelines.engine.manifest import our_version
+from corpusmill.pipelines.html.document import require_charts, self_contained, write_html
+from corpusmill.pipelines.html.environment import as_markup
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, draw
-from corpusmill.pipelines.report.templates import as_markup, template, write_html
 from corpusmill.pipelines.terminal import Column, output_console, pairs, print_lines, print_sentence, table
 from corpusmill.pipelines.visible import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FOLDERS = [("corpusmill.pipelines.report", "")]
 PAGE = "quality-report.html"
 ROWS_SHOWN = 40
 COLUMNS = ("positive", "negative", "auc", "average_precision", "precision", "recall", "f1")
@@ -32,22 +34,24 @@ def write_page(record: Record, name: str, path: str) -> str:
 def page(record: Record, name: str) -> str:
     """The page's text. Raises UserError when jinja2 or matplotlib is missing."""
     metrics = record["metrics"]
-    return template("quality.html").render(
-        title=f"Classifier {one_line(name, 120)}",
-        version=our_version(),
-        tiles=_tiles(record),
-        facts=_facts(record),
-        heads=HEADS,
-        groups=[(column, _rows(metrics[f"by_{column}"])) for column in GROUPS],
-        thresholds=[
+    require_charts()
+    values = {
+        "title": f"Classifier {one_line(name, 120)}",
+        "version": our_version(),
+        "tiles": _tiles(record),
+        "facts": _facts(record),
+        "heads": [(head, "n") for head in HEADS],
+        "groups": [(column, _rows(metrics[f"by_{column}"])) for column in GROUPS],
+        "thresholds": [
             _cells(threshold, ("threshold", "taken", "precision", "recall", "f1")) for threshold in _thresholds(metrics)
         ],
-        roc=as_markup(draw("roc", lambda axes: _plot_roc(axes, metrics), width=4.6, height=4.2)),
-        reliability=as_markup(
+        "roc": as_markup(draw("roc", lambda axes: _plot_roc(axes, metrics), width=4.6, height=4.2)),
+        "reliability": as_markup(
             draw("reliability", lambda axes: _plot_reliability(axes, metrics), width=4.6, height=4.2)
         ),
-        note=_calibration_note(record),
-    )
+        "note": _calibration_note(record),
+    }
+    return self_contained(FOLDERS, "quality.html", values)
 
 
 def print_tables(record: Record) -> None:

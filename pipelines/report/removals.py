@@ -15,7 +15,7 @@ from corpusmill.dataproc.datasets import read_batches
 from corpusmill.pipelines.report.stages import StageOutput
 from corpusmill.pipelines.visible import excerpt, one_line
 
-EXAMPLES = 2
+EXAMPLES = 3
 EXCERPT_CHARACTERS = 400
 CLUSTERS = 10
 MEMBERS = 3
@@ -27,12 +27,14 @@ SoleRules = Counter[str] | None
 
 @dataclass(frozen=True)
 class Example:
-    """A rejected document: the beginning of its text, and the value that broke the rule."""
+    """A rejected document: the beginning of its text, the value that broke the rule, and what it is said to be."""
 
     document: str
     value: float
     threshold: float
     text: str
+    source: str = ""
+    language: str | None = None
 
 
 @dataclass
@@ -82,38 +84,87 @@ def sole_rules(stage: StageOutput) -> SoleRules:
     return counts
 
 
+def ledger_lines(stage: StageOutput) -> list[RuleLine]:
+    """The same for any stage with a ledger, whose manifest need not count by rule: the files that are read are."""
+    counts: Counter[str] = Counter()
+    for path in stage.side_paths("ledger").values():
+        for batch in read_batches(path, ["rule"]):
+            counts.update({row["values"]: row["counts"] for row in pc.value_counts(batch.column("rule")).to_pylist()})
+    examples = _examples(stage, list(counts))
+    only = sole_rules(stage)
+    lines = [
+        RuleLine(one_line(rule), count, None if only is None else only[rule], examples[rule])
+        for rule, count in counts.items()
+    ]
+    return sorted(lines, key=lambda line: (-line.broke, line.name))
+
+
 def _examples(stage: StageOutput, rules: list[str]) -> dict[str, list[Example]]:
-    """The first few rejected documents of each rule; stops reading when every rule has its own."""
-    examples: dict[str, list[Example]] = {rule: [] for rule in rules}
+    """A few rejected documents of each rule: one from each of some files that are far from each other, and more from
+    one file only where a rule was broken in few. Stops reading when every rule has its own."""
+    examples: dict[str, dict[str, Example]] = {rule: {} for rule in rules}
     rejected = stage.side_paths("rejected")
-    for stem, path in stage.side_paths("ledger").items():
-        wanted = [rule for rule in rules if len(examples[rule]) < EXAMPLES]
-        if not wanted:
-            break
-        rows = [row for batch in read_batches(path) for row in _first_rows(batch, wanted)]
-        if not rows or stem not in rejected:
-            continue
-        texts = _texts(rejected[stem], {row["id"] for row in rows})
-        for row in rows:
-            if len(examples[row["rule"]]) < EXAMPLES and row["id"] in texts:
-                shown = one_line(row["id"], ID_CHARACTERS)
-                examples[row["rule"]].append(Example(shown, row["value"], row["threshold"], texts[row["id"]]))
-    return examples
+    files = _spread([(path, rejected[stem]) for stem, path in stage.side_paths("ledger").items() if stem in rejected])
+    for most in (1, EXAMPLES):
+        for path, documents_path in files:
+            wanted = [rule for rule in rules if len(examples[rule]) < EXAMPLES]
+            if not wanted:
+                break
+            _add_examples(examples, path, documents_path, wanted, most)
+    return {rule: list(chosen.values()) for rule, chosen in examples.items()}
 
 
-def _first_rows(batch: pa.RecordBatch, rules: list[str]) -> list[dict]:
-    of_rule = (batch.filter(pc.equal(batch.column("rule"), rule)).slice(0, EXAMPLES) for rule in rules)
-    return [row for rows in of_rule for row in rows.to_pylist()]
+def _add_examples(
+    examples: dict[str, dict[str, Example]], path: str, documents_path: str, rules: list[str], most: int
+) -> None:
+    """At most so many examples of each rule from one part's ledger and rejected documents."""
+    rows = [row for rule_rows in _spaced_rows(path, rules, most).values() for row in rule_rows]
+    documents = _documents(documents_path, {row["id"] for row in rows}) if rows else {}
+    for row in rows:
+        chosen = examples[row["rule"]]
+        if len(chosen) < EXAMPLES and row["id"] in documents:
+            chosen.setdefault(row["id"], _example(row, documents[row["id"]]))
 
 
-def _texts(path: str, ids: set[str]) -> dict[str, str]:
-    """Excerpts of the documents with these ids."""
+def _spread(files: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The files in an order in which the first few are far from each other: by strides that get shorter."""
+    order: dict[int, None] = {}
+    stride = len(files)
+    while stride:
+        order |= dict.fromkeys(range(stride // 2, len(files), stride))
+        stride //= 2
+    return [files[place] for place in order]
+
+
+def _spaced_rows(path: str, rules: list[str], most: int) -> dict[str, list[dict]]:
+    """At most so many rows of each rule in a ledger, the first of each row group and evenly spaced ones in it."""
+    rows: dict[str, list[dict]] = {rule: [] for rule in rules}
+    for batch in read_batches(path):
+        for rule, chosen in rows.items():
+            places = np.flatnonzero(pc.equal(batch.column("rule"), rule).to_numpy(zero_copy_only=False))
+            if len(places) and len(chosen) < most:
+                spaced = places[np.unique(np.linspace(0, len(places) - 1, most - len(chosen)).astype(np.int64))]
+                chosen += batch.take(pa.array(spaced)).to_pylist()
+    return rows
+
+
+def _example(row: dict, document: dict) -> Example:
+    return Example(
+        one_line(row["id"], ID_CHARACTERS), row["value"], row["threshold"],
+        excerpt(document["text"] or "", EXCERPT_CHARACTERS),
+        one_line(document.get("source") or "", 80),
+        one_line(document["language"], 40) if document.get("language") else None,
+    )  # fmt: skip
+
+
+def _documents(path: str, ids: set[str]) -> dict[str, dict]:
+    """The rejected documents with these ids: text, source, language."""
     wanted = pa.array(sorted(ids), pa.string())
-    excerpts = {}
-    for batch in read_batches(path, ["id", "text"]):
+    documents = {}
+    for batch in read_batches(path, ["id", "text", "source", "language"]):
         for row in batch.filter(pc.is_in(batch.column("id"), value_set=wanted)).to_pylist():
-            excerpts[row["id"]] = excerpt(row["text"], EXCERPT_CHARACTERS)
-    return excerpts
+            documents[row["id"]] = row
+    return documents
 
 
 def largest_clusters(stage: StageOutput) -> list[Cluster]:

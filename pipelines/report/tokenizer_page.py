@@ -1,4 +1,4 @@
-"""The report on tokenizers as one HTML page: no script, nothing loaded from anywhere, charts as SVG inside it.
+"""The report on tokenizers as one HTML page: nothing loaded from anywhere, charts as SVG inside it.
 
 Names of tokenizers, values of columns, ids of documents and tokens come from outside: they go through `one_line`, and
 the template escapes them. The charts hold no such text; there, a tokenizer is known by its colour.
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpusmill.pipelines.engine.manifest import our_version
+from corpusmill.pipelines.html.document import require_charts, self_contained, write_html
+from corpusmill.pipelines.html.environment import as_markup
 from corpusmill.pipelines.report.charts import FIRST, INK, SECOND, THIRD, draw
-from corpusmill.pipelines.report.templates import as_markup, template, write_html
 from corpusmill.pipelines.report.tokenizer_tables import number, round_trip
 from corpusmill.pipelines.visible import one_line
 from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE
@@ -19,10 +20,11 @@ from corpusmill.tokenizer.report import LONGEST_COUNTED, RARE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FOLDERS = [("corpusmill.pipelines.report", "")]
 PAGE = "report.html"
 ROWS_SHOWN = 40
 COLOURS = (FIRST, SECOND, THIRD, INK)
-VARIABLES = ("--first", "--second", "--third", "--dim")
+CLASSES = ("first", "second", "third", "dim")
 Report = Mapping[str, Any]
 
 
@@ -38,21 +40,23 @@ def page(measured: Report) -> str:
     """The page's text."""
     text, tokenizers = measured["text"], measured["tokenizers"]
     names = [one_line(tokenizer["name"], 120) for tokenizer in tokenizers]
-    return template("tokenizer.html").render(
-        title=f"Tokenizer {names[0]}",
-        version=our_version(),
-        tiles=_tiles(text, tokenizers[0]),
-        tokenizers=[_overview(tokenizer, place) for place, tokenizer in enumerate(tokenizers)],
-        rare=RARE - 1,
-        columns=[
+    require_charts()
+    values = {
+        "title": f"Tokenizer {names[0]}",
+        "version": our_version(),
+        "tiles": _tiles(text, tokenizers[0]),
+        "tokenizers": [_overview(tokenizer, place) for place, tokenizer in enumerate(tokenizers)],
+        "rare": RARE - 1,
+        "columns": [
             (name, _bars(name, values, tokenizers), max(0, len(values) - ROWS_SHOWN))
             for name, values in measured["groups"].items()
             if set(values) - {"unknown"}
         ],
-        lengths=as_markup(_length_chart(tokenizers)),
-        usage=as_markup(_usage_chart(tokenizers)),
-        vocabularies=[_vocabulary(tokenizer) for tokenizer in tokenizers],
-    )
+        "lengths": as_markup(_length_chart(tokenizers)),
+        "usage": as_markup(_usage_chart(tokenizers)),
+        "vocabularies": [_vocabulary(tokenizer) for tokenizer in tokenizers],
+    }
+    return self_contained(FOLDERS, "tokenizer.html", values)
 
 
 def _tiles(text: Report, first: Report) -> list[tuple[str, str]]:
@@ -67,7 +71,7 @@ def _tiles(text: Report, first: Report) -> list[tuple[str, str]]:
 
 
 def _colour(place: int) -> str:
-    return VARIABLES[place % len(VARIABLES)]
+    return CLASSES[place % len(CLASSES)]
 
 
 def _overview(tokenizer: Report, place: int) -> dict[str, Any]:
@@ -95,8 +99,9 @@ def _bars(column: str, values: Mapping[str, Any], tokenizers: Sequence[Report]) 
     most = max((rate["bytes_per_token"] or 0 for row in rates.values() for rate in row), default=0) or 1
     return [
         {
-            "label": one_line(value, 60) if not place else "",
-            "size": f"{values[value]['bytes'] / 1e6:,.1f} MB" if not place else "",
+            "label": one_line(value, 60),
+            "tokenizer": one_line(tokenizers[place]["name"], 60),
+            "size": f"{values[value]['bytes'] / 1e6:,.1f}",
             "colour": _colour(place),
             "width": 100 * (rate["bytes_per_token"] or 0) / most,
             "bytes": number(rate["bytes_per_token"]),

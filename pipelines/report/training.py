@@ -1,4 +1,4 @@
-"""What the report says about a training run: facts, curves, how experts share the load, how fast it was."""
+"""What the report says about a training run: facts, curves, how experts share the load, what FP8 cuts off, speed."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import numpy as np
 
 from corpusmill.dataproc import storage
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.html.environment import as_markup
 from corpusmill.pipelines.report.charts import VARIABLES
-from corpusmill.pipelines.report.curves import Curves, read_curves, read_spikes
+from corpusmill.pipelines.report.curves import FP8_ENDS, FP8_KINDS, Curves, read_curves, read_spikes
 from corpusmill.pipelines.report.stages import StageOutput
-from corpusmill.pipelines.report.templates import as_markup
 from corpusmill.pipelines.report.training_charts import (
     STYLES,
+    fp8_chart,
     line_chart,
     load_map,
     loss_chart,
@@ -33,7 +34,8 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
     """
     curves = read_curves(stage.folder)
     spikes, count = read_spikes(stage.folder)
-    section: dict[str, Any] = {"facts": _facts(stage, curves, count), "loss": None, "averaged": 1, "convention": None}
+    section: dict[str, Any] = {"heading": "Training", "fp8": None}
+    section |= {"facts": _facts(stage, curves, count), "loss": None, "averaged": 1, "convention": None}
     section |= {"small": [], "maps": [], "sources": None, "spikes": []}
     if curves is None:
         return section
@@ -49,6 +51,7 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
         "maps": _maps(stage, curves, charts),
         "sources": _sources(curves, charts),
         "spikes": [_spike(spike) for spike in spikes[:SPIKES_SHOWN]],
+        "fp8": _fp8(curves, charts),
     }
     if _known(curves.times["mfu"]):
         # Where the number stands, its convention does.
@@ -158,7 +161,7 @@ def _sources(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
         rows.append(
             {
                 "name": one_line(name, 80),
-                "line": f"2.5px {dashes} var({VARIABLES[colour]})" if colour else None,
+                "line": _look(colour, dashes) if colour else None,
                 "first": float(measured[name][1][0]),
                 "last": float(measured[name][1][-1]),
                 "average": float(average[1][-1]) if average is not None and len(average[1]) else None,
@@ -170,6 +173,51 @@ def _sources(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
         "averaged": any(row["average"] is not None for row in rows),
         "hidden": max(0, len(names) - MORE_SOURCES),
     }
+
+
+def _look(colour: str, dashes: str) -> str:
+    """Classes of a line in a legend, by the style sheet's names of colours."""
+    name = VARIABLES[colour].removeprefix("--")
+    return f"{name} dashed" if dashes == "dashed" else name
+
+
+def _fp8(curves: Curves, charts: _Charts) -> dict[str, Any] | None:
+    """Saturated and flushed values: charts over the steps, and the last and the highest share of each layer."""
+    if not curves.fp8:
+        return None
+    drawn = [
+        (
+            f"{end.capitalize()}, mean of layers",
+            as_markup(fp8_chart(charts.name(f"fp8{end}"), end, *_over_layers(curves, place))),
+        )
+        for place, end in enumerate(FP8_ENDS)
+    ]
+    columns = [("layer", "")]
+    columns += [(f"{kind} {end}, last", "n") for end in FP8_ENDS for kind in FP8_KINDS]
+    columns += [(f"most {end}", "n") for end in FP8_ENDS]
+    rows = []
+    for layer, (_, shares) in curves.fp8.items():
+        last = [_share(shares[-1, kind, end]) for end in range(len(FP8_ENDS)) for kind in range(len(FP8_KINDS))]
+        known = np.nan_to_num(shares, nan=0.0)
+        rows.append((one_line(layer, 40), [*last, *(_share(known[:, :, end].max()) for end in range(len(FP8_ENDS)))]))
+    kinds = [(kind, _look(colour, dashes)) for kind, (colour, dashes) in zip(FP8_KINDS, STYLES, strict=False)]
+    return {"charts": drawn, "columns": columns, "rows": rows, "kinds": kinds}
+
+
+def _over_layers(curves: Curves, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, shares [steps, kinds]): means over the layers that were counted in a step."""
+    sums: dict[int, list[np.ndarray]] = {}
+    for steps, shares in curves.fp8.values():
+        for step, row in zip(steps.tolist(), shares[:, :, end], strict=True):
+            sums.setdefault(step, []).append(row)
+    order = sorted(sums)
+    means = [np.ma.masked_invalid(np.array(sums[step])).mean(axis=0).filled(np.nan) for step in order]
+    return np.array(order, np.float64), np.array(means)
+
+
+def _share(value: float) -> str:
+    """A share in percent with three digits; those that are tiny keep them."""
+    return "–" if np.isnan(value) else f"{100 * value:.3g} %"
 
 
 def _spike(line: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -128,6 +128,27 @@ def line_chart(
     return draw(name, plot, width=WIDTH / 2, height=2.4, says=f"{title}, {_span(values)}")
 
 
+def fp8_chart(name: str, end: str, steps: np.ndarray, shares: np.ndarray) -> str:
+    """Shares of values that FP8 saturates or flushes over the steps, a line for each kind in the order of STYLES."""
+
+    def plot(axes: "Axes") -> None:
+        from matplotlib.ticker import FuncFormatter
+
+        for (colour, dashes), values in zip(STYLES, shares.T, strict=False):
+            axes.plot(steps, values, "o", linestyle=dashes, markersize=_dot(values), color=colour)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+        _over_steps(axes, 6)
+
+    highest = np.nanmax(shares) if _any_known(shares) else 0.0
+    said = f"Values that FP8 has {end} over steps {steps[0]:,.0f} to {steps[-1]:,.0f}, at most {100 * highest:.3g}%"
+    return draw(name, plot, width=WIDTH / 2, height=2.4, says=said)
+
+
+def _any_known(values: np.ndarray) -> bool:
+    return bool((~np.isnan(values)).any())
+
+
 def violation_map(name: str, curves: Curves, routers: Sequence[str]) -> str:
     """How far each router's busiest expert was above an even load, over the steps."""
     groups = -(-len(curves.violations) // MAP_COLUMNS)

@@ -5,5 +5,5 @@ admission.py    who is let in: a token in the link, the name of the host, and wh
 named.py        the paths that were named, and nothing else
 page.py         what a page is: values for a template, the command that gives the same, tables that can be taken along
 pages/          one module a page
-templates/ static/   HTML, and one style sheet and script, as they are in the wheel
+templates/ static/   HTML and the script, as they are in the wheel; what the report has, too, is in pipelines/html/
 """

@@ -19,6 +19,9 @@ from corpusmill.pipelines.window.named import NamedPaths, NotNamed
 from corpusmill.pipelines.window.pages import ROUTES
 from corpusmill.pipelines.window.rendering import render
 
+SHARED = ("corpusmill.pipelines.html", "static")
+"""The style sheet and the script that the report has, too."""
+
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -31,7 +34,7 @@ def application(paths: NamedPaths, token: str, hosts: Sequence[str]) -> Starlett
     static = files("corpusmill.pipelines.window") / "static"
     routes = [Route(address, endpoint, name=endpoint.__name__) for address, endpoint in ROUTES]
     app = Starlette(
-        routes=[*routes, Mount("/static", StaticFiles(directory=str(static)))],
+        routes=[*routes, Mount("/static", StaticFiles(directory=str(static), packages=[SHARED]))],
         middleware=[Middleware(Admission, token=token, hosts=hosts)],
         exception_handlers={UserError: _user_error, HTTPException: _http_error},
     )

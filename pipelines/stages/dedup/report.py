@@ -33,6 +33,7 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
         for source, numbers in facts.get("loss", {}).get("source", {}).items()
     ]
     return {
+        "heading": "Duplicates",
         "facts": rows,
         "lost": sorted(lost, key=lambda row: (-row[2] / max(1, row[1]), row))[:SOURCES_SHOWN],
         "clusters": largest_clusters(stage),

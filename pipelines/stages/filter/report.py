@@ -1,13 +1,23 @@
-"""The filter's section of the report: rules, what they rejected, and how long the documents were."""
+"""The filter's section of the report: rules, what they rejected, what was rewritten, and what was measured."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from corpusmill.pipelines.report.charts import length_chart
-from corpusmill.pipelines.report.lengths import length_histogram
-from corpusmill.pipelines.report.removals import SoleRules, rule_lines, sole_rules
+import pyarrow.compute as pc
+
+from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.rules import Rule
+from corpusmill.pipelines.report.lengths import length_chart, length_histogram
+from corpusmill.pipelines.report.removals import Example, RuleLine, SoleRules, rule_lines, sole_rules
 from corpusmill.pipelines.report.sections import StageReport
 from corpusmill.pipelines.report.stages import StageOutput
-from corpusmill.pipelines.report.templates import as_markup
+from corpusmill.pipelines.report.statistics import asked_of, statistic_histograms
+from corpusmill.pipelines.stages.filter.rules_in_force import LANGUAGE_RULE, rules_in_force
+from corpusmill.pipelines.visible import one_line
+
+STATISTICS_SHOWN = 11
+"""Histograms that are not folded away."""
 
 SINGLE_RULES = 6
 """Rules that get a bar of their own for the documents that broke no other."""
@@ -36,12 +46,56 @@ def _losses(stage: StageOutput) -> list[tuple[str, int]]:
 def _values(stage: StageOutput, place: int) -> dict[str, Any]:
     rules = rule_lines(stage, _sole_rules(stage))
     lengths = length_histogram(stage)
+    in_force = {rule.name: rule for rule in rules_in_force(stage.manifest)}
+    settings = stage.manifest["settings"]
     return {
+        "heading": "Rules broken",
         "rules": rules,
         "most": max((rule.broke for rule in rules), default=1),
-        "lengths": as_markup(length_chart(f"lengths{place}", lengths)) if lengths else None,
-        "read": stage.share_read("statistics"),
+        "fault_of": lambda rule, example: fault_of(in_force.get(rule.name), rule, example, settings),
+        "lengths": length_chart(lengths) if lengths else None,
+        "statistics": statistic_histograms(stage, list(in_force.values())),
+        "shown": STATISTICS_SHOWN,
+        "read": "",  # rules are counted by the manifest
+        "statistics_read": stage.share_read("statistics"),
+        "rewriters": _rewriters(stage),
+        "rewrites_read": stage.share_read("rewrites"),
     }
+
+
+def fault_of(rule: Rule | None, line: RuleLine, example: Example, settings: Mapping[str, Any]) -> str:
+    """In words, what was wrong with a document: `word_count is 12; at least 50 was asked for`."""
+    if line.name == LANGUAGE_RULE:
+        return _language_fault(example, settings)
+    if rule is None or rule.expression:
+        return f"it did not hold that {one_line(rule.expression, 200)}" if rule else f"it broke {line.name}"
+    value = "was not measured" if example.value != example.value else f"is {example.value:,.6g}"
+    return f"{one_line(rule.statistic, 80)} {value}; {asked_of(rule)} was asked for"
+
+
+def _language_fault(example: Example, settings: Mapping[str, Any]) -> str:
+    asked = ", ".join(one_line(str(code), 20) for code in settings.get("languages") or ())
+    if example.language is None:
+        sure = f"the likeliest one has a score of {example.value:.2f}; {example.threshold:g} was asked for"
+        return f"no language was certain enough: {sure}"
+    return f"its language is {example.language}, with a score of {example.value:.2f}; kept are {asked}"
+
+
+def _rewriters(stage: StageOutput) -> list[dict[str, Any]]:
+    """Of each rule that rewrites: documents that it changed, their bytes, and how many it took out of them."""
+    documents, before, taken = Counter[str](), Counter[str](), Counter[str]()
+    for path in stage.side_paths("rewrites").values():
+        for batch in read_batches(path, ["rule", "bytes_before", "bytes_after"]):
+            for rule in pc.unique(batch.column("rule")).to_pylist():
+                rows = batch.filter(pc.equal(batch.column("rule"), rule))
+                here, left = (pc.sum(rows.column(name)).as_py() for name in ("bytes_before", "bytes_after"))
+                documents[rule] += rows.num_rows
+                before[rule] += here
+                taken[rule] += here - left
+    return [
+        {"name": one_line(rule), "documents": documents[rule], "before": before[rule], "taken": taken[rule]}
+        for rule in sorted(documents, key=lambda rule: (-taken[rule], rule))
+    ]
 
 
 REPORT = StageReport(values=_values, template="corpusmill.pipelines.stages.filter:section.html", losses=_losses)

@@ -8,6 +8,9 @@ from corpusmill.pipelines.report.stages import StageOutput
 from corpusmill.pipelines.stages.pack.about import boundary_splits
 from corpusmill.pipelines.visible import one_line
 
+VALUES_SHOWN = 40
+"""Sources, kinds or languages in a table."""
+
 
 def _values(stage: StageOutput, place: int) -> dict[str, Any]:
     counts, facts, settings = stage.counts, stage.facts, stage.manifest["settings"]
@@ -26,7 +29,7 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
         ("bytes per token", f"{facts['bytes_per_token']:.3f}"),
         ("held back", f"{counts['validation_documents']:,} documents, {counts['validation_sequences']:,} sequences"),
     ]
-    return {"facts": rows, "tables": _token_tables(facts["tokens_by"])}
+    return {"heading": "Tokens and packing", "facts": rows, "tables": _token_tables(facts["tokens_by"])}
 
 
 def _against_concat(packing: Mapping[str, Any] | None, documents: int) -> list[tuple[str, str]]:
@@ -41,8 +44,8 @@ def _against_concat(packing: Mapping[str, Any] | None, documents: int) -> list[t
     ]
 
 
-def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[tuple[str, int, float]]]]:
-    """(column, (value, tokens, percent) by falling tokens) for source, kind and language."""
+def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[tuple[str, int, float]], int]]:
+    """(column, (value, tokens, percent) by falling tokens, how many are left out) for source, kind and language."""
     tables = []
     for column in ("source", "kind", "language"):
         tokens = tokens_by.get(column, {})
@@ -50,10 +53,10 @@ def _token_tables(tokens_by: Mapping[str, Mapping[str, int]]) -> list[tuple[str,
         ranked = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
         rows = [
             (one_line("unknown" if value == "None" else value, 80), count, 100 * count / total)
-            for value, count in ranked
+            for value, count in ranked[:VALUES_SHOWN]
         ]
         if rows:
-            tables.append((column, rows))
+            tables.append((column, rows, max(0, len(ranked) - VALUES_SHOWN)))
     return tables
 
 

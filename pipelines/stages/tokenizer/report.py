@@ -20,7 +20,7 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
         ("bytes per token, on a sample", f"{facts['bytes_per_token']:.3f}"),
         ("fingerprint", one_line(str(facts["fingerprint"]))),
     ]
-    return {"facts": rows}
+    return {"heading": "Tokenizer", "facts": rows}
 
 
 REPORT = StageReport(values=_values, template="corpusmill.pipelines.stages.tokenizer:section.html")

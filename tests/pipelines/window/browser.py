@@ -20,7 +20,7 @@ LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 @contextmanager
-def opened(link: str, *, width: int = 1280, dark: bool = False) -> Iterator[Any]:
+def opened(link: str, *, width: int = 1280, dark: bool = False, scripts: bool = True) -> Iterator[Any]:
     """A page of a new browser on a link; what its console says, or asks of another host, fails the test at the end."""
     from playwright.sync_api import sync_playwright
 
@@ -28,8 +28,9 @@ def opened(link: str, *, width: int = 1280, dark: bool = False) -> Iterator[Any]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
-        )
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce",
+            java_script_enabled=scripts,
+        )  # fmt: skip
         page = context.new_page()
         origin = "/".join(link.split("/")[:3])
         page.on("console", lambda line: problems.append(line.text) if _is_problem(line) else None)

@@ -29,7 +29,7 @@ def window(run: Path) -> Iterator[Window]:
 def test_the_token_is_asked_for_once_and_leaves_the_address(window: Window) -> None:
     assert window.get("/").status == 403
     assert window.get("/at/run").status == 403
-    assert window.get("/static/window.css").status == 403
+    assert window.get("/static/style.css").status == 403
     assert window.get("/?token=another").status == 403
     assert "broke" in window.enter().text
     assert window.get("/at/run").status == 200
