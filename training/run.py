@@ -25,6 +25,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.average import MovingAverage
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.fp8.policy import matrices_for
 from corpusmill.training.fp8.watching import Fp8Watch
@@ -35,8 +36,9 @@ from corpusmill.training.model.attention import document_mask
 from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
 from corpusmill.training.model.loss import losses
 from corpusmill.training.model.moe import take_loads, update_biases, violations
-from corpusmill.training.model.transformer import Transformer, build_model, initialise
-from corpusmill.training.parallel import choose
+from corpusmill.training.model.transformer import Transformer, build_model, fill, initialise
+from corpusmill.training.parallel import choose, placement_for
+from corpusmill.training.layout import require_layout
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import TrainSettings, changeable_settings
@@ -94,7 +96,7 @@ class Run:
     """
 
     def __init__(self, settings: TrainSettings, ranks: Ranks = ALONE) -> None:
-        self.settings, self.ranks = settings, ranks
+        self.settings = settings
         self.shards = ShardSet(settings.shards)
         if len(self.shards) < settings.batch_sequences:
             raise UserError(
@@ -114,8 +116,9 @@ class Run:
             )
             settings.plan.check(self.shards.groups, self.length, wanted)
         self.config = model_config(settings, self.shards)
+        self.ranks = ranks = ranks.laid_out(require_layout(self.config, settings, ranks.world_size))
         self.loader = ShardLoader(
-            self.shards, settings.micro_batch, ranks.rank, ranks.world_size, settings.seed, settings.plan
+            self.shards, settings.micro_batch, ranks.batch_rank, ranks.size("batch"), settings.seed, settings.plan
         )
         self.checkpoints = Checkpoints(
             Path(settings.output) / "checkpoints", settings.keep_checkpoints, settings.keep_every, ranks
@@ -132,12 +135,13 @@ class Run:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
         matrices = matrices_for(settings, ranks.device)
-        model = build_model(self.config, ranks.device, settings.recompute, matrices)
+        self.placement = placement_for(settings, self.config, ranks)
+        model = build_model(self.config, ranks.device, settings.recompute, matrices, self.placement)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
                 tokenizer = self.shards.header.tokenizer
-                model.load_state_dict(start_weights(settings.start_from, self.config, tokenizer))
+                fill(model, start_weights(settings.start_from, self.config, tokenizer))
         self.fp8 = Fp8Watch(model, matrices, ranks)
         self.weights = choose(settings, model, ranks)
         self.average = MovingAverage(self.weights.masters(), settings.average_decay) if settings.average_decay else None
@@ -171,9 +175,11 @@ class Run:
         identity["plan"] = self.settings.plan.to_values() if self.settings.plan else None
         return {**identity, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, Tensor | Piece]:
         """All that a checkpoint holds of this rank, except torch's random state."""
-        return {**self.weights.tensors(), **(self.average.tensors() if self.average else {})}
+        averages = self.average.tensors() if self.average else {}
+        placed = {name: self.weights.placed(name.removeprefix("average."), tensor) for name, tensor in averages.items()}
+        return {**self.weights.tensors(), **placed}
 
     def save(self) -> None:
         """Begins to write a checkpoint; the run may continue at once."""
@@ -186,7 +192,7 @@ class Run:
             "world_size": self.ranks.world_size,
             "run": self._identity(),
         }
-        random = {f"random.{self.ranks.rank}": torch.get_rng_state()}
+        random: dict[str, Tensor | Piece] = {f"random.{self.ranks.rank}": torch.get_rng_state()}
         self.checkpoints.save(self._tensors() | random, state)
 
     def resume(self, checkpoint: Path) -> None:
@@ -195,7 +201,8 @@ class Run:
         self._require_same(state["run"], checkpoint)
         random = torch.get_rng_state()
         # With another number of ranks, saved random states don't fit, and each rank keeps the one it was seeded with.
-        own = {f"random.{self.ranks.rank}": random} if state["world_size"] == self.ranks.world_size else {}
+        same = state["world_size"] == self.ranks.world_size
+        own: dict[str, Tensor | Piece] = {f"random.{self.ranks.rank}": random} if same else {}
         self.checkpoints.load(checkpoint, self._tensors() | own)
         torch.set_rng_state(random)
         self.weights.loaded(state["step"])
@@ -237,7 +244,7 @@ class Run:
         self.watch.accept(sums["loss"])
         self.weights.step(now.learning_rate)
         self.weights.zero_gradients()
-        loads = self.ranks.sum_(take_loads(self.model))
+        loads = self.take_loads()
         update_biases(self.model, loads, now.bias_speed)
         if self.average:
             self.average.update()
@@ -260,6 +267,10 @@ class Run:
             "expert_violations": uneven,
             "expert_loads": _shares(loads),
         }
+
+    def take_loads(self) -> Tensor:
+        """What the experts of each router received since this was last asked, of all ranks: int64 [R, E]."""
+        return self.ranks.sum_(take_loads(self.model))
 
     def _leave_out(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float, why: str) -> None:
         """What the policy says about a step whose loss is a spike, before the optimiser has seen it."""
@@ -317,7 +328,8 @@ class Run:
         }
 
     def _over_ranks(self, count: int) -> int:
-        return int(self.ranks.sum_(torch.tensor(count, dtype=torch.int64)))
+        """The sum of what each part of a batch has; ranks of one pipeline have the same part."""
+        return int(self.ranks.sum_(torch.tensor(count, dtype=torch.int64), "batch"))
 
 
 def _shares(loads: Tensor) -> list[list[float]]:

@@ -72,9 +72,10 @@ class _Loop:
     def __init__(
         self, settings: TrainSettings, state_folder: Path, token_bytes: np.ndarray | None, ranks: Ranks
     ) -> None:
-        self.settings, self.ranks, self.token_bytes = settings, ranks, token_bytes
+        self.settings, self.token_bytes = settings, token_bytes
         self.output = Path(settings.output)
         self.run = Run(settings, ranks)
+        self.ranks = ranks = self.run.ranks
         self.validation = held_back(settings.shards)
         self.throughput = Throughput(
             self.run.config, self.run.length, ranks.device, settings.peak_teraflops, ranks.world_size

@@ -33,6 +33,7 @@ from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.checkpoint.plan import Snapshot, read_into, read_whole, write
 from corpusmill.training.checkpoint.storage import OTHER_MEND, RankFilesWriter
 from corpusmill.training.parallel.ranks import ALONE, Ranks
@@ -79,7 +80,7 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    def save(self, tensors: Mapping[str, Tensor | Piece], state: Mapping[str, Any]) -> None:
         """Begins to write the checkpoint of `state["step"]`; the tensors may be changed as soon as this returns.
 
         Waits for the one before. A checkpoint of the same step is replaced.
@@ -185,7 +186,7 @@ class Checkpoints:
             )
         return named
 
-    def load(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+    def load(self, checkpoint: Path, tensors: Mapping[str, Tensor | Piece]) -> None:
         """Fills tensors in place, from a checkpoint of any number of ranks.
 
         Memory: the largest piece that is read, and 64 MB of mapped file.

@@ -31,6 +31,7 @@ from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.tensor import DTensor
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.checkpoint.storage import RankFilesReader, RankFilesWriter
 
 _FLAT: dict[str, Any] = {"flatten_state_dict": False, "flatten_sharded_tensors": False}
@@ -44,12 +45,12 @@ class Snapshot(DefaultSavePlanner):
     """
 
     @torch.no_grad()
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor | Piece]) -> None:
         super().__init__(**_FLAT)
         self.plan = create_default_local_save_plan(dict(tensors), False)
         self._values: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
-            local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+            local = _local(tensor)
             self._values[name] = torch.empty(local.shape, dtype=local.dtype).copy_(local)
 
     def create_local_plan(self) -> SavePlan:
@@ -57,6 +58,13 @@ class Snapshot(DefaultSavePlanner):
 
     def lookup_object(self, index: MetadataIndex) -> Tensor:
         return self._values[index.fqn]
+
+
+def _local(tensor: Tensor | Piece) -> Tensor:
+    """What is on this rank."""
+    if isinstance(tensor, Piece):
+        return tensor.values
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup | None) -> None:
@@ -77,7 +85,7 @@ def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup 
         raise next((error for error in raised if isinstance(error, UserError)), raised[0]) from failure
 
 
-def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece]) -> None:
     """Fills tensors in place from a checkpoint of any layout.
 
     Of DTensors this rank's piece is filled. Raises UserError, before anything is changed, when one of them is not in
@@ -94,12 +102,12 @@ def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     reader.read_data(planner.finish_plan(plan), planner).wait()
 
 
-def _require_fit(metadata: Metadata, name: str, tensor: Tensor, folder: Path) -> None:
+def _require_fit(metadata: Metadata, name: str, tensor: Tensor | Piece, folder: Path) -> None:
     saved: Any = metadata.state_dict_metadata.get(name)
     if saved is None:
         raise UserError(f"this checkpoint is of another model: it has no '{name}'", str(folder), _MEND)
-    if saved.size != tensor.shape:
-        shapes = f"'{name}' is {list(saved.size)} there and {list(tensor.shape)} here"
+    if saved.size != tensor.size():
+        shapes = f"'{name}' is {list(saved.size)} there and {list(tensor.size())} here"
         raise UserError(f"this checkpoint is of another model: {shapes}", str(folder), _MEND)
     if saved.properties.dtype != tensor.dtype:
         types = f"'{name}' is {saved.properties.dtype} there and {tensor.dtype} here"

@@ -5,6 +5,7 @@ Pre-norm residual layers; input and output embeddings are two tables; every matr
 on the order in which modules were made, nor on torch's global generator.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.model.attention import MLA
 from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.model.drawing import draw_normal
 from corpusmill.training.model.feedforward import FeedForward
 from corpusmill.training.model.matrices import PLAIN, Matrices
-from corpusmill.training.model.moe import MoE
+from corpusmill.training.model.moe import MoE, slices
 from corpusmill.training.model.mtp import MTPModule
+from corpusmill.training.model.placement import HERE, Placement
 from corpusmill.training.model.recompute import recomputation, remade
 from corpusmill.training.model.rope import model_rope_table
 
@@ -24,13 +27,15 @@ from corpusmill.training.model.rope import model_rope_table
 class Block(nn.Module):
     """One layer: x + attention(norm x), then x + network(norm x)."""
 
-    def __init__(self, config: ModelConfig, dense: bool, matrices: Matrices = PLAIN) -> None:
+    def __init__(
+        self, config: ModelConfig, dense: bool, matrices: Matrices = PLAIN, placement: Placement = HERE
+    ) -> None:
         super().__init__()
         self.attn_norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.attn = MLA(config, matrices)
         self.ffn_norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.ffn: FeedForward | MoE
-        self.ffn = FeedForward(config.dim, config.inter_dim, matrices) if dense else MoE(config, matrices)
+        self.ffn = FeedForward(config.dim, config.inter_dim, matrices) if dense else MoE(config, matrices, placement)
 
     def forward(self, x: Tensor, rope: Tensor, valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, T, D] to ([B, T, D], balance loss, which is 0 in a dense layer)."""
@@ -63,20 +68,28 @@ class Transformer(nn.Module):
         recompute: whether norms, MLA's up-projections and SwiGLU are computed again in the backward pass instead of
             kept (`training/model/recompute.py`); changes no number.
         matrices: what makes and multiplies the matrices of its layers.
+        placement: where routed experts are.
     """
 
-    def __init__(self, config: ModelConfig, recompute: bool = False, matrices: Matrices = PLAIN) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        recompute: bool = False,
+        matrices: Matrices = PLAIN,
+        placement: Placement = HERE,
+    ) -> None:
         super().__init__()
         self.config = config
         self.recompute = recompute
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.layers = nn.ModuleList(
-            Block(config, layer < config.n_dense_layers, matrices) for layer in range(config.n_layers)
+            Block(config, layer < config.n_dense_layers, matrices, placement) for layer in range(config.n_layers)
         )
         self.norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
         self.mtp = nn.ModuleList(
-            MTPModule(config, Block(config, False, matrices), matrices) for _ in range(config.mtp_depth)
+            MTPModule(config, Block(config, False, matrices, placement), matrices)
+            for _ in range(config.mtp_depth)
         )
 
     def forward(
@@ -123,14 +136,18 @@ class Transformer(nn.Module):
 
 
 def build_model(
-    config: ModelConfig, device: torch.device | str = "cpu", recompute: bool = False, matrices: Matrices = PLAIN
+    config: ModelConfig,
+    device: torch.device | str = "cpu",
+    recompute: bool = False,
+    matrices: Matrices = PLAIN,
+    placement: Placement = HERE,
 ) -> Transformer:
     """A model with undefined weights and zero buffers; arguments as for `Transformer`.
 
     Made without memory first, so torch's own initialisation neither costs time nor draws from its global generator.
     """
     with torch.device("meta"):
-        model = Transformer(config, recompute, matrices)
+        model = Transformer(config, recompute, matrices, placement)
     model.to_empty(device=device)
     for buffer in model.buffers():
         buffer.zero_()
@@ -139,14 +156,34 @@ def build_model(
 
 @torch.no_grad()
 def initialise(model: Transformer, seed: int) -> None:
-    """Gives every matrix N(0, init_std) from the stream of (seed, "init", its name), every norm 1, every buffer 0."""
-    generator = torch.Generator()
+    """Gives every matrix N(0, init_std) from the stream of (seed, "init", its name), every norm 1, every buffer 0.
+
+    Of a tensor that is spread over ranks, each draws the part that it has, to the same bits as whoever draws it whole.
+    """
+    generator, parts = torch.Generator(), slices(model)
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
             parameter.fill_(1.0)
             continue
         generator.manual_seed(random_key(seed, "init", name))
-        drawn = torch.empty(parameter.shape).normal_(0.0, model.config.init_std, generator=generator)
-        parameter.copy_(drawn)
+        shape, start = parameter.shape, 0
+        if name in parts:
+            shape, start = torch.Size(parts[name].shape), parts[name].start * parameter[0].numel()
+        draw_normal(parameter.view(-1), generator, model.config.init_std, start, shape.numel())
     for buffer in model.buffers():
         buffer.zero_()
+
+
+def parameter_names(model: Transformer) -> list[str]:
+    """Names of all parameters in order, also of layers that this rank does not have."""
+    with torch.device("meta"):
+        return [name for name, _ in Transformer(model.config).named_parameters()]
+
+
+@torch.no_grad()
+def fill(model: Transformer, values: Mapping[str, Tensor]) -> None:
+    """Copies weights and router biases of a whole model into one that may have a part of it."""
+    parts = slices(model)
+    for name, tensor in model.state_dict().items():
+        rows = parts[name].start if name in parts else 0
+        tensor.copy_(values[name][rows : rows + len(tensor)])

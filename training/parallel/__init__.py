@@ -1,5 +1,7 @@
 """How several processes train one model: who they are, and who keeps which weights, gradients and moments."""
 
+from corpusmill.training.model.dimensions import ModelConfig
+from corpusmill.training.model.placement import HERE, Placement
 from corpusmill.training.model.transformer import Transformer
 from corpusmill.training.parallel.ranks import Ranks
 from corpusmill.training.parallel.weights import Weights
@@ -19,3 +21,12 @@ def choose(settings: TrainSettings, model: Transformer, ranks: Ranks) -> Weights
 
         return Fsdp2(model, ranks, *options)
     return Zero1(model, ranks, *options)
+
+
+def placement_for(settings: TrainSettings, config: ModelConfig, ranks: Ranks) -> Placement:
+    """Where a run's experts are, and how tokens get there."""
+    if ranks.size("expert") == 1:
+        return HERE
+    from corpusmill.training.parallel.expert import ExpertParallel
+
+    return ExpertParallel(ranks, packed=settings.precision == "fp8", chunk=settings.expert_chunk)

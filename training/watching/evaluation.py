@@ -146,9 +146,9 @@ def evaluate(
 
 def _passes(rows: np.ndarray, micro_batch: int, ranks: Ranks) -> Iterator[np.ndarray]:
     """The rows of each of this rank's forward passes. All ranks have equally many; the last may be empty."""
-    shares = np.array_split(rows, ranks.world_size)
+    shares = np.array_split(rows, ranks.size("batch"))
     for start in range(0, len(shares[0]), micro_batch):
-        yield shares[ranks.rank][start : start + micro_batch]
+        yield shares[ranks.batch_rank][start : start + micro_batch]
 
 
 def _sums_by_source(

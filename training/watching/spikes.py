@@ -162,12 +162,13 @@ def sequence_losses(
         masked: whether documents of one sequence are hidden from each other.
         ranks: this process among those of the run.
     """
-    counts = torch.zeros((ranks.world_size, 2), dtype=torch.int64)  # micro-batches and sequences of each rank
-    counts[ranks.rank] = torch.tensor([len(batches), sum(len(batch.rows) for batch in batches)])
-    ranks.sum_(counts)
+    # Micro-batches and sequences of each part of the batch.
+    counts = torch.zeros((ranks.size("batch"), 2), dtype=torch.int64)
+    counts[ranks.batch_rank] = torch.tensor([len(batches), sum(len(batch.rows) for batch in batches)])
+    ranks.sum_(counts, "batch")
     sequences = counts[:, 1].tolist()
     row_losses = torch.zeros((sum(sequences), 2), dtype=torch.float64)
-    at = sum(sequences[: ranks.rank])
+    at = sum(sequences[: ranks.batch_rank])
     with measuring(model):
         for number in range(int(counts[:, 0].max())):
             # A forward pass may involve all ranks, so all make equally many.
