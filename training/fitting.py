@@ -7,9 +7,9 @@ there is. A run that passes may still be too large; one that is refused certainl
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.operating_system import has_gpu_driver
+from corpusmill.training.layout import Layout, layout_of
 from corpusmill.training.model.config import ModelConfig, parts
 from corpusmill.training.model.memory import MemoryLayout, memory
-from corpusmill.training.layout import Layout, layout_of
 from corpusmill.training.settings import TrainSettings
 
 

@@ -83,7 +83,7 @@ def layout_of(settings: TrainSettings, world_size: int) -> Layout:
     return Layout(world_size // inner, settings.expert_ranks, settings.pipeline_ranks, settings.expert_nodes)
 
 
-def stages(settings: TrainSettings) -> int:
+def stage_count(settings: TrainSettings) -> int:
     """Pipeline stages of a run, over all ranks."""
     return settings.pipeline_ranks * STAGES_A_RANK[settings.pipeline_schedule]
 
@@ -105,7 +105,7 @@ def require_layout(config: ModelConfig, settings: TrainSettings, world_size: int
     )
     _require_experts(config, settings, layout)
     if layout.pipeline > 1:
-        count = stages(settings)
+        count = stage_count(settings)
         require(
             config.n_layers >= count,
             f"{config.n_layers} layers are fewer than the {count} stages of {layout.pipeline} pipeline ranks under "

@@ -29,16 +29,16 @@ from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.fp8.policy import matrices_for
 from corpusmill.training.fp8.watching import Fp8Watch
+from corpusmill.training.layout import require_layout
 from corpusmill.training.loader.batch import Batch, empty_batch
 from corpusmill.training.loader.shard_loader import ShardLoader
 from corpusmill.training.loader.shard_set import ShardSet
 from corpusmill.training.model.attention import document_mask
 from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
-from corpusmill.training.model.loss import losses
+from corpusmill.training.model.loss import Divisors, losses
 from corpusmill.training.model.moe import take_loads, update_biases, violations
-from corpusmill.training.model.transformer import Transformer, build_model, fill, initialise
-from corpusmill.training.parallel import choose, placement_for
-from corpusmill.training.layout import require_layout
+from corpusmill.training.model.transformer import Transformer, fill, initialise
+from corpusmill.training.parallel import build, choose, pipeline_of
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import TrainSettings, changeable_settings
@@ -135,8 +135,7 @@ class Run:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
         matrices = matrices_for(settings, ranks.device)
-        self.placement = placement_for(settings, self.config, ranks)
-        model = build_model(self.config, ranks.device, settings.recompute, matrices, self.placement)
+        model = build(settings, self.config, ranks, matrices)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
@@ -144,6 +143,7 @@ class Run:
                 fill(model, start_weights(settings.start_from, self.config, tokenizer))
         self.fp8 = Fp8Watch(model, matrices, ranks)
         self.weights = choose(settings, model, ranks)
+        self.pipeline = pipeline_of(settings, model, self.length)
         self.average = MovingAverage(self.weights.masters(), settings.average_decay) if settings.average_decay else None
         if newest is not None:
             self.resume(newest)
@@ -245,7 +245,7 @@ class Run:
         self.weights.step(now.learning_rate)
         self.weights.zero_gradients()
         loads = self.take_loads()
-        update_biases(self.model, loads, now.bias_speed)
+        update_biases(self.model, loads[self.model.router_rows], now.bias_speed)
         if self.average:
             self.average.update()
         self.steps_done += 1
@@ -270,7 +270,11 @@ class Run:
 
     def take_loads(self) -> Tensor:
         """What the experts of each router received since this was last asked, of all ranks: int64 [R, E]."""
-        return self.ranks.sum_(take_loads(self.model))
+        config, here = self.config, take_loads(self.model)
+        count = config.n_moe_layers + config.mtp_depth
+        loads = torch.zeros(count, config.n_routed_experts if count else 0, dtype=torch.int64, device=self.ranks.device)
+        loads[self.model.router_rows] = here.to(loads.device)
+        return self.ranks.sum_(loads)
 
     def _leave_out(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float, why: str) -> None:
         """What the policy says about a step whose loss is a spike, before the optimiser has seen it."""
@@ -305,27 +309,37 @@ class Run:
 
     def _accumulate(self, batches: list[Batch], now: Scheduled) -> dict[str, float]:
         """Forward and backward of this rank's micro-batches; the losses of the whole batch."""
-        settings, device = self.settings, self.ranks.device
+        settings = self.settings
         targets = max(1, self._over_ranks(sum(int(batch.valid[:, 1:].sum()) for batch in batches)))
-        # Main, MTP and balance loss. FP64, so that the sum over micro-batches does not depend on their number.
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        divisors = Divisors(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha)
         self.model.train()
         passes = self.weights.passes(len(batches))
-        for number in range(passes):
-            batch = batches[number] if number < len(batches) else empty_batch(self.length)
-            mask = document_mask(batch.segments).to(device) if settings.document_mask else None
-            with self.weights.accumulating(last=number == passes - 1):
-                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
-                pass_losses.total(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha).backward()
-            sums += torch.stack(
-                [pass_losses.main.detach(), pass_losses.mtp.detach(), pass_losses.balance.detach()]
-            ).double()
+        if self.pipeline is not None:
+            sums = self.pipeline.accumulate(batches, passes, divisors)
+        else:
+            sums = self._pass(batches, passes, divisors)
         main, mtp, balance = self.ranks.sum_(sums).tolist()
         return {
             "loss": main / targets,
             "mtp_loss": mtp / targets,
             "balance_loss": settings.balance_alpha * balance / now.batch_sequences,
         }
+
+    def _pass(self, batches: list[Batch], passes: int, divisors: Divisors) -> Tensor:
+        """The passes of a rank that has all layers: sums of main, MTP and balance loss.
+
+        FP64, so that the sum over micro-batches does not depend on their number.
+        """
+        device = self.ranks.device
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        for number in range(passes):
+            batch = batches[number] if number < len(batches) else empty_batch(self.length)
+            mask = document_mask(batch.segments).to(device) if self.settings.document_mask else None
+            with self.weights.accumulating(last=number == passes - 1):
+                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
+                divisors.total(pass_losses).backward()
+            sums += pass_losses.sums()
+        return sums
 
     def _over_ranks(self, count: int) -> int:
         """The sum of what each part of a batch has; ranks of one pipeline have the same part."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.feedforward import FeedForward
 from corpusmill.training.model.matrices import PLAIN, Matrices
-from corpusmill.training.model.placement import HERE, Placement
+from corpusmill.training.model.placement import HERE, Exchange, Placement
 from corpusmill.training.model.recompute import remade
 
 
@@ -128,6 +128,14 @@ class Experts(nn.Module):
         return self.network(rows, self.w1, self.w3, self.w2, ends)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Rows at experts, and how they get back."""
+
+    exchange: Exchange
+    rows: Tensor
+
+
 class MoE(nn.Module):
     """Shared expert plus the chosen routed experts (eq 12)."""
 
@@ -140,16 +148,29 @@ class MoE(nn.Module):
         self.shared_experts = FeedForward(config.dim, inner, matrices) if inner else None
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding."""
+        """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding.
+
+        Its three parts may be called apart, by a schedule that lets those of two micro-batches run beside each other.
+        """
+        sent, balance = self.dispatch(x, valid)
+        return self.combine(x, self.compute(sent)), balance
+
+    def dispatch(self, x: Tensor, valid: Tensor) -> tuple[Sent, Tensor]:
+        """Tokens on their way to the experts that they choose, and the balance loss."""
         tokens = x.flatten(0, 1)
         scores, chosen, gates = self.gate(tokens, valid.flatten())
         exchange = self.placement.exchange(chosen, gates, self.config.n_routed_experts)
-        rows = exchange.send(tokens)
-        routed = exchange.combine(self.experts(rows, exchange.ends)).view_as(x)
-        if self.shared_experts is not None:
-            routed = routed + self.shared_experts(x)
-        scores = scores.unflatten(0, x.shape[:2])
-        return routed, balance_loss(scores, valid, self.config.n_activated_experts)
+        balance = balance_loss(scores.unflatten(0, x.shape[:2]), valid, self.config.n_activated_experts)
+        return Sent(exchange, exchange.send(tokens)), balance
+
+    def compute(self, sent: Sent) -> Sent:
+        """The experts' results for rows that were sent."""
+        return Sent(sent.exchange, self.experts(sent.rows, sent.exchange.ends))
+
+    def combine(self, x: Tensor, sent: Sent) -> Tensor:
+        """The results at their tokens again, with the shared experts'."""
+        routed = sent.exchange.combine(sent.rows).view_as(x)
+        return routed if self.shared_experts is None else routed + self.shared_experts(x)
 
 
 @dataclass(frozen=True)

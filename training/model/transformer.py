@@ -5,8 +5,9 @@ Pre-norm residual layers; input and output embeddings are two tables; every matr
 on the order in which modules were made, nor on torch's global generator.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.drawing import draw_normal
 from corpusmill.training.model.feedforward import FeedForward
 from corpusmill.training.model.matrices import PLAIN, Matrices
-from corpusmill.training.model.moe import MoE, slices
+from corpusmill.training.model.moe import MoE, routers, slices
 from corpusmill.training.model.mtp import MTPModule
 from corpusmill.training.model.placement import HERE, Placement
 from corpusmill.training.model.recompute import recomputation, remade
@@ -39,13 +40,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rope: Tensor, valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, T, D] to ([B, T, D], balance loss, which is 0 in a dense layer)."""
-        x = x + self.attn(remade(self.attn_norm, x), rope, mask)
+        x = self.attention(x, rope, mask)
         normed = remade(self.ffn_norm, x)
         if isinstance(self.ffn, MoE):
             out, balance = self.ffn(normed, valid)
         else:
             out, balance = self.ffn(normed), x.new_zeros((), dtype=torch.float32)
         return x + out, balance
+
+    def attention(self, x: Tensor, rope: Tensor, mask: Tensor | None) -> Tensor:
+        """The first half of a layer; the parts of the other are `MoE.dispatch`, `MoE.compute` and `MoE.combine`."""
+        return x + self.attn(remade(self.attn_norm, x), rope, mask)
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,10 @@ class Transformer(nn.Module):
         self.norm = nn.RMSNorm(config.dim, config.norm_eps)
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
         self.mtp = nn.ModuleList(
-            MTPModule(config, Block(config, False, matrices, placement), matrices)
-            for _ in range(config.mtp_depth)
+            MTPModule(config, Block(config, False, matrices, placement), matrices) for _ in range(config.mtp_depth)
         )
+        self.router_rows = list(range(len(routers(self))))
+        """Numbers of the routers that are here among all of the model's."""
 
     def forward(
         self, tokens: Tensor, valid: Tensor | None = None, mask: Tensor | None = None, mtp: bool = True
@@ -107,18 +113,30 @@ class Transformer(nn.Module):
             return self._run(tokens, valid, mask, mtp)
 
     def _run(self, tokens: Tensor, valid: Tensor | None, mask: Tensor | None, mtp: bool) -> Representations:
-        config = self.config
         if valid is None:
             valid = torch.ones_like(tokens, dtype=torch.bool)
-        rope = model_rope_table(config, tokens.shape[1], tokens.device)
         embedded = self.embed(tokens)
-        x, balance = embedded, embedded.new_zeros((), dtype=torch.float32)
-        for layer in self.layers:
-            x, layer_balance = layer(x, rope, valid, mask)
+        x, balance = self.run_layers(embedded, range(self.config.n_layers), valid, mask)
+        return self.finish(x, embedded, balance, valid, mask, mtp)
+
+    def run_layers(self, x: Tensor, layers: Iterable[int], valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """[B, T, D] through some of the layers: ([B, T, D], their balance loss)."""
+        rope = model_rope_table(self.config, x.shape[1], x.device)
+        balance = x.new_zeros((), dtype=torch.float32)
+        for layer in layers:
+            x, layer_balance = self.layers[layer](x, rope, valid, mask)
             balance = balance + layer_balance
+        return x, balance
+
+    def finish(
+        self, x: Tensor, embedded: Tensor | None, balance: Tensor, valid: Tensor, mask: Tensor | None, mtp: bool
+    ) -> Representations:
+        """What follows the last layer: MTP modules, which look at the embeddings of the tokens again, and the norm."""
+        rope = model_rope_table(self.config, x.shape[1], x.device)
         heads, hidden = [], x
         for depth, module in enumerate(self.mtp if mtp else [], 1):
-            length = tokens.shape[1] - depth
+            assert embedded is not None
+            length = x.shape[1] - depth
             hidden, normalised, layer_balance = module(
                 hidden[:, :length],
                 embedded[:, depth:],
@@ -148,6 +166,14 @@ def build_model(
     """
     with torch.device("meta"):
         model = Transformer(config, recompute, matrices, placement)
+    return give_memory(model, device)
+
+
+Model = TypeVar("Model", bound=Transformer)
+
+
+def give_memory(model: Model, device: torch.device | str) -> Model:
+    """A model that was made without memory, with undefined weights and zero buffers on a device."""
     model.to_empty(device=device)
     for buffer in model.buffers():
         buffer.zero_()

@@ -159,4 +159,3 @@ def _seconds(ranks: Ranks, action: Callable[[], Any]) -> float:
     if ranks.device.type == "cuda":
         torch.cuda.synchronize(ranks.device)
     return time.perf_counter() - started
-

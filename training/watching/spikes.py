@@ -173,11 +173,12 @@ def sequence_losses(
         for number in range(int(counts[:, 0].max())):
             # A forward pass may involve all ranks, so all make equally many.
             batch = batches[number] if number < len(batches) else empty_batch(2)
-            nats, targets = batch_nats(model, batch, masked, ranks.device)
-            means = nats.sum(1, dtype=np.float64) / np.maximum((targets != IGNORED).sum(1), 1)
             size = len(batch.rows)
-            row_losses[at : at + size, 0] = torch.from_numpy(batch.rows)
-            row_losses[at : at + size, 1] = torch.from_numpy(means[:size])
+            if measured := batch_nats(model, batch, masked, ranks.device):
+                nats, targets = measured
+                means = nats.sum(1, dtype=np.float64) / np.maximum((targets != IGNORED).sum(1), 1)
+                row_losses[at : at + size, 0] = torch.from_numpy(batch.rows)
+                row_losses[at : at + size, 1] = torch.from_numpy(means[:size])
             at += size
     ranks.sum_(row_losses)
     pairs = [(int(row), float(nats)) for row, nats in row_losses.tolist()]
