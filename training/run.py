@@ -318,7 +318,11 @@ class Run:
             sums = self.pipeline.accumulate(batches, passes, divisors)
         else:
             sums = self._pass(batches, passes, divisors)
-        main, mtp, balance = self.ranks.sum_(sums).tolist()
+        # A save that failed beside the training ends it on all ranks in the same step.
+        failed = torch.tensor([float(self.checkpoints.failed)], dtype=torch.float64, device=sums.device)
+        main, mtp, balance, failures = self.ranks.sum_(torch.cat([sums, failed])).tolist()
+        if failures:
+            self.checkpoints.wait()
         return {
             "loss": main / targets,
             "mtp_loss": mtp / targets,
