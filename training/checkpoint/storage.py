@@ -1,7 +1,7 @@
 """A checkpoint's files: one safetensors file a rank, and an index in JSON that says where each piece of a tensor lies.
 
     rank-00000.safetensors   what rank 0 wrote: whole tensors, and pieces of those that are spread over ranks
-    index.json               bytes of each file; of each tensor type, shape, and its pieces: file, offsets, shape, digest
+    index.json               bytes of each file; of each tensor type, shape, and pieces: file, offsets, shape, digest
 
 torch.distributed.checkpoint plans what goes where and asks a storage class to write and read it. Its own pickles the
 plan into `.metadata`; the one for Hugging Face's layout writes safetensors, but puts a rank's whole file together in

@@ -14,6 +14,7 @@ Cost: a chunk's rows twice, in memory, where there are several chunks.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -148,7 +149,7 @@ def measured_chunk(ranks: Ranks, axis: str, width: int, dtype: torch.dtype) -> t
     taken: dict[int, float] = {}
     for chunk in (0, *(chunk for chunk in CHUNKS if chunk < counts[0][0])):
         route = Route(ranks, axis, counts, chunk, Traffic())
-        taken[chunk] = min(_seconds(ranks, lambda route=route: route.go(rows, "tried")) for _ in range(_TRIES))
+        taken[chunk] = min(_seconds(ranks, partial(route.go, rows, "tried")) for _ in range(_TRIES))
     best = ranks.same(min(taken, key=lambda chunk: taken[chunk]))
     return int(best), taken
 

@@ -445,9 +445,7 @@ def test_a_flipped_bit_is_noticed_on_load_and_by_verify(tmp_path: Path):
     assert checkpoints_in(tmp_path) == [] and checkpoints_in(path) == [path]
 
 
-@pytest.mark.parametrize(
-    "damaged", [b"", b"[]", b"{}", b'{"step": "x"}', b"\xff\xfe", b'{"step":' + b"[" * 100_000]
-)
+@pytest.mark.parametrize("damaged", [b"", b"[]", b"{}", b'{"step": "x"}', b"\xff\xfe", b'{"step":' + b"[" * 100_000])
 def test_a_damaged_state_is_one_line_that_offers_the_checkpoint_before(tmp_path: Path, damaged: bytes):
     older, path = _save(tmp_path, 1), _save(tmp_path, 2)
     whole = (path / "state.json").read_bytes()
