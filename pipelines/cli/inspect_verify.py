@@ -15,9 +15,7 @@ SCHEMA = 1
 
 
 def verify_command(
-    path: Annotated[
-        str, typer.Argument(help="a run, a stage's folder, a part, a shard or a checkpoint", metavar="PATH")
-    ],
+    path: Annotated[str, typer.Argument(help="a run, a stage, a part, a shard or a checkpoint", metavar="PATH")],
     as_json: Annotated[bool, typer.Option("--json", help="as JSON lines, an object a folder")] = False,
 ) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.

@@ -1,8 +1,8 @@
 """Checks a folder against its manifest: every byte by its digest, row counts, shards, and the conservation law.
 
 A shard set, once each of its shards is the one that was written, is also looked at as a whole: every document once
-(`coverage`); a training run with its checkpoints. Everything is read once, at the speed of the disk (shards a second and third time, from memory where it
-holds them). One line per problem; none for an intact folder.
+(`coverage`); a training run with its checkpoints. Everything is read once, at the speed of the disk (shards a second
+and third time, from memory where it holds them). One line per problem; none for an intact folder.
 """
 
 from collections.abc import Iterator, Mapping
