@@ -29,6 +29,8 @@ import pyarrow as pa
 BAR = 1e-6
 SHAPE = {"n_layers": 8, "n_dense_layers": 1, "n_routed_experts": 16, "n_activated_experts": 4, "init_std": 0.05}
 """The preset `tiny`, with layers for eight stages and experts for four ranks; MTP, groups and a shared expert stay."""
+SMALL = {"batch_sequences": 10}
+"""Of whole runs: two micro-batches more than the eight stages of four ranks."""
 LAYOUTS: dict[str, dict[str, Any]] = {
     "dp2": {"ranks": 2},
     "ep2": {"ranks": 2, "expert_ranks": 2},
@@ -231,15 +233,16 @@ def measure_gradients(folder: Path, names: list[str]) -> bool:
 def measure_losses(folder: Path, names: list[str]) -> bool:
     """How far the losses of 20 steps in each layout are from those of one process."""
     shards, good = str(write_shards(folder / "shards")), True
-    wanted = run_on(1, "losses", asdict(settings_for(shards, str(folder / "one"), {"ranks": 1})))[0]
+    wanted = run_on(1, "losses", asdict(settings_for(shards, str(folder / "one"), {"ranks": 1}, **SMALL)))[0]
     for name in names:
-        settings = settings_for(shards, str(folder / name), LAYOUTS[name])
+        settings = settings_for(shards, str(folder / name), LAYOUTS[name], **SMALL)
         found = run_on(LAYOUTS[name]["ranks"], "losses", asdict(settings))[0]
         apart = [max(abs(a[part] - b[part]) for a, b in zip(found, wanted, strict=True)) for part in range(4)]
         kept = max(apart[:3]) < BAR
         good &= kept
         parts = zip(("loss", "MTP", "balance", "norm"), apart, strict=True)
-        print(f"{name:18} {', '.join(f'{part} {value:.1e}' for part, value in parts)}{'' if kept else '  MISSED'}")
+        listed = ", ".join(f"{part} {value:.1e}" for part, value in parts)
+        print(f"{name:18} {listed}{'' if kept else '  MISSED'}", flush=True)
     return good
 
 

@@ -34,7 +34,7 @@ from torch import Tensor
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
 from corpusmill.training.checkpoint.pieces import Piece
-from corpusmill.training.checkpoint.plan import Snapshot, read_into, read_whole, write
+from corpusmill.training.checkpoint.plan import CheckpointTensors, Snapshot, read_into, write
 from corpusmill.training.checkpoint.storage import STEP_NAME, RankFilesWriter, mend_of
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 
@@ -71,7 +71,7 @@ def _digest(state: Mapping[str, Any]) -> str:
 
 def read_tensors(checkpoint: Path, prefix: str) -> dict[str, Tensor]:
     """All tensors whose names begin with `prefix`, whole, on the CPU, by the rest of their names. For one process."""
-    return read_whole(checkpoint, prefix)
+    return dict(CheckpointTensors(checkpoint, prefix))
 
 
 class Checkpoints:

@@ -12,7 +12,7 @@ exchange: each rank sees all files and takes what it holds.
 Cost: a snapshot takes as much CPU memory as the rank's tensors, and the time of one copy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,15 @@ def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup 
         raise next((error for error in raised if isinstance(error, UserError)), raised[0]) from failure
 
 
-def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece]) -> None:
+def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece], metadata: Metadata | None = None) -> None:
     """Fills tensors in place from a checkpoint of any layout.
 
     Of DTensors this rank's piece is filled. Raises UserError, before anything is changed, when one of them is not in
-    the checkpoint or has another shape or type there, and when a file is missing or cut short.
+    the checkpoint or has another shape or type there, and when a file is missing or cut short. `metadata`: of this
+    checkpoint, where it was read before.
     """
     reader, planner = RankFilesReader(folder), DefaultLoadPlanner(**_FLAT)
-    metadata = reader.read_metadata()
+    metadata = reader.read_metadata() if metadata is None else metadata
     for name, tensor in tensors.items():
         _require_fit(metadata, name, tensor, folder)
     planner.set_up_planner(dict(tensors), metadata, is_coordinator=True)
@@ -114,13 +115,32 @@ def _require_fit(metadata: Metadata, name: str, tensor: Tensor | Piece, folder: 
         raise UserError(f"this checkpoint is of another precision: {types}", str(folder), _MEND)
 
 
-def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """All tensors of a checkpoint whose names begin with `prefix`, whole, by the rest of their names; on the CPU."""
-    metadata = RankFilesReader(folder).read_metadata()
-    tensors: dict[str, Tensor] = {}
-    for name, saved in metadata.state_dict_metadata.items():
-        if name.startswith(prefix):
-            tensor: Any = saved
-            tensors[name] = torch.empty(tensor.size, dtype=tensor.properties.dtype)
-    read_into(folder, tensors)
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+class CheckpointTensors(Mapping[str, Tensor]):
+    """Tensors of a checkpoint whose names begin with `prefix`, by the rest of their names.
+
+    Each is read, whole and on the CPU, when it is taken, so a model may be larger than memory. Raises UserError for a
+    checkpoint that is damaged.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder, self._prefix = folder, prefix
+        self._metadata = RankFilesReader(folder).read_metadata()
+        saved: dict[str, Any] = {
+            name.removeprefix(prefix): saved
+            for name, saved in self._metadata.state_dict_metadata.items()
+            if name.startswith(prefix)
+        }
+        self.shapes = {name: tuple(tensor.size) for name, tensor in saved.items()}
+        """Known without taking a tensor, as are types."""
+        self.dtypes: dict[str, torch.dtype] = {name: tensor.properties.dtype for name, tensor in saved.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor = torch.empty(self.shapes[name], dtype=self.dtypes[name])
+        read_into(self._folder, {self._prefix + name: tensor}, self._metadata)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
