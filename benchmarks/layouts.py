@@ -2,12 +2,10 @@
 
     python benchmarks/layouts.py gradients        every parameter's gradient in each layout, 2 and 4 processes
     python benchmarks/layouts.py losses           20 steps in each layout
-    python benchmarks/layouts.py bytes            copies and bytes of tokens by hop between pretended nodes
-    python benchmarks/layouts.py memory           peak memory of a rank for a model cut 4 ways
     python benchmarks/layouts.py --list           names of the layouts; `--only NAME` for one
 
 Each prints a line a layout and ends with 1 where a bar is missed. Shards are made here, of patterned sequences, in a
-temporary folder.
+temporary folder. `layout_runs.py` has kills, checkpoints, bytes and memory.
 """
 
 import argparse
@@ -184,7 +182,9 @@ def run_on(ranks: int, function: str, *arguments: Any, timeout: float = 600.0) -
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": f"{here.parents[1] / 'src'}:{here.parent}",
     }
-    call = [sys.executable, "-c", f"import layouts; layouts.as_rank({function!r})", json.dumps(arguments)]
+    module = Path(sys.argv[0]).stem
+    module = module if module in ("layouts", "layout_runs") else "layouts"
+    call = [sys.executable, "-c", f"import layouts; layouts.as_rank({module!r}, {function!r})", json.dumps(arguments)]
     processes = [
         subprocess.Popen(
             call, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, text=True
@@ -207,9 +207,9 @@ def run_on(ranks: int, function: str, *arguments: Any, timeout: float = 600.0) -
     return [json.loads(text.splitlines()[-1]) for text in out]
 
 
-def as_rank(function: str) -> None:
+def as_rank(module: str, function: str) -> None:
     """The life of a rank."""
-    result = getattr(importlib.import_module("layouts"), function)(*json.loads(sys.argv[1]))
+    result = getattr(importlib.import_module(module), function)(*json.loads(sys.argv[1]))
     print(json.dumps(result))
 
 

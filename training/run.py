@@ -38,7 +38,7 @@ from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
 from corpusmill.training.model.loss import Divisors, losses
 from corpusmill.training.model.moe import take_loads, update_biases, violations
 from corpusmill.training.model.transformer import Transformer, fill, initialise
-from corpusmill.training.parallel import build, choose, pipeline_of
+from corpusmill.training.parallel import build, choose, pipeline_of, placement_for
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import TrainSettings, changeable_settings
@@ -126,6 +126,9 @@ class Run:
         self.watch = SpikeWatch(settings.spikes, settings.spike_window, settings.spike_deviations)
         self.steps_done, self.tokens, self.positions = 0, 0, 0
         self.tokens_of_step = 0
+        self.asked_to_stop = False
+        """Set on any rank when it is to stop; after the next step `stopping` is set on all."""
+        self.stopping = False
         newest = self.checkpoints.latest()
         if newest is None:
             self._require_spare_data()
@@ -135,7 +138,8 @@ class Run:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
         matrices = matrices_for(settings, ranks.device)
-        model = build(settings, self.config, ranks, matrices)
+        self.placement = placement_for(settings, self.config, ranks)
+        model = build(settings, self.config, ranks, matrices, self.placement)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
@@ -318,9 +322,11 @@ class Run:
             sums = self.pipeline.accumulate(batches, passes, divisors)
         else:
             sums = self._pass(batches, passes, divisors)
-        # A save that failed beside the training ends it on all ranks in the same step.
-        failed = torch.tensor([float(self.checkpoints.failed)], dtype=torch.float64, device=sums.device)
-        main, mtp, balance, failures = self.ranks.sum_(torch.cat([sums, failed])).tolist()
+        # A save that failed beside the training, and a wish to stop, end it on all ranks in the same step.
+        signs = [float(self.checkpoints.failed), float(self.asked_to_stop)]
+        ending = torch.tensor(signs, dtype=torch.float64, device=sums.device)
+        main, mtp, balance, failures, wishes = self.ranks.sum_(torch.cat([sums, ending])).tolist()
+        self.stopping = wishes > 0
         if failures:
             self.checkpoints.wait()
         return {

@@ -90,6 +90,10 @@ class Placement:
         """Which of a layer's routed experts are here."""
         return range(n_experts)
 
+    def record(self) -> dict[str, Any]:
+        """What was measured of exchanges, and what they have sent so far; differs from run to run."""
+        return {}
+
     def exchange(self, chosen: Tensor, gates: Tensor, n_experts: int) -> Exchange:
         """What brings the tokens of one layer to the experts that they chose."""
         return Dispatch(chosen, gates, n_experts)

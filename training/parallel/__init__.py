@@ -12,6 +12,7 @@ from corpusmill.training.model.transformer import Transformer, build_model, give
 from corpusmill.training.parallel.ranks import Ranks
 from corpusmill.training.parallel.weights import Weights
 from corpusmill.training.parallel.zero1 import Zero1
+from corpusmill.training.precision import TYPES
 from corpusmill.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ def placement_for(settings: TrainSettings, config: ModelConfig, ranks: Ranks) ->
         return HERE
     from corpusmill.training.parallel.expert import ExpertParallel
 
-    return ExpertParallel(ranks, packed=settings.precision == "fp8", chunk=settings.expert_chunk)
+    placement = ExpertParallel(ranks, packed=settings.precision == "fp8", chunk=settings.expert_chunk)
+    if not settings.expert_chunk:
+        placement.measure(config.dim, TYPES[settings.precision])
+    return placement
 
 
-def build(settings: TrainSettings, config: ModelConfig, ranks: Ranks, matrices: Matrices) -> Transformer:
+def build(
+    settings: TrainSettings, config: ModelConfig, ranks: Ranks, matrices: Matrices, placement: Placement
+) -> Transformer:
     """What a rank has of a run's model, with undefined weights."""
-    placement = placement_for(settings, config, ranks)
     if ranks.size("pipeline") == 1:
         return build_model(config, ranks.device, settings.recompute, matrices, placement)
     from corpusmill.training.parallel.stages import StagedTransformer

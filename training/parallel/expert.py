@@ -14,12 +14,15 @@ or none.
 Legend: N tokens, D width, E experts, K chosen experts a token.
 """
 
+from dataclasses import asdict
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from corpusmill.training.model.placement import Placement
 from corpusmill.training.parallel.ranks import Ranks
-from corpusmill.training.parallel.wire import Route, Traffic, counts_of_all, travel
+from corpusmill.training.parallel.wire import Route, Traffic, counts_of_all, measured_chunk, travel
 
 ELSEWHERE = -1
 """Stands for a chosen expert that another copy of the token goes to."""
@@ -39,6 +42,18 @@ class ExpertParallel(Placement):
         self.axes = [axis for axis in ("node", "local") if ranks.size(axis) > 1]
         self.traffic = {axis: Traffic() for axis in self.axes}
         """What this rank has sent, by hop: between machines, and on one."""
+        self._seconds: dict[int, float] = {}
+
+    def measure(self, width: int, dtype: torch.dtype) -> None:
+        """Tries sizes of chunks on the first hop, and takes the fastest. All ranks call it."""
+        self.chunk, self._seconds = measured_chunk(self.ranks, self.axes[0], width, dtype)
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "chunk": self.chunk,
+            "seconds": {str(chunk): seconds for chunk, seconds in self._seconds.items()},
+            "sent": {axis: asdict(traffic) for axis, traffic in self.traffic.items()},
+        }
 
     def experts(self, n_experts: int) -> range:
         share = n_experts // self.ranks.size("expert")
