@@ -779,6 +779,11 @@ def train(
     parallel: Literal["zero1", "fsdp2"] | None = ...,
     ranks: int = ...,
     threads: int = ...,
+    expert_ranks: int | None = ...,
+    expert_nodes: int | None = ...,
+    expert_chunk: int | None = ...,
+    pipeline_ranks: int | None = ...,
+    pipeline_schedule: Literal["dualpipev", "zbv", "1f1b"] | None = ...,
     device: Literal["auto", "cpu", "cuda"] | None = ...,
     average_decay: float | None = ...,
     spikes: Literal["stop", "skip", "rollback"] | None = ...,
@@ -835,8 +840,13 @@ def train(
         moments: what AdamW's moments are kept in
         recompute: compute norms, MLA's up-projections and SwiGLU again instead of keeping them
         parallel: what is split over ranks: optimiser state, or weights and gradients as well
-        ranks: data-parallel processes; torchrun's number under torchrun
+        ranks: processes that train together; torchrun's number under torchrun
         threads: CPU threads of each rank; 0 divides all cores among them
+        expert_ranks: ranks that the experts of each layer are divided among
+        expert_nodes: machines that the expert ranks are on; a token crosses between two once
+        expert_chunk: rows sent to a rank at a time on the way to experts; 0: measured at the start
+        pipeline_ranks: ranks that the layers are divided among
+        pipeline_schedule: order of micro-batches in a pipeline
         device: where to compute; auto is CUDA if there is a GPU
         average_decay: decay of a moving average of the weights; 0 is none
         spikes: what to do when the loss spikes

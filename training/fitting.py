@@ -7,13 +7,17 @@ there is. A run that passes may still be too large; one that is refused certainl
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.operating_system import has_gpu_driver
-from corpusmill.training.model.config import ModelConfig
+from corpusmill.training.layout import Layout, layout_of
+from corpusmill.training.model.config import ModelConfig, parts
 from corpusmill.training.model.memory import MemoryLayout, memory
 from corpusmill.training.settings import TrainSettings
 
 
 def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tuple[int, int]:
-    """(bytes on the device, bytes in CPU memory beside it) that a rank needs at least."""
+    """(bytes on the device, bytes in CPU memory beside it) that the fullest of the ranks needs at least."""
+    parts_of = layout_of(settings, ranks)
+    if not parts_of.only_data:
+        return _least_of_a_part(config, settings, parts_of)
     layout = MemoryLayout(
         ranks=ranks,
         zero=int(ranks > 1),
@@ -23,12 +27,27 @@ def least_bytes(config: ModelConfig, settings: TrainSettings, ranks: int) -> tup
         moments=settings.moments,
         average="float32" if settings.average_decay else None,
     )
-    parts = memory(config, layout)
-    built = parts.weights if settings.precision == "float32" else 2 * parts.weights  # in FP32, before it is narrowed
-    whole = parts.weights + parts.gradients
+    needed = memory(config, layout)
+    built = needed.weights if settings.precision == "float32" else 2 * needed.weights  # in FP32, before it is narrowed
+    whole = needed.weights + needed.gradients
     if settings.parallel == "fsdp2":
         whole = -(-whole // ranks)
-    return max(built, whole + parts.master_weights + parts.moments), 2 * parts.average
+    return max(built, whole + needed.master_weights + needed.moments), 2 * needed.average
+
+
+def _least_of_a_part(config: ModelConfig, settings: TrainSettings, layout: Layout) -> tuple[int, int]:
+    """The same where ranks have parts of the model: as if all of it were dealt evenly, which is the least."""
+    counted = parts(config)
+    layers = config.n_moe_layers + config.mtp_depth
+    experts = layers * config.n_routed_experts * 3 * config.dim * config.moe_inter_dim
+    every = sum(part.total for part in counted)
+    here = (experts // layout.expert + every - experts) // layout.pipeline
+    owned = here // layout.data
+    weight = 4 if settings.precision == "float32" else 2
+    master = 0 if settings.precision == "float32" else 4
+    moment = 4 if settings.moments == "float32" else 2
+    whole = here * (weight + 4) + owned * (master + 2 * moment)
+    return max(here * (weight if weight == 4 else weight + 4), whole), 8 * owned if settings.average_decay else 0
 
 
 def computes_on_cpu(settings: TrainSettings) -> bool:

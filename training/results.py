@@ -5,18 +5,18 @@
     <output>/config.json          dimensions, and of which shards
     <output>/summary.json         steps, tokens, losses, and what to compare them with
 
-All of it follows from the last checkpoint and the metrics, so it can be rewritten at any time. Memory: the weights in
-FP32, twice.
+All of it follows from the last checkpoint and the metrics, so it can be rewritten at any time. Memory: the largest
+tensor in FP32; no rank ever has the whole model.
 """
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
-
 from corpusmill.dataproc.storage import commit_bytes, commit_file
-from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes, read_tensors
+from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes
+from corpusmill.training.checkpoint.plan import CheckpointTensors
+from corpusmill.training.checkpoint.tensor_files import Planned, write_into
 from corpusmill.training.loader.shard_set import ShardSet
 from corpusmill.training.model.config import as_dictionary, flops_per_token, parameters
 from corpusmill.training.run import Run
@@ -36,7 +36,9 @@ def write_results(run: Run, validation: ShardSet | None, output: Path) -> dict[s
     files = {MODEL_FILE: "model."} | ({AVERAGE_FILE: "average."} if run.average else {})
     for name, prefix in files.items():
         with commit_file(str(output / name)) as file:
-            file.write(save(read_tensors(newest, prefix)))
+            tensors = CheckpointTensors(newest, prefix)
+            planned = [Planned(tensor, tensors.dtypes[tensor], tensors.shapes[tensor]) for tensor in sorted(tensors)]
+            write_into(file, planned, tensors.__getitem__)
     described = {"model": as_dictionary(run.config), "shards": asdict(run.shards.header)}
     commit_bytes(str(output / "config.json"), json_bytes(described))
     summary = _summary(run, validation, output)

@@ -25,18 +25,20 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.randomness import random_key
 from corpusmill.training.average import MovingAverage
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.fitting import require_device_memory, require_memory
 from corpusmill.training.fp8.policy import matrices_for
 from corpusmill.training.fp8.watching import Fp8Watch
+from corpusmill.training.layout import require_layout
 from corpusmill.training.loader.batch import Batch, empty_batch
 from corpusmill.training.loader.shard_loader import ShardLoader
 from corpusmill.training.loader.shard_set import ShardSet
 from corpusmill.training.model.attention import document_mask
 from corpusmill.training.model.config import ModelConfig, as_dictionary, preset
-from corpusmill.training.model.loss import losses
+from corpusmill.training.model.loss import Divisors, losses
 from corpusmill.training.model.moe import take_loads, update_biases, violations
-from corpusmill.training.model.transformer import Transformer, build_model, initialise
-from corpusmill.training.parallel import choose
+from corpusmill.training.model.transformer import Transformer, fill, initialise
+from corpusmill.training.parallel import build, choose, pipeline_of, placement_for
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.schedule import Scheduled, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import TrainSettings, changeable_settings
@@ -94,7 +96,7 @@ class Run:
     """
 
     def __init__(self, settings: TrainSettings, ranks: Ranks = ALONE) -> None:
-        self.settings, self.ranks = settings, ranks
+        self.settings = settings
         self.shards = ShardSet(settings.shards)
         if len(self.shards) < settings.batch_sequences:
             raise UserError(
@@ -114,8 +116,9 @@ class Run:
             )
             settings.plan.check(self.shards.groups, self.length, wanted)
         self.config = model_config(settings, self.shards)
+        self.ranks = ranks = ranks.laid_out(require_layout(self.config, settings, ranks.world_size))
         self.loader = ShardLoader(
-            self.shards, settings.micro_batch, ranks.rank, ranks.world_size, settings.seed, settings.plan
+            self.shards, settings.micro_batch, ranks.batch_rank, ranks.size("batch"), settings.seed, settings.plan
         )
         self.checkpoints = Checkpoints(
             Path(settings.output) / "checkpoints", settings.keep_checkpoints, settings.keep_every, ranks
@@ -123,6 +126,9 @@ class Run:
         self.watch = SpikeWatch(settings.spikes, settings.spike_window, settings.spike_deviations)
         self.steps_done, self.tokens, self.positions = 0, 0, 0
         self.tokens_of_step = 0
+        self.asked_to_stop = False
+        """Set on any rank when it is to stop; after the next step `stopping` is set on all."""
+        self.stopping = False
         newest = self.checkpoints.latest()
         if newest is None:
             self._require_spare_data()
@@ -132,14 +138,16 @@ class Run:
             there = torch.cuda.get_device_properties(ranks.device).total_memory
             require_device_memory(self.config, settings, ranks.world_size, there)
         matrices = matrices_for(settings, ranks.device)
-        model = build_model(self.config, ranks.device, settings.recompute, matrices)
+        self.placement = placement_for(settings, self.config, ranks)
+        model = build(settings, self.config, ranks, matrices, self.placement)
         if newest is None:
             initialise(model, settings.seed)
             if settings.start_from is not None:
                 tokenizer = self.shards.header.tokenizer
-                model.load_state_dict(start_weights(settings.start_from, self.config, tokenizer))
+                fill(model, start_weights(settings.start_from, self.config, tokenizer))
         self.fp8 = Fp8Watch(model, matrices, ranks)
         self.weights = choose(settings, model, ranks)
+        self.pipeline = pipeline_of(settings, model, self.length)
         self.average = MovingAverage(self.weights.masters(), settings.average_decay) if settings.average_decay else None
         if newest is not None:
             self.resume(newest)
@@ -171,9 +179,11 @@ class Run:
         identity["plan"] = self.settings.plan.to_values() if self.settings.plan else None
         return {**identity, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, Tensor | Piece]:
         """All that a checkpoint holds of this rank, except torch's random state."""
-        return {**self.weights.tensors(), **(self.average.tensors() if self.average else {})}
+        averages = self.average.tensors() if self.average else {}
+        placed = {name: self.weights.placed(name.removeprefix("average."), tensor) for name, tensor in averages.items()}
+        return {**self.weights.tensors(), **placed}
 
     def save(self) -> None:
         """Begins to write a checkpoint; the run may continue at once."""
@@ -186,7 +196,7 @@ class Run:
             "world_size": self.ranks.world_size,
             "run": self._identity(),
         }
-        random = {f"random.{self.ranks.rank}": torch.get_rng_state()}
+        random: dict[str, Tensor | Piece] = {f"random.{self.ranks.rank}": torch.get_rng_state()}
         self.checkpoints.save(self._tensors() | random, state)
 
     def resume(self, checkpoint: Path) -> None:
@@ -195,7 +205,8 @@ class Run:
         self._require_same(state["run"], checkpoint)
         random = torch.get_rng_state()
         # With another number of ranks, saved random states don't fit, and each rank keeps the one it was seeded with.
-        own = {f"random.{self.ranks.rank}": random} if state["world_size"] == self.ranks.world_size else {}
+        same = state["world_size"] == self.ranks.world_size
+        own: dict[str, Tensor | Piece] = {f"random.{self.ranks.rank}": random} if same else {}
         self.checkpoints.load(checkpoint, self._tensors() | own)
         torch.set_rng_state(random)
         self.weights.loaded(state["step"])
@@ -237,8 +248,8 @@ class Run:
         self.watch.accept(sums["loss"])
         self.weights.step(now.learning_rate)
         self.weights.zero_gradients()
-        loads = self.ranks.sum_(take_loads(self.model))
-        update_biases(self.model, loads, now.bias_speed)
+        loads = self.take_loads()
+        update_biases(self.model, loads[self.model.router_rows], now.bias_speed)
         if self.average:
             self.average.update()
         self.steps_done += 1
@@ -260,6 +271,14 @@ class Run:
             "expert_violations": uneven,
             "expert_loads": _shares(loads),
         }
+
+    def take_loads(self) -> Tensor:
+        """What the experts of each router received since this was last asked, of all ranks: int64 [R, E]."""
+        config, here = self.config, take_loads(self.model)
+        count = config.n_moe_layers + config.mtp_depth
+        loads = torch.zeros(count, config.n_routed_experts if count else 0, dtype=torch.int64, device=self.ranks.device)
+        loads[self.model.router_rows] = here.to(loads.device)
+        return self.ranks.sum_(loads)
 
     def _leave_out(self, batches: list[Batch], now: Scheduled, sums: dict[str, float], norm: float, why: str) -> None:
         """What the policy says about a step whose loss is a spike, before the optimiser has seen it."""
@@ -294,30 +313,47 @@ class Run:
 
     def _accumulate(self, batches: list[Batch], now: Scheduled) -> dict[str, float]:
         """Forward and backward of this rank's micro-batches; the losses of the whole batch."""
-        settings, device = self.settings, self.ranks.device
+        settings = self.settings
         targets = max(1, self._over_ranks(sum(int(batch.valid[:, 1:].sum()) for batch in batches)))
-        # Main, MTP and balance loss. FP64, so that the sum over micro-batches does not depend on their number.
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        divisors = Divisors(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha)
         self.model.train()
         passes = self.weights.passes(len(batches))
-        for number in range(passes):
-            batch = batches[number] if number < len(batches) else empty_batch(self.length)
-            mask = document_mask(batch.segments).to(device) if settings.document_mask else None
-            with self.weights.accumulating(last=number == passes - 1):
-                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
-                pass_losses.total(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha).backward()
-            sums += torch.stack(
-                [pass_losses.main.detach(), pass_losses.mtp.detach(), pass_losses.balance.detach()]
-            ).double()
-        main, mtp, balance = self.ranks.sum_(sums).tolist()
+        if self.pipeline is not None:
+            sums = self.pipeline.accumulate(batches, passes, divisors)
+        else:
+            sums = self._pass(batches, passes, divisors)
+        # A save that failed beside the training, and a wish to stop, end it on all ranks in the same step.
+        signs = [float(self.checkpoints.failed), float(self.asked_to_stop)]
+        ending = torch.tensor(signs, dtype=torch.float64, device=sums.device)
+        main, mtp, balance, failures, wishes = self.ranks.sum_(torch.cat([sums, ending])).tolist()
+        self.stopping = wishes > 0
+        if failures:
+            self.checkpoints.wait()
         return {
             "loss": main / targets,
             "mtp_loss": mtp / targets,
             "balance_loss": settings.balance_alpha * balance / now.batch_sequences,
         }
 
+    def _pass(self, batches: list[Batch], passes: int, divisors: Divisors) -> Tensor:
+        """The passes of a rank that has all layers: sums of main, MTP and balance loss.
+
+        FP64, so that the sum over micro-batches does not depend on their number.
+        """
+        device = self.ranks.device
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        for number in range(passes):
+            batch = batches[number] if number < len(batches) else empty_batch(self.length)
+            mask = document_mask(batch.segments).to(device) if self.settings.document_mask else None
+            with self.weights.accumulating(last=number == passes - 1):
+                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
+                divisors.total(pass_losses).backward()
+            sums += pass_losses.sums()
+        return sums
+
     def _over_ranks(self, count: int) -> int:
-        return int(self.ranks.sum_(torch.tensor(count, dtype=torch.int64)))
+        """The sum of what each part of a batch has; ranks of one pipeline have the same part."""
+        return int(self.ranks.sum_(torch.tensor(count, dtype=torch.int64), "batch"))
 
 
 def _shares(loads: Tensor) -> list[list[float]]:

@@ -130,6 +130,29 @@ class TrainSettings:
         Setting("what is split over ranks: optimiser state, or weights and gradients as well", may_change=True),
     ] = "zero1"
     """"zero1" has whole weights and gradients on each rank and optimiser state in parts (section 3.1)."""
+    expert_ranks: Annotated[
+        int, Setting("ranks that the experts of each layer are divided among", may_change=True), Ge(1)
+    ] = 1
+    """Tokens travel to their experts. The batch is cut over these ranks, too."""
+    expert_nodes: Annotated[
+        int, Setting("machines that the expert ranks are on; a token crosses between two once", may_change=True), Ge(1)
+    ] = 1
+    """Section 3.2.2: with expert groups a token reaches at most `n_limited_groups` of them."""
+    expert_chunk: Annotated[
+        int,
+        Setting(
+            "rows sent to a rank at a time on the way to experts; 0: measured at the start",
+            may_change=True,
+            recipe_only=True,
+        ),
+        Ge(0),
+    ] = 0
+    """Any number gives the same results."""
+    pipeline_ranks: Annotated[int, Setting("ranks that the layers are divided among", may_change=True), Ge(1)] = 1
+    pipeline_schedule: Annotated[
+        Literal["dualpipev", "zbv", "1f1b"], Setting("order of micro-batches in a pipeline", may_change=True)
+    ] = "dualpipev"
+    """The first two have two stages a rank, with embedding and head on the same one."""
     threads: Annotated[int, Setting("CPU threads of each rank", may_change=True), Ge(1)] = 2
     """Another number may change the last bits of every result."""
     device: Annotated[

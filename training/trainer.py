@@ -6,6 +6,7 @@
     <output>/checkpoints/       what a killed run resumes from (`training/checkpoint/checkpoints.py`)
     <output>/…                  what a finished run leaves (`training/results.py`)
     <state>/timing.jsonl        seconds a step; differs from run to run, so it lies elsewhere
+    <state>/exchange.json       with expert ranks: the size of chunks that was chosen and why, and what rank 0 sent
 
 Running again in the same output folder resumes from its last checkpoint; a finished run only rewrites its results.
 On the same machine with as many threads and ranks, 20 steps equal 10, a kill, and 10 more, bit for bit.
@@ -15,13 +16,19 @@ Memory, in FP32 on one rank: 16 bytes a parameter (weights, gradients, two momen
 while a checkpoint is written, its snapshot, 12 bytes a parameter. `training/model/memory.py` covers other layouts.
 """
 
+import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commit_bytes
 from corpusmill.training.loader.shard_loader import held_back
 from corpusmill.training.parallel.ranks import ALONE, Ranks
@@ -33,6 +40,7 @@ from corpusmill.training.watching.metrics import MetricsLog
 from corpusmill.training.watching.throughput import Throughput, memory_bytes
 
 PLAN_FILE = "plan.json"
+EXCHANGE_FILE = "exchange.json"
 
 
 def train(
@@ -57,13 +65,34 @@ def train(
     with reproducible(settings.threads, settings.seed, ranks.rank):
         loop = _Loop(settings, Path(state_folder), token_bytes, ranks)
         try:
-            while loop.run.steps_done < settings.steps:
-                line = loop.advance()
-                if on_step is not None and ranks.leads:
-                    on_step(line)
+            with _asked_by_signal(loop.run):
+                while loop.run.steps_done < settings.steps:
+                    line = loop.advance()
+                    if on_step is not None and ranks.leads:
+                        on_step(line)
         finally:
             loop.close()
         return loop.finish()
+
+
+@contextmanager
+def _asked_by_signal(run: Run) -> Iterator[None]:
+    """SIGTERM, by which schedulers announce that a machine is taken away, lets the run save and stop after its step.
+
+    In a thread other than the main one signals cannot be caught, and nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        run.asked_to_stop = True
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Loop:
@@ -72,9 +101,10 @@ class _Loop:
     def __init__(
         self, settings: TrainSettings, state_folder: Path, token_bytes: np.ndarray | None, ranks: Ranks
     ) -> None:
-        self.settings, self.ranks, self.token_bytes = settings, ranks, token_bytes
-        self.output = Path(settings.output)
+        self.settings, self.token_bytes = settings, token_bytes
+        self.output, self.state_folder = Path(settings.output), state_folder
         self.run = Run(settings, ranks)
+        self.ranks = ranks = self.run.ranks
         self.validation = held_back(settings.shards)
         self.throughput = Throughput(
             self.run.config, self.run.length, ranks.device, settings.peak_teraflops, ranks.world_size
@@ -109,10 +139,15 @@ class _Loop:
         }
         if self.log is not None:
             self.log.write(metrics, timing)
-        if last or run.steps_done % settings.checkpoint_every == 0:
+        stopping = run.stopping and not last
+        if last or stopping or run.steps_done % settings.checkpoint_every == 0:
             if self.log is not None:
                 self.log.sync()
             run.save()
+        if stopping:
+            run.checkpoints.wait()
+            what = f"stopped by SIGTERM after step {run.steps_done}, which is saved"
+            raise UserError(what, where=settings.output, hint="run again to go on from there")
         return {**metrics, **timing, "steps": settings.steps}
 
     def _measure(self) -> dict[str, Any]:
@@ -142,6 +177,8 @@ class _Loop:
         """Ends what runs beside the loop, even after an error: a checkpoint that was begun is finished."""
         if self.log is not None:
             self.log.close()
+            if record := self.run.placement.record():
+                (self.state_folder / EXCHANGE_FILE).write_text(json.dumps(record, indent=2) + "\n")
         self.run.checkpoints.wait()
 
     def finish(self) -> dict[str, Any]:

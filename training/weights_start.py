@@ -16,10 +16,10 @@ does not have are left behind; if it has more than the weights do, that is an er
 ones is a decision, not a detail. Vocabularies are compared by size, and by the tokenizer's fingerprint where both are
 known.
 
-Cost: the weights read once, and in memory once, in FP32.
+Cost: the weights read once, one tensor in memory at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,20 @@ import torch
 from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, STATE_FILE, read_state, read_tensors
-from corpusmill.training.checkpoint.tensor_files import TensorFiles
+from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, STATE_FILE, read_state
+from corpusmill.training.checkpoint.plan import CheckpointTensors
+from corpusmill.training.checkpoint.tensor_files import CODES, TensorFiles
 from corpusmill.training.huggingface.folder import CONFIG_FILE, read_run_config
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.transformer import Transformer
 
 _WITHOUT_WEIGHTS = {"rope_factor", "original_seq_len", "beta_fast", "beta_slow", "mscale", "init_std"}
+_TAKEN = ("float64", "float32", "float16", "bfloat16")
 _NAMED = 3
 
 
-def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None = None) -> dict[str, Tensor]:
-    """Weights and router biases by name, FP32 on the CPU, as `Transformer.load_state_dict` takes them.
+def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None = None) -> Mapping[str, Tensor]:
+    """Weights and router biases by name, FP32 on the CPU, each read when it is taken.
 
     Args:
         folder: of a finished run, an imported model or a checkpoint.
@@ -55,7 +57,7 @@ def start_weights(folder: str | Path, config: ModelConfig, tokenizer: str | None
         state = read_state(folder)["run"]
         source, shards = ModelConfig(**state["model"]), state["shards"]
         _check(source, config, shards, tokenizer, str(folder))
-        tensors: Mapping[str, Tensor] = read_tensors(folder, "model.")
+        tensors: TensorFiles | CheckpointTensors = CheckpointTensors(folder, "model.")
     else:
         _require_finished(folder)
         source, values = read_run_config(folder)
@@ -107,24 +109,48 @@ def _check(
         )
 
 
-def _fitting(tensors: Mapping[str, Tensor], config: ModelConfig, source: ModelConfig, where: str) -> dict[str, Tensor]:
+class _Fitting(Mapping[str, Tensor]):
+    """Tensors that were checked, in FP32, read one by one."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
+        self._tensors, self._names = tensors, names
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name].to(torch.float32, copy=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _fitting(
+    tensors: TensorFiles | CheckpointTensors, config: ModelConfig, source: ModelConfig, where: str
+) -> Mapping[str, Tensor]:
     """The tensors of a model, in FP32; those of MTP modules that it does not have are left behind."""
     with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in Transformer(config).state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in Transformer(config).state_dict().items()}
     left_behind = tuple(f"mtp.{depth}." for depth in range(config.mtp_depth, source.mtp_depth))
     there = {name for name in tensors if not name.startswith(left_behind)}
     for what, names in (("missing", wanted.keys() - there), ("unexpected", there - wanted.keys())):
         if names:
             raise UserError(f"{what} tensors: {_listed(sorted(names))}", where=where, hint="copy the whole folder")
-    fitting = {}
     for name, shape in wanted.items():
-        tensor = tensors[name]
-        if tensor.shape != shape or not tensor.is_floating_point() or tensor.itemsize < torch.bfloat16.itemsize:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            what = f"'{name}' is {kind} {list(tensor.shape)}, and needed is float32 or bfloat16 {list(shape)}"
+        kind = _type_of(tensors, name)
+        if tensors.shapes[name] != shape or kind not in _TAKEN:
+            what = f"'{name}' is {kind} {list(tensors.shapes[name])}, and needed is float32 or bfloat16 {list(shape)}"
             raise UserError(what, where=where, hint="weights and their configuration do not match")
-        fitting[name] = tensor.to(torch.float32, copy=True)
-    return fitting
+    return _Fitting(tensors, list(wanted))
+
+
+def _type_of(tensors: TensorFiles | CheckpointTensors, name: str) -> str:
+    """A tensor's type by torch's name, as far as it has one there."""
+    if isinstance(tensors, CheckpointTensors):
+        return str(tensors.dtypes[name]).removeprefix("torch.")
+    code = tensors.codes[name]
+    known = {value: str(dtype).removeprefix("torch.") for dtype, value in CODES.items()}
+    return known.get(code, code)
 
 
 def _listed(names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Checks a folder against its manifest: every byte by its digest, row counts, shards, and the conservation law.
 
 A shard set, once each of its shards is the one that was written, is also looked at as a whole: every document once
-(`coverage`). Everything is read once, at the speed of the disk (shards a second and third time, from memory where it
-holds them). One line per problem; none for an intact folder.
+(`coverage`); a training run with its checkpoints. Everything is read once, at the speed of the disk (shards a second
+and third time, from memory where it holds them). One line per problem; none for an intact folder.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +21,7 @@ from corpusmill.dataproc.side_tables import side_folder, table_of
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
 from corpusmill.pipelines.engine.manifest import FATES
+from corpusmill.pipelines.inspect.checkpoints import checkpoint_problems, has_checkpoints
 from corpusmill.pipelines.inspect.coverage import coverage_problems
 from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, recognise
 from corpusmill.pipelines.registry import description_of, makes
@@ -51,11 +52,21 @@ def verify(place: Place) -> list[Verified]:
         return [_verify_folder(place.path, place.path, place.manifest)]
     if place.what in ("parquet file", "shard"):
         return [_verify_file(place.path)]
+    if has_checkpoints(place.path):
+        done = Verified(place.path, place.path)
+        _verify_checkpoints(done)
+        return [done]
     if place.what == "parquet files":
         raise UserError(
             "a folder beside the parts has no manifest", where=place.path, hint="verify the folder above it"
         )
     raise UserError("nothing to verify against: there is no manifest", where=place.path, hint="finish the stage first")
+
+
+def _verify_checkpoints(done: Verified) -> None:
+    files, size, problems = checkpoint_problems(done.path)
+    done.files, done.bytes = done.files + files, done.bytes + size
+    done.problems += problems
 
 
 def _verify_named(name: str, folder: str) -> Verified:
@@ -71,6 +82,8 @@ def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verif
         _verify_entry(done, storage.join(folder, entry["path"]), entry)
     for path in _strangers(folder, manifest):
         done.problems.append((path, "not in the manifest"))
+    if makes(manifest["stage"]) == "model" and has_checkpoints(folder):
+        _verify_checkpoints(done)
     if makes(manifest["stage"]) == "shards" and not done.unread:
         done.problems += coverage_problems(folder, manifest)
     if makes(manifest["stage"]) == "dataset" and not done.unread:

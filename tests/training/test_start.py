@@ -48,9 +48,9 @@ def test_a_finished_run_gives_weights_and_router_biases(tmp_path: Path):
     Transformer(CONFIG).load_state_dict(actual)
 
 
-def test_what_is_given_does_not_hang_on_the_file(tmp_path: Path):
+def test_what_was_taken_does_not_hang_on_the_file(tmp_path: Path):
     run = finished(tmp_path / "run")
-    actual = start_weights(run, CONFIG)
+    actual = dict(start_weights(run, CONFIG))
     path = run / "model.safetensors"
     path.write_bytes(bytes(path.stat().st_size))
     assert_equal(actual, weights())

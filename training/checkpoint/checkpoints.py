@@ -2,7 +2,7 @@
 
     checkpoints/step-000050/rank-00000.safetensors  tensors by name, a file a rank (`training/checkpoint/storage.py`)
     checkpoints/step-000050/index.json              which pieces of which tensors are where
-    checkpoints/step-000050/state.json              step, tokens, the loader's integer, settings
+    checkpoints/step-000050/state.json              step, tokens, the loader's integer, settings, a digest of these
     checkpoints/latest                              the name of the newest whole checkpoint
 
 `save` copies all tensors on the CPU and returns; a thread writes the copy, with all ranks' threads in a process group
@@ -19,7 +19,6 @@ memory for the largest tensor beside those being filled, and 64 MB.
 """
 
 import json
-import re
 import secrets
 import shutil
 import threading
@@ -29,19 +28,19 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import xxhash
 from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
-from corpusmill.training.checkpoint.plan import Snapshot, read_into, read_whole, write
-from corpusmill.training.checkpoint.storage import OTHER_MEND, RankFilesWriter
+from corpusmill.training.checkpoint.pieces import Piece
+from corpusmill.training.checkpoint.plan import CheckpointTensors, Snapshot, read_into, write
+from corpusmill.training.checkpoint.storage import STEP_NAME, RankFilesWriter, mend_of
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.json"
 LATEST = "latest"
-
-_NAME = re.compile(r"step-(\d{6,})(-again)?")
 
 
 def json_bytes(value: Any) -> bytes:
@@ -51,15 +50,28 @@ def json_bytes(value: Any) -> bytes:
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """What `state.json` of a checkpoint holds. Raises UserError when it is not there or damaged."""
+    where = checkpoint / STATE_FILE
     try:
-        return json.loads((checkpoint / STATE_FILE).read_bytes())
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError("missing or damaged", str(checkpoint / STATE_FILE), OTHER_MEND) from error
+        state = json.loads(where.read_bytes())
+        if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+            raise ValueError("no state")
+        digest = state.pop("digest", None)
+        if digest is not None and digest != _digest(state):
+            raise ValueError("the digest differs")
+    except FileNotFoundError as error:
+        raise UserError("the checkpoint has no state", str(where), mend_of(checkpoint)) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError("the state of the checkpoint is damaged", str(where), mend_of(checkpoint)) from error
+    return state
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json_bytes(state))
 
 
 def read_tensors(checkpoint: Path, prefix: str) -> dict[str, Tensor]:
     """All tensors whose names begin with `prefix`, whole, on the CPU, by the rest of their names. For one process."""
-    return read_whole(checkpoint, prefix)
+    return dict(CheckpointTensors(checkpoint, prefix))
 
 
 class Checkpoints:
@@ -79,7 +91,7 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    def save(self, tensors: Mapping[str, Tensor | Piece], state: Mapping[str, Any]) -> None:
         """Begins to write the checkpoint of `state["step"]`; the tensors may be changed as soon as this returns.
 
         Waits for the one before. A checkpoint of the same step is replaced.
@@ -93,7 +105,8 @@ class Checkpoints:
             UserError: the one before could not be written.
         """
         self.wait()
-        arguments = (Snapshot(tensors), int(state["step"]), json_bytes(state))
+        with_digest = json_bytes({**state, "digest": _digest(json.loads(json_bytes(state)))})
+        arguments = (Snapshot(tensors), int(state["step"]), with_digest)
         self._thread = threading.Thread(target=self._write, args=arguments, name="checkpoint")
         self._thread.start()
 
@@ -105,6 +118,11 @@ class Checkpoints:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    @property
+    def failed(self) -> bool:
+        """Whether a save has failed since `wait` was last called, which raises the reason."""
+        return self._failure is not None
 
     def _write(self, snapshot: Snapshot, step: int, state: bytes) -> None:
         """The thread of a save."""
@@ -150,7 +168,7 @@ class Checkpoints:
         for_good = [step for step in whole if self._keep_every and step and step % self._keep_every == 0]
         kept = {whole[step].name for step in (*newest, *for_good)} | {self._named()}
         for path in self.folder.glob("step-*"):
-            if _NAME.fullmatch(path.name) and path.name not in kept:
+            if STEP_NAME.fullmatch(path.name) and path.name not in kept:
                 self._remove(path)
         for path in self.folder.glob(f"{TEMPORARY_PREFIX}*"):
             if path.is_dir():
@@ -167,7 +185,7 @@ class Checkpoints:
         """Checkpoints by step, oldest first; of two of one step, the one that `latest` names."""
         named, by_step = self._named(), {}
         for path in sorted(self.folder.glob("step-*"), key=lambda path: path.name == named):
-            if match := _NAME.fullmatch(path.name):
+            if match := STEP_NAME.fullmatch(path.name):
                 by_step[int(match[1])] = path
         return dict(sorted(by_step.items()))
 
@@ -177,7 +195,7 @@ class Checkpoints:
         if name is None:
             return None
         named = self.folder / name
-        if not _NAME.fullmatch(name) or not (named / STATE_FILE).is_file():
+        if not STEP_NAME.fullmatch(name) or not (named / STATE_FILE).is_file():
             raise UserError(
                 "the checkpoint that 'latest' names is missing",
                 where=str(self.folder / LATEST),
@@ -185,7 +203,7 @@ class Checkpoints:
             )
         return named
 
-    def load(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+    def load(self, checkpoint: Path, tensors: Mapping[str, Tensor | Piece]) -> None:
         """Fills tensors in place, from a checkpoint of any number of ranks.
 
         Memory: the largest piece that is read, and 64 MB of mapped file.

@@ -12,7 +12,7 @@ exchange: each rank sees all files and takes what it holds.
 Cost: a snapshot takes as much CPU memory as the rank's tensors, and the time of one copy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.tensor import DTensor
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.checkpoint.storage import RankFilesReader, RankFilesWriter
 
 _FLAT: dict[str, Any] = {"flatten_state_dict": False, "flatten_sharded_tensors": False}
@@ -44,12 +45,12 @@ class Snapshot(DefaultSavePlanner):
     """
 
     @torch.no_grad()
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor | Piece]) -> None:
         super().__init__(**_FLAT)
         self.plan = create_default_local_save_plan(dict(tensors), False)
         self._values: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
-            local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+            local = _local(tensor)
             self._values[name] = torch.empty(local.shape, dtype=local.dtype).copy_(local)
 
     def create_local_plan(self) -> SavePlan:
@@ -57,6 +58,13 @@ class Snapshot(DefaultSavePlanner):
 
     def lookup_object(self, index: MetadataIndex) -> Tensor:
         return self._values[index.fqn]
+
+
+def _local(tensor: Tensor | Piece) -> Tensor:
+    """What is on this rank."""
+    if isinstance(tensor, Piece):
+        return tensor.values
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup | None) -> None:
@@ -77,14 +85,15 @@ def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup 
         raise next((error for error in raised if isinstance(error, UserError)), raised[0]) from failure
 
 
-def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece], metadata: Metadata | None = None) -> None:
     """Fills tensors in place from a checkpoint of any layout.
 
     Of DTensors this rank's piece is filled. Raises UserError, before anything is changed, when one of them is not in
-    the checkpoint or has another shape or type there, and when a file is missing or cut short.
+    the checkpoint or has another shape or type there, and when a file is missing or cut short. `metadata`: of this
+    checkpoint, where it was read before.
     """
     reader, planner = RankFilesReader(folder), DefaultLoadPlanner(**_FLAT)
-    metadata = reader.read_metadata()
+    metadata = reader.read_metadata() if metadata is None else metadata
     for name, tensor in tensors.items():
         _require_fit(metadata, name, tensor, folder)
     planner.set_up_planner(dict(tensors), metadata, is_coordinator=True)
@@ -94,25 +103,44 @@ def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     reader.read_data(planner.finish_plan(plan), planner).wait()
 
 
-def _require_fit(metadata: Metadata, name: str, tensor: Tensor, folder: Path) -> None:
+def _require_fit(metadata: Metadata, name: str, tensor: Tensor | Piece, folder: Path) -> None:
     saved: Any = metadata.state_dict_metadata.get(name)
     if saved is None:
         raise UserError(f"this checkpoint belongs to another model: it has no '{name}'", str(folder), _MEND)
-    if saved.size != tensor.shape:
-        shapes = f"'{name}' is {list(saved.size)} there and {list(tensor.shape)} here"
+    if saved.size != tensor.size():
+        shapes = f"'{name}' is {list(saved.size)} there and {list(tensor.size())} here"
         raise UserError(f"this checkpoint belongs to another model: {shapes}", str(folder), _MEND)
     if saved.properties.dtype != tensor.dtype:
         types = f"'{name}' is {saved.properties.dtype} there and {tensor.dtype} here"
         raise UserError(f"this checkpoint has another precision: {types}", str(folder), _MEND)
 
 
-def read_whole(folder: Path, prefix: str) -> dict[str, Tensor]:
-    """All tensors of a checkpoint whose names begin with `prefix`, whole, by the rest of their names; on the CPU."""
-    metadata = RankFilesReader(folder).read_metadata()
-    tensors: dict[str, Tensor] = {}
-    for name, saved in metadata.state_dict_metadata.items():
-        if name.startswith(prefix):
-            tensor: Any = saved
-            tensors[name] = torch.empty(tensor.size, dtype=tensor.properties.dtype)
-    read_into(folder, tensors)
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+class CheckpointTensors(Mapping[str, Tensor]):
+    """Tensors of a checkpoint whose names begin with `prefix`, by the rest of their names.
+
+    Each is read, whole and on the CPU, when it is taken, so a model may be larger than memory. Raises UserError for a
+    checkpoint that is damaged.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._folder, self._prefix = folder, prefix
+        self._metadata = RankFilesReader(folder).read_metadata()
+        saved: dict[str, Any] = {
+            name.removeprefix(prefix): saved
+            for name, saved in self._metadata.state_dict_metadata.items()
+            if name.startswith(prefix)
+        }
+        self.shapes = {name: tuple(tensor.size) for name, tensor in saved.items()}
+        """Known without taking a tensor, as are types."""
+        self.dtypes: dict[str, torch.dtype] = {name: tensor.properties.dtype for name, tensor in saved.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor = torch.empty(self.shapes[name], dtype=self.dtypes[name])
+        read_into(self._folder, {self._prefix + name: tensor}, self._metadata)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)

@@ -1,23 +1,26 @@
 """A checkpoint's files: one safetensors file a rank, and an index in JSON that says where each piece of a tensor lies.
 
     rank-00000.safetensors   what rank 0 wrote: whole tensors, and pieces of those that are spread over ranks
-    index.json               bytes of each file; of each tensor type, shape, and its pieces: file, offsets, shape
+    index.json               bytes of each file; of each tensor type, shape, and pieces: file, offsets, shape, digest
 
 torch.distributed.checkpoint plans what goes where and asks a storage class to write and read it. Its own pickles the
 plan into `.metadata`; the one for Hugging Face's layout writes safetensors, but puts a rank's whole file together in
 memory first, lets bytes depend on the order of a hash table, and keeps no index, so that a lost file goes unnoticed if
 the others happen to cover the shape. Hence this one. The index names every file with its size: a checkpoint that is
-cut short is refused before a tensor is touched.
+cut short is refused before a tensor is touched. It also has a digest of each piece (xxh3, 128 bits), compared whenever
+a piece is read: a run that went on from a flipped bit would train to its end and be worth nothing.
 
 In the file, a piece has the name of its tensor. With one rank it is an ordinary file of whole tensors, which anything
 that knows safetensors can read.
 
-Cost: both directions at the disk's speed, with memory for one piece and `MAPPED_BYTES`.
+Cost: both directions at the disk's speed, with memory for one piece and `MAPPED_BYTES`. A digest takes a tenth of a
+second for a GB; a reader that wants a part of a piece reads all of it.
 """
 
 import dataclasses
 import errno
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.distributed.checkpoint import Metadata, StorageReader, StorageWriter
@@ -45,8 +49,25 @@ from corpusmill.training.checkpoint.tensor_files import CODES, MAPPED_BYTES, Pla
 INDEX_FILE = "index.json"
 OTHER_MEND = "restore it, or name an older checkpoint in the file 'latest' beside it"
 
+STEP_NAME = re.compile(r"step-(\d{6,})(-again)?")
+"""Names of checkpoints."""
+
 _TYPES = {code: dtype for dtype, code in CODES.items()}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def digest_of(tensor: Tensor) -> str:
+    """xxh3 in 128 bits of a tensor's bytes, as they are in a file."""
+    data = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
+    return xxhash.xxh3_128_hexdigest(data.data) if len(data) else xxhash.xxh3_128_hexdigest(b"")
+
+
+def mend_of(checkpoint: Path) -> str:
+    """What to do about a damaged checkpoint: with the one before it by name, where there is one."""
+    here = STEP_NAME.fullmatch(checkpoint.name)
+    others = [(match, path) for path in checkpoint.parent.glob("step-*") if (match := STEP_NAME.fullmatch(path.name))]
+    older = [(int(match[1]), path.name) for match, path in others if here is None or int(match[1]) < int(here[1])]
+    return f"restore it, or write {max(older)[1]} into the file 'latest' beside it" if older else OTHER_MEND
 
 
 class RankFilesWriter(StorageWriter):
@@ -96,9 +117,12 @@ class RankFilesWriter(StorageWriter):
             assert item.tensor_data is not None, "nothing but tensors is planned"
             planned.append(Planned(key, item.tensor_data.properties.dtype, tuple(item.tensor_data.chunk.sizes)))
 
+        digests: dict[str, str] = {}
+
         def read(key: str) -> Tensor:
             tensor = planner.resolve_data(items[key])
             assert isinstance(tensor, Tensor), key
+            digests[key] = digest_of(tensor)
             return tensor
 
         path = self._parent / folder / name
@@ -107,7 +131,11 @@ class RankFilesWriter(StorageWriter):
             sync_path(path)
             size = path.stat().st_size
         return [
-            WriteResult(items[group.name].index, group.size, storage_data={"file": name, "file_bytes": size})
+            WriteResult(
+                items[group.name].index,
+                group.size,
+                storage_data={"file": name, "file_bytes": size, "digest": digests[group.name]},
+            )
             for group in planned
         ]
 
@@ -146,14 +174,15 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _write_index(folder: Path, metadata: Metadata, results: list[WriteResult]) -> None:
-    files = {result.index: result.storage_data["file"] for result in results}
+    written = {result.index: result.storage_data for result in results}
     tensors = {}
     for name, tensor in metadata.state_dict_metadata.items():
         assert isinstance(tensor, TensorStorageMetadata), name
-        pieces = [
-            {"file": files[MetadataIndex(name, piece.offsets)], "offsets": piece.offsets, "shape": piece.sizes}
-            for piece in tensor.chunks
-        ]
+        pieces = []
+        for piece in tensor.chunks:
+            where = written[MetadataIndex(name, piece.offsets)]
+            about = {"file": where["file"], "digest": where["digest"]}
+            pieces.append({**about, "offsets": piece.offsets, "shape": piece.sizes})
         tensors[name] = {"type": CODES[tensor.properties.dtype], "shape": tensor.size, "pieces": pieces}
     sizes = {result.storage_data["file"]: result.storage_data["file_bytes"] for result in results}
     text = json.dumps({"files": sizes, "tensors": tensors}, sort_keys=True)
@@ -161,7 +190,7 @@ def _write_index(folder: Path, metadata: Metadata, results: list[WriteResult]) -
 
 
 def read_index(folder: Path) -> Metadata:
-    """What a checkpoint holds; `storage_data` has the file's name by piece.
+    """What a checkpoint holds; `storage_data` has (file, digest) by piece. Older checkpoints have no digests: "".
 
     Raises UserError when the index or a file that it names is missing or not of the right size.
     """
@@ -170,22 +199,23 @@ def read_index(folder: Path) -> Metadata:
         for name, size in index["files"].items():
             there = (folder / name).stat().st_size
             if there != size:
-                raise UserError(f"the file is damaged: {there} bytes instead of {size}", str(folder / name), OTHER_MEND)
+                what = f"the file is damaged: {there} bytes instead of {size}"
+                raise UserError(what, str(folder / name), mend_of(folder))
         tensors: dict[str, Any] = {}
         files = {}
         for name, tensor in index["tensors"].items():
             pieces = []
             for piece in tensor["pieces"]:
                 pieces.append(ChunkStorageMetadata(torch.Size(piece["offsets"]), torch.Size(piece["shape"])))
-                files[MetadataIndex(name, piece["offsets"])] = piece["file"]
+                files[MetadataIndex(name, piece["offsets"])] = (piece["file"], piece.get("digest", ""))
             properties = TensorProperties(dtype=_TYPES[tensor["type"]])
             tensors[name] = TensorStorageMetadata(properties, torch.Size(tensor["shape"]), pieces)
     except FileNotFoundError as error:
         raise UserError(
-            f"this checkpoint is incomplete: it lacks {Path(error.filename).name}", str(folder), OTHER_MEND
+            f"this checkpoint is incomplete: it lacks {Path(error.filename).name}", str(folder), mend_of(folder)
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError("the index is damaged", str(folder / INDEX_FILE), OTHER_MEND) from error
+        raise UserError("the index is damaged", str(folder / INDEX_FILE), mend_of(folder)) from error
     return Metadata(tensors, storage_data=files)
 
 
@@ -194,7 +224,7 @@ class RankFilesReader(StorageReader):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[MetadataIndex, str] = {}
+        self._pieces: dict[MetadataIndex, tuple[str, str]] = {}
 
     def reset(self, checkpoint_id: Any = None) -> None:
         """Nothing to reset: a reader is for one checkpoint."""
@@ -203,7 +233,7 @@ class RankFilesReader(StorageReader):
         return read_index(self._folder)
 
     def set_up_storage_reader(self, metadata: Metadata, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
-        self._files = metadata.storage_data
+        self._pieces = metadata.storage_data
 
     def prepare_local_plan(self, plan: LoadPlan) -> LoadPlan:
         return plan
@@ -214,12 +244,13 @@ class RankFilesReader(StorageReader):
     def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
         by_file: dict[str, list[ReadItem]] = {}
         for item in plan.items:
-            by_file.setdefault(self._files[item.storage_index], []).append(item)
+            by_file.setdefault(self._pieces[item.storage_index][0], []).append(item)
         for name, items in by_file.items():
             try:
                 self._read(self._folder / name, items, planner)
             except SafetensorError as error:
-                raise UserError(f"the file is damaged ({error})", str(self._folder / name), OTHER_MEND) from error
+                what, where = f"the file is damaged ({error})", str(self._folder / name)
+                raise UserError(what, where, mend_of(self._folder)) from error
         done: Future[None] = Future()
         done.set_result(None)
         return done
@@ -231,17 +262,22 @@ class RankFilesReader(StorageReader):
             # What was read through one mapping counts as this process's memory until that is gone.
             if file is None or taken > MAPPED_BYTES:
                 file, taken = safe_open(str(path), framework="pt"), 0
-            name = item.storage_index.fqn
-            piece = file.get_slice(name)
-            if list(item.lengths) == piece.get_shape():
-                values = file.get_tensor(name)
-            else:
+            values = file.get_tensor(item.storage_index.fqn)
+            taken += values.nbytes
+            self._require_whole(path, item.storage_index, values)
+            if item.lengths != values.size():
                 bounds = zip(item.storage_offsets, item.lengths, strict=True)
-                values = piece[tuple(slice(start, start + length) for start, length in bounds)]
+                values = values[tuple(slice(start, start + length) for start, length in bounds)]
             target = planner.resolve_tensor(item).detach()
             target.copy_(values)
             planner.commit_tensor(item, target)
-            taken += values.nbytes
+
+    def _require_whole(self, path: Path, index: MetadataIndex, values: Tensor) -> None:
+        """Raises UserError for a piece whose bytes are not those that were written."""
+        digest = self._pieces[index][1]
+        if digest and digest_of(values) != digest:
+            what = f"the tensor '{index.fqn}' is damaged: its bytes are not those that were written"
+            raise UserError(what, str(path), mend_of(self._folder))
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: Any) -> bool:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -39,6 +39,13 @@ CODES = {
 _ALIGNMENT = 8
 
 
+class Writable(Protocol):
+    """A file, or what counts and digests on the way to one."""
+
+    def write(self, data: Any, /) -> Any:
+        """Writes bytes."""
+
+
 class TensorFiles(Mapping[str, Tensor]):
     """The tensors of some safetensors files by name. A tensor that is taken is a view of its file until it is copied.
 
@@ -51,13 +58,16 @@ class TensorFiles(Mapping[str, Tensor]):
     def __init__(self, files: Sequence[Path]) -> None:
         self._places: dict[str, str] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
-        """Known without taking a tensor."""
+        """Known without taking a tensor, as are the format's names of types."""
+        self.codes: dict[str, str] = {}
         self._mapped: tuple[str, Any] = ("", None)
         self._taken = 0
         for path in files:
             try:
                 with safe_open(str(path), framework="pt") as file:
-                    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                    shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+                    codes = {name: part.get_dtype() for name, part in slices.items()}
             except FileNotFoundError as error:
                 raise UserError("no such file", where=str(path), hint="copy the whole folder") from error
             except SafetensorError as error:
@@ -68,6 +78,7 @@ class TensorFiles(Mapping[str, Tensor]):
                 raise UserError(f"the tensor '{twice[0]}' is also in another file", where=str(path))
             self._places.update(dict.fromkeys(shapes, str(path)))
             self.shapes.update(shapes)
+            self.codes.update(codes)
 
     def __getitem__(self, name: str) -> Tensor:
         path = self._places[name]
@@ -100,15 +111,24 @@ class Planned:
 
 
 def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], Tensor]) -> None:
-    """Writes one safetensors file.
+    """Writes one safetensors file, which is not synced; for the other arguments see `write_into`."""
+    with path.open("wb") as file:
+        write_into(file, planned, read, {"format": "pt"})
+
+
+def write_into(
+    file: Writable, planned: Sequence[Planned], read: Callable[[str], Tensor], about: Mapping[str, str] | None = None
+) -> None:
+    """Writes what a safetensors file consists of.
 
     Args:
-        path: the file; it is not synced.
+        file: open for writing.
         planned: what is in it. Wider types come first in the file, so that every tensor lies aligned.
         read: gives the tensor of a name, of the planned type and shape; called once for each, in the file's order.
+        about: the file's metadata.
     """
     ordered = sorted(planned, key=lambda member: -member.dtype.itemsize)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": about} if about else {}
     end = 0
     for member in ordered:
         header[member.name] = {
@@ -119,10 +139,9 @@ def write_tensors(path: Path, planned: Sequence[Planned], read: Callable[[str], 
         end += member.size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for member in ordered:
-            tensor = read(member.name)
-            assert tensor.dtype == member.dtype and tensor.shape == member.shape, member.name
-            file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    file.write(len(text).to_bytes(8, "little"))
+    file.write(text)
+    for member in ordered:
+        tensor = read(member.name)
+        assert tensor.dtype == member.dtype and tensor.shape == member.shape, member.name
+        file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from corpusmill.training.model.cross_entropy import chunked_cross_entropy
 from corpusmill.training.model.matmul import product
-from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.model.transformer import Representations, Transformer
 
 IGNORED = -100
 _CPU_ROWS = 128  # 4 MB of logits at 8,192 ids: the chunk stays in the cache between its three matmuls
@@ -66,22 +66,39 @@ class Losses:
     """Balance loss without alpha, summed over sequences and layers."""
 
     def total(self, targets: int, sequences: int, mtp_weight: float, balance_alpha: float) -> Tensor:
-        """The batch's loss, to which these sums contribute.
-
-        Args:
-            targets: next tokens in the whole batch; MTP's sums are also divided by it, although they have fewer
-                terms (eq 24).
-            sequences: sequences in the whole batch.
-            mtp_weight: lambda of eq 25.
-            balance_alpha: alpha of eq 17.
-        """
+        """The batch's loss, to which these sums contribute; see `Divisors` for the arguments."""
         return (self.main + mtp_weight * self.mtp) / targets + balance_alpha / sequences * self.balance
+
+    def sums(self) -> Tensor:
+        """Main, MTP and balance loss without gradients: FP64 [3]."""
+        return torch.stack([self.main.detach(), self.mtp.detach(), self.balance.detach()]).double()
+
+
+@dataclass(frozen=True)
+class Divisors:
+    """What the losses of a step are divided and weighed by."""
+
+    targets: int
+    """Next tokens in the whole batch; MTP's sums are also divided by it, although they have fewer terms (eq 24)."""
+    sequences: int
+    """Sequences in the whole batch."""
+    mtp_weight: float
+    """lambda of eq 25."""
+    balance_alpha: float
+    """alpha of eq 17."""
+
+    def total(self, found: Losses) -> Tensor:
+        """The batch's loss, to which a micro-batch's sums contribute."""
+        return found.total(self.targets, self.sequences, self.mtp_weight, self.balance_alpha)
 
 
 def losses(model: Transformer, tokens: Tensor, valid: Tensor, mask: Tensor | None = None) -> Losses:
     """All three sums for tokens [B, T]; see `Transformer.forward` for the arguments."""
-    out = model(tokens, valid, mask)
-    head = model.head.weight
+    return losses_of(model(tokens, valid, mask), model.head.weight, tokens, valid)
+
+
+def losses_of(out: Representations, head: Tensor, tokens: Tensor, valid: Tensor) -> Losses:
+    """The same of a forward pass that was made."""
     main = cross_entropy(out.main[:, :-1], head, targets_ahead(tokens, valid, 1))
     mtp = main.new_zeros(())
     for depth, hidden in enumerate(out.mtp, 1):

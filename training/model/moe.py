@@ -6,7 +6,7 @@ few tokens of the whole batch and down for those that got too many. A very small
 single sequences from leaning on few experts.
 
 Tokens are sorted by expert and multiplied by grouped matmuls: one call for all experts, whatever their loads.
-`Dispatch` is the seam for expert parallelism: it alone knows where a token's copies are while experts work on them.
+Where experts are, and how tokens get there, is a matter of the placement (`training/model/placement.py`).
 
 What the report leaves open is settled here: f_i of the balance loss ranks the raw scores as eq 18 prints it (no bias,
 no group limit); the loss is averaged over sequences and summed over layers, MTP's included; padding counts nowhere.
@@ -14,7 +14,7 @@ no group limit); the loss is averaged over sequences and summed over layers, MTP
 Legend: N tokens, D width, E experts, K chosen experts a token, I an expert's inner width.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.feedforward import FeedForward
 from corpusmill.training.model.matrices import PLAIN, Matrices
+from corpusmill.training.model.placement import HERE, Exchange, Placement
 from corpusmill.training.model.recompute import remade
 
 
@@ -106,55 +107,17 @@ def balance_loss(scores: Tensor, valid: Tensor, n_activated: int) -> Tensor:
     return (frequency * probability).sum()
 
 
-class _Permute(torch.autograd.Function):
-    """Rows by a permutation, whose gradient is rows by its inverse: a gather both ways, so no order of additions
-    is left to chance, as it would be with the scatter that autograd derives."""
+class Experts(nn.Module):
+    """The routed experts' SwiGLU networks, their matrices stacked: w1 and w3 [E, I, D], w2 [E, D, I].
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return gradients[0].index_select(0, inverse), None, None
-
-
-class Dispatch:
-    """Brings tokens to the experts that they chose, and back. Here all experts are on one device.
-
-    Args:
-        chosen: [N, K], each token's experts.
-        n_experts: E.
+    `here` says which of all experts these are; E is their number.
     """
 
-    def __init__(self, chosen: Tensor, n_experts: int) -> None:
-        self.n_chosen = chosen.shape[1]
-        flat = chosen.flatten()
-        self.order = flat.argsort(stable=True)
-        self.inverse = torch.empty_like(self.order)
-        self.inverse[self.order] = torch.arange(len(flat), device=flat.device)
-        self.ends = torch.bincount(flat, minlength=n_experts).cumsum(0).to(torch.int32)
-        """[E]: where each expert's rows end among the sorted ones."""
-
-    def send(self, x: Tensor) -> Tensor:
-        """Tokens [N, D] to rows [N K, D], sorted by expert."""
-        copies = x.unsqueeze(1).expand(-1, self.n_chosen, -1).reshape(-1, x.shape[-1])
-        return _Permute.apply(copies, self.order, self.inverse)
-
-    def combine(self, rows: Tensor, gates: Tensor) -> Tensor:
-        """Expert outputs [N K, D] to tokens [N, D], each the sum of its experts' rows weighed by gates [N, K]."""
-        copies = _Permute.apply(rows, self.inverse, self.order).unflatten(0, (-1, self.n_chosen))
-        return (copies * gates.unsqueeze(-1).to(copies.dtype)).sum(1)
-
-
-class Experts(nn.Module):
-    """The routed experts' SwiGLU networks, their matrices stacked: w1 and w3 [E, I, D], w2 [E, D, I]."""
-
-    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN) -> None:
+    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN, placement: Placement = HERE) -> None:
         super().__init__()
-        n, dim, inner = config.n_routed_experts, config.dim, config.moe_inter_dim
+        self.n_experts = config.n_routed_experts
+        self.here = placement.experts(config.n_routed_experts)
+        n, dim, inner = len(self.here), config.dim, config.moe_inter_dim
         self.w1 = nn.Parameter(torch.empty(n, inner, dim))
         self.w2 = nn.Parameter(torch.empty(n, dim, inner))
         self.w3 = nn.Parameter(torch.empty(n, inner, dim))
@@ -165,27 +128,69 @@ class Experts(nn.Module):
         return self.network(rows, self.w1, self.w3, self.w2, ends)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Rows at experts, and how they get back."""
+
+    exchange: Exchange
+    rows: Tensor
+
+
 class MoE(nn.Module):
     """Shared expert plus the chosen routed experts (eq 12)."""
 
-    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN) -> None:
+    def __init__(self, config: ModelConfig, matrices: Matrices = PLAIN, placement: Placement = HERE) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.placement = config, placement
         self.gate = Gate(config)
-        self.experts = Experts(config, matrices)
+        self.experts = Experts(config, matrices, placement)
         inner = config.n_shared_experts * config.moe_inter_dim
         self.shared_experts = FeedForward(config.dim, inner, matrices) if inner else None
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding."""
+        """[B, T, D] to ([B, T, D], balance loss without alpha, summed over sequences). `valid` [B, T]: not padding.
+
+        Its three parts may be called apart, by a schedule that lets those of two micro-batches run beside each other.
+        """
+        sent, balance = self.dispatch(x, valid)
+        return self.combine(x, self.compute(sent)), balance
+
+    def dispatch(self, x: Tensor, valid: Tensor) -> tuple[Sent, Tensor]:
+        """Tokens on their way to the experts that they choose, and the balance loss."""
         tokens = x.flatten(0, 1)
         scores, chosen, gates = self.gate(tokens, valid.flatten())
-        dispatch = Dispatch(chosen, self.config.n_routed_experts)
-        routed = dispatch.combine(self.experts(dispatch.send(tokens), dispatch.ends), gates).view_as(x)
-        if self.shared_experts is not None:
-            routed = routed + self.shared_experts(x)
-        scores = scores.unflatten(0, x.shape[:2])
-        return routed, balance_loss(scores, valid, self.config.n_activated_experts)
+        exchange = self.placement.exchange(chosen, gates, self.config.n_routed_experts)
+        balance = balance_loss(scores.unflatten(0, x.shape[:2]), valid, self.config.n_activated_experts)
+        return Sent(exchange, exchange.send(tokens)), balance
+
+    def compute(self, sent: Sent) -> Sent:
+        """The experts' results for rows that were sent."""
+        return Sent(sent.exchange, self.experts(sent.rows, sent.exchange.ends))
+
+    def combine(self, x: Tensor, sent: Sent) -> Tensor:
+        """The results at their tokens again, with the shared experts'."""
+        routed = sent.exchange.combine(sent.rows).view_as(x)
+        return routed if self.shared_experts is None else routed + self.shared_experts(x)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which part of a tensor a parameter is: some of the rows along its first axis."""
+
+    shape: tuple[int, ...]
+    """Of the whole."""
+    start: int
+    """The first row that is here."""
+
+
+def slices(model: nn.Module) -> dict[str, Slice]:
+    """The parameters of a model that are parts of larger tensors, by name: those of experts that are spread."""
+    parts = {}
+    for prefix, module in model.named_modules():
+        if isinstance(module, Experts) and len(module.here) != module.n_experts:
+            for name, parameter in module.named_parameters(recurse=False):
+                parts[f"{prefix}.{name}"] = Slice((module.n_experts, *parameter.shape[1:]), module.here.start)
+    return parts
 
 
 def routers(model: nn.Module) -> list[Gate]:

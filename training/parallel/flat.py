@@ -61,13 +61,17 @@ class FlatParameters:
     Args:
         parameters: by name, in the model's order, with the values to start from in FP32.
         dtype: type in which they compute.
-        ranks: who shares them.
+        ranks: who trains.
+        axis: of the mesh, whose ranks share these parameters: "batch", or "data" for experts.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], dtype: torch.dtype, ranks: Ranks) -> None:
-        self.ranks, self.parameters = ranks, parameters
-        self.deal = deal({name: parameter.numel() for name, parameter in parameters.items()}, ranks.world_size)
-        whole = ranks.world_size * self.deal.length
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], dtype: torch.dtype, ranks: Ranks, axis: str = "batch"
+    ) -> None:
+        self.parameters = parameters
+        self._group, self._size, self._number = ranks.group(axis), ranks.size(axis), ranks.number(axis)
+        self.deal = deal({name: parameter.numel() for name, parameter in parameters.items()}, self._size)
+        whole = self._size * self.deal.length
         device = next(iter(parameters.values())).device
         self._weights = torch.zeros(whole, dtype=dtype, device=device)
         self._gradients = torch.zeros(whole, dtype=torch.float32, device=device)
@@ -78,14 +82,14 @@ class FlatParameters:
             place.copy_(values)
             set_compute_weight(parameter, place)
             parameter.grad = self._view(self._gradients, name)
-            if self.deal.owner[name] == ranks.rank:
+            if self.deal.owner[name] == self._number:
                 self.masters[name] = place if dtype == torch.float32 else values
         for name, master in self.masters.items():
             master.grad = self._view(self._gradients, name)
 
     def _part(self, buffer: Tensor) -> Tensor:
         """This rank's part of a buffer."""
-        return buffer.narrow(0, self.ranks.rank * self.deal.length, self.deal.length)
+        return buffer.narrow(0, self._number * self.deal.length, self.deal.length)
 
     def _view(self, buffer: Tensor, name: str) -> Tensor:
         """One parameter's place in a buffer, in its shape."""
@@ -95,7 +99,8 @@ class FlatParameters:
 
     def reduce(self) -> None:
         """Sums gradients over ranks: this rank's part then holds the sums, in place; the others hold anything."""
-        dist.reduce_scatter_single(self._part(self._gradients), self._gradients)
+        if self._size > 1:
+            dist.reduce_scatter_single(self._part(self._gradients), self._gradients, group=self._group)
 
     @torch.no_grad()
     def spread(self) -> None:
@@ -104,7 +109,8 @@ class FlatParameters:
             place = self._view(self._weights, name)
             if place.data_ptr() != master.data_ptr():
                 place.copy_(master)
-        dist.all_gather_single(self._weights, self._part(self._weights))
+        if self._size > 1:
+            dist.all_gather_single(self._weights, self._part(self._weights), group=self._group)
 
     def zero_gradients(self) -> None:
         """Gradients of the next step start from zero."""

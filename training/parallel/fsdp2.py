@@ -60,9 +60,7 @@ class Fsdp2(Weights):
         yield
 
     def passes(self, micro_batches: int) -> int:
-        counts = torch.zeros(self.ranks.world_size, dtype=torch.int64, device=self.ranks.device)
-        counts[self.ranks.rank] = micro_batches
-        return int(self.ranks.sum_(counts).max())
+        return self._most(micro_batches)
 
     def reduce_gradients(self) -> None:
         """Backward passes have summed gradients into the parts; here AdamW is shown them."""

@@ -25,7 +25,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from corpusmill.training.model.transformer import Transformer
+from corpusmill.training.checkpoint.pieces import Piece
+from corpusmill.training.model.moe import slices
+from corpusmill.training.model.transformer import Transformer, parameter_names
 from corpusmill.training.parallel.ranks import Ranks
 
 
@@ -36,6 +38,10 @@ class Weights(ABC):
         self.model = model
         """What computes."""
         self.ranks = ranks
+        self.slices = slices(model)
+        """Parameters that are parts of larger tensors, of which other ranks have the rest."""
+        self.names = parameter_names(model)
+        """Of all parameters of the model, also those that are on other ranks, in its order."""
         self._buffers = {
             f"{prefix}.{name}": buffer
             for prefix, module in model.named_modules()
@@ -51,10 +57,16 @@ class Weights(ABC):
     def passes(self, micro_batches: int) -> int:
         """How many forward and backward passes this rank has to make for so many micro-batches of its own.
 
-        More than it has micro-batches only where a pass itself involves all ranks (FSDP2); the extra passes are made
-        with `empty_batch`.
+        More than it has micro-batches only where a pass itself involves several ranks (FSDP2, experts that are
+        spread); the extra passes are made with `empty_batch`.
         """
-        return micro_batches
+        return self._most(micro_batches) if self.ranks.size("expert") > 1 else micro_batches
+
+    def _most(self, count: int) -> int:
+        """The largest of the counts of all ranks that share a batch."""
+        counts = torch.zeros(self.ranks.size("batch"), dtype=torch.int64, device=self.ranks.device)
+        counts[self.ranks.number("batch")] = count
+        return int(self.ranks.sum_(counts, "batch").max())
 
     @abstractmethod
     def reduce_gradients(self) -> None:
@@ -97,14 +109,20 @@ class Weights(ABC):
     def moments(self) -> dict[str, Tensor]:
         """AdamW's moments of the owned masters: live, as `exp_avg.<name>` and `exp_avg_sq.<name>`."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def placed(self, name: str, tensor: Tensor) -> Tensor | Piece:
+        """A tensor in the shape of a parameter as checkpoints see it: a piece of the whole, where it is one."""
+        part = self.slices.get(name)
+        return tensor if part is None else Piece(tensor, part.shape, part.start)
+
+    def tensors(self) -> dict[str, Tensor | Piece]:
         """What a checkpoint holds of this rank: owned masters and router biases as `model.<name>`, and moments.
 
         All are live and may be filled in place; call `loaded` then. Biases are on every rank, equal.
         """
-        weights = {f"model.{name}": tensor for name, tensor in self.masters().items()}
+        weights = {f"model.{name}": self.placed(name, tensor) for name, tensor in self.masters().items()}
         buffers = {f"model.{name}": tensor for name, tensor in self._buffers.items()}
-        return {**weights, **buffers, **self.moments()}
+        moments = {name: self.placed(name.split(".", 1)[1], tensor) for name, tensor in self.moments().items()}
+        return {**weights, **buffers, **moments}
 
     @abstractmethod
     def loaded(self, steps: int) -> None:

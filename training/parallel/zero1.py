@@ -12,6 +12,8 @@ Bytes a parameter and rank, of W ranks, with precision and moments both FP32 or 
     masters                   none of their own 4 / W
     moments                   8 / W           4 / W
 
+Experts that are spread over an expert axis are shared, part by part, by the ranks of the data axis alone.
+
 Alone, nothing is shared and nothing is flat: gradients are made by the first micro-batch and freed by
 `zero_gradients`, and in FP32 the model's own parameters are the masters.
 """
@@ -53,12 +55,18 @@ class Zero1(Weights):
         if ranks.alone:
             self._masters = {name: self._own(parameter, types[name]) for name, parameter in self._parameters.items()}
         else:
-            for dtype in sorted(set(types.values()), key=str):
-                of_type = {name: self._parameters[name] for name in types if types[name] == dtype}
-                self._flat.append(FlatParameters(of_type, dtype, ranks))
+            for axis, names in self._by_axis().items():
+                for dtype in sorted({types[name] for name in names}, key=str):
+                    of_type = {name: self._parameters[name] for name in names if types[name] == dtype}
+                    self._flat.append(FlatParameters(of_type, dtype, ranks, axis))
             owned = {name: master for flat in self._flat for name, master in flat.masters.items()}
             self._masters = {name: owned[name] for name in self._parameters if name in owned}
         self._optimizer = make_optimizer(self._masters.values(), weight_decay, TYPES[moments])
+
+    def _by_axis(self) -> dict[str, list[str]]:
+        """Names of parameters by the axis whose ranks share them: experts that are spread have fewer replicas."""
+        names = {"batch": [name for name in self._parameters if name not in self.slices], "data": list(self.slices)}
+        return {axis: listed for axis, listed in names.items() if listed}
 
     @staticmethod
     def _own(parameter: nn.Parameter, dtype: torch.dtype) -> Tensor:
@@ -79,13 +87,15 @@ class Zero1(Weights):
         return [master.grad for master in self._masters.values() if master.grad is not None]
 
     def gradient_norms(self) -> Tensor:
-        norms = torch.zeros(len(self._parameters), device=self.ranks.device)
+        norms = torch.zeros(len(self.names), device=self.ranks.device)
         gradients = self.gradients()
         if gradients:
             owned = {name for name, master in self._masters.items() if master.grad is not None}
-            places = [place for place, name in enumerate(self._parameters) if name in owned]
+            places = [place for place, name in enumerate(self.names) if name in owned]
             norms[places] = torch.stack(torch._foreach_norm(gradients))
-        return self.ranks.sum_(norms)
+        if self.ranks.layout.expert == 1:
+            return self.ranks.sum_(norms)  # each has one owner, and the others 0
+        return self.ranks.sum_(norms.square()).sqrt()
 
     def step(self, learning_rate: float) -> None:
         set_learning_rate(self._optimizer, learning_rate)

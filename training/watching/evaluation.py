@@ -92,11 +92,18 @@ def measuring(model: Transformer) -> Iterator[None]:
         model.train(was_training)
 
 
-def batch_nats(model: Transformer, batch: Batch, masked: bool, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
-    """(nats, targets) of a batch's next tokens, FP32 and int64 [B, T-1]; where nothing is predicted 0 and IGNORED."""
+def batch_nats(
+    model: Transformer, batch: Batch, masked: bool, device: torch.device
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """(nats, targets) of a batch's next tokens, FP32 and int64 [B, T-1]; where nothing is predicted 0 and IGNORED.
+
+    None on the ranks of a pipeline that only pass the batch on.
+    """
     tokens, valid = batch.tokens.to(device), batch.valid.to(device)
     mask = document_mask(batch.segments).to(device) if masked else None
     hidden = model(tokens, valid, mask, mtp=False).main[:, :-1]
+    if not len(hidden):
+        return None
     targets = targets_ahead(tokens, valid, 1)
     return token_nats(hidden, model.head.weight, targets).cpu().numpy(), targets.cpu().numpy()
 
@@ -129,8 +136,8 @@ def evaluate(
         for part in _passes(rows, micro_batch, ranks):
             # Where a forward pass involves all ranks, all have to make equally many.
             batch = shards.read(part) if len(part) else empty_batch(shards.sequence_length)
-            nats, targets = batch_nats(model, batch, masked, ranks.device)
-            sums += _sums_by_source(shards, batch, numbers, nats, targets, token_bytes)
+            if measured := batch_nats(model, batch, masked, ranks.device):
+                sums += _sums_by_source(shards, batch, numbers, *measured, token_bytes)
     ranks.sum_(torch.from_numpy(sums))
     nats_of, tokens_of, bytes_of = sums.T
     total, tokens, spelled = nats_of.sum(), tokens_of.sum(), bytes_of.sum()
@@ -146,9 +153,9 @@ def evaluate(
 
 def _passes(rows: np.ndarray, micro_batch: int, ranks: Ranks) -> Iterator[np.ndarray]:
     """The rows of each of this rank's forward passes. All ranks have equally many; the last may be empty."""
-    shares = np.array_split(rows, ranks.world_size)
+    shares = np.array_split(rows, ranks.size("batch"))
     for start in range(0, len(shares[0]), micro_batch):
-        yield shares[ranks.rank][start : start + micro_batch]
+        yield shares[ranks.batch_rank][start : start + micro_batch]
 
 
 def _sums_by_source(

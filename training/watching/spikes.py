@@ -162,21 +162,23 @@ def sequence_losses(
         masked: whether documents of one sequence are hidden from each other.
         ranks: this process among those of the run.
     """
-    counts = torch.zeros((ranks.world_size, 2), dtype=torch.int64)  # micro-batches and sequences of each rank
-    counts[ranks.rank] = torch.tensor([len(batches), sum(len(batch.rows) for batch in batches)])
-    ranks.sum_(counts)
+    # Micro-batches and sequences of each part of the batch.
+    counts = torch.zeros((ranks.size("batch"), 2), dtype=torch.int64)
+    counts[ranks.batch_rank] = torch.tensor([len(batches), sum(len(batch.rows) for batch in batches)])
+    ranks.sum_(counts, "batch")
     sequences = counts[:, 1].tolist()
     row_losses = torch.zeros((sum(sequences), 2), dtype=torch.float64)
-    at = sum(sequences[: ranks.rank])
+    at = sum(sequences[: ranks.batch_rank])
     with measuring(model):
         for number in range(int(counts[:, 0].max())):
             # A forward pass may involve all ranks, so all make equally many.
             batch = batches[number] if number < len(batches) else empty_batch(2)
-            nats, targets = batch_nats(model, batch, masked, ranks.device)
-            means = nats.sum(1, dtype=np.float64) / np.maximum((targets != IGNORED).sum(1), 1)
             size = len(batch.rows)
-            row_losses[at : at + size, 0] = torch.from_numpy(batch.rows)
-            row_losses[at : at + size, 1] = torch.from_numpy(means[:size])
+            if measured := batch_nats(model, batch, masked, ranks.device):
+                nats, targets = measured
+                means = nats.sum(1, dtype=np.float64) / np.maximum((targets != IGNORED).sum(1), 1)
+                row_losses[at : at + size, 0] = torch.from_numpy(batch.rows)
+                row_losses[at : at + size, 1] = torch.from_numpy(means[:size])
             at += size
     ranks.sum_(row_losses)
     pairs = [(int(row), float(nats)) for row, nats in row_losses.tolist()]

@@ -57,7 +57,12 @@ class TrainStage(Stage):
         return plan | {"settings": {key: value for key, value in plan["settings"].items() if key not in FREE}}
 
     def check(self) -> None:
-        self._trainer_settings("shards", "output")
+        from corpusmill.training.layout import require_layout
+        from corpusmill.training.model.config import preset
+
+        settings = self._trainer_settings("shards", "output")
+        config = preset(settings.preset, {"vocab_size": FEWEST_ROWS, **settings.model})
+        require_layout(config, settings, self.ranks)
         if self.settings.steps is not None and self.settings.tokens is not None:
             raise UserError("steps and tokens both say how long the run is", where="tokens", hint="use one of them")
 

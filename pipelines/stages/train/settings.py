@@ -40,7 +40,7 @@ OWN: dict[str, tuple[str, Any, Any]] = {
     "ranks": (
         "parallel",
         int,
-        Field(default=1, description="data-parallel processes; torchrun's number under torchrun", ge=1),
+        Field(default=1, description="processes that train together; torchrun's number under torchrun", ge=1),
     ),
     "threads": (
         "ranks",

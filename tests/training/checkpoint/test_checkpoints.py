@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import corpusmill.training.checkpoint.storage as storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commits_only_while
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state, read_tensors
+from corpusmill.training.checkpoint.verify import checkpoints_in, problems_of
 from corpusmill.training.model.config import preset
 from corpusmill.training.model.loss import losses
 from corpusmill.training.model.transformer import Transformer, initialise
@@ -427,6 +429,44 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path):
     (whole / "state.json").write_text("{")
     with pytest.raises(UserError, match=r"state\.json"):
         read_state(whole)
+
+
+def test_a_flipped_bit_is_noticed_on_load_and_by_verify(tmp_path: Path):
+    older, path = _save(tmp_path, 1), _save(tmp_path, 2)
+    assert list(problems_of(path)) == []
+    file = path / "rank-00000.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 0x40
+    file.write_bytes(data)
+    with pytest.raises(UserError, match=f"is damaged: its bytes.*write {older.name} into the file 'latest'"):
+        Checkpoints(tmp_path, 2).load(path, _empty_like(_few()))
+    ((where, what),) = problems_of(path)
+    assert where == str(file) and "is damaged" in what
+    assert checkpoints_in(tmp_path) == [] and checkpoints_in(path) == [path]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[]", b"{}", b'{"step": "x"}', b"\xff\xfe", b'{"step":' + b"[" * 100_000])
+def test_a_damaged_state_is_one_line_that_offers_the_checkpoint_before(tmp_path: Path, damaged: bytes):
+    older, path = _save(tmp_path, 1), _save(tmp_path, 2)
+    whole = (path / "state.json").read_bytes()
+    for data in (damaged, whole.replace(b'"tokens": 7', b'"tokens": 8')):
+        (path / "state.json").write_bytes(data)
+        with pytest.raises(UserError, match=rf"state\.json: .*damaged; .*write {older.name} into") as raised:
+            read_state(path)
+        assert "\n" not in str(raised.value)
+        assert [where for where, _ in problems_of(path)] == [str(path / "state.json")]
+
+
+def test_a_save_that_failed_is_known_before_the_next(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(storage, "write_tensors", _no_space)
+    checkpoints = Checkpoints(tmp_path, 2)
+    checkpoints.save(_few(), {"step": 1})
+    deadline = time.monotonic() + 20
+    while not checkpoints.failed and time.monotonic() < deadline:
+        time.sleep(0.001)
+    with pytest.raises(UserError, match="no space"):
+        checkpoints.wait()
+    assert not checkpoints.failed
 
 
 def _tensors_of(ranks: Ranks) -> dict[str, torch.Tensor]:

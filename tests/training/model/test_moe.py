@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from corpusmill.training.model.config import preset
-from corpusmill.training.model.moe import Dispatch, Gate, MoE, balance_loss, take_loads, update_biases, violations
+from corpusmill.training.model.moe import Gate, MoE, balance_loss, take_loads, update_biases, violations
+from corpusmill.training.model.placement import Dispatch
 
 
 def _moe(overrides=None, scale=0.5) -> MoE:
@@ -105,12 +106,12 @@ def test_no_token_reaches_more_groups_than_it_may():
 
 def test_dispatch_sorts_by_expert_and_combine_undoes_it():
     chosen = torch.tensor([[3, 0], [0, 1], [3, 1], [0, 3]])
-    dispatch = Dispatch(chosen, 5)
+    gates = torch.tensor([[0.25, 0.75], [1.0, 1.0], [2.0, 0.0], [0.5, 0.5]])
+    dispatch = Dispatch(chosen, gates, 5)
     assert dispatch.ends.tolist() == [3, 5, 5, 8, 8]
     x = torch.arange(4.0).unsqueeze(1) + 1
     assert dispatch.send(x).flatten().tolist() == [1, 2, 4, 2, 3, 1, 3, 4]
-    gates = torch.tensor([[0.25, 0.75], [1.0, 1.0], [2.0, 0.0], [0.5, 0.5]])
-    assert dispatch.combine(dispatch.send(x), gates).flatten().tolist() == [1.0, 4.0, 6.0, 4.0]
+    assert dispatch.combine(dispatch.send(x)).flatten().tolist() == [1.0, 4.0, 6.0, 4.0]
 
 
 def test_padding_is_not_counted():
