@@ -70,7 +70,7 @@ def python_shingles(way: str) -> Callable[[str], list[str]]:
     """Text to its 5-grams of words, as users of the Python libraries make them."""
     import re
 
-    find_words = re.compile(rf"[{KANA_AND_HAN}]|[^\W_{KANA_AND_HAN}]+").findall
+    find_words = re.compile(rf"[{KANA_AND_HAN}]|[^\W{KANA_AND_HAN}]+").findall
     words: Callable[[str], list[str]] = str.split if way == "split" else find_words
 
     def shingles(text: str) -> list[str]:
@@ -177,7 +177,7 @@ def profile(table: pa.Table) -> None:
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
     from corpusmill.dataproc.kernels.buffers import text_buffers
     from corpusmill.dataproc.text.unicode_tables import load_tables
-    from corpusmill.dataproc.text.words import word_hashes
+    from corpusmill.dataproc.text.words import identifier_word_hashes
 
     texts = table["text"].combine_chunks()
     texts = texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts
@@ -189,7 +189,7 @@ def profile(table: pa.Table) -> None:
     def words(offsets, data, classes, lower, out):
         count = 0
         for document in range(offsets.shape[0] - 1):
-            count += word_hashes(data, offsets[document], offsets[document + 1], classes, lower, out)
+            count += identifier_word_hashes(data, offsets[document], offsets[document + 1], classes, lower, out)
         return count
 
     signed = signatures(texts, MinHashSettings())

@@ -1,6 +1,7 @@
 """MinHash signatures: K numbers a document, whose share of equal slots estimates the Jaccard similarity of two texts.
 
-A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997). In scripts without spaces
+A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997), of which an underscore
+is a letter, so that an identifier of code is one. In scripts without spaces
 between words each letter with its marks is a word (`dataproc.text.words`), so that Chinese, Thai or Khmer are compared
 by five of them. Texts are compared in NFC (`dataproc.text.canonical`). Or a shingle is n characters of the
 lower-cased text, in which whatever lies between two words is one space; there are six times as many of them, and a
@@ -35,13 +36,13 @@ from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.canonical import other_texts
 from corpusmill.dataproc.text.unicode_tables import load_tables
-from corpusmill.dataproc.text.words import WORD, word_hashes
+from corpusmill.dataproc.text.words import WORD, identifier_word_hashes
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """A slot that no shingle has filled."""
 
-HASH_VERSION = 2
-"""2: texts in NFC; a letter is a word in Thai, Lao, Khmer, Burmese and the like. 1: only in Han and kana."""
+HASH_VERSION = 3
+"""3: an underscore is a letter of a word. 2: texts in NFC; a letter is a word in Thai, Lao, Khmer, Burmese and the like. 1: only in Han and kana."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _SPACE = 0x20
@@ -153,7 +154,7 @@ def shingle_hashes(data, start, stop, classes, lower, characters, ngram, out):
     if characters:
         count = _character_hashes(data, start, stop, classes, lower, out)
     else:
-        count = word_hashes(data, start, stop, classes, lower, out)
+        count = identifier_word_hashes(data, start, stop, classes, lower, out)
     return _roll(out, count, ngram)
 
 

@@ -101,7 +101,7 @@ class DedupStage(Stage):
     """Documents to unique documents, with the survivor of every duplicate named."""
 
     name = "dedup"
-    version = 3
+    version = 4
     Settings = DedupSettings
     settings: DedupSettings
 
