@@ -4,13 +4,13 @@
     first words, sums    u64 each: the first 8 bytes of each chunk, and its checksum (xxh3, 64 bits)
     24 bytes             bytes of data, checksum of the above together with the file's name, the magic
 
-Opening reads the end of the file alone: 16 bytes a chunk, 0.024 % of it. What is cut off, has grown, or stands under the
-name of another file is found then; a changed byte is found when its chunk is first used, and is an error in one line and
-never a wrong answer. The first words of sorted data tell in which chunk a value would be, without reading any.
+Opening reads the end of the file alone: 16 bytes a chunk, 0.024 % of it. What is cut off, has grown, or stands under
+the name of another file is found then; a changed byte is found when its chunk is first used, and is an error in one
+line and never a wrong answer. The first words of sorted data tell in which chunk a value would be, without reading any.
 
-A local file is mapped, and the pages of a chunk are touched when it is checked. Of an object the chunks that are needed
-are fetched, neighbours by one request, into address space that takes memory as it is filled. Checking costs 0.1 ms a MB,
-once for each chunk while the file is open.
+A local file is mapped, and the pages of a chunk are touched when it is checked. Of an object the chunks that are
+needed are fetched, neighbours by one request, into address space that takes memory as it is filled. Checking costs 0.1
+ms a MB, once for each chunk while the file is open.
 """
 
 import mmap
@@ -145,7 +145,7 @@ class CheckedFile:
         return self._bytes[start : start + count * width].view(dtype)
 
     def check(self, starts: np.ndarray, stops: np.ndarray) -> None:
-        """Makes sure of the bytes of ranges, int64 of shape (R,) each. Raises UserError where they are not as written."""
+        """Makes sure of the bytes of ranges, int64 of shape (R,) each. Raises UserError where they changed."""
         if len(starts) and (int(stops.max()) > self.size or int(starts.min()) < 0):
             raise damaged(self._path, "it holds less than it should")
         marks = np.zeros(len(self._checked) + 1, np.int64)

@@ -1,10 +1,10 @@
 """Asks an index which of its documents a new document duplicates: look up, verify on signatures, keep the best.
 
-An index is a list of immutable segments (`index_files`, `index_segment`), so a new crawl costs itself: adding writes one
-segment, whatever is there already, and merging keeps them few (`merging`). A query brings band keys and digests of new documents, sorted;
-each segment's sorted keys are walked by galloping search, log2 of the distance a key, so a small query reads little
-of a large index and a large query reads it once, in order. What shares a key is verified on full signatures, by
-the same floor as in a joint run.
+An index is a list of immutable segments (`index_files`, `index_segment`), so a new crawl costs itself: adding writes
+one segment, whatever is there already, and merging keeps them few (`merging`). A query brings band keys and digests of
+new documents, sorted; each segment's sorted keys are walked by galloping search, log2 of the distance a key, so a small
+query reads little of a large index and a large query reads it once, in order. What shares a key is verified on full
+signatures, by the same floor as in a joint run.
 
 A hot bucket (boilerplate shared by a million documents) is not compared with whole: a new document is compared with
 the bucket's first `BUCKET_MEMBERS` documents by address, over all segments, and with its last. First and last are what

@@ -1,15 +1,15 @@
 """Which datasets an index holds: a chain of generations, each a small file that is written once and never changed.
 
-    INDEX/generations/00000003.json        the list of segments as of change 3; the highest number is the index
-    INDEX/segments/00002-<fingerprint>/    what was made of one dataset, or merged of several (`index_segment`), the same
-    INDEX/tombstones/<number>-<random>.bin     rows of a segment that were retracted by id
+    INDEX/generations/00000003.json          the list of segments as of change 3; the highest number is the index
+    INDEX/segments/00002-<fingerprint>/      what was made of a dataset, or merged of several (`index_segment`)
+    INDEX/tombstones/<number>-<random>.bin   rows of a segment that were retracted by id
 
-Adding, retracting a dataset, retracting ids and merging are each one new generation, and it appears by creating a file that must
-not exist yet: locally by a link, which fails where the name is taken; on an object store by a conditional PUT. So two
-who change an index at once need no lock on any file system: the second finds its number taken, reads what the
-first one wrote and makes its own change on top. Whoever dies before that leaves the index as it was, and files
-that nobody lists. A reader sees one generation and nothing between two. Generations stay, as the index's history; were
-old ones removed, a writer that slept for long could create one of their numbers anew.
+Adding, retracting a dataset, retracting ids and merging are each one new generation, and it appears by creating a file
+that must not exist yet: locally by a link, which fails where the name is taken; on an object store by a conditional
+PUT. So two who change an index at once need no lock on any file system: the second finds its number taken, reads what
+the first one wrote and makes its own change on top. Whoever dies before that leaves the index as it was, and files that
+nobody lists. A reader sees one generation and nothing between two. Generations stay, as the index's history; were old
+ones removed, a writer that slept for long could create one of their numbers anew.
 
 A document's address is 64 bits: the segment's number above, its row in the segment below. Numbers are given when a
 segment is listed and never again, so an address means the same document for ever, or nobody.

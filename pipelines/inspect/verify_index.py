@@ -1,8 +1,8 @@
 """Checks a de-duplication index wholly: every byte of every segment, from the index's list down.
 
-The newest generation holds a digest of itself and of each segment's manifest, and that has those of the segment's files;
-so nothing can be exchanged or changed that is not noticed. Files that are not listed belong to nobody and are left alone:
-an add may be at work on them.
+The newest generation holds a digest of itself and of each segment's manifest, and that has those of the segment's
+files; so nothing can be exchanged or changed that is not noticed. Files that are not listed belong to nobody and are
+left alone: an add may be at work on them.
 """
 
 from corpusmill.dataproc import storage

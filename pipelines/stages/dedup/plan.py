@@ -85,7 +85,8 @@ class DedupSettings(SignatureSettings):
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
-        description="which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id",
+        description="which document of a cluster stays: longest, column:desc, column:asc, column=a|b, statistics.NAME:desc"
+        " (of _statistics/ beside the documents); then by id",
     )
 
     @field_validator("max_loss", mode="before")
@@ -135,7 +136,7 @@ class DedupStage(Stage):
     def check_inputs(self, folder: str) -> None:
         """Raises UserError for a preference by a column that is not there, or an index of other settings."""
         from corpusmill.dataproc.datasets import open_part
-        from corpusmill.dataproc.dedup.survivors import parse_preferences
+        from corpusmill.dataproc.dedup.survivors import STATISTICS, named_columns, parse_preferences
 
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
@@ -145,7 +146,17 @@ class DedupStage(Stage):
         require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
-                parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
+                columns = [*file.schema_arrow.names, "length"]
+            if any(name.startswith(STATISTICS) for name in named_columns(self.settings.prefer)):
+                columns += self._statistics()
+            parse_preferences(self.settings.prefer, columns)
+
+    def _statistics(self) -> list[str]:
+        """Columns of the statistics beside the first part of each dataset."""
+        from corpusmill.pipelines.stages.dedup.beside import statistics_columns
+
+        firsts = [list_parts([name], self.resolve)[:1] for name in (*self.settings.datasets, *self.settings.protect)]
+        return list(dict.fromkeys(name for first in firsts for part in first for name in statistics_columns(part.path)))
 
     def _parts(self) -> tuple[list[PartReference], int]:
         """All parts, those of protected datasets last, and how many are not protected."""

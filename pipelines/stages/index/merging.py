@@ -1,33 +1,41 @@
 """Merging segments of an index: by the rule after each add, or all of them by a command.
 
-As with adding, the new segment is made in a folder of its own, named by what it is made of, and then listed in the place
-of the old ones; who is killed goes on there. Should one of those be retracted or lose documents meanwhile, nothing is
-listed and the merge begins anew, from what is left. Files of the old segments stay until the next change of the index,
-so that a query that began before goes on; one that is slower than that ends in one line.
+As with adding, the new segment is made in a folder of its own, named by what it is made of, and then listed in the
+place of the old ones; who is killed goes on there. Should one of those be retracted or lose documents meanwhile,
+nothing is listed and the merge begins anew, from what is left. Files of the old segments stay until the next change of
+the index, so that a query that began before goes on; one that is slower than that ends in one line.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import xxhash
-
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index_files
 from corpusmill.dataproc.dedup.index_entries import SEGMENT, Generation, SegmentEntry
 from corpusmill.pipelines.engine import state
+from corpusmill.pipelines.engine.lock import Locked
+from corpusmill.pipelines.engine.scheduler import StageFailed
 from corpusmill.pipelines.engine.stage import Session, run_stage
 from corpusmill.pipelines.stages.index.changes import segment_folder
 from corpusmill.pipelines.stages.index.merge_plan import MergeSettings, MergeStage
 
 
 def merge_by_rule(index: str, session: Session) -> SegmentEntry | None:
-    """Merges the newest segments where the rule says so; the new one, None where nothing was to merge."""
+    """Merges the newest segments where the rule says so; the new one, None where nothing was to merge, or somebody else
+    is merging the same."""
     from corpusmill.dataproc.dedup.merging import first_to_merge
 
     generation = index_files.require_generation(index)
     first = first_to_merge([entry.documents - entry.retracted for entry in generation.segments])
     chosen = generation.segments[first:]
-    return _merge(index, generation, chosen, session) if chosen else None
+    try:
+        return _merge(index, generation, chosen, session) if chosen else None
+    except Locked:
+        return None
+    except StageFailed:
+        if set(chosen) <= set(index_files.require_generation(index).segments):
+            raise
+        return None  # merged by somebody else, who was faster
 
 
 def merge_all(index: str, session: Session) -> SegmentEntry | None:

@@ -1,5 +1,6 @@
 """Files with a checksum for each 64 KiB: what is read is what was written, or an error, whatever became of the file."""
 
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,7 +35,7 @@ def test_any_range_is_what_was_written_however_it_was_cut(sizes, where):
     path = f"memory://{uuid4().hex}/file"
     data = drawn(sum(sizes))
     cuts = np.cumsum([0, *sizes])
-    write_checked(path, NAME, [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False)])
+    write_checked(path, NAME, [data[a:b] for a, b in pairwise(cuts)])
     start, stop = sorted(int(share * len(data)) for share in where)
     assert read(path, start, stop) == data[start:stop].tobytes()
     firsts = CheckedFile(path, NAME).first_words
@@ -92,8 +93,9 @@ def test_of_an_object_the_chunks_that_are_needed_are_fetched(monkeypatch: pytest
     monkeypatch.setattr(
         type(filesystem),
         "cat_ranges",
-        lambda self, paths, starts, ends, **more: asked.extend(zip(starts, ends, strict=True))
-        or real(self, paths, starts, ends, **more),
+        lambda self, paths, starts, ends, **more: (
+            asked.extend(zip(starts, ends, strict=True)) or real(self, paths, starts, ends, **more)
+        ),
     )
     starts = np.array([5, CHUNK_BYTES - 1, 30 * CHUNK_BYTES])
     file.check(starts, starts + 2)

@@ -359,7 +359,9 @@ def test_mistakes_are_told(folder):
     storage.commit_bytes(storage.join(folder, "generations/00000007.json"), b'{"schema": 9}')
     with pytest.raises(UserError, match="has schema 9"):
         Index(folder)
-    storage.commit_bytes(storage.join(folder, "generations/00000008.json"), b'{"schema": 2, "digest": "", "segments": []}')
+    storage.commit_bytes(
+        storage.join(folder, "generations/00000008.json"), b'{"schema": 2, "digest": "", "segments": []}'
+    )
     with pytest.raises(UserError, match="damaged: the digest in it differs"):
         Index(folder)
     storage.commit_bytes(storage.join(folder, "generations/00000008.json"), b"[]")

@@ -1,6 +1,7 @@
 """Merging segments: the merged index answers as the old one, by fewer segments; and damage is never a wrong answer."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,10 +41,10 @@ def merge(folder: str, block_rows: int, partitions: int) -> SegmentEntry:
     """All segments as one, as the stage would make it."""
     generation = index_files.require_generation(folder)
     merging = Merging(folder, generation.segments)
-    below, bounds = "segments/merged", list(range(0, merging.documents, block_rows)) + [merging.documents]
+    below, bounds = "segments/merged", [*range(0, merging.documents, block_rows), merging.documents]
     target = storage.join(folder, below)
     sizes = []
-    for block, (start, stop) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for block, (start, stop) in enumerate(pairwise(bounds)):
         index_segment.write_signatures(target, block, merging.signatures(start, stop))
         index_segment.write_ids(target, block, merging.ids(start, stop))
         sizes.append(stop - start)
@@ -88,7 +89,9 @@ def test_a_merged_index_answers_as_the_segments_it_was_made_of(seed, sizes, valu
     before = answers(folder, new)
     entry = merge(folder, block_rows, partitions)
     assert answers(folder, new) == before
-    assert [one.documents for one in entry.datasets] == [size - len(rows) for size, rows in zip(sizes, gone, strict=True)]
+    assert [one.documents for one in entry.datasets] == [
+        size - len(rows) for size, rows in zip(sizes, gone, strict=True)
+    ]
 
 
 def test_a_dataset_is_retracted_from_a_merged_segment_and_stays_out_of_the_next_one():
