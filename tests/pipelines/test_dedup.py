@@ -408,7 +408,7 @@ def test_a_preference_by_statistics_beside_the_documents_decides_who_stays(tmp_p
         for kind, gap in (("wide", "  "), ("lines", " \n"), ("plain", " "))
     ]
     documents = dataset(tmp_path / "in", rows)
-    run("filter", tmp_path / "clean", datasets=[documents])
+    run("filter", tmp_path / "clean", datasets=[documents], rules=[])
     for prefer, kind in ((["statistics.line_count desc"], "lines"), (["statistics.byte_count:asc"], "plain")):
         done = run("dedup", tmp_path / kind, datasets=[str(tmp_path / "clean")], prefer=prefer)
         assert ids(done.folder) == {f"{cluster}-{kind}" for cluster in range(6)}
