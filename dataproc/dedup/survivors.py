@@ -6,9 +6,9 @@ and all others after them; for instance
     ["source:first(book|web)", "statistics.stop_word_share:desc", "length:desc", "date:asc"]
 
 `source=book|web`, `date asc` and `longest` say the same in other words. `statistics.NAME` is a column of the side table
-that a filter leaves beside its documents. Later preferences break the ties of earlier ones, missing values and NaN come last in either direction, and the unique
-`id` ends every list. So the survivor is a function of the documents alone: row order, file order, hash order and worker
-count have no influence.
+that a filter leaves beside its documents. Later preferences break the ties of earlier ones, missing values and NaN come
+last in either direction, and the unique `id` ends every list. So the survivor is a function of the documents alone: row
+order, file order, hash order and worker count have no influence.
 
 Cost: one sort of the clustered documents (a small part of a corpus), about 1 us a row and preference. Memory: the
 table's columns named here and 40 bytes a row.
