@@ -137,6 +137,18 @@ def test_blocks_partitions_and_workers_leave_no_trace(
     assert plain.manifest["facts"] == many.manifest["facts"]
 
 
+def test_partitions_that_are_gone_through_in_passes_give_the_same(
+    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("dedup", tmp_path / "whole", datasets=[documents])
+    monkeypatch.setattr(blocks_module, "PARTITION_BYTES", 512)
+    monkeypatch.setattr(blocks_module, "MAX_PARTITIONS", 2)
+    assert blocks_module.passes_of(66 * 19 * 24, 2) > 5
+    passed = run("dedup", tmp_path / "passes", datasets=[documents])
+    assert ids(passed.folder) == ids(whole.folder) and removed(passed.folder) == removed(whole.folder)
+    assert len(list(Path(passed.folder, "_state/pairs").glob("*.json"))) == 2
+
+
 def test_the_order_of_rows_and_files_has_no_influence(tmp_path: Path, small_files: None) -> None:
     kept = []
     for number in range(3):

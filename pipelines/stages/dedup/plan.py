@@ -36,6 +36,7 @@ from corpusmill.pipelines.stages.blocks import (
     block_numbers,
     partition_tasks,
     partitions_of,
+    passes_of,
 )
 from corpusmill.pipelines.stages.dedup.against import MATCH_PARTITION, IndexView
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork
@@ -85,8 +86,8 @@ class DedupSettings(SignatureSettings):
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
-        description="which document of a cluster stays: longest, column:desc, column:asc, column=a|b, statistics.NAME:desc"
-        " (of _statistics/ beside the documents); then by id",
+        description="which document of a cluster stays: longest, column:desc, column:asc, column=a|b,"
+        " statistics.NAME:desc (of _statistics/ beside the documents); then by id",
     )
 
     @field_validator("max_loss", mode="before")
@@ -185,6 +186,7 @@ class DedupStage(Stage):
         bands, rows = self._banding()
         documents = sum(part.rows for part in parts)
         settings = self.settings
+        key_bytes = documents * (bands + 1) * KEY_BYTES
         work = DedupWork(
             method=settings.method,
             normalise=settings.normalise,
@@ -195,7 +197,8 @@ class DedupStage(Stage):
             seed=self.seed,
             bands=bands,
             rows=rows,
-            partitions=partitions_of(documents * (bands + 1) * KEY_BYTES),
+            partitions=partitions_of(key_bytes),
+            passes=passes_of(key_bytes, partitions_of(key_bytes)),
             verify=settings.verify,
             prefer=settings.prefer,
             keep_unless=tuple(settings.keep_unless.items()),
@@ -209,8 +212,7 @@ class DedupStage(Stage):
         signed = blocks.by_block("sign", SIGN, work)
         if index := self.index():
             work = replace(work, against=index.matching(settings, self.seed))
-            keys = documents * (bands + 1) * KEY_BYTES
-            run.map("against", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
+            run.map("against", partition_tasks(MATCH_PARTITION, work, work.partitions, key_bytes))
         pairs = blocks.by_partition("pairs", f"{TASKS}.pairing:pair_partition", work, work.partitions, signed)
         clustered = self._cluster(blocks, "cluster", work, "pairs", pairs)
         member_bytes = MEMBER_BYTES + (SHINGLE_BYTES if bands and settings.verify == "exact" else 0)
