@@ -1,6 +1,7 @@
-"""Text to MinHash signatures on one core: ours, datatrove's, rensa's and datasketch's, on the same documents.
+"""Text to MinHash signatures on one core: ours and those of six others, on the same documents.
 
-    python benchmarks/signatures.py /data/corpus/pairs /data/corpus --peers-python /tmp/peers/bin/python
+    python benchmarks/signatures.py /data/corpus/pairs /data/corpus --peers-python /tmp/peers/bin/python \\
+        --daft-python /tmp/daft/bin/python --text-dedup-python /tmp/text-dedup/bin/python
 
 The first folder holds docs.parquet, whose column `id` says which documents of the second (*.jsonl.zst with id and text)
 there are. `--peers-python` is a Python with datatrove 0.10 (its English words are spaCy's), rensa, datasketch, xxhash
@@ -20,6 +21,12 @@ rensa and datasketch take shingles that are made in Python, 5-grams of words joi
 time. So each runs twice: `split` takes str.split for words, the fastest there is, which finds other and fewer shingles
 (next to none in Chinese); `words` finds our words by a regular expression, so that like is held against like.
 
+    daft         `minhash` of the text in lower case, whose tokens are parted by spaces; start-up apart
+    gaoya        inserts into its index, its only way to a signature, which include its bands
+    text-dedup   `embed_func`, a call for each document
+
+The last three come from benchmarks/dedup_peers.py, which says how their environments are made.
+
 With `--profile` what bounds ours is measured: words alone, shingles, signatures, keys.
 """
 
@@ -36,6 +43,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dedup_peers import SIGNATURES
 
 PERMUTATIONS = 128
 NGRAM = 5
@@ -70,7 +78,7 @@ def python_shingles(way: str) -> Callable[[str], list[str]]:
     """Text to its 5-grams of words, as users of the Python libraries make them."""
     import re
 
-    find_words = re.compile(rf"[{KANA_AND_HAN}]|[^\W_{KANA_AND_HAN}]+").findall
+    find_words = re.compile(rf"[{KANA_AND_HAN}]|[^\W{KANA_AND_HAN}]+").findall
     words: Callable[[str], list[str]] = str.split if way == "split" else find_words
 
     def shingles(text: str) -> list[str]:
@@ -141,7 +149,13 @@ def run_datasketch(texts: list[str], way: str) -> Iterator[None]:
         sketch.digest()
 
 
-RUNS = {"corpusmill": run_corpusmill, "datatrove": run_datatrove, "rensa": run_rensa, "datasketch": run_datasketch}
+RUNS = {
+    **SIGNATURES,
+    "corpusmill": run_corpusmill,
+    "datatrove": run_datatrove,
+    "rensa": run_rensa,
+    "datasketch": run_datasketch,
+}
 
 
 def contest(name: str, path: str, every: int) -> None:
@@ -177,7 +191,7 @@ def profile(table: pa.Table) -> None:
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
     from corpusmill.dataproc.kernels.buffers import text_buffers
     from corpusmill.dataproc.text.unicode_tables import load_tables
-    from corpusmill.dataproc.text.words import word_hashes
+    from corpusmill.dataproc.text.words import identifier_word_hashes
 
     texts = table["text"].combine_chunks()
     texts = texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts
@@ -189,7 +203,7 @@ def profile(table: pa.Table) -> None:
     def words(offsets, data, classes, lower, out):
         count = 0
         for document in range(offsets.shape[0] - 1):
-            count += word_hashes(data, offsets[document], offsets[document + 1], classes, lower, out)
+            count += identifier_word_hashes(data, offsets[document], offsets[document + 1], classes, lower, out)
         return count
 
     signed = signatures(texts, MinHashSettings())
@@ -218,6 +232,8 @@ def main() -> None:
     parser.add_argument("--peers-python", help="a Python with datatrove, rensa, datasketch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--every", type=int, default=1, help="the slowest two take every so many-th document")
+    parser.add_argument("--daft-python", help="a Python with daft and gaoya")
+    parser.add_argument("--text-dedup-python", help="a Python with text-dedup")
     parser.add_argument("--profile", action="store_true", help="what bounds ours")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -228,21 +244,27 @@ def main() -> None:
     print(f"{len(table):,} documents, {sum(len(text.as_py().encode()) for text in table['text']) / 1e6:.1f} MB of text")
     if arguments.profile:
         profile(table)
-    if not arguments.peers_python:
+    if not (arguments.peers_python or arguments.daft_python or arguments.text_dedup_python):
         return
     names = ["datatrove", "rensa split", "rensa words", "datasketch split", "datasketch words", "datasketch sha1"]
     names.append("datasketch update")
-    rates: dict[str, list[float]] = {name: [] for name in ("corpusmill", *names)}
+    pythons = dict.fromkeys(names, arguments.peers_python)
+    if arguments.daft_python:
+        pythons |= dict.fromkeys(["daft", "gaoya"], arguments.daft_python)
+    if arguments.text_dedup_python:
+        pythons["text-dedup"] = arguments.text_dedup_python
+    pythons = {name: python for name, python in pythons.items() if python}
+    rates: dict[str, list[float]] = {name: [] for name in ("corpusmill", *pythons)}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "documents.parquet")
         pq.write_table(table, path)
         for turn in range(arguments.repeats):
             rates["corpusmill"].append(one_round(sys.executable, "corpusmill", path, 1))
-            for name in names:
-                slow = name in ("datatrove", "datasketch update")
+            for name, python in pythons.items():
+                slow = name in ("datatrove", "datasketch update", "text-dedup")
                 if turn == 0 or not slow:
                     every = arguments.every if slow else 1
-                    rates[name].append(one_round(arguments.peers_python, name, path, every))
+                    rates[name].append(one_round(python, name, path, every))
     ours = max(rates["corpusmill"])
     print(f"{'one core':<18} {'MB/s':>8} {'rounds':>24} {'ours is':>9} {'bar':>6}")
     for name, rounds in rates.items():

@@ -178,7 +178,8 @@ def dedup(
         cluster_bytes: memory for clustering; pairs that do not fit are clustered on disk
         protect: datasets to leave unchanged; duplicates of their documents are removed from the others
         against: an index (`corpusmill index`); duplicates of its documents are removed
-        prefer: which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id
+        prefer: which document of a cluster stays: longest, column:desc, column:asc, column=a|b, statistics.NAME:desc
+            (of _statistics/ beside the documents); then by id
     """
 
 def index(
@@ -231,6 +232,27 @@ def query(
         datasets: datasets of documents
         index: the index
         threshold: least Jaccard similarity, the index's own or above it
+    """
+
+def merge(
+    *,
+    output: Path,
+    index: Path,
+    generation: int,
+    segments: OneOrMore[int],
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """The stage merge.
+
+    Args:
+        index: the index
+        generation: of the index, in which the segments are listed
+        segments: numbers of the segments, rising
     """
 
 def search(

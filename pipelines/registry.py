@@ -20,6 +20,7 @@ STAGES = {
     "dedup": "dedup.about:DEDUP",
     "index": "index.about:INDEX",
     "query": "index.about:QUERY",
+    "merge": "index.about:MERGE",
     "search": "search.about:SEARCH",
     "spans": "spans.about:SPANS",
     "decontaminate": "decontaminate.about:DECONTAMINATE",

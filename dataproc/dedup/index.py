@@ -1,10 +1,10 @@
 """Asks an index which of its documents a new document duplicates: look up, verify on signatures, keep the best.
 
-An index is a list of immutable segments, one a dataset (`index_files`, `index_segment`), so a new crawl costs itself:
-adding writes one segment, whatever is there already. A query brings band keys and digests of new documents, sorted;
-each segment's sorted keys are walked by galloping search, log2 of the distance a key, so a small query reads little
-of a large index and a large query reads it once, in order. What shares a key is verified on full signatures, by
-the same floor as in a joint run.
+An index is a list of immutable segments (`index_files`, `index_segment`), so a new crawl costs itself: adding writes
+one segment, whatever is there already, and merging keeps them few (`merging`). A query brings band keys and digests of
+new documents, sorted; each segment's sorted keys are walked by galloping search, log2 of the distance a key, so a small
+query reads little of a large index and a large query reads it once, in order. What shares a key is verified on full
+signatures, by the same floor as in a joint run.
 
 A hot bucket (boilerplate shared by a million documents) is not compared with whole: a new document is compared with
 the bucket's first `BUCKET_MEMBERS` documents by address, over all segments, and with its last. First and last are what
@@ -29,7 +29,8 @@ import pyarrow as pa
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup.bands import Banding, band_keys, choose_bands, estimate_floor, key_rows
-from corpusmill.dataproc.dedup.index_files import ROW_BITS, Generation, read_tombstone, require_generation
+from corpusmill.dataproc.dedup.index_entries import Generation
+from corpusmill.dataproc.dedup.index_files import ROW_BITS, read_tombstone, require_generation
 from corpusmill.dataproc.dedup.index_matches import (
     Matches,
     best_matches,
@@ -177,7 +178,7 @@ class Index:
         self.settings = self.generation.settings
         self.minhash = minhash_settings(self.settings)
         entries = self.generation.segments
-        self.segments = {entry.number: Segment(storage.join(folder, entry.folder)) for entry in entries}
+        self.segments = {entry.number: Segment(storage.join(folder, entry.folder), entry.digest) for entry in entries}
         self._dead = {entry.number: read_only(read_tombstone(folder, entry), np.uint64) for entry in entries}
 
     def signatures(self, addresses: np.ndarray) -> np.ndarray:
@@ -189,13 +190,15 @@ class Index:
 
     def names(self, addresses: np.ndarray) -> tuple[pa.Array, pa.Array]:
         """(ids, datasets), string arrays: who the documents at any addresses are."""
-        datasets = {entry.number: entry.dataset for entry in self.generation.segments}
+        entries = {entry.number: entry for entry in self.generation.segments}
         unique, places = np.unique(addresses, return_inverse=True)
         ids: list[pa.Array] = []
         named: list[str] = []
         for number, _, rows in _by_segment(unique):
             ids.extend(self.segments[number].take_ids(rows).chunks)
-            named.extend([datasets[number]] * len(rows))
+            datasets = entries[number].datasets
+            ends = np.cumsum([dataset.documents for dataset in datasets])
+            named.extend(datasets[place].path for place in np.searchsorted(ends, rows, side="right").tolist())
         taken = pa.array(places)
         return (
             pa.chunked_array(ids, pa.string()).combine_chunks().take(taken),

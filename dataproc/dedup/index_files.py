@@ -1,15 +1,15 @@
 """Which datasets an index holds: a chain of generations, each a small file that is written once and never changed.
 
-    INDEX/generations/00000003.json        the list of segments as of change 3; the highest number is the index
-    INDEX/segments/00002-<fingerprint>/    what was made of one dataset (`index_segment`), never changed either
-    INDEX/tombstones/<number>-<digest>.arrow   rows of a segment that were retracted by id
+    INDEX/generations/00000003.json          the list of segments as of change 3; the highest number is the index
+    INDEX/segments/00002-<fingerprint>/      what was made of a dataset, or merged of several (`index_segment`)
+    INDEX/tombstones/<number>-<random>.bin   rows of a segment that were retracted by id
 
-Adding, retracting a dataset and retracting ids are each one new generation, and it appears by creating a file that must
-not exist yet: locally by a link, which fails where the name is taken; on an object store by a conditional PUT. So two
-who change an index at once need no lock on any file system: the second finds its number taken, reads what the
-first one wrote and makes its own change on top. Whoever dies before that leaves the index as it was, and files
-that nobody lists. A reader sees one generation and nothing between two. Generations stay, as the index's history; were
-old ones removed, a writer that slept for long could create one of their numbers anew.
+Adding, retracting a dataset, retracting ids and merging are each one new generation, and it appears by creating a file
+that must not exist yet: locally by a link, which fails where the name is taken; on an object store by a conditional
+PUT. So two who change an index at once need no lock on any file system: the second finds its number taken, reads what
+the first one wrote and makes its own change on top. Whoever dies before that leaves the index as it was, and files that
+nobody lists. A reader sees one generation and nothing between two. Generations stay, as the index's history; were old
+ones removed, a writer that slept for long could create one of their numbers anew.
 
 A document's address is 64 bits: the segment's number above, its row in the segment below. Numbers are given when a
 segment is listed and never again, so an address means the same document for ever, or nobody.
@@ -17,25 +17,24 @@ segment is listed and never again, so an address means the same document for eve
 Cost: a generation is about 400 bytes a segment, and reading the index is one listing and one such file.
 """
 
-import json
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.dedup.checked_file import CheckedFile, write_checked
+from corpusmill.dataproc.dedup.index_entries import DatasetEntry, Generation, SegmentEntry, parse_generation
 from corpusmill.dataproc.errors import UserError
 
 ROW_BITS = 40
 """Bits of a row in an address; the 24 above are the segment's number."""
 
 MAX_SEGMENTS = 1 << (64 - ROW_BITS)
-SCHEMA_VERSION = 1
 DEPENDS_ON = {
     "exact": ("normalise", "hash_version"),
     "minhash": ("threshold", "recall", "permutations", "shingle", "ngram", "seed", "hash_version"),
@@ -43,54 +42,6 @@ DEPENDS_ON = {
 """What the digests and the keys of an index depend on, of its settings; bands and rows follow."""
 
 GENERATIONS, SEGMENTS, TOMBSTONES = "generations", "segments", "tombstones"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentEntry:
-    """A dataset in an index.
-
-    Attributes:
-        number: the upper part of its documents' addresses.
-        folder: below the index.
-        dataset: path or URL of the dataset as it was added, from the root; what a match is named by.
-        manifest: digest of the dataset's manifest.
-        documents: rows of the segment.
-        bytes: of the segment's files.
-        tombstone: file of retracted rows below the index, or empty.
-        retracted: how many rows it holds.
-    """
-
-    number: int
-    folder: str
-    dataset: str
-    manifest: str
-    documents: int
-    bytes: int
-    tombstone: str = ""
-    retracted: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Generation:
-    """An index as of one change.
-
-    Attributes:
-        number: of the change, from 0.
-        settings: what every segment was made by (`index.index_settings`).
-        next_segment: the number that the next segment gets.
-        segments: in the order of their numbers.
-        retracted: datasets that were taken out again, whole.
-    """
-
-    number: int
-    settings: dict[str, Any]
-    next_segment: int = 0
-    segments: tuple[SegmentEntry, ...] = ()
-    retracted: tuple[SegmentEntry, ...] = ()
-
-    def to_json(self) -> bytes:
-        values = {key: value for key, value in asdict(self).items() if key != "number"}
-        return (json.dumps(values | {"schema": SCHEMA_VERSION}, sort_keys=True, indent=1) + "\n").encode()
 
 
 def generation_path(folder: str, number: int) -> str:
@@ -108,18 +59,7 @@ def read_generation(folder: str, number: int | None = None) -> Generation | None
             return None
         number = max(int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
     path = generation_path(folder, number)
-    try:
-        values = json.loads(storage.read_bytes(path))
-        schema = values.pop("schema")
-        if schema != SCHEMA_VERSION:
-            what = f"this index has schema {schema!r}, and this corpusmill reads {SCHEMA_VERSION}"
-            raise UserError(what, where=path, hint="use the version that wrote it, or rebuild the index")
-        segments, retracted = (
-            tuple(SegmentEntry(**entry) for entry in values.pop(name)) for name in ("segments", "retracted")
-        )
-        return Generation(number=number, segments=segments, retracted=retracted, **values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"not a generation of an index ({error})", where=path) from error
+    return parse_generation(storage.read_bytes(path), number, path)
 
 
 def require_generation(folder: str, number: int | None = None) -> Generation:
@@ -185,44 +125,52 @@ def change_index(folder: str, edit: Callable[[Generation | None], Generation | N
 
 
 def list_segment(folder: str, settings: dict[str, Any], entry: SegmentEntry) -> SegmentEntry:
-    """Makes a finished segment a part of the index; gives its entry with the number that it got.
+    """Makes a finished segment of a dataset a part of the index; gives its entry with the number that it got.
 
     Raises UserError when the index has other settings by now, or the dataset with other contents.
     """
+    dataset = entry.datasets[0]
 
     def edit(current: Generation | None) -> Generation | None:
         present = current or Generation(number=0, settings=settings)
         require_same_settings(folder, present.settings, settings)
-        if find_dataset(folder, present, entry.dataset, entry.manifest):
+        if find_dataset(folder, present, dataset.path, dataset.manifest):
             return None
-        if present.next_segment >= MAX_SEGMENTS:
-            raise UserError(
-                f"an index can hold at most {MAX_SEGMENTS} datasets", where=folder, hint="start a new index"
-            )
-        listed = replace(entry, number=present.next_segment)
+        listed = replace(entry, number=next_number(folder, present))
         return replace(present, next_segment=listed.number + 1, segments=(*present.segments, listed))
 
     generation = change_index(folder, edit)
     assert generation is not None
-    stored = find_dataset(folder, generation, entry.dataset, entry.manifest)
+    stored = find_dataset(folder, generation, dataset.path, dataset.manifest)
     assert stored is not None
     return stored
 
 
+def next_number(folder: str, generation: Generation) -> int:
+    """The number of the next segment. Raises UserError for an index that has given all of them."""
+    if generation.next_segment >= MAX_SEGMENTS:
+        what = f"an index numbers {MAX_SEGMENTS:,} segments at most, merged ones among them"
+        raise UserError(what, where=folder, hint="start a new index")
+    return generation.next_segment
+
+
 def find_dataset(folder: str, generation: Generation, dataset: str, manifest: str) -> SegmentEntry | None:
-    """The entry of a dataset, known by the digest of its manifest wherever it lies; None when it is not in the index.
+    """The segment of a dataset, known by the digest of its manifest wherever it lies; None when it is not in the index.
 
     Raises UserError when its path is there with other contents: matches could not tell apart two of one name.
     """
     for entry in generation.segments:
-        if entry.manifest == manifest:
-            return entry
-        if entry.dataset == dataset:
-            raise UserError(
-                f"the index {folder} already has this dataset, with different contents",
-                dataset,
-                "retract it first, then add it",
-            )
+        for present in entry.datasets:
+            if present.is_retracted:
+                continue
+            if present.manifest == manifest:
+                return entry
+            if present.path == dataset:
+                raise UserError(
+                    f"the index {folder} already has this dataset, with different contents",
+                    dataset,
+                    "retract it first, then add it",
+                )
     return None
 
 
@@ -254,39 +202,53 @@ def require_comparable(folder: str, present: dict[str, Any], wanted: dict[str, A
                 raise UserError(what, where=folder, hint=hint)
 
 
-def retract_dataset(folder: str, dataset: str, manifest: str = "") -> SegmentEntry:
-    """Takes a dataset out of the index, then removes its files; gives the entry that it had.
+def retract_dataset(folder: str, dataset: str, manifest: str = "") -> tuple[SegmentEntry, DatasetEntry]:
+    """Takes a dataset out of the index: all of its segment, whose files are then removed, or its rows of a merged one.
 
     Args:
         dataset: its path from the root, as it was added.
         manifest: the digest of its manifest, where that can still be read; then the path does not matter.
 
+    Returns:
+        the segment that it was in, as it was, and what was said of it there.
+
     Raises UserError when the index does not hold it.
     """
-    taken: list[SegmentEntry] = []
+    taken: list[tuple[SegmentEntry, DatasetEntry]] = []
+    change = _TombstoneChange(folder)
 
     def edit(current: Generation | None) -> Generation | None:
         present = current or require_generation(folder)
-        taken[:] = [entry for entry in present.segments if manifest and entry.manifest == manifest] or [
-            entry for entry in present.segments if entry.dataset == dataset
+        change.begin()
+        listed = [(entry, one) for entry in present.segments for one in entry.datasets if not one.is_retracted]
+        taken[:] = [pair for pair in listed if manifest and pair[1].manifest == manifest] or [
+            pair for pair in listed if pair[1].path == dataset
         ]
         if not taken:
             raise UserError(
                 "this dataset is not in the index", where=dataset, hint=f"see `corpusmill index show {folder}`"
             )
-        kept = tuple(entry for entry in present.segments if entry not in taken)
-        return replace(present, segments=kept, retracted=(*present.retracted, *taken))
+        entry, one = taken[0]
+        if all(other.is_retracted for other in entry.datasets if other is not one):
+            kept = tuple(other for other in present.segments if other is not entry)
+            return replace(present, segments=kept, retracted=(*present.retracted, entry))
+        rows = entry.rows_of(one)
+        marked = tuple(replace(other, is_retracted=True) if other is one else other for other in entry.datasets)
+        less = replace(change.with_rows(entry, np.arange(rows.start, rows.stop)), datasets=marked)
+        return replace(present, segments=tuple(less if other is entry else other for other in present.segments))
 
-    change_index(folder, edit)
-    for entry in taken:
+    generation = change_index(folder, edit)
+    change.finish()
+    entry, one = taken[0]
+    if generation is not None and entry in generation.retracted:
         _remove_files(folder, entry)
-    return taken[0]
+    return entry, one
 
 
 def remove_retracted(folder: str, generation: Generation) -> None:
-    """Removes what a retraction that was killed has left."""
+    """Removes what nobody reads any more: of segments that were retracted or merged before the last change."""
     there = set(storage.list_names(storage.join(folder, SEGMENTS)))
-    for entry in generation.retracted:
+    for entry in (*generation.retracted, *generation.merged):
         if entry.folder.rpartition("/")[2] in there:
             _remove_files(folder, entry)
 
@@ -300,7 +262,8 @@ def _remove_files(folder: str, entry: SegmentEntry) -> None:
 
 def unlisted_folders(folder: str, generation: Generation | None) -> list[str]:
     """Folders of segments, below the index, that were begun and are not part of it: somebody's at work, or killed."""
-    known = {entry.folder for entry in (*generation.segments, *generation.retracted)} if generation else set()
+    listed = (*generation.segments, *generation.retracted, *generation.merged) if generation else ()
+    known = {entry.folder for entry in listed}
     names = [f"{SEGMENTS}/{name}" for name in storage.list_names(storage.join(folder, SEGMENTS))]
     return [name for name in names if name not in known]
 
@@ -309,51 +272,70 @@ def retract_rows(folder: str, rows: dict[int, np.ndarray]) -> int:
     """Takes single documents out of the index; gives how many were in it until now.
 
     Args:
-        rows: by segment number, int64 of shape (N,), rows of that segment. Segments that were retracted meanwhile are
-            passed over.
+        rows: by segment number, int64 of shape (N,), rows of that segment. Segments that were retracted or merged
+            meanwhile are passed over.
     """
-    before: dict[int, int] = {}
-    written: list[str] = []
-    replaced: list[str] = []
+    change = _TombstoneChange(folder)
 
     def edit(current: Generation | None) -> Generation | None:
         present = current or require_generation(folder)
-        for path in written:  # of a try that came second
-            storage.remove(storage.join(folder, path))
-        for noted in (before, written, replaced):
-            noted.clear()  # type: ignore[attr-defined]
-        entries = []
-        for entry in present.segments:
-            if entry.number in rows:
-                old = read_tombstone(folder, entry)
-                new = np.union1d(old, rows[entry.number].astype(np.uint64))
-                if len(new) > len(old):
-                    before[entry.number] = len(new) - len(old)
-                    path = _write_tombstone(folder, entry.number, new)
-                    written.append(path)
-                    replaced.extend([entry.tombstone] if entry.tombstone else [])
-                    entry = replace(entry, tombstone=path, retracted=len(new))
-            entries.append(entry)
-        return replace(present, segments=tuple(entries)) if before else None
+        change.begin()
+        entries = [
+            change.with_rows(entry, rows[entry.number]) if entry.number in rows else entry for entry in present.segments
+        ]
+        return replace(present, segments=tuple(entries)) if change.added else None
 
     change_index(folder, edit)
-    for path in replaced:
-        storage.remove(storage.join(folder, path))
-    return sum(before.values())
+    change.finish()
+    return change.added
+
+
+class _TombstoneChange:
+    """New tombstones of one change, which may have to be made again on top of another's."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._written: list[str] = []
+        self._replaced: list[str] = []
+        self.added = 0
+
+    def begin(self) -> None:
+        """Removes what a try that came second has written."""
+        self._remove(self._written)
+        self._written, self._replaced, self.added = [], [], 0
+
+    def with_rows(self, entry: SegmentEntry, rows: np.ndarray) -> SegmentEntry:
+        """The entry with these rows retracted as well; itself if they all are."""
+        old = read_tombstone(self._folder, entry)
+        new = np.union1d(old, rows.astype(np.uint64))
+        if len(new) == len(old):
+            return entry
+        self.added += len(new) - len(old)
+        path = _write_tombstone(self._folder, entry.number, new)
+        self._written.append(path)
+        self._replaced += [entry.tombstone] if entry.tombstone else []
+        return replace(entry, tombstone=path, retracted=len(new))
+
+    def finish(self) -> None:
+        """Removes the tombstones that others have taken the place of."""
+        self._remove(self._replaced)
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            storage.remove(storage.join(self._folder, path))
 
 
 def read_tombstone(folder: str, entry: SegmentEntry) -> np.ndarray:
-    """The retracted rows of a segment: uint64 of shape (N,), rising."""
+    """The retracted rows of a segment: uint64 of shape (N,), rising. Raises UserError for a damaged file."""
     if not entry.tombstone:
         return np.zeros(0, np.uint64)
-    with storage.open_input(storage.join(folder, entry.tombstone)) as file:
-        return pa.ipc.open_file(file).read_all()["row"].combine_chunks().to_numpy(zero_copy_only=False)
+    file = CheckedFile(storage.join(folder, entry.tombstone), entry.tombstone)
+    file.check_range(0, file.size)
+    return file.array(np.uint64, 0, entry.retracted)
 
 
 def _write_tombstone(folder: str, number: int, rows: np.ndarray) -> str:
     """Writes rows under a name that nobody else writes, so that a loser's file is never the winner's."""
-    path = f"{TOMBSTONES}/{number:05d}-{secrets.token_hex(8)}.arrow"
-    table = pa.table({"row": pa.array(rows, pa.uint64())})
-    with storage.commit_file(storage.join(folder, path)) as out, pa.ipc.new_file(out, table.schema) as writer:
-        writer.write_table(table)
+    path = f"{TOMBSTONES}/{number:05d}-{secrets.token_hex(8)}.bin"
+    write_checked(storage.join(folder, path), path, [np.ascontiguousarray(rows, np.uint64)])
     return path

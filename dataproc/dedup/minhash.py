@@ -1,13 +1,13 @@
 """MinHash signatures: K numbers a document, whose share of equal slots estimates the Jaccard similarity of two texts.
 
-A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997). In scripts without spaces
-between words each letter with its marks is a word (`dataproc.text.words`), so that Chinese, Thai or Khmer are compared
-by five of them. Texts are compared in NFC (`dataproc.text.canonical`). Or a shingle is n characters of the
-lower-cased text, in which whatever lies between two words is one space; there are six times as many of them, and a
-changed letter or a word that is run together with its neighbour spoils a smaller share of them. A document with fewer
-than n words (or characters) has one shingle, of all of them. One without any word has no shingle and thus no similarity
-with anything: its signature is `EMPTY` in all slots, `similarity` gives 0 for it, and `bands.band_keys` gives it no
-key, so it is never a candidate.
+A document is the set of its shingles, n-grams of n = 5 lower-cased words (Broder 1997), of which an underscore is a
+letter, so that an identifier of code is one. In scripts without spaces between words each letter with its marks is a
+word (`dataproc.text.words`), so that Chinese, Thai or Khmer are compared by five of them. Texts are compared in NFC
+(`dataproc.text.canonical`). Or a shingle is n characters of the lower-cased text, in which whatever lies between two
+words is one space; there are six times as many of them, and a changed letter or a word that is run together with its
+neighbour spoils a smaller share of them. A document with fewer than n words (or characters) has one shingle, of all of
+them. One without any word has no shingle and thus no similarity with anything: its signature is `EMPTY` in all slots,
+`similarity` gives 0 for it, and `bands.band_keys` gives it no key, so it is never a candidate.
 
 Permutations are those of datasketch's scheme "affine32": h -> a * h + b modulo 2^32 with odd a, drawn from the seed, on
 a shingle hash that has been spread by MurmurHash3's 32-bit finaliser. Each is a bijection, the wrap-around is the
@@ -35,13 +35,14 @@ from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.canonical import other_texts
 from corpusmill.dataproc.text.unicode_tables import load_tables
-from corpusmill.dataproc.text.words import WORD, word_hashes
+from corpusmill.dataproc.text.words import WORD, identifier_word_hashes
 
 EMPTY = np.uint32(0xFFFFFFFF)
 """A slot that no shingle has filled."""
 
-HASH_VERSION = 2
-"""2: texts in NFC; a letter is a word in Thai, Lao, Khmer, Burmese and the like. 1: only in Han and kana."""
+HASH_VERSION = 3
+"""3: an underscore is a letter of a word. 2: texts in NFC; a letter is a word in Thai, Lao, Khmer, Burmese and the
+like. 1: only in Han and kana."""
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _SPACE = 0x20
@@ -155,7 +156,7 @@ def shingle_hashes(data, start, stop, classes, lower, characters, ngram, out):
     if characters:
         count = _character_hashes(data, start, stop, classes, lower, out)
     else:
-        count = word_hashes(data, start, stop, classes, lower, out)
+        count = identifier_word_hashes(data, start, stop, classes, lower, out)
     return _roll(out, count, ngram)
 
 

@@ -1,29 +1,49 @@
 """The two-phase file shuffle: rows that share a key meet in one task, whoever made them.
 
-Each map task writes one Arrow IPC file that holds P record batches, one a partition; reduce task k maps batch k of all
-those files and reads nothing else. The files are resume state as well: a map task that has its file is done. There is
-no sort in the map phase, because the reduce task has to sort the union anyway.
+Each map task writes one file that holds P record batches, one a partition; reduce task k maps batch k of all those
+files and reads nothing else. The files are resume state as well: a map task that has its file is done. There is no sort
+in the map phase, because the reduce task has to sort the union anyway. A file is
+
+    schema          an Arrow message
+    P batches       an Arrow message each
+    P + 1 places    u64: where each batch begins, and where the last one ends
+    32 bytes        bytes and checksum of the schema, P, the magic
+
+so a read of one batch takes 48 bytes besides it, whatever P is, and a schema that was read before is not read again.
+(An Arrow file's footer grows with P and is read whole: of 25,000 files of 4,096 batches, 60 TB of text, they would be a
+sixth of the text.)
+
+A partition may be more than a task should hold. Then rows are sorted by key in the map phase, and the reduce task goes
+through the partition in passes, each a range of keys, which is a slice of every batch (`key_ranges`).
 
 A partition is a range of the key's upper 32 bits. Keys here are hashes, hence uniform, so partitions are even without a
 sampling pass, and P may be any number from 1 to 65,536. `key` alone is a hash of a band or the upper half of a
 digest; a file may carry further columns (the digest's lower half), which travel with their row.
 
 Cost: partitioning is a stable radix sort of 16-bit partition numbers plus one gather a column. Memory: twice the rows
-of one map task; a reduce task holds M * (bytes a row) / P. On disk 16 bytes a row and about 300 bytes a batch.
+of one map task; a reduce task holds M * (bytes a row) / P. On disk 16 bytes a row and about 250 bytes a batch.
 """
 
+import struct
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.storage import commit_file, is_url, open_input
+from corpusmill.dataproc.storage import commit_file, file_system, is_url, open_input, reached
 
 ROW_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("address", pa.uint64(), nullable=False)])
 """What a shuffled row is: a key, and the 64-bit address of the document that has it."""
 
 MAX_PARTITIONS = 1 << 16
+MAGIC = b"CMSHUF01"
+_TRAILER = struct.Struct("<QQQ8s")
+READ_BYTES = _TRAILER.size + 16
+"""What is read of a file besides a batch, when its schema is known."""
 
 
 def partition_order(keys: np.ndarray, partitions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,14 +76,18 @@ def row_batch(keys: np.ndarray, addresses: np.ndarray) -> pa.RecordBatch:
     )
 
 
-def partition_slices(table: pa.Table, keys: np.ndarray, partitions: int) -> list[pa.RecordBatch]:
+def partition_slices(
+    table: pa.Table, keys: np.ndarray, partitions: int, *, by_key: bool = False
+) -> list[pa.RecordBatch]:
     """The rows of a table as a record batch for each partition of their keys, in their order; some are empty.
 
     Args:
         table: M rows.
         keys, partitions: as for `partition_order`.
+        by_key: sorts them by key, for `rows_between`.
     """
-    return _slices(table, *partition_order(keys, partitions))
+    order, bounds = partition_order(keys, partitions)
+    return _slices(table, np.argsort(keys, kind="stable") if by_key else order, bounds)
 
 
 def slices_by_number(table: pa.Table, numbers: np.ndarray, count: int) -> list[pa.RecordBatch]:
@@ -89,11 +113,40 @@ def spread(addresses: np.ndarray) -> np.ndarray:
     return addresses.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
+_schemas: dict[int, pa.Schema] = {}
+"""Those that were read, by their checksums; a process meets a handful."""
+
+
+def key_ranges(partition: int, partitions: int, passes: int) -> list[tuple[int, int]]:
+    """(first, stop) keys of each pass through a partition, which together are all of it."""
+    fine = partitions * passes
+    bounds = [-(-(number << 32) // fine) << 32 for number in range(partition * passes, (partition + 1) * passes + 1)]
+    return list(pairwise(bounds))
+
+
+def rows_between(batch: pa.RecordBatch, column: str, first: int, stop: int) -> pa.RecordBatch:
+    """The slice of a batch, sorted by a column of keys, that has keys from `first` up to `stop`, which is not in it."""
+    keys = batch.column(column).to_numpy()
+    start = int(np.searchsorted(keys, np.uint64(first)))
+    end = len(keys) if stop > 0xFFFFFFFFFFFFFFFF else int(np.searchsorted(keys, np.uint64(stop)))
+    return batch.slice(start, end - start)
+
+
 def write_partitions(path: str, batches: list[pa.RecordBatch]) -> tuple[int, str]:
     """Commits a file of P batches, number k for partition k. Returns (bytes, digest); equal rows give equal bytes."""
-    with commit_file(path) as file, pa.ipc.new_file(file, batches[0].schema) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    schema = batches[0].schema.serialize()
+    places = np.empty(len(batches) + 1, "<u8")
+    place = schema.size
+    with commit_file(path) as file:
+        file.write(schema)
+        for number, batch in enumerate(batches):
+            places[number] = place
+            message = batch.serialize()
+            file.write(message)
+            place += message.size
+        places[-1] = place
+        file.write(places.tobytes())
+        file.write(_TRAILER.pack(schema.size, xxhash.xxh3_64_intdigest(schema), len(batches), MAGIC))
     return file.bytes, file.digest
 
 
@@ -102,15 +155,52 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
 
     Raises UserError when the file is missing, truncated or not one of ours.
     """
-    source = open_input(path)
-    if not is_url(path):
-        source.close()
-        source = pa.memory_map(path)
     try:
-        return pa.ipc.open_file(source).get_batch(partition)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        read = _ranges(path)
+        schema_bytes, checksum, partitions, magic = _TRAILER.unpack(read(-_TRAILER.size, _TRAILER.size))
+        if magic != MAGIC or not 0 <= partition < partitions:
+            raise ValueError("no such partition" if magic == MAGIC else "its end marker is missing")
+        place = np.frombuffer(read(-_TRAILER.size - 8 * (partitions + 1 - partition), 16), "<u8").astype(np.int64)
+        schema = _schemas.get(checksum)
+        if schema is None:
+            described = read(0, schema_bytes)
+            if xxhash.xxh3_64_intdigest(described) != checksum:
+                raise ValueError("its schema is not as it was written")
+            schema = _schemas[checksum] = pa.ipc.read_schema(described)
+        return pa.ipc.read_record_batch(read(int(place[0]), int(place[1] - place[0])), schema)
+    except (pa.ArrowInvalid, OSError, ValueError, struct.error) as error:
         raise UserError(
             f"incomplete or damaged shuffle file, or no partition {partition} ({error})",
             where=path,
             hint="delete it and run the stage again",
         ) from error
+
+
+def _ranges(path: str) -> Callable[[int, int], pa.Buffer]:
+    """Reads (first byte, bytes) of a file, from its end where the first is negative: of a map, or by a request each."""
+    if not is_url(path):
+        open_input(path).close()
+        mapped = pa.memory_map(path)
+        size = mapped.size()
+
+        def read(first: int, count: int) -> pa.Buffer:
+            mapped.seek(_start(first, count, size))
+            return mapped.read_buffer(count)
+
+        return read
+    size = storage.size(path)
+    filesystem, inner = file_system(path)
+
+    def fetch(first: int, count: int) -> pa.Buffer:
+        start = _start(first, count, size)
+        with reached(path):
+            return pa.py_buffer(filesystem.cat_file(inner, start, start + count))
+
+    return fetch
+
+
+def _start(first: int, count: int, size: int) -> int:
+    start = size + first if first < 0 else first
+    if start < 0 or count < 0 or start + count > size:
+        raise ValueError("it is truncated")
+    return start

@@ -3,11 +3,12 @@
 A preference is `column:asc`, `column:desc` or `column:first(a|b|c)`, which puts the listed values first, in that order,
 and all others after them; for instance
 
-    ["source:first(book|web)", "quality:desc", "length:desc", "date:asc"]
+    ["source:first(book|web)", "statistics.stop_word_share:desc", "length:desc", "date:asc"]
 
-Later preferences break the ties of earlier ones, missing values and NaN come last in either direction, and the unique
-`id` ends every list. So the survivor is a function of the documents alone: row order, file order, hash order and worker
-count have no influence.
+`source=book|web`, `date asc` and `longest` say the same in other words. `statistics.NAME` is a column of the side table
+that a filter leaves beside its documents. Later preferences break the ties of earlier ones, missing values and NaN come
+last in either direction, and the unique `id` ends every list. So the survivor is a function of the documents alone: row
+order, file order, hash order and worker count have no influence.
 
 Cost: one sort of the clustered documents (a small part of a corpus), about 1 us a row and preference. Memory: the
 table's columns named here and 40 bytes a row.
@@ -25,7 +26,11 @@ from corpusmill.dataproc.errors import UserError
 
 DEFAULT_PREFERENCES = ("length:desc",)
 
-_PREFERENCE = re.compile(r"([^:]+):(?:(asc|desc)|first\(([^()]*)\))")
+STATISTICS = "statistics."
+"""What the name of a column of the side table `_statistics/` begins with."""
+
+_PREFERENCE = re.compile(r"([^:=]+?)(?:(?:\s*:|\s)\s*(asc|desc)|\s*:first\(([^()]*)\)|\s*=\s*([^=]+))")
+_WORDS = {"longest": "length:desc", "shortest": "length:asc"}
 
 
 class Preference(NamedTuple):
@@ -36,35 +41,36 @@ class Preference(NamedTuple):
     first: tuple[str, ...] | None = None
 
 
+def parse_preference(text: str) -> Preference:
+    """Reads one preference. Raises UserError for an unreadable one."""
+    match = _PREFERENCE.fullmatch(_WORDS.get(text.strip(), text.strip()))
+    if match is None:
+        hint = "write column:asc, column:desc, column=a|b|c, longest or shortest"
+        raise UserError(f"'{text}' is not a valid preference", "survivors", hint)
+    column, direction, listed, equal = match.groups()
+    values = listed if listed is not None else equal
+    first = tuple(value.strip() for value in values.split("|")) if values is not None else None
+    return Preference(column, direction == "desc", first)
+
+
 def parse_preferences(preferences: Sequence[str], columns: Sequence[str]) -> list[Preference]:
     """Reads and checks a list of preferences, and ends it with `id:asc` unless it names the id itself.
 
     Raises UserError for an unreadable preference and for a column that is not among `columns`.
     """
-    parsed = []
-    for text in preferences:
-        match = _PREFERENCE.fullmatch(text.strip())
-        if match is None:
-            raise UserError(
-                f"'{text}' is not a valid preference",
-                "survivors",
-                "write column:asc, column:desc or column:first(a|b|c)",
-            )
-        column, direction, listed = match.groups()
-        if column not in columns:
-            raise UserError(
-                f"no column '{column}' to rank documents by", "survivors", f"use one of {', '.join(columns)}"
-            )
-        first = tuple(value.strip() for value in listed.split("|")) if listed is not None else None
-        parsed.append(Preference(column, direction == "desc", first))
+    parsed = [parse_preference(text) for text in preferences]
+    for preference in parsed:
+        if preference.column not in columns:
+            what = f"there is no column '{preference.column}' to prefer documents by"
+            raise UserError(what, "survivors", f"use one of {', '.join(columns)}")
     if all(preference.column != "id" or preference.first is not None for preference in parsed):
         parsed.append(Preference("id", False))
     return parsed
 
 
 def named_columns(preferences: Sequence[str]) -> list[str]:
-    """The columns that preferences name, without judging them."""
-    return sorted({preference.split(":")[0].strip() for preference in preferences})
+    """The columns that preferences name. Raises UserError for an unreadable one."""
+    return sorted({parse_preference(text).column for text in preferences})
 
 
 def preference_order(

@@ -5,6 +5,10 @@ orthographic unit instead: a letter with the marks that follow it. So "don't" is
 four, and "ภาษาไทย" seven. White space, punctuation, symbols, emoji and format characters only separate words. (The
 filters, which count words as the papers' tools do, let a run of Thai be one: `dataproc.text.bitmaps`.)
 
+Shingles take an underscore for a letter (`identifier_word_hashes`), as Unicode's own word boundaries do (UAX 29,
+ExtendNumLet), and `\\w` of regular expressions: an identifier of code is one word, and who recomputes a similarity by
+`\\w+` gets ours in every script whose words have no marks.
+
 UTF-8 is decoded in the kernel. Arrow text is valid UTF-8, yet nothing here relies on it: a byte that starts no whole
 sequence inside the document counts as one U+FFFD, so no read goes past `stop` and no table index past U+10FFFF.
 
@@ -34,11 +38,14 @@ _LANE = 256
 _ASCII = np.array([ord(chr(code).lower()) if chr(code).isalnum() else 0 for code in range(128)], np.uint64)
 """The lower case of each ASCII character of a word, 0 for one that separates words."""
 
+_IDENTIFIERS = np.where(np.arange(128) == ord("_"), np.uint64(ord("_")), _ASCII)
+"""The same, with the underscore among the letters."""
+
 
 @kernel
-def _step(byte, code_hash, in_word, count, out):
+def _step(byte, ascii_words, code_hash, in_word, count, out):
     """(hash, in_word, count) after one more ASCII byte; writes where the next word goes, whether one ends or not."""
-    lower = _ASCII[np.uint64(byte)]
+    lower = ascii_words[np.uint64(byte)]
     is_word = np.int64(lower != 0)
     out[np.uint64(count)] = code_hash
     count += in_word & (is_word ^ 1)
@@ -47,14 +54,14 @@ def _step(byte, code_hash, in_word, count, out):
 
 
 @kernel
-def _second_lane(data, position):
+def _second_lane(data, position, ascii_words):
     """Where the second lane of the 2 * _LANE bytes at `position` begins, after a separator; 0 if there can be none."""
     high = np.uint8(0)
     for place in range(position, position + 2 * _LANE):
         high |= data[np.uint64(place)]
     if high < 0x80:
         for place in range(position + _LANE, position + _LANE + _LANE // 4):
-            if _ASCII[np.uint64(data[np.uint64(place)])] == 0:
+            if ascii_words[np.uint64(data[np.uint64(place)])] == 0:
                 return place + 1
     return np.int64(0)
 
@@ -69,6 +76,17 @@ def word_hashes(data, start, stop, classes, lower, out):
         classes, lower: of `unicode_tables.load_tables()`.
         out: uint64 with room for (stop - start + 1) // 2 entries; those past the words are left with scratch.
     """
+    return _hash_words(data, start, stop, classes, lower, _ASCII, out)
+
+
+@kernel
+def identifier_word_hashes(data, start, stop, classes, lower, out):
+    """As `word_hashes`, but an underscore is a letter: snake_case is one word."""
+    return _hash_words(data, start, stop, classes, lower, _IDENTIFIERS, out)
+
+
+@kernel
+def _hash_words(data, start, stop, classes, lower, ascii_words, out):
     count = np.int64(0)
     in_word = np.int64(0)
     alone = False  # the open word began with a character of such a script: only marks may extend it
@@ -83,7 +101,7 @@ def word_hashes(data, start, stop, classes, lower, out):
                 code_hash = np.uint64(_SEED)
             alone = False
             while position + 2 * _LANE + 8 <= stop:  # so many more bytes leave room in `out` between the lanes
-                second = _second_lane(data, position)
+                second = _second_lane(data, position, ascii_words)
                 if second == 0:
                     break
                 first_bytes = second - position
@@ -91,19 +109,22 @@ def word_hashes(data, start, stop, classes, lower, out):
                 base = count + (first_bytes + 1) // 2 + 1  # past all words that the first lane can have
                 second_count, second_hash, second_in_word = base, np.uint64(_SEED), np.int64(0)
                 for place in range(second_bytes):
-                    code_hash, in_word, count = _step(data[np.uint64(position + place)], code_hash, in_word, count, out)
+                    byte, other = data[np.uint64(position + place)], data[np.uint64(second + place)]
+                    code_hash, in_word, count = _step(byte, ascii_words, code_hash, in_word, count, out)
                     second_hash, second_in_word, second_count = _step(
-                        data[np.uint64(second + place)], second_hash, second_in_word, second_count, out
+                        other, ascii_words, second_hash, second_in_word, second_count, out
                     )
                 for place in range(second_bytes, first_bytes):
-                    code_hash, in_word, count = _step(data[np.uint64(position + place)], code_hash, in_word, count, out)
+                    byte = data[np.uint64(position + place)]
+                    code_hash, in_word, count = _step(byte, ascii_words, code_hash, in_word, count, out)
                 for place in range(second_count - base):
                     out[np.uint64(count + place)] = out[np.uint64(base + place)]
                 count += second_count - base
                 code_hash, in_word = second_hash, second_in_word
                 position += 2 * _LANE
             while position < stop and data[np.uint64(position)] < 0x80:
-                code_hash, in_word, count = _step(data[np.uint64(position)], code_hash, in_word, count, out)
+                byte = data[np.uint64(position)]
+                code_hash, in_word, count = _step(byte, ascii_words, code_hash, in_word, count, out)
                 position += 1
             continue
         code, length = decode(data, position, stop)

@@ -1,4 +1,4 @@
-"""`corpusmill index add|query|retract|show`: a de-duplication index that outlives its datasets."""
+"""`corpusmill index add|query|retract|merge|show`: a de-duplication index that outlives its datasets."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,8 @@ Example: corpusmill index add seen unique"""
 
 ADD_HELP = """Add datasets to an index, creating it if needed. An interrupted add resumes when it is run again.
 
-The settings belong to the index: give them when it is created, or not at all.
+The settings belong to the index: give them when it is created, or not at all. Segments of an index are merged as it
+grows, so that a query looks into few of them; --no-merge leaves that to `index merge`.
 
 Example: corpusmill index add seen unique --threshold 0.8"""
 
@@ -30,9 +31,16 @@ The output is Parquet, a row for each document found: id, match_id, match_datase
 
 Example: corpusmill index query seen crawl-2 --output matches"""
 
+MERGE_HELP = """Merge the segments of an index into one, and drop what was retracted.
+
+Adding merges by a rule already: a segment is merged with all later ones once these together are as large. An
+interrupted merge resumes when it is run again.
+
+Example: corpusmill index merge seen"""
+
 Folder = Annotated[str, typer.Argument(help="an index", metavar="INDEX")]
 Datasets = Annotated[list[str], typer.Argument(help="datasets of documents", metavar="DATASET...")]
-NOT_FOR_ADD = ("overwrite", "dry_run", "json")
+NOT_FOR_CHANGES = ("overwrite", "dry_run", "json")
 
 
 def app_for(name: str) -> typer.Typer:
@@ -40,6 +48,7 @@ def app_for(name: str) -> typer.Typer:
     app = group_app(HELP)
     app.command("add", help=help_text(ADD_HELP))(_add_command())
     app.command("query", help=help_text(QUERY_HELP))(_query_command())
+    app.command("merge", help=help_text(MERGE_HELP))(_merge_command())
     app.command("retract", help=help_text(_retract.__doc__ or ""))(_retract)
     app.command("show", help=help_text(_show.__doc__ or ""))(_show)
     return app
@@ -51,10 +60,18 @@ def _add_command() -> Any:
 
     flags = {name: value for name, value in model_options(SegmentSettings).items() if name != "dataset"}
     seed = Annotated[int | None, typer.Option(help="seed of the permutations [default: 0]", min=0, metavar="N")]
-    options = {name: value for name, value in RUN_OPTIONS.items() if name not in NOT_FOR_ADD}
-    return with_options(
-        command, {"index": (Folder, ...), "datasets": (Datasets, ...)} | flags | {"seed": (seed, None)} | options
-    )
+    options = {name: value for name, value in RUN_OPTIONS.items() if name not in NOT_FOR_CHANGES}
+    merge = Annotated[bool, typer.Option("--merge/--no-merge", help="merge segments by the rule afterwards")]
+    required = {"index": (Folder, ...), "datasets": (Datasets, ...)}
+    return with_options(command, required | flags | {"seed": (seed, None), "merge": (merge, True)} | options)
+
+
+def _merge_command() -> Any:
+    def command(**values: Any) -> None:
+        _merge(values)
+
+    options = {name: value for name, value in RUN_OPTIONS.items() if name not in NOT_FOR_CHANGES}
+    return with_options(command, {"index": (Folder, ...)} | options)
 
 
 def _query_command() -> Any:
@@ -68,17 +85,10 @@ def _query_command() -> Any:
     return with_options(command, required | {"output": (output, ...)} | flags | options)
 
 
-def _add(values: dict[str, Any]) -> None:
+def _session(options: Any) -> Any:
     from corpusmill.pipelines.engine.executor import make_executor
     from corpusmill.pipelines.engine.stage import Session
-    from corpusmill.pipelines.options import RunOptions
-    from corpusmill.pipelines.quarantine import DEFAULT, read_limit
-    from corpusmill.pipelines.running import exit_code, limit_of
-    from corpusmill.pipelines.stages.index.changes import add_dataset
 
-    index, options = values["index"], RunOptions.from_flags(values)
-    settings = read_model(SegmentSettings, values | {"dataset": "-"})
-    given = {name: getattr(settings, name) for name in settings.model_fields_set - {"dataset"}}
     make = partial(
         make_executor,
         options.engine,
@@ -86,18 +96,49 @@ def _add(values: dict[str, Any]) -> None:
         address=options.address,
         memory_per_worker=options.memory_per_worker,
     )
+    return Session(make_executor=make)
+
+
+def _add(values: dict[str, Any]) -> None:
+    from corpusmill.pipelines.options import RunOptions
+    from corpusmill.pipelines.quarantine import DEFAULT, read_limit
+    from corpusmill.pipelines.running import exit_code, limit_of
+    from corpusmill.pipelines.stages.index.changes import add_dataset
+    from corpusmill.pipelines.stages.index.merging import merge_by_rule
+
+    index, options = values["index"], RunOptions.from_flags(values)
+    settings = read_model(SegmentSettings, values | {"dataset": "-"})
+    given = {name: getattr(settings, name) for name in settings.model_fields_set - {"dataset"}}
     finished = []
-    with Session(make_executor=make) as session:
+    with _session(options) as session:
         for dataset in values["datasets"]:
             added = add_dataset(index, dataset, session, given, values["seed"])
             entry = added.entry
             if added.finished is None:
-                print(f"{entry.dataset}: already in the index, number {entry.number}")
+                print(f"{storage.absolute(dataset)}: already in the index, number {entry.number}")
                 continue
             finished.append((dataset, added.finished))
             took = f"{entry.documents:,} documents, {entry.bytes / 2**20:,.1f} MiB, {added.finished.seconds:.1f} s"
             print(f"{entry.dataset}: added as number {entry.number}; {took}")
+            if values["merge"]:
+                _say_merged(merge_by_rule(index, session))
     raise typer.Exit(exit_code(finished, limit_of(options, read_limit(DEFAULT))))
+
+
+def _merge(values: dict[str, Any]) -> None:
+    from corpusmill.pipelines.options import RunOptions
+    from corpusmill.pipelines.stages.index.merging import merge_all
+
+    with _session(RunOptions.from_flags(values)) as session:
+        merged = merge_all(values["index"], session)
+    _say_merged(merged)
+    if merged is None:
+        print("nothing to merge: one segment, of which nothing was retracted")
+
+
+def _say_merged(entry: Any) -> None:
+    if entry is not None:
+        print(f"segments with {len(entry.datasets):,} datasets merged as number {entry.number}")
 
 
 def _query(values: dict[str, Any]) -> None:
@@ -131,10 +172,11 @@ def _retract(
         print(f"{retracted:,} documents retracted; {missing:,} ids are not in the index")
     elif dataset is None:
         raise UserError("nothing to retract", where=index, hint="give a dataset, or --ids FILE")
-    elif (entry := retract_dataset(index, dataset)) is None:
+    elif (retracted_from := retract_dataset(index, dataset)) is None:
         print(f"{storage.absolute(dataset)}: its unfinished add was removed; it was not in the index")
     else:
-        print(f"{entry.dataset}: number {entry.number} retracted, {entry.documents:,} documents")
+        entry, one = retracted_from
+        print(f"{one.path}: number {entry.number} retracted, {one.documents:,} documents")
 
 
 def _lines(path: str) -> list[str]:
@@ -156,18 +198,23 @@ def _show(index: Folder) -> None:
 
     unfinished = unfinished_segments(index, read_generation(index))
     generation = require_generation(index)
-    columns = (Column("dataset"), *(Column(name, right=True) for name in ("number", "documents", "retracted", "MiB")))
+    columns = (Column("dataset"), *(Column(name, right=True) for name in ("segment", "documents", "retracted", "MiB")))
     rows = [
         (
-            entry.dataset,
+            one.path,
             f"{entry.number}",
-            f"{entry.documents:,}",
-            f"{entry.retracted:,}",
-            f"{entry.bytes / 2**20:,.1f}",
+            f"{one.documents:,}",
+            "all" if one.is_retracted else f"{entry.retracted:,}" if one is entry.datasets[0] else "",
+            f"{entry.bytes / 2**20:,.1f}" if one is entry.datasets[0] else "",
         )
         for entry in generation.segments
+        for one in entry.datasets
     ]
-    rows += [(entry.dataset, f"{entry.number}", f"{entry.documents:,}", "all", "") for entry in generation.retracted]
+    rows += [
+        (one.path, f"{entry.number}", f"{one.documents:,}", "all", "")
+        for entry in generation.retracted
+        for one in entry.datasets
+    ]
     rows += [(dataset or "unknown", "", "not finished", "", "") for _, dataset in unfinished]
     console = output_console()
     print_sentence(console, one_line(f"{storage.absolute(index)}, change {generation.number}"))

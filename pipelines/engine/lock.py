@@ -14,6 +14,10 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
 
 
+class Locked(UserError):
+    """Somebody else works in a folder."""
+
+
 class FolderLock:
     """Context manager. Raises UserError when another driver holds the folder."""
 
@@ -32,7 +36,7 @@ class FolderLock:
         except BlockingIOError as error:
             holder = os.read(descriptor, 100).decode(errors="replace").strip()
             os.close(descriptor)
-            raise UserError(
+            raise Locked(
                 f"another driver is at work here ({holder or 'unknown process'})",
                 where=self._folder,
                 hint="wait for it or end it",

@@ -62,12 +62,22 @@ def _index(path: str) -> Description:
     segments = generation.segments
     return {
         "change": generation.number,
+        "segments": {
+            str(entry.number): f"{entry.documents:,} documents of {len(entry.datasets):,} datasets, "
+            f"{entry.retracted:,} documents retracted, {entry.bytes:,} bytes"
+            for entry in segments
+        },
         "datasets": {
-            entry.dataset: f"{entry.documents:,} documents, {entry.retracted:,} of them retracted" for entry in segments
+            one.path: f"{one.documents:,} documents, segment {entry.number}"
+            for entry in segments
+            for one in entry.datasets
+            if not one.is_retracted
         },
         "documents": sum(entry.documents - entry.retracted for entry in segments),
         "bytes": sum(entry.bytes for entry in segments),
-        "retracted datasets": len(generation.retracted),
+        "retracted datasets": sum(len(entry.datasets) for entry in generation.retracted)
+        + sum(one.is_retracted for entry in segments for one in entry.datasets),
+        "merged segments": len(generation.merged),
         "settings": _written(generation.settings),
     }
 

@@ -6,42 +6,26 @@ and third time, from memory where it holds them). One line per problem; none for
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.ids import find_repeated_by_ranges
-from corpusmill.dataproc.sequences.shard_checks import verify_shard
-from corpusmill.dataproc.sequences.shards import is_shard_name, open_reader
 from corpusmill.dataproc.side_tables import side_folder, table_of
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lineage import find_input
 from corpusmill.pipelines.engine.manifest import FATES
 from corpusmill.pipelines.inspect.checkpoints import checkpoint_problems, has_checkpoints
 from corpusmill.pipelines.inspect.coverage import coverage_problems
+from corpusmill.pipelines.inspect.kinds import INDEX
 from corpusmill.pipelines.inspect.places import PARQUET, SHARD, Place, recognise
+from corpusmill.pipelines.inspect.verified import Verified, verify_entry
+from corpusmill.pipelines.inspect.verify_index import verify_index
 from corpusmill.pipelines.registry import description_of, makes
 
 MOST_NAMED = 3
 SIDES = {"rejected": "rejected", "duplicates": "duplicates", "dropped": "dropped", "quarantined": "quarantine"}
 """The side table in which the documents of a fate stand."""
-
-
-@dataclass
-class Verified:
-    """What was looked at, and what is wrong: (path, what) each. `unread` counts files that could not be read."""
-
-    name: str
-    path: str
-    files: int = 0
-    bytes: int = 0
-    rows: int = 0
-    unread: int = 0
-    problems: list[tuple[str, str]] = field(default_factory=list)
 
 
 def verify(place: Place) -> list[Verified]:
@@ -50,6 +34,8 @@ def verify(place: Place) -> list[Verified]:
         return [_verify_named(name, folder) for name, folder in place.stages]
     if place.manifest:
         return [_verify_folder(place.path, place.path, place.manifest)]
+    if place.what == INDEX:
+        return verify_index(place.path)
     if place.what in ("parquet file", "shard"):
         return [_verify_file(place.path)]
     if has_checkpoints(place.path):
@@ -79,7 +65,7 @@ def _verify_named(name: str, folder: str) -> Verified:
 def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verified:
     done = Verified(name, folder)
     for entry in [*manifest["parts"], *manifest["files"]]:
-        _verify_entry(done, storage.join(folder, entry["path"]), entry)
+        verify_entry(done, storage.join(folder, entry["path"]), entry)
     for path in _strangers(folder, manifest):
         done.problems.append((path, "not in the manifest"))
     if makes(manifest["stage"]) == "model" and has_checkpoints(folder):
@@ -110,7 +96,7 @@ def _verify_file(path: str) -> Verified:
     entry = _entry_of(path)
     if entry is None:
         entry = {"bytes": storage.size(path), "digest": storage.digest_file(path)}
-    _verify_entry(done, path, entry)
+    verify_entry(done, path, entry)
     return done
 
 
@@ -122,51 +108,6 @@ def _entry_of(path: str) -> dict[str, Any] | None:
             if entry["path"] == "/".join(names[-depth:]):
                 return entry
     return None
-
-
-def _verify_entry(done: Verified, path: str, entry: Mapping[str, Any]) -> None:
-    done.files += 1
-    problem = _byte_problem(done, path, entry)
-    if problem:
-        done.problems.append((path, problem))
-    else:
-        try:
-            done.problems += [(path, line) for line in _content_problems(done, path, entry)]
-            return
-        except (UserError, pa.ArrowInvalid, OSError) as error:
-            done.problems.append((path, error.what if isinstance(error, UserError) else str(error)))
-    done.unread += 1
-
-
-def _byte_problem(done: Verified, path: str, entry: Mapping[str, Any]) -> str:
-    """Why a file's bytes are not those that were written; "" when they are."""
-    try:
-        size = storage.size(path)
-    except FileNotFoundError:
-        return "not there"
-    done.bytes += size
-    if size != entry["bytes"]:
-        return f"{size:,} bytes, and the manifest says {entry['bytes']:,}"
-    if storage.digest_file(path) != entry["digest"]:
-        return "not the bytes that were written (the digest differs)"
-    return ""
-
-
-def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    if path.endswith(PARQUET):
-        with open_part(path) as file:
-            rows = file.metadata.num_rows
-    elif is_shard_name(path) or (path.endswith(SHARD) and path == done.path):  # a file by itself may have any name
-        _, reader = open_reader(path)
-        rows = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
-        for line in verify_shard(path):
-            done.unread += line.startswith("damaged columns")
-            yield line
-    else:
-        return
-    done.rows += rows
-    if rows != entry.get("rows", rows):
-        yield f"{rows:,} rows, and the manifest says {entry['rows']:,}"
 
 
 def _strangers(folder: str, manifest: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,8 @@ rule, and where the thresholds are.
 
 All values are in `_statistics/`, those that broke a rule in the ledger. Shares lie in 50 equal bins from 0 to 1, whole
 numbers that stay small in a bin each, other numbers in two bins a doubling from 2^-10 up. Counts are kept on all three
-scales, so one pass is enough and the memory is that of the bins: 2 KB a statistic. Heights are square roots, or the few that were rejected would not be seen.
+scales, so one pass is enough and the memory is that of the bins: 2 KB a statistic. Heights are square roots, or the few
+that were rejected would not be seen.
 
 Cost: 60 ns a document and statistic; at most `MOST_FILES` files are read, evenly spaced ones where there are more.
 """

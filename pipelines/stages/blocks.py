@@ -162,6 +162,11 @@ def block_numbers(rows: Sequence[int], own: int) -> list[int]:
     return blocks
 
 
+def passes_of(size: int, partitions: int) -> int:
+    """In how many passes a task goes through its partition of so many bytes in all, about 64 MiB each."""
+    return -(-size // (partitions * 2 * PARTITION_BYTES)) if size > partitions * 2 * PARTITION_BYTES else 1
+
+
 def partitions_of(size: int) -> int:
     """Partitions of about 64 MiB; a function of the input alone, so that it is the same anywhere."""
     return min(MAX_PARTITIONS, 1 + size // PARTITION_BYTES)

@@ -137,6 +137,18 @@ def test_blocks_partitions_and_workers_leave_no_trace(
     assert plain.manifest["facts"] == many.manifest["facts"]
 
 
+def test_partitions_that_are_gone_through_in_passes_give_the_same(
+    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("dedup", tmp_path / "whole", datasets=[documents])
+    monkeypatch.setattr(blocks_module, "PARTITION_BYTES", 512)
+    monkeypatch.setattr(blocks_module, "MAX_PARTITIONS", 2)
+    assert blocks_module.passes_of(66 * 19 * 24, 2) > 5
+    passed = run("dedup", tmp_path / "passes", datasets=[documents])
+    assert ids(passed.folder) == ids(whole.folder) and removed(passed.folder) == removed(whole.folder)
+    assert len(list(Path(passed.folder, "_state/pairs").glob("*.json"))) == 2
+
+
 def test_the_order_of_rows_and_files_has_no_influence(tmp_path: Path, small_files: None) -> None:
     kept = []
     for number in range(3):
@@ -399,3 +411,25 @@ def test_parts_and_datasets_without_documents_are_nothing_special(
     alone = run("dedup", tmp_path / "alone", datasets=[both], **settings)
     beside = run("dedup", tmp_path / "beside", datasets=[str(tmp_path / "empty"), both], **settings)
     assert ids(alone.folder) == ids(beside.folder) and removed(beside.folder).keys() == removed(alone.folder).keys()
+
+
+def test_a_preference_by_statistics_beside_the_documents_decides_who_stays(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"{cluster}-{kind}", "text": " ".join(sentence(cluster)).replace(" ", gap), "source": "web"}
+        for cluster in range(6)
+        for kind, gap in (("wide", "  "), ("lines", " \n"), ("plain", " "))
+    ]
+    documents = dataset(tmp_path / "in", rows)
+    run("filter", tmp_path / "clean", datasets=[documents], rules=[])
+    for prefer, kind in ((["statistics.line_count desc"], "lines"), (["statistics.byte_count:asc"], "plain")):
+        done = run("dedup", tmp_path / kind, datasets=[str(tmp_path / "clean")], prefer=prefer)
+        assert ids(done.folder) == {f"{cluster}-{kind}" for cluster in range(6)}
+        for row in removed(done.folder).values():
+            assert row["survivor"].endswith(kind) and row["similarity"] == 1.0
+    with pytest.raises(UserError, match=r"no column 'statistics\.quality'"):
+        run("dedup", tmp_path / "none", datasets=[str(tmp_path / "clean")], prefer=["statistics.quality:desc"])
+    with pytest.raises(UserError, match=r"no column 'statistics\.line_count'"):
+        run("dedup", tmp_path / "none", datasets=[documents], prefer=["statistics.line_count:desc"])
+    both = run("dedup", tmp_path / "both", datasets=[documents], protect=[str(tmp_path / "clean")],
+               prefer=["statistics.line_count:desc", "longest"])  # fmt: skip
+    assert both.manifest["counts"]["kept"] == 0

@@ -21,15 +21,20 @@ from corpusmill.dataproc.dedup.index_files import read_generation
 from corpusmill.dataproc.dedup.minhash import signatures, similarity
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.index import app_for
+from corpusmill.pipelines.cli.inspect import app_for as inspect_app
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.scheduler import StageFailed
 from corpusmill.pipelines.engine.stage import Session, run_stage
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages.dedup.against import IndexView
 from corpusmill.pipelines.stages.dedup.arguments import Matching
 from corpusmill.pipelines.stages.dedup.plan import DedupSettings
 from corpusmill.pipelines.stages.dedup.work import signing
+from corpusmill.pipelines.stages.index import merging
 from corpusmill.pipelines.stages.index.changes import add_dataset, retract_dataset, retract_ids, unfinished_segments
+from corpusmill.pipelines.stages.index.merging import merge_all, merge_by_rule
 from corpusmill.pipelines.stages.index.plan import QuerySettings, QueryStage
 from tests.pipelines.test_stage_inputs import run
 
@@ -150,7 +155,7 @@ def test_retracting_a_dataset_leaves_the_index_as_without_it(corpus, datasets, t
     for name in ("first", "second"):
         add_dataset(index, datasets[name], session)
     entry = retract_dataset(index, datasets["first"])
-    assert entry is not None and not (tmp_path / "index" / entry.folder).exists()
+    assert entry is not None and not (tmp_path / "index" / entry[0].folder).exists()
     assert query(index, datasets["new"], tmp_path / "one", session) == brute_force(index, corpus, ["second"], datasets)
     again = add_dataset(index, datasets["first"], session)
     assert again.entry.number == 2
@@ -334,11 +339,80 @@ def test_the_commands_say_what_they_did(datasets, tmp_path) -> None:
     (tmp_path / "ids").write_text("first-1\nnobody\n")
     retracted = call(app, ["retract", index, "--ids", str(tmp_path / "ids")])
     assert retracted.stdout == "1 documents retracted; 1 ids are not in the index\n"
-    assert "number 1 retracted, 40 documents" in call(app, ["retract", index, datasets["second"]]).stdout
+    assert "number 2 retracted, 40 documents" in call(app, ["retract", index, datasets["second"]]).stdout
     shown = call(app, ["show", index]).stdout
-    assert datasets["first"] in shown and "threshold 0.75" in shown and "change 3" in shown
-    for command in (["add"], ["query"], ["retract"], ["show"], []):
+    assert datasets["first"] in shown and "threshold 0.75" in shown and "change 4" in shown
+    merged = call(app, ["merge", index, "--workers", "1"])
+    assert merged.exit_code == 0 and "segments with 1 datasets merged as number 3" in merged.stdout
+    assert "nothing to merge" in call(app, ["merge", index, "--workers", "1"]).stdout
+    for command in (["add"], ["query"], ["retract"], ["merge"], ["show"], []):
         assert "Example: corpusmill index" in call(app, [*command, "--help"]).stdout
+
+
+def test_a_merged_index_is_matched_against_as_before_and_holds_each_dataset(
+    corpus, datasets, tmp_path, session
+) -> None:
+    index = str(tmp_path / "index")
+    for name in ("first", "second"):
+        add_dataset(index, datasets[name], session)
+    retract_ids(index, ["first-1"])
+    before = query(index, datasets["new"], tmp_path / "before", session)
+    merged = merge_by_rule(index, session)
+    assert merged is not None and merged.number == 2 and merged.documents == 79
+    assert query(index, datasets["new"], tmp_path / "after", session) == before
+    assert merge_by_rule(index, session) is None and merge_all(index, session) is None
+    assert add_dataset(index, datasets["second"], session).finished is None
+    generation = read_generation(index)
+    assert generation is not None and len(generation.segments) == 1 and len(generation.merged) == 2
+    add_dataset(index, datasets["new"], session)
+    assert len(list((tmp_path / "index/segments").iterdir())) == 2  # files of the merged ones went with this change
+    assert merge_all(index, session) is not None
+    retract_dataset(index, datasets["first"])
+    retract_dataset(index, datasets["new"])
+    second = query(index, datasets["new"], tmp_path / "second", session)
+    assert second == brute_force(index, corpus, ["second"], datasets)
+
+
+def test_a_segment_that_loses_documents_while_it_is_merged_is_merged_anew(
+    datasets, tmp_path, session, monkeypatch
+) -> None:
+    index = str(tmp_path / "index")
+    for name in ("first", "second"):
+        add_dataset(index, datasets[name], session)
+    real, calls = merging.run_stage, []
+
+    def slow(*arguments):
+        done = real(*arguments)
+        if not calls:
+            retract_ids(index, ["second-3"])
+        calls.append(arguments)
+        return done
+
+    monkeypatch.setattr(merging, "run_stage", slow)
+    merged = merge_by_rule(index, session)
+    assert merged is not None and merged.documents == 79 and len(calls) == 2
+    assert unfinished_segments(index, read_generation(index)) == []
+
+
+def test_verifying_an_index_names_each_damaged_file_and_no_other(datasets, tmp_path, session) -> None:
+    index = tmp_path / "index"
+    for name in ("first", "second"):
+        add_dataset(str(index), datasets[name], session)
+    retract_ids(str(index), ["first-1", "second-2"])
+    done = verify(recognise(str(index)))
+    assert len(done) == 3 and not [problem for one in done for problem in one.problems]
+    assert done[1].files > 4 and done[1].rows == 40
+    listed = sorted(path for path in (index / "segments").rglob("*") if path.is_file() and "_state" not in str(path))
+    listed = [path for path in listed if path.name not in ("README.md", "_work")]
+    for path in [*listed, *sorted((index / "tombstones").iterdir()), *sorted((index / "generations").iterdir())]:
+        whole = path.read_bytes()
+        place = len(whole) // 2
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        problems = {where for one in verify(recognise(str(index))) for where, _ in one.problems}
+        assert problems == {str(path)}, path
+        path.write_bytes(whole)
+    shown = CliRunner().invoke(inspect_app("inspect"), ["verify", str(index)])
+    assert shown.exit_code == 0 and "segment 1 (1 datasets)" in shown.stdout
 
 
 def test_an_empty_dataset_can_be_added_and_asked_for(tmp_path, session) -> None:
@@ -371,4 +445,6 @@ def test_several_who_add_at_once_all_get_in(datasets, tmp_path) -> None:
     ]
     assert [adder.wait(timeout=120) for adder in adders] == [0, 0, 0]
     generation = read_generation(index)
-    assert generation is not None and {entry.dataset for entry in generation.segments} == set(datasets.values())
+    assert generation is not None
+    listed = [one.path for entry in generation.segments for one in entry.datasets]
+    assert sorted(listed) == sorted(datasets.values())

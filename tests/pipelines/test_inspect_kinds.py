@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
-from corpusmill.dataproc.dedup.index_files import Generation, SegmentEntry, generation_path
+from corpusmill.dataproc.dedup.index_entries import DatasetEntry, Generation, SegmentEntry
+from corpusmill.dataproc.dedup.index_files import generation_path
 from corpusmill.pipelines.inspect.contents import QUANTILES, contents_of, lengths_of
 from corpusmill.pipelines.inspect.places import recognise
 from tests.pipelines import inspecting
@@ -104,16 +105,15 @@ def test_segments_and_tokens_of_shards_are_counted(made: Path, inspect: Command)
 
 
 def test_an_index_is_known(tmp_path: Path, inspect: Command) -> None:
-    entry = SegmentEntry(
-        number=0, folder="segments/0", dataset="/data/a", manifest="", documents=10, bytes=99, retracted=2
-    )
+    datasets = (DatasetEntry(path="/data/a", manifest="", documents=10),)
+    entry = SegmentEntry(number=0, folder="segments/0", datasets=datasets, bytes=99, digest="", retracted=2)
     generation = Generation(number=0, settings={"threshold": 0.8, "seed": 20260101}, next_segment=1, segments=(entry,))
     path = Path(generation_path(str(tmp_path), 0))
     path.parent.mkdir()
     path.write_bytes(generation.to_json())
     assert described(inspect, tmp_path)["what"] == "index"
     _, out, _ = inspect(tmp_path)
-    assert "/data/a  10 documents, 2 of them retracted" in out
+    assert "/data/a  10 documents, segment 0" in out and "2 documents retracted" in out
     assert "20260101" in out
 
 

@@ -109,7 +109,7 @@ def test_sources_beyond_those_shown_are_added_up(tmp_path: Path) -> None:
 def test_every_value_has_one_bin_and_bins_rise_with_values(values: list[float]) -> None:
     ordered = np.sort(np.array(values, np.float64))
     for bins, count in ((share_bins(ordered), SHARE_BINS), (log_bins(ordered), LOG_BINS)):
-        assert len(bins) == len(values) and ((0 <= bins) & (bins < count)).all()
+        assert len(bins) == len(values) and ((bins >= 0) & (bins < count)).all()
         assert (np.diff(bins) >= 0).all()
 
 

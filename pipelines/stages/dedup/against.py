@@ -6,7 +6,7 @@ import xxhash
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index_files
-from corpusmill.dataproc.dedup.index_files import Generation
+from corpusmill.dataproc.dedup.index_entries import Generation
 from corpusmill.pipelines.stages.dedup.arguments import Matching
 from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 

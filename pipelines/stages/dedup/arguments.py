@@ -14,6 +14,7 @@ class SigningWork(BlockTask):
         method: exact, minhash or both.
         bands, rows: of a signature; zeros without MinHash.
         partitions: of keys.
+        passes: in which a task goes through its partition; files are sorted by key where there are several.
     """
 
     method: tuple[str, ...]
@@ -26,6 +27,7 @@ class SigningWork(BlockTask):
     bands: int
     rows: int
     partitions: int
+    passes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

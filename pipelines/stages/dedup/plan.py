@@ -36,6 +36,7 @@ from corpusmill.pipelines.stages.blocks import (
     block_numbers,
     partition_tasks,
     partitions_of,
+    passes_of,
 )
 from corpusmill.pipelines.stages.dedup.against import MATCH_PARTITION, IndexView
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork
@@ -85,7 +86,8 @@ class DedupSettings(SignatureSettings):
     )
     prefer: tuple[str, ...] = Field(
         default=("length:desc",),
-        description="which document of a cluster stays: column:asc, column:desc or column:first(a|b); then by id",
+        description="which document of a cluster stays: longest, column:desc, column:asc, column=a|b,"
+        " statistics.NAME:desc (of _statistics/ beside the documents); then by id",
     )
 
     @field_validator("max_loss", mode="before")
@@ -101,7 +103,7 @@ class DedupStage(Stage):
     """Documents to unique documents, with the survivor of every duplicate named."""
 
     name = "dedup"
-    version = 3
+    version = 4
     Settings = DedupSettings
     settings: DedupSettings
 
@@ -135,7 +137,7 @@ class DedupStage(Stage):
     def check_inputs(self, folder: str) -> None:
         """Raises UserError for a preference by a column that is not there, or an index of other settings."""
         from corpusmill.dataproc.datasets import open_part
-        from corpusmill.dataproc.dedup.survivors import parse_preferences
+        from corpusmill.dataproc.dedup.survivors import STATISTICS, named_columns, parse_preferences
 
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
@@ -145,7 +147,17 @@ class DedupStage(Stage):
         require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
-                parse_preferences(self.settings.prefer, [*file.schema_arrow.names, "length"])
+                columns = [*file.schema_arrow.names, "length"]
+            if any(name.startswith(STATISTICS) for name in named_columns(self.settings.prefer)):
+                columns += self._statistics()
+            parse_preferences(self.settings.prefer, columns)
+
+    def _statistics(self) -> list[str]:
+        """Columns of the statistics beside the first part of each dataset."""
+        from corpusmill.pipelines.stages.dedup.beside import statistics_columns
+
+        firsts = [list_parts([name], self.resolve)[:1] for name in (*self.settings.datasets, *self.settings.protect)]
+        return list(dict.fromkeys(name for first in firsts for part in first for name in statistics_columns(part.path)))
 
     def _parts(self) -> tuple[list[PartReference], int]:
         """All parts, those of protected datasets last, and how many are not protected."""
@@ -174,6 +186,7 @@ class DedupStage(Stage):
         bands, rows = self._banding()
         documents = sum(part.rows for part in parts)
         settings = self.settings
+        key_bytes = documents * (bands + 1) * KEY_BYTES
         work = DedupWork(
             method=settings.method,
             normalise=settings.normalise,
@@ -184,7 +197,8 @@ class DedupStage(Stage):
             seed=self.seed,
             bands=bands,
             rows=rows,
-            partitions=partitions_of(documents * (bands + 1) * KEY_BYTES),
+            partitions=partitions_of(key_bytes),
+            passes=passes_of(key_bytes, partitions_of(key_bytes)),
             verify=settings.verify,
             prefer=settings.prefer,
             keep_unless=tuple(settings.keep_unless.items()),
@@ -198,8 +212,7 @@ class DedupStage(Stage):
         signed = blocks.by_block("sign", SIGN, work)
         if index := self.index():
             work = replace(work, against=index.matching(settings, self.seed))
-            keys = documents * (bands + 1) * KEY_BYTES
-            run.map("against", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
+            run.map("against", partition_tasks(MATCH_PARTITION, work, work.partitions, key_bytes))
         pairs = blocks.by_partition("pairs", f"{TASKS}.pairing:pair_partition", work, work.partitions, signed)
         clustered = self._cluster(blocks, "cluster", work, "pairs", pairs)
         member_bytes = MEMBER_BYTES + (SHINGLE_BYTES if bands and settings.verify == "exact" else 0)

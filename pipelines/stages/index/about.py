@@ -1,4 +1,4 @@
-"""What a de-duplication index says of itself: filling a segment of it, and querying it."""
+"""What a de-duplication index says of itself: filling a segment of it, querying it, merging segments."""
 
 from corpusmill.pipelines.description import Rates, StageDescription, document_rows
 from corpusmill.pipelines.stages.dedup.about import duplicate_rows
@@ -25,4 +25,16 @@ QUERY = StageDescription(
     uses=("index",),
     rates=Rates(150.0, 0.0, 0.01, 600),
     rows=duplicate_rows,
+)
+
+MERGE = StageDescription(
+    name="merge",
+    plan="corpusmill.pipelines.stages.index.merge_plan:MergeStage",
+    command=("index", "merge"),
+    in_recipes=False,
+    makes="segment",
+    holds="a segment of an index, merged of others",
+    uses=("index",),
+    rates=Rates(300.0, 0.0, 1.0, 550),
+    rows=lambda counts, facts: document_rows(counts),
 )

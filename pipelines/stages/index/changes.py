@@ -14,7 +14,7 @@ import xxhash
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index_files
-from corpusmill.dataproc.dedup.index_files import Generation, SegmentEntry
+from corpusmill.dataproc.dedup.index_entries import SEGMENT, DatasetEntry, Generation, SegmentEntry
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.datasets import folder_identities
 from corpusmill.pipelines.engine import state
@@ -60,16 +60,20 @@ def add_dataset(
     manifest = stage.inputs()[dataset]["manifest"]
     if generation and (existing := index_files.find_dataset(index, generation, dataset, manifest)):
         return Added(entry=existing, finished=None)
-    folder = _segment_folder(index, generation, {"dataset": dataset, "manifest": manifest, "settings": settings})
-    finished = run_stage(stage, storage.join(index, folder), session)
+    made_of = {"dataset": dataset, "manifest": manifest, "settings": settings, "version": SegmentStage.version}
+    folder = segment_folder(index, generation, state.to_json(made_of))
+    path = storage.join(index, folder)
+    finished = run_stage(stage, path, session)
     files = finished.manifest["files"]
     entry = SegmentEntry(
         number=0,
         folder=folder,
-        dataset=dataset,
-        manifest=manifest,
-        documents=finished.manifest["counts"]["documents_in"],
+        datasets=(
+            DatasetEntry(path=dataset, manifest=manifest, documents=finished.manifest["counts"]["documents_in"]),
+        ),
         bytes=sum(file["bytes"] for file in files),
+        digest=next(file["digest"] for file in files if file["path"] == SEGMENT),
+        files=storage.digest_file(storage.join(path, state.MANIFEST)),
     )
     return Added(entry=index_files.list_segment(index, settings, entry), finished=finished)
 
@@ -96,12 +100,12 @@ def _segment_stage(
     return SegmentStage(SegmentSettings(**values), seed=seed or 0)
 
 
-def _segment_folder(index: str, generation: Generation | None, made_of: dict[str, Any]) -> str:
+def segment_folder(index: str, generation: Generation | None, made_of: bytes) -> str:
     """Where a segment is made: where it was begun before, else a name that was never listed.
 
     Names are not used again: a retraction may be removing a folder while the same dataset is added anew.
     """
-    fingerprint = xxhash.xxh3_64_hexdigest(state.to_json(made_of | {"version": SegmentStage.version}))
+    fingerprint = xxhash.xxh3_64_hexdigest(made_of)
     for name in index_files.unlisted_folders(index, generation):
         if name.endswith(f"-{fingerprint}"):
             return name
@@ -109,8 +113,9 @@ def _segment_folder(index: str, generation: Generation | None, made_of: dict[str
     return f"{index_files.SEGMENTS}/{number:05d}-{fingerprint}"
 
 
-def retract_dataset(index: str, dataset: str) -> SegmentEntry | None:
-    """Takes a dataset out of an index; None when what was there is an add that did not come to its end.
+def retract_dataset(index: str, dataset: str) -> tuple[SegmentEntry, DatasetEntry] | None:
+    """Takes a dataset out of an index; gives its segment, and what was said of it there; None when what was there is an
+    add that did not come to its end.
 
     Args:
         dataset: where it lies, or where it lay when it was added.
@@ -123,9 +128,8 @@ def retract_dataset(index: str, dataset: str) -> SegmentEntry | None:
     unfinished = [name for name, begun in unfinished_segments(index, generation) if begun == path]
     for name in unfinished:
         _remove_unfinished(storage.join(index, name))
-    known = generation is not None and any(
-        entry.dataset == path or entry.manifest == manifest for entry in generation.segments
-    )
+    listed = [one for entry in generation.segments for one in entry.datasets] if generation else []
+    known = any(not one.is_retracted and (one.path == path or one.manifest == manifest) for one in listed)
     if unfinished and not known:
         return None
     return index_files.retract_dataset(index, path, manifest)
@@ -136,7 +140,8 @@ def unfinished_segments(index: str, generation: Generation | None) -> list[tuple
     unfinished = []
     for name in index_files.unlisted_folders(index, generation):
         plan = storage.join(index, name, state.STATE, "plan.json")
-        dataset = state.read_json(plan)["settings"]["dataset"] if storage.exists(plan) else ""
+        settings = state.read_json(plan)["settings"] if storage.exists(plan) else {}
+        dataset = settings.get("dataset", "(merged segments)" if "segments" in settings else "")
         unfinished.append((name, dataset))
     return unfinished
 
@@ -163,16 +168,23 @@ def retract_ids(index: str, ids: Sequence[str], dataset: str | None = None) -> t
 
     generation = index_files.require_generation(index)
     path = None if dataset is None else storage.absolute(dataset)
-    chosen = [entry for entry in generation.segments if path in (None, entry.dataset)]
+    chosen = [
+        (entry, one)
+        for entry in generation.segments
+        for one in entry.datasets
+        if path in (None, one.path) and not one.is_retracted
+    ]
     if not chosen:
         raise UserError("this dataset is not in the index", dataset or "", f"see `corpusmill index show {index}`")
     wanted = pa.array(list(dict.fromkeys(ids)), pa.string())
     rows: dict[int, np.ndarray] = {}
     seen: set[str] = set()
-    for entry in chosen:
-        segment = Segment(storage.join(index, entry.folder))
-        matches = segment.find_ids(wanted)
-        if len(matches):
-            rows[entry.number] = matches
-            seen.update(segment.take_ids(matches).to_pylist())
+    for entry in dict.fromkeys(entry for entry, _ in chosen):
+        segment = Segment(storage.join(index, entry.folder), entry.digest)
+        found = segment.find_ids(wanted)
+        own = [entry.rows_of(one) for other, one in chosen if other is entry]
+        found = found[[any(row in span for span in own) for row in found.tolist()]] if len(found) else found
+        if len(found):
+            rows[entry.number] = found
+            seen.update(segment.take_ids(found).to_pylist())
     return index_files.retract_rows(index, rows), len(wanted) - len(seen)

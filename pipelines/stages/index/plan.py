@@ -3,7 +3,8 @@
     add     layout, sign   as in de-duplication (`pipelines.stages.dedup.plan`)
             keep           block → its signatures and ids
             sort           partition of keys → sorted keys and digests
-            then the segment is listed in the index, by one new file (`index_changes`)
+            then the segment is listed in the index, by one new file (`changes`)
+    merge   `merge_plan`
     query   layout, sign   as above, all of it in `_work/`
             matches        partition of keys → the best match of each document, verified
             gather         block → matches with their names
@@ -20,7 +21,7 @@ from pydantic import Field
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index_files
-from corpusmill.dataproc.dedup.index_files import Generation
+from corpusmill.dataproc.dedup.index_entries import Generation
 from corpusmill.pipelines.datasets import PartReference, folder_identities, list_parts, listed, require_distinct_ids
 from corpusmill.pipelines.engine.stage import PhasePlan, Stage, StageRun, StageSettings, Summary, add_counts
 from corpusmill.pipelines.stages.blocks import (
@@ -87,7 +88,7 @@ class SegmentStage(Stage):
     """A dataset to a segment of an index. The stage's seed is that of the permutations."""
 
     name = "index"
-    version = 2
+    version = 3
     Settings = SegmentSettings
     settings: SegmentSettings
 
@@ -145,7 +146,7 @@ class QueryStage(Stage):
     """Which documents of datasets an index holds already: for each, the id that it matches and how similar it is."""
 
     name = "query"
-    version = 2
+    version = 3
     Settings = QuerySettings
     settings: QuerySettings
 

@@ -4,6 +4,7 @@ Documents are laid out, signed and matched as for de-duplication (`pipelines.sta
 and `matches`), and these tasks go on from those files.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,8 @@ def keep_block(task: TaskContext[MatchingWork]) -> dict[str, Any]:
     block = arguments.block
     names = []
     if MINHASH in arguments.method:
-        names.append(index_segment.signatures_name(block))
         made = signature_rows(task, layout).path(block)
-        with storage.open_input(made) as file, storage.commit_file(task.path(names[0])) as out:
-            while piece := file.read(COPY_BYTES):
-                out.write(piece)
+        names.append(index_segment.write_signatures(task.folder, block, _pieces(made)))
     ids: list[pa.Array] = []
     for part in layout.parts_of(block):
         ids.extend(batch.column("id") for batch in read_batches(layout.path[part], ["id"]))
@@ -54,6 +52,12 @@ def keep_block(task: TaskContext[MatchingWork]) -> dict[str, Any]:
         "quarantined": task.guard.quarantined,
         "files": [file_entry(task, name) for name in names] + write_quarantine(task),
     }
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    with storage.open_input(path) as file:
+        while piece := file.read(COPY_BYTES):
+            yield piece
 
 
 def _quarantine(task: TaskContext[MatchingWork], block: int) -> None:

@@ -26,7 +26,8 @@ from corpusmill.dataproc.dedup.index import (
     match_keys,
     require_matchable,
 )
-from corpusmill.dataproc.dedup.index_files import ROW_BITS, SegmentEntry
+from corpusmill.dataproc.dedup.index_entries import DatasetEntry, SegmentEntry
+from corpusmill.dataproc.dedup.index_files import ROW_BITS
 from corpusmill.dataproc.dedup.index_matches import best_matches
 from corpusmill.dataproc.dedup.minhash import similarity
 from corpusmill.dataproc.dedup.shuffle import partition_order
@@ -63,8 +64,7 @@ def add(folder: str, name: str, signatures: np.ndarray, partitions: int = 3, blo
     rows = np.arange(count)
     blocks = [rows[start : start + block_rows] for start in range(0, count, block_rows)]
     for number, block in enumerate(blocks):
-        path = storage.join(target, index_segment.signatures_name(number))
-        storage.commit_bytes(path, np.ascontiguousarray(signatures[block]).tobytes())
+        index_segment.write_signatures(target, number, [np.ascontiguousarray(signatures[block])])
         index_segment.write_ids(target, number, pa.array([f"{name}/{row}" for row in block.tolist()]))
     keys, owners = key_rows(band_keys(signatures, BANDS, ROWS), rows.astype(np.uint64))
     for number, chosen in partitioned(keys, partitions):
@@ -73,8 +73,14 @@ def add(folder: str, name: str, signatures: np.ndarray, partitions: int = 3, blo
     for number, chosen in partitioned(digests[:, 0], partitions):
         index_segment.write_digests(target, number, digests[chosen], rows[chosen], count)
     index_segment.write_segment(target, [len(block) for block in blocks], partitions=partitions, permutations=SLOTS)
-    entry = SegmentEntry(number=0, folder=below, dataset=name, manifest=name, documents=count, bytes=0)
-    return index_files.list_segment(folder, SETTINGS, entry)
+    return index_files.list_segment(folder, SETTINGS, entry_of(folder, below, (name, count)))
+
+
+def entry_of(folder: str, below: str, *datasets: tuple[str, int]) -> SegmentEntry:
+    """The entry of a segment that was written, before it has a number."""
+    listed = tuple(DatasetEntry(path=name, manifest=name, documents=count) for name, count in datasets)
+    digest = storage.digest_file(storage.join(folder, below, "segment.json"))
+    return SegmentEntry(number=0, folder=below, datasets=listed, bytes=0, digest=digest)
 
 
 def partitioned(keys: np.ndarray, partitions: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -322,7 +328,7 @@ def test_the_second_of_two_changes_is_made_on_top_of_the_first(folder):
 def test_numbers_are_never_given_again(folder):
     for name in ("a", "b"):
         add(folder, name, draw_signatures(1, 5))
-    assert index_files.retract_dataset(folder, "b").number == 1
+    assert index_files.retract_dataset(folder, "b")[0].number == 1
     assert not storage.exists(storage.join(folder, "segments/b"))
     assert add(folder, "c", draw_signatures(1, 5)).number == 2
     with pytest.raises(UserError, match="not in the index"):
@@ -343,7 +349,8 @@ def test_mistakes_are_told(folder):
         require_matchable(Index(folder), 0.4)
     with pytest.raises(UserError, match="with ngram 5, not 6"):
         index_files.require_same_settings(folder, SETTINGS, SETTINGS | {"ngram": 6})
-    entry = SegmentEntry(number=0, folder="x", dataset="a", manifest="other", documents=1, bytes=1)
+    other = DatasetEntry(path="a", manifest="other", documents=1)
+    entry = SegmentEntry(number=0, folder="x", datasets=(other,), bytes=1, digest="")
     with pytest.raises(UserError, match="with different contents"):
         index_files.list_segment(folder, SETTINGS, entry)
     storage.remove(storage.join(folder, "segments/a/signatures"))
@@ -351,6 +358,11 @@ def test_mistakes_are_told(folder):
         pairs_found(Index(folder), draw_signatures(1, 5))
     storage.commit_bytes(storage.join(folder, "generations/00000007.json"), b'{"schema": 9}')
     with pytest.raises(UserError, match="has schema 9"):
+        Index(folder)
+    storage.commit_bytes(
+        storage.join(folder, "generations/00000008.json"), b'{"schema": 2, "digest": "", "segments": []}'
+    )
+    with pytest.raises(UserError, match="damaged: the digest in it differs"):
         Index(folder)
     storage.commit_bytes(storage.join(folder, "generations/00000008.json"), b"[]")
     with pytest.raises(UserError, match="not a generation"):

@@ -21,7 +21,7 @@ from corpusmill.dataproc.dedup.jaccard import true_similarity
 from corpusmill.dataproc.dedup.minhash import EMPTY, MinHashSettings, signatures, similarity, to_lean_minhash
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.text.unicode_tables import load_tables
-from corpusmill.dataproc.text.words import word_hashes
+from corpusmill.dataproc.text.words import identifier_word_hashes
 
 SETTINGS = MinHashSettings(permutations=64, ngram=5, seed=7)
 MASK = (1 << 64) - 1
@@ -38,7 +38,7 @@ def word_units(text: str) -> list[int]:
     """From the shared kernel, whose own tests say what a word is."""
     data, tables = np.frombuffer(text.encode(), np.uint8), load_tables()
     out = np.empty(len(data) + 1, np.uint64)
-    return out[: word_hashes(data, 0, len(data), tables.classes, tables.lower, out)].tolist()
+    return out[: identifier_word_hashes(data, 0, len(data), tables.classes, tables.lower, out)].tolist()
 
 
 def character_units(text: str) -> list[int]:

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.dedup.shuffle import (
     ROW_SCHEMA,
+    key_ranges,
     partition_order,
     partition_rows,
     partition_slices,
     read_partition,
     row_batch,
+    rows_between,
     slices_by_number,
     spread,
     write_partitions,
@@ -111,3 +113,24 @@ def test_truncated_missing_and_short_files_are_named(tmp_path):
         read_partition(str(path), 0)
     with pytest.raises(UserError, match="no such file"):
         read_partition(str(tmp_path / "none.arrow"), 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 2**64 - 1), max_size=80),
+    st.integers(1, 9),
+    st.integers(1, 7),
+)
+def test_passes_go_through_a_partition_by_ranges_of_its_keys(values, partitions, passes):
+    keys = np.array([*values, *values[:9], 0, 2**64 - 1], np.uint64)
+    table = pa.table({"key": keys, "address": np.arange(len(keys), dtype=np.uint64)})
+    whole = partition_slices(table, keys, partitions)
+    sorted_ones = partition_slices(table, keys, partitions, by_key=True)
+    for partition in range(partitions):
+        ranges = key_ranges(partition, partitions, passes)
+        slices = [rows_between(sorted_ones[partition], "key", *bounds) for bounds in ranges]
+        assert len(slices) == passes
+        addresses = [address for piece in slices for address in piece.column("address").to_pylist()]
+        assert sorted(addresses) == sorted(whole[partition].column("address").to_pylist())
+        for (first, stop), piece in zip(ranges, slices, strict=True):
+            assert all(first <= key < stop for key in piece.column("key").to_pylist())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.dedup.survivors import named_columns, preference_order
+from corpusmill.dataproc.dedup.survivors import named_columns, parse_preference, preference_order
 from corpusmill.dataproc.errors import UserError
 
 
@@ -55,6 +55,19 @@ def test_the_order_is_that_of_the_preferences_whatever_the_order_of_rows(rows, r
     for _ in range(2):
         assert [rows[place]["id"] for place in preference_order(table(rows), preferences)] == expected
         random.shuffle(rows)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "same"),
+    [
+        (["longest"], ["length:desc"]),
+        (["shortest"], ["length:asc"]),
+        (["source=book|docs", "length asc"], ["source:first(book|docs)", "length:asc"]),
+        (["source = book", "quality  desc"], ["source:first(book)", "quality:desc"]),
+    ],
+)
+def test_a_preference_may_be_written_in_words(spellings, same):
+    assert [parse_preference(text) for text in spellings] == [parse_preference(text) for text in same]
 
 
 def test_descending_id_and_default():

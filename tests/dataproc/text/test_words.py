@@ -2,7 +2,9 @@
 
 import contextlib
 import random
+import re
 import unicodedata
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import UNSPACED, load_tables
-from corpusmill.dataproc.text.words import word_hashes
+from corpusmill.dataproc.text.words import identifier_word_hashes, word_hashes
 
 GUARD = 64
 
@@ -34,12 +36,12 @@ def split_words(text: str) -> list[str]:
     return words
 
 
-def hashes(data: bytes, start: int = 0, stop: int | None = None) -> list[int]:
+def hashes(data: bytes, start: int = 0, stop: int | None = None, kernel: Callable = word_hashes) -> list[int]:
     stop = len(data) if stop is None else stop
     array = np.frombuffer(data, np.uint8)
     tables = load_tables()
     out = np.zeros(stop - start + GUARD, np.uint64)
-    count = word_hashes(array, start, stop, tables.classes, tables.lower, out)
+    count = kernel(array, start, stop, tables.classes, tables.lower, out)
     assert count <= (stop - start + 1) // 2
     assert not out[(stop - start + 1) // 2 :].any()
     return out[:count].tolist()
@@ -102,6 +104,18 @@ def test_long_stretches_of_ascii_are_hashed_as_short_ones(seed, foreign, gaps):
     text = "".join(letters[: draw.randrange(3000)])
     digests = {word: hashes(word.encode())[0] for word in set(split_words(text))}
     assert hashes(text.encode()) == [digests[word] for word in split_words(text)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_of_identifiers_an_underscore_is_a_letter(seed):
+    """So words in ASCII are those of Python's regular expressions, in long texts as in short ones."""
+    draw = random.Random(seed)
+    text = "".join(draw.choices("aB1_ -.(", k=draw.randrange(3000)))
+    words = re.findall(r"\w+", text.lower())
+    digests = {word: hashes(word.encode(), kernel=identifier_word_hashes)[0] for word in set(words)}
+    assert hashes(text.encode(), kernel=identifier_word_hashes) == [digests[word] for word in words]
+    assert len(set(digests.values())) == len(digests)
 
 
 def test_case_does_not_matter():

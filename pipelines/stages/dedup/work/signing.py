@@ -69,12 +69,14 @@ def sign_block(task: TaskContext[SigningWork]) -> dict[str, Any]:
     key_bytes = 0
     if EXACT in arguments.method:
         table = pa.table({"high": digests[done, 0], "low": digests[done, 1], "address": addresses[done]})
-        batches = partition_slices(table, digests[done, 0], arguments.partitions)
+        high = digests[done, 0]
+        batches = partition_slices(table, high, arguments.partitions, by_key=arguments.passes > 1)
         key_bytes += write_partitions(task.work_path("digests", f"{block_name(block)}.arrow"), batches)[0]
         digest_rows(task, layout).write(block, digests)
     if signed is not None:
         keys, owners = key_rows(band_keys(signed, arguments.bands, arguments.rows), addresses)
-        batches = partition_slices(pa.table({"key": keys, "address": owners}), keys, arguments.partitions)
+        table = pa.table({"key": keys, "address": owners})
+        batches = partition_slices(table, keys, arguments.partitions, by_key=arguments.passes > 1)
         key_bytes += write_partitions(task.work_path("bands", f"{block_name(block)}.arrow"), batches)[0]
         signature_rows(task, layout).write(block, signed)
     number_rows(task, layout).write(block, numbers)

@@ -6,7 +6,7 @@ goes for that one, and stays for nobody. Removals are written partitioned by blo
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from corpusmill.dataproc.dedup.shuffle import (
     spread,
     write_partitions,
 )
-from corpusmill.dataproc.dedup.survivors import named_columns, preference_order
+from corpusmill.dataproc.dedup.survivors import STATISTICS, named_columns, preference_order
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork
+from corpusmill.pipelines.stages.dedup.beside import Statistics
 from corpusmill.pipelines.stages.dedup.work.clustering import Labels
 from corpusmill.pipelines.stages.dedup.work.layout import (
     Layout,
@@ -64,7 +65,9 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     for part in layout.parts_of(arguments.block):
         with open_part(layout.path[part]) as file:
             present = file.schema_arrow.names
-        wanted = [name for name in named_columns(arguments.prefer) if name in present and name != "length"]
+        named = [name for name in named_columns(arguments.prefer) if name != "length"]
+        wanted = [name for name in named if name in present]
+        beside = Statistics(layout.path[part], [name for name in named if name.startswith(STATISTICS)])
         columns = sorted({"id", "url", *COUNTED, *wanted})
         first = 0
         for batch in batches_of(layout.path[part], [*columns, "text"]):
@@ -73,6 +76,8 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
             rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)
             taken = batch.take(pa.array(rows))
             table = pa.Table.from_batches([taken]).select(columns)
+            for name, values in _named(beside.of(taken.column("id"))):
+                table = table.append_column(name, values)
             table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
             table = table.append_column("address", pa.array(addresses[start:stop]))
             table = table.append_column("label", pa.array(labels[start:stop]))
@@ -86,6 +91,10 @@ def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     batches = partition_slices(table, spread(table["label"].to_numpy()), arguments.chosen)
     name = f"{block_name(arguments.block)}.arrow"
     return {"bytes": write_partitions(task.work_path("members", name), batches)[0]}
+
+
+def _named(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    return zip(table.column_names, table.columns, strict=True)
 
 
 def compares_texts(arguments: DedupWork) -> bool:
@@ -137,6 +146,9 @@ def _members_by_preference(task: TaskContext[DedupWork], layout: Layout) -> pa.T
     names = [task.work_path("members", f"{block_name(block)}.arrow") for block in range(layout.blocks)]
     read = [pa.Table.from_batches([read_partition(name, task.arguments.partition)]) for name in names]
     members = pa.concat_tables(read, promote_options="default").combine_chunks()
+    for name in named_columns(task.arguments.prefer):
+        if name not in members.column_names:  # no document of the partition has it
+            members = members.append_column(name, pa.nulls(len(members), pa.float64()))
     protected = layout.is_protected(members["address"].to_numpy())
     order = preference_order(members, task.arguments.prefer, protected)
     return members.take(pa.array(order)).combine_chunks()
