@@ -134,7 +134,7 @@ class SpikeWatch:
             hint = "see spikes.jsonl; train with a lower learning rate, or go on from an older checkpoint"
         else:
             tried, hint = "", "train with a lower learning rate, or let spikes be skipped or rolled back"
-        return UserError(f"step {step} was skipped{tried}: {why}", where=where, hint=hint)
+        return UserError(f"step {step} was not taken{tried}: {why}", where=where, hint=hint)
 
     def state(self) -> dict[str, Any]:
         """All that it remembers after an accepted step, as JSON values, which hold a float exactly."""
