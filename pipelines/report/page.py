@@ -2,6 +2,11 @@
 
 Everything that comes out of documents (ids, sources, excerpts) goes through `visible`, and the template escapes every
 value. Only the charts, which hold no such text, go in as they are.
+
+Cost: that of the manifests, of at most 256 side files of a kind and 256 markers of a phase, and of one pass over a
+training run's metrics. By `benchmarks/report_size.py`, a filter of 10,000 parts of 4,000 documents and a training run
+of 100,000 steps take 14 s of a core and 30 MiB more than Python with its libraries has; 256 parts and 1,000 steps take
+7 s. The page is 190 KB in either case.
 """
 
 from collections.abc import Sequence

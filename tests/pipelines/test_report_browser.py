@@ -1,6 +1,7 @@
 """The report in a browser, from a file: it fits a phone, sorts by keyboard, prints all, and nothing else acts in it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def page(link: str) -> Iterator[Any]:
         yield page
 
 
+@contextmanager
+def started() -> Iterator[Any]:
+    """A browser that is not held to what `opened` holds pages to."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_it_is_accessible_and_fits_with_all_that_is_folded_open(link: str, width: int, dark: bool) -> None:
     with opened(link, width=width, dark=dark) as page:
@@ -71,7 +83,9 @@ def test_a_table_is_sorted_by_keyboard_by_numbers_and_back(page: Any) -> None:
 
 
 def test_all_is_there_with_scripts_off(link: str) -> None:
-    with opened(link, scripts=False) as page:
+    with started() as browser:
+        page = browser.new_context(java_script_enabled=False).new_page()
+        page.goto(link)
         assert page.locator("button").count() == 0
         assert page.locator("h2").count() >= 6 and page.locator("svg.chart").count() == 4
         assert "documents in" in page.locator("main").inner_text()
@@ -108,17 +122,13 @@ ATTACKS = [
 
 def test_even_markup_that_got_into_the_page_does_not_act(link: str, tmp_path: Path) -> None:
     """The policy is a second wall: here the first one, escaping, is taken down."""
-    from playwright.sync_api import sync_playwright
-
     text = Path(link.removeprefix("file://")).read_text()
     changed = tmp_path / "changed.html"
     changed.write_text(text.replace("</main>", f"{''.join(ATTACKS)}</main>"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with started() as browser:
         page = browser.new_page()
         page.goto(changed.as_uri())
         assert page.title() == "small · corpusmill"
         assert page.locator("main").is_visible()
         over = page.locator("text=over all")
         assert over.evaluate("(part) => getComputedStyle(part).position") == "static"
-        browser.close()

@@ -139,7 +139,7 @@ def test_a_run_with_everything_shows_everything(tmp_path: Path):
     for text in ("web&lt;b&gt;\\u202e", "loss &lt;i&gt;", "not finite", "rolled back", ">MTP 0<", "3.00 GiB", "40.0%"):
         assert text in page
     assert '<td dir="auto">4,096</td>' in page
-    row = re.search(r"web&lt;b&gt;\S*</th>(.*)</tr>", page)
+    row = re.search(r"web&lt;b&gt;\S*</bdi></th>(.*)</tr>", page)
     assert row is not None and re.findall(r">([\d.]+)<", row[1]) == ["2.410", "2.210", "2.250"]
     assert "\u202e" not in page
 
