@@ -25,7 +25,6 @@ def on_ranks(shards: str, output: str, names: list[str]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("names", [["pp2 dualpipev", "pp2 1f1b"], ["ep2 pp2"]], ids=["two ranks", "four ranks"])
 def test_gradients_are_those_of_one_process(tmp_path: Path, names: list[str]):
     shards = str(write_shards(tmp_path / "shards"))
