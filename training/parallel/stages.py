@@ -40,7 +40,7 @@ def layer_costs(config: ModelConfig) -> tuple[list[float], float]:
 def cut(config: ModelConfig, count: int) -> list[range]:
     """The layers of each of so many stages, so that the dearest is as cheap as can be.
 
-    Each has one layer at least; the last may have none, since in a large model head and MTP alone cost more than others.
+    Each has one layer at least; the last may have none, since head and MTP alone may cost more than any other.
     """
     layers, end = layer_costs(config)
     sums = [0.0]

@@ -14,8 +14,8 @@ Bytes a parameter and rank, of W ranks, with precision and moments both FP32 or 
 
 Experts that are spread over an expert axis are shared, part by part, by the ranks of the data axis alone.
 
-What no other rank shares, which alone is everything, is not flat: gradients are made by the first micro-batch and freed by
-`zero_gradients`, and in FP32 the model's own parameters are the masters.
+What no other rank shares, which alone is everything, is not flat: gradients are made by the first micro-batch and freed
+by `zero_gradients`, and in FP32 the model's own parameters are the masters.
 """
 
 from collections.abc import Iterator
