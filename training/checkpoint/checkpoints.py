@@ -35,7 +35,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_bytes, require_commit, sync_path
 from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.checkpoint.plan import CheckpointTensors, Snapshot, read_into, write
-from corpusmill.training.checkpoint.storage import STEP_NAME, RankFilesWriter, mend_of
+from corpusmill.training.checkpoint.storage import INDEX_FILE, STEP_NAME, RankFilesWriter, mend_of
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 
 MODEL_FILE = "model.safetensors"
@@ -56,7 +56,9 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         if not isinstance(state, dict) or not isinstance(state.get("step"), int):
             raise ValueError("no state")
         digest = state.pop("digest", None)
-        if digest is not None and digest != _digest(state):
+        if digest is None:  # written before there were digests, or damaged in its name
+            digest = _digest(state) if b'"digest"' not in (checkpoint / INDEX_FILE).read_bytes() else ""
+        if digest != _digest(state):
             raise ValueError("the digest differs")
     except FileNotFoundError as error:
         raise UserError("the checkpoint has no state", str(where), mend_of(checkpoint)) from error

@@ -85,6 +85,18 @@ def write(snapshot: Snapshot, writer: RankFilesWriter, group: dist.ProcessGroup 
         raise next((error for error in raised if isinstance(error, UserError)), raised[0]) from failure
 
 
+class _Fill(DefaultLoadPlanner):
+    """Fills what it is given as it is; torch's own first replaces whatever is no tensor, pieces among it, by None."""
+
+    def set_up_planner(self, state_dict: Any, metadata: Metadata | None = None, is_coordinator: bool = False) -> None:
+        self.original_state_dict = self.state_dict = state_dict
+        self.metadata, self.is_coordinator = metadata, is_coordinator
+
+    def lookup_tensor(self, index: MetadataIndex) -> Tensor:
+        value = self.state_dict[index.fqn]
+        return value.values if isinstance(value, Piece) else super().lookup_tensor(index)
+
+
 def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece], metadata: Metadata | None = None) -> None:
     """Fills tensors in place from a checkpoint of any layout.
 
@@ -92,7 +104,7 @@ def read_into(folder: Path, tensors: Mapping[str, Tensor | Piece], metadata: Met
     the checkpoint or has another shape or type there, and when a file is missing or cut short. `metadata`: of this
     checkpoint, where it was read before.
     """
-    reader, planner = RankFilesReader(folder), DefaultLoadPlanner(**_FLAT)
+    reader, planner = RankFilesReader(folder), _Fill(**_FLAT)
     metadata = reader.read_metadata() if metadata is None else metadata
     for name, tensor in tensors.items():
         _require_fit(metadata, name, tensor, folder)

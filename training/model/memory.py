@@ -7,7 +7,7 @@ gradients, BF16 moments (section 3.3.3) and an average of the weights in CPU mem
 FP32 whatever the rest does (`training/precision.py`), with the masters themselves.
 
 Ranks are data-parallel. ZeRO stage 1 (Rajbhandari et al. 2020, section 5.1) gives each the masters, moments and average
-of its part of the parameters, an N-th; weights and gradients stay whole. Expert and pipeline parallelism, which V3
+of its part of the parameters, an N-th; weights and gradients stay whole. Expert and pipeline ranks, which V3
 needs to fit anywhere, are not modelled. Nor are communication buffers, the allocator's gaps and the CUDA context (a few
 GB together on a GPU): leave a tenth free.
 """

@@ -35,7 +35,7 @@ Legend: a region is one call of `remade`.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -69,31 +69,46 @@ class _Recipe:
         return made.as_strided(self.size, self.stride, self.offset)
 
 
-_Origins = dict[int, _Origin]
+@dataclass
+class _Origins:
+    """The storages that regions of a forward pass have made, by number."""
+
+    split: bool
+    """Whether the backward pass goes through a region more than once."""
+    made: dict[int, _Origin] = field(default_factory=dict)
+
+    def pack(self, tensor: Tensor) -> "Tensor | _Recipe":
+        """What is kept of a tensor: itself, or how it is made."""
+        origin = self.made.get(tensor.untyped_storage()._cdata)
+        if origin is None:
+            return tensor
+        return _Recipe(origin, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
+
+
+def _unpack(packed: "Tensor | _Recipe") -> Tensor:
+    return packed.make() if isinstance(packed, _Recipe) else packed
+
+
 _ORIGINS: ContextVar[_Origins | None] = ContextVar("origins", default=None)
 """Of the forward pass that is running; None where nothing is to be recomputed."""
 
 
 @contextmanager
-def recomputation(wanted: bool) -> Iterator[None]:
-    """Within it, outputs of `remade` are not kept for the backward pass; where it isn't `wanted`, they are."""
+def recomputation(wanted: bool, split: bool = False) -> Iterator[None]:
+    """Within it, outputs of `remade` are not kept for the backward pass; where it isn't `wanted`, they are.
+
+    Args:
+        wanted: whether to.
+        split: whether the backward pass is one for inputs and one for weights, as in pipelines without bubbles. A
+            region is then gone through twice, and keeps its inputs until the graph is gone.
+    """
     if not wanted or not torch.is_grad_enabled():
         yield
         return
-    origins: _Origins = {}
-
-    def pack(tensor: Tensor) -> Tensor | _Recipe:
-        origin = origins.get(tensor.untyped_storage()._cdata)
-        if origin is None:
-            return tensor
-        return _Recipe(origin, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
-
-    def unpack(packed: Tensor | _Recipe) -> Tensor:
-        return packed.make() if isinstance(packed, _Recipe) else packed
-
+    origins = _Origins(split)
     token = _ORIGINS.set(origins)
     try:
-        with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        with torch.autograd.graph.saved_tensors_hooks(origins.pack, _unpack):
             yield
     finally:
         _ORIGINS.reset(token)
@@ -129,15 +144,18 @@ class _Region(torch.autograd.Function):
         ctx.function, ctx.modules, ctx.made = function, modules, None
         inputs = tensors[:n_inputs]
         kept = {tensor.untyped_storage()._cdata for tensor in inputs}
-        ctx.save_for_backward(*inputs)
-        ctx.differentiable = [tensor.requires_grad for tensor in inputs]
-        outputs = function(*inputs)
         origins = _ORIGINS.get()
         assert origins is not None
+        # What autograd keeps is gone once it went through a node.
+        ctx.kept = [origins.pack(tensor.detach()) for tensor in inputs] if origins.split else None
+        if not origins.split:
+            ctx.save_for_backward(*inputs)
+        ctx.differentiable = [tensor.requires_grad for tensor in inputs]
+        outputs = function(*inputs)
         for number, output in enumerate(_several(outputs)):
             storage = output.untyped_storage()
             assert storage._cdata not in kept, "an output that is a view of an input cannot be left to be made again"
-            origins[storage._cdata] = _Origin(StorageWeakRef(storage), ctx, number)
+            origins.made[storage._cdata] = _Origin(StorageWeakRef(storage), ctx, number)
         return outputs
 
     @staticmethod
@@ -156,7 +174,7 @@ class _Region(torch.autograd.Function):
 def is_remade(tensor: Tensor) -> bool:
     """Whether a tensor, saved for the backward pass now, would be left to be made again."""
     origins = _ORIGINS.get()
-    return origins is not None and tensor.untyped_storage()._cdata in origins
+    return origins is not None and tensor.untyped_storage()._cdata in origins.made
 
 
 def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -166,7 +184,8 @@ def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _outputs(region: Any) -> tuple[Tensor, ...]:
     """What the region's function returns, with a graph to its inputs: run now, unless it was before."""
     if region.made is None:
-        kept = zip(region.saved_tensors, region.differentiable, strict=True)
+        saved = region.saved_tensors if region.kept is None else [_unpack(packed) for packed in region.kept]
+        kept = zip(saved, region.differentiable, strict=True)
         region.inputs = [tensor.detach().requires_grad_(differentiable) for tensor, differentiable in kept]
         with torch.enable_grad():
             region.made = _several(region.function(*region.inputs))

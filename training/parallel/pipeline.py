@@ -85,7 +85,7 @@ class _Stage(nn.Module):
         """
         model, feed = self._whole[0], self._feed
         tokens, valid, mask = feed.inputs(number)
-        with recomputation(model.recompute):
+        with recomputation(model.recompute, split=model.count > model.ranks.size("pipeline")):
             if self.first:
                 x = model.embed(tokens)
                 embedded = x if model.embedding_travels else None

@@ -38,7 +38,10 @@ def layer_costs(config: ModelConfig) -> tuple[list[float], float]:
 
 
 def cut(config: ModelConfig, count: int) -> list[range]:
-    """The layers of each of so many stages: each has one at least, and the dearest stage is as cheap as can be."""
+    """The layers of each of so many stages, so that the dearest is as cheap as can be.
+
+    Each has one layer at least; the last may have none, since head and MTP alone may cost more than any other.
+    """
     layers, end = layer_costs(config)
     sums = [0.0]
     for cost in layers:
@@ -48,8 +51,8 @@ def cut(config: ModelConfig, count: int) -> list[range]:
     came: list[list[int]] = [[0] * (len(layers) + 1) for _ in range(count + 1)]
     best[0][0] = 0.0
     for stage in range(1, count + 1):
-        for last in range(stage, len(layers) + 1):
-            for first in range(stage - 1, last):
+        for last in range(stage - (stage == count > 1), len(layers) + 1):
+            for first in range(stage - 1, last + (stage == count > 1)):
                 cost = max(best[stage - 1][first], sums[last] - sums[first] + (end if stage == count else 0.0))
                 if cost < best[stage][last]:
                     best[stage][last], came[stage][last] = cost, first
@@ -135,5 +138,5 @@ class StagedTransformer(Transformer):
     @property
     def dtype(self) -> torch.dtype:
         """Of activations."""
-        layer: Any = self.layers[self.cuts[self.mine[0]].start]
-        return cast(torch.dtype, layer.attn_norm.weight.dtype)
+        norm: Any = self.norm if self.has_head else self.layers[self.cuts[self.mine[0]].start].attn_norm
+        return cast(torch.dtype, norm.weight.dtype)

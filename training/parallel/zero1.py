@@ -14,9 +14,11 @@ Bytes a parameter and rank, of W ranks, with precision and moments both FP32 or 
 
 Experts that are spread over an expert axis are shared, part by part, by the ranks of the data axis alone.
 
-Alone, nothing is shared and nothing is flat: gradients are made by the first micro-batch and freed by
-`zero_gradients`, and in FP32 the model's own parameters are the masters.
+What no other rank shares, which alone is everything, is not flat: gradients are made by the first micro-batch and freed
+by `zero_gradients`, and in FP32 the model's own parameters are the masters.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -52,21 +54,30 @@ class Zero1(Weights):
         self._parameters = dict(model.named_parameters())
         types = compute_types(model, precision)
         self._flat: list[FlatParameters] = []
-        if ranks.alone:
-            self._masters = {name: self._own(parameter, types[name]) for name, parameter in self._parameters.items()}
-        else:
-            for axis, names in self._by_axis().items():
-                for dtype in sorted({types[name] for name in names}, key=str):
-                    of_type = {name: self._parameters[name] for name in names if types[name] == dtype}
-                    self._flat.append(FlatParameters(of_type, dtype, ranks, axis))
-            owned = {name: master for flat in self._flat for name, master in flat.masters.items()}
-            self._masters = {name: owned[name] for name in self._parameters if name in owned}
+        masters: dict[str, Tensor] = {}
+        for axis, dtype, names in self._shares(types):
+            if self._only_here(axis, dtype):
+                masters |= {name: self._own(self._parameters[name], dtype) for name in names}
+            else:
+                self._flat.append(FlatParameters({name: self._parameters[name] for name in names}, dtype, ranks, axis))
+        self._unshared = list(masters)
+        """Parameters that no other rank has."""
+        masters |= {name: master for flat in self._flat for name, master in flat.masters.items()}
+        self._masters = {name: masters[name] for name in self._parameters if name in masters}
         self._optimizer = make_optimizer(self._masters.values(), weight_decay, TYPES[moments])
 
-    def _by_axis(self) -> dict[str, list[str]]:
-        """Names of parameters by the axis whose ranks share them: experts that are spread have fewer replicas."""
+    def _shares(self, types: dict[str, torch.dtype]) -> Iterator[tuple[str, torch.dtype, list[str]]]:
+        """(axis whose ranks share them, type, names) of parameters: experts that are spread have fewer replicas."""
         names = {"batch": [name for name in self._parameters if name not in self.slices], "data": list(self.slices)}
-        return {axis: listed for axis, listed in names.items() if listed}
+        for axis, listed in names.items():
+            for dtype in sorted({types[name] for name in listed}, key=str):
+                yield axis, dtype, [name for name in listed if types[name] == dtype]
+
+    def _only_here(self, axis: str, dtype: torch.dtype) -> bool:
+        """Whether parameters are left as they are. torch's pipelines add to gradients in their own type, so those that
+        are summed in another one are laid out flat there, too, to be there from the start."""
+        ranks = self.ranks
+        return ranks.size(axis) == 1 and (ranks.size("pipeline") == 1 or dtype == torch.float32)
 
     @staticmethod
     def _own(parameter: nn.Parameter, dtype: torch.dtype) -> Tensor:
@@ -79,9 +90,8 @@ class Zero1(Weights):
     def reduce_gradients(self) -> None:
         for flat in self._flat:
             flat.reduce()
-        if self.ranks.alone:
-            for name, master in self._masters.items():
-                master.grad = self._parameters[name].grad
+        for name in self._unshared:
+            self._masters[name].grad = self._parameters[name].grad
 
     def gradients(self) -> list[Tensor]:
         return [master.grad for master in self._masters.values() if master.grad is not None]
@@ -106,18 +116,16 @@ class Zero1(Weights):
     def follow(self) -> None:
         for flat in self._flat:
             flat.spread()
-        if self.ranks.alone:
-            for name, master in self._masters.items():
-                parameter = self._parameters[name].data
-                if parameter.data_ptr() != master.data_ptr():
-                    parameter.copy_(master)
+        for name in self._unshared:
+            parameter, master = self._parameters[name].data, self._masters[name]
+            if parameter.data_ptr() != master.data_ptr():
+                parameter.copy_(master)
 
     def zero_gradients(self) -> None:
         for flat in self._flat:
             flat.zero_gradients()
-        if self.ranks.alone:
-            for name, master in self._masters.items():
-                self._parameters[name].grad = master.grad = None
+        for name in self._unshared:
+            self._parameters[name].grad = self._masters[name].grad = None
 
     def masters(self) -> dict[str, Tensor]:
         return dict(self._masters)

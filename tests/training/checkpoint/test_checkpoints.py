@@ -20,6 +20,7 @@ import corpusmill.training.checkpoint.storage as storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commits_only_while
 from corpusmill.training.checkpoint.checkpoints import Checkpoints, read_state, read_tensors
+from corpusmill.training.checkpoint.pieces import Piece
 from corpusmill.training.checkpoint.verify import checkpoints_in, problems_of
 from corpusmill.training.model.config import preset
 from corpusmill.training.model.loss import losses
@@ -455,6 +456,16 @@ def test_a_damaged_state_is_one_line_that_offers_the_checkpoint_before(tmp_path:
             read_state(path)
         assert "\n" not in str(raised.value)
         assert [where for where, _ in problems_of(path)] == [str(path / "state.json")]
+
+
+def test_rows_that_a_rank_has_come_back_from_the_whole_tensor(tmp_path: Path):
+    whole = torch.arange(24.0).reshape(6, 4)
+    path = _save(tmp_path, 1, tensors={"model.a": whole, "model.b": torch.ones(2)})
+    piece = Piece(torch.zeros(3, 4), (6, 4), 2)
+    Checkpoints(tmp_path, 2).load(path, {"model.a": piece})
+    assert torch.equal(piece.values, whole[2:5])
+    with pytest.raises(UserError, match=r"'model.a' is \[6, 4\] there and \[7, 4\] here"):
+        Checkpoints(tmp_path, 2).load(path, {"model.a": Piece(torch.zeros(3, 4), (7, 4), 2)})
 
 
 def test_a_save_that_failed_is_known_before_the_next(tmp_path: Path, monkeypatch):
