@@ -52,6 +52,16 @@ class Rows:
         row = number - (int(self._ends[file]) - rows)
         return DocumentRow(number, path, row, _read_row(path, row))
 
+    def page(self, start: int, count: int) -> Iterator[DocumentRow]:
+        """The rows from a number on, each row group read once."""
+        start, end = max(start, 0), min(start + count, len(self))
+        first = 0
+        for path, rows in self.files:
+            here = range(max(start - first, 0), min(end - first, rows))
+            for row, values in zip(here, _read_rows(path, here), strict=True):
+                yield DocumentRow(first + row, path, row, values)
+            first += rows
+
     def find(self, document: str) -> DocumentRow | None:
         """The first row with this id."""
         before = 0
@@ -120,11 +130,21 @@ def _row_of(path: str, document: str) -> int | None:
 
 
 def _read_row(path: str, row: int) -> dict[str, Any]:
+    for values in _read_rows(path, range(row, row + 1)):
+        return values
+    raise UserError(f"no row {row}", where=path, hint="see corpusmill inspect verify")
+
+
+def _read_rows(path: str, wanted: range) -> Iterator[dict[str, Any]]:
+    """Rows of one file in order; fewer where it has fewer."""
+    if not wanted:
+        return
     with open_part(path) as file:
         first = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
-            if row < first + rows:
-                return file.read_row_group(group, use_threads=False).slice(row - first, 1).to_pylist()[0]
+            start, end = max(wanted.start - first, 0), min(wanted.stop - first, rows)
+            if start < end:
+                table = file.read_row_group(group, use_threads=False)
+                yield from table.slice(start, end - start).to_pylist()
             first += rows
-    raise UserError(f"no row {row}: the file has {first}", where=path, hint="see corpusmill inspect verify")

@@ -38,6 +38,8 @@ class Question:
         segments: segments of each sequence to look at.
         characters: of the excerpt of each.
         again: whether to read raw files again where the ids do not name the record.
+        follow: whether to follow documents back through the datasets, which reads the ids of those; without, a trace
+            says what was read and nothing of where it came from.
     """
 
     step: int | None = None
@@ -50,6 +52,7 @@ class Question:
     segments: int = 8
     characters: int = 160
     again: bool = False
+    follow: bool = True
 
 
 def start_of(place: Place, made: str) -> Place:

@@ -23,13 +23,9 @@ from corpusmill.pipelines.engine.progress import clock
 from corpusmill.pipelines.engine.record import PhaseRecord, read_record
 from corpusmill.pipelines.engine.silence import ENDING as SILENT
 from corpusmill.pipelines.engine.silence import silent_workers
-from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.inspect.liveness import STALLED_FACTOR, Live, is_recent, live
 from corpusmill.pipelines.inspect.places import read_plan, run_stages
-from corpusmill.pipelines.recipe import KEPT, path_resolver
 from corpusmill.pipelines.registry import description_of, stage_type
-from corpusmill.pipelines.settings import validate
-from corpusmill.pipelines.yaml_text import load_yaml
 
 SCHEMA = 1
 """Of the JSON: raised when a key changes its meaning or goes; new keys may come."""
@@ -85,6 +81,9 @@ def run_status(run: str, factor: float = STALLED_FACTOR) -> list[StageStatus]:
 
 def stages_to_come(run: str, stages: Sequence[StageStatus]) -> list[str]:
     """Stages that the run's recipe names and that have not begun; none for a single stage."""
+    from corpusmill.pipelines.recipe import KEPT
+    from corpusmill.pipelines.yaml_text import load_yaml
+
     path = storage.join(run, KEPT)
     if not storage.exists(path):
         return []
@@ -202,10 +201,13 @@ def _planned(plan: Mapping[str, Any], folders: Mapping[str, str]) -> dict[str, i
     """Tasks of each phase, from the settings and inputs as they are now; None where an input cannot be found."""
     if description_of(plan.get("stage", "")) is None:
         return None
+    from corpusmill.pipelines.recipe import path_resolver  # these take half a second, which finished stages need not
+    from corpusmill.pipelines.settings import validate
+
     try:
         made_of = stage_type(plan["stage"])
         settings = validate(made_of.Settings, plan["settings"])
-        stage: Stage = made_of(settings, seed=plan["seed"], resolve=path_resolver(folders))
+        stage = made_of(settings, seed=plan["seed"], resolve=path_resolver(folders))
         return {phase.name: phase.tasks for phase in stage.phases()}
     except (UserError, OSError):
         return None

@@ -148,7 +148,7 @@ def trace(place: Place, question: Question) -> Trace:
     segments = [segment for sequence in sequences for segment in sequence.segments]
     documents = {segment.document: Document(segment.document, segment.source) for segment in segments}
     missing = [f"{link.name}: {link.note}" for link in links.values() if link.note]
-    missing += _Way(links, documents, question.again).follow()
+    missing += _Way(links, documents, question.again).follow() if question.follow else []
     step = spike.step if spike is not None else question.step
     return Trace(step, positions, list(links.values()), sequences, documents, missing, spike)
 

@@ -27,8 +27,12 @@ def over_documents(stages: Sequence[StageOutput]) -> list[StageOutput]:
     return [stage for stage in stages if (known := description_of(stage.stage)) and known.losses]
 
 
-def waterfall(stages: Sequence[StageOutput]) -> list[Bar]:
-    """Bars of kind in, loss and kept; the losses of a stage begin where what is left ends."""
+def waterfall(stages: Sequence[StageOutput], *, detailed: bool = True) -> list[Bar]:
+    """Bars of kind in, loss and kept; the losses of a stage begin where what is left ends.
+
+    Args:
+        detailed: with causes that only side tables know, which are read for them; without, manifests are enough.
+    """
     flow = over_documents(stages)
     whole = max((stage.counts["documents_in"] for stage in flow), default=0)
     bars: list[Bar] = []
@@ -38,7 +42,7 @@ def waterfall(stages: Sequence[StageOutput]) -> list[Bar]:
         name = one_line(stage.name)
         if left != before:
             bars.append(_bar(name, "came in", "in", left, 0, whole))
-        for label, count in losses(stage):
+        for label, count in losses(stage, detailed=detailed):
             left -= count
             bars.append(_bar(name, label, "loss", count, left, whole))
         bars.append(_bar(name, "kept", "kept", left, 0, whole))
@@ -46,10 +50,10 @@ def waterfall(stages: Sequence[StageOutput]) -> list[Bar]:
     return bars
 
 
-def losses(stage: StageOutput) -> list[tuple[str, int]]:
+def losses(stage: StageOutput, *, detailed: bool = True) -> list[tuple[str, int]]:
     """(cause, documents) of a stage; every document that it did not keep is in one of them."""
     description = description_of(stage.stage)
-    report = report_of(description)
+    report = report_of(description) if detailed else None
     if report and report.losses:
         causes = report.losses(stage)
     else:

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from threading import Timer
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,13 +17,15 @@ from starlette.staticfiles import StaticFiles
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.window.admission import Admission, new_token
 from corpusmill.pipelines.window.named import NamedPaths, NotNamed
-from corpusmill.pipelines.window.pages import ROUTES
+from corpusmill.pipelines.window.pages import ROUTES, warm
 from corpusmill.pipelines.window.rendering import render
 
 SHARED = ("corpusmill.pipelines.html", "static")
 """The style sheet and the script that the report has, too."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::")
+SECONDS_BEFORE_WARMING = 2.0
+"""After which the other pages are imported: the first has been answered by then."""
 
 
 def application(paths: NamedPaths, token: str, hosts: Sequence[str]) -> Starlette:
@@ -32,7 +35,7 @@ def application(paths: NamedPaths, token: str, hosts: Sequence[str]) -> Starlett
         token, hosts: as for `Admission`.
     """
     static = files("corpusmill.pipelines.window") / "static"
-    routes = [Route(address, endpoint, name=endpoint.__name__) for address, endpoint in ROUTES]
+    routes = [Route(address, endpoint) for address, endpoint in ROUTES]
     app = Starlette(
         routes=[*routes, Mount("/static", StaticFiles(directory=str(static), packages=[SHARED]))],
         middleware=[Middleware(Admission, token=token, hosts=hosts)],
@@ -63,6 +66,9 @@ def serve(paths: Sequence[str], host: str, port: int, announce: Callable[[str], 
         token = new_token()
         listener.listen()
         announce(f"http://{names[0]}:{bound}/?token={token}")
+        warming = Timer(SECONDS_BEFORE_WARMING, warm)
+        warming.daemon = True
+        warming.start()
         server_of(application(named, token, [f"{name}:{bound}" for name in names])).run(sockets=[listener])
 
 

@@ -14,17 +14,23 @@ def ways_from(named: NamedPath, place: Place, stage: str = "") -> Ways:
     """(label, address) of the pages of a run or of one of its stages."""
     base = stage_address(named, stage or named.name)
     if place.what == "run":
-        return [("Document by id", f"{named.address}/document"), ("SQL", f"{named.address}/sql")]
+        return [
+            ("Document by id", f"{named.address}/document"),
+            ("SQL", f"{named.address}/sql"),
+            ("Compare", "/compare"),
+        ]
     pages: Ways = []
     if place.what == "dataset":
         pages.append(("Documents", f"{base}/documents"))
         tables = {table.name for table in tables_of(place)}
         pages += [("Rejected", f"{base}/rejected")] if {"ledger", "rejected"} <= tables else []
+        pages += [("Statistics", f"{base}/statistics")] if "statistics" in tables else []
         pages += [("Duplicates", f"{base}/duplicates")] if "duplicates" in tables else []
     if place.what == "shards":
-        pages.append(("Sequences", f"{base}/sequences"))
+        pages += [("Sequences", f"{base}/sequences"), ("Shards", f"{base}/shards")]
     if place.what == "model":
-        pages.append(("Training", f"{base}/training"))
+        pages += [("Training", f"{base}/training"), ("A step's batch", f"{base}/step")]
+        pages += [("Charts", f"{base}/charts")] if place.manifest else []
     if place.what == "tokenizer":
         pages.append(("Tokenizer", f"{base}/tokenizer"))
     if place.what == "search index":

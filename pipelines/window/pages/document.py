@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from corpusmill.pipelines.inspect.differences import around
+from corpusmill.pipelines.inspect.places import recognise
+from corpusmill.pipelines.inspect.rewrites import rewritten_text
 from corpusmill.pipelines.inspect.story import Story, Visit, shorten_uses, story_values, tell_story
 from corpusmill.pipelines.window.page import Table, Values, View, page
 from corpusmill.pipelines.window.ways import stage_address
 
 USES = 50
+AROUND = 400
+"""Characters that are left on either side of what a rewriter changed."""
 SIDE_CHARACTERS = 20_000
 """Of each text where two stand beside each other."""
 
@@ -48,7 +53,13 @@ def _visit(view: View, visit: Visit) -> dict[str, Any]:
         "visit": visit,
         "address": stage_address(view.path, visit.stage),
         "sides": [_bounded(removed), _bounded(survived)] if visit.changes else [],
+        "rewritten": _bounded(_taken_out(visit)) if any(line.startswith("rewritten") for line in visit.lines) else [],
     }
+
+
+def _taken_out(visit: Visit) -> list[tuple[str, str]]:
+    """The text with what rewriters took out of it; of long stretches that stayed, the ends."""
+    return [(one.kind, one.text) for one in around(rewritten_text(recognise(visit.path), visit.document), AROUND)]
 
 
 def _bounded(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -60,6 +71,3 @@ def _bounded(pieces: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         kept.append((kind, text[:left]))
         left -= len(text)
     return kept
-
-
-ROUTES = [("/at/{key}/document", document)]

@@ -37,7 +37,7 @@ def documents(view: View) -> Values:
     else:
         rows = rows_of(place)
         total = len(rows)
-        entries = [_entry(view, rows.row(number)) for number in range(start, min(start + SIZE, total))]
+        entries = [_entry(view, row) for row in rows.page(start, SIZE)]
         command = ["inspect", "show", place.path, "--row", str(start)]
     return {
         "title": "Documents",
@@ -67,6 +67,3 @@ def _entry(
         "side": side if value is None else f"{side}: {value:.6g}",
         "row": [values.get(column) for column in COLUMNS],
     }
-
-
-ROUTES = [("/at/{key}/stage/{stage}/documents", documents)]

@@ -44,6 +44,3 @@ def duplicates(view: View) -> Values:
         "story": f"{view.path.address}/document" if view.path.place.what == "run" else "",
         "table": Table(f"{view.stage_name}-clusters", shown, [[row[name] for name in shown] for row in rows]),
     }
-
-
-ROUTES = [("/at/{key}/stage/{stage}/duplicates", duplicates)]

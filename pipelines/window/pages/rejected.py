@@ -5,37 +5,37 @@ in the ledger, so no text is read but that of the documents shown.
 """
 
 import math
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.inspect.places import Place
-from corpusmill.pipelines.inspect.sql import Limits, run_query
+from corpusmill.pipelines.inspect.thresholds import Thresholds, rule_counts
 from corpusmill.pipelines.window.page import Table, Values, View, page
 from corpusmill.pipelines.window.text import shown_text
 from corpusmill.pipelines.window.ways import stage_trail
 
-SIZE = 20
-BINS, STEPS = 60, 200
-LIMITS = Limits(memory_bytes=256 << 20, seconds=20.0, threads=2)
+SIZE, STEPS = 20, 200
+MOST_START = 10_000
+"""Documents that come back before those of a page: all of them are sorted for it."""
 
 _RULES = """
-SELECT l.rule, count(*) AS broke, count(*) FILTER (WHERE r.broken_rules = l.rule) AS alone,
-  min(l.value) AS lowest, max(l.value) AS highest, min(l.threshold) AS threshold,
-  max(l.threshold) AS highest_threshold
-FROM ledger l LEFT JOIN rejected r USING (id) GROUP BY l.rule ORDER BY broke DESC, l.rule
+SELECT rule, count(*) AS broke, min(value) AS lowest, max(value) AS highest, min(threshold) AS threshold
+FROM ledger GROUP BY rule ORDER BY broke DESC, rule
 """
 _BACK = """
-FROM ledger l JOIN rejected r USING (id)
-WHERE l.rule = '{rule}' AND r.broken_rules = l.rule AND l.value {relation} {threshold!r}
+SELECT l.id, l.value FROM ledger l JOIN rejected r USING (id)
+WHERE l.rule = '{rule}' AND r.broken_rules = l.rule AND l.value {relation} {threshold!r} ORDER BY l.value {order}
 """
+_thresholds = Thresholds()
 
 
 @page("rejected.html")
 def rejected(view: View) -> Values:
     """The rules, or one rule with its slider."""
     place = view.stage
-    rules = _asked(place, _RULES)
+    rules = [asdict(rule) for rule in rule_counts(place)]
     values: Values = {
         "title": "Rejected",
         "trail": stage_trail(view),
@@ -62,12 +62,14 @@ def _one_rule(view: View, place: Place, rule: dict[str, Any]) -> Values:
     edges = [float(rule["lowest"]), threshold] if below else [threshold, float(rule["highest"])]
     asked = view.real("threshold")
     chosen = threshold if asked is None else min(max(asked, edges[0]), edges[1])
-    back = _BACK.format(rule=_quoted(rule["rule"]), relation=relation, threshold=chosen)
-    start = view.number("start")
-    rows = _asked(
-        place,
-        f"SELECT l.id, l.value, l.threshold, r.source, r.language, r.text {back} "
-        f"ORDER BY l.value {'ASC' if below else 'DESC'}, l.id LIMIT {SIZE} OFFSET {start}",
+    start = view.number("start", most=MOST_START)
+    answer = _thresholds.coming_back(
+        place, rule["rule"], chosen, below=below, edges=(edges[0], edges[1]), start=start, most=SIZE
+    )
+    rows = [[row["id"], value, row.get("source"), row.get("language"), row.get("text")] for value, row in answer.first]
+    names = ("id", "value", "source", "language", "text")
+    command = _BACK.format(
+        rule=rule["rule"].replace("'", "''"), relation=relation, threshold=chosen, order="ASC" if below else "DESC"
     )
     return common | {
         "relation": "at least" if below else "at most",
@@ -75,18 +77,14 @@ def _one_rule(view: View, place: Place, rule: dict[str, Any]) -> Values:
         "edges": edges,
         "step": (edges[1] - edges[0]) / STEPS,
         "has_slider": True,
-        "back": _asked(place, f"SELECT count(*) AS back {back}")[0]["back"],
-        "histogram": _histogram(place, rule["rule"], edges, below=below, chosen=chosen),
-        "entries": [{**row, "shown": shown_text(row["text"] or "")} for row in rows],
+        "back": answer.count,
+        "histogram": _histogram(answer.bins.tolist(), edges, below=below, chosen=chosen),
+        "entries": [dict(zip(names, row, strict=True)) | {"shown": shown_text(row[-1] or "")} for row in rows],
         "start": start,
         "size": SIZE,
         "story": f"{view.path.address}/document" if view.path.place.what == "run" else "",
-        "command": ["inspect", "sql", " ".join(f"SELECT l.id, l.value {back}".split()), place.path],
-        "table": Table(
-            f"{rule['rule']}-would-come-back",
-            ["id", "value", "threshold", "source", "language", "text"],
-            [list(row.values()) for row in rows],
-        ),
+        "command": ["inspect", "sql", " ".join(command.split()), place.path],
+        "table": Table(f"{rule['rule']}-would-come-back", names, rows),
     }
 
 
@@ -105,32 +103,12 @@ def _relation(place: Place, line: dict[str, Any]) -> str | None:
     return ">=" if high < threshold else "<=" if low > threshold else None
 
 
-def _histogram(
-    place: Place, rule: str, edges: list[float], *, below: bool, chosen: float
-) -> list[tuple[int, float, bool]]:
+def _histogram(counts: list[int], edges: list[float], *, below: bool, chosen: float) -> list[tuple[int, float, bool]]:
     """(documents, share of the highest bar, whether they would come back) of each bin of the rule's broken values."""
-    width = (edges[1] - edges[0]) / BINS
-    rows = _asked(
-        place,
-        f"SELECT least(greatest(floor((value - {edges[0]!r}) / {width!r}), 0), {BINS - 1})::INTEGER "
-        f"AS bin, count(*) AS documents FROM ledger WHERE rule = '{_quoted(rule)}' AND isfinite(value) GROUP BY bin",
-    )
-    counts = {row["bin"]: row["documents"] for row in rows}
-    most = max(counts.values(), default=1)
-    middles = [edges[0] + width * (number + 0.5) for number in range(BINS)]
-    back = [middle >= chosen if below else middle <= chosen for middle in middles]
-    return [(counts.get(number, 0), counts.get(number, 0) / most, back[number]) for number in range(BINS)]
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")
-
-
-def _asked(place: Place, statement: str) -> list[dict[str, Any]]:
-    """All rows of an answer, by column."""
-    with run_query([place], statement, LIMITS) as answer:
-        columns = list(answer.columns)
-        return [dict(zip(columns, row, strict=True)) for batch in answer.batches for row in batch]
-
-
-ROUTES = [("/at/{key}/stage/{stage}/rejected", rejected)]
+    width = (edges[1] - edges[0]) / len(counts)
+    most = max([*counts, 1])
+    middles = [edges[0] + width * (number + 0.5) for number in range(len(counts))]
+    return [
+        (count, count / most, middle >= chosen if below else middle <= chosen)
+        for count, middle in zip(counts, middles, strict=True)
+    ]

@@ -40,7 +40,7 @@ def search(view: View) -> Values:
         shown = [(one.hit, visible(one.before), visible(one.text), visible(one.after)) for one in contexts]
         rows = [[one.hit.id, one.hit.source, one.hit.start, one.before, one.text, one.after] for one in contexts]
         columns = ("id", "source", "start", "before", "text", "after")
-        command = ["search", "context", *(["--ignore-case"] if folded else []), "--", place.path, text]
+        command = ["search", "context", *(["--ignore-case"] if folded else []), "-n", str(SIZE), "--", place.path, text]
         values |= {"occurrences": named.index.count(query).occurrences, "hits": shown, "command": command}
         values["table"] = Table("occurrences", columns, rows)
     if passage:
@@ -66,6 +66,3 @@ def _marked(passage: str, trace: Any) -> list[tuple[str, bool]]:
         at = end
     pieces.append((visible(data[at:].decode(errors="replace")), False))
     return [piece for piece in pieces if piece[0]]
-
-
-ROUTES = [("/at/{key}/stage/{stage}/search", search)]

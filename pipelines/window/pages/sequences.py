@@ -8,6 +8,8 @@ from corpusmill.pipelines.window.page import Table, Values, View, page
 from corpusmill.pipelines.window.ways import stage_trail
 
 SHADES = 6
+MIDDLE = 3
+"""Which run of ordinary tokens of a rearranged document is what the hole held: prefix and suffix come before it."""
 MOST_TOKENS = 20_000
 """Of a sequence, before the rest is only counted."""
 
@@ -35,6 +37,8 @@ def sequences(view: View) -> Values:
         "segments": segments,
         "length": sum(segment["length"] for segment in segments),
         "document": document,
+        "trained": max(sum(segment["length"] for segment in segments if segment["document"] is not None) - 1, 0),
+        "rearranged": any(segment["fim"] for segment in segments),
         "story": f"{view.path.address}/document" if view.path.place.what == "run" else "",
         "table": Table(f"sequence-{number}", ("document", "source", "start", "length", "fim"), rows),
     }
@@ -45,12 +49,17 @@ def _segments(sequence: PackedSequence) -> list[dict[str, Any]]:
     segments = []
     for segment in sequence.segments:
         tokens: list[tuple[str, int, str]] = []
+        ordinary = 0
         for piece in segment.pieces:
+            ordinary += not piece.special
+            hole = " hole" if segment.fim and ordinary == MIDDLE else ""
             for number, spelled in zip(piece.ids[: max(left, 0)], piece.spelled, strict=False):
                 if piece.special:
                     tokens.append((one_line(spelled.decode(errors="backslashreplace")), number, "special"))
                 else:
-                    tokens.append((visible(spelled.decode(errors="backslashreplace")), number, f"c{shade % SHADES}"))
+                    tokens.append(
+                        (visible(spelled.decode(errors="backslashreplace")), number, f"c{shade % SHADES}{hole}")
+                    )
                     shade += 1
             left -= len(piece.ids)
         segments.append(
@@ -65,6 +74,3 @@ def _segments(sequence: PackedSequence) -> list[dict[str, Any]]:
             }
         )
     return segments
-
-
-ROUTES = [("/at/{key}/stage/{stage}/sequences", sequences)]

@@ -61,6 +61,3 @@ def _plain(value: Any) -> Any:
 def _distinct(names: list[str]) -> list[str]:
     """Names of columns, a number behind those that were there before."""
     return [name if name not in names[:place] else f"{name}_{place}" for place, name in enumerate(names)]
-
-
-ROUTES = [("/at/{key}/sql", sql)]

@@ -44,6 +44,3 @@ def _curve(points: Sequence[tuple[int, float]], scale: Sequence[tuple[int, float
     across, up = WIDTH / max(last - first, 1), HEIGHT / ((high - low) or 1.0)
     placed = [f"{(step - first) * across:.1f},{HEIGHT - (value - low) * up:.1f}" for step, value in points]
     return {"points": " ".join(placed), "low": low, "high": high, "first": first, "last": last}
-
-
-ROUTES = [("/at/{key}/stage/{stage}/training", training)]

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pipelines.small_run import HOSTILE, add_model, add_shards, make_run
+from tests.pipelines.small_run import HOSTILE
+from tests.pipelines.window.all_kinds import all_kinds
 from tests.pipelines.window.browser import is_wider_than_screen, needs_browser, opened, violations
 from tests.pipelines.window.server import Window, served
 
@@ -26,10 +27,20 @@ ADDRESSES = [
     f"{STAGE}/clean/documents?contains=stands-nowhere",
     f"{STAGE}/clean/rejected",
     f"{STAGE}/clean/rejected?rule=gopher-quality/words",
+    f"{STAGE}/clean/statistics",
+    f"{STAGE}/clean/statistics?column=mean_word_length",
     f"{STAGE}/unique/duplicates",
     f"{STAGE}/shards/sequences",
     f"{STAGE}/shards/sequences?document=good-1",
+    f"{STAGE}/shards/shards",
     f"{STAGE}/model/training",
+    f"{STAGE}/model/step?step=2",
+    f"{STAGE}/model/charts",
+    "/at/tokenizer/stage/tokenizer/tokenizer?on=run/clean&holds=a",
+    "/at/index/stage/index/search?text=the&passage=" + quote("One more line."),
+    "/compare",
+    "/compare?a=run/clean&b=run/unique",
+    "/compare?a=run&b=run",
     "/at/run/document",
     "/at/run/document?id=near",
     "/at/run/document?id=" + quote("hostile<b>"),
@@ -43,14 +54,12 @@ ADDRESSES = [
 
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    run: Path = make_run(tmp_path_factory.mktemp("run"))
-    add_shards(run)
-    add_model(run)
-    with served([str(run)]) as window:
+    with served(all_kinds(tmp_path_factory.mktemp("kinds"))) as window:
         window.enter()
         yield window
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_every_page_is_accessible_and_fits(window: Window, width: int, dark: bool) -> None:
