@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -101,11 +102,7 @@ def kept_neighbours(texts: list[str], output: Path) -> int:
     kept = sorted(
         int(name) for path in output.glob("*.parquet") for name in pq.read_table(path, columns=["id"])["id"].to_pylist()
     )
-    return sum(
-        similarity(texts[one], texts[other]) >= THRESHOLD
-        for one, other in zip(kept, kept[1:], strict=False)
-        if other - one <= 3
-    )
+    return sum(similarity(texts[one], texts[other]) >= THRESHOLD for one, other in pairwise(kept) if other - one <= 3)
 
 
 def main() -> None:
