@@ -2,14 +2,15 @@
 
     python benchmarks/preferences.py /data/corpus/pairs /data/corpus [--threshold 0.8]
 
-The folders are those of benchmarks/signatures.py, and the pairs folder holds pairs.parquet (id_a, id_b). Of each pair at
-the threshold or over, by our words, the one that a preference would keep is compared with the other: the share of the
-other's shingles that it lacks ("lost"), the share of pairs in which that is over a tenth, and how many different
+The folders are those of benchmarks/signatures.py; the pairs folder holds pairs.parquet (id_a, id_b), too. Of each pair
+at the threshold or over, by our words, the one that a preference would keep is compared with the other: the share of
+the other's shingles that it lacks ("lost"), the share of pairs in which that is over a tenth, and how many different
 shingles go for each 1,000 that stay. Also how often the longer text repeats itself more than the shorter one: the share
 of its shingles that are repetitions, which is what generated and appended text looks like.
 """
 
 import argparse
+from itertools import pairwise
 from pathlib import Path
 
 from corpusmill.pipelines import kernels
@@ -36,7 +37,7 @@ def main() -> None:
     offsets, hashes = shingle_sets(texts, MinHashSettings())
     lengths = np.array([len(text) for text in texts.to_pylist()])
     words = np.array([len(text.split()) for text in texts.to_pylist()])
-    sets = [hashes[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+    sets = [hashes[start:stop] for start, stop in pairwise(offsets)]
     pairs = pq.read_table(arguments.pairs / "pairs.parquet", columns=["id_a", "id_b"]).to_pydict()
     ends = np.array([[row_of[a], row_of[b]] for a, b in zip(pairs["id_a"], pairs["id_b"], strict=True)])
     common = np.array([len(np.intersect1d(sets[a], sets[b], assume_unique=True)) for a, b in ends])
