@@ -1,6 +1,6 @@
 """The law of removals on what breaks clusters: long chains, templates, mirrors; each removal judged by Python's sets.
 
-    python benchmarks/dedup_law.py [--documents 100000] [--workers 2] [--cluster-bytes 2GiB] [--output FOLDER]
+    python benchmarks/dedup_law.py [--documents 100000] [--corpora chain templates mirrors] [--cluster-bytes 2GiB]
 
 Three corpora of so many documents each are ingested, de-duplicated by default settings, and judged:
 
@@ -63,6 +63,9 @@ def mirrors(documents: int, draw: random.Random) -> Iterator[str]:
         yield line.upper() if number % 7 == 6 else line
 
 
+CORPORA = {"chain": chain, "templates": templates, "mirrors": mirrors}
+
+
 def corpusmill(*line: str) -> float:
     """Wall seconds of a command."""
     started = time.monotonic()
@@ -108,6 +111,7 @@ def kept_neighbours(texts: list[str], output: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cluster-bytes", default="2GiB", help="less than 60 bytes a pair clusters by way of files")
     parser.add_argument("--output", help="folder for what is made; a temporary one otherwise")
@@ -115,8 +119,8 @@ def main() -> None:
     workers = ["--workers", str(arguments.workers)]
     with tempfile.TemporaryDirectory(prefix="dedup-law-", dir=arguments.output) as name:
         folder, failed = Path(name), False
-        for kind, made in (("chain", chain), ("templates", templates), ("mirrors", mirrors)):
-            texts = list(made(arguments.documents, random.Random(kind)))
+        for kind in arguments.corpora:
+            texts = list(CORPORA[kind](arguments.documents, random.Random(kind)))
             raw = folder / f"{kind}.jsonl"
             raw.write_text("\n".join(json.dumps({"id": str(n), "text": text}) for n, text in enumerate(texts)))
             documents, output = folder / f"{kind}-documents", folder / kind
