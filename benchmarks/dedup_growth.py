@@ -1,4 +1,4 @@
-"""How de-duplication grows: seconds, disk and memory on 1, 2, 4 and 8 times a corpus.
+"""How de-duplication grows: seconds, disk, memory, reads and bytes by phase on 1, 2, 4, 8 and 16 times a corpus.
 
     python benchmarks/dedup_growth.py /data/corpus --output /tmp/growth [--flags='--verify exact']
 
@@ -10,7 +10,9 @@ repeat, and so does what is unique.
 
 Each copy is a dataset; a size takes the first so many of them. Printed for each: wall seconds of `corpusmill dedup`;
 the most bytes of its work files (digests, keys, signatures, pairs; whatever is not Parquet) and the bytes of all that
-is there in the end; the most resident memory of the process tree and of its largest process. Then the slopes of log
+is there in the end; the most resident memory of the process tree and of its largest process. Below, by phase: tasks,
+seconds of all tasks together, batches of other tasks' files that they read (a file for each block or partition of the
+phase before), and bytes of the files that they wrote, where they say so. Then the slopes of log
 against log over the sizes: 1 is linear, 0 is flat. They are given without the first size, too: the corpus alone has few
 near duplicates, so its step to twice the size brings more of their work than of documents. And the output grows faster
 than its rows, since replaced words compress worse than the corpus. Sizes take turns, `--repeats` rounds, and the
@@ -28,13 +30,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SIZES = (1, 2, 4, 8)
+SIZES = (1, 2, 4, 8, 16)
 NEAR, NEW = 0.01, 0.6
 PIECES = re.compile(r"\w+|\W+")
 
@@ -123,7 +126,27 @@ def watch(process: subprocess.Popen, output: Path, most: dict[str, int]) -> None
         time.sleep(0.02)
 
 
-def measure(datasets: list[Path], output: Path, flags: list[str]) -> dict[str, float]:
+def phases(output: Path) -> dict[str, dict[str, float]]:
+    """{phase: tasks, seconds, reads, bytes}, by the markers of its tasks."""
+    found: dict[str, dict[str, float]] = {}
+    for folder in sorted(path for path in (output / "_state").iterdir() if path.is_dir()):
+        markers = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+        if markers:
+            found[folder.name] = {
+                "tasks": len(markers),
+                "seconds": sum(marker["seconds"] for marker in markers),
+                "bytes": sum(marker["result"].get("bytes", 0) for marker in markers),
+                "reads": 0,
+            }
+    blocks, keys, chosen = (int(found[name]["tasks"]) for name in ("sign", "pairs", "survivors"))
+    found["pairs"]["reads"] = 2 * blocks * keys
+    found["route"]["reads"] = keys
+    found["survivors"]["reads"] = chosen * (blocks + keys)
+    found["apply"]["reads"] = blocks * chosen
+    return found
+
+
+def measure(datasets: list[Path], output: Path, flags: list[str]) -> dict[str, Any]:
     shutil.rmtree(output, ignore_errors=True)
     most = {"tree": 0, "process": 0, "work": 0}
     started = time.monotonic()
@@ -134,7 +157,10 @@ def measure(datasets: list[Path], output: Path, flags: list[str]) -> dict[str, f
     seconds = time.monotonic() - started
     watcher.join()
     kept = sum(pq.ParquetFile(path).metadata.num_rows for path in output.glob("*.parquet"))
-    return {"seconds": seconds, "kept": kept, "end": disk_bytes(output, output_too=True)} | most
+    by_phase = phases(output)
+    reads = sum(phase["reads"] for phase in by_phase.values())
+    measured = {"seconds": seconds, "kept": kept, "end": disk_bytes(output, output_too=True), "reads": reads}
+    return measured | {"phases": by_phase} | most
 
 
 def main() -> None:
@@ -153,11 +179,11 @@ def main() -> None:
     warm = "from corpusmill.pipelines import kernels; kernels.configure(); kernels.compile_if_needed(print)"
     subprocess.run([sys.executable, "-c", warm], check=True)
     flags = ["--workers", str(arguments.workers), *shlex.split(arguments.flags)]
-    columns = ["seconds", "work", "end", "tree", "process"]
-    heads = ("times", "documents", "kept", "MB in", "s", "MB/s", "work MB", "end MB", "tree MB", "one MB")
-    widths = (6, 10, 10, 8, 8, 7, 9, 8, 8, 7)
+    columns = ["seconds", "work", "end", "tree", "process", "reads"]
+    heads = ("times", "documents", "kept", "MB in", "s", "MB/s", "work MB", "end MB", "tree MB", "one MB", "reads")
+    widths = (6, 10, 10, 8, 8, 7, 9, 8, 8, 7, 9)
     print(" ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True)))
-    measured: dict[int, list[dict[str, float]]] = {size: [] for size in arguments.sizes}
+    measured: dict[int, list[dict[str, Any]]] = {size: [] for size in arguments.sizes}
     for _ in range(arguments.repeats):
         for size in arguments.sizes:
             measured[size].append(measure(datasets[:size], folder / "unique", flags))
@@ -171,7 +197,11 @@ def main() -> None:
         row = (f"{size}", f"{rows:,}", f"{fastest['kept']:,}", f"{text / 1e6:,.0f}", f"{fastest['seconds']:.2f}")
         row += (f"{text / 1e6 / fastest['seconds']:.1f}",)
         row += tuple(f"{fastest[name] / 1e6:,.0f}" for name in ("work", "end", "tree", "process"))
+        row += (f"{fastest['reads']:,}",)
         print(" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)), flush=True)
+        for name, phase in fastest["phases"].items():
+            spent = f"{phase['tasks']:,} tasks, {phase['seconds']:.2f} s, {phase['reads']:,} reads"
+            print(f"{'':>17} {name:<10} {spent}, {phase['bytes'] / 1e6:,.1f} MB written", flush=True)
     for first in range(len(points) - 1 if len(points) < 3 else 2):
         slopes = np.polyfit(np.log(arguments.sizes[first:]), np.log(np.array(points[first:])), 1)[0]
         exponents = ", ".join(f"{name} {slope:.2f}" for name, slope in zip(columns, slopes, strict=True))

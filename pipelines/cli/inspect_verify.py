@@ -15,14 +15,16 @@ SCHEMA = 1
 
 
 def verify_command(
-    path: Annotated[str, typer.Argument(help="a run, a stage, a part, a shard or a checkpoint", metavar="PATH")],
+    path: Annotated[
+        str, typer.Argument(help="a run, a stage, a part, a shard, a checkpoint or an index", metavar="PATH")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="as JSON lines, an object a folder")] = False,
 ) -> None:
     """Check every byte against the manifest: digests, row counts, shards, and that no document was lost.
 
     A shard set is also checked as a whole: its segments must cover every document exactly once, and no document may
     be both held back and trained on. Of a training run, finished or not, its checkpoints are read, too: every tensor
-    against its digest.
+    against its digest. Of a de-duplication index its list and each of its segments are checked.
 
     Prints one line per problem and exits with 1 if there are any.
 

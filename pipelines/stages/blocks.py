@@ -164,7 +164,7 @@ def block_numbers(rows: Sequence[int], own: int) -> list[int]:
 
 def passes_of(size: int, partitions: int) -> int:
     """In how many passes a task goes through its partition of so many bytes in all, about 64 MiB each."""
-    return -(-size // (partitions * 2 * PARTITION_BYTES)) if size > partitions * 2 * PARTITION_BYTES else 1
+    return max(1, -(-size // (partitions * PARTITION_BYTES)))
 
 
 def partitions_of(size: int) -> int:

@@ -393,6 +393,10 @@ def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, smal
     matrix = done.manifest["facts"]["duplicate_sources"]
     assert matrix["web"]["(index)"] >= 3
     assert sum(sum(row.values()) for row in matrix.values()) == len(gone)
+    lossless = run("dedup", tmp_path / "lossless", datasets=[own], against=index, keep_unless={"contained": 0.95})
+    less = removed(lossless.folder)
+    assert "lone-3" in less and "c0-original" not in less, "of an index only an equal text is known to hold another"
+    assert all(row["containment"] >= 0.95 for row in less.values())
     protected = run("dedup", tmp_path / "protected", datasets=[own], protect=[indexed])
     assert ids(protected.folder) <= ids(done.folder), "texts are at hand there, and estimates miss some"
     with pytest.raises(UserError, match="ngram"):

@@ -13,8 +13,9 @@
 A document goes only for one that stays and that it is itself alike, at the threshold or over (`absorbing.py`).
 
 Work is linear in the documents: a block is a 64th of them or a million, whichever is less, and a partition about
-64 MiB, so files grow with the corpus and the reads between two phases with blocks times partitions. Memory: a block's
-keys and signatures, a partition; for `cluster`, `cluster_bytes`.
+64 MiB, of which there are 4,096 at most; larger ones are gone through in passes. So files grow with the corpus and the
+reads between two phases with blocks times partitions. Memory: a block's keys and signatures, 64 MiB of keys, the
+largest component with its shingles; for `cluster`, `cluster_bytes`.
 """
 
 from collections import Counter

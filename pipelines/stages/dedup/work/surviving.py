@@ -121,10 +121,10 @@ def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     members = _members_by_preference(task, layout)
     addresses = members["address"].to_numpy()
     protected = layout.is_protected(addresses)
-    matched = _matched(members, arguments.threshold) & ~protected
+    contained = dict(arguments.keep_unless).get("contained", 0.0)
+    matched = _matched(members, arguments.threshold, contained) & ~protected
     equal = _text_numbers(task, layout, addresses)
     left, right = _pairs(task, addresses, matched)
-    contained = dict(arguments.keep_unless).get("contained", 0.0)
     absorbed = absorb(
         left,
         right,
@@ -154,9 +154,10 @@ def _members_by_preference(task: TaskContext[DedupWork], layout: Layout) -> pa.T
     return members.take(pa.array(order)).combine_chunks()
 
 
-def _matched(members: pa.Table, threshold: float) -> np.ndarray:
-    """Documents that the index holds the like of, at the threshold or over: bool."""
-    similar = pc.greater_equal(members["match_similarity"], threshold)
+def _matched(members: pa.Table, threshold: float, contained: float) -> np.ndarray:
+    """Documents that the index holds the like of, at the threshold or over: bool. Where a survivor has to hold what a
+    document says, only equal ones, since an index has signatures and no shingles."""
+    similar = pc.greater_equal(members["match_similarity"], 2.0 if contained else threshold)
     return pc.fill_null(pc.or_kleene(members["match_exact"], similar), False).to_numpy()
 
 
