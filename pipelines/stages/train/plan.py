@@ -60,6 +60,10 @@ class TrainStage(Stage):
         self._trainer_settings("shards", "output")
         if self.settings.steps is not None and self.settings.tokens is not None:
             raise UserError("steps and tokens both say how long the run is", where="tokens", hint="give one of them")
+        for mark in ("constant", "decayed", "last"):
+            names = f"{mark}_fraction", f"{mark}_tokens"
+            if all(getattr(self.settings, name) is not None for name in names):
+                raise UserError(f"{' and '.join(names)} both say the same", where=names[1], hint="give one of them")
 
     def needs(self) -> list[tuple[str, str]]:
         modules = [("torch", "train"), ("safetensors", "train")]
