@@ -20,6 +20,7 @@ Legend, for a token: D stream, H heads, E experts, K chosen, I inner width of a 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from corpusmill.training.model.dimensions import ModelConfig
 from corpusmill.training.model.shares import ModelShare, whole
@@ -212,6 +213,20 @@ def activations(
     }
 
 
+def layer_inputs(config: ModelConfig, tokens: int, element_bytes: int, share: ModelShare) -> int:
+    """Bytes kept by layers that are run again as a whole from their inputs, MTP's included: these, and nothing else."""
+    modules = share.mtp_modules(config)
+    return element_bytes * config.dim * tokens * (share.layers + modules)
+
+
+def largest_layer(config: ModelConfig, tokens: int, numerics: Numerics) -> int:
+    """Bytes that one layer keeps when it is run again, until its own backward pass has ended."""
+    c = config
+    networks = [dense(c, numerics)] * bool(c.n_dense_layers) + [experts(c, numerics)] * bool(c.n_moe_layers)
+    return max((attention(c, numerics) + network).plain for network in networks) * tokens
+
+
+@lru_cache(maxsize=4096)
 def workspace(config: ModelConfig, sequences: int, length: int, numerics: Numerics, recompute: bool) -> int:
     """The largest tensors that are there only for a while: a chunk of logits, or one layer that is recomputed.
 

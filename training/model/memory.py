@@ -15,11 +15,17 @@ the CUDA context (a few GB together on a GPU) are not modelled: leave a tenth fr
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.training.model.activations import Numerics, activations, workspace
+from corpusmill.training.model.activations import (
+    Numerics,
+    activations,
+    largest_layer,
+    layer_inputs,
+    workspace,
+)
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.shares import ModelShare, share_parameters, whole
 
@@ -50,6 +56,9 @@ class MemoryLayout:
     """Type of the moving average of the weights in CPU memory; None: there is none."""
     recompute: bool = False
     """Whether norms, MLA's up-projections and SwiGLU are recomputed in the backward pass."""
+    whole_layers: bool = False
+    """Whether a layer keeps its input alone and is run again in the backward pass, its exchange with other ranks'
+    experts included. Others' trainers can; this one cannot yet."""
     fused_norms: bool = True
     """Whether RMSNorm is one kernel, as on GPUs; False is torch on a CPU."""
     fp8: bool = False
@@ -144,8 +153,11 @@ def memory(config: ModelConfig, layout: MemoryLayout, stages: Sequence[HeldStage
     shape = (config, layout.micro_batch, layout.sequence_length, numerics)
     kept: dict[str, int] = {}
     for stage in stages:
-        for part, of_part in activations(*shape, stage.share).items():
-            kept[part] = kept.get(part, 0) + of_part.bytes(layout.recompute) * stage.in_flight
+        for part, size in _kept(*shape, stage.share, layout.recompute, layout.whole_layers):
+            kept[part] = kept.get(part, 0) + size * stage.in_flight
+    passing = workspace(*shape, layout.recompute)
+    if layout.whole_layers:
+        passing = max(passing, largest_layer(config, layout.micro_batch * layout.sequence_length, numerics))
     types = TYPE_BYTES[layout.weights]
     return Memory(
         weights=(counted.total - counted.routers) * types + counted.routers * TYPE_BYTES["float32"],
@@ -153,6 +165,25 @@ def memory(config: ModelConfig, layout: MemoryLayout, stages: Sequence[HeldStage
         gradients=counted.total * TYPE_BYTES[layout.gradients],
         moments=2 * trained * TYPE_BYTES[layout.moments],
         activations=kept,
-        workspace=workspace(*shape, layout.recompute),
+        workspace=passing,
         average=trained * TYPE_BYTES[layout.average] if layout.average else 0,
     )
+
+
+@lru_cache(maxsize=4096)
+def _kept(
+    config: ModelConfig,
+    micro_batch: int,
+    length: int,
+    numerics: Numerics,
+    share: ModelShare,
+    recompute: bool,
+    whole_layers: bool,
+) -> tuple[tuple[str, int], ...]:
+    """Bytes by part for one micro-batch; a search over layouts asks for the same shares again and again."""
+    parts = activations(config, micro_batch, length, numerics, share)
+    if not whole_layers:
+        return tuple((part, kept.bytes(recompute)) for part, kept in parts.items())
+    inputs = layer_inputs(config, micro_batch * length, numerics.element_bytes, share)
+    ends = ("output head", "ids and RoPE table")
+    return ("layers' inputs", inputs), *((part, parts[part].bytes(recompute)) for part in ends)

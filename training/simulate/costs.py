@@ -4,7 +4,7 @@ A pass through a layer is taken apart into
 
     products     operations over the rate that products of V3's shapes reach (`training/simulate/hardware.py`)
     attention    operations of attention itself over its rate; its backward pass counts 2.5 times
-    again        MLA's up-projections, computed again where `recompute` says so
+    again        MLA's up-projections, or with `recompute=layers` everything, computed again
     gradients    reading and adding up FP32 gradients of weights that the rank holds, once a chunk
     the rest     norms, SwiGLU, quantisation, sorting rows, starts of kernels: seconds a token and width, by the device's
                  memory bandwidth
@@ -78,7 +78,11 @@ def known_passes(config: ModelConfig, share: ModelShare, layout: Layout, length:
     layers = share.layers + modules
     # Half of the matrix is masked; a rank with a part of the sequence's tokens sees the others' keys.
     core = tokens * layers * length * c.n_heads * (c.qk_head_dim + c.v_head_dim) / gpu.attention
-    again = 2 * tokens * layers * _up_projections(c) / rate * layout.recompute
+    again = {
+        "no": 0.0,
+        "selective": 2 * tokens * layers * _up_projections(c) / rate,
+        "layers": products + core,
+    }[layout.recompute]
     added = 2 * FLOAT * counted.total / gpu.memory_bandwidth
     return Passes(
         forward=products + head + core,
@@ -100,7 +104,8 @@ def rest_passes(
     tokens = layout.micro_batch * length // layout.context
     units = tokens * (share.layers + share.mtp_modules(config)) * config.dim
     units *= H800.memory_bandwidth / gpu.memory_bandwidth
-    return Passes(rest.forward * units, rest.input * units, rest.weight * units)
+    again = rest.forward * (layout.recompute == "layers")
+    return Passes(rest.forward * units, (rest.input + again) * units, rest.weight * units)
 
 
 def network_seconds(config: ModelConfig, share: ModelShare, layout: Layout, length: int, gpu: Gpu) -> float:
@@ -118,14 +123,16 @@ def stage_times(
     passes = known_passes(config, share, layout, length, gpu)
     passes += rest_passes(config, share, layout, length, gpu, rest)
     network = network_seconds(config, share, layout, length, gpu)
+    back = network * (2 if layout.recompute == "layers" else 1)
     return StageTimes(
         forward=passes.forward + network,
-        backward=passes.backward + network,
-        input=passes.input + network,
+        backward=passes.backward + back,
+        input=passes.input + back,
         weight=passes.weight,
         paired_forward=passes.forward * rest.stretch,
         paired_backward=passes.backward * rest.stretch,
-        network=network,
+        network_forward=network,
+        network_backward=back,
     )
 
 

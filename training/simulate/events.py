@@ -29,8 +29,10 @@ class StageTimes:
     """Of a forward pass in a pair, its computation."""
     paired_backward: float = 0.0
     """Of a backward pass in a pair, its computation."""
-    network: float = 0.0
-    """Communication of either pass, in a pair."""
+    network_forward: float = 0.0
+    """Of a forward pass in a pair, its communication."""
+    network_backward: float = 0.0
+    """Of a backward pass in a pair, its communication."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def action_seconds(action: Action, times: Sequence[StageTimes]) -> float:
         case Kind.WEIGHT:
             return times[_stage(action.backward)].weight
     ahead, behind = times[_stage(action.forward)], times[_stage(action.backward)]
-    return max(ahead.paired_forward + behind.paired_backward, ahead.network + behind.network)
+    return max(ahead.paired_forward + behind.paired_backward, ahead.network_forward + behind.network_backward)
 
 
 def _stage(chunk: Chunk | None) -> int:

@@ -13,6 +13,8 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.training.model.dimensions import ModelConfig
 from corpusmill.training.simulate.schedules import Schedule, schedule_named
 
+RECOMPUTE = ("selective", "no", "layers")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,8 +34,9 @@ class Layout:
     """Sequences of a chunk."""
     precision: str = "fp8"
     """fp8 or bfloat16: what layers multiply in; masters are FP32, moments BF16."""
-    recompute: bool = True
-    """Whether norms, MLA's up-projections and SwiGLU are computed again."""
+    recompute: str = "selective"
+    """What the backward pass computes again: no, selective (norms, MLA's up-projections, SwiGLU) or layers (each layer
+    as a whole, its exchange included; this trainer cannot yet)."""
 
     def __post_init__(self) -> None:
         def require(law: bool, what: str, hint: str) -> None:
@@ -43,6 +46,9 @@ class Layout:
         for name in ("gpus", "pipeline", "expert", "context", "micro_batch"):
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}", "give a positive number")
         require(self.precision in ("fp8", "bfloat16"), f"precision is '{self.precision}'", "choose fp8 or bfloat16")
+        require(
+            self.recompute in RECOMPUTE, f"recompute is '{self.recompute}'", f"choose one of {', '.join(RECOMPUTE)}"
+        )
         require(
             self.gpus % self.pipeline == 0, f"pipeline {self.pipeline} does not divide gpus {self.gpus}", "change one"
         )
@@ -106,7 +112,7 @@ class Layout:
         parts = [f"PP{self.pipeline} {self.plan.title}" if self.pipeline > 1 else "PP1", f"EP{self.expert}"]
         parts += [f"CP{self.context}"] if self.context > 1 else []
         parts += [f"DP{self.pipelines}", f"{self.micro_batch} x {self.precision}"]
-        return ", ".join([*parts, *(["recompute"] if self.recompute else [])])
+        return ", ".join([*parts, *([f"recompute {self.recompute}"] if self.recompute != "no" else [])])
 
 
 V3_REPORT = Layout(gpus=2048, pipeline=16, expert=64, schedule="dualpipe")
@@ -143,9 +149,6 @@ def layout_values(text: str) -> dict[str, object]:
 def _value(name: str, text: str, kind: type) -> object:
     if kind is int and text.isdecimal():
         return int(text)
-    if kind is bool and text in ("yes", "no"):
-        return text == "yes"
     if kind is str:
         return text
-    wanted = "a whole number" if kind is int else "yes or no"
-    raise UserError(f"{name} is '{text}'", where="layout", hint=f"give {wanted}")
+    raise UserError(f"{name} is '{text}'", where="layout", hint="give a whole number")

@@ -24,12 +24,14 @@ def place(config: ModelConfig, layout: Layout, seconds: Callable[[ModelShare], f
     partners = _partners(layout)
     layer = seconds(_share(0, 1, False, False, layout))
     ends = [seconds(_share(0, 0, stage == 0, stage == stages - 1, layout)) for stage in range(stages)]
-    counts = [1] * stages
+    counts, loads = [1] * stages, [end + layer for end in ends]
+    rank_loads = [sum(loads[partner] for partner in partners[stage]) for stage in range(stages)]
     for _ in range(config.n_layers - stages):
-        loads = [ends[stage] + counts[stage] * layer for stage in range(stages)]
-        rank_loads = [sum(loads[partner] for partner in partners[stage]) for stage in range(stages)]
         fewest = min(range(stages), key=lambda stage: (round(rank_loads[stage], 9), loads[stage], stage))
         counts[fewest] += 1
+        loads[fewest] += layer
+        for partner in partners[fewest]:
+            rank_loads[partner] += layer
     shares, begin = [], 0
     for stage, count in enumerate(counts):
         dense = max(0, min(config.n_dense_layers - begin, count))

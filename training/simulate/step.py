@@ -6,12 +6,13 @@ what the ranks that hold the same weights have to move between nodes. And a pipe
 full each further micro-batch adds the same time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from corpusmill.training.model.config import ModelConfig, flops_per_token
 from corpusmill.training.model.memory import HeldStage, Memory, MemoryLayout, memory
-from corpusmill.training.model.shares import ModelShare, share_parameters
+from corpusmill.training.model.shares import ModelShare, share_parameters, whole
 from corpusmill.training.simulate.actions import Kind, Program
 from corpusmill.training.simulate.costs import stage_times
 from corpusmill.training.simulate.events import StageTimes, Timeline, most_in_flight, run
@@ -96,13 +97,13 @@ def simulate(work: Workload, layout: Layout, gpu: Gpu) -> SimulatedStep:
     """Prices one step. Raises UserError for a layout that the model or the batch doesn't suit."""
     config, length = work.config, work.sequence_length
     layout.check(config, length, work.batch_sequences)
-    shares = place_stages(work, layout, gpu)
+    shares = list(place_stages(work, layout, gpu))
     times = [stage_times(config, share, layout, length, gpu) for share in shares]
     micro_batches = layout.micro_batches(work.batch_sequences)
     seconds, by_kind, busiest = _pipeline(layout, micro_batches, times, send_seconds(work, layout, gpu))
     busy = sum(by_kind.values())
     forward = sum(time.forward for time in times)
-    network = sum(time.network for time in times)
+    network = sum(time.network_forward for time in times)
     return SimulatedStep(
         layout=layout,
         shares=tuple(shares),
@@ -112,19 +113,20 @@ def simulate(work: Workload, layout: Layout, gpu: Gpu) -> SimulatedStep:
         slowest_rank_seconds=busiest,
         optimizer_seconds=optimizer_seconds(config, layout, shares, gpu),
         network_share=network / (forward - network),
-        memory=rank_memory(work, layout, tuple(shares)),
+        memory=rank_memory(work, layout, gpu),
         tokens=work.step_tokens,
     )
 
 
-def place_stages(work: Workload, layout: Layout, gpu: Gpu) -> list[ModelShare]:
+@lru_cache(maxsize=4096)
+def place_stages(work: Workload, layout: Layout, gpu: Gpu) -> tuple[ModelShare, ...]:
     """The layers of each stage."""
 
     def seconds(share: ModelShare) -> float:
         times = stage_times(work.config, share, layout, work.sequence_length, gpu)
         return times.paired_forward + times.paired_backward if layout.plan.overlaps else times.forward + times.backward
 
-    return place(work.config, layout, seconds)
+    return tuple(place(work.config, layout, seconds))
 
 
 def send_seconds(work: Workload, layout: Layout, gpu: Gpu) -> float:
@@ -147,7 +149,7 @@ def _pipeline(
     """(seconds, of the mean rank by kind, of the busiest rank)."""
 
     def stepped(count: int) -> tuple[float, dict[Kind, float], float]:
-        line = run(programs_of(layout.schedule, layout.pipeline, count), times, send)
+        line = run(programs_of(layout.plan.name, layout.pipeline, count), times, send)
         ranks = range(layout.pipeline)
         kinds = [line.by_kind(rank) for rank in ranks]
         means = {kind: sum(of[kind] for of in kinds) / layout.pipeline for kind in Kind}
@@ -178,9 +180,11 @@ def in_flight(schedule: str, ranks: int) -> tuple[dict[int, int], ...]:
     return tuple(most_in_flight(program) for program in programs_of(schedule, ranks, 4 * ranks))
 
 
-def rank_memory(work: Workload, layout: Layout, shares: tuple[ModelShare, ...]) -> tuple[Memory, ...]:
+@lru_cache(maxsize=4096)
+def rank_memory(work: Workload, layout: Layout, gpu: Gpu) -> tuple[Memory, ...]:
     """Memory of each rank of a pipeline, by the model that `train --describe` uses."""
-    plan, kept = layout.plan, in_flight(layout.schedule, layout.pipeline)
+    plan, shares = layout.plan, place_stages(work, layout, gpu)
+    kept = in_flight(plan.name, layout.pipeline)
     spread = MemoryLayout(
         ranks=layout.stage_ranks * plan.copies,
         expert_ranks=layout.expert,
@@ -188,7 +192,8 @@ def rank_memory(work: Workload, layout: Layout, shares: tuple[ModelShare, ...]) 
         sequence_length=work.sequence_length // layout.context,
         micro_batch=layout.micro_batch,
         fp8=layout.precision == "fp8",
-        recompute=layout.recompute,
+        recompute=layout.recompute == "selective",
+        whole_layers=layout.recompute == "layers",
     )
     return tuple(
         memory(
@@ -200,7 +205,34 @@ def rank_memory(work: Workload, layout: Layout, shares: tuple[ModelShare, ...]) 
     )
 
 
-def optimizer_seconds(config: ModelConfig, layout: Layout, shares: list[ModelShare], gpu: Gpu) -> float:
+def needed_bytes(work: Workload, layout: Layout, gpu: Gpu) -> int:
+    """Of the fullest rank."""
+    return max(memory.total for memory in rank_memory(work, layout, gpu))
+
+
+def least_state_bytes(work: Workload, layout: Layout) -> float:
+    """What weights and gradients alone come to on the mean rank."""
+    counted = share_parameters(work.config, replace(whole(work.config), expert_ranks=layout.expert))
+    return (BF16 + FLOAT) * counted.total * layout.plan.copies / layout.pipeline
+
+
+def least_seconds(work: Workload, layout: Layout, gpu: Gpu) -> float:
+    """A bound: what the busiest rank computes, if nothing ever waits and all that can overlap does."""
+    plan, shares = layout.plan, place_stages(work, layout, gpu)
+    times = [stage_times(work.config, share, layout, work.sequence_length, gpu) for share in shares]
+
+    def chunk(time: StageTimes) -> float:
+        both = time.forward + time.input + time.weight
+        if not plan.overlaps:
+            return both
+        network = time.network_forward + time.network_backward
+        return min(both, max(time.paired_forward + time.paired_backward, network))
+
+    loads = [sum(chunk(times[stage]) for stage in plan.stages(rank, layout.pipeline)) for rank in range(layout.pipeline)]
+    return max(loads) * layout.micro_batches(work.batch_sequences) / plan.copies
+
+
+def optimizer_seconds(config: ModelConfig, layout: Layout, shares: Sequence[ModelShare], gpu: Gpu) -> float:
     """Gradients reduced, weights moved, new weights gathered, on the rank that takes longest.
 
     Holders of the same weights are on different nodes for experts, and for all else on as many as there are: what
@@ -222,7 +254,3 @@ def optimizer_seconds(config: ModelConfig, layout: Layout, shares: list[ModelSha
         slowest = max(slowest, seconds)
     return slowest
 
-
-def without_experts_split(layout: Layout) -> Layout:
-    """The same layout with every rank holding all experts: what their exchange costs, by comparison."""
-    return replace(layout, expert=1)
