@@ -7,6 +7,9 @@ products on a GPU at hand; `with_products` puts its figure in the table's place.
 """
 
 from dataclasses import dataclass, replace
+from math import prod
+from re import findall
+from typing import Any
 
 from corpusmill.dataproc.errors import UserError
 
@@ -124,3 +127,23 @@ def with_products(gpu: Gpu, fp8_products: float | None, bf16_products: float | N
         bf16_products=bf16_products or gpu.bf16_products,
         carried_over=gpu.carried_over and not (fp8_products or bf16_products),
     )
+
+
+def measured_products(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """(FP8, BF16) operations a second over the shapes of `hopper.json`'s `products`; the best back end of each counts.
+
+    Raises:
+        UserError: they are not such rows.
+    """
+    fp8, bf16 = [], []
+    try:
+        for row in rows:
+            size = prod(int(number) for number in findall(r"\d+", row["shape"]))
+            bf16.append((size, float(row["bf16"]) * TERA))
+            own = ("shape", "bf16", "fp8 over bf16", "share of peak")
+            speeds = [float(speed) for name, speed in row.items() if name not in own]
+            fp8.append((size, max(speeds, default=row["bf16"]) * TERA))
+        return mean_rate(tuple(fp8)), mean_rate(tuple(bf16))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        hint = "give the hopper.json that benchmarks/hopper.py wrote on a GPU"
+        raise UserError("these are no measured products", where="products", hint=hint) from error

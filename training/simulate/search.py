@@ -69,6 +69,24 @@ def search(work: Workload, gpu: Gpu, given: Mapping[str, Any], most: int = 5) ->
     return Search(tuple(best), len(layouts), len(fit), None)
 
 
+SEARCHED = ("pipeline", "expert", "schedule")
+"""What a layout must say for nothing to be left to search; all else has a default."""
+
+
+def says_all(given: Mapping[str, Any]) -> bool:
+    """Whether a layout's fields are one layout and not several."""
+    return all(name in given for name in SEARCHED) or (given.get("pipeline") == 1 and "expert" in given)
+
+
+def answer(work: Workload, gpu: Gpu, given: Mapping[str, Any], most: int = 5) -> Search:
+    """The layout itself where it says everything, whether it fits or not; otherwise what a search finds."""
+    if not says_all(given):
+        return search(work, gpu, given, most)
+    step = simulate(work, Layout(**given), gpu)
+    fits = step.fits(gpu)
+    return Search((step,) if fits else (), 1, int(fits), None if fits else step)
+
+
 def fewest_gpus(work: Workload, gpu: Gpu, given: Mapping[str, Any]) -> int | None:
     """From `gpus` on, doubled until something fits; None: nothing up to 65,536 does."""
     gpus = int(given["gpus"])
