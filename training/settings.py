@@ -84,9 +84,7 @@ class TrainSettings:
     """V3's pre-training does not."""
     learning_rate: Annotated[float, Setting("peak learning rate"), Gt(0)] = 1e-3
     final_learning_rate: Annotated[float, Setting("learning rate at the end of the decay"), Ge(0)] = 1e-4
-    last_learning_rate: Annotated[
-        float | None, Setting("learning rate of a last phase after the decay"), Ge(0)
-    ] = None
+    last_learning_rate: Annotated[float | None, Setting("learning rate of a last phase after the decay"), Ge(0)] = None
     """V3: 7.3e-6; None: there is no such phase."""
     last_fraction: Annotated[float, Setting("part of the run, at its end, at that rate"), Ge(0), Le(1)] = 0.0
     last_tokens: Annotated[
@@ -212,7 +210,9 @@ class TrainSettings:
         )
         for name, given in (("last_fraction", self.last_fraction > 0), ("last_tokens", self.last_tokens is not None)):
             require(
-                not given or self.last_learning_rate is not None, f"{name} has no last_learning_rate", "give both or none"
+                not given or self.last_learning_rate is not None,
+                f"{name} has no last_learning_rate",
+                "give both or none",
             )
         first = self.first_batch_sequences
         require(

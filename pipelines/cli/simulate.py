@@ -5,7 +5,7 @@ pipeline, expert, schedule) is priced as it is; what it leaves out is searched f
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -30,6 +30,7 @@ precision (fp8, bfloat16) and recompute (no, selective, layers), as NAME=VALUE w
 What is left out is searched for. Before it, h800:, h100:, h200: or b200: names the GPU.
 
 Example: corpusmill train --simulate h200:gpus=256 --preset v3-671b --tokens 1e12"""
+
 
 def simulate_command(
     simulate: Annotated[str, typer.Option(help="the layout, after the GPU and a colon", metavar="LAYOUT")],

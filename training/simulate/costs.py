@@ -97,9 +97,7 @@ def _up_projections(config: ModelConfig) -> int:
     return c.n_heads * (c.q_lora_rank * c.qk_head_dim + c.kv_lora_rank * (c.qk_nope_head_dim + c.v_head_dim))
 
 
-def rest_passes(
-    config: ModelConfig, share: ModelShare, layout: Layout, length: int, gpu: Gpu, rest: Rest
-) -> Passes:
+def rest_passes(config: ModelConfig, share: ModelShare, layout: Layout, length: int, gpu: Gpu, rest: Rest) -> Passes:
     """Of all that is calibrated, in proportion to tokens, layers, width and the device's memory bandwidth."""
     tokens = layout.micro_batch * length // layout.context
     units = tokens * (share.layers + share.mtp_modules(config)) * config.dim

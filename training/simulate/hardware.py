@@ -90,9 +90,7 @@ H800 = Gpu(
 def _carried_over(name: str, peak_bf16: float, **other: float | int) -> Gpu:
     """A GPU on which kernels reach what they reach of an H800's peak."""
     share = peak_bf16 / _HOPPER_PEAK
-    reached = {
-        rate: getattr(H800, rate) * share for rate in ("fp8_products", "bf16_products", "attention")
-    }
+    reached = {rate: getattr(H800, rate) * share for rate in ("fp8_products", "bf16_products", "attention")}
     return replace(H800, name=name, peak_bf16=peak_bf16, carried_over=True, **reached, **other)  # type: ignore[arg-type]
 
 

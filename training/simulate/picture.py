@@ -90,7 +90,9 @@ def _box(timed: Timed, scale: float, top: float, height: float, colour: str, num
         return [box]
     size = 8 if height < ROW or wide < 14 else 10
     middle, base = left + wide / 2, top + height / 2 + size * 0.36
-    text = f'<text x="{middle:.1f}" y="{base:.1f}" font-size="{size}" text-anchor="middle" fill="#111111">{number}</text>'
+    text = (
+        f'<text x="{middle:.1f}" y="{base:.1f}" font-size="{size}" text-anchor="middle" fill="#111111">{number}</text>'
+    )
     return [box, text]
 
 

@@ -62,7 +62,9 @@ def search(work: Workload, gpu: Gpu, given: Mapping[str, Any], most: int = 5) ->
         nearest = min(layouts, key=lambda layout: needed_bytes(work, layout, gpu))
         return Search((), len(layouts), 0, simulate(work, nearest, gpu))
     best: list[SimulatedStep] = []
-    for bound, layout in sorted(((least_seconds(work, layout, gpu), layout) for layout in fit), key=lambda pair: pair[0]):
+    for bound, layout in sorted(
+        ((least_seconds(work, layout, gpu), layout) for layout in fit), key=lambda pair: pair[0]
+    ):
         if len(best) == most and bound > best[-1].seconds:
             break
         best = sorted([*best, simulate(work, layout, gpu)], key=lambda step: (step.seconds, step.memory_bytes))[:most]

@@ -165,7 +165,11 @@ def _pipeline(
     def on(before: float, after: float) -> float:
         return after + (after - before) * times_further
 
-    return on(first, second), {kind: on(kinds[kind], further_kinds[kind]) for kind in Kind}, on(busiest, further_busiest)
+    return (
+        on(first, second),
+        {kind: on(kinds[kind], further_kinds[kind]) for kind in Kind},
+        on(busiest, further_busiest),
+    )
 
 
 @cache
@@ -228,7 +232,9 @@ def least_seconds(work: Workload, layout: Layout, gpu: Gpu) -> float:
         network = time.network_forward + time.network_backward
         return min(both, max(time.paired_forward + time.paired_backward, network))
 
-    loads = [sum(chunk(times[stage]) for stage in plan.stages(rank, layout.pipeline)) for rank in range(layout.pipeline)]
+    loads = [
+        sum(chunk(times[stage]) for stage in plan.stages(rank, layout.pipeline)) for rank in range(layout.pipeline)
+    ]
     return max(loads) * layout.micro_batches(work.batch_sequences) / plan.copies
 
 
@@ -253,4 +259,3 @@ def optimizer_seconds(config: ModelConfig, layout: Layout, shares: Sequence[Mode
             seconds += OPTIMIZER_BYTES * count / holders / gpu.memory_bandwidth
         slowest = max(slowest, seconds)
     return slowest
-
