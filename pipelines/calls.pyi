@@ -783,15 +783,20 @@ def train(
     final_learning_rate: float | None = ...,
     last_learning_rate: float | None = ...,
     last_fraction: float | None = ...,
+    last_tokens: int | None = ...,
     warmup_steps: int | None = ...,
     constant_fraction: float | None = ...,
+    constant_tokens: int | None = ...,
     decayed_fraction: float | None = ...,
+    decayed_tokens: int | None = ...,
     weight_decay: float | None = ...,
     clip: float | None = ...,
     mtp_weight: float | None = ...,
     late_mtp_weight: float | None = ...,
+    mtp_tokens: int | None = ...,
     balance_alpha: float | None = ...,
     bias_speed: float | None = ...,
+    bias_tokens: int | None = ...,
     precision: Literal["float32", "bfloat16", "fp8"] | None = ...,
     fp8_backend: Literal["auto", "reference", "emulated", "triton", "cublas", "deepgemm"] | None = ...,
     fp8_scales: Literal["float32", "power_of_two"] | None = ...,
@@ -801,6 +806,7 @@ def train(
     parallel: Literal["zero1", "fsdp2"] | None = ...,
     ranks: int = ...,
     threads: int = ...,
+    simulate: Path | None = ...,
     expert_ranks: int | None = ...,
     expert_nodes: int | None = ...,
     expert_chunk: int | None = ...,
@@ -846,15 +852,20 @@ def train(
         final_learning_rate: learning rate at the end of the decay
         last_learning_rate: learning rate of a last phase after the decay
         last_fraction: part of the run, at its end, at that rate
+        last_tokens: tokens after which that rate holds, instead of last_fraction
         warmup_steps: steps of linear warm-up
         constant_fraction: part of the run at the peak rate
+        constant_tokens: tokens up to which the rate is at its peak, instead of constant_fraction
         decayed_fraction: part after which the decay has ended
+        decayed_tokens: tokens after which the decay has ended, instead of decayed_fraction
         weight_decay: AdamW's decay of matrices
         clip: largest global gradient norm
         mtp_weight: weight of the multi-token-prediction loss at the peak rate
         late_mtp_weight: the same during and after the decay
+        mtp_tokens: tokens after which late_mtp_weight holds; if left out, from the decay on
         balance_alpha: factor of the sequence-wise balance loss
         bias_speed: step of the routers' biases after each optimiser step
+        bias_tokens: tokens after which the biases stand still; if left out, when the decay has ended
         precision: what the model computes in; masters are float32
         fp8_backend: what multiplies in precision fp8
         fp8_scales: scales of FP8 numbers
@@ -864,6 +875,7 @@ def train(
         parallel: what is split over ranks: optimiser state, or weights and gradients as well
         ranks: processes that train together; torchrun's number under torchrun
         threads: CPU threads of each rank; 0 divides all cores among them
+        simulate: GPUs elsewhere that --dry-run prices the run on: GPU:LAYOUT, as train --simulate takes it
         expert_ranks: ranks that the experts of each layer are divided among
         expert_nodes: machines that the expert ranks are on; a token crosses between two once
         expert_chunk: rows sent to a rank at a time on the way to experts; 0: measured at the start

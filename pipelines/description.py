@@ -66,6 +66,8 @@ class StageDescription:
         sampler: "module:function" that makes a sample of its raw input, as `pipelines/sampling.py` has it; "" for a
             stage that is simply run on one.
         preview: "module:function" from its stage to lines which `--dry-run` prints below the plan; "" for none.
+        preview_ahead: module whose `plan_lines` and `plan_values` say the same before there is any input, from a stage
+            over tokens and the length of its sequences; "" for none.
         progress: "module:function" from folder and plan to a line on how far unfinished work is, for `status`.
     """
 
@@ -96,6 +98,7 @@ class StageDescription:
     sampled: bool = False
     sampler: str = ""
     preview: str = ""
+    preview_ahead: str = ""
     progress: str = ""
 
     @property

@@ -220,11 +220,21 @@ def plan_lines(recipe: Recipe, options: RunOptions, lines: Sequence[StageEstimat
         preview = require_description(named.stage.name).preview
         if preview and line.state == "to do":
             shown += [part for text in load(preview)(named) for part in wrapped(Text(text), width)]
+        for text in _ahead(named, recipe, "plan_lines") or ():
+            shown += wrapped(Text(text), width)
     disk, memory = sum(line.disk for line in lines), max(line.megabytes for line in lines)
     total = (
         f"In total {time_text(*total_range(lines))}, up to {memory:,} MB of memory and {disk / 1e6:,.1f} MB of disk."
     )
     return [*shown, *wrapped(Text(total), width), *wrapped(Text(_explain(lines)), width)]
+
+
+def _ahead(named: NamedStage, recipe: Recipe, function: str) -> Any:
+    """What a stage over tokens says before its input is there; None where it says nothing."""
+    if not (module := require_description(named.stage.name).preview_ahead):
+        return None
+    length = int(_settings_of(named.stage, recipe, named.stage.settings.shards)["sequence_length"])
+    return load(f"{module}:{function}")(named, length)
 
 
 def total_range(lines: Sequence[StageEstimate]) -> tuple[float, float]:
@@ -289,6 +299,7 @@ def plan_values(recipe: Recipe, options: RunOptions, lines: Sequence[StageEstima
                 "estimated_by": line.by,
                 "memory_bytes": line.megabytes * 10**6,
                 "disk_bytes": line.disk,
+                "simulated": _ahead(named, recipe, "plan_values"),
             }
             for named, line in zip(recipe.stages, lines, strict=True)
         ],

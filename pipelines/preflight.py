@@ -41,7 +41,7 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
         _require_inputs(named, made)
         if number:
             named.stage.require_files(lambda path: storage.absolute(path) in made)
-        if local:
+        if local and not (options.dry_run and named.stage.is_planned_elsewhere()):
             named.stage.require_memory()
     _require_writable(recipe.output)
     missing = _missing(REPORT_MODULES) if len(recipe.stages) > 1 else []

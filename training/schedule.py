@@ -22,7 +22,8 @@ last: `constant_fraction` 1, no warm-up.
 from dataclasses import dataclass
 from math import cos, inf, pi
 
-from corpusmill.training.settings import TrainSettings
+from corpusmill.dataproc.errors import UserError
+from corpusmill.training.settings import WHERE, TrainSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,13 @@ class Schedule:
     """That value; None: the last phase keeps the final rate."""
     mtp_weight: float = 0.3
     late_mtp_weight: float = 0.1
-    """MTP weight from `constant_tokens` on."""
+    """MTP weight from `mtp_tokens` on."""
+    mtp_tokens: float | None = None
+    """None: `constant_tokens`, as in V3."""
     bias_speed: float = 1e-3
-    """Step of the routers' biases; 0 from `decayed_tokens` on."""
+    """Step of the routers' biases; 0 from `bias_tokens` on."""
+    bias_tokens: float | None = None
+    """None: `decayed_tokens`, as in V3."""
     batch_sequences: int
     """Sequences of a step once the batch is whole."""
     first_batch_sequences: int | None = None
@@ -84,13 +89,15 @@ def schedule(settings: Schedule, tokens: float, step: int) -> Scheduled:
     rate = _rate(settings, tokens)
     if step < settings.warmup_steps:
         rate *= (step + 1) / settings.warmup_steps
+    mtp_tokens = settings.constant_tokens if settings.mtp_tokens is None else settings.mtp_tokens
+    bias_tokens = settings.decayed_tokens if settings.bias_tokens is None else settings.bias_tokens
     return Scheduled(
         learning_rate=rate,
         batch_sequences=_batch(
             settings.batch_sequences, settings.first_batch_sequences, settings.batch_ramp_tokens, tokens
         ),
-        mtp_weight=settings.mtp_weight if tokens < settings.constant_tokens else settings.late_mtp_weight,
-        bias_speed=settings.bias_speed if tokens < settings.decayed_tokens else 0.0,
+        mtp_weight=settings.mtp_weight if tokens < mtp_tokens else settings.late_mtp_weight,
+        bias_speed=settings.bias_speed if tokens < bias_tokens else 0.0,
     )
 
 
@@ -126,7 +133,11 @@ def planned_sequences(
 
 
 def schedule_of(settings: TrainSettings, sequence_length: int) -> Schedule:
-    """The curves of a run whose sequences have this length: its fractions become tokens of those that it will read."""
+    """The curves of a run whose sequences have this length. Marks in fractions become tokens of those that it will read.
+
+    Raises:
+        UserError: the peak rate would last longer than the decay.
+    """
     planned = sequence_length * planned_sequences(
         settings.batch_sequences,
         settings.first_batch_sequences,
@@ -134,17 +145,29 @@ def schedule_of(settings: TrainSettings, sequence_length: int) -> Schedule:
         settings.steps,
         sequence_length,
     )
+    constant, decayed, last = settings.constant_tokens, settings.decayed_tokens, settings.last_tokens
+    constant_tokens = settings.constant_fraction * planned if constant is None else constant
+    decayed_tokens = settings.decayed_fraction * planned if decayed is None else decayed
+    if constant_tokens > decayed_tokens:
+        raise UserError(
+            f"the peak rate lasts {constant_tokens:,.0f} tokens and the decay ends after {decayed_tokens:,.0f}",
+            where=WHERE,
+            hint="give constant_tokens and decayed_tokens in this order",
+        )
+    of_fraction = (1 - settings.last_fraction) * planned if settings.last_fraction else inf
     return Schedule(
         peak_learning_rate=settings.learning_rate,
         final_learning_rate=settings.final_learning_rate,
         warmup_steps=settings.warmup_steps,
-        constant_tokens=settings.constant_fraction * planned,
-        decayed_tokens=settings.decayed_fraction * planned,
-        last_tokens=(1 - settings.last_fraction) * planned if settings.last_fraction else inf,
+        constant_tokens=constant_tokens,
+        decayed_tokens=decayed_tokens,
+        last_tokens=of_fraction if last is None else last,
         last_learning_rate=settings.last_learning_rate,
         mtp_weight=settings.mtp_weight,
         late_mtp_weight=settings.late_mtp_weight,
+        mtp_tokens=settings.mtp_tokens,
         bias_speed=settings.bias_speed,
+        bias_tokens=settings.bias_tokens,
         batch_sequences=settings.batch_sequences,
         first_batch_sequences=settings.first_batch_sequences,
         batch_ramp_tokens=settings.batch_ramp_tokens,

@@ -84,27 +84,45 @@ class TrainSettings:
     """V3's pre-training does not."""
     learning_rate: Annotated[float, Setting("peak learning rate"), Gt(0)] = 1e-3
     final_learning_rate: Annotated[float, Setting("learning rate at the end of the decay"), Ge(0)] = 1e-4
-    last_learning_rate: Annotated[
-        float | None, Setting("learning rate of a last phase after the decay", recipe_only=True), Ge(0)
-    ] = None
+    last_learning_rate: Annotated[float | None, Setting("learning rate of a last phase after the decay"), Ge(0)] = None
     """V3: 7.3e-6; None: there is no such phase."""
-    last_fraction: Annotated[
-        float, Setting("part of the run, at its end, at that rate", recipe_only=True), Ge(0), Le(1)
-    ] = 0.0
+    last_fraction: Annotated[float, Setting("part of the run, at its end, at that rate"), Ge(0), Le(1)] = 0.0
+    last_tokens: Annotated[
+        int | None, Setting("tokens after which that rate holds, instead of last_fraction"), Ge(0)
+    ] = None
+    """V3: 14.633 T."""
     warmup_steps: Annotated[int, Setting("steps of linear warm-up"), Ge(0)] = 20
     constant_fraction: Annotated[float, Setting("part of the run at the peak rate"), Ge(0), Le(1)] = 0.6
+    constant_tokens: Annotated[
+        int | None, Setting("tokens up to which the rate is at its peak, instead of constant_fraction"), Ge(0)
+    ] = None
+    """V3: 10 T."""
     decayed_fraction: Annotated[
         float, Setting("part after which the decay has ended", recipe_only=True), Ge(0), Le(1)
     ] = 1.0
     """The cosine lies between the two."""
+    decayed_tokens: Annotated[
+        int | None, Setting("tokens after which the decay has ended, instead of decayed_fraction"), Ge(0)
+    ] = None
+    """V3: 14.3 T."""
     weight_decay: Annotated[float, Setting("AdamW's decay of matrices", recipe_only=True), Ge(0)] = 0.1
     clip: Annotated[float, Setting("largest global gradient norm", recipe_only=True), Gt(0)] = 1.0
     mtp_weight: Annotated[float, Setting("weight of the multi-token-prediction loss at the peak rate"), Ge(0)] = 0.3
     late_mtp_weight: Annotated[float, Setting("the same during and after the decay", recipe_only=True), Ge(0)] = 0.1
+    mtp_tokens: Annotated[
+        int | None,
+        Setting("tokens after which late_mtp_weight holds; if left out, from the decay on", recipe_only=True),
+        Ge(0),
+    ] = None
     balance_alpha: Annotated[float, Setting("factor of the sequence-wise balance loss", recipe_only=True), Ge(0)] = 1e-4
     bias_speed: Annotated[
         float, Setting("step of the routers' biases after each optimiser step", recipe_only=True), Ge(0)
     ] = 1e-3
+    bias_tokens: Annotated[
+        int | None,
+        Setting("tokens after which the biases stand still; if left out, when the decay has ended", recipe_only=True),
+        Ge(0),
+    ] = None
     precision: Annotated[Precision, Setting("what the model computes in; masters are float32")] = "float32"
     """"bfloat16" has FP32 master weights, gradients summed in FP32, and router, losses and norms' sums in FP32; "fp8"
     is that with products of layers in FP8 (`training/fp8/policy.py`), and BF16 moments unless others are asked for."""
@@ -203,17 +221,22 @@ class TrainSettings:
             if not law:
                 raise UserError(what, where=WHERE, hint=hint)
 
-        marks = (self.constant_fraction, self.decayed_fraction, 1 - self.last_fraction)
         require(
-            marks[0] <= marks[1],
+            self.constant_fraction <= self.decayed_fraction or self._marks_in_tokens,
             "constant_fraction ends after decayed_fraction",
             "give fractions with constant_fraction <= decayed_fraction",
         )
         require(
-            self.last_fraction == 0 or self.last_learning_rate is not None,
-            "last_fraction has no last_learning_rate",
-            "give both or none",
+            self.constant_tokens is None or self.decayed_tokens is None or self.constant_tokens <= self.decayed_tokens,
+            "constant_tokens ends after decayed_tokens",
+            "give tokens with constant_tokens <= decayed_tokens",
         )
+        for name, given in (("last_fraction", self.last_fraction > 0), ("last_tokens", self.last_tokens is not None)):
+            require(
+                not given or self.last_learning_rate is not None,
+                f"{name} has no last_learning_rate",
+                "give both or none",
+            )
         first = self.first_batch_sequences
         require(
             first is None or first <= self.batch_sequences,
@@ -231,6 +254,11 @@ class TrainSettings:
             "give average_decay",
         )
         Plan.of(self.mixture, self.phases)  # raises for a mixture or phases that make no sense
+
+    @property
+    def _marks_in_tokens(self) -> bool:
+        """Whether a mark of the learning rate is in tokens; only with the length of a sequence can all be compared."""
+        return self.constant_tokens is not None or self.decayed_tokens is not None
 
     @property
     def plan(self) -> Plan | None:

@@ -1,7 +1,7 @@
-"""`corpusmill train SHARDS --output …` and `train --describe PRESET`.
+"""`corpusmill train SHARDS --output …`, `train --describe PRESET` and `train --simulate LAYOUT`.
 
-The stage's own command is made from its settings like any other. With `--describe` among the arguments another command
-answers, which takes a layout instead of shards and an output, and trains nothing. Under torchrun every rank runs this
+The stage's own command is made from its settings like any other. With `--describe` or `--simulate` among the
+arguments another command answers, which takes a layout instead of shards and an output, and trains nothing. Under torchrun every rank runs this
 command; rank 0 alone runs the stage (`pipelines/stages/train/work/launched.py`).
 """
 
@@ -18,12 +18,13 @@ from corpusmill.pipelines.cli.describe_model import describe_model
 from corpusmill.pipelines.cli.flags import options_of, read_assignments, with_options
 from corpusmill.pipelines.cli.stages import stage_command
 
-FLAG = "--describe"
+DESCRIBE, SIMULATE = "--describe", "--simulate"
 
 HELP = """
 
 With --describe PRESET it trains nothing: it prints what a model is made of, its FLOPs per token and its memory; see
-corpusmill train --describe tiny --help."""
+corpusmill train --describe tiny --help. With --simulate LAYOUT it prints what a run would take on GPUs that are not
+here, and which layout is the fastest; see corpusmill train --simulate 2048 --help."""
 
 DESCRIPTION = """Parameters, FLOPs per token and memory per rank of a model in a given layout; trains nothing.
 
@@ -31,10 +32,18 @@ Example: corpusmill train --describe v2-lite-16b --sequence-length 4096 --ranks 
 
 
 class TrainOrDescribe(TyperCommand):
-    """The stage's command, or that of `--describe` where this is among the arguments."""
+    """The stage's command, or that of `--describe` or `--simulate` where one is among the arguments."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        if any(argument == FLAG or argument.startswith(f"{FLAG}=") for argument in args):
+        def among(flag: str) -> bool:
+            return any(argument == flag or argument.startswith(f"{flag}=") for argument in args)
+
+        if among(SIMULATE):
+            from corpusmill.pipelines.cli import simulate
+
+            command = get_command(command_app(simulate.simulate_command, simulate.DESCRIPTION))
+            return command.make_context(info_name, args, parent, **extra)
+        if among(DESCRIBE):
             command = get_command(command_app(describe_command, DESCRIPTION))
             return command.make_context(info_name, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
@@ -43,6 +52,12 @@ class TrainOrDescribe(TyperCommand):
 DescribeOption = Annotated[
     str | None,
     typer.Option(help="print the parameters, operations and memory of this preset, without training", metavar="PRESET"),
+]
+
+
+SimulateOption = Annotated[
+    str | None,
+    typer.Option(help="print what a run would take on GPUs laid out like this, without training", metavar="LAYOUT"),
 ]
 
 
@@ -88,11 +103,12 @@ def describe_command(
         fp8=precision == "fp8",
         **types,
     )
-    overrides = {name: _number(value) for name, value in read_assignments(model, "model").items()}
+    overrides = {name: number(value) for name, value in read_assignments(model, "model").items()}
     describe_model(describe, preset(describe, overrides), layout)
 
 
-def _number(text: str) -> int | float:
+def number(text: str) -> int | float:
+    """What a field of a model is set to. Raises UserError."""
     try:
         value = float(text)
     except ValueError:
@@ -108,7 +124,7 @@ def app_for(name: str) -> typer.Typer:
     def command(**values: Any) -> None:
         _run_here_or_launched(run, values)
 
-    with_options(command, options_of(run) | {"describe": (DescribeOption, None)})
+    with_options(command, options_of(run) | {"describe": (DescribeOption, None), "simulate": (SimulateOption, None)})
     return command_app(command, f"{line}{HELP}\n\nExample: {example}", TrainOrDescribe)
 
 

@@ -154,6 +154,10 @@ class Stage(ABC):
         """
         return False
 
+    def is_planned_elsewhere(self) -> bool:
+        """Whether `--dry-run` plans it for other machines, whose memory this one's says nothing of."""
+        return False
+
     def require_memory(self) -> None:  # noqa: B027 - most stages are bounded by their settings
         """Raises UserError for work that this machine's memory cannot hold."""
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from corpusmill.dataproc.errors import UserError
 from corpusmill.training.schedule import DEEPSEEK_V3, Schedule, planned_sequences, schedule, schedule_of
 from corpusmill.training.settings import settings_for
 
@@ -215,3 +216,34 @@ def test_a_growing_batch_moves_the_marks_with_the_tokens_that_it_will_see():
     assert actual.decayed_tokens == tokens
     assert actual.constant_tokens == 0.6 * tokens
     assert rates > 45, "the constant phase is there after the warm-up"
+
+
+def test_v3s_run_in_tokens_is_v3s_schedule_exactly():
+    marks = {mark: int(getattr(DEEPSEEK_V3, mark)) for mark in ("constant_tokens", "decayed_tokens", "last_tokens")}
+    settings = settings_of(
+        steps=v3_steps(V3_TOKENS),
+        batch_sequences=15_360,
+        first_batch_sequences=3072,
+        batch_ramp_tokens=469 * 10**9,
+        learning_rate=2.2e-4,
+        final_learning_rate=2.2e-5,
+        last_learning_rate=7.3e-6,
+        warmup_steps=2000,
+        **marks,
+    )
+    assert schedule_of(settings, V3_LENGTH) == DEEPSEEK_V3
+
+
+def test_mtps_weight_and_the_biases_have_marks_of_their_own():
+    settings = replace(DEEPSEEK_V3, mtp_tokens=1e12, bias_tokens=2e12)
+    phases = [schedule(settings, tokens, 10**6) for tokens in (0.9e12, 1e12, 2e12, 10e12)]
+    assert [(now.mtp_weight, now.bias_speed) for now in phases] == [(0.3, 1e-3), (0.1, 1e-3), (0.1, 0), (0.1, 0)]
+
+
+def test_marks_in_the_wrong_order_are_refused_once_their_tokens_are_known():
+    with pytest.raises(UserError, match="constant_tokens"):
+        settings_of(constant_tokens=11, decayed_tokens=10)
+    with pytest.raises(UserError, match="last_tokens has no"):
+        settings_of(last_tokens=10)
+    with pytest.raises(UserError, match="peak rate lasts"):
+        schedule_of(settings_of(steps=2, batch_sequences=1, constant_tokens=100), 32)

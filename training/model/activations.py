@@ -20,8 +20,10 @@ Legend, for a token: D stream, H heads, E experts, K chosen, I inner width of a 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from corpusmill.training.model.dimensions import ModelConfig
+from corpusmill.training.model.shares import ModelShare, whole
 
 FLOAT, INT64, INT32 = 4, 8, 4
 TILE = 128
@@ -159,11 +161,14 @@ def expert_row(config: ModelConfig, numerics: Numerics) -> Kept:
     return both(sent) + swiglu(config.moe_inter_dim, numerics)
 
 
-def routing_tables(config: ModelConfig, sequences: int, numerics: Numerics) -> Kept:
-    """What an expert layer keeps once, not a token: ends of the experts' rows, their loads, and in FP8 empty places."""
+def routing_tables(config: ModelConfig, sequences: int, numerics: Numerics, expert_ranks: int = 1) -> Kept:
+    """What an expert layer keeps once, not a token: ends of the experts' rows, their loads, and in FP8 empty places.
+
+    The last of the experts that are on this rank, one of `expert_ranks`."""
     count = config.n_routed_experts
     kept = both(INT32 * count + FLOAT * sequences * count)
-    return kept + expert_row(config, numerics) * (count * TILE // 2) if numerics.fp8 else kept
+    here = -(-count // expert_ranks)
+    return kept + expert_row(config, numerics) * (here * TILE // 2) if numerics.fp8 else kept
 
 
 def prediction(config: ModelConfig, tokens: int, numerics: Numerics) -> Kept:
@@ -176,11 +181,17 @@ def prediction(config: ModelConfig, tokens: int, numerics: Numerics) -> Kept:
     return both(config.dim * (numerics.element_bytes * tokens + of_head * config.vocab_size))
 
 
-def activations(config: ModelConfig, sequences: int, length: int, numerics: Numerics) -> dict[str, Kept]:
-    """Bytes by part for one micro-batch of sequences of this length, MTP included; a part that isn't there is 0."""
+def activations(
+    config: ModelConfig, sequences: int, length: int, numerics: Numerics, share: ModelShare | None = None
+) -> dict[str, Kept]:
+    """Bytes by part for one micro-batch of sequences of this length, MTP included; a part that isn't there is 0.
+
+    Of a share of the model, if one is given: as many tokens come to a rank's experts from others as it sends them.
+    """
     c, tokens = config, sequences * length
+    share = share or whole(config)
     ids_and_angles = INT64 * tokens + FLOAT * c.qk_rope_head_dim * length
-    tables = routing_tables(c, sequences, numerics)
+    tables = routing_tables(c, sequences, numerics, share.expert_ranks)
     modules, heads = NOTHING, prediction(c, sequences * (length - 1), numerics)
     for depth in range(1, c.mtp_depth + 1):
         positions = sequences * (length - depth)
@@ -193,15 +204,29 @@ def activations(config: ModelConfig, sequences: int, length: int, numerics: Nume
         modules += (joined + layer) * positions + tables
         heads += prediction(c, positions - sequences, numerics)
     return {
-        "attention": attention(c, numerics) * tokens * c.n_layers,
-        "dense networks": dense(c, numerics) * tokens * c.n_dense_layers,
-        "experts and routers": (experts(c, numerics) * tokens + tables) * c.n_moe_layers,
-        "MTP modules": modules,
-        "output head": numerics.norm(c.dim, read=False) * tokens + heads,
+        "attention": attention(c, numerics) * tokens * share.layers,
+        "dense networks": dense(c, numerics) * tokens * share.dense_layers,
+        "experts and routers": (experts(c, numerics) * tokens + tables) * share.moe_layers,
+        "MTP modules": modules * share.head,
+        "output head": (numerics.norm(c.dim, read=False) * tokens + heads) * share.head,
         "ids and RoPE table": both(ids_and_angles),
     }
 
 
+def layer_inputs(config: ModelConfig, tokens: int, element_bytes: int, share: ModelShare) -> int:
+    """Bytes kept by layers that are run again as a whole from their inputs, MTP's included: these, and nothing else."""
+    modules = share.mtp_modules(config)
+    return element_bytes * config.dim * tokens * (share.layers + modules)
+
+
+def largest_layer(config: ModelConfig, tokens: int, numerics: Numerics) -> int:
+    """Bytes that one layer keeps when it is run again, until its own backward pass has ended."""
+    c = config
+    networks = [dense(c, numerics)] * bool(c.n_dense_layers) + [experts(c, numerics)] * bool(c.n_moe_layers)
+    return max((attention(c, numerics) + network).plain for network in networks) * tokens
+
+
+@lru_cache(maxsize=4096)
 def workspace(config: ModelConfig, sequences: int, length: int, numerics: Numerics, recompute: bool) -> int:
     """The largest tensors that are there only for a while: a chunk of logits, or one layer that is recomputed.
 

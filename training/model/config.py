@@ -17,6 +17,7 @@ __all__ = [
     "ParameterCount",
     "Part",
     "as_dictionary",
+    "attention_parameters",
     "flops_per_token",
     "parameters",
     "parts",
@@ -51,7 +52,7 @@ class ParameterCount:
     """The part of `mtp_total` that one token is multiplied with; the shared head comes on top once more a module."""
 
 
-def _attention(config: ModelConfig) -> int:
+def attention_parameters(config: ModelConfig) -> int:
     """One MLA with the two norms of its layer."""
     c = config
     wide = c.n_heads * c.qk_head_dim
@@ -64,7 +65,7 @@ def _attention(config: ModelConfig) -> int:
 def parts(config: ModelConfig) -> tuple[Part, ...]:
     """Where a model's parameters are; they sum to what `parameters` gives. A part that a shape lacks counts 0."""
     c = config
-    table, attention = c.vocab_size * c.dim, _attention(c)
+    table, attention = c.vocab_size * c.dim, attention_parameters(c)
     expert, router = 3 * c.dim * c.moe_inter_dim, c.n_routed_experts * c.dim
     dense = c.n_dense_layers * 3 * c.dim * c.inter_dim
     shared, head = c.n_shared_experts * expert, table + c.dim

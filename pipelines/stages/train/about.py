@@ -51,5 +51,6 @@ TRAIN = StageDescription(
     rows=_rows,
     tiles=_tiles,
     report="corpusmill.pipelines.stages.train.report:REPORT",
+    preview_ahead="corpusmill.pipelines.stages.train.preview",
     progress="corpusmill.pipelines.stages.train.progress:progress_line",
 )

@@ -20,6 +20,9 @@ from corpusmill.pipelines.stages.train.settings import FREE, NOT_THE_TRAINERS, T
 
 if TYPE_CHECKING:
     from corpusmill.training.settings import TrainSettings
+    from corpusmill.training.simulate.campaign import Campaign
+    from corpusmill.training.simulate.hardware import Gpu
+    from corpusmill.training.simulate.step import Workload
 
 TOKEN_BYTES = 4
 
@@ -65,10 +68,17 @@ class TrainStage(Stage):
         require_layout(config, settings, self.ranks)
         if self.settings.steps is not None and self.settings.tokens is not None:
             raise UserError("steps and tokens both say how long the run is", where="tokens", hint="use one of them")
+        for mark in ("constant", "decayed", "last"):
+            names = f"{mark}_fraction", f"{mark}_tokens"
+            if all(getattr(self.settings, name) is not None for name in names):
+                raise UserError(f"{' and '.join(names)} both say the same", where=names[1], hint="use one of them")
 
     def needs(self) -> list[tuple[str, str]]:
         modules = [("torch", "train"), ("safetensors", "train")]
         return [*modules, ("tensorboard", "tensorboard")] if self.settings.tensorboard else modules
+
+    def is_planned_elsewhere(self) -> bool:
+        return self.settings.simulate is not None
 
     def require_memory(self) -> None:
         """Of this machine, with the fewest rows of a vocabulary; the trainer asks again when it knows them."""
@@ -122,9 +132,17 @@ class TrainStage(Stage):
         return max(1, int(local)) if launched_ranks() > 1 and local.isdecimal() else self.ranks
 
     def costs(self, settings_of: Callable[[str], Mapping[str, Any]]) -> Costs:
-        """From the floating-point operations of the preset, and what its parameters take."""
+        """From the floating-point operations of the preset, and what its parameters take; or as simulated."""
         sequence_length = int(settings_of(self.settings.shards)["sequence_length"])
         tokens = self.tokens(sequence_length)
+        if (simulated := self.simulated(sequence_length)) is not None:
+            campaign = simulated[2]
+            return Costs(
+                bytes=tokens * TOKEN_BYTES,
+                seconds=campaign.seconds,
+                megabytes=campaign.step.memory_bytes // 10**6,
+                disk=0,  # not of this machine
+            )
         parameters, gigaflops = self.size(sequence_length)
         return Costs(
             bytes=tokens * TOKEN_BYTES,
@@ -132,6 +150,28 @@ class TrainStage(Stage):
             megabytes=BASE_MEGABYTES + BYTES_A_PARAMETER * parameters // 2**20,
             disk=parameters * DISK_BYTES_A_PARAMETER,
         )
+
+    def simulated(self, sequence_length: int) -> "tuple[Workload, Gpu, Campaign] | None":
+        """The run on the GPUs that `simulate` names, with V3's batch ramp if it has one; None: it names none.
+
+        A layout that leaves something out is searched for. Raises UserError where nothing fits.
+        """
+        if self.settings.simulate is None:
+            return None
+        from corpusmill.pipelines.stages.train.simulated import gpu_and_layout
+        from corpusmill.training.model.config import preset
+        from corpusmill.training.simulate.campaign import Length, price
+        from corpusmill.training.simulate.layout import layout_values
+        from corpusmill.training.simulate.search import answer
+        from corpusmill.training.simulate.step import Workload
+
+        settings = self._trainer_settings("shards", "output", sequence_length)
+        gpu, layout = gpu_and_layout(self.settings.simulate)
+        work = Workload(preset(settings.preset, settings.model), sequence_length, settings.batch_sequences)
+        result = answer(work, gpu, layout_values(layout), most=1)
+        step = result.fitting[0] if result.fitting else result.nearest
+        assert step is not None
+        return work, gpu, price(step, work, gpu, Length(settings.steps, self.tokens(sequence_length)))
 
     def sequences(self, sequence_length: int) -> int:
         """Sequences that the run will read."""

@@ -1,8 +1,8 @@
 """The flags and recipe keys of `corpusmill train`, made from the trainer's own settings (`training/settings.py`).
 
 What is left out follows the preset, so nearly all defaults are None. Some keys are in recipes only, because they are
-rarely changed and `--help` has to stay readable. Three settings are the command's own: a length in tokens, the number
-of ranks, and threads, of which 0 divides all cores among the ranks.
+rarely changed and `--help` has to stay readable. Four settings are the command's own: a length in tokens, the number
+of ranks, threads, of which 0 divides all cores among the ranks, and a layout that a dry run prices.
 """
 
 from collections.abc import Mapping
@@ -46,6 +46,15 @@ OWN: dict[str, tuple[str, Any, Any]] = {
         "ranks",
         int,
         Field(default=0, description="CPU threads of each rank; 0 divides all cores among them", ge=0),
+    ),
+    "simulate": (
+        "threads",
+        str | None,
+        Field(
+            default=None,
+            description="GPUs elsewhere that --dry-run prices the run on: GPU:LAYOUT, as train --simulate takes it",
+            json_schema_extra={"recipe_only": True},
+        ),
     ),
 }
 """The command's own settings: the setting that each is listed after, its type and its field."""
@@ -93,8 +102,8 @@ TrainStageSettings: Any = create_model(
 stage reads few of them, and hands all on to `TrainSettings`, where mypy knows every field.
 """
 
-FREE = (changeable_settings() | {"ranks"}) - {"shards", "output"}
+FREE = (changeable_settings() | {"ranks", "simulate"}) - {"shards", "output"}
 """Settings that may change when a run is resumed."""
 
-NOT_THE_TRAINERS = {"shards", "preset", "threads", "tokens", "ranks", "start_from"}
+NOT_THE_TRAINERS = {"shards", "preset", "threads", "tokens", "ranks", "start_from", "simulate"}
 """Settings that reach the trainer in another way, or not at all."""
