@@ -30,6 +30,7 @@ import numpy as np
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commit_bytes
+from corpusmill.training.loader.shard_cache import usual_cache
 from corpusmill.training.loader.shard_loader import held_back
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.results import write_results
@@ -104,8 +105,12 @@ class _Loop:
         self.settings, self.token_bytes = settings, token_bytes
         self.output, self.state_folder = Path(settings.output), state_folder
         self.run = Run(settings, ranks)
+<<<<<<< HEAD
         self.ranks = ranks = self.run.ranks
         self.validation = held_back(settings.shards)
+=======
+        self.validation = held_back(settings.shards, usual_cache(settings.shards))
+>>>>>>> 64ab761 (Stores are read ahead, written in parts, and asked again by kind of fault)
         self.throughput = Throughput(
             self.run.config, self.run.length, ranks.device, settings.peak_teraflops, ranks.world_size
         )
