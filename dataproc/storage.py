@@ -192,11 +192,6 @@ def _open_remote(path: str) -> Any:
 
 def read_bytes(path: str) -> bytes:
     """A whole small file."""
-    if is_url(path) and not is_http(path):
-        try:
-            return bytes(_ask(path, lambda filesystem, inner: filesystem.cat_file(inner)))
-        except FileNotFoundError as error:
-            raise UserError("no such file", where=path) from error
     with open_input(path) as file:
         return file.read()
 
@@ -206,7 +201,8 @@ def read_if_there(path: str) -> bytes | None:
     if not is_url(path) or is_http(path):
         return read_bytes(path) if exists(path) else None
     try:
-        return bytes(_ask(path, lambda filesystem, inner: filesystem.cat_file(inner)))
+        with _open_remote(path) as file:
+            return bytes(file.read())
     except FileNotFoundError:
         return None
 

@@ -7,6 +7,7 @@ from functools import partial
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import side_files, side_name
+from corpusmill.dataproc.stopping import set_grace
 from corpusmill.dataproc.stores.attempts import AGAIN
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.messages import in_json, tell
@@ -29,6 +30,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
 
         print_plan(recipe, options)
         return 0
+    set_grace(options.grace_seconds)
     limit = limit_of(options, recipe.max_quarantine)
     started = time.monotonic()
     make = partial(

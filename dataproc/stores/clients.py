@@ -7,7 +7,10 @@ left goes to `attempts.py`.
 Extras: `s3` (s3fs), `gcs` (gcsfs), `azure` (adlfs).
 """
 
+import re
+from html import unescape
 from typing import Any
+from urllib.parse import unquote_plus
 
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.stores.attempts import AGAIN, count
@@ -77,11 +80,48 @@ def _on_answer(operation: Any, attempts: int, **_: Any) -> None:
         count(AGAIN)
 
 
+ROWS = "Rows"
+"""What a page of a listing has in place of `Contents`: (key, bytes, mark) of each object."""
+_OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
+_FIELDS = {name: re.compile(rb"<%s>(.*?)</%s>" % (name, name), re.DOTALL) for name in (b"Key", b"Size", b"ETag")}
+
+
+def lister_of(filesystem: Any) -> Any:
+    """A client of S3 like this one, for listings only: botocore takes 0.2 s of CPU to read a page of a thousand names,
+    which for 450,000 would be two minutes; here it reads what is left of a page without its objects."""
+    lister = type(filesystem)(**{**filesystem.storage_options, "default_cache_type": "none"})
+    if not getattr(lister, "_corpusmill_counts", False):
+        lister.retries = 1
+        _count_requests(lister)
+        lister._s3.meta.events.register("before-parse.s3.ListObjectsV2", _read_page)
+    return lister
+
+
+def _read_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    body = response_dict["body"]
+    if response_dict["status_code"] != 200 or b"</ListBucketResult>" not in body:
+        return
+    decoded = unquote_plus if b"<EncodingType>url</EncodingType>" in body else str
+    rows = []
+    for match in _OBJECT.finditer(body):
+        key, size, mark = (_text(field.search(match[1])) for field in _FIELDS.values())
+        rows.append((decoded(key), int(size), mark))
+    customized_response_dict[ROWS] = rows
+    response_dict["body"] = _OBJECT.sub(b"", body)
+
+
+def _text(match: re.Match[bytes] | None) -> str:
+    return unescape(match[1].decode()) if match else ""
+
+
 def renew(filesystem: Any) -> None:
     """Makes a client look for its credentials anew, where its driver can."""
     if filesystem.protocol and "s3" in filesystem.protocol:
-        filesystem.connect(refresh=True)
+        for client in (filesystem, lister_of(filesystem)):
+            client._corpusmill_counts = False
+            client.connect(refresh=True)
         _count_requests(filesystem)
+        lister_of(filesystem)
 
 
 def is_s3(filesystem: Any) -> bool:

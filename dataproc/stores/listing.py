@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from corpusmill.dataproc.stores.attempts import attempt
-from corpusmill.dataproc.stores.clients import is_s3, renew
+from corpusmill.dataproc.stores.clients import ROWS, is_s3, lister_of, renew
 
 PAGE = 1000
 PAGES_AT_A_TIME = 8
@@ -69,11 +69,12 @@ def _list_s3(filesystem: Any, inner: str, url: str, after: str = "", last: str =
     """The names in a folder after one and up to another (each of the two "" for no bound)."""
     bucket, _, key = inner.rstrip("/").partition("/")
     prefix = f"{key}/" if key else ""
+    lister = lister_of(filesystem)
     more: dict[str, str] = {"StartAfter": prefix + after} if after else {}
     while True:
         page = attempt(
             url,
-            lambda more=more: filesystem.call_s3(
+            lambda more=more: lister.call_s3(
                 "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=PAGE, **more
             ),
             lambda: renew(filesystem),
@@ -82,12 +83,12 @@ def _list_s3(filesystem: Any, inner: str, url: str, after: str = "", last: str =
             name = folder["Prefix"][len(prefix) :].rstrip("/")
             if not last or name <= last:
                 yield Entry(name, 0, "", is_folder=True)
-        for found in page.get("Contents", ()):
-            name = found["Key"][len(prefix) :]
+        for key, size, mark in page[ROWS]:
+            name = key[len(prefix) :]
             if last and name > last:
                 return
             if name:  # else the mark of an empty folder that consoles make
-                yield Entry(name, int(found["Size"]), str(found.get("ETag", "")))
+                yield Entry(name, size, mark)
         if not page.get("IsTruncated"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -22,11 +23,15 @@ SLOW_DOWN = (
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
+Target = tuple[str, int] | Callable[[str, str], tuple[int, bytes]]
+
+
 class Proxy:
     """A context manager; `url` is what clients are given as the endpoint.
 
     Args:
-        target: host and port of the server.
+        target: host and port of the server; or what answers in its place, given a method and a path, by a status and
+            a body.
         delay: seconds that are added to each request.
         slow_downs: share of the requests that are answered by 503 SlowDown.
         cuts: share of the requests whose answer's body ends in the middle.
@@ -40,7 +45,7 @@ class Proxy:
     """
 
     def __init__(
-        self, target: tuple[str, int], *, delay: float = 0.0, slow_downs: float = 0.0, cuts: float = 0.0, seed: int = 0
+        self, target: Target, *, delay: float = 0.0, slow_downs: float = 0.0, cuts: float = 0.0, seed: int = 0
     ) -> None:
         self.target, self.delay, self.slow_downs, self.cuts = target, delay, slow_downs, cuts
         self.counts: Counter[str] = Counter()
@@ -155,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(blocks)
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        if callable(self.proxy.target):
+            status, answer = self.proxy.target(self.command, self.path)
+            return status, [("Content-Length", str(len(answer)))], answer
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP | {"expect"}}
         headers["Content-Length"] = str(len(body))
         for attempt in range(2):

@@ -114,7 +114,9 @@ def test_what_is_read_in_order_is_asked_for_once() -> None:
     store, reader = reader_of(data)
     read = b"".join(iter(lambda: reader.read(300), b""))
     assert read == data
-    assert sorted(start for kind, start, *_ in [r for r in store.requests if r[0] == "GET"]) == list(range(0, 9500, 1000))
+    assert sorted(start for kind, start, *_ in [r for r in store.requests if r[0] == "GET"]) == list(
+        range(0, 9500, 1000)
+    )
 
 
 def test_a_body_that_was_cut_is_fetched_again() -> None:
