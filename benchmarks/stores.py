@@ -19,7 +19,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,7 +36,7 @@ NAME = "part-{:06d}.parquet"
 WRITTEN = ("PUT", "PART", "POST", "DELETE")
 
 
-def play_store(outputs: int) -> "object":
+def play_store(outputs: int) -> Callable[[str, str], tuple[int, bytes]]:
     """What answers for a store with one finished stage, `lake/run`, of so many outputs."""
     plan = {"stage": "filter", "stage_version": 1, "seed": 0, "settings": {}, "inputs": {}}
     entry = {"rows": 1, "bytes": SIZE, "digest": "0" * 32, "arrow_bytes": 456}
@@ -51,7 +53,7 @@ def play_store(outputs: int) -> "object":
         if "list-type" in query:
             return 200, page(outputs, query)
         data = files.get(unquote(parsed.path))
-        return (404, b"") if data is None else (200, data if method == "GET" else b"")
+        return (404, b"") if data is None else (200, data)
 
     return answer
 
@@ -75,7 +77,7 @@ def page(outputs: int, query: dict[str, str]) -> bytes:
     ).encode()
 
 
-def serve_finished(outputs: int, delay: float, pipe: "object") -> None:
+def serve_finished(outputs: int, delay: float, pipe: Any) -> None:
     """The process of the store that is played."""
     with Proxy(play_store(outputs), delay=delay) as proxy:
         pipe.send(proxy.url)

@@ -8,6 +8,7 @@ hundreds of thousands of outputs, and its `exists` asks twice. Where the names a
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -72,13 +73,8 @@ def _list_s3(filesystem: Any, inner: str, url: str, after: str = "", last: str =
     lister = lister_of(filesystem)
     more: dict[str, str] = {"StartAfter": prefix + after} if after else {}
     while True:
-        page = attempt(
-            url,
-            lambda more=more: lister.call_s3(
-                "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=PAGE, **more
-            ),
-            lambda: renew(filesystem),
-        )
+        values = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": PAGE, **more}
+        page = attempt(url, partial(lister.call_s3, "list_objects_v2", **values), lambda: renew(filesystem))
         for folder in page.get("CommonPrefixes", ()):
             name = folder["Prefix"][len(prefix) :].rstrip("/")
             if not last or name <= last:

@@ -7,6 +7,7 @@ by a seed from the order of requests. One thread a connection; connections are k
 
 import http.client
 import random
+import re
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
+RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
@@ -162,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         if callable(self.proxy.target):
             status, answer = self.proxy.target(self.command, self.path)
+            if status == 200 and (asked := RANGE.fullmatch(self.headers.get("Range", ""))):
+                status, answer = 206, answer[int(asked[1]) : int(asked[2]) + 1]
             return status, [("Content-Length", str(len(answer)))], answer
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP | {"expect"}}
         headers["Content-Length"] = str(len(body))
