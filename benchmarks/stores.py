@@ -3,7 +3,7 @@
     python benchmarks/stores.py finished [--outputs 450000] [--delay 0.05]
     python benchmarks/stores.py road FOLDER [--delay 0.05] [--faults 0.01] [--workers 2] [--stages documents,clean,…]
 
-`finished` plays a store that lists so many outputs, behind the proxy of the tests, which adds the delay to each request,
+`finished` plays a store that lists so many outputs, behind the proxy of the tests, which adds a delay to each request,
 and times `done_manifest`, which is all that a run does about a stage that is finished. `road` runs the small recipe of
 the tests (`tests/pipelines/road.py`) stage by stage on moto's server behind the same proxy, and once in FOLDER, and
 prints a table: requests by kind, the least that are possible (each object that was read fetched once, each that was
@@ -139,7 +139,8 @@ def measure_road(folder: Path, delay: float, faults: float, workers: int, stages
     recipe = write_recipe(folder)
     run_recipe(recipe_up_to(recipe, stages[-1]), str(folder / "local"), workers, {})
     print(
-        f"| stage | requests | by kind | least | ratio | made again | local s | store s | ({delay * 1000:g} ms, {workers} workers)"
+        "| stage | requests | by kind | least | ratio | made again | local s | store s |",
+        f"({delay * 1000:g} ms, {workers} workers)",
     )
     with Server() as server:
         server.make_bucket("lake")
