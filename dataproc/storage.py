@@ -2,7 +2,8 @@
 
 Local files are written under a temporary name of their own (`.tmp-<random>-<name>`), synced and renamed, so a reader
 never sees half a file and two attempts never write to one name. An object store has no rename; there an object
-appears by its own PUT when it is closed, and a failed write discards it. (`file://` is written as a local path is.)
+appears by its own PUT, or the end of its upload in parts, when it is closed, and a failed write discards it
+(`stores/`). (`file://` is written as a local path is.)
 Digests (xxh3, 128 bits) are taken as bytes pass by, so that nothing is read twice.
 
 Local paths never touch fsspec, whose import costs 0.3 s.
@@ -11,18 +12,19 @@ Local paths never touch fsspec, whose import costs 0.3 s.
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import xxhash
 
-from corpusmill.dataproc.errors import Unreachable, UserError
+from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.urls import is_http, is_masked
 
 TEMPORARY_PREFIX = ".tmp-"
-REASON_CHARACTERS = 300
+READS_AT_A_TIME = 16
+Answer = TypeVar("Answer")
 
 
 def holds_memory_files() -> bool:
@@ -48,35 +50,49 @@ def absolute(path: str) -> str:
 
 def file_system(url: str) -> tuple[Any, str]:
     """fsspec's file system of a URL, and the path in it. Raises UserError where there is none."""
-    import fsspec
+    from corpusmill.dataproc.stores.clients import open_client
 
     if is_masked(url):
         raise UserError("the credentials of this URL were not stored", where=url, hint="give the full URL again")
-    try:
-        return fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"unsupported URL ({error})", where=url) from error
+    return open_client(url)
+
+
+def _ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
+    """What a request to a remote file system gives, asked again after faults that pass (`stores/attempts.py`)."""
+    from corpusmill.dataproc.stores.attempts import attempt
+    from corpusmill.dataproc.stores.clients import renew
+
+    filesystem, inner = file_system(url)
+    return attempt(url, lambda: request(filesystem, inner), lambda: renew(filesystem))
 
 
 @contextmanager
 def reached(url: str) -> Iterator[None]:
-    """Turns what a remote file system raises for want of rights into a UserError, and all else into `Unreachable`, of
-    which an engine makes another attempt.
+    """Turns what a remote file system raises into a line: a UserError for what its user can mend, `Unreachable` for
+    faults that pass, of which an engine makes another attempt.
 
     What says that a file is not there, that a disk is full, or has a number of its own, stays as it is.
     """
+    from corpusmill.dataproc.stores.attempts import as_passing
+
     try:
         yield
-    except (UserError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, MemoryError):
-        raise
-    except PermissionError as error:
-        raise UserError("access denied", where=url, hint="check the credentials") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-            raise
-        said = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
-        hint = "check the URL, the credentials and the network"
-        raise Unreachable(f"this cannot be reached ({said})", where=url, hint=hint) from error
+        raise as_passing(url, error) from error
+
+
+def counted_requests() -> Mapping[str, int]:
+    """Requests that this process made of stores, by kind, and those made `again`; nothing where it made none."""
+    loaded = sys.modules.get("corpusmill.dataproc.stores.attempts")
+    return loaded.counted() if loaded is not None else {}
+
+
+def require_bucket(url: str) -> None:
+    """Raises UserError where the bucket of a URL is not there, may not be listed, or cannot be reached."""
+    from corpusmill.dataproc.stores import clients, listing
+
+    if clients.protocol_of(url) in clients.EXTRAS:
+        listing.require_bucket(*file_system(url), url)
 
 
 def exists(path: str) -> bool:
@@ -87,9 +103,9 @@ def exists(path: str) -> bool:
         from corpusmill.dataproc import http_files
 
         return http_files.exists(path)
-    filesystem, inner = file_system(path)
-    with reached(path):
-        return bool(filesystem.exists(inner))
+    from corpusmill.dataproc.stores.listing import is_there
+
+    return is_there(*file_system(path), path)
 
 
 def size(path: str) -> int:
@@ -100,9 +116,7 @@ def size(path: str) -> int:
         from corpusmill.dataproc import http_files
 
         return http_files.measure_file(path)[0]
-    filesystem, inner = file_system(path)
-    with reached(path):
-        return int(filesystem.size(inner))
+    return int(_ask(path, lambda filesystem, inner: filesystem.info(inner))["size"])
 
 
 def identity(path: str) -> list[int | str]:
@@ -114,11 +128,10 @@ def identity(path: str) -> list[int | str]:
         from corpusmill.dataproc import http_files
 
         return list(http_files.measure_file(path))
-    filesystem, inner = file_system(path)
-    with reached(path):
-        info = filesystem.info(inner)
-    mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("created") or ""
-    return [int(info["size"]), str(mark)]
+    from corpusmill.dataproc.stores.listing import mark_of
+
+    info = _ask(path, lambda filesystem, inner: filesystem.info(inner))
+    return [int(info["size"]), mark_of(info)]
 
 
 def list_names(folder: str) -> list[str]:
@@ -128,12 +141,25 @@ def list_names(folder: str) -> list[str]:
             return []
         names = os.listdir(folder)  # noqa: PTH208
     else:
-        filesystem, inner = file_system(folder)
-        with reached(folder):
-            if not filesystem.exists(inner):
-                return []
-            names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(inner, detail=False)]
+        from corpusmill.dataproc.stores.listing import list_folder
+
+        names = [entry.name for entry in list_folder(*file_system(folder), folder)]
     return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+
+
+def file_sizes(folder: str, names: Sequence[str]) -> dict[str, int]:
+    """Bytes of those of these files that are directly in a folder: of a remote one by listings, not by a request for
+    each."""
+    if not is_url(folder):
+        sizes = {}
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                sizes[name] = os.stat(join(folder, name)).st_size  # noqa: PTH116
+        return sizes
+    from corpusmill.dataproc.stores.listing import list_known
+
+    entries = list_known(*file_system(folder), folder, names)
+    return {name: entries[name].size for name in names if name in entries}
 
 
 def open_input(path: str) -> BinaryIO:
@@ -145,13 +171,23 @@ def open_input(path: str) -> BinaryIO:
             from corpusmill.dataproc import http_files
 
             return http_files.open_http(path)
-        filesystem, inner = file_system(path)
-        with reached(path):
-            return filesystem.open(inner, "rb")
+        return _open_remote(path)
     except FileNotFoundError as error:
         raise UserError("no such file", where=path) from error
     except PermissionError as error:
         raise UserError("this file cannot be read", where=path, hint="check its permissions") from error
+
+
+def _open_remote(path: str) -> Any:
+    """A file of a store, read ahead by ranges; one of any other file system as fsspec opens it."""
+    from corpusmill.dataproc.stores import clients
+    from corpusmill.dataproc.stores.reading import ObjectReader
+
+    filesystem, inner = file_system(path)
+    if clients.protocol_of(path) in clients.EXTRAS:
+        return ObjectReader(filesystem, inner, path)
+    with reached(path):
+        return filesystem.open(inner, "rb")
 
 
 def read_bytes(path: str) -> bytes:
@@ -160,10 +196,31 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
+def read_if_there(path: str) -> bytes | None:
+    """A whole small file; None where there is none: of a store by one request."""
+    if not is_url(path) or is_http(path):
+        return read_bytes(path) if exists(path) else None
+    try:
+        with _open_remote(path) as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def read_each(paths: Sequence[str]) -> list[bytes]:
+    """Whole small files, in order; remote ones several at a time."""
+    if len(paths) < 2 or not is_url(paths[0]) or paths[0].startswith("memory://"):
+        return [read_bytes(path) for path in paths]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
+        return list(pool.map(read_bytes, paths))
+
+
 class DigestedFile:
     """A binary file being written that counts its bytes and takes their xxh3 digest. Not seekable."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
         self._state = xxhash.xxh3_128()
         self.bytes = 0
@@ -233,7 +290,7 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
             raise UserError("HTTP URLs are read-only", where=path, hint="use a local folder, or an object store")
         filesystem, inner = file_system(path)
         if filesystem.protocol != ("file", "local"):
-            yield from _commit_object(filesystem, inner)
+            yield from _commit_object(filesystem, inner, path)
             return
         path = inner
     target = Path(path)
@@ -254,18 +311,18 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
         raise
 
 
-def _commit_object(filesystem: Any, inner: str) -> Iterator[DigestedFile]:
-    file = filesystem.open(inner, "wb")
+def _commit_object(filesystem: Any, inner: str, url: str) -> Iterator[DigestedFile]:
+    from corpusmill.dataproc.stores.writing import ObjectWriter
+
+    file = ObjectWriter(filesystem, inner, url)
     try:
         yield DigestedFile(file)
         require_commit()
         file.close()
-    except BaseException:
-        with suppress(AttributeError):
-            file.discard()
-            file.closed = True  # else its finaliser would upload what there is
-        if filesystem.protocol == "memory":  # shows a file from its opening on
-            filesystem.rm(inner)
+    except BaseException as error:
+        file.discard()
+        if isinstance(error, FileNotFoundError):
+            require_bucket(url)
         raise
 
 
@@ -297,9 +354,8 @@ def digest_file(path: str, chunk: int = 1 << 22) -> str:
 def remove(path: str) -> None:
     """Removes a file or a whole folder; nothing happens when it is not there."""
     if is_url(path):
-        filesystem, inner = file_system(path)
-        if filesystem.exists(inner):
-            filesystem.rm(inner, recursive=True)
+        with suppress(FileNotFoundError):
+            _ask(path, lambda filesystem, inner: filesystem.rm(inner, recursive=True))
         return
     target = Path(path)
     if target.is_dir() and not target.is_symlink():
@@ -308,6 +364,15 @@ def remove(path: str) -> None:
         shutil.rmtree(target, ignore_errors=True)
     else:
         target.unlink(missing_ok=True)
+
+
+def remove_file(path: str) -> None:
+    """Removes one file; nothing happens when it is not there. Of a store, one request."""
+    if not is_url(path):
+        Path(path).unlink(missing_ok=True)
+        return
+    with suppress(FileNotFoundError):
+        _ask(path, lambda filesystem, inner: filesystem.rm_file(inner))
 
 
 def remove_temporaries(folder: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.stopping import USUAL_SECONDS
 from corpusmill.pipelines.engine.messages import choose_log_format
 
 
@@ -19,6 +20,7 @@ class RunOptions:
         address: of a Ray cluster; None for its own.
         workers: processes; 0 for one on each core.
         memory_per_worker: bytes; 0 for an even share.
+        grace_seconds: after SIGTERM, for a checkpoint of a training run.
         overwrite: overwrite output that is already there.
         dry_run: print the plan and run nothing.
         max_quarantine: as `pipelines.quarantine.read_limit` takes it; None for the recipe's own.
@@ -31,6 +33,7 @@ class RunOptions:
     address: str | None = None
     workers: int = 0
     memory_per_worker: int = 0
+    grace_seconds: float = USUAL_SECONDS
     overwrite: bool = False
     dry_run: bool = False
     max_quarantine: str | None = None

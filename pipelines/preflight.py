@@ -31,9 +31,12 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
     Raises:
         UserError: the first thing that would stop the run, with the stage's name.
     """
+    if storage.is_url(recipe.output):
+        storage.require_bucket(recipe.output)  # the first request: what stops it stops all others
     waiting = [named for named in recipe.stages if options.overwrite or not _is_finished(named)]
     for named in waiting:
         named.stage.check()
+        named.stage.check_output(named.folder)
     local = choose_engine(options.engine, options.address) != "ray"
     _require_modules(waiting, local)
     made = {storage.absolute(named.folder) for named in recipe.stages}
@@ -77,6 +80,8 @@ def _require_inputs(named: NamedStage, made: set[str]) -> None:
     """Raises UserError for a folder or file that the stage takes in, which is neither there nor made by the run."""
     for path in named_inputs(named.stage):
         if storage.absolute(path) not in made and not storage.exists(path):
+            if storage.is_url(path):
+                storage.require_bucket(path)
             raise UserError("no such folder", where=path, hint=f"the stage '{named.name}' needs it")
 
 
@@ -91,7 +96,6 @@ def named_inputs(stage: Stage) -> Iterator[str]:
 def _require_writable(output: str) -> None:
     """Raises UserError for an output folder that cannot be made or written to; a URL needs a file system for it."""
     if storage.is_url(output):
-        storage.exists(output)  # which names a missing library, bucket or credentials
         return
     place = Path(storage.absolute(output))
     while not place.exists():

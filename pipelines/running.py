@@ -7,6 +7,8 @@ from functools import partial
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import side_files, side_name
+from corpusmill.dataproc.stopping import set_grace
+from corpusmill.dataproc.stores.attempts import AGAIN
 from corpusmill.pipelines.engine.executor import make_executor
 from corpusmill.pipelines.engine.messages import in_json, tell
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
@@ -28,6 +30,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
 
         print_plan(recipe, options)
         return 0
+    set_grace(options.grace_seconds)
     limit = limit_of(options, recipe.max_quarantine)
     started = time.monotonic()
     make = partial(
@@ -65,11 +68,20 @@ def _tell_finished(name: str, done: Finished, session: Session) -> None:
     """The line on a stage that is done; as JSON with its counts."""
     counts = done.manifest["counts"]
     took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
-    line = f"{name}: {took}; {_in_words(counts)}"
+    line = f"{name}: {took}; {_in_words(counts)}{_requests_in_words(done.store_requests)}"
     if in_json():
-        tell(line, event="stage", stage=name, seconds=round(done.seconds, 3), was_done=done.was_done, counts=counts)
+        requests = {"store_requests": dict(done.store_requests)} if done.store_requests else {}
+        values = {"seconds": round(done.seconds, 3), "was_done": done.was_done, "counts": counts}
+        tell(line, event="stage", stage=name, **values, **requests)
     else:
         session.progress.say(line)
+
+
+def _requests_in_words(requests: Mapping[str, int]) -> str:
+    """Requests of object stores, and how many of them were made again after a fault."""
+    again = requests.get(AGAIN, 0)
+    number = sum(requests.values()) - again
+    return f"; {number:,} requests to the store, {again:,} tried again" if requests else ""
 
 
 def _say(line: str) -> None:

@@ -31,6 +31,7 @@ from corpusmill.training.fp8.policy import matrices_for
 from corpusmill.training.fp8.watching import Fp8Watch
 from corpusmill.training.layout import require_layout
 from corpusmill.training.loader.batch import Batch, empty_batch
+from corpusmill.training.loader.shard_cache import usual_cache
 from corpusmill.training.loader.shard_loader import ShardLoader
 from corpusmill.training.loader.shard_set import ShardSet
 from corpusmill.training.model.attention import document_mask
@@ -96,8 +97,13 @@ class Run:
     """
 
     def __init__(self, settings: TrainSettings, ranks: Ranks = ALONE) -> None:
+<<<<<<< HEAD
         self.settings = settings
         self.shards = ShardSet(settings.shards)
+=======
+        self.settings, self.ranks = settings, ranks
+        self.shards = ShardSet(settings.shards, usual_cache(settings.shards))
+>>>>>>> 64ab761 (Stores are read ahead, written in parts, and asked again by kind of fault)
         if len(self.shards) < settings.batch_sequences:
             raise UserError(
                 f"{len(self.shards)} sequences are fewer than a batch of {settings.batch_sequences}",

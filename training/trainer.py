@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.stopping import begin_grace, end_grace
 from corpusmill.dataproc.storage import commit_bytes
+from corpusmill.training.loader.shard_cache import usual_cache
 from corpusmill.training.loader.shard_loader import held_back
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 from corpusmill.training.results import write_results
@@ -77,7 +79,8 @@ def train(
 
 @contextmanager
 def _asked_by_signal(run: Run) -> Iterator[None]:
-    """SIGTERM, by which schedulers announce that a machine is taken away, lets the run save and stop after its step.
+    """SIGTERM, by which schedulers announce that a machine is taken away, lets the run save and stop after its step, if
+    that takes no longer than it may (`dataproc/stopping.py`); a second signal does not wait.
 
     In a thread other than the main one signals cannot be caught, and nothing changes.
     """
@@ -86,12 +89,16 @@ def _asked_by_signal(run: Run) -> Iterator[None]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
+        if run.asked_to_stop:
+            raise KeyboardInterrupt
         run.asked_to_stop = True
+        begin_grace()
 
     before = signal.signal(signal.SIGTERM, ask)
     try:
         yield
     finally:
+        end_grace()
         signal.signal(signal.SIGTERM, before)
 
 
@@ -105,7 +112,7 @@ class _Loop:
         self.output, self.state_folder = Path(settings.output), state_folder
         self.run = Run(settings, ranks)
         self.ranks = ranks = self.run.ranks
-        self.validation = held_back(settings.shards)
+        self.validation = held_back(settings.shards, usual_cache(settings.shards))
         self.throughput = Throughput(
             self.run.config, self.run.length, ranks.device, settings.peak_teraflops, ranks.world_size
         )

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.stopping import USUAL_SECONDS
 from corpusmill.pipelines.quarantine import DEFAULT
 from corpusmill.pipelines.settings import validate
 
@@ -22,6 +23,9 @@ EngineOption = Annotated[
 ]
 AddressOption = Annotated[str | None, typer.Option(help="address of a Ray cluster to attach to", metavar="HOST:PORT")]
 WorkersOption = Annotated[int, typer.Option(help="worker processes; 0 means one per core", min=0, metavar="N")]
+GraceOption = Annotated[
+    float, typer.Option(help="time for a training run to write a checkpoint after SIGTERM", min=0, metavar="SECONDS")
+]
 MemoryOption = Annotated[
     str, typer.Option(help="kill a local worker that exceeds this, e.g. 4GiB; 0 means an even share", metavar="SIZE")
 ]
@@ -53,6 +57,7 @@ RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "address": (AddressOption, None),
     "workers": (WorkersOption, 0),
     "memory_per_worker": (MemoryOption, "0"),
+    "grace_seconds": (GraceOption, USUAL_SECONDS),
     "overwrite": (OverwriteOption, False),
     "dry_run": (DryRunOption, False),
     "max_quarantine": (MaxQuarantineOption, None),

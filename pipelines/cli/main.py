@@ -134,9 +134,11 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if not _only_listing():
+            from corpusmill.dataproc.stopping import catch_sigterm
             from corpusmill.pipelines import kernels
             from corpusmill.pipelines.guarded_streams import guard_streams
 
+            catch_sigterm()
             guard_streams()
             kernels.configure()
         _require_utf8(sys.argv[1:])

@@ -8,37 +8,57 @@ and after every commit, and once a second while it computes, so that it does not
 
 An object store has no lock, so there a second driver takes the folder over, and the first one ends with a line.
 
-Cost: one small read a commit and one a second.
+Cost: two small reads a commit and one a second; on an object store one every `REMOTE_SECONDS`, since there a request
+takes longer than most commits. So a worker there may write for so long after its driver has lost the lease; a driver
+that takes over from one that was at work lets that time pass first.
 """
 
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import Unreachable, UserError
 from corpusmill.pipelines.engine.state import STATE
 
 LEASE = "driver.lease"
 POLL_SECONDS = 1.0
+REMOTE_SECONDS = 5.0
+_seen: dict[tuple[str, str], float] = {}
+"""When the leases of remote folders were last read, and whose they were."""
 GONE_EXIT_CODE = 70
 
 
 def take_lease(folder: str) -> str:
     """Makes this driver the one that workers may write for; returns its token."""
-    token = secrets.token_hex(8)
-    storage.commit_bytes(storage.join(folder, STATE, LEASE), token.encode(), durable=False)
+    token, path = secrets.token_hex(8), storage.join(folder, STATE, LEASE)
+    remote = storage.is_url(folder) and not folder.startswith("memory://")
+    had_driver = remote and storage.read_if_there(path) is not None
+    storage.commit_bytes(path, token.encode(), durable=False)
+    if had_driver:
+        time.sleep(REMOTE_SECONDS)  # until workers of the driver before have noticed
     return token
 
 
 def holds_lease(folder: str, token: str) -> bool:
     """Whether the driver with this token is still the folder's."""
+    remote = storage.is_url(folder) and not folder.startswith("memory://")
+    if remote and time.monotonic() - _seen.get((folder, token), -REMOTE_SECONDS) < REMOTE_SECONDS:
+        return True
     try:
-        return storage.read_bytes(storage.join(folder, STATE, LEASE)).decode() == token
+        data = storage.read_bytes(storage.join(folder, STATE, LEASE))
+    except Unreachable:
+        raise
     except UserError:  # the whole folder was removed
         return False
+    if data.decode() != token:
+        return False
+    if remote:
+        _seen[folder, token] = time.monotonic()
+    return True
 
 
 def require_lease(folder: str, token: str) -> None:
@@ -57,7 +77,7 @@ def ends_with_lease(folder: str, token: str) -> Iterator[None]:
 
     def watch() -> None:
         while not done.wait(POLL_SECONDS):
-            with suppress(OSError):  # a storage that does not answer is no verdict
+            with suppress(OSError, Unreachable):  # a storage that does not answer is no verdict
                 if not holds_lease(folder, token):
                     os._exit(GONE_EXIT_CODE)
 

@@ -26,6 +26,7 @@ import psutil
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.operating_system import die_with_parent
+from corpusmill.dataproc.stopping import EXIT_CODE, catch_sigterm, grace_seconds
 from corpusmill.pipelines.engine.heartbeat import HEARTBEAT_BYTES, Heartbeat, Mark, reason_of
 from corpusmill.pipelines.engine.processes import describe_exit
 from corpusmill.pipelines.engine.ranks import start_here
@@ -35,6 +36,7 @@ from corpusmill.pipelines.engine.task_notes import AtWork
 from corpusmill.pipelines.engine.worker import run_call
 
 POLL_SECONDS = 0.25
+END_SECONDS = 5.0
 MEMORY_SHARE = 0.9
 
 
@@ -192,7 +194,8 @@ class ProcessExecutor:
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(5)
+            saves = worker.call is not None and worker.call.ranks > 0
+            worker.process.join(grace_seconds() + END_SECONDS if saves else END_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
         self._workers.clear()
@@ -250,6 +253,11 @@ def _serve(connection: Connection, driver: int, shared: Any, bytes_done: Any) ->
     while True:
         try:
             call = connection.recv()
-        except (EOFError, OSError):
+        except (EOFError, OSError, KeyboardInterrupt):
             return
-        connection.send(run_call(call, start_here, heartbeat, advance))
+        if call.ranks:
+            catch_sigterm()
+        try:
+            connection.send(run_call(call, start_here, heartbeat, advance))
+        except KeyboardInterrupt:
+            os._exit(EXIT_CODE)

@@ -4,7 +4,6 @@ It is the last file that a stage writes, after the conservation law held; a fold
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -79,9 +78,10 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
     Raises UserError, naming what differs, when the folder was made from other settings or inputs.
     """
     plan_path = storage.join(folder, state.STATE, "plan.json")
-    if not storage.exists(plan_path):
+    before = state.read_json_if_there(plan_path)
+    if before is None:
         return None
-    changed = state.differences(state.read_json(plan_path), plan)
+    changed = state.differences(before, plan)
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
@@ -92,10 +92,30 @@ def done_manifest(plan: Mapping[str, Any], folder: str) -> dict[str, Any] | None
     manifest = state.read_manifest(folder)
     if manifest is None:
         return None
-    for entry in [*manifest["parts"], *manifest["files"]]:
-        path = storage.join(folder, entry["path"])
-        with suppress(FileNotFoundError):
-            if storage.size(path) == entry["bytes"]:
-                continue
-        raise UserError("this output is missing or was changed", where=path, hint="pass --overwrite to make it again")
+    require_outputs(folder, manifest)
     return manifest
+
+
+def require_outputs(folder: str, manifest: Mapping[str, Any]) -> None:
+    """Raises UserError, naming it, for the first output that is missing or has another size.
+
+    Each of the folders in which outputs lie is listed once, so a store is asked for a page of a thousand at a time.
+    """
+    entries = [*manifest["parts"], *manifest["files"]]
+    by_folder: dict[str, list[str]] = {}
+    for entry in entries:
+        below, _, name = entry["path"].rpartition("/")
+        by_folder.setdefault(below, []).append(name)
+    sizes = {
+        (below, name): size
+        for below, names in by_folder.items()
+        for name, size in storage.file_sizes(storage.join(folder, below) if below else folder, names).items()
+    }
+    for entry in entries:
+        below, _, name = entry["path"].rpartition("/")
+        size = sizes.get((below, name))
+        if size == entry["bytes"]:
+            continue
+        what = "this output has vanished" if size is None else "this output was changed"
+        where = storage.join(folder, entry["path"])
+        raise UserError(what, where=where, hint="put it back, or pass --overwrite to make it again")

@@ -30,6 +30,7 @@ from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.operating_system import loopback_interface
+from corpusmill.dataproc.stopping import catch_sigterm, is_stopping, stop, stopping_gently
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.lease import require_lease
 from corpusmill.pipelines.engine.processes import describe_exit
@@ -61,7 +62,10 @@ def start_here(call: Call, function: str, count: int) -> dict[str, Any]:
     try:
         for environment in _environments(count):
             processes.append(_start(call, function, reports, environment))
-        _wait(processes)
+        with stopping_gently():
+            _wait(processes)
+        if is_stopping():
+            stop()
         ended = [process.poll() for process in processes]
     finally:
         for process in processes:
@@ -74,11 +78,15 @@ def start_here(call: Call, function: str, count: int) -> dict[str, Any]:
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Waits until all have ended, or one has failed and the others had time to say why."""
-    deadline = float("inf")
+    """Waits until all have ended, or one has failed and the others had time to say why; passes SIGTERM on."""
+    deadline, passed_on = float("inf"), False
     while None in (codes := [process.poll() for process in processes]) and time.monotonic() < deadline:
         if any(codes) and deadline == float("inf"):
             deadline = time.monotonic() + GRACE_SECONDS
+        if is_stopping() and not passed_on:
+            passed_on = True
+            for process in processes:
+                process.terminate()
         time.sleep(POLL_SECONDS)
 
 
@@ -184,6 +192,7 @@ def _main() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     order = json.loads(sys.stdin.buffer.readline())
+    catch_sigterm()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     kernels.configure()
     code = 0

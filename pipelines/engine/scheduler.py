@@ -13,8 +13,8 @@ Memory: one `Task` and one small result for each task of the phase.
 
 import heapq
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +75,10 @@ class Scheduler:
         apart: whether tasks call code whose time nobody bounds.
         on_end: called with each task and its result as it is done.
         say: prints a line for the user: retries, deaths and their causes.
+        notes: the names in the phase's folder, so that nothing is asked for that is not there.
 
     Attributes:
+        store_requests: requests of the tasks that ended, to object stores, by kind; those made `again` as well.
         task_seconds: how long the tasks took that ended last.
         last_ended: when the last one did, in seconds since 1970.
     """
@@ -93,7 +95,10 @@ class Scheduler:
         apart: bool = False,
         on_end: Callable[[Task, dict[str, Any]], None],
         say: Callable[[str], None],
+        notes: Collection[str] = (),
     ) -> None:
+        self._noted = {name.removesuffix(".deaths") for name in notes if name.endswith(".deaths")}
+        self.store_requests: Counter[str] = Counter()
         self._executor = executor
         self._folder = folder
         self._phase = phase
@@ -201,6 +206,7 @@ class Scheduler:
 
     def _handle(self, task: Task, ended: Ended) -> None:
         attempts = self._attempts[task.id]
+        self.store_requests.update(ended.store_requests)
         if self._executor.is_driver:
             self._remember(task, attempts)
         if ended.result is not None:
@@ -279,11 +285,11 @@ class Scheduler:
 
     def _read_breadcrumb(self, task: Task) -> str | None:
         path = state.breadcrumb_path(self._folder, self._phase, task.id)
-        if not storage.exists(path):
+        document = storage.read_if_there(path)
+        if document is None:
             return None
-        document = storage.read_bytes(path).decode()
-        storage.remove(path)
-        return document
+        storage.remove_file(path)
+        return document.decode()
 
     def _remember(self, task: Task, attempts: _Attempts, pending: bool = False) -> None:
         """Keeps deaths on disk. `pending` marks an attempt inside the driver: if it kills the driver, that is seen."""
@@ -291,12 +297,14 @@ class Scheduler:
         if attempts.deaths or attempts.slow or pending:
             record = {"deaths": attempts.deaths, "slow": attempts.slow, "pending": pending}
             storage.commit_bytes(path, state.to_json(record), durable=False)
-        elif storage.exists(path):
-            storage.remove(path)
+            self._noted.add(task.id)
+        elif task.id in self._noted:
+            storage.remove_file(path)
+            self._noted.discard(task.id)
 
     def _recall(self, task: Task) -> _Attempts:
         path = state.deaths_path(self._folder, self._phase, task.id)
-        if not storage.exists(path):
+        if task.id not in self._noted:
             return _Attempts()
         record = state.read_json(path)
         attempts = _Attempts(deaths=record["deaths"], slow=record.get("slow", []))

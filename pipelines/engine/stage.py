@@ -7,6 +7,7 @@ done, and neither the engine nor any heavy library is started for it.
 
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -131,6 +132,9 @@ class Stage(ABC):
     def check(self) -> None:  # noqa: B027 - most stages have nothing more to check
         """Raises UserError for errors in settings that no model can see; called for all stages before any runs."""
 
+    def check_output(self, folder: str) -> None:  # noqa: B027 - most stages write anywhere
+        """Raises UserError where it cannot write to such a place; called for all stages before any runs."""
+
     def needs(self) -> Sequence[tuple[str, str]]:
         """(module, extra) of optional libraries that its work imports with these settings."""
         return ()
@@ -201,6 +205,8 @@ class Session:
     progress: Progress = field(default_factory=make_progress)
     overwrite: bool = False
     expected_bytes_per_second: float = 0.0
+    worker_requests: Counter[str] = field(default_factory=Counter)
+    _requests_before: Counter[str] = field(default_factory=Counter)
     _executor: Executor | None = None
 
     def executor(self, *, kernels: tuple[str, ...]) -> Executor:
@@ -212,6 +218,13 @@ class Session:
         if self._executor is None:
             self._executor = self.make_executor()
         return self._executor
+
+    def requests_of_stage(self) -> dict[str, int]:
+        """Requests made of object stores since this was last asked, by the driver and by tasks that ended."""
+        here = Counter(storage.counted_requests())
+        new = (here - self._requests_before) + self.worker_requests
+        self._requests_before, self.worker_requests = here, Counter()
+        return dict(new)
 
     def close(self) -> None:
         if self._executor is not None:
@@ -252,19 +265,28 @@ class StageRun:
         """
         if len({task.id for task in tasks}) != len(tasks):
             raise ValueError(f"task ids of phase {phase} are not unique")
-        finished = state.finished_tasks(self.folder, phase)
-        missing = [task for task in tasks if task.id not in finished]
-        if missing:
-            self._run(phase, tasks, missing, watch)
-        return [state.read_marker(self.folder, phase, task.id)["result"] for task in tasks]
+        notes = state.phase_files(self.folder, phase)
+        missing = [task for task in tasks if f"{task.id}.json" not in notes]
+        results = self._run(phase, tasks, missing, watch, notes) if missing else {}
+        before = [task.id for task in tasks if task.id not in results]
+        for task, marker in zip(before, state.read_markers(self.folder, phase, before), strict=True):
+            results[task] = marker["result"]
+        return [results[task.id] for task in tasks]
 
     def say(self, line: str) -> None:
         """Prints a line for the user, under the stage's name."""
         self.session.progress.say(f"{self.name}: {line}")
 
     def _run(
-        self, phase: str, tasks: Sequence[Task], missing: Sequence[Task], watch: Callable[[], Watched] | None
-    ) -> None:
+        self,
+        phase: str,
+        tasks: Sequence[Task],
+        missing: Sequence[Task],
+        watch: Callable[[], Watched] | None,
+        notes: set[str],
+    ) -> dict[str, dict[str, Any]]:
+        """Runs the missing tasks; gives their results as their markers have them, which need not be read again."""
+        results: dict[str, dict[str, Any]] = {}
         executor, progress = self.session.executor(kernels=self.stage.kernels), self.session.progress
         if self.folder.startswith("memory://") and not executor.is_driver:
             raise UserError("memory:// is visible to one process only", where=self.folder, hint="use --workers 1")
@@ -272,6 +294,7 @@ class StageRun:
 
         def on_end(task: Task, result: dict[str, Any]) -> None:
             self.tasks_run += 1
+            results[task.id] = state.as_written(result)
             progress.advance(count=task.bytes, documents=int(result.get("documents_in", 0)))
             record.ended(task.bytes, result)
 
@@ -285,6 +308,7 @@ class StageRun:
             apart=self.stage.is_unbounded(),
             on_end=on_end,
             say=self.say,
+            notes=notes,
         )
 
         def at_work() -> Advance:
@@ -313,16 +337,21 @@ class StageRun:
                 scheduler.run(missing)
         finally:
             progress.stop()
+            if not executor.is_driver:  # else they are among the driver's own
+                self.session.worker_requests.update(scheduler.store_requests)
+        return results
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished stage: its manifest, the seconds that this run took, and whether there was anything to do."""
+    """A finished stage: its manifest, the seconds that this run took, whether there was anything to do, and the
+    requests that it made of object stores, by kind; those made `again` as well."""
 
     folder: str
     manifest: Mapping[str, Any]
     seconds: float
     was_done: bool
+    store_requests: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_stage(stage: Stage, folder: str, session: Session, name: str = "") -> Finished:
@@ -341,8 +370,8 @@ def run_stage(stage: Stage, folder: str, session: Session, name: str = "") -> Fi
     plan = stage.written_plan()
     if not session.overwrite and (manifest := done_manifest(plan, folder)) is not None:
         return Finished(folder=folder, manifest=manifest, seconds=0.0, was_done=True)
-    planned = storage.exists(storage.join(folder, state.STATE, "plan.json"))
-    if not session.overwrite and not planned and state.read_manifest(folder) is not None:
+    unplanned = not session.overwrite and state.read_manifest(folder) is not None
+    if unplanned and not storage.exists(storage.join(folder, state.STATE, "plan.json")):
         hint = "use another output, or pass --overwrite to make it again"
         raise UserError("this is finished, but its plan is missing (copied without _state?)", where=folder, hint=hint)
     stage.check_inputs(folder)
@@ -367,8 +396,9 @@ def run_stage(stage: Stage, folder: str, session: Session, name: str = "") -> Fi
             storage.commit_bytes(storage.join(folder, name), content)
         storage.commit_bytes(storage.join(folder, state.MANIFEST), state.to_json(manifest))
     seconds = time.monotonic() - started
-    _record_time(folder, seconds, session)
-    return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False)
+    requests = session.requests_of_stage()
+    _record_time(folder, seconds, session, requests)
+    return Finished(folder=folder, manifest=manifest, seconds=seconds, was_done=False, store_requests=requests)
 
 
 def _write_plan(plan: Mapping[str, Any], folder: str) -> None:
@@ -388,11 +418,14 @@ def _check_unchanged(stage: Stage, plan: Mapping[str, Any], folder: str) -> None
         )
 
 
-def _record_time(folder: str, seconds: float, session: Session) -> None:
+def _record_time(folder: str, seconds: float, session: Session, requests: Mapping[str, int]) -> None:
     path = storage.join(folder, state.STATE, "seconds.json")
-    before = state.read_json(path)["seconds"] if storage.exists(path) else 0.0
+    before = (state.read_json_if_there(path) or {}).get("seconds", 0.0)
     engine = session._executor.description if session._executor else "nothing to run"
-    storage.commit_bytes(path, state.to_json({"seconds": round(before + seconds, 3), "engine": engine}))
+    values: dict[str, Any] = {"seconds": round(before + seconds, 3), "engine": engine}
+    if requests:
+        values["store_requests"] = dict(sorted(requests.items()))
+    storage.commit_bytes(path, state.to_json(values))
 
 
 def add_counts(results: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, int]:

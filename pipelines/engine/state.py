@@ -14,7 +14,7 @@ What is not (times, attempts, hosts, modification times of inputs) lives below `
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from corpusmill.dataproc import storage
@@ -35,8 +35,18 @@ def to_json(value: Any) -> bytes:
 
 def read_json(path: str) -> Any:
     """A JSON file of ours. Raises UserError naming the file when it is not JSON."""
+    return _json_of(storage.read_bytes(path), path)
+
+
+def read_json_if_there(path: str) -> Any:
+    """The same; None where there is no such file: one request of a store."""
+    data = storage.read_if_there(path)
+    return None if data is None else _json_of(data, path)
+
+
+def _json_of(data: bytes, path: str) -> Any:
     try:
-        return json.loads(storage.read_bytes(path))
+        return json.loads(data)
     except (ValueError, RecursionError) as error:  # the second where it is nested thousands deep
         raise UserError(f"not a JSON file ({error})", where=path, hint="remove it and run again") from error
 
@@ -53,6 +63,16 @@ def deaths_path(folder: str, phase: str, task: str) -> str:
     return storage.join(folder, STATE, phase, f"{task}.deaths")
 
 
+def as_written(result: dict[str, Any]) -> dict[str, Any]:
+    """A task's result as it is read back from its marker."""
+    return json.loads(to_json(result))  # type: ignore[no-any-return]
+
+
+def phase_files(folder: str, phase: str) -> set[str]:
+    """The names of a phase's markers and notes: one listing."""
+    return set(storage.list_names(storage.join(folder, STATE, phase)))
+
+
 def finished_tasks(folder: str, phase: str) -> set[str]:
     """Ids of the phase's tasks that have a marker: one listing, no file is opened."""
     names = storage.list_names(storage.join(folder, STATE, phase))
@@ -63,12 +83,18 @@ def read_marker(folder: str, phase: str, task: str) -> dict[str, Any]:
     return read_json(marker_path(folder, phase, task))
 
 
+def read_markers(folder: str, phase: str, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """The markers of tasks, in order; on an object store several at a time."""
+    paths = [marker_path(folder, phase, task) for task in tasks]
+    return [_json_of(data, path) for data, path in zip(storage.read_each(paths), paths, strict=True)]
+
+
 def read_manifest(folder: str) -> dict[str, Any] | None:
     """The manifest of a finished stage, or None. Raises UserError for one of a newer schema, or that is damaged."""
     path = storage.join(folder, MANIFEST)
-    if not storage.exists(path):
+    manifest: Any = read_json_if_there(path)
+    if manifest is None:
         return None
-    manifest: Any = read_json(path)
     if isinstance(manifest, dict) and manifest.get("schema") != SCHEMA_VERSION:
         raise UserError(
             f"this manifest has schema {manifest.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}",

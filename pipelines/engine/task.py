@@ -83,7 +83,7 @@ def call_from_values(values: Mapping[str, Any]) -> Call:
 class Ended:
     """How a call ended: with a result, with an error that was caught in the worker, or with the worker's death; with
     `late`, because the worker was ended when a document or a batch took too long; and the bytes of text that it
-    reported as done on the way."""
+    reported as done on the way, and the requests that it made of object stores, by kind."""
 
     ticket: int
     bytes_done: float = 0.0
@@ -91,6 +91,7 @@ class Ended:
     error: "TaskError | None" = None
     death: str | None = None
     late: Mark | None = None
+    store_requests: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -100,6 +100,7 @@ def run_call(
     """Runs a task to its marker; ranks start on this machine, or as the engine says. Never raises: an exception comes
     back as a `TaskError`."""
     started, done = time.monotonic(), 0
+    before = storage.counted_requests()
 
     def advanced(count: int) -> None:
         nonlocal done
@@ -126,8 +127,13 @@ def run_call(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        return Ended(ticket=call.ticket, error=describe(error))
-    return Ended(ticket=call.ticket, result=result, bytes_done=done)
+        return Ended(ticket=call.ticket, error=describe(error), store_requests=_requests_since(before))
+    return Ended(ticket=call.ticket, result=result, bytes_done=done, store_requests=_requests_since(before))
+
+
+def _requests_since(before: Mapping[str, int]) -> dict[str, int]:
+    counts = storage.counted_requests()
+    return {kind: number - before.get(kind, 0) for kind, number in counts.items() if number > before.get(kind, 0)}
 
 
 def describe(error: BaseException) -> TaskError:

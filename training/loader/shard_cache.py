@@ -13,15 +13,17 @@ bound holds for whole files; each fetch under way has its temporary file on top 
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from corpusmill.dataproc.cache import user_cache_folder
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shards import ShardEntry
-from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_file, open_input
+from corpusmill.dataproc.storage import TEMPORARY_PREFIX, commit_file, is_url, open_input
 
 _CHUNK = 4 << 20
 _LOCKS = 64
@@ -29,6 +31,24 @@ _ATTEMPTS = 2
 _STALE_SECONDS = 3600.0
 
 Opened = TypeVar("Opened")
+
+
+def usual_cache(shards: str) -> "ShardCache | None":
+    """The cache for shards behind a URL; None for a local folder.
+
+    It lies in the user's cache folder, or where `CORPUSMILL_SHARD_CACHE` says, and takes half of the disk that is free
+    or its own already, or `CORPUSMILL_SHARD_CACHE_BYTES`.
+    """
+    if not is_url(shards):
+        return None
+    named = os.environ.get("CORPUSMILL_SHARD_CACHE")
+    folder = Path(named) if named else Path(user_cache_folder(), "shards")
+    folder.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get("CORPUSMILL_SHARD_CACHE_BYTES", "")
+    if given and not given.isdecimal():
+        raise UserError("this is not a number of bytes", where="CORPUSMILL_SHARD_CACHE_BYTES")
+    used = sum(path.stat().st_size for path in folder.glob("*.arrow"))
+    return ShardCache(folder, int(given) if given else (shutil.disk_usage(folder).free + used) // 2)
 
 
 class ShardCache:

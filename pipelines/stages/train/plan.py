@@ -73,6 +73,11 @@ class TrainStage(Stage):
             if all(getattr(self.settings, name) is not None for name in names):
                 raise UserError(f"{' and '.join(names)} both say the same", where=names[1], hint="use one of them")
 
+    def check_output(self, folder: str) -> None:
+        if storage.is_url(folder) and self.ranks > 1:
+            what = "several ranks need a folder that all of them see, for their checkpoints; this is a store"
+            raise UserError(what, where=folder, hint="train into a local or shared folder, or on one rank")
+
     def needs(self) -> list[tuple[str, str]]:
         modules = [("torch", "train"), ("safetensors", "train")]
         return [*modules, ("tensorboard", "tensorboard")] if self.settings.tensorboard else modules

@@ -6,6 +6,10 @@ the same.
 """
 
 import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.errors import require_extra
 from corpusmill.dataproc.sequences.shard_folder import vocabulary_path
 from corpusmill.pipelines.engine.outputs import file_entry
 from corpusmill.pipelines.engine.ranks import launched_ranks
 from corpusmill.pipelines.engine.state import STATE
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.train.work.launched import lead
+from corpusmill.pipelines.stages.train.work.mirror import fetch_files, mirrored
 from corpusmill.training.settings import TrainSettings
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
@@ -29,10 +34,6 @@ SOMETIMES = ("average.safetensors", "spikes.jsonl")
 
 def train_model(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one, on as many ranks as the task has."""
-    if storage.is_url(task.folder) or storage.is_url(task.arguments.shards):
-        raise UserError(
-            "training reads and writes local folders only", where=task.folder, hint="copy the shards to a local disk"
-        )
     if launched_ranks() > 1:
         return lead(task, train_rank)
     return task.run_ranks(f"{__name__}:{train_rank.__name__}")
@@ -49,12 +50,26 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     settings = task.arguments
-    with join_ranks(settings.device) as ranks:
-        summary = train(settings, task.path(STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
+    with join_ranks(settings.device) as ranks, ExitStack() as folders:
+        output = settings.output
+        if storage.is_url(output):
+            output = folders.enter_context(mirrored(output))
+        start = _local_start(settings.start_from, folders)
+        here = replace(settings, output=output, start_from=start)
+        summary = train(here, storage.join(output, STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
     if not ranks.leads:
         return {}
     there = [name for name in SOMETIMES if storage.exists(task.path(name))]
     return {"summary": summary, "files": [file_entry(task, name) for name in (*OUTPUTS, *there)]}
+
+
+def _local_start(start: str | None, folders: ExitStack) -> str | None:
+    """The folder of the weights to start from; those behind a URL are copied here first."""
+    if start is None or not storage.is_url(start):
+        return start
+    local = folders.enter_context(tempfile.TemporaryDirectory(prefix="corpusmill-start-"))
+    fetch_files(start, Path(local))
+    return local
 
 
 def _token_bytes(shards: str) -> np.ndarray:
