@@ -1,4 +1,4 @@
-"""`corpusmill model export|import`: trained models as Hugging Face folders, and the other way round."""
+"""`corpusmill model generate|export|import`: what is done with trained models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.model_generate import generate
 
-HELP = """Convert a trained model to a Hugging Face folder (DeepseekV3), or back.
+HELP = """Generate text with a trained model, or convert it to a Hugging Face folder (DeepseekV3) and back.
 
-Example: corpusmill model export quickstart-output/model --output exported --tokenizer quickstart-output/tokenizer"""
+Example: corpusmill model generate quickstart-output/model --prompt "The function" --temperature 0.8"""
 
 Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloat16", metavar="TYPE")]
 
@@ -18,7 +19,7 @@ Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloa
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP)
-    commands: dict[str, Callable[..., None]] = {"export": _export, "import": _import}
+    commands: dict[str, Callable[..., None]] = {"generate": generate, "export": _export, "import": _import}
     for command, function in commands.items():
         app.command(command, help=help_text(function.__doc__ or ""))(function)
     return app
