@@ -23,7 +23,6 @@ from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.inspect.places import tokenizer_of_run
 
 if TYPE_CHECKING:
-    from corpusmill.tokenizer.encoder import Tokenizer
     from corpusmill.training.generation.generate import Text, Wanted
     from corpusmill.training.generation.weights import Trained
 
@@ -99,13 +98,26 @@ class TextGenerator:
             what = f"the tokenizer has {self.tokenizer.vocab_size:,} ids, the model {self.trained.config.vocab_size:,}"
             raise UserError(what, str(tokenizer), "use the tokenizer that the model was trained with")
 
+    @property
+    def prefix(self) -> int:
+        """What stands before a document in training: bos where `pack` put one, else the end of another document."""
+        return self.tokenizer.special.role("bos" if self._begins_with_bos else "eos")
+
+    @property
+    def length(self) -> int:
+        """Tokens of the sequences that the model was trained on; of an imported model, what its `config.json` says."""
+        known = self.trained.shards.get("sequence_length") or self.trained.extra.get("max_position_embeddings")
+        return int(known or self.trained.config.original_seq_len)
+
+    @property
+    def _begins_with_bos(self) -> bool:
+        return bool((self.trained.shards.get("packing") or {}).get("bos"))
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """The ids that a prompt begins with."""
-        roles = self.tokenizer.special.roles
-        begins_with_bos = bool((self.trained.shards.get("packing") or {}).get("bos")) and "bos" in roles
-        ids = [roles["bos"]] if begins_with_bos else []
+        ids = [self.prefix] if self._begins_with_bos else []
         ids += self.tokenizer.encode(prompt)
-        return ids or [self.tokenizer.special.role("eos")]
+        return ids or [self.prefix]
 
     def generate(self, prompts: Sequence[str], **how: Any) -> list[Generated]:
         """All texts in order, whole; arguments as of `stream`."""

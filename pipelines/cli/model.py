@@ -1,4 +1,4 @@
-"""`corpusmill model generate|export|import`: what is done with trained models."""
+"""`corpusmill model generate|evaluate|export|import`: what is done with trained models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.model_evaluate import evaluate
 from corpusmill.pipelines.cli.model_generate import generate
 
-HELP = """Generate text with a trained model, or convert it to a Hugging Face folder (DeepseekV3) and back.
+HELP = """Generate text with a trained model, measure it, or convert it to a Hugging Face folder (DeepseekV3) and back.
 
 Example: corpusmill model generate quickstart-output/model --prompt "The function" --temperature 0.8"""
 
@@ -19,7 +20,12 @@ Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloa
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP)
-    commands: dict[str, Callable[..., None]] = {"generate": generate, "export": _export, "import": _import}
+    commands: dict[str, Callable[..., None]] = {
+        "generate": generate,
+        "evaluate": evaluate,
+        "export": _export,
+        "import": _import,
+    }
     for command, function in commands.items():
         app.command(command, help=help_text(function.__doc__ or ""))(function)
     return app

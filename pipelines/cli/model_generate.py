@@ -23,7 +23,7 @@ Tokenizer = Annotated[
 Average = Annotated[bool, typer.Option("--average", help="use the moving average of the weights")]
 Dtype = Annotated[str, typer.Option(help="number format to compute in: float32 or bfloat16", metavar="TYPE")]
 Device = Annotated[str, typer.Option(help="where to compute: cpu or cuda", metavar="DEVICE")]
-Threads = Annotated[int, typer.Option(help="CPU threads", min=1, metavar="N")]
+Threads = Annotated[int, typer.Option(help="CPU threads; for small models one is fastest", min=1, metavar="N")]
 
 
 def generate(
@@ -55,7 +55,7 @@ def generate(
     tokenizer: Tokenizer = None,
     dtype: Dtype = "float32",
     device: Device = "cpu",
-    threads: Threads = 2,
+    threads: Threads = 1,
     as_json: Annotated[bool, typer.Option("--json", help="a JSON object a text, in order")] = False,
 ) -> None:
     """Generate text with a trained model.

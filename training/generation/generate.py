@@ -23,7 +23,7 @@ from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.training.generation.decoder import Decoder
-from corpusmill.training.generation.sampling import Sampling, choose, text_key
+from corpusmill.training.generation.sampling import GREEDY, Sampling, choose, text_key
 from corpusmill.training.model.transformer import Transformer
 
 
@@ -33,7 +33,7 @@ class Wanted:
 
     most_tokens: int = 256
     """At most so many new tokens."""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     stop: frozenset[int] = frozenset()
     """Ids that end a text; they belong to it."""
     allowed: int | None = None

@@ -35,6 +35,10 @@ class Sampling:
             raise UserError(f"top-p is {self.top_p}", hint="give a share above 0 and at most 1")
 
 
+GREEDY = Sampling()
+"""Always the likeliest token."""
+
+
 def text_key(sampling: Sampling, name: str) -> int:
     """The key of one text's draws."""
     return random_key(sampling.seed, "generate", name)
