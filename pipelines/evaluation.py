@@ -174,7 +174,7 @@ def _evaluate_shards(writer: "TextGenerator", folder: str, sequences: int) -> Me
 def _labels(folder: str, documents: set[str]) -> dict[str, dict[str, str | None]]:
     """Kind and language of documents by id, from the datasets that shards were packed of; empty where they are gone."""
     links = chain(recognise(folder))
-    inputs = links[list(links)[-1]].inputs if links else ()
+    inputs = next(iter(links.values())).inputs
     wanted, known = pa.array(sorted(documents), pa.string()), {}
     for link in (links[name] for name in inputs if name in links):
         if link.place is None or not link.place.manifest.get("parts") or link.stage == "tokenizer":

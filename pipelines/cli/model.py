@@ -35,6 +35,7 @@ def _export(
     run: Annotated[str, typer.Argument(help="the folder of a finished training run", metavar="RUN")],
     output: Annotated[str, typer.Option(help="output folder", metavar="FOLDER")],
     dtype: Dtype = "float32",
+    average: Annotated[bool, typer.Option("--average", help="export the moving average of the weights")] = False,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="the tokenizer folder of the run's shards, if it was moved", metavar="TOKENIZER"),
@@ -53,7 +54,7 @@ def _export(
     if not no_tokenizer:
         tokenizer = tokenizer or _tokenizer_of(run, values)
     files = _tokenizer_files(tokenizer, values) if tokenizer and not no_tokenizer else []
-    config = huggingface.export_run(run, output, dtype, files)
+    config = huggingface.export_run(run, output, dtype, files, average)
     _print_made(output, config)
 
 

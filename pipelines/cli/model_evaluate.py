@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.cli.model_generate import Average, Device, Dtype, Run, Threads, Tokenizer
 from corpusmill.pipelines.summary import SCHEMA, print_json
 from corpusmill.pipelines.terminal import Column, output_console, print_lines, print_sentence, table
@@ -19,7 +20,17 @@ _NAME = 40
 
 def evaluate(
     run: Run,
-    data: Annotated[str, typer.Argument(help="a folder of token shards, or a dataset", metavar="SHARDS|DATASET")],
+    data: Annotated[
+        str | None, typer.Argument(help="a folder of token shards, or a dataset", metavar="[SHARDS|DATASET]")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a task of lm-evaluation-harness: its name, or a YAML file; may be repeated (extra eval)",
+            metavar="TASK",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="items of each task, at most", min=1, metavar="N")] = None,
     share: Annotated[
         float, typer.Option(help="part of a dataset's documents to measure, drawn by id", metavar="X")
     ] = 1.0,
@@ -40,21 +51,31 @@ def evaluate(
     """
     from corpusmill.pipelines.evaluation import evaluate as measure
     from corpusmill.pipelines.generation import TextGenerator
+    from corpusmill.pipelines.harness import run_tasks
 
+    if data is None and not tasks:
+        raise UserError("nothing to measure", hint="name a folder of shards, a dataset, or --tasks")
     writer = TextGenerator(run, tokenizer, average=average, dtype=dtype, device=device, threads=threads)
-    measurement = measure(writer, data, share=share, sequences=sequences)
+    measurement = measure(writer, data, share=share, sequences=sequences) if data else None
+    scores = run_tasks(writer, tasks, limit) if tasks else {}
     if as_json:
-        print_json(_as_values(run, data, measurement))
-    else:
+        print_json(_as_values(run, data, measurement) | {"tasks": scores})
+        return
+    if measurement:
         _show(measurement)
+    if scores:
+        _show_tasks(scores)
 
 
-def _as_values(run: str, data: str, measurement: "Measurement") -> dict[str, Any]:
+def _as_values(run: str, data: str | None, measurement: "Measurement | None") -> dict[str, Any]:
     from corpusmill.dataproc import storage
 
-    by = {name: {value: _numbers(sums) for value, sums in values.items()} for name, values in measurement.by.items()}
-    paths = {"run": storage.absolute(run), "data": storage.absolute(data)}
-    return {"schema": SCHEMA, **paths, "held_back": measurement.held_back, **_numbers(measurement.total), "by": by}
+    values: dict[str, Any] = {"schema": SCHEMA, "run": storage.absolute(run)}
+    if data is None or measurement is None:
+        return values
+    by = {name: {value: _numbers(sums) for value, sums in sorts.items()} for name, sorts in measurement.by.items()}
+    values |= {"data": storage.absolute(data), "held_back": measurement.held_back}
+    return values | _numbers(measurement.total) | {"by": by}
 
 
 def _numbers(sums: "Measured") -> dict[str, Any]:
@@ -74,6 +95,17 @@ def _show(measurement: "Measurement") -> None:
     numbers = ("documents", "tokens", "bytes", "nats per token", "bits per byte")
     columns = [Column(""), *(Column(name, right=True) for name in numbers)]
     print_lines(console, table(columns, list(_rows(measurement)), console.width))
+
+
+def _show_tasks(scores: dict[str, dict[str, Any]]) -> None:
+    console = output_console()
+    columns = [Column("task"), Column("metric"), Column("", right=True)]
+    rows = [
+        [one_line(task, _NAME), one_line(name, _NAME), f"{value:,}" if isinstance(value, int) else f"{value:.4f}"]
+        for task, numbers in scores.items()
+        for name, value in numbers.items()
+    ]
+    print_lines(console, table(columns, rows, console.width))
 
 
 def _rows(measurement: "Measurement") -> Iterator[list[str | Text]]:

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.training.checkpoint.checkpoints import STATE_FILE, read_state, read_tensors
+from corpusmill.training.checkpoint.checkpoints import AVERAGE_FILE, STATE_FILE, read_state, read_tensors
 from corpusmill.training.checkpoint.tensor_files import DTYPES, TensorFiles
 from corpusmill.training.huggingface.folder import CONFIG_FILE, read_run_config
 from corpusmill.training.model.config import ModelConfig
 from corpusmill.training.model.transformer import Transformer, build_model
 from corpusmill.training.precision import compute_types
-from corpusmill.training.results import AVERAGE_FILE
 from corpusmill.training.weights_start import start_weights
 
 

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from corpusmill.training.loader.shard_set import ShardSet
 from corpusmill.training.model.attention import document_mask
 from corpusmill.training.model.loss import IGNORED, targets_ahead
 from corpusmill.training.model.transformer import Transformer
 from corpusmill.training.watching.evaluation import measuring, token_nats
+
+_LOGIT_ROWS = 128
+"""Rows of logits in memory at a time."""
 
 
 def windows(ids: np.ndarray, prefix: int, length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -54,16 +58,63 @@ def document_nats(
     device = model.embed.weight.device
     with measuring(model):
         for group in _passes(cut, tokens_a_pass):
-            width = len(group[-1][1])
-            tokens = np.zeros((len(group), width), np.int64)
-            targets = np.full((len(group), width), IGNORED, np.int64)
-            for row, (_, inputs, wanted) in enumerate(group):
-                tokens[row, : len(inputs)] = inputs
-                targets[row, : len(wanted)] = wanted
+            tokens, targets = _padded(group)
             hidden = model(torch.from_numpy(tokens).to(device), mtp=False).main
             made = token_nats(hidden, model.head.weight, torch.from_numpy(targets).to(device)).double().sum(1)
             np.add.at(nats, [number for number, _, _ in group], made.cpu().numpy())
     return nats
+
+
+def continuation_nats(
+    model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], length: int, tokens_a_pass: int = 8192
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats of what follows a context, and whether it is what greedy decoding would say.
+
+    Args:
+        model: left in the mode that it was in.
+        pairs: ids of a context, at least one, and of what follows; the context's beginning is cut to fit `length`.
+        length: longest input.
+        tokens_a_pass: padded tokens of a forward pass.
+
+    Returns:
+        float64 [N] and bool [N].
+    """
+    nats, greedy = np.zeros(len(pairs)), np.ones(len(pairs), bool)
+    cut = []
+    for number, (context, following) in enumerate(pairs):
+        joined = np.array([*context, *following], np.int64)[-(length + 1) :]
+        targets = joined[1:].copy()
+        targets[: max(0, len(targets) - len(following))] = IGNORED
+        cut.append((number, joined[:-1], targets))
+    cut.sort(key=lambda window: len(window[1]))
+    device = model.embed.weight.device
+    with measuring(model):
+        for group in _passes(cut, tokens_a_pass):
+            tokens, targets = _padded(group)
+            hidden = model(torch.from_numpy(tokens).to(device), mtp=False).main
+            rows, places = np.nonzero(targets != IGNORED)
+            numbers = np.array([number for number, _, _ in group])[rows]
+            picked = hidden[torch.from_numpy(rows).to(device), torch.from_numpy(places).to(device)]
+            wanted = torch.from_numpy(targets[rows, places]).to(device)
+            for start in range(0, len(picked), _LOGIT_ROWS):
+                here = slice(start, start + _LOGIT_ROWS)
+                logits = F.linear(picked[here], model.head.weight).float()
+                made = F.cross_entropy(logits, wanted[here], reduction="none").double().cpu().numpy()
+                np.add.at(nats, numbers[here], made)
+                likeliest = (logits.argmax(-1) == wanted[here]).cpu().numpy()
+                np.logical_and.at(greedy, numbers[here], likeliest)
+    return nats, greedy
+
+
+def _padded(group: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs, targets) of windows by rising length, each [B, T] int64."""
+    width = len(group[-1][1])
+    tokens = np.zeros((len(group), width), np.int64)
+    targets = np.full((len(group), width), IGNORED, np.int64)
+    for row, (_, inputs, wanted) in enumerate(group):
+        tokens[row, : len(inputs)] = inputs
+        targets[row, : len(wanted)] = wanted
+    return tokens, targets
 
 
 def _passes(
