@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corpusmill.dataproc.storage import commit_bytes, commit_file
-from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes
+from corpusmill.training.checkpoint.checkpoints import AVERAGE_FILE, MODEL_FILE, json_bytes
 from corpusmill.training.checkpoint.plan import CheckpointTensors
 from corpusmill.training.checkpoint.tensor_files import Planned, write_into
 from corpusmill.training.loader.shard_set import ShardSet
@@ -24,7 +24,6 @@ from corpusmill.training.watching.evaluation import unigram_counts, unigram_loss
 from corpusmill.training.watching.metrics import METRICS_FILE, last_lines
 from corpusmill.training.watching.throughput import MFU_CONVENTION
 
-AVERAGE_FILE = "average.safetensors"
 _UNIGRAM_SEQUENCES = 65_536
 _FINAL_STEPS = 10
 

@@ -26,7 +26,7 @@ DONE, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
 COMMANDS = {
     "quickstart": ("quickstart", "Turn text that every machine has into a small trained model."),
     "run": ("run", "Run a recipe: several stages from one YAML file."),
-    "model": ("model", "Convert a trained model to a Hugging Face folder, or back."),
+    "model": ("model", "Generate text with a trained model, measure it, convert it to Hugging Face's folders."),
     "inspect": ("inspect", "Inspect any folder made by corpusmill."),
     "report": ("report", "Write an HTML report on a run."),
     "status": ("status", "Show the progress of a run, live with --watch."),

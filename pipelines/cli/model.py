@@ -1,4 +1,4 @@
-"""`corpusmill model export|import`: trained models as Hugging Face folders, and the other way round."""
+"""`corpusmill model generate|evaluate|export|import`: what is done with trained models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from corpusmill.pipelines.cli.apps import group_app, help_text
+from corpusmill.pipelines.cli.model_evaluate import evaluate
+from corpusmill.pipelines.cli.model_generate import generate
 
-HELP = """Convert a trained model to a Hugging Face folder (DeepseekV3), or back.
+HELP = """Generate text with a trained model, measure it, or convert it to a Hugging Face folder (DeepseekV3) and back.
 
-Example: corpusmill model export quickstart-output/model --output exported --tokenizer quickstart-output/tokenizer"""
+Example: corpusmill model generate quickstart-output/model --prompt "The function" --temperature 0.8"""
 
 Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloat16", metavar="TYPE")]
 
@@ -18,7 +20,12 @@ Dtype = Annotated[str, typer.Option(help="dtype of the weights: float32 or bfloa
 def app_for(name: str) -> typer.Typer:
     """The typer application of the commands."""
     app = group_app(HELP)
-    commands: dict[str, Callable[..., None]] = {"export": _export, "import": _import}
+    commands: dict[str, Callable[..., None]] = {
+        "generate": generate,
+        "evaluate": evaluate,
+        "export": _export,
+        "import": _import,
+    }
     for command, function in commands.items():
         app.command(command, help=help_text(function.__doc__ or ""))(function)
     return app
@@ -28,6 +35,7 @@ def _export(
     run: Annotated[str, typer.Argument(help="the folder of a finished training run", metavar="RUN")],
     output: Annotated[str, typer.Option(help="output folder", metavar="FOLDER")],
     dtype: Dtype = "float32",
+    average: Annotated[bool, typer.Option("--average", help="export the moving average of the weights")] = False,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="the tokenizer folder of the run's shards, if it was moved", metavar="TOKENIZER"),
@@ -46,7 +54,7 @@ def _export(
     if not no_tokenizer:
         tokenizer = tokenizer or _tokenizer_of(run, values)
     files = _tokenizer_files(tokenizer, values) if tokenizer and not no_tokenizer else []
-    config = huggingface.export_run(run, output, dtype, files)
+    config = huggingface.export_run(run, output, dtype, files, average)
     _print_made(output, config)
 
 

@@ -103,3 +103,18 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert done.stderr.startswith("corpusmill: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_moving_average_goes_out_with_the_trained_router_biases(run: Path, tmp_path: Path) -> None:
+    from corpusmill.dataproc.errors import UserError
+    from corpusmill.training.huggingface.folder import export_run, import_model
+
+    with pytest.raises(UserError, match="no moving average"):
+        export_run(run, tmp_path / "none", average=True)
+    weights = load_file(run / "model.safetensors")
+    averaged = {name: tensor + 1 for name, tensor in weights.items() if not name.endswith("gate.bias")}
+    save_file(averaged, str(run / "average.safetensors"))
+    export_run(run, tmp_path / "out", average=True)
+    _, state = import_model(tmp_path / "out")
+    wanted = weights | averaged
+    assert state.keys() == wanted.keys() and all(torch.equal(state[name], wanted[name]) for name in wanted)

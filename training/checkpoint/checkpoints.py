@@ -39,6 +39,7 @@ from corpusmill.training.checkpoint.storage import INDEX_FILE, STEP_NAME, RankFi
 from corpusmill.training.parallel.ranks import ALONE, Ranks
 
 MODEL_FILE = "model.safetensors"
+AVERAGE_FILE = "average.safetensors"
 STATE_FILE = "state.json"
 LATEST = "latest"
 

@@ -18,6 +18,7 @@ Cost: the model's bytes read once and written once; memory for one tensor. `impo
 import json
 import secrets
 import shutil
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import TEMPORARY_PREFIX, require_commit, sync_path
-from corpusmill.training.checkpoint.checkpoints import MODEL_FILE, json_bytes
+from corpusmill.training.checkpoint.checkpoints import AVERAGE_FILE, MODEL_FILE, json_bytes
 from corpusmill.training.checkpoint.tensor_files import DTYPES, Planned, TensorFiles, write_tensors
 from corpusmill.training.huggingface.config import NAMED_LATER, from_huggingface, to_huggingface
 from corpusmill.training.huggingface.tensors import Piece, correspondence, pair_neighbours, swap_halves
@@ -277,11 +278,18 @@ def _weight_files(folder: Path) -> list[Path]:
     raise UserError(f"there is no {MODEL_FILE}", where=str(folder), hint="name a folder with safetensors files")
 
 
-def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", beside: Sequence[Path] = ()) -> ModelConfig:
+def export_run(
+    run: str | Path,
+    folder: str | Path,
+    dtype: str = "float32",
+    beside: Sequence[Path] = (),
+    average: bool = False,
+) -> ModelConfig:
     """Writes the final weights of a finished run, or of an imported model, as a Hugging Face folder.
 
-    Special ids and the longest sequence come from the shards that the run was trained on. Raises as `export_model`,
-    and for a folder without weights.
+    Special ids and the longest sequence come from the shards that the run was trained on. With `average` weights are
+    the moving average of the run; router biases, which have none, are the trained ones. Raises as `export_model`, and
+    for a folder without weights, or without an average where that is wanted.
     """
     run = Path(run)
     config, values = read_run_config(run)
@@ -292,7 +300,13 @@ def export_run(run: str | Path, folder: str | Path, dtype: str = "float32", besi
         special = shards["special"]
         more = {f"{role}_token_id": special[role] for role in ("bos", "eos", "pad")}
         more["max_position_embeddings"] = shards["sequence_length"]
-    export_model(TensorFiles([run / MODEL_FILE]), config, folder, dtype, more=more, beside=beside)
+    weights: Mapping[str, Tensor] = TensorFiles([run / MODEL_FILE])
+    if average:
+        if not (run / AVERAGE_FILE).exists():
+            hint = "train with average_decay, or export the trained weights"
+            raise UserError("this run kept no moving average", where=str(run), hint=hint)
+        weights = ChainMap(TensorFiles([run / AVERAGE_FILE]), weights)  # type: ignore[arg-type]  # only read
+    export_model(weights, config, folder, dtype, more=more, beside=beside)
     return config
 
 

@@ -68,9 +68,10 @@ def _turns(length: int, frequencies: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turns the pairs of x [B, T, H, R] by their positions' angles; computed in FP32, returned in x's type.
+    """Turns the pairs of x [B, T, H, R] by the angles of a table [T, R/2], or one a sequence [B, T, R/2]; in FP32,
+    returned in x's type.
 
     As products of complex numbers, one operation for each way: written out in reals a step at `laptop` took 3 % longer.
     """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * table[:, None, :]).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs * table.unsqueeze(-2)).flatten(-2).to(x.dtype)
