@@ -238,14 +238,14 @@ def test_two_ranks_do_what_one_does(shard_folder: Path, tmp_path: Path, parallel
 )
 def test_two_ranks_killed_go_on_bit_for_bit_and_one_goes_on_from_two(shard_folder: Path, tmp_path: Path, layout: dict):
     straight = settings_of(shard_folder, tmp_path / "straight", average_decay=0.9, **layout)
-    run_ranks(2, "tests.training.test_run:train_a_rank", asdict(straight))
+    run_ranks(2, "tests.training.test_run:train_a_rank", asdict(straight), timeout=240)
     killed = replace(straight, output=str(tmp_path / "killed"))
     _kill_two_ranks_after(killed, tmp_path, steps=10)
     halfway = _metrics(killed)
     assert 10 <= len(halfway) < 20
     moved = replace(straight, output=str(tmp_path / "moved"))
     shutil.copytree(killed.output, moved.output)
-    run_ranks(2, "tests.training.test_run:train_a_rank", asdict(killed))
+    run_ranks(2, "tests.training.test_run:train_a_rank", asdict(killed), timeout=240)
     assert run_files(tmp_path / "straight") == run_files(tmp_path / "killed")
 
     alone = _trained(replace(moved, expert_ranks=1, pipeline_ranks=1))
