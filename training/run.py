@@ -97,13 +97,8 @@ class Run:
     """
 
     def __init__(self, settings: TrainSettings, ranks: Ranks = ALONE) -> None:
-<<<<<<< HEAD
         self.settings = settings
-        self.shards = ShardSet(settings.shards)
-=======
-        self.settings, self.ranks = settings, ranks
         self.shards = ShardSet(settings.shards, usual_cache(settings.shards))
->>>>>>> 64ab761 (Stores are read ahead, written in parts, and asked again by kind of fault)
         if len(self.shards) < settings.batch_sequences:
             raise UserError(
                 f"{len(self.shards)} sequences are fewer than a batch of {settings.batch_sequences}",
