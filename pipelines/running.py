@@ -70,7 +70,7 @@ def _tell_finished(name: str, done: Finished, session: Session) -> None:
     took = "was already done" if done.was_done else f"{done.seconds:.1f} s"
     line = f"{name}: {took}; {_in_words(counts)}{_requests_in_words(done.store_requests)}"
     if in_json():
-        requests = {"store_requests": dict(done.store_requests)} if done.store_requests else {}
+        requests: dict[str, Any] = {"store_requests": dict(done.store_requests)} if done.store_requests else {}
         values = {"seconds": round(done.seconds, 3), "was_done": done.was_done, "counts": counts}
         tell(line, event="stage", stage=name, **values, **requests)
     else:

@@ -68,7 +68,7 @@ def open_trained(
     if dtype not in DTYPES:
         raise UserError(f"'{dtype}' is not a number format for weights", hint=f"choose {' or '.join(DTYPES)}")
     config, shards, extra = _described(folder)
-    state = start_weights(folder, config)
+    state = dict(start_weights(folder, config))
     if average:
         state |= _average(folder)
     model = build_model(config, device)
