@@ -1,4 +1,4 @@
-"""The simulator's figures for V3 beside every published one, and the layouts that it finds; docs/simulating.md has them.
+"""The simulator's figures for V3 beside every published one, and the layouts it finds; docs/simulating.md has them.
 
     python benchmarks/simulated_v3.py                 about 10 s of one core
 
@@ -54,7 +54,8 @@ def main() -> None:
         speed = simulate(Workload(V3, 4096, row.batch_sequences), layout, GPUS[row.gpu]).tokens_a_second
         off = speed / row.tokens_a_second - 1
         print(
-            f"{row.who:<16} {layout.gpus:>5} {row.gpu}: {row.tokens_a_second:,.0f}, {speed:,.0f}, {off:+.1%}; {row.unknown}"
+            f"{row.who:<16} {layout.gpus:>5} {row.gpu}: {row.tokens_a_second:,.0f}, "
+            f"{speed:,.0f}, {off:+.1%}; {row.unknown}"
         )
     print("\nthe fastest layout that fits, batches of 15,360 x 4,096")
     for kind in ("h800", "h200", "b200"):
@@ -67,7 +68,8 @@ def main() -> None:
             step = found.fitting[0]
             run = price(step, work, GPUS[kind], length_of_run(published.TOKENS, work))
             print(
-                f"{gpus:>5} {kind}: {step.layout.text}: {step.seconds:.2f} s, {step.tokens_a_second:,.0f} tokens/s/GPU, "
+                f"{gpus:>5} {kind}: {step.layout.text}: {step.seconds:.2f} s, "
+                f"{step.tokens_a_second:,.0f} tokens/s/GPU, "
                 f"MFU {step.mfu(V3, 4096, GPUS[kind]):.1%}, {step.memory_bytes / 1e9:.1f} GB, "
                 f"${run.dollars_a_million:.3f} a million tokens, {run.seconds / 86400:,.0f} days"
             )

@@ -133,7 +133,7 @@ def planned_sequences(
 
 
 def schedule_of(settings: TrainSettings, sequence_length: int) -> Schedule:
-    """The curves of a run whose sequences have this length. Marks in fractions become tokens of those that it will read.
+    """The curves of a run whose sequences have this length; fractions become tokens of those that it will read.
 
     Raises:
         UserError: the peak rate would last longer than the decay.

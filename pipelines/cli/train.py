@@ -1,8 +1,8 @@
 """`corpusmill train SHARDS --output …`, `train --describe PRESET` and `train --simulate LAYOUT`.
 
 The stage's own command is made from its settings like any other. With `--describe` or `--simulate` among the
-arguments another command answers, which takes a layout instead of shards and an output, and trains nothing. Under torchrun every rank runs this
-command; rank 0 alone runs the stage (`pipelines/stages/train/work/launched.py`).
+arguments another command answers, which takes a layout instead of shards and an output, and trains nothing. Under
+torchrun every rank runs this command; rank 0 alone runs the stage (`pipelines/stages/train/work/launched.py`).
 """
 
 from collections.abc import Callable

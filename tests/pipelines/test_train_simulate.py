@@ -27,7 +27,7 @@ def test_v3s_layout_is_priced_in_a_second_process():
         "train", "--simulate", "v3-report", "--first-batch-sequences", 3072, "--batch-ramp-tokens", 469 * 10**9
     )
     assert done.returncode == 0, done.stderr
-    for said in ("PP16 DualPipe, EP64, DP128", "242,785 for 14.800 T tokens", "a lost node", "a million tokens"):
+    for said in ("PP16 DualPipe, EP64, DP128", "242,785 for 14.800 T tokens", "a lost node", "$2.00 a GPU-hour"):
         assert said in done.stdout
     assert "\x1b" not in done.stdout
 
@@ -36,7 +36,7 @@ def test_a_search_lists_the_fastest_first(capsys: pytest.CaptureFixture[str]):
     values = simulated(capsys, "h800:gpus=8,micro_batch=1", top=3)
     speeds = [layout["tokens_a_second"] for layout in values["layouts"]]
     assert len(speeds) == 3 and speeds == sorted(speeds, reverse=True)
-    assert values["tried"] > values["fit"] > 3 and values["fewest_gpus"] is None
+    assert values["tried"] >= values["fit"] > 3 and values["fewest_gpus"] is None
     best = values["layouts"][0]
     assert best["fits"] and max(best["memory_bytes"]) <= 0.9 * best["device_bytes"]
     assert sum(best["seconds_by_part"].values()) == pytest.approx(best["step_seconds"])

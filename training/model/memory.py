@@ -8,7 +8,7 @@ FP32 whatever the rest does (`training/precision.py`), with the masters themselv
 
 Ranks are data-parallel. ZeRO stage 1 (Rajbhandari et al. 2020, section 5.1) gives each the masters, moments and average
 of its part of the parameters, an N-th; weights and gradients stay whole. Where pipelines and experts' ranks split the
-model (`training/simulate/`), a rank holds one or two stages, each a share of the model (`training/model/shares.py`), and
+model (`training/simulate/`), a rank holds one or two stages, each a share of it (`training/model/shares.py`), and
 activations of as many micro-batches as the schedule keeps in flight. Communication buffers, the allocator's gaps and
 the CUDA context (a few GB together on a GPU) are not modelled: leave a tenth free.
 """

@@ -6,8 +6,8 @@ A pass through a layer is taken apart into
     attention    operations of attention itself over its rate; its backward pass counts 2.5 times
     again        MLA's up-projections, or with `recompute=layers` everything, computed again
     gradients    reading and adding up FP32 gradients of weights that the rank holds, once a chunk
-    the rest     norms, SwiGLU, quantisation, sorting rows, starts of kernels: seconds a token and width, by the device's
-                 memory bandwidth
+    the rest     norms, SwiGLU, quantisation, sorting rows, starts of kernels: seconds a token and width, by the
+                 device's memory bandwidth
 
 The rest is what no table has. It is calibrated, once for forward passes, for gradients of inputs and for gradients of
 weights, so that V3's layout on H800 spends what DeepSeek published of it (`PARTS`); so is `stretch`, by which a
@@ -100,7 +100,7 @@ def _up_projections(config: ModelConfig) -> int:
 def rest_passes(config: ModelConfig, share: ModelShare, layout: Layout, length: int, gpu: Gpu, rest: Rest) -> Passes:
     """Of all that is calibrated, in proportion to tokens, layers, width and the device's memory bandwidth."""
     tokens = layout.micro_batch * length // layout.context
-    units = tokens * (share.layers + share.mtp_modules(config)) * config.dim
+    units = float(tokens * (share.layers + share.mtp_modules(config)) * config.dim)
     units *= H800.memory_bandwidth / gpu.memory_bandwidth
     again = rest.forward * (layout.recompute == "layers")
     return Passes(rest.forward * units, (rest.input + again) * units, rest.weight * units)

@@ -186,15 +186,17 @@ def eight_steps(
     return recorder.program
 
 
+def _numbered(stage: int, first: int = 0) -> Callable[[int], Chunk]:
+    """The n-th chunk of a stage, micro-batches counted from `first`."""
+    return lambda number: Chunk(stage, first + number)
+
+
 def dual_pipe(ranks: int, micro_batches: int) -> list[Program]:
     """DualPipe: half of the micro-batches from each end; rank r holds stages r and P - 1 - r."""
     half, programs = micro_batches // 2, []
     for rank in range(ranks):
         place = min(rank, ranks - 1 - rank)
-        from_start, from_end = (
-            (lambda n, rank=rank: Chunk(rank, n)),
-            (lambda n, rank=rank: Chunk(ranks - 1 - rank, half + n)),
-        )
+        from_start, from_end = _numbered(rank), _numbered(ranks - 1 - rank, half)
         near, far = (from_start, from_end) if rank < ranks // 2 else (from_end, from_start)
         programs.append(eight_steps(place, ranks // 2, half, near, far))
     return programs
@@ -207,8 +209,8 @@ def dual_pipe_v(ranks: int, micro_batches: int) -> list[Program]:
             rank,
             ranks,
             micro_batches,
-            lambda n, rank=rank: Chunk(rank, n),
-            lambda n, rank=rank: Chunk(2 * ranks - 1 - rank, n),
+            _numbered(rank),
+            _numbered(2 * ranks - 1 - rank),
         )
         for rank in range(ranks)
     ]

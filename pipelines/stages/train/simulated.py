@@ -89,7 +89,8 @@ def run_rows(campaign: Campaign) -> list[tuple[str, str]]:
         ),
         ("a checkpoint", f"{run.checkpoint_bytes / 1e12:.2f} TB, stops {run.checkpoint_seconds:.2f} s, "
          f"written in {run.write_seconds:.0f} s; ${dollars(run.checkpoint_seconds):,.2f}"),
-        ("checkpoints every", f"{run.checkpoint_interval:,.0f} s, {run.checkpoint_interval / run.step.seconds:.0f} steps"),
+        ("checkpoints every", f"{run.checkpoint_interval:,.0f} s, "
+         f"{run.checkpoint_interval / run.step.seconds:.0f} steps"),
         ("a lost node", f"{run.lost_seconds:,.0f} s, of which restart {run.restart_seconds:,.0f} s; "
          f"${dollars(run.lost_seconds):,.0f}; {run.failures:.0f} times expected"),
         ("the run with these", f"{run.gpu_hours_with_losses:,.0f} GPU-hours, {run.seconds / DAY:,.1f} days"),
