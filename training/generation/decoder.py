@@ -13,6 +13,8 @@ Cost a new token, layer and token seen: 2 H (2 d_c + R) operations. Memory besid
 `prefill` keeps below 64 MiB by cutting prompts into stretches.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from corpusmill.training.generation.cache import LatentCache
 from corpusmill.training.model.attention import MLA
 from corpusmill.training.model.matmul import linear
 from corpusmill.training.model.moe import MoE
+from corpusmill.training.model.mtp import MTPModule
 from corpusmill.training.model.rope import model_rope_table, rotate
 from corpusmill.training.model.transformer import Block, Transformer
 
@@ -61,7 +64,7 @@ class Decoder:
         x = self.model.embed(tokens)
         seen = _seen(cache, positions)
         for number, layer in enumerate(self.model.layers):
-            x = self._block(layer, x, cache, number, positions, seen)
+            x = self._block(cast(Block, layer), x, cache, number, positions, seen)
         return x
 
     @torch.no_grad()
@@ -70,11 +73,16 @@ class Decoder:
 
         `cache.lengths` are those before these positions. Returns the module's output for the shared head [B, T, D].
         """
-        module = self.model.mtp[0]
+        module = cast(MTPModule, self.model.mtp[0])
         positions = cache.positions(ahead.shape[1])
         joined = torch.cat([module.hidden_norm(hidden), module.embed_norm(self.model.embed(ahead))], -1)
         x = self._block(
-            module.block, module.projection(joined), cache, self.config.n_layers, positions, _seen(cache, positions)
+            cast(Block, module.block),
+            module.projection(joined),
+            cache,
+            self.config.n_layers,
+            positions,
+            _seen(cache, positions),
         )
         return module.norm(x)
 
