@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
