@@ -91,7 +91,7 @@ def describe_command(
     from corpusmill.training.model.config import preset
     from corpusmill.training.model.memory import FLOAT32, MemoryLayout
 
-    types = FLOAT32 if precision == "float32" else {}
+    types: dict[str, Any] = dict(FLOAT32) if precision == "float32" else {}
     layout = MemoryLayout(
         ranks=ranks,
         zero=zero,
