@@ -30,6 +30,9 @@ def evaluate(
             metavar="TASK",
         ),
     ] = None,
+    fim: Annotated[
+        int, typer.Option(help="also ask for a line of so many code documents of the dataset", min=0, metavar="N")
+    ] = 0,
     limit: Annotated[int | None, typer.Option(help="items of each task, at most", min=1, metavar="N")] = None,
     share: Annotated[
         float, typer.Option(help="part of a dataset's documents to measure, drawn by id", metavar="X")
@@ -52,12 +55,16 @@ def evaluate(
     from corpusmill.pipelines.evaluation import evaluate as measure
     from corpusmill.pipelines.generation import TextGenerator
     from corpusmill.pipelines.harness import run_tasks
+    from corpusmill.pipelines.infilling import evaluate_infilling
 
     if data is None and not tasks:
         raise UserError("nothing to measure", hint="name a folder of shards, a dataset, or --tasks")
     writer = TextGenerator(run, tokenizer, average=average, dtype=dtype, device=device, threads=threads)
     measurement = measure(writer, data, share=share, sequences=sequences) if data else None
     scores = run_tasks(writer, tasks, limit) if tasks else {}
+    if fim and data:
+        filled = evaluate_infilling(writer, data, fim)
+        scores["fill-in-the-middle"] = {"lines": filled.holes, "exact_match": filled.exact_match}
     if as_json:
         print_json(_as_values(run, data, measurement) | {"tasks": scores})
         return
@@ -101,11 +108,15 @@ def _show_tasks(scores: dict[str, dict[str, Any]]) -> None:
     console = output_console()
     columns = [Column("task"), Column("metric"), Column("", right=True)]
     rows = [
-        [one_line(task, _NAME), one_line(name, _NAME), f"{value:,}" if isinstance(value, int) else f"{value:.4f}"]
+        [one_line(task, _NAME), one_line(name, _NAME), _number(value)]
         for task, numbers in scores.items()
         for name, value in numbers.items()
     ]
     print_lines(console, table(columns, rows, console.width))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _rows(measurement: "Measurement") -> Iterator[list[str | Text]]:

@@ -70,7 +70,7 @@ def open_trained(
     config, shards, extra = _described(folder)
     state = dict(start_weights(folder, config))
     if average:
-        state |= _average(folder)
+        state = {**state, **_average(folder)}
     model = build_model(config, device)
     model.load_state_dict(state)
     types = compute_types(model, dtype)
