@@ -203,7 +203,7 @@ def read_if_there(path: str) -> bytes | None:
     try:
         with _open_remote(path) as file:
             return bytes(file.read())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, FileExistsError):  # memory:// says the last of a path below a file
         return None
 
 

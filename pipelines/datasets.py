@@ -91,7 +91,7 @@ def require_shards(folder: str) -> dict[str, Any]:
     """The manifest of a folder of token shards. Raises UserError for a folder of anything else."""
     manifest = state.require_manifest(folder)
     if manifest["stage"] not in SHARD_MAKERS:
-        what = f"no token shards here: '{manifest['stage']}' made this folder"
+        what = f"no token shards found: '{manifest['stage']}' made this folder"
         raise UserError(what, where=folder, hint="make them with 'corpusmill pack'")
     return manifest
 

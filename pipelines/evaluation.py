@@ -32,6 +32,7 @@ from corpusmill.dataproc.side_tables import side_files, stem_of
 from corpusmill.pipelines.datasets import SHARD_MAKERS, list_parts
 from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.inspect.places import chain, recognise
+from corpusmill.pipelines.registry import makes
 
 if TYPE_CHECKING:
     from corpusmill.pipelines.generation import TextGenerator
@@ -177,7 +178,7 @@ def _labels(folder: str, documents: set[str]) -> dict[str, dict[str, str | None]
     inputs = next(iter(links.values())).inputs
     wanted, known = pa.array(sorted(documents), pa.string()), {}
     for link in (links[name] for name in inputs if name in links):
-        if link.place is None or not link.place.manifest.get("parts") or link.stage == "tokenizer":
+        if link.place is None or not link.place.manifest.get("parts") or makes(link.stage) != "dataset":
             continue
         for part in list_parts([link.place.path], lambda name: name):
             for batch in read_batches(part.path, ["id", *BY[1:]]):

@@ -54,9 +54,9 @@ def open_client(url: str) -> tuple[Any, str]:
     except ImportError as error:
         if protocol in EXTRAS and error.name in (None, *_MODULES):
             raise require_extra(_DRIVERS[EXTRAS[protocol]], EXTRAS[protocol]) from error
-        raise UserError(f"no file system for this URL ({error})", where=url) from error
+        raise UserError(f"unsupported URL ({error})", where=url) from error
     except ValueError as error:
-        raise UserError(f"no file system for this URL ({error})", where=url) from error
+        raise UserError(f"unsupported URL ({error})", where=url) from error
     if protocol in S3 and not getattr(filesystem, "_corpusmill_counts", False):
         filesystem.retries = 1
         _count_requests(filesystem)

@@ -31,6 +31,8 @@ The output is Parquet, a row for each document found: id, match_id, match_datase
 
 Example: corpusmill index query seen crawl-2 --output matches"""
 
+_MERGE_FLAG = "merge"
+
 MERGE_HELP = """Merge the segments of an index into one, and drop what was retracted.
 
 Adding merges by a rule already: a segment is merged with all later ones once these together are as large. An
@@ -63,7 +65,7 @@ def _add_command() -> Any:
     options = {name: value for name, value in RUN_OPTIONS.items() if name not in NOT_FOR_CHANGES}
     merge = Annotated[bool, typer.Option("--merge/--no-merge", help="merge segments by the rule afterwards")]
     required = {"index": (Folder, ...), "datasets": (Datasets, ...)}
-    return with_options(command, required | flags | {"seed": (seed, None), "merge": (merge, True)} | options)
+    return with_options(command, required | flags | {"seed": (seed, None), _MERGE_FLAG: (merge, True)} | options)
 
 
 def _merge_command() -> Any:
@@ -120,7 +122,7 @@ def _add(values: dict[str, Any]) -> None:
             finished.append((dataset, added.finished))
             took = f"{entry.documents:,} documents, {entry.bytes / 2**20:,.1f} MiB, {added.finished.seconds:.1f} s"
             print(f"{entry.dataset}: added as number {entry.number}; {took}")
-            if values["merge"]:
+            if values[_MERGE_FLAG]:
                 _say_merged(merge_by_rule(index, session))
     raise typer.Exit(exit_code(finished, limit_of(options, read_limit(DEFAULT))))
 

@@ -109,7 +109,7 @@ def test_ranges(text, whole, expected):
 
 @pytest.mark.parametrize("text", ["", "a..b", "1..", "1..2:1", "1..2:x", "nan", "1..inf", "1..2:99999999"])
 def test_what_is_no_range_is_refused(text):
-    with pytest.raises(UserError, match="no range"):
+    with pytest.raises(UserError, match="not a range"):
         thresholds_of(text)
 
 

@@ -116,7 +116,7 @@ def test_rules_overrides_and_expressions_of_the_sweeps_own(folder):
     [
         (["wrds=1..2"], {}, "no rule or statistic 'wrds'"),
         (["words=1..2"], {}, "two thresholds"),
-        (["words.minimum=1..x"], {}, "no range"),
+        (["words.minimum=1..x"], {}, "not a range"),
         (["words.minimum"], {}, "is not NAME=LO..HI"),
         (["word_count=1..2"], {}, "write word_count.minimum"),
         (["no-news=1..2"], {}, "an expression has no threshold"),

@@ -303,7 +303,7 @@ def test_a_dataset_that_changed_has_to_be_retracted_first(tmp_path, session) -> 
     add_dataset(index, dataset, session)
     storage.remove(dataset)
     make_dataset(folder, "a", ["another text", "and one more"])
-    with pytest.raises(UserError, match="with other contents"):
+    with pytest.raises(UserError, match="with different contents"):
         add_dataset(index, dataset, session)
     retract_dataset(index, dataset)
     assert add_dataset(index, dataset, session).entry.documents == 2

@@ -210,7 +210,7 @@ def test_a_shortfall_that_is_accepted_is_told(mix: Mix) -> None:
         ({"source_weights": {"web": 1}}, "the source 'code' has no weight"),
         ({"language_weights": {"en": 1}}, "groups are not formed by language"),
         ({"source_weights": {"web": 1, "code": 9}, "total": 10_000}, "weights ask for 9,000 of 'code'.*short"),
-        ({"caps": {"code": 10}, "by": ["language"]}, "no group 'code'"),
+        ({"caps": {"code": 10}, "by": ["language"]}, "unknown group 'code'"),
         ({"tokenizer": "t"}, "this is for tokens"),
         ({"unit": "tokens", "tokenizer": "t", "bytes_per_token": {"en": 4}}, "counted by the tokenizer"),
         ({"unit": "tokens", "bytes_per_token": {"en": 0}}, "0.0 bytes a token"),

@@ -230,7 +230,7 @@ def test_mistakes_end_in_a_line_before_any_work(made: Path, tmp_path: Path) -> N
         ("tokenizer", {"counts": [plain, gpt2]}, "counted by the pattern gpt2"),
         ("tokenizer", {"counts": [plain], "group_by": "language"}, "counted by none, not by language"),
         ("tokenizer", {"counts": [language], "temperature": 2}, "for groups of documents"),
-        ("tokenizer", {"counts": [language], "group_by": "language", "weights": {"fr": 1}}, "no group 'fr'"),
+        ("tokenizer", {"counts": [language], "group_by": "language", "weights": {"fr": 1}}, "unknown group 'fr'"),
     ):
         with pytest.raises((UserError, StageFailed), match=match):
             run(kind, tmp_path / "out", **values)

@@ -63,5 +63,5 @@ def test_prefixes_that_there_are_not() -> None:
     vocabulary = of([b"<s>", *(bytes([byte]) for byte in range(256))], 1)
     assert vocabulary.prefix(257).tokens.equals(vocabulary.tokens)
     for size in (256, 258):
-        with pytest.raises(UserError, match=f"no prefix of {size}; 257 is the least"):
+        with pytest.raises(UserError, match=f"no prefix of {size}; the smallest is 257"):
             vocabulary.prefix(size)

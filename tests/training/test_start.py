@@ -121,7 +121,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path):
             ({"mtp.1.norm.weight": torch.zeros(2)}, "unexpected tensors: mtp.1.norm.weight"),
             ({name: torch.zeros(3)}, rf"'{name}' is float32 \[3\], and needed is float32 or bfloat16 \[{shape[0]}\]"),
             ({name: torch.zeros(shape, dtype=torch.int64)}, f"'{name}' is int64"),
-            ({name: torch.zeros(shape).to(torch.float8_e4m3fn)}, f"'{name}' is float8_e4m3fn"),
+            ({name: torch.zeros(shape).to(torch.float8_e4m3fn)}, f"'{name}' is F8_E4M3"),
         ]
     ):
         with pytest.raises(UserError, match=line):

@@ -42,7 +42,7 @@ def test_a_save_that_fails_beside_the_training_ends_it_soon_in_one_line(
     settings = settings_of(shard_folder, tmp_path / "run", steps=60, checkpoint_every=50, evaluate_every=60)
     steps: list[int] = []
     monkeypatch.setattr(storage, "write_tensors", full)
-    with pytest.raises(UserError, match="no space is left for a checkpoint"):
+    with pytest.raises(UserError, match="no space left for a checkpoint"):
         train(settings, tmp_path / "run/_state", lambda line: steps.append(line["step"]))
     assert 50 <= steps[-1] < 60
     assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")] == steps

@@ -87,9 +87,9 @@ class Divisors:
     balance_alpha: float
     """alpha of eq 17."""
 
-    def total(self, found: Losses) -> Tensor:
+    def total(self, sums: Losses) -> Tensor:
         """The batch's loss, to which a micro-batch's sums contribute."""
-        return found.total(self.targets, self.sequences, self.mtp_weight, self.balance_alpha)
+        return sums.total(self.targets, self.sequences, self.mtp_weight, self.balance_alpha)
 
 
 def losses(model: Transformer, tokens: Tensor, valid: Tensor, mask: Tensor | None = None) -> Losses:

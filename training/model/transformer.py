@@ -116,12 +116,18 @@ class Transformer(nn.Module):
         if valid is None:
             valid = torch.ones_like(tokens, dtype=torch.bool)
         embedded = self.embed(tokens)
-        x, balance = self.run_layers(embedded, range(self.config.n_layers), valid, mask)
-        return self.finish(x, embedded, balance, valid, mask, mtp)
+        rope = self.rope_for(embedded)
+        x, balance = self.run_layers(embedded, range(self.config.n_layers), rope, valid, mask)
+        return self.finish(x, embedded, balance, rope, valid, mask, mtp)
 
-    def run_layers(self, x: Tensor, layers: Iterable[int], valid: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def rope_for(self, x: Tensor) -> Tensor:
+        """The RoPE table of [B, T, D]: made once a forward pass, which keeps it for the backward pass."""
+        return model_rope_table(self.config, x.shape[1], x.device)
+
+    def run_layers(
+        self, x: Tensor, layers: Iterable[int], rope: Tensor, valid: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """[B, T, D] through some of the layers: ([B, T, D], their balance loss)."""
-        rope = model_rope_table(self.config, x.shape[1], x.device)
         balance = x.new_zeros((), dtype=torch.float32)
         for layer in layers:
             x, layer_balance = self.layers[layer](x, rope, valid, mask)
@@ -129,10 +135,16 @@ class Transformer(nn.Module):
         return x, balance
 
     def finish(
-        self, x: Tensor, embedded: Tensor | None, balance: Tensor, valid: Tensor, mask: Tensor | None, mtp: bool
+        self,
+        x: Tensor,
+        embedded: Tensor | None,
+        balance: Tensor,
+        rope: Tensor,
+        valid: Tensor,
+        mask: Tensor | None,
+        mtp: bool,
     ) -> Representations:
         """What follows the last layer: MTP modules, which look at the embeddings of the tokens again, and the norm."""
-        rope = model_rope_table(self.config, x.shape[1], x.device)
         heads, hidden = [], x
         for depth, module in enumerate(self.mtp if mtp else [], 1):
             assert embedded is not None

@@ -89,15 +89,16 @@ class _Stage(nn.Module):
             if self.first:
                 x = model.embed(tokens)
                 embedded = x if model.embedding_travels else None
-            x, balance = model.run_layers(x, self.numbers, valid, mask)
+            rope = model.rope_for(x)
+            x, balance = model.run_layers(x, self.numbers, rope, valid, mask)
             if not self.last:
                 return self._sent_on(x, embedded, balance)
             if embedded is None and model.config.mtp_depth:
                 embedded = model.embed(tokens)
-            out = model.finish(x, embedded, balance, valid, mask, mtp=True)
-            found = losses_of(out, model.head.weight, tokens, valid)
-        feed.sums += found.sums()
-        return feed.divisors.total(found).unsqueeze(0)
+            out = model.finish(x, embedded, balance, rope, valid, mask, mtp=True)
+            micro_batch = losses_of(out, model.head.weight, tokens, valid)
+        feed.sums += micro_batch.sums()
+        return feed.divisors.total(micro_batch).unsqueeze(0)
 
     def _sent_on(self, x: Tensor, embedded: Tensor | None, balance: Tensor) -> Any:
         d = self._feed.divisors

@@ -128,12 +128,12 @@ class StagedTransformer(Transformer):
                 elif (before := self.owner(stage - 1)) != number:
                     x = torch.empty(shape, dtype=self.dtype, device=tokens.device)
                     dist.recv(x, group=group, group_src=before)
-                x, balance = self.run_layers(x, self.cuts[stage], valid, mask)
+                x, balance = self.run_layers(x, self.cuts[stage], self.rope_for(x), valid, mask)
                 if stage < self.count - 1 and (after := self.owner(stage + 1)) != number:
                     dist.send(x.contiguous(), group=group, group_dst=after)
         if not self.has_head:
             return Representations(x[:0], [], x.new_zeros(()))
-        return self.finish(x, None, balance, valid, mask, mtp=False)
+        return self.finish(x, None, balance, self.rope_for(x), valid, mask, mtp=False)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -34,6 +34,7 @@ MERGE = StageDescription(
     in_recipes=False,
     makes="segment",
     holds="a segment of an index, merged of others",
+    reads=(),
     uses=("index",),
     rates=Rates(300.0, 0.0, 1.0, 550),
     rows=lambda counts, facts: document_rows(counts),

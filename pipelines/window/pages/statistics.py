@@ -44,7 +44,7 @@ def bars(histogram: Histogram) -> list[dict[str, Any]]:
         {
             "from": low,
             "to": high,
-            "count": count,
+            "documents": count,
             "share": count / most,
             "where": " and ".join(
                 [f"{histogram.name} >= {low:.9g}"] * (number > 0) + [f"{histogram.name} < {high:.9g}"] * (number < last)

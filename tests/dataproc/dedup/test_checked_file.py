@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_off_grown_gone_or_of_another_name_is_an_error(tmp_pa
     with pytest.raises(UserError, match="holds less"):
         read(str(path), 0, CHUNK_BYTES + 6)
     path.unlink()
-    with pytest.raises(UserError, match="gone"):
+    with pytest.raises(UserError, match="is missing"):
         read(str(path), 0, 5)
 
 

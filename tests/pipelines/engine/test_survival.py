@@ -194,7 +194,7 @@ def test_a_folder_of_other_things_is_never_written_to(run: Runner, tmp_path: Pat
 def test_a_lost_output_is_noticed(run: Runner, tmp_path: Path) -> None:
     run({}, workers=1)
     (tmp_path / "out/task-1.txt").write_text("short")
-    with pytest.raises(UserError, match="missing or was changed"):
+    with pytest.raises(UserError, match="this output was changed"):
         run({}, workers=1)
 
 

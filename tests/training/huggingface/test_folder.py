@@ -316,7 +316,7 @@ def test_folders_that_are_none_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"there is no model.safetensors"):
         open_model(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(UserError, match="pickles"):
+    with pytest.raises(UserError, match="pickle files"):
         open_model(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(UserError, match="damaged safetensors file"):
