@@ -129,7 +129,7 @@ def test_a_thousandth_of_v3_runs_through_all_phases_on_a_cpu(tmp_path: Path):
     assert rates[0] == 3e-3 and rates[1] == 6e-3 and rates[-1] == 2e-4
     assert 6e-4 in rates, "the constant rate after the decay"
     assert len(set(rates)) > 60, "the cosine"
-    batches = [line["sequences"] for line in steps]
+    batches = [line["batch_sequences"] for line in steps]
     assert batches[0] == 3 and batches[-1] == 15 and batches == sorted(batches)
     losses = [line["loss"] for line in steps]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])

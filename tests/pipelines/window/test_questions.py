@@ -23,7 +23,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
 
 QUESTIONS = [
     ("why was this document dropped?", "/at/run", [("Document by id", {"id": "hostile<b>"})], "rejected by clean"),
-    ("which near duplicates were merged?", f"{STAGE}/unique", [("Duplicates", {}), ("near", {})], "One more line"),
+    ("which near duplicates were merged?", f"{STAGE}/unique", [("Duplicates", {}), ("good-1", {})], "One more line"),
     ("how is Chinese cut?", "/at/tokenizer", [("Tokenizer", {"text": "我们"})], "\\xe6"),
     ("what is in the batch of a step?", f"{STAGE}/model", [("A step's batch", {"step": "2"})], "good-"),
     ("what share of tokens is code?", "/at/run", [("shards pack", {})], "tokens"),
