@@ -129,7 +129,7 @@ class CheckedFile:
         filesystem, inner = self._remote
         try:
             with storage.reached(self._path):
-                data: bytes = filesystem.cat_file(inner, start, stop)
+                data: bytes = filesystem.cat_file(inner, start=start, end=stop)
         except FileNotFoundError as error:
             raise gone(self._path) from error
         if len(data) != stop - start:

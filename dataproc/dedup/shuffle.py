@@ -194,7 +194,7 @@ def _ranges(path: str) -> Callable[[int, int], pa.Buffer]:
     def fetch(first: int, count: int) -> pa.Buffer:
         start = _start(first, count, size)
         with reached(path):
-            return pa.py_buffer(filesystem.cat_file(inner, start, start + count))
+            return pa.py_buffer(filesystem.cat_file(inner, start=start, end=start + count))
 
     return fetch
 

@@ -136,7 +136,7 @@ class RangeReader:
         """The bytes of a range. Raises UserError where the file ends before."""
         if self._filesystem is not None:
             with storage.reached(self.path):
-                data: bytes = self._filesystem.cat_file(self._inner, start, start + length)
+                data: bytes = self._filesystem.cat_file(self._inner, start=start, end=start + length)
         elif not storage.is_url(self.path):
             data = os.pread(self._file.fileno(), length, start)
         else:

@@ -8,6 +8,7 @@ Extras: `s3` (s3fs), `gcs` (gcsfs), `azure` (adlfs).
 """
 
 import re
+import threading
 from html import unescape
 from typing import Any
 from urllib.parse import unquote_plus
@@ -21,6 +22,7 @@ EXTRAS = {
 }  # fmt: skip
 """Protocols of object stores, and the extra that brings the driver of each."""
 S3 = ("s3", "s3a")
+_lock = threading.Lock()
 CLIENT_ATTEMPTS = 5
 CONNECTIONS = 32
 CONNECT_SECONDS, READ_SECONDS = 10, 30
@@ -57,9 +59,11 @@ def open_client(url: str) -> tuple[Any, str]:
         raise UserError(f"unsupported URL ({error})", where=url) from error
     except ValueError as error:
         raise UserError(f"unsupported URL ({error})", where=url) from error
-    if protocol in S3 and not getattr(filesystem, "_corpusmill_counts", False):
-        filesystem.retries = 1
-        _count_requests(filesystem)
+    if protocol in S3:
+        with _lock:
+            if not getattr(filesystem, "_corpusmill_counts", False):
+                filesystem.retries = 1
+                _count_requests(filesystem)
     return filesystem, inner
 
 
@@ -70,7 +74,7 @@ _MODULES = tuple(_DRIVERS.values())
 def _count_requests(filesystem: Any) -> None:
     """Counts each request of a client of S3, and those that botocore makes again."""
     filesystem.connect()
-    filesystem._s3.meta.events.register("needs-retry.s3", _on_answer)
+    filesystem._s3.meta.events.register("needs-retry.s3", _on_answer, unique_id=AGAIN)
     filesystem._corpusmill_counts = True
 
 
@@ -90,10 +94,12 @@ def lister_of(filesystem: Any) -> Any:
     """A client of S3 like this one, for listings only: botocore takes 0.2 s of CPU to read a page of a thousand names,
     which for 450,000 would be two minutes; here it reads what is left of a page without its objects."""
     lister = type(filesystem)(**{**filesystem.storage_options, "default_cache_type": "none"})
-    if not getattr(lister, "_corpusmill_counts", False):
-        lister.retries = 1
-        _count_requests(lister)
-        lister._s3.meta.events.register("before-parse.s3.ListObjectsV2", _read_page)
+    with _lock:  # threads share a client; a page that is read twice would have lost its objects
+        if not getattr(lister, "_corpusmill_counts", False):
+            lister.retries = 1
+            lister.connect()
+            lister._s3.meta.events.register("before-parse.s3.ListObjectsV2", _read_page, unique_id=ROWS)
+            _count_requests(lister)
     return lister
 
 
