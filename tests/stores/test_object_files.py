@@ -228,3 +228,19 @@ def test_credentials_that_expired_are_looked_for_anew() -> None:
 
     assert attempt("s3://b/a", ask, lambda: renewed.append(1)) == "done"
     assert renewed == [1]
+
+
+def test_ranges_listed_at_once_lose_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.stores import NAME, play_store
+    from corpusmill.dataproc import storage
+    from corpusmill.dataproc.stores import listing
+    from tests.stores.proxy import Proxy
+    from tests.stores.server import client_environment
+
+    monkeypatch.setattr(listing, "LEAST_RANGE", 1000)
+    names = [NAME.format(number) for number in range(8500)]
+    with Proxy(play_store(8500), delay=0.02) as proxy:
+        for name, value in client_environment(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        assert len(storage.file_sizes("s3://lake/run", names)) == 8500
+        assert proxy.most_at_once > 1
