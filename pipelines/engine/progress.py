@@ -83,6 +83,10 @@ class Phase:
         }
 
 
+LEAST_SECONDS = 1e-3
+"""A phase has to be this old to have a rate: over less, one document would be any number of documents a second."""
+
+
 def parts_of(state: dict[str, Any]) -> list[str]:
     """What a state says, the most important first; each part is shown whole or not at all."""
     if state["words"]:
@@ -94,7 +98,7 @@ def parts_of(state: dict[str, Any]) -> list[str]:
         guess = state["seconds_left"]
         return ["starting", *([f"about {clock(guess)} left"] if guess is not None else []), done]
     parts = [f"{clock(state['seconds_left'])} left", f"{_rate(state['bytes_per_second'])}", done]
-    documents = state["documents"] / state["seconds"] if state["seconds"] else 0
+    documents = state["documents"] / state["seconds"] if state["seconds"] >= LEAST_SECONDS else 0
     return [*parts, f"{documents:,.0f} documents/s"] if documents >= 1 else parts
 
 

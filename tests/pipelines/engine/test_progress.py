@@ -60,6 +60,9 @@ def test_what_is_at_work_counts_before_any_task_ends() -> None:
     expected = Phase("documents", "read", 10_000_000, 0, lambda: Advance(expected=1e6)).measure()
     assert parts_of(expected) == ["starting", "about 0:10 left", "0.0 of 10.0 MB"]
     assert bar_line(Phase("unique", "cluster", 0, 0).measure(), 60) == "unique: cluster  0:00"
+    state = {"seconds": 3e-302, "bytes_done": 0, "bytes_total": 1, "bytes_per_second": 1, "seconds_left": 0.0}
+    young = {"stage": "documents", "phase": "read", "documents": 1, "words": ()} | state
+    assert parts_of(young) == ["0:00 left", "0.0 kB/s", "0.0 of 0.0 MB"], "no rate of a phase that has just begun"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
