@@ -72,9 +72,11 @@ def _kind(error: BaseException) -> str | None:
         return NO_RIGHT
     if code in _THROTTLED or status in _STATUSES:
         return TRANSIENT
+    if names & _CLASSES:  # aiohttp's ContentLengthError of a cut body says 400, which no server said
+        return TRANSIENT
     if status is not None:
         return OTHER
-    if names & _CLASSES or isinstance(error, ConnectionError | TimeoutError):
+    if isinstance(error, ConnectionError | TimeoutError):
         return TRANSIENT
     if isinstance(error, OSError) and error.errno in _ERRNO:
         return TRANSIENT

@@ -196,6 +196,7 @@ def client_error(code: str, status: int) -> Exception:
         (type("ServiceRequestError", (Exception,), {})("DNS"), "transient"),
         (type("RefreshError", (Exception,), {})("token"), "expired"),  # google-auth
         (type("ServerDisconnectedError", (Exception,), {})("gone"), "transient"),  # aiohttp
+        (type("ContentLengthError", (Exception,), {"code": 400})("a cut body"), "transient"),  # aiohttp
         (ConnectionResetError(errno.ECONNRESET, "reset"), "transient"),
         (FileNotFoundError("a"), "other"),
         (ValueError("a bug"), "other"),
