@@ -66,7 +66,12 @@ def _fetch_log(url: str, local: Path) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    with storage.open_input(source) as reader, storage.commit_file(target, durable=False) as writer:
+    """Raises FileNotFoundError where a local source is gone: the trainer removes old checkpoints."""
+    local = not storage.is_url(source)
+    with (
+        Path(source).open("rb") if local else storage.open_input(source) as reader,
+        storage.commit_file(target, durable=False) as writer,
+    ):
         while block := reader.read(CHUNK):
             writer.write(block)
 
