@@ -282,7 +282,8 @@ def commit_file(path: str, *, durable: bool = True) -> Iterator[DigestedFile]:
     """Writes `path` so that it appears whole when the block ends, or not at all when the block raises.
 
     Local: a temporary name in the same folder, fsync (unless not `durable`: it then survives the death of the process
-    but not of the machine), rename. Object store: one PUT on close. Folders are made.
+    but not of the machine), rename. Object store: one PUT on close, or parts that become an object then. Folders are
+    made.
     """
     require_commit()
     if is_url(path):

@@ -1,7 +1,7 @@
 """An object as a file: read by ranges, and ahead of the work while it is read in order.
 
 The first request is for the first `BLOCK` bytes, and where fewer come, the object is whole and nothing else is asked:
-one request for a small object, its size included. Of a larger one the size is asked for when a reader wants the end.
+one request for a small object, its size included. Of a larger one the size is asked for beyond that block.
 What is read in order is asked for up to `AHEAD` blocks ahead, in threads, so that a request's time is spent while the
 work goes on; what is read here and there is asked for as it is.
 
@@ -21,6 +21,7 @@ from corpusmill.dataproc.stores.clients import renew
 BLOCK = 4 << 20
 AHEAD = 2
 MOST_AHEAD = 16
+LEAST_READ = 1 << 16
 _ahead = threading.Semaphore(MOST_AHEAD)
 
 
@@ -118,22 +119,24 @@ class ObjectReader(io.RawIOBase):
         for start, data in self._blocks:
             if start <= at < start + len(data):
                 return memoryview(data)[at - start : at - start + wanted]
-        if self._length is not None and at >= self._length:
+        if at >= self.size:  # beyond the first block; an empty range is no range to a store, which sends everything
             return b""
         if at == self._next or at in self._coming:
             return memoryview(self._in_order(at))[:wanted]
-        size = max(wanted, 1 << 16)
-        data = self._fetch(at, at + size if self._length is None else min(at + size, self._length))
+        data = self._fetch(at, min(at + max(wanted, LEAST_READ), self.size))
         self._keep(at, data)
         self._next = at + len(data)
         return memoryview(data)[:wanted]
 
     def _in_order(self, at: int) -> bytes:
-        """The next block of a file that is read in order; those after it are asked for."""
+        """The next block of a file that is read in order; those after it are asked for, any others are let go."""
         size = self.size
         coming = self._coming.pop(at, None)
         self._next = min(at + BLOCK, size)
-        for start in range(at + BLOCK, min(at + (AHEAD + 1) * BLOCK, size), BLOCK):
+        after = range(at + BLOCK, min(at + (AHEAD + 1) * BLOCK, size), BLOCK)
+        for start in self._coming.keys() - set(after):
+            self._coming.pop(start).cancel()
+        for start in after:
             if start not in self._coming and _ahead.acquire(blocking=False):
                 future = _threads().submit(self._fetch, start, min(start + BLOCK, size))
                 future.add_done_callback(lambda _: _ahead.release())

@@ -41,7 +41,11 @@ class ObjectWriter:
         """Does nothing: an object appears whole."""
 
     def close(self) -> None:
-        """Ends the upload. Raises what stopped it."""
+        """Ends the upload. Raises what stopped it.
+
+        Completing an upload of parts is not tried again here, but by the client within its one call: fsspec's file is
+        closed once its `close` has failed, and a second call would do nothing and say nothing.
+        """
         if self._thread is None:
             data = bytes(self._buffer)
             attempt(self._url, lambda: self._filesystem.pipe_file(self._inner, data), lambda: renew(self._filesystem))
@@ -50,7 +54,11 @@ class ObjectWriter:
             self._hand_over(bytes(self._buffer))
         self._end_thread()
         self._raise()
-        attempt(self._url, self._file.close)
+        try:
+            self._file.close()
+        except Exception as error:
+            self._error = error
+            self._raise()
 
     def discard(self) -> None:
         """Gives the object up; parts that were uploaded are removed."""

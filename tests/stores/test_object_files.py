@@ -23,6 +23,7 @@ class Store:
     def __init__(self, *faults: Exception) -> None:
         self.objects: dict[str, bytes] = {}
         self.faults = list(faults)
+        self.refuses_to_complete: Exception | None = None
         self.requests: list[tuple[Any, ...]] = []
 
     def _begin(self, *request: Any) -> None:
@@ -31,10 +32,14 @@ class Store:
             raise self.faults.pop(0)
 
     def cat_file(self, inner: str, start: int = 0, end: int | None = None) -> bytes:
+        """As S3: a range beyond the object is an error; of one that is empty it sends everything."""
         self._begin("GET", start, end)
-        if not self.objects[inner]:
+        data = self.objects[inner]
+        if end is not None and end <= start:
+            return data
+        if start >= len(data):
             raise OSError(errno.EINVAL, "InvalidRange")
-        return self.objects[inner][start:end]
+        return data[start:end]
 
     def info(self, inner: str) -> dict[str, Any]:
         self._begin("HEAD")
@@ -49,7 +54,7 @@ class Store:
 
 
 class Upload:
-    """A file that appears when it is closed."""
+    """A file that appears when it is closed; as fsspec's, it is closed once that was tried, however it went."""
 
     closed = False
 
@@ -61,8 +66,12 @@ class Upload:
         self.parts += data
 
     def close(self) -> None:
-        self.store.objects[self.inner] = bytes(self.parts)
+        if self.closed:
+            return
         self.closed = True
+        if self.store.refuses_to_complete is not None:
+            raise self.store.refuses_to_complete
+        self.store.objects[self.inner] = bytes(self.parts)
 
     def discard(self) -> None:
         self.parts.clear()
@@ -71,6 +80,7 @@ class Upload:
 @pytest.fixture(autouse=True)
 def small_and_swift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "BLOCK", 1000)
+    monkeypatch.setattr(reading, "LEAST_READ", 100)
     monkeypatch.setattr(writing, "PART", 1000)
     monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.0001)
 
@@ -119,6 +129,26 @@ def test_what_is_read_in_order_is_asked_for_once() -> None:
     )
 
 
+@pytest.mark.parametrize("size", [1000, 2000, 3000])
+def test_an_object_of_whole_blocks_ends_where_it_ends(size: int) -> None:
+    _, reader = reader_of(b"b" * size)
+    assert b"".join(iter(lambda: reader.read(700), b"")) == b"b" * size
+    reader.seek(size + 500)
+    assert reader.read(10) == b""
+
+
+def test_what_was_asked_for_ahead_and_skipped_is_let_go() -> None:
+    """Columns of a table that are left out: what was fetched of them must not stay until the file is closed."""
+    data = random.Random(2).randbytes(100_000)
+    _, reader = reader_of(data)
+    for place in range(1500, 90_000, 7000):
+        reader.seek(place)
+        assert reader.read(10) + reader.read(2000) == data[place : place + 2010]
+        reader.seek(place + 2010)
+        assert reader.read(500) == data[place + 2010 : place + 2510]
+        assert len(reader._coming) <= reading.AHEAD
+
+
 def test_a_body_that_was_cut_is_fetched_again() -> None:
     class ClientPayloadError(Exception):
         pass
@@ -156,6 +186,17 @@ def test_a_part_that_failed_for_good_is_an_error_of_the_writer() -> None:
     with pytest.raises(Unreachable, match="reset"):
         for _ in range(20):
             writer.write(b"z" * 1000)
+        writer.close()
+    writer.discard()
+    assert store.objects == {}
+
+
+def test_an_upload_that_could_not_be_completed_is_an_error_and_not_done() -> None:
+    store = Store()
+    store.refuses_to_complete = ConnectionResetError(errno.ECONNRESET, "reset")
+    writer = writing.ObjectWriter(store, "b", "test://b")
+    writer.write(b"z" * 5000)
+    with pytest.raises(Unreachable, match="reset"):
         writer.close()
     writer.discard()
     assert store.objects == {}
