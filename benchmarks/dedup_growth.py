@@ -128,22 +128,22 @@ def watch(process: subprocess.Popen, output: Path, most: dict[str, int]) -> None
 
 def phases(output: Path) -> dict[str, dict[str, float]]:
     """{phase: tasks, seconds, reads, bytes}, by the markers of its tasks."""
-    found: dict[str, dict[str, float]] = {}
+    by_phase: dict[str, dict[str, float]] = {}
     for folder in sorted(path for path in (output / "_state").iterdir() if path.is_dir()):
         markers = [json.loads(path.read_text()) for path in folder.glob("*.json")]
         if markers:
-            found[folder.name] = {
+            by_phase[folder.name] = {
                 "tasks": len(markers),
                 "seconds": sum(marker["seconds"] for marker in markers),
                 "bytes": sum(marker["result"].get("bytes", 0) for marker in markers),
                 "reads": 0,
             }
-    blocks, keys, chosen = (int(found[name]["tasks"]) for name in ("sign", "pairs", "survivors"))
-    found["pairs"]["reads"] = 2 * blocks * keys
-    found["route"]["reads"] = keys
-    found["survivors"]["reads"] = chosen * (blocks + keys)
-    found["apply"]["reads"] = blocks * chosen
-    return found
+    blocks, keys, chosen = (int(by_phase[name]["tasks"]) for name in ("sign", "pairs", "survivors"))
+    by_phase["pairs"]["reads"] = 2 * blocks * keys
+    by_phase["route"]["reads"] = keys
+    by_phase["survivors"]["reads"] = chosen * (blocks + keys)
+    by_phase["apply"]["reads"] = blocks * chosen
+    return by_phase
 
 
 def measure(datasets: list[Path], output: Path, flags: list[str]) -> dict[str, Any]:

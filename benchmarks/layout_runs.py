@@ -187,13 +187,13 @@ def measure_memory(folder: Path, names: list[str]) -> bool:
     }
     for name, layout in cuts.items():
         options = {"model": LARGE, "steps": 1, "batch_sequences": 8, "micro_batch": 1, "evaluation_sequences": 4}
-        found = run_on(layout["ranks"], "peak", asdict(settings_for(shards, str(folder / name), layout, **options)))
-        highest = max(rank["peak"] for rank in found)
+        ranks = run_on(layout["ranks"], "peak", asdict(settings_for(shards, str(folder / name), layout, **options)))
+        highest = max(rank["peak"] for rank in ranks)
         whole = whole or highest
         kept = name == "one" or highest < whole / 3
         good &= kept
         print(
-            f"{name:8} {highest:,.0f} MiB at most on a rank, {found[0]['before']:,.0f} of it Python and torch: "
+            f"{name:8} {highest:,.0f} MiB at most on a rank, {ranks[0]['before']:,.0f} of it Python and torch: "
             f"{highest / whole:.2f} of one process{'' if kept else '  MISSED'}",
             flush=True,
         )

@@ -107,17 +107,22 @@ def gradients(settings: dict[str, Any]) -> dict[str, Any]:
     from corpusmill.training.run import Run, reproducible
     from corpusmill.training.settings import TrainSettings
 
-    told = TrainSettings(**settings)
+    chosen = TrainSettings(**settings)
     plain = replace(
-        told, expert_ranks=1, expert_nodes=1, pipeline_ranks=1, micro_batch=8, output=f"{told.output}/{os.getpid()}"
+        settings,
+        expert_ranks=1,
+        expert_nodes=1,
+        pipeline_ranks=1,
+        micro_batch=8,
+        output=f"{chosen.output}/{os.getpid()}",
     )
     with join_ranks("cpu") as ranks, reproducible(1):
-        run, single = Run(told, ranks), Run(plain, ALONE)
+        run, single = Run(settings, ranks), Run(plain, ALONE)
         sums = {}
-        for name, each in (("spread", run), ("single", single)):
-            now = _now(each)
-            sums[name] = each._accumulate(each.loader.take(now.batch_sequences), now)
-            each.weights.reduce_gradients()
+        for name, one in (("spread", run), ("single", single)):
+            now = _now(one)
+            sums[name] = one._accumulate(one.loader.take(now.batch_sequences), now)
+            one.weights.reduce_gradients()
         wanted = {name: parameter.grad for name, parameter in single.model.named_parameters()}
         names = list(wanted)
         squares = torch.zeros(2, len(names), dtype=torch.float64)
@@ -130,7 +135,7 @@ def gradients(settings: dict[str, Any]) -> dict[str, Any]:
             squares[1, names.index(name)] = part.double().square().sum()
         run.ranks.sum_(squares)
         apart = (squares[0] / squares[1].clamp(min=1e-30)).sqrt()
-        norms = [float(torch.linalg.vector_norm(each.weights.gradient_norms())) for each in (run, single)]
+        norms = [float(torch.linalg.vector_norm(one.weights.gradient_norms())) for one in (run, single)]
         return {
             "worst": float(apart.max()),
             "parameter": names[int(apart.argmax())],
@@ -158,12 +163,12 @@ def losses(settings: dict[str, Any]) -> list[list[float]]:
     from corpusmill.training.trainer import train
     from corpusmill.training.watching.metrics import read_metrics
 
-    told = TrainSettings(**settings)
+    chosen = TrainSettings(**settings)
     with join_ranks("cpu") as ranks:
-        train(told, Path(told.output) / "_state", ranks=ranks)
+        train(chosen, Path(chosen.output) / "_state", ranks=ranks)
         if not ranks.leads:
             return []
-    lines = read_metrics(Path(told.output) / "metrics.jsonl")
+    lines = read_metrics(Path(chosen.output) / "metrics.jsonl")
     return [[line["loss"], line["mtp_loss"], line["balance_loss"], line["gradient_norm"]] for line in lines]
 
 
@@ -218,12 +223,14 @@ def measure_gradients(folder: Path, names: list[str]) -> bool:
     shards, good = str(write_shards(folder / "shards")), True
     for name in names:
         settings = settings_for(shards, str(folder / name), LAYOUTS[name])
-        found = run_on(LAYOUTS[name]["ranks"], "gradients", asdict(settings))[0]
-        kept = found["worst"] < BAR and found["losses"] < BAR and found["loads"]
+        result = run_on(LAYOUTS[name]["ranks"], "gradients", asdict(settings))[0]
+        kept = result["worst"] < BAR and result["losses"] < BAR and result["loads"]
         good &= kept
         print(
-            f"{name:18} worst gradient {found['worst']:.1e} ({found['parameter']}; {found['parameters']} parameters), "
-            f"losses {found['losses']:.1e}, norm {found['norm']:.1e}, loads {'equal' if found['loads'] else 'DIFFER'}"
+            f"{name:18} worst gradient {result['worst']:.1e} "
+            f"({result['parameter']}; {result['parameters']} parameters), "
+            f"losses {result['losses']:.1e}, norm {result['norm']:.1e}, "
+            f"loads {'equal' if result['loads'] else 'DIFFER'}"
             f"{'' if kept else '  MISSED'}",
             flush=True,
         )
@@ -236,8 +243,8 @@ def measure_losses(folder: Path, names: list[str]) -> bool:
     wanted = run_on(1, "losses", asdict(settings_for(shards, str(folder / "one"), {"ranks": 1}, **SMALL)))[0]
     for name in names:
         settings = settings_for(shards, str(folder / name), LAYOUTS[name], **SMALL)
-        found = run_on(LAYOUTS[name]["ranks"], "losses", asdict(settings))[0]
-        apart = [max(abs(a[part] - b[part]) for a, b in zip(found, wanted, strict=True)) for part in range(4)]
+        result = run_on(LAYOUTS[name]["ranks"], "losses", asdict(settings))[0]
+        apart = [max(abs(a[part] - b[part]) for a, b in zip(result, wanted, strict=True)) for part in range(4)]
         kept = max(apart[:3]) < BAR
         good &= kept
         parts = zip(("loss", "MTP", "balance", "norm"), apart, strict=True)
@@ -254,12 +261,12 @@ def main() -> None:
     parser.add_argument("measure", nargs="?", choices=MEASURES, default="gradients")
     parser.add_argument("--only", nargs="*", help="names of layouts")
     parser.add_argument("--list", action="store_true")
-    told = parser.parse_args()
-    if told.list:
+    options = parser.parse_args()
+    if options.list:
         print("\n".join(LAYOUTS))
         return
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit(not MEASURES[told.measure](Path(folder), told.only or list(LAYOUTS)))
+        sys.exit(not MEASURES[options.measure](Path(folder), options.only or list(LAYOUTS)))
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ def rank_bytes(preset_name: str, length: int, micro_batch: int, precision: str, 
         before = bytes_in_use()
         weights = stepped()
         state = bytes_in_use() - before
-        held = losses(weights.model, tokens, valid).total(*counts)
+        loss = losses(weights.model, tokens, valid).total(*counts)
         taken = bytes_in_use() - before
-        assert held.requires_grad
+        assert loss.requires_grad
         return {"state": state, "taken": taken}
 
 

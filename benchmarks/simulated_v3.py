@@ -61,11 +61,11 @@ def main() -> None:
     for kind in ("h800", "h200", "b200"):
         for gpus in (64, 256, 2048):
             work, given = Workload(V3), {"gpus": gpus}
-            found = search(work, GPUS[kind], given, most=1)
-            if not found.fitting:
+            result = search(work, GPUS[kind], given, most=1)
+            if not result.fitting:
                 print(f"{gpus:>5} {kind}: none; {fewest_gpus(work, GPUS[kind], given)} GPUs would do")
                 continue
-            step = found.fitting[0]
+            step = result.fitting[0]
             run = price(step, work, GPUS[kind], length_of_run(published.TOKENS, work))
             print(
                 f"{gpus:>5} {kind}: {step.layout.text}: {step.seconds:.2f} s, "

@@ -80,8 +80,8 @@ def main() -> None:
 def _link(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
     for line in server.stdout:
-        if found := re.search(r"http://\S+", line):
-            return found[0]
+        if link := re.search(r"http://\S+", line):
+            return link[0]
     raise SystemExit("the server gave no link")
 
 

@@ -117,8 +117,8 @@ def _evaluate_dataset(writer: "TextGenerator", folder: str, share: float) -> Mea
             sizes = pc.binary_length(batch.column("text").cast(pa.large_binary())).to_pylist()
             labels = {name: batch.column(name).to_pylist() for name in BY}
             if dirty is not None:
-                found = pc.is_in(batch.column("id"), value_set=dirty).to_pylist()
-                labels[CONTAMINATION] = [DIRTY if bad else CLEAN for bad in found]
+                flagged = pc.is_in(batch.column("id"), value_set=dirty).to_pylist()
+                labels[CONTAMINATION] = [DIRTY if bad else CLEAN for bad in flagged]
             for row in range(batch.num_rows):
                 named = {name: values[row] for name, values in labels.items()}
                 measurement.add(named, len(ids[row]), sizes[row], float(nats[row]))

@@ -208,8 +208,8 @@ def _generated(prompt: str, written: str, text: "Text") -> Generated:
 def _tokenizer_of(run: Path) -> str:
     """The tokenizer of a run, or of the run that a checkpoint belongs to. Raises UserError where it is not known."""
     for folder in (run, run.parent.parent):
-        if found := tokenizer_of_run(str(folder)):
-            return found
+        if folder_of_tokenizer := tokenizer_of_run(str(folder)):
+            return folder_of_tokenizer
     raise UserError("the tokenizer of this model is not known here", where=str(run), hint="name it with --tokenizer")
 
 

@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from corpusmill.dataproc.datasets import read_batches
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.randomness import random_key
+from corpusmill.dataproc.randomness import random_keys
 from corpusmill.pipelines.datasets import list_parts
 
 if TYPE_CHECKING:
@@ -73,19 +77,20 @@ def evaluate_infilling(writer: "TextGenerator", dataset: str, holes: int) -> Inf
 
 def _code(dataset: str, most: int) -> Iterator[tuple[str, int]]:
     """Text and key of the `most` code documents with the smallest keys, found in one pass over ids."""
-    keys: list[tuple[int, str]] = []
+    keys, names = np.zeros(0, np.uint64), pa.array([], pa.string())
     parts = list_parts([dataset], lambda name: name)
     for part in parts:
         for batch in read_batches(part.path, ["id", "kind"]):
-            named = zip(batch.column("id").to_pylist(), batch.column("kind").to_pylist(), strict=True)
-            keys = sorted([*keys, *((random_key(0, "infilling", name), name) for name, kind in named if kind == CODE)])
-            keys = keys[:most]
-    chosen = {name: key for key, name in keys}
+            code = batch.column("id").filter(pc.fill_null(pc.equal(batch.column("kind"), CODE), False))
+            keys = np.concatenate([keys, random_keys(0, "infilling", code)])
+            nearest = np.argsort(keys, kind="stable")[:most]
+            keys, names = keys[nearest], pa.concat_arrays([names, code]).take(pa.array(nearest))
+    chosen = dict(zip(names.to_pylist(), keys.tolist(), strict=True))
     for part in parts:
         for batch in read_batches(part.path, ["id", "text"]):
-            for name, text in zip(batch.column("id").to_pylist(), batch.column("text"), strict=True):
-                if name in chosen:
-                    yield text.as_py(), chosen[name]
+            drawn = batch.filter(pc.is_in(batch.column("id"), value_set=names))
+            for name, text in zip(drawn.column("id").to_pylist(), drawn.column("text").to_pylist(), strict=True):
+                yield text, chosen[name]
 
 
 def _hole(text: str, key: int) -> tuple[str, str, str] | None:

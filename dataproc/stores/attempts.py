@@ -58,7 +58,7 @@ def attempt(url: str, request: Callable[[], Answer], renew: Callable[[], None] |
     Raises:
         Unreachable: it failed `ATTEMPTS` times.
         UserError: no bucket, no right, no credentials.
-        FileNotFoundError and other errors that are no fault of the store: as they are.
+        FileNotFoundError, and any other error that the store is not to blame for, unchanged.
     """
     for number in range(1, ATTEMPTS + 1):
         try:
@@ -84,12 +84,12 @@ def as_passing(url: str, error: Exception) -> Unreachable:
     kind = kind_of_fault(error)
     if kind == NO_BUCKET:
         where = "/".join(url.split("/")[:3])
-        raise UserError("there is no such bucket", where=where, hint="check its name, or make it first") from error
+        raise UserError("no such bucket", where=where, hint="check its name, or create it first") from error
     if kind == NO_RIGHT:
         raise UserError("the store does not allow this", where=url, hint="check the credentials' rights") from error
     if kind == NO_CREDENTIALS:
         hint = "set them in the environment or the client's own file"
-        raise UserError("there are no credentials for this store", where=url, hint=hint) from error
+        raise UserError("no credentials found for this store", where=url, hint=hint) from error
     if kind == OTHER and isinstance(error, OSError) and (error.errno is not None or _is_of_files(error)):
         raise error
     said = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__

@@ -32,7 +32,7 @@ class Entry:
 
 
 def list_folder(filesystem: Any, inner: str, url: str) -> Iterator[Entry]:
-    """What lies directly in a folder; nothing where there is no such folder."""
+    """The entries directly in a folder; none if the folder does not exist."""
     if is_s3(filesystem):
         yield from _list_s3(filesystem, inner, url)
         return

@@ -33,7 +33,7 @@ def _threads() -> ThreadPoolExecutor:
 class ObjectReader(io.RawIOBase):
     """Seekable, for reading. Wrap it in nothing: it holds blocks itself.
 
-    Raises FileNotFoundError at once where there is no such object.
+    Raises FileNotFoundError, when it is made, if the object does not exist.
     """
 
     def __init__(self, filesystem: Any, inner: str, url: str) -> None:

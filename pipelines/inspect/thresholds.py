@@ -192,9 +192,9 @@ def _tally(part: _Part) -> tuple[dict[str, tuple[float, ...]], dict[str, int]]:
     for code, name in enumerate(names):
         here = codes == code
         ranges = [
-            found
+            extremes
             for column in (value[here], threshold[here])
-            for found in ((np.nan, np.nan) if np.isnan(column).all() else (np.nanmin(column), np.nanmax(column)))
+            for extremes in ((np.nan, np.nan) if np.isnan(column).all() else (np.nanmin(column), np.nanmax(column)))
         ]
         tallies[name] = (float(here.sum()), *map(float, ranges))
     broken = _read(part.rejected, ["broken_rules"], ["broken_rules"])["broken_rules"].combine_chunks()

@@ -68,7 +68,7 @@ def test_documents_are_told_apart_by_what_they_are_and_by_contamination(run, dat
     writer = TextGenerator(run, tmp_path / "tokenizer", threads=1)
     ids = {name: np.array(writer.tokenizer.encode(text)) for name, text in TEXTS.items()}
     eos = writer.tokenizer.special.eos
-    nats = {name: document_nats(writer.trained.model, [each], eos, 48)[0] for name, each in ids.items()}
+    nats = {name: document_nats(writer.trained.model, [tokens], eos, 48)[0] for name, tokens in ids.items()}
 
     def expected(names: str) -> dict[str, float]:
         total, tokens = sum(nats[name] for name in names), sum(len(ids[name]) for name in names)

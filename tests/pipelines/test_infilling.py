@@ -2,6 +2,7 @@
 
 import pytest
 
+from corpusmill.dataproc.randomness import random_key
 from corpusmill.pipelines import infilling
 from corpusmill.pipelines.generation import TextGenerator
 from corpusmill.training.generation import generate as generation
@@ -16,6 +17,14 @@ def test_a_hole_is_a_whole_line_and_nothing_else_is_lost(key: int) -> None:
     assert before + line + after == text
     assert line in ("def f():", "    return 1", "print(f())")
     assert infilling._hole("}\n\n{", key) is None
+
+
+def test_documents_are_drawn_by_the_keys_of_their_ids(dataset, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(infilling, "CODE", "book")
+    keys = {name: random_key(0, "infilling", name) for name in ("b", "d")}
+    first = min(keys, key=keys.__getitem__)
+    assert list(infilling._code(str(dataset), 1)) == [(TEXTS[first], keys[first])]
+    assert sorted(key for _, key in infilling._code(str(dataset), 9)) == sorted(keys.values())
 
 
 def test_only_lines_that_are_right_to_the_letter_count(run, dataset, tmp_path, monkeypatch):  # noqa: F811

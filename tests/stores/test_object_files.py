@@ -254,7 +254,7 @@ def test_a_missing_bucket_is_one_line_that_names_it() -> None:
     def ask() -> None:
         raise client_error("NoSuchBucket", 404)
 
-    with pytest.raises(UserError, match=r"^s3://lake: there is no such bucket; check its name"):
+    with pytest.raises(UserError, match=r"^s3://lake: no such bucket; check its name"):
         attempt("s3://lake/a/b", ask)
 
 

@@ -115,7 +115,7 @@ def test_a_bucket_that_is_not_there_is_named_before_the_run(proxy: Proxy, tmp_pa
         command(recipe_in(tmp_path), "s3://nolake/run"), capture_output=True, text=True, env=environment()
     )
     assert ended.returncode == 2
-    line = "corpusmill: s3://nolake: there is no such bucket; check its name, or make it first"
+    line = "corpusmill: s3://nolake: no such bucket; check its name, or create it first"
     assert ended.stderr.strip().splitlines() == [line]
 
 

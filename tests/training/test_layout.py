@@ -33,7 +33,7 @@ def test_ranks_without_other_settings_are_data_ranks():
 
 def test_schedules_in_a_v_have_two_stages_a_rank():
     schedules = ("dualpipev", "zbv", "1f1b")
-    assert [stage_count(_settings(pipeline_ranks=4, pipeline_schedule=each)) for each in schedules] == [8, 8, 4]
+    assert [stage_count(_settings(pipeline_ranks=4, pipeline_schedule=schedule)) for schedule in schedules] == [8, 8, 4]
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ def memory(config: ModelConfig, layout: MemoryLayout, stages: Sequence[HeldStage
     if layout.sequence_length < config.mtp_depth + 2:
         raise UserError("sequences are too short to predict anything", where="memory layout", hint="use longer ones")
     stages = stages or (HeldStage(replace(whole(config), expert_ranks=layout.expert_ranks)),)
-    held = reduce(add, (stage.share for stage in stages))
-    counted = share_parameters(config, held)
+    total_share = reduce(add, (stage.share for stage in stages))
+    counted = share_parameters(config, total_share)
     expert_holders = layout.ranks // layout.expert_ranks
 
     def owned(routed: int, others: int) -> int:

@@ -79,5 +79,5 @@ def share_parameters(config: ModelConfig, share: ModelShare) -> ShareCount:
     others += expert_layers * (router + c.n_shared_experts * expert)
     others += modules * (2 * c.dim * c.dim + 3 * c.dim)
     others += table * (share.embedding or modules > 0) + (table + c.dim) * share.head
-    held = -(-c.n_routed_experts // share.expert_ranks)
-    return ShareCount(expert_layers * held * expert, others, expert_layers * router)
+    experts_here = -(-c.n_routed_experts // share.expert_ranks)
+    return ShareCount(expert_layers * experts_here * expert, others, expert_layers * router)

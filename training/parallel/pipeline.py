@@ -148,7 +148,7 @@ class Pipeline:
     def _filled(self, batch: Batch | None) -> Batch:
         """A micro-batch with as many sequences as all have."""
         there = [] if batch is None else [batch]
-        missing = self._micro_batch - sum(len(each.tokens) for each in there)
+        missing = self._micro_batch - sum(len(part.tokens) for part in there)
         return join_batches([*there, *(empty_batch(self._length) for _ in range(missing))])
 
     def _make(self, passes: int) -> Any:

@@ -56,11 +56,11 @@ def cut(config: ModelConfig, count: int) -> list[range]:
                 cost = max(best[stage - 1][first], sums[last] - sums[first] + (end if stage == count else 0.0))
                 if cost < best[stage][last]:
                     best[stage][last], came[stage][last] = cost, first
-    found, last = [], len(layers)
+    cuts, last = [], len(layers)
     for stage in range(count, 0, -1):
-        found.append(range(came[stage][last], last))
+        cuts.append(range(came[stage][last], last))
         last = came[stage][last]
-    return found[::-1]
+    return cuts[::-1]
 
 
 class Absent(nn.Module):

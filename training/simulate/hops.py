@@ -57,8 +57,8 @@ def nodes_reached(config: ModelConfig, nodes: int) -> float:
     """
     groups, limited = config.n_expert_groups, config.n_limited_groups
     if nodes <= groups:
-        held = groups / nodes
-        whole = int(held)
+        groups_a_node = groups / nodes
+        whole = int(groups_a_node)
         return nodes * (1 - comb(groups - whole, limited) / comb(groups, limited)) if limited <= groups else nodes
     experts, chosen = config.n_routed_experts // groups, config.n_activated_experts // limited
     there = max(1, config.n_routed_experts // nodes)

@@ -46,5 +46,5 @@ def _share(dense: int, moe: int, first: bool, last: bool, layout: Layout) -> Mod
 
 def _partners(layout: Layout) -> dict[int, tuple[int, ...]]:
     """The stages that are on one rank with each stage, itself included."""
-    held = (layout.plan.stages(rank, layout.pipeline) for rank in range(layout.pipeline))
-    return {stage: stages for stages in held for stage in stages}
+    by_rank = (layout.plan.stages(rank, layout.pipeline) for rank in range(layout.pipeline))
+    return {stage: stages for stages in by_rank for stage in stages}

@@ -247,8 +247,8 @@ def optimizer_seconds(config: ModelConfig, layout: Layout, shares: Sequence[Mode
     slowest = 0.0
     for rank in range(layout.pipeline):
         stages = layout.plan.stages(rank, layout.pipeline)
-        held = shares[stages[0]] if len(stages) == 1 else shares[stages[0]] + shares[stages[1]]
-        counted = share_parameters(config, held)
+        share = shares[stages[0]] if len(stages) == 1 else shares[stages[0]] + shares[stages[1]]
+        counted = share_parameters(config, share)
         seconds = 0.0
         for count, spread in ((counted.routed, layout.expert), (counted.others, 1)):
             holders = layout.stage_ranks * layout.plan.copies // spread

@@ -181,10 +181,10 @@ def retract_ids(index: str, ids: Sequence[str], dataset: str | None = None) -> t
     seen: set[str] = set()
     for entry in dict.fromkeys(entry for entry, _ in chosen):
         segment = Segment(storage.join(index, entry.folder), entry.digest)
-        found = segment.find_ids(wanted)
+        located = segment.find_ids(wanted)
         own = [entry.rows_of(one) for other, one in chosen if other is entry]
-        found = found[[any(row in span for span in own) for row in found.tolist()]] if len(found) else found
-        if len(found):
-            rows[entry.number] = found
-            seen.update(segment.take_ids(found).to_pylist())
+        located = located[[any(row in span for span in own) for row in located.tolist()]] if len(located) else located
+        if len(located):
+            rows[entry.number] = located
+            seen.update(segment.take_ids(located).to_pylist())
     return index_files.retract_rows(index, rows), len(wanted) - len(seen)

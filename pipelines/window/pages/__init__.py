@@ -34,8 +34,8 @@ PAGES = {
 
 def _endpoint(module: str, function: str) -> Endpoint:
     def endpoint(request: Request) -> Response:
-        found: Endpoint = getattr(import_module(f"{__name__}.{module}"), function)
-        return found(request)
+        page: Endpoint = getattr(import_module(f"{__name__}.{module}"), function)
+        return page(request)
 
     return endpoint
 

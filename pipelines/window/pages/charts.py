@@ -78,15 +78,15 @@ def _section(folder: str, size: int) -> Mapping[str, Any]:
 
 def _drawn(section: Mapping[str, Any]) -> list[tuple[str, str, str, bool, list[str]]]:
     """(title, note, what it says, whether it takes the whole width, SVG for wide screens and for narrow ones)."""
-    found: list[tuple[str, str, Any, bool]] = []
+    drawn: list[tuple[str, str, Any, bool]] = []
     if section["loss"]:
-        found.append(("Loss", "", section["loss"], True))
+        drawn.append(("Loss", "", section["loss"], True))
     if section["sources"]:
-        found.append(("Held-back text by source, in bits per byte", "", section["sources"]["chart"], True))
-    found += [(title, "", markup, False) for title, markup in section["small"]]
-    found += [(title, note, markup, True) for title, note, markup in section["maps"]]
+        drawn.append(("Held-back text by source, in bits per byte", "", section["sources"]["chart"], True))
+    drawn += [(title, "", markup, False) for title, markup in section["small"]]
+    drawn += [(title, note, markup, True) for title, note, markup in section["maps"]]
     drawn = [
-        (title, note, re.findall("<svg.*?</svg>", str(markup), re.DOTALL), wide) for title, note, markup, wide in found
+        (title, note, re.findall("<svg.*?</svg>", str(markup), re.DOTALL), wide) for title, note, markup, wide in drawn
     ]
     return [(title, note, _says(pictures[0]), wide, pictures) for title, note, pictures, wide in drawn]
 

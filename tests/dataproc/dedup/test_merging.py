@@ -140,12 +140,12 @@ def test_a_damaged_file_of_an_index_is_one_line_and_never_a_wrong_answer(tmp_pat
             if damage is not None:
                 path.write_bytes(damage)
             try:
-                found = answers(folder, new)
+                after = answers(folder, new)
             except UserError as error:
                 noticed += 1
                 assert "\n" not in str(error)
             else:
-                assert found == right or (damage is None and path == newest), path
+                assert after == right or (damage is None and path == newest), path
             path.write_bytes(whole)
     assert noticed > 6 * len(files)
     assert answers(folder, new) == right

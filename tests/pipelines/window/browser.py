@@ -17,8 +17,8 @@ import pytest
 def _chromium() -> str | None:
     """The path of a Chromium: Debian's, or the newest that Playwright installed."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     cache = Path.home() / ".cache/ms-playwright"
     installed = sorted(cache.glob("chromium-*/chrome-linux*/chrome"), key=lambda path: path.stat().st_mtime)
     return str(installed[-1]) if installed else None

@@ -50,8 +50,8 @@ def test_the_cache_has_the_latent_and_the_rope_key_and_nothing_else(model: Trans
         cache = Decoder(model, 100).cache(3, drafts)
         layers = config.n_layers + drafts
         assert cache.numbers.nbytes == 3 * 100 * layers * (config.kv_lora_rank + config.qk_rope_head_dim) * 4
-        held = [value for value in vars(cache).values() if isinstance(value, torch.Tensor)]
-        assert len(held) == 1, "one tensor is all that is kept"
+        stored = [value for value in vars(cache).values() if isinstance(value, torch.Tensor)]
+        assert len(stored) == 1, "one tensor is all that is kept"
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])

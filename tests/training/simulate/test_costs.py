@@ -160,18 +160,18 @@ def test_a_long_step_is_carried_on_along_a_line(schedule: str):
 def test_a_search_gives_the_fastest_that_fit_and_its_bound_is_one():
     config, gpu = preset("h200-small"), H800
     work, given = Workload(config, 4096, 64), {"gpus": 8, "micro_batch": 1}
-    found = search(work, gpu, given, most=3)
+    result = search(work, gpu, given, most=3)
     every = [simulate(work, layout, gpu) for layout in candidates(work, gpu, given)]
     fitting = sorted(step.seconds for step in every if step.fits(gpu))
-    assert [step.seconds for step in found.fitting] == fitting[:3]
-    assert (found.tried, found.fit) == (len(every), len(fitting))
+    assert [step.seconds for step in result.fitting] == fitting[:3]
+    assert (result.tried, result.fit) == (len(every), len(fitting))
     assert all(least_seconds(work, step.layout, gpu) <= step.seconds + 1e-9 for step in every)
 
 
 def test_where_nothing_fits_the_nearest_is_named_and_how_many_gpus_would_do():
     work, given = Workload(V3, 4096, 256), {"gpus": 8, "schedule": "1f1b", "micro_batch": 1, "recompute": "layers"}
-    found = search(work, H800, given)
-    assert found.fit == 0 and found.nearest is not None
+    result = search(work, H800, given)
+    assert result.fit == 0 and result.nearest is not None
     enough = fewest_gpus(work, H800, given)
     assert enough is not None and enough > 8
     assert search(work, H800, {**given, "gpus": enough}).fit
@@ -179,9 +179,9 @@ def test_where_nothing_fits_the_nearest_is_named_and_how_many_gpus_would_do():
 
 
 def test_a_layout_that_says_everything_is_priced_whether_it_fits_or_not():
-    found = answer(WORK, H800, layout_values("v3-report"))
-    assert (found.tried, found.fit) == (1, 0)
-    assert found.nearest is not None and found.nearest.layout == V3_REPORT
+    result = answer(WORK, H800, layout_values("v3-report"))
+    assert (result.tried, result.fit) == (1, 0)
+    assert result.nearest is not None and result.nearest.layout == V3_REPORT
 
 
 # Runs
