@@ -21,6 +21,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.urls import is_http, without_query
 
 COUNTED = 1000
+NOT_UTF8 = "the name of this file is not UTF-8"
 WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -29,6 +30,7 @@ def find_files(
     exclude: Sequence[str] = (),
     left_out: list[str] | None = None,
     count: Callable[[int], None] | None = None,
+    misnamed: list[str] | None = None,
 ) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
@@ -36,13 +38,19 @@ def find_files(
     when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
 
     Args:
-        left_out: gets the links that are not followed, and the folders that may not be listed.
+        left_out: gets the links that are not followed, the folders that may not be listed, and what is no file: pipes,
+            sockets and devices.
         count: is called with the number of files so far, for each thousand of them.
+        misnamed: gets the paths that are not UTF-8, their bytes spelled out, instead of the error.
     """
     if _is_http_file(pattern):
         return _http_file(pattern, exclude)
     root, passed = fixed_root(pattern), list[str]()
     paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed, count)
+    if misnamed is not None:
+        bad = [path for path in paths if not _is_utf8(path)]
+        misnamed += [_spelled(path) for path in sorted(bad)]
+        paths = [path for path in paths if _is_utf8(path)] if bad else paths
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
@@ -50,8 +58,8 @@ def find_files(
     matches = [(path, name) for path, name in named if not any(fnmatch(name, excluded) for excluded in exclude)]
     if left_out is not None:
         left_out += passed
-    if not matches:
-        also = f", and {len(passed):,} links or folders are left out ({passed[0]})" if passed else ""
+    if not matches and not misnamed:
+        also = f", and {len(passed):,} paths are left out ({passed[0]})" if passed else ""
         raise UserError(f"no file matches{also}", where=pattern, hint="check the path (and exclude)")
     return matches
 
@@ -82,12 +90,21 @@ def _http_file(url: str, exclude: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _check_names(paths: Sequence[str]) -> None:
-    for path in paths:
-        try:
-            path.encode()
-        except UnicodeEncodeError as error:
-            shown = path.encode("utf-8", "backslashreplace").decode()
-            raise UserError("the name of this file is not UTF-8", where=shown, hint="rename it") from error
+    if path := next((path for path in paths if not _is_utf8(path)), None):
+        raise UserError(NOT_UTF8, where=_spelled(path), hint="rename it")
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelled(path: str) -> str:
+    """A name with the bytes that are not UTF-8 spelled out, as in `bad\\xff.jsonl`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def fixed_root(pattern: str) -> str:
@@ -124,6 +141,8 @@ def _list_local(pattern: str, root: str, left_out: list[str], count: Callable[[i
             left_out.append(path)
         elif os.path.isfile(path):  # noqa: PTH113
             files.append(path)
+        elif not os.path.isdir(path):  # noqa: PTH112
+            left_out.append(path)
     return files
 
 
@@ -150,7 +169,7 @@ def _walk(root: str, allowed: str, left_out: list[str], *, hidden: bool = False)
                         pending.append(f"{folder}{entry.name}/")
                     elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _leads_below(path, allowed)):
                         yield path
-                    elif entry.is_symlink():
+                    else:  # a link, or a pipe, socket or device, which could be read for ever
                         left_out.append(path)
         except PermissionError:
             left_out.append(folder)

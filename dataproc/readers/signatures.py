@@ -7,6 +7,13 @@ MAGIC = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
     b"PK\x03\x04": "a ZIP archive",
+    b"%PDF-": "a PDF",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!\x1a": "a RAR archive",
+    b"\xd0\xcf\x11\xe0": "an OLE document",
+    b"\x7fELF": "an ELF program",
     b"PAR1": "Parquet",
     b"ARROW1": "Arrow",
     b"\xff\xfe\0\0": "UTF-32",
@@ -14,6 +21,10 @@ MAGIC = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+
+
+BINARY_IN_UTF8 = ("a ZIP archive", "a PDF", "a RAR archive", "an ELF program")
+"""What may happen to be valid UTF-8, and no text begins with."""
 
 
 def foreign_format(head: bytes) -> str:

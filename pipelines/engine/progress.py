@@ -68,7 +68,8 @@ class Phase:
         seconds = max(time.monotonic() - self.started, 1e-6)
         advance = self.at_work()
         done = min(self.ended + advance.bytes, max(self.total, self.ended))
-        rate = (done - self.before) / seconds
+        enough = min(self.total * LEAST_SHARE, LEAST_BYTES)
+        rate = (done - self.before) / seconds if done - self.before >= enough else 0.0
         guess = rate if rate > 0 else advance.expected
         return {
             "stage": self.stage,
@@ -82,6 +83,9 @@ class Phase:
             "words": advance.words,
         }
 
+
+LEAST_SHARE, LEAST_BYTES = 1e-3, 1e6
+"""So much of a phase has to be done before it has a rate: a few bytes would give any number of hours."""
 
 LEAST_SECONDS = 1e-3
 """A phase has to be this old to have a rate: over less, one document would be any number of documents a second."""

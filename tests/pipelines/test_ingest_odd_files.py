@@ -181,9 +181,46 @@ def test_links_that_lead_elsewhere_are_left_out_and_counted(tmp_path: Path, caps
         ingest([path], tmp_path / f"out-{number}")
         assert set(texts(tmp_path / f"out-{number}")) == {"a"}
         assert state.require_manifest(str(tmp_path / f"out-{number}"))["facts"]["left_out"] >= 2
-    assert "3 links or folders left out" in capsys.readouterr().err
+    assert "3 paths not read" in capsys.readouterr().err
     ingest([raw / "outside.txt"], tmp_path / "named")
     assert texts(tmp_path / "named") == ["secret"]
+
+
+def test_pipes_and_sockets_are_never_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.txt").write_text("a")
+    os.mkfifo(raw / "pipe.txt")
+    for number, path in enumerate((raw, f"{raw}/*.txt", f"{raw}/**")):
+        ingest([path], tmp_path / f"out-{number}")
+        assert texts(tmp_path / f"out-{number}") == ["a"]
+        assert state.require_manifest(str(tmp_path / f"out-{number}"))["facts"]["left_out"] == 1
+    assert "1 path not read" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_costs_that_file_only(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "a.txt").write_text("a")
+    Path(os.fsdecode(os.fsencode(raw) + b"/bad\xff.txt")).write_text("b")
+    assert ingest([raw], tmp_path / "out") == 3
+    assert texts(tmp_path / "out") == ["a"]
+    assert state.require_manifest(str(tmp_path / "out"))["counts"] == {"documents_in": 2, "kept": 1, "quarantined": 1}
+    (row,) = quarantined(tmp_path / "out")
+    assert (row["place"], row["reason"]) == (f"{raw}/bad\\xff.txt", "the name of this file is not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [(b"PK\x03\x04", "a ZIP archive"), (b"%PDF-1.4\n", "a PDF"), (b"\xd0\xcf\x11\xe0", "an OLE document")],
+)
+def test_a_binary_file_that_is_valid_utf8_is_no_text(tmp_path: Path, head: bytes, what: str) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.txt").write_text("a")
+    (tmp_path / "raw/b.txt").write_bytes(head + b" plain ASCII follows")
+    assert ingest([tmp_path / "raw"], tmp_path / "out") == 3
+    assert texts(tmp_path / "out") == ["a"]
+    assert what in quarantined(tmp_path / "out")[0]["reason"]
 
 
 def test_a_repository_that_is_a_link_is_left_out(tmp_path: Path) -> None:

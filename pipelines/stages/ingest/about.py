@@ -15,7 +15,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     marked = [(f"  {MARKS.get(name, name)}", f"{count:,}") for name, count in facts.get("marked", {}).items()]
     unread = facts.get("unread")
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
-    links = [("links and folders left out", f"{facts['left_out']:,}")] if "left_out" in facts else []
+    links = [("links, folders and special files left out", f"{facts['left_out']:,}")] if "left_out" in facts else []
     if repeated := facts.get("duplicate_ids"):
         lost.append(("ids that stood more than once", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
     repositories = _repository_rows(facts.get("repositories", {}))

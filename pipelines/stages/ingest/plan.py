@@ -78,7 +78,7 @@ class IngestStage(Stage):
     def _list_sources(self) -> Sources:
         settings = self.settings
         listing = Listing(self.say)
-        left_out: list[str] = []  # links that are not followed, folders that may not be listed
+        left_out: list[str] = []  # links, folders and special files that are not read
         sources: Sources = []
         taken: set[str] = set()
         by_name: dict[tuple[str, str], str] = {}
@@ -123,7 +123,7 @@ class IngestStage(Stage):
         return modules
 
     def is_unbounded(self) -> bool:
-        formats = {file.format for _, files in self._sources() for file in files}
+        formats = {file.format for _, files in self._sources() for file in files if not file.is_misnamed()}
         readers = [READERS.get(format) for format in formats]  # what other packages bring may take any time
         return self.settings.mojibake or any(reader is None or reader.unbounded for reader in readers)
 
@@ -163,6 +163,10 @@ class IngestStage(Stage):
                 as_text += [file.path for file in files if file.format == "text"]
             identities = self._identities.get(files_of.path, {})
             for file in files:
+                if file.is_misnamed():
+                    piece = Piece(path=file.path, name=file.name, format=file.format, bytes=0)
+                    open_groups.setdefault(file.format, _Group()).add(piece)
+                    continue
                 size = int((identities.get(file.path) or file.identity())[0])
                 pieces = list(split_file(file.path, file.name, file.format, size, target))
                 if len(pieces) == 1 and is_indivisible(file.path, file.format, size, target):
@@ -181,6 +185,7 @@ class IngestStage(Stage):
         """Raises UserError where an input is JSON lines and none of its files has a text at the field that is named."""
         from corpusmill.dataproc.readers.jsonl import text_field_problem
 
+        files = [file for file in files if not file.is_misnamed()]
         if not files or any(file.format != "jsonl" for file in files[:PROBED_FILES]):
             return
         fields = self.settings.record_fields(files_of)

@@ -16,7 +16,7 @@ class Planned:
     Attributes:
         indivisible: bytes of each large file that is one piece because it is one member or frame.
         as_text: files of no ending that is known, of which no format was named: each becomes one document.
-        left_out: links that are not followed, and folders that may not be listed.
+        left_out: links that are not followed, folders that may not be listed, pipes, sockets and devices.
     """
 
     tasks: list[Task]
@@ -34,8 +34,8 @@ class Planned:
             files = _number(self.as_text, "file")
             yield f"{files} read as plain text, one document a file, by the ending ({self.as_text[0]}); see --format"
         if self.left_out:
-            why = "links to folders or out of the input are not followed, nor folders that may not be listed"
-            yield f"{_number(self.left_out, 'link or folder')} left out ({self.left_out[0]}): {why}"
+            why = "links to folders or out of the input, folders that may not be listed, pipes, sockets and devices"
+            yield f"{_number(self.left_out, 'path')} not read ({self.left_out[0]}): {why} are left out"
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {}

@@ -19,6 +19,9 @@ from corpusmill.dataproc.readers.pieces import recognise
 from corpusmill.dataproc.repositories.ignored import EXCLUDE_FOLDER, EXCLUDE_NAME
 from corpusmill.pipelines.yaml_text import load_yaml
 
+MISNAMED = "misnamed"
+"""The format of a file whose name is not UTF-8: it is quarantined, by its name with the bytes spelled out."""
+
 FRONT_MATTER = "---"
 SECONDS_A_LINE = 5.0
 
@@ -31,8 +34,13 @@ class RawFile:
     name: str
     format: str
 
+    def is_misnamed(self) -> bool:
+        return self.format == MISNAMED
+
     def identity(self) -> list[int | str]:
         """What tells that it is the same as before: bytes, and when it was changed last (of an object its etag)."""
+        if self.is_misnamed():
+            return [0, 0]
         if self.format == "repository" and not storage.is_url(self.path) and os.path.isdir(self.path):  # noqa: PTH112
             return _identity_of_folder(self.path)
         return storage.identity(self.path)
@@ -69,7 +77,7 @@ def find_raw_files(
         config, split: of a Hugging Face dataset.
         listing: is shown how many files there are so far.
         depth: how far below a folder its repositories are; None to find out.
-        left_out: gets the links that are not followed, and the folders that may not be listed.
+        left_out: gets what `find_files` leaves out.
 
     Raises:
         UserError: nothing matches, or a setting goes with another format.
@@ -88,9 +96,10 @@ def find_raw_files(
     if config is not None or split is not None:
         what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
-    return [
-        RawFile(path=file, name=name, format=format or recognise(file))
-        for file, name in find_files(path, exclude, left_out, listing.count if listing else None)
+    misnamed: list[str] = []
+    files = find_files(path, exclude, left_out, listing.count if listing else None, misnamed)
+    return [RawFile(path=file, name=name, format=format or recognise(file)) for file, name in files] + [
+        RawFile(path=file, name=file, format=MISNAMED) for file in misnamed
     ]
 
 

@@ -13,6 +13,7 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import MissingLibrary, UserError
+from corpusmill.dataproc.finding import NOT_UTF8
 from corpusmill.dataproc.readers.batches import Report, Unread
 from corpusmill.dataproc.readers.counting import count_records
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -23,6 +24,7 @@ from corpusmill.pipelines.engine.guard import Guard
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.ingest.arguments import IngestWork
+from corpusmill.pipelines.stages.ingest.raw_files import MISNAMED
 
 SUMMARISED = "repositories"
 OF_THE_FILE = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -67,6 +69,10 @@ def _read(
     """
     work, guard = task.arguments, task.guard
     fields, reader = work.fields, reader_of(work.format)
+    if work.format == MISNAMED:
+        for piece in work.pieces:
+            unread.noting(piece, guard)(f"{fields.source}/{piece.name}#0", piece.path, Unread(NOT_UTF8), None)
+        return
     if reader is None:
         raise UserError(
             f"no installed package reads the format '{work.format}'", hint="install the package that provides it"
