@@ -5,6 +5,7 @@ LF, a byte order mark at the start is dropped. Memory: a batch of about 4 Mi cha
 faster than more, since what was read is still in the cache), or one record.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ ROW_CHARACTERS = 256
 """What a row counts for beyond its text, so that empty texts also fill a batch."""
 
 _most_characters: ContextVar[int] = ContextVar("_most_characters", default=BATCH_CHARACTERS)
+_passed_over: ContextVar[Counter[str] | None] = ContextVar("_passed_over", default=None)
 
 Report = Callable[[str, str, str, str | None], None]
 """`report(id, place, reason, text)`: a record that cannot be a document."""
@@ -53,6 +55,23 @@ def batches_of(characters: int) -> Iterator[None]:
         yield
     finally:
         _most_characters.reset(token)
+
+
+@contextmanager
+def counting_passed_over() -> Iterator[Counter[str]]:
+    """What readers pass over meanwhile, by kind: records that by their format are no documents."""
+    counts = Counter[str]()
+    token = _passed_over.set(counts)
+    try:
+        yield counts
+    finally:
+        _passed_over.reset(token)
+
+
+def pass_over(kind: str) -> None:
+    """Counts a record that by its format is no document; `kind` is one of a few names, and nothing that a file says."""
+    if (counts := _passed_over.get()) is not None:
+        counts[kind] += 1
 
 
 class BatchBuilder:

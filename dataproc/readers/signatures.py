@@ -30,3 +30,9 @@ BINARY_IN_UTF8 = ("a ZIP archive", "a PDF", "a RAR archive", "an ELF program")
 def foreign_format(head: bytes) -> str:
     """What a file is by its first bytes that is not text in UTF-8; "" where they say nothing."""
     return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+
+
+def binary_format(head: bytes) -> str:
+    """What a file is by its first bytes that is no text in any character set; "" where they say nothing."""
+    name = foreign_format(head)
+    return "" if name.startswith("UTF-") else name

@@ -23,6 +23,7 @@ from corpusmill.dataproc.readers.archives.markup_shape import refusal
 from corpusmill.dataproc.readers.charsets.decoders import REPLACED, REPLACEMENT, decode, encoding_of, malformed
 from corpusmill.dataproc.readers.charsets.detection import detect_encoding, is_utf8
 from corpusmill.dataproc.readers.charsets.prescan import declared_encoding
+from corpusmill.dataproc.readers.signatures import binary_format
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 PLAIN_TYPES = ("text/plain", "text/markdown", "text/x-markdown")
@@ -76,6 +77,8 @@ def decode_page(page: Page) -> tuple[str, str, int]:
 
     The encoding is called as in the WHATWG Encoding Standard, in lower case.
     """
+    if other := binary_format(page.body[:8]):
+        raise Unreadable(f"the page is {other}, not {page.content_type}")
     marked = _of_mark(page.body)
     declared = [marked] if marked else list(dict.fromkeys(_declared(page)))
     encodings = declared or [detect_encoding(page.body) or "utf-8"]

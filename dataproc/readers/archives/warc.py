@@ -1,11 +1,11 @@
 """Web archives: WARC and ARC (plain, or a gzip member or zstd frame for each record), and WET, the text of their pages.
 
 A document is made of each response of status 200 that holds HTML or plain text (Markdown included), and of each
-conversion record of plain text (WET). Everything else in an archive is by definition no document, and is passed over
-silently: requests, metadata (all of a WAT), warcinfo, revisits, resources, other statuses, images. A record that should
-be a document and cannot be is reported with its place: broken in the file (`records`), too long, a coding (transfer or
-content) that does not decode, characters that do not decode, no text in the page. A response that names no media type
-is HTML where it begins so, and else reported.
+conversion record of plain text (WET). Everything else in an archive is by definition no document, and is counted by
+kind (`batches.pass_over`): requests, metadata (all of a WAT), warcinfo, revisits, resources, other statuses, images. A
+record that should be a document and cannot be is reported with its place: broken in the file (`records`), too long, a
+coding (transfer or content) that does not decode, characters that do not decode, no text in the page. A response that
+names no media type is HTML where it begins so, and else reported.
 
 Text and charset are those of `dataproc.readers.archives.pages`; bytes that do not decode are replaced as a browser
 would, and counted in `meta`, as long as they are few. A body that was cut off, by the crawler (`WARC-Truncated`) or in
@@ -18,7 +18,7 @@ recognised by their first record.
 Memory: a record, its page decoded, and a batch. Cost: some 200 MB of HTML a second without the extractor.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -38,11 +38,13 @@ from corpusmill.dataproc.readers.archives.pages import (
 )
 from corpusmill.dataproc.readers.archives.records import ARC, WARC, RawRecord, read_records
 from corpusmill.dataproc.readers.archives.stream import first_bytes
-from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
+from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread, pass_over
 from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 
 ARC_BEGIN = b"filedesc:"
+RECORD_TYPES = ("warcinfo", "request", "metadata", "revisit", "resource", "conversion", "continuation", "response")
+MEDIA = ("application", "audio", "font", "image", "model", "multipart", "text", "video")
 
 
 def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
@@ -75,7 +77,7 @@ def _document(record: RawRecord, fields: Fields) -> dict[str, Any] | None:
     if record.problem and not record.too_long:
         raise Unreadable(record.problem)
     kind = record.headers.get("warc-type", "").lower()
-    page = {"response": _response, "conversion": _conversion}.get(kind, _nothing)(record, fields.maximum_record_bytes)
+    page = PAGES.get(kind, _nothing)(record, fields.maximum_record_bytes)
     if page is None:
         return None
     if record.too_long:
@@ -102,32 +104,42 @@ def _document(record: RawRecord, fields: Fields) -> dict[str, Any] | None:
     return {"text": text, "url": url or None, "meta": orjson.dumps(written).decode()}
 
 
-def _nothing(record: RawRecord, limit: int) -> None:
+def _nothing(record: RawRecord, limit: int) -> Page | None:
+    kind = record.headers.get("warc-type", "").lower()
+    pass_over(kind if kind in RECORD_TYPES else "other records")
+    return None
+
+
+def _other_media(name: str) -> Page | None:
+    media = name.partition("/")[0]
+    pass_over(f"{media}/*" if media in MEDIA else "other media types")
     return None
 
 
 def _conversion(record: RawRecord, limit: int) -> Page | None:
     media = media_type([record.headers.get("content-type", "")])
     if media.name not in PLAIN_TYPES:
-        return None
+        return _other_media(media.name)
     truncated = record.headers.get("warc-truncated", "")
     return Page(content_type=media.name, body=record.block, charset=media.charset or "utf-8", truncated=truncated)
 
 
 def _response(record: RawRecord, limit: int) -> Page | None:
     """The page of an HTTP response, its codings undone, when it is of status 200 and of text."""
-    if media_type([record.headers.get("content-type", "")]).name != "application/http":
-        return None
+    name = media_type([record.headers.get("content-type", "")]).name
+    if name != "application/http" and (name or not record.block.startswith(b"HTTP/")):
+        return _nothing(record, limit)  # of DNS, say; a response may leave out that it is one of HTTP
     response = parse_response(record.block)
     if response is None:
         raise Unreadable("no HTTP response in a record that should hold one")
     if response.status != 200:
+        pass_over(f"status {response.status // 100}xx" if response.status != 206 else "status 206, part of a page")
         return None
     media = media_type(response.values("content-type"))
     if not media.name:
         media = media_type([record.headers.get("warc-identified-payload-type", "")])
     if media.name and media.name not in HTML_TYPES + PLAIN_TYPES:
-        return None
+        return _other_media(media.name)
     if record.too_long:
         return Page(content_type=media.name, body=b"", charset=None, status=response.status)
     body = _body(record, response, limit)
@@ -151,3 +163,10 @@ def _body(record: RawRecord, response: Response, limit: int) -> Body:
         raise Unreadable(f"the HTTP coding does not decode: {error}") from error
     except TooLong as error:
         raise Unreadable(f"a page longer than {limit} bytes when decoded") from error
+
+
+PAGES: dict[str, Callable[[RawRecord, int], Page | None]] = {
+    "response": _response,
+    "conversion": _conversion,
+}
+"""What makes a page of a record, by its WARC-Type."""

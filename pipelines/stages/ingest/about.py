@@ -19,7 +19,10 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     if repeated := facts.get("duplicate_ids"):
         lost.append(("ids that stood more than once", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
     repositories = _repository_rows(facts.get("repositories", {}))
-    return [*document_rows(counts), *lost, *links, *marked, *normalised, *whole, *repositories]
+    records = facts.get("passed_over", {})
+    none = [("records that are no pages", f"{sum(records.values()):,}")] if records else []
+    kinds = [(f"  {kind}", f"{count:,}") for kind, count in records.items()]
+    return [*document_rows(counts), *lost, *links, *marked, *normalised, *whole, *none, *kinds, *repositories]
 
 
 def _repository_rows(repositories: Mapping[str, int]) -> Rows:

@@ -49,15 +49,18 @@ class Planned:
 def facts_of(results: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> dict[str, Any]:
     """What tasks counted: texts changed by normalisation, pieces not read to their ends, files of repositories."""
     facts: dict[str, Any] = {}
-    changed, marked, repositories = Counter[str](), Counter[str](), Counter[str]()
+    changed, marked, passed_over, repositories = (Counter[str]() for _ in range(4))
     for result in results:
         changed.update(result.get("normalised", {}))
         marked.update(result.get("marked", {}))
+        passed_over.update(result.get("passed_over", {}))
         repositories.update(result.get("repositories", {}))
     if normalised := {name: changed[name] for name in ("mojibake", "NFC") if name in changed}:
         facts["normalised"] = normalised
     if marked:
         facts["marked"] = dict(sorted(marked.items()))
+    if passed_over:
+        facts["passed_over"] = dict(sorted(passed_over.items()))
     if unread := _unread(results):
         total = sum(piece.bytes for task in tasks for piece in task.arguments.pieces)
         facts["unread"] = {"pieces": len(unread), "bytes": sum(piece["bytes"] for piece in unread), "of_bytes": total}

@@ -97,8 +97,8 @@ def find_raw_files(
         what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
     misnamed: list[str] = []
-    files = find_files(path, exclude, left_out, listing.count if listing else None, misnamed)
-    return [RawFile(path=file, name=name, format=format or recognise(file)) for file, name in files] + [
+    named = find_files(path, exclude, left_out, listing.count if listing else None, misnamed)
+    return [RawFile(path=file, name=name, format=format or recognise(file)) for file, name in named] + [
         RawFile(path=file, name=file, format=MISNAMED) for file in misnamed
     ]
 

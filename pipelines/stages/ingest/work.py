@@ -14,7 +14,7 @@ from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
 from corpusmill.dataproc.errors import MissingLibrary, UserError
 from corpusmill.dataproc.finding import NOT_UTF8
-from corpusmill.dataproc.readers.batches import Report, Unread
+from corpusmill.dataproc.readers.batches import Report, Unread, counting_passed_over
 from corpusmill.dataproc.readers.counting import count_records
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.dataproc.readers.registry import reader_of
@@ -37,7 +37,10 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
     reader, marked = reader_of(work.format), Counter[str]()
     marks = reader.marks if reader else ()
     kept, changed, summaries, unread = 0, Counter[str](), list[dict[str, Any]](), _UnreadPieces()
-    with PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer:
+    with (
+        PartWriter(task.folder, task.id, SCHEMA, part_bytes=work.part_bytes) as writer,
+        counting_passed_over() as passed_over,
+    ):
         for batch, place in _read(task, summaries, unread):
             for normalised, counts in task.guard.apply(batch, lambda some: normalisation.apply(_checked(some)), place):
                 changed.update(counts)
@@ -52,6 +55,7 @@ def ingest_pieces(task: TaskContext[IngestWork]) -> dict[str, Any]:
         "unread": unread.result(),
         "normalised": dict(changed),
         "marked": dict(marked),
+        "passed_over": dict(passed_over),
         "repositories": dict(_added(summaries)),
         "parts": writer.parts,
         "files": write_quarantine(task) + _write_summaries(task, summaries),

@@ -21,7 +21,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.archives import pages
 from corpusmill.dataproc.readers.archives import records as archive_records
 from corpusmill.dataproc.readers.archives.warc import read_warc
-from corpusmill.dataproc.readers.batches import Unread
+from corpusmill.dataproc.readers.batches import Unread, counting_passed_over
 from corpusmill.dataproc.readers.pieces import Fields, Piece, recognise
 
 SENTENCE = "The mill grinds slowly, and the flour that comes out of it is as fine as the miller had hoped for"
@@ -115,9 +115,31 @@ def test_what_is_no_document_is_passed_over(tmp_path):
         record("revisit", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"),
         record("response", b"20240518 example.org A", Content_Type="text/dns"),
     ]
-    rows, reports = read(tmp_path / "a.warc", b"".join([*others, response(9)]))
+    with counting_passed_over() as passed_over:
+        rows, reports = read(tmp_path / "a.warc", b"".join([*others, response(9)]))
     assert numbers(rows) == [9]
     assert not reports
+    assert passed_over == dict.fromkeys(("request", "metadata", "resource", "revisit", "response"), 1) | {
+        "status 4xx": 1,
+        "status 3xx": 1,
+        "image/*": 1,
+    }
+
+
+def test_a_response_need_not_say_that_it_is_one_of_http(tmp_path):
+    rows, reports = read(tmp_path / "a.warc", response(1, Content_Type="") + response(2))
+    assert (numbers(rows), reports) == ([1, 2], [])
+
+
+def test_a_body_that_is_no_page_is_reported_whatever_it_is_called(tmp_path):
+    wide = "<!doctype html><p>" + SENTENCE + " wide."
+    bodies = [b"%PDF-1.4 in ASCII", b"PK\x03\x04archive", wide.encode("utf-16")]
+    rows, reports = read(tmp_path / "a.warc", b"".join(response(n, body) for n, body in enumerate(bodies)))
+    assert numbers(rows) == [2]
+    assert [report[2] for report in reports] == [
+        "the page is a PDF, not text/html",
+        "the page is a ZIP archive, not text/html",
+    ]
 
 
 def test_wet_and_plain_text_keep_their_text(tmp_path):
