@@ -103,7 +103,7 @@ class DecontaminateStage(PartsStage):
 
     name = "decontaminate"
     version = 2
-    kernels = ("contamination",)
+    kernels = ("corpusmill.dataproc.contamination.warmup",)
     Settings = DecontaminateSettings
     settings: DecontaminateSettings
 

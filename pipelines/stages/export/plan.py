@@ -40,7 +40,6 @@ class ExportStage(Stage):
 
     name = "export"
     over_documents = False
-    kernels = ()
     Settings = ExportSettings
     settings: ExportSettings
 

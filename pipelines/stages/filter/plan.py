@@ -115,13 +115,12 @@ class FilterStage(PartsStage):
     @property
     def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
         """The one pass, and what the measures and rewriters in force call."""
-        from corpusmill.dataproc.measures.providers import rewriter_names
+        from corpusmill.dataproc.measures.functions import is_function
+        from corpusmill.dataproc.measures.providers import LANGUAGE, ONE_PASS, warmups_of
 
         work = self.work()
-        used = {provider.name for provider in [*work.measures, *work.rewriters]}
-        families: dict[str, Any] = {"code": used & {"code"}, "lists": used & {"url", "words"} or work.language_model}
-        families["rewriting"] = used & set(rewriter_names())
-        return ("road", *(family for family, called in families.items() if called))
+        used = [provider.name for provider in [*work.measures, *work.rewriters] if not is_function(provider.name)]
+        return tuple(warmups_of([ONE_PASS, *used, *([LANGUAGE] if work.language_model else [])]))
 
     def is_unbounded(self) -> bool:
         from corpusmill.dataproc.measures.functions import is_function

@@ -59,6 +59,7 @@ class ImportStage(Stage):
     """Tokens of another format and their tokenizer to token shards."""
 
     name = "import"
+    kernels = ("corpusmill.dataproc.sequences.warmup", "corpusmill.dataproc.lint.warmup")
     Settings = ImportSettings
     settings: ImportSettings
 

@@ -39,6 +39,7 @@ from corpusmill.pipelines.stages.dedup.plan import SIGN
 from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
 TASKS = "corpusmill.pipelines.stages.index.work"
+KERNELS = ("corpusmill.dataproc.dedup.warmup", "corpusmill.dataproc.dedup.warmup_index")
 
 
 class SegmentSettings(SignatureSettings):
@@ -88,6 +89,7 @@ class SegmentStage(Stage):
     """A dataset to a segment of an index. The stage's seed is that of the permutations."""
 
     name = "index"
+    kernels = KERNELS
     version = 3
     Settings = SegmentSettings
     settings: SegmentSettings
@@ -146,6 +148,7 @@ class QueryStage(Stage):
     """Which documents of datasets an index holds already: for each, the id that it matches and how similar it is."""
 
     name = "query"
+    kernels = KERNELS
     version = 3
     Settings = QuerySettings
     settings: QuerySettings

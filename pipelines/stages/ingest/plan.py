@@ -63,7 +63,6 @@ class IngestStage(Stage):
     name = "ingest"
     version = 3
     Settings = IngestSettings
-    kernels = ()
     settings: IngestSettings
     _listed: Sources | None = None
     _left_out: Sequence[str] = ()

@@ -77,6 +77,11 @@ class MixtureStage(PartsStage):
     Settings = MixtureSettings
     settings: MixtureSettings
 
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The tokenizer's, where it counts."""
+        return ("corpusmill.tokenizer.warmup",) if self.settings.tokenizer else ()
+
     def asked(self) -> Mixture:
         """The settings as a mixture. Raises UserError for what is wrong whatever the data are."""
         settings = self.settings

@@ -100,6 +100,11 @@ class PackStage(PartsStage):
     """Documents and a tokenizer to token shards."""
 
     name = "pack"
+    kernels = (
+        "corpusmill.tokenizer.warmup",
+        "corpusmill.dataproc.sequences.warmup",
+        "corpusmill.dataproc.lint.warmup",
+    )
     version = 2
     Settings = PackSettings
     settings: PackSettings

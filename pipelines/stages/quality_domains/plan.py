@@ -79,7 +79,7 @@ class QualityDomainsStage(Stage):
     """What a round collected to the domains that are worth a look."""
 
     name = "quality-domains"
-    kernels = ("lists",)
+    kernels = ("corpusmill.dataproc.lists.warmup",)
     Settings = QualityDomainsSettings
     over_documents = False
     settings: QualityDomainsSettings
@@ -198,7 +198,7 @@ class QualitySeedsStage(Stage):
     """Pages of accepted domains that the round before did not collect: positives of the next one."""
 
     name = "quality-seeds"
-    kernels = ("lists",)
+    kernels = ("corpusmill.dataproc.lists.warmup",)
     Settings = QualitySeedsSettings
     over_documents = False
     settings: QualitySeedsSettings

@@ -48,7 +48,7 @@ class QualityKeepStage(PartsStage):
     """Scored documents to the good ones, the others, and why."""
 
     name = "quality-keep"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityKeepSettings
     settings: QualityKeepSettings
 

@@ -62,7 +62,7 @@ class QualityScoreStage(PartsStage):
     """Documents to the same documents with a score."""
 
     name = "quality-score"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityScoreSettings
     settings: QualityScoreSettings
 

@@ -109,7 +109,7 @@ class QualityTrainStage(Stage):
     """Positive and negative documents to a classifier that says how good it is."""
 
     name = "quality-train"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityTrainSettings
     over_documents = False
     settings: QualityTrainSettings

@@ -43,7 +43,7 @@ class SearchStage(PartsStage):
     """Documents to a search index."""
 
     name = "search"
-    kernels = ("full-text",)
+    kernels = ("corpusmill.dataproc.search.warmup",)
     Settings = SearchSettings
     settings: SearchSettings
 

@@ -78,7 +78,7 @@ class SpansStage(PartsStage):
 
     name = "spans"
     version = 2
-    kernels = ("road", "spans")
+    kernels = ("corpusmill.dataproc.dedup.warmup_spans",)
     Settings = SpansSettings
     settings: SpansSettings
 

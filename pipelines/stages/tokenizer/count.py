@@ -46,6 +46,7 @@ class CountStage(Stage):
     """Documents to a table of pretoken counts."""
 
     name = "count"
+    kernels = ("corpusmill.tokenizer.warmup",)
     Settings = CountSettings
     over_documents = False
     settings: CountSettings

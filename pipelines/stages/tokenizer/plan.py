@@ -100,6 +100,7 @@ class TokenizerStage(Stage):
     """Documents, or their counts, to a tokenizer folder."""
 
     name = "tokenizer"
+    kernels = ("corpusmill.tokenizer.warmup",)
     version = 2
     Settings = TokenizerSettings
     over_documents = False

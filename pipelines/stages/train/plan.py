@@ -44,6 +44,7 @@ class TrainStage(Stage):
     """Shards to a trained model."""
 
     name = "train"
+    kernels = ("corpusmill.training.warmup",)
     version = 2
     Settings = TrainStageSettings
     over_documents = False
