@@ -4,6 +4,7 @@ It prints what Typer prints, to the letter: `tests/pipelines/test_cli.py` compar
 """
 
 import os
+import textwrap
 from collections.abc import Iterator, Sequence
 
 OPTIONS = [
@@ -43,15 +44,6 @@ def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterato
     yield from ("", f"{title}:")
     column = max(len(name) for name, _ in rows) + 2
     for name, text in rows:
-        first, *more = _wrapped(text, max(width - column - 2, 10))
+        first, *more = textwrap.wrap(text, max(width - column - 2, 10))
         yield f"  {name:<{column}}{first}"
         yield from (" " * (column + 2) + line for line in more)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return lines

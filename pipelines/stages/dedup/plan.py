@@ -66,11 +66,11 @@ class DedupSettings(SignatureSettings):
     )
     keep_unless: dict[Literal["contained"], Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
-        description="remove a document only if its survivor also holds this share of its shingles (contained=0.95)",
+        description="remove a document only if its survivor also contains this share of its shingles (contained=0.95)",
     )
     max_loss: float | None = Field(
         default=None,
-        description="end before anything is removed if a source would lose more than this share of its documents",
+        description="stop before anything is removed if a source would lose more than this share of its documents",
         gt=0,
         le=1,
     )
@@ -151,7 +151,7 @@ class DedupStage(Stage):
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
         if self.settings.keep_unless and self.settings.verify != "exact":
-            raise UserError("signatures do not tell what a document holds", where="keep_unless", hint="verify exact")
+            raise UserError("signatures cannot tell what a document contains", where="keep_unless", hint="verify exact")
         parts, _ = self._parts()
         require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:

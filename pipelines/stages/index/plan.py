@@ -47,7 +47,7 @@ class SegmentSettings(SignatureSettings):
 
     dataset: str = Field(description="dataset of documents")
     method: tuple[Literal["exact", "minhash"], ...] = Field(
-        default=("exact", "minhash"), description="what can be looked for", min_length=1
+        default=("exact", "minhash"), description="what kinds of duplicates to index", min_length=1
     )
 
 
@@ -57,7 +57,7 @@ class QuerySettings(StageSettings):
     index: str = Field(description="the index")
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     threshold: float | None = Field(
-        default=None, description="least Jaccard similarity, the index's own or above it", gt=0, lt=1
+        default=None, description="minimum Jaccard similarity; not below the index's own", gt=0, lt=1
     )
 
 
