@@ -84,7 +84,7 @@ def _shares(counts: Mapping[str, int]) -> Lines:
 
 
 def _bars(lengths: Lengths) -> Lines:
-    """The histogram, a line a power of two (`16,384+` is one word, which no narrow terminal folds), and the quantiles below."""
+    """The histogram, a line a power of two (`16,384+`, a single word, is never wrapped), and the quantiles below."""
     if not lengths.sampled:
         return []
     most = max(lengths.counts)

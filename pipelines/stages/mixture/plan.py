@@ -70,7 +70,7 @@ class MixtureSettings(StageSettings):
     tokenizer: str | None = Field(default=None, description="count tokens with this tokenizer")
     bytes_per_token: dict[str, float] = Field(
         default={},
-        description=f"bytes per token by language, to estimate without a tokenizer; * is all others, {BYTES_PER_TOKEN:g}",
+        description=f"bytes per token by language, to estimate without a tokenizer; * is the rest, {BYTES_PER_TOKEN:g}",
     )
 
 
