@@ -3,9 +3,8 @@
     python benchmarks/estimates.py CORPUS [--megabytes 40] [--workers 1] [--only jsonl,code]
 
 CORPUS is a folder with `*.jsonl.zst` files, and pages in `html/*.tar.zst`; what is missing there is left out. The short
-documents are made here and the code is Python's own library. Each kind is planned and run as a user would, one after
-the other, so that both meet the same machine. A stage that is planned in the middle of the range is at 1.0; the range
-itself is `low` to `high`, in multiples of the real time.
+documents are lines of its texts and the code is Python's own library. Each kind is planned and run as a user would, one
+after the other, so that both meet the same machine. A stage that is planned in the middle of the range is at 1.0.
 """
 
 import argparse
@@ -18,26 +17,41 @@ import tempfile
 import time
 from collections.abc import Iterator
 from gzip import compress
+from io import BufferedReader
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 import zstandard
 
 SHORT_DOCUMENTS = 1_000_000
 PAGES_OF_AN_ARCHIVE = 500
-WORDS = "the of and river stone letter window garden morning bridge seven quickly under written"
 
 
-def short_documents(folder: Path) -> dict[str, Any]:
-    """A million documents of some 60 bytes."""
-    words = WORDS.split()
-    with (folder / "short.jsonl").open("w") as file:
-        for number in range(SHORT_DOCUMENTS):
-            text = " ".join(words[(number >> shift) % len(words)] for shift in range(0, 18, 2))
-            file.write(f'{{"id": "d{number}", "text": "{text} {number}."}}\n')
-    return {"inputs": [str(folder / "short.jsonl")]}
+def short_documents(corpus: Path, folder: Path) -> dict[str, Any]:
+    """A million documents of 20 to 100 bytes: lines of the corpus, numbered so that none is another's copy."""
+    written = 0
+    with (folder / "short.jsonl").open("wb") as file:
+        for line in lines_of(corpus):
+            text = f"{line} {written}"
+            file.write(orjson.dumps({"id": f"d{written}", "text": text}) + b"\n")
+            written += 1
+            if written == SHORT_DOCUMENTS:
+                break
+    return {"inputs": [str(folder / "short.jsonl")]} if written else {}
+
+
+def lines_of(corpus: Path) -> Iterator[str]:
+    """The short lines of all texts in the corpus, over and over; none if it has no such file."""
+    files = sorted(corpus.glob("*.jsonl.zst"))
+    for path in cycle(files) if files else ():
+        with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as plain:
+            for document in BufferedReader(plain):
+                for line in orjson.loads(document)["text"].splitlines():
+                    if 20 <= len(line.encode()) <= 100:
+                        yield line
 
 
 def lines(corpus: Path, folder: Path, size: int) -> dict[str, Any]:
@@ -89,7 +103,7 @@ def kinds(corpus: Path, folder: Path, size: int) -> Iterator[tuple[str, dict[str
         "WARC, resiliparse": lambda inner: archives(corpus, inner, 4 * size, "resiliparse"),
         "WARC, trafilatura": lambda inner: archives(corpus, inner, size, "trafilatura"),
         "JSON lines": lambda inner: lines(corpus, inner, size),
-        "a million short documents": short_documents,
+        "a million short documents": lambda inner: short_documents(corpus, inner),
         "code": lambda inner: {
             "inputs": [f"{stdlib}/**/*.py"],
             "kind": "code",

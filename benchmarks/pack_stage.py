@@ -145,7 +145,7 @@ def main() -> None:
     texts = [batch.column("text") for part in parts for batch in read_batches(str(part), ["text"])]
     size = sum(text.nbytes for text in texts)
     encode_all(Tokenizer.load(arguments.tokenizer), texts[:1])  # loads the kernels
-    run_stage(arguments)  # compiles what `compile_if_needed` left out
+    run_stage(arguments)  # loads what is compiled
     print(f"{len(texts)} batches, {size / 1e6:,.1f} MB of text, {len(parts)} parts; seconds")
     print(f"{'':>3} {'cold':>7} {'cpu':>7} {'warm':>7} {'cpu':>7} {'stage':>7} {'cpu':>7} {'vocabulary':>11}")
     turns = []

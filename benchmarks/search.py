@@ -152,7 +152,7 @@ def ask_index(work: Path, folder: Path) -> None:
     from corpusmill.dataproc.search.tracing import trace_passage
     from corpusmill.pipelines.inspect.search import open_indexes
 
-    kernels.compile_if_needed(print, ("full-text",))
+    kernels.compile_if_needed(print, ["corpusmill.dataproc.search.warmup"])
     files = sorted(folder.glob("*.fm"))
     index = open_indexes([str(folder)])[0].index
     passages = some_passages(work / "corpus.txt")

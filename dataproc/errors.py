@@ -3,7 +3,6 @@
 A bug is any other exception and keeps its traceback; the command line shows a `UserError` without one.
 """
 
-import difflib
 from collections.abc import Sequence
 
 from corpusmill.dataproc.urls import mask_text
@@ -66,6 +65,8 @@ def require_extra(module: str, extra: str) -> MissingLibrary:
 
 def suggest(name: str, known: Sequence[str]) -> str:
     """The hint of an error about an unknown name: the nearest known one, or the first few of all."""
+    import difflib  # only where a name is wrong
+
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(known[:MOST_LISTED]) + (", ..." if len(known) > MOST_LISTED else "")
     return f"did you mean '{close[0]}'?" if close else f"known are {listed}"

@@ -7,7 +7,6 @@ whole URL is written instead: two URLs are told apart, and the same one is known
     https://user:pass@host/a.jsonl?sig=xyz  ->  https://***@host/a.jsonl?sig=***&digest=3c59dc048e885024
 """
 
-import hashlib
 import re
 from typing import Any
 
@@ -65,6 +64,8 @@ def mask(url: str) -> str:
         return url
     elif has_query(url):
         rest = rest.rstrip("?#")
+    import hashlib  # only where a URL is masked: it loads OpenSSL
+
     digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{scheme}://{rest}?{''.join(f'{name}={MASK}&' for name in names)}digest={digest}"
 

@@ -54,8 +54,8 @@ def ingest(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code
-    repositories) to a dataset of documents.
+    """Turn raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code
+    repositories) into a dataset of documents.
 
     Args:
         inputs: raw files: paths, folders, globs or URLs
@@ -64,28 +64,28 @@ def ingest(
         format: format of the files: jsonl, json, csv, parquet, arrow, text, html, warc, repository, python-metadata,
             huggingface; by each one's ending if left out
         exclude: patterns of file names to leave out
-        text_field: field or column that holds the text; dots lead into nested ones
+        text_field: field or column that holds the text; dots reach nested ones
         id_field: field or column that holds the id, where there is one
         url_field: field or column that holds the URL, where there is one
         language_field: field or column that holds the language, where there is one
-        meta_fields: other fields or columns that meta keeps; all if left out
-        csv_delimiter: what separates the fields of CSV; a comma, and a tab in .tsv, if left out
-        csv_quote: what fields of CSV are quoted by, or none; ", and none in .tsv, if left out
-        csv_escape: what escapes the character behind it in CSV, or none; none if left out
+        meta_fields: other fields or columns to keep in meta; all if left out
+        csv_delimiter: separator of CSV fields; a comma, or a tab in .tsv, if left out
+        csv_quote: quote character of CSV, or none; ", or none in .tsv, if left out
+        csv_escape: escape character of CSV, or none; none if left out
         config: configuration of a Hugging Face dataset; its default if left out
         split: split of a Hugging Face dataset, or all; train, or the only one, if left out
-        duplicate_ids: ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run
-        unicode_form: Unicode normal form to bring texts to
+        duplicate_ids: repeated ids: rename all but the first to <id>~2, <id>~3, ..., or refuse to go on
+        unicode_form: Unicode normal form for texts
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
-        truncated: pages of archives that are cut off: keep, with truncated in meta, or quarantine
-        zstd_window: the largest window that a zstd file may ask for; each worker may need so much memory for it
+        truncated: truncated pages of archives: keep them, marked as truncated in meta, or quarantine them
+        zstd_window: largest window that a zstd file may require; a worker may need this much memory for it
         repository_depth: depth of the repositories below a path; detected if left out
         repository_documents: what a document is: files that need each other, a whole repository, or a file
-        repository_document_bytes: a longer document of a repository is split between files
-        repository_file_bytes: a longer file of a repository is left out
-        part_bytes: text of one part, and input of one task
-        maximum_record_bytes: a longer record is quarantined
+        repository_document_bytes: split longer documents of a repository between files
+        repository_file_bytes: leave longer files of a repository out
+        part_bytes: text per part, and input per task
+        maximum_record_bytes: quarantine longer records
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -120,10 +120,10 @@ def filter(
     Args:
         datasets: datasets of documents
         rules: presets of rules, or rules of presets (--show lists them), or your own functions: module:function
-        measures: measures to make also where no rule looks at them: your own functions, as module:function
-        rewrite: rules that rewrite kept documents, in this order, after those of the presets; or functions
-        thresholds: other thresholds for rules of the presets, by name
-        keep_if: an expression that must hold, say "word_count >= 50 or source == 'poems'"
+        measures: extra measures that no rule uses: your own functions, as module:function
+        rewrite: rewriters of kept documents, in order, after those of the presets; or your own functions
+        thresholds: thresholds that override those of preset rules, by rule
+        keep_if: an expression that must be true, such as "word_count >= 50 or source == 'poems'"
         custom_rules: rules of your own
         rewriter_settings: settings of rewriters and of your functions, by name
         token_ngrams: measure datatrove's n-grams of tokens even if no rule uses them
@@ -132,7 +132,7 @@ def filter(
         word_list: words that the preset toxicity looks for: a file, or a folder of <language>.txt
         language_model: 'embedded', or a fastText language model; fills `language` where the input gave none
         languages: keep only these languages (does not apply to code)
-        minimum_language_score: least score for a language to count
+        minimum_language_score: minimum score for a language to count
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -167,14 +167,14 @@ def dedup(
         datasets: datasets of documents
         method: what to look for
         normalise: what exact duplicates may differ in
-        threshold: least Jaccard similarity of near duplicates
+        threshold: minimum Jaccard similarity of near duplicates
         recall: share of pairs at the threshold that must become candidates
         permutations: slots of a MinHash signature
         shingle: what shingles are n-grams of
         ngram: words or characters of a shingle
         verify: compare documents exactly, by all their shingles, or by estimates from their signatures
-        keep_unless: remove a document only if its survivor also holds this share of its shingles (contained=0.95)
-        max_loss: end before anything is removed if a source would lose more than this share of its documents
+        keep_unless: remove a document only if its survivor also contains this share of its shingles (contained=0.95)
+        max_loss: stop before anything is removed if a source would lose more than this share of its documents
         cluster_bytes: memory for clustering; pairs that do not fit are clustered on disk
         protect: datasets to leave unchanged; duplicates of their documents are removed from the others
         against: an index (`corpusmill index`); duplicates of its documents are removed
@@ -204,9 +204,9 @@ def index(
 
     Args:
         dataset: dataset of documents
-        method: what can be looked for
+        method: what kinds of duplicates to index
         normalise: what exact duplicates may differ in
-        threshold: least Jaccard similarity of near duplicates
+        threshold: minimum Jaccard similarity of near duplicates
         recall: share of pairs at the threshold that must become candidates
         permutations: slots of a MinHash signature
         shingle: what shingles are n-grams of
@@ -231,7 +231,7 @@ def query(
     Args:
         datasets: datasets of documents
         index: the index
-        threshold: least Jaccard similarity, the index's own or above it
+        threshold: minimum Jaccard similarity; not below the index's own
     """
 
 def merge(
@@ -273,9 +273,9 @@ def search(
 
     Args:
         datasets: datasets of documents
-        segment_bytes: text of a segment, half more at most; larger ones are searched faster, and take 5 times as much
-            memory to build
-        locate_every: one text position of so many is kept; fewer make places quicker to find, and a larger index
+        segment_bytes: text per segment, half more at most; larger segments are searched faster, and building one takes
+            5 times as much memory
+        locate_every: keep one text position in this many; smaller finds places faster and makes a larger index
     """
 
 def spans(
@@ -305,9 +305,9 @@ def spans(
         datasets: datasets of documents
         unit: what is compared
         length: substring: minimum length of a repeat, in bytes
-        unit_length: paragraph, line: ignore those of fewer characters
-        limit: paragraph, line: what is counted more often than this is repeated
-        count: paragraph, line: count documents that have it, or every copy
+        unit_length: paragraph, line: ignore units with fewer characters
+        limit: paragraph, line: units counted more often than this are repeated
+        count: paragraph, line: count documents with the unit, or every copy
         normalise: paragraph, line: what copies may differ in
         action: list repeated text, cut it out, or remove documents that are mostly repeated
         minimum: cut: reject documents with fewer characters left
@@ -345,19 +345,19 @@ def decontaminate(
     Args:
         datasets: datasets of documents
         against: evaluation sets: a name, and a file, glob, folder or dataset
-        fields: fields that make an item of a set, joined by +, as question+answer; text if left out
+        fields: fields that make an item of a set, joined by +, such as question+answer; text if left out
         ids: the field with an item's id, by set; id if left out
         ngram: words of an n-gram
-        minimum: items of fewer words are not looked for
-        share: least share of an item's words; 0: one n-gram is enough
-        shares: the same for sets by name, as gsm8k=0.5
-        maximum_documents: n-grams in more documents than this are common and no sign of an item; 0: none are
-        maximum_items: n-grams shared by more items of a set than this are its template and are ignored
+        minimum: ignore items with fewer words
+        share: share of an item's words that must match; 0: one n-gram is enough
+        shares: overrides of the share by set, such as gsm8k=0.5
+        maximum_documents: ignore n-grams in more documents than this, as common phrases; 0: no limit
+        maximum_items: ignore n-grams shared by more items of a set than this, as its template
         allow: files of text whose n-grams never count as a match
         action: list items, remove documents that contain them, or cut the matches out
         margin: cut: also cut this many characters on either side
-        least_piece: cut: also drop pieces of fewer characters
-        maximum_pieces: cut: reject a document that falls into more pieces
+        least_piece: cut: drop pieces with fewer characters
+        maximum_pieces: cut: reject a document that would break into more pieces
     """
 
 def mixture(
@@ -384,23 +384,23 @@ def mixture(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Repeat, draw or drop documents until sources, kinds and languages have the weights that are asked for.
+    """Repeat, draw or drop documents until sources, kinds and languages have the requested weights.
 
     Args:
         datasets: datasets of documents
-        by: what groups are made by, from the top: shares of the later within the earlier
-        source_weights: shares by source, relative to each other; * is all that are not named
-        language_weights: the same by language; und is an unknown one
-        kind_weights: the same by kind
-        temperature: where there are no weights: 1 keeps natural shares, a larger one evens them out
-        unit: what is weighed and limited
-        total: bytes or tokens in all; left out: what there is
-        repeats: most copies of a document
-        group_repeats: the same for a group, as web/zh=2
-        caps: most bytes or tokens of a group or node, as web=10GB
-        short: if a limit is below what weights ask for: stop, take less of all, or more of the others
-        tokenizer: tokens: count them by this tokenizer
-        bytes_per_token: tokens without a tokenizer: estimate, by language; * is the rest, 4
+        by: columns to group by, outermost first; each column's shares are within the one before
+        source_weights: relative shares by source; * stands for all others
+        language_weights: relative shares by language; und is unknown
+        kind_weights: relative shares by kind
+        temperature: without weights: 1 keeps natural shares, larger values even them out
+        unit: unit of weights and limits
+        total: total bytes or tokens; everything there is if left out
+        repeats: maximum copies of a document
+        group_repeats: maximum copies by group, such as web/zh=2
+        caps: maximum bytes or tokens by group or node, such as web=10GB
+        short: if a limit is too low for the weights: stop, take less of everything, or more of the others
+        tokenizer: count tokens with this tokenizer
+        bytes_per_token: bytes per token by language, to estimate without a tokenizer; * is all others, 4
     """
 
 def quality_train(
@@ -429,25 +429,25 @@ def quality_train(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Train a fastText classifier on documents to get more and fewer of; measure it on documents held back.
+    """Train a fastText classifier on positive and negative documents; measure it on held-out ones.
 
     Args:
-        positive: datasets of documents to get more of
-        negative: datasets of documents to get fewer of
+        positive: datasets of positive documents: more like these
+        negative: datasets of negative documents: fewer like these
         preset: dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs
-        learning_rate: at the first document; it falls to 0
-        dimensions: width of a row
+        learning_rate: at the first document; it decays to 0
+        dimensions: dimensions of a vector
         epochs: passes over all documents
         word_ngrams: longest n-gram of words
-        minimum_count: times that a word must occur to have a row
-        buckets: rows that n-grams share
-        lowercase: letters to lower case
-        split_unspaced: characters of scripts without spaces (Han, kana, Thai, …) are words
-        characters: read only so many characters from a document's beginning; 0: all
+        minimum_count: occurrences that a word needs to get a vector
+        buckets: vectors that n-grams share, by hash
+        lowercase: lowercase the text
+        split_unspaced: treat each character of scripts without spaces (Han, kana, Thai, …) as a word
+        characters: read only this many characters from the start of a document; 0: all
         positive_cap: train on this many positive documents at most; 0: all
         negative_cap: train on this many negative documents at most; 0: all
-        held_back: share of documents that training does not see
-        calibration: how scores become probabilities, fitted on half of the held-back documents
+        held_back: share of documents held out from training
+        calibration: how scores become probabilities, fitted on half of the held-out documents
     """
 
 def quality_score(
@@ -474,12 +474,12 @@ def quality_score(
     Args:
         datasets: datasets of documents
         model: a folder of 'quality train', or a fastText classifier (.bin, .ftz)
-        label: whose probability is the score [default: the folder's; __label__hq of a file]
+        label: label whose probability is the score [default: the folder's; __label__hq of a file]
         column: the column to add
-        calibrated: calibrated scores, where the folder has a calibration
-        lowercase: of a file: letters to lower case
-        split_unspaced: of a file: characters of scripts without spaces are words
-        characters: of a file: read only so many characters from a document's beginning
+        calibrated: calibrate scores if the folder has a calibration
+        lowercase: for a model file: lowercase the text
+        split_unspaced: for a model file: treat each character of scripts without spaces as a word
+        characters: for a model file: read only this many characters from the start of a document
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -506,12 +506,12 @@ def quality_keep(
     Args:
         datasets: datasets of scored documents
         column: the column of scores
-        threshold: keep documents that score this much or more
-        thresholds: other thresholds for groups, by --by
+        threshold: keep documents with this score or more
+        thresholds: overrides of the threshold by group (see --by)
         top_share: keep the best share of documents
         top_count: keep this many of the best documents
-        pareto: keep documents that score above 1 minus a draw of this Pareto exponent (GPT-3: 9, Curator: 3)
-        by: take each group by itself; all together if left out
+        pareto: keep documents that score above 1 minus a Pareto draw with this exponent (GPT-3: 9, Curator: 3)
+        by: rank each group separately; all together if left out
     """
 
 def quality_domains(
@@ -534,7 +534,7 @@ def quality_domains(
 
     Args:
         collected: what a round kept and rejected: a folder of 'quality keep'
-        before: the same of the round before
+        before: the same for the round before
         share: propose domains of which a larger share was collected
         pages: propose domains with at least this many pages
         proposals: propose at most this many domains
@@ -558,7 +558,7 @@ def quality_seeds(
 
     Args:
         collected: what a round kept and rejected: a folder of 'quality keep'
-        review: the file of proposals that people edited
+        review: the edited file of proposals
         reviews: reviews of earlier rounds: their pages are seeds already
     """
 
@@ -584,11 +584,11 @@ def count(
 
     Args:
         datasets: datasets of documents; optional with --extend
-        extend: tables of counts that are added to
+        extend: tables of counts to add to
         pattern: how text is cut into pretokens
         group_by: count these groups of documents separately, so that training can weight them
         most_groups: fail if there are more groups than this
-        min_count: drop pretokens that are seen less often, for good
+        min_count: permanently drop pretokens seen less often
         memory: memory of a worker's table, beyond which it spills to disk
         document_seconds: a document that takes longer is quarantined (seconds)
     """
@@ -627,24 +627,24 @@ def tokenizer(
     Args:
         datasets: datasets of documents; optional with --counts
         counts: tables of `tokenizer count`, or tokenizers trained from text, whose counts are used
-        vocab_size: ids in all, special tokens included (deepseek-v3: those behind the merges come on top)
+        vocab_size: number of ids, special tokens included (deepseek-v3: those after the merges come on top)
         pattern: how text is cut into pretokens
         special: layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), gpt2,
             llama3, chatml or qwen2.5
-        min_frequency: do not merge pairs that are seen less often
-        max_token_length: longest token made of a merge, in bytes
+        min_frequency: do not merge pairs seen less often
+        max_token_length: longest token that a merge may make, in bytes
         no_merge: characters that are never part of a longer token; digits spells numbers digit by digit
-        continue_from: a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids come behind all
-            of them, and vocab_size counts all
-        checkpoint_merges: merges between two checkpoints of learning
-        warm_pretokens: commonest pretokens whose ids are kept for a fast start; some 50 bytes each
-        group_by: what weights and temperature are for
+        continue_from: a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids follow all of
+            them, and vocab_size counts all
+        checkpoint_merges: merges between checkpoints
+        warm_pretokens: most common pretokens whose ids are stored for a fast start; about 50 bytes each
+        group_by: groups that weights and temperature apply to
         weights: weights of groups of documents; 1 if not named
         temperature: T: groups count by size^(1/T), so more than 1 favours small ones
-        balance_by: what the size of a group is
-        min_count: pretokens that are seen less often are left out
+        balance_by: how the size of a group is measured
+        min_count: leave out pretokens seen less often
         most_groups: fail if there are more groups than this
-        memory: memory of a worker's table of counts, at most
+        memory: maximum memory of a worker's table of counts
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -683,23 +683,23 @@ def pack(
     Args:
         datasets: datasets of documents
         tokenizer: a tokenizer folder
-        sequence_length: tokens of a sequence
+        sequence_length: tokens per sequence
         packing: how sequences are filled
         bos: begin each document with the beginning-of-sequence token
         eos: end each document with the end-of-sequence token
         fim_rate: share of documents rearranged to fill in the middle
-        fim_rates: other shares for kinds, or for sources named as source:NAME
+        fim_rates: overrides of the share by kind, or by source as source:NAME
         fim_mode: prefix-suffix-middle or suffix-prefix-middle
         fim_split: unit at which documents are cut for FIM
         fim_minimum: documents shorter than this, in characters, are not rearranged
         fim_maximum: documents longer than this, in characters, are not rearranged
-        boundary_split: share of tokens joining punctuation and line breaks that are split; 0.1 is our choice
-        validation_share: share of documents held back for validation
+        boundary_split: share of tokens joining punctuation and line breaks to split; 0.1 is our choice
+        validation_share: share of documents held out for validation
         group_by: pack these groups of documents separately, so that training can weight them
         length_buckets: pack documents of up to this many tokens separately from longer ones; ascending bounds
-        storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
-        shard_tokens: tokens of a shard, padding included
-        task_bytes: text that is packed together by one task
+        storage: how shards store tokens: 4 bytes each, 3 bytes, or compressed
+        shard_tokens: tokens per shard, padding included
+        task_bytes: text that one task packs together
         document_seconds: a document that takes longer is quarantined (seconds)
     """
 
@@ -716,12 +716,12 @@ def export(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Token shards as Megatron, Mosaic MDS, Hugging Face or flat files.
+    """Export token shards as Megatron, Mosaic MDS, Hugging Face or flat files.
 
     Args:
         shards: a folder of token shards
         to: the format to write
-        unit: what an item is: a packed sequence, or a document put together again
+        unit: what an item is: a packed sequence, or a document reassembled from its pieces
     """
 
 def import_(
@@ -750,16 +750,16 @@ def import_(
 
     Args:
         paths: files, prefixes or folders of tokens
-        format: the format that they are in
+        format: their format
         tokenizer: the tokenizer folder that the ids come from
-        source: names the source; the last name of each path if left out
+        source: name of the source; the last part of each path if left out
         column: column of token ids; input_ids or tokens if left out
         dtype: type of an id in a flat file that no .json beside it describes
-        append_eos: end documents that lack it with the end-of-sequence token
-        sequence_length: tokens of a sequence
+        append_eos: append the end-of-sequence token to documents that lack it
+        sequence_length: tokens per sequence
         packing: how sequences are filled
-        storage: how shards hold tokens: 4 bytes each, 3 bytes, or compressed
-        shard_tokens: tokens of a shard, padding included
+        storage: how shards store tokens: 4 bytes each, 3 bytes, or compressed
+        shard_tokens: tokens per shard, padding included
         task_bytes: tokens that one task packs together, at 4 bytes each
     """
 
@@ -875,7 +875,7 @@ def train(
         parallel: what is split over ranks: optimiser state, or weights and gradients as well
         ranks: processes that train together; torchrun's number under torchrun
         threads: CPU threads of each rank; 0 divides all cores among them
-        simulate: GPUs elsewhere that --dry-run prices the run on: GPU:LAYOUT, as train --simulate takes it
+        simulate: GPUs on which --dry-run prices the run: GPU:LAYOUT, as in train --simulate
         expert_ranks: ranks that the experts of each layer are divided among
         expert_nodes: machines that the expert ranks are on; a token crosses between two once
         expert_chunk: rows sent to a rank at a time on the way to experts; 0: measured at the start

@@ -1,7 +1,13 @@
 """The cache of compiled kernels: one per user, shared by all worker processes, filled once with a message to the user.
 
-A kernel in it is used as long as no source that it is made of has changed (`dataproc/kernels/caching.py`). The folder's
-name covers what all kernels depend on: Python, the compiler and NumPy.
+What is compiled ahead is named by whoever calls it: a stage's `kernels`, and a measure's or rewriter's `warmup`, are
+names of modules with a `compile_kernels()`, which calls a package's kernels on tiny inputs. There is no list of kernels
+and their types: the types are those of the calls. A list would repeat the casts of 184 callers, and an entry that
+differs in one read-only array would compile a kernel that nobody calls. What a stage or a warm-up forgets is caught by
+`tests/dataproc/kernels/test_warmups.py`, which finds every kernel in the sources.
+
+A kernel in the cache is used as long as no source that it is made of has changed (`dataproc/kernels/caching.py`). The
+folder's name covers what all kernels depend on: Python, the compiler and NumPy.
 """
 
 import contextlib
@@ -12,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -23,29 +29,11 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.sources import Sources
 from corpusmill.pipelines.private_folder import make_private, require_private
 
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "road": (
-        "tokenizer.warmup",
-        "dataproc.measures.warmup",
-        "dataproc.dedup.warmup",
-        "dataproc.lint.warmup",
-        "training.warmup",
-    ),
-    "spans": ("dataproc.dedup.warmup_spans",),
-    "contamination": ("dataproc.contamination.warmup",),
-    "quality": ("dataproc.quality.warmup",),
-    "rewriting": ("dataproc.rewriting.warmup",),
-    "code": ("dataproc.measures.code_text.warmup",),
-    "lists": ("dataproc.lists.warmup",),
-    "full-text": ("dataproc.search.warmup",),
-}
-"""Modules with a `compile_kernels()`, by what calls them; each is run in a child process of its own, two at a time.
-
-The `road` is what a run from text to a trained model needs, compiled in one go; the rest when a stage first needs it.
-"""
-
 PARALLEL_COMPILES = 2
+"""Warm-ups that run at once, each in a process of its own."""
 
+PARTS = ("dataproc", "tokenizer", "training")
+"""Packages of ours that have kernels."""
 
 LOCATORS = ("corpusmill.dataproc.kernels.caching.SourceCacheLocator", "UserProvidedCacheLocator", "IPythonCacheLocator")
 """Numba's locators of a kernel's cache, in this order; the first one that applies is used."""
@@ -76,9 +64,16 @@ def configure() -> None:
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", ",".join(LOCATORS))
 
 
-def is_compiled(family: str = "road") -> bool:
-    """Whether the cache holds a family's kernels as its sources are now."""
-    return _done_marker(family).exists()
+def is_compiled(warmup: str) -> bool:
+    """Whether the cache holds the kernels of a warm-up module as its sources are now."""
+    return _done_marker(warmup).exists()
+
+
+def warmups() -> list[str]:
+    """All warm-up modules of ours, by the names of their files."""
+    root = Path(__file__).absolute().parents[1]
+    files = sorted(path for part in PARTS for path in (root / part).rglob("warmup*.py"))
+    return [".".join(("corpusmill", *path.relative_to(root).with_suffix("").parts)) for path in files]
 
 
 def _folder() -> Path:
@@ -95,19 +90,27 @@ def _place() -> str:
     return xxhash.xxh3_64_hexdigest(str(Path(__file__).absolute().parent.parent).encode())
 
 
-def _done_marker(family: str) -> Path:
-    """Named by the sources of all modules that the family's warm-ups import, and by where they lie, as numba has it."""
+def _done_marker(warmup: str) -> Path:
+    """Named by the sources of all that a warm-up imports, and by where they lie, as numba has it."""
+    spec = importlib.util.find_spec(warmup)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            "there is no such warm-up module", where=warmup, hint="correct the stage or measure that names it"
+        )
     state = xxhash.xxh3_64(_place().encode())
-    for name in FAMILIES[family]:
-        spec = importlib.util.find_spec(f"corpusmill.{name}")
-        assert spec is not None and spec.origin is not None  # a module of ours
-        state.update(_sources(_folder()).digest(spec.origin).encode())
-    return _folder() / f"compiled-{family}-{state.hexdigest()}"
+    state.update(_sources(_folder()).digest(spec.origin).encode())
+    return _folder() / f"compiled-{warmup}-{state.hexdigest()}"
 
 
-def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tuple(FAMILIES)) -> float:
-    """Fills the cache with what is missing; of several processes one compiles, others wait. Gives the seconds."""
-    if all(map(is_compiled, families)):
+def compile_if_needed(say: Callable[[str], None], wanted: Iterable[str] | None = None) -> float:
+    """Fills the cache with what is missing; of several processes one compiles, others wait. Gives the seconds.
+
+    Args:
+        say: prints a line for the user.
+        wanted: names of warm-up modules; all of ours if None.
+    """
+    wanted = warmups() if wanted is None else list(dict.fromkeys(wanted))
+    if all(map(is_compiled, wanted)):
         return 0.0
     configure()
     folder = _folder()
@@ -119,17 +122,14 @@ def compile_if_needed(say: Callable[[str], None], families: Sequence[str] = tupl
     started = time.monotonic()
     with (folder / f"lock-{_place()}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = [family for family in families if not is_compiled(family)]
+        missing = [warmup for warmup in wanted if not is_compiled(warmup)]
         if not missing:
             return 0.0
         say("compiling kernels (first use on this machine, under a minute; kept for later runs)")
-        modules = [module for family in missing for module in FAMILIES[family]]
-        _run_children(
-            [[sys.executable, "-c", f"import corpusmill.{name} as w; w.compile_kernels()"] for name in modules]
-        )
+        _run_children([[sys.executable, "-c", f"import {name} as w; w.compile_kernels()"] for name in missing])
         seconds = time.monotonic() - started
-        for family in missing:
-            _done_marker(family).write_text(f"{seconds:.1f} s\n")
+        for warmup in missing:
+            _done_marker(warmup).write_text(f"{seconds:.1f} s\n")
     say(f"compiled kernels in {seconds:.1f} s")
     return seconds
 

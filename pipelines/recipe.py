@@ -159,9 +159,19 @@ def keep_recipe(recipe: Recipe) -> None:
 
 def kept_price(run: str) -> float | None:
     """The price of a core-hour by the recipe that a run's folder keeps; None where there is none."""
-    path = storage.join(run, KEPT)
-    price = _read_yaml(path).get("core_hour_price") if storage.exists(path) else None
+    price = _kept(run).get("core_hour_price")
     return float(price) if isinstance(price, int | float) and price >= 0 else None
+
+
+def kept_name(run: str) -> str:
+    """What the recipe that a run's folder keeps calls the run; "" where there is none."""
+    name = _kept(run).get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _kept(run: str) -> Mapping[str, Any]:
+    path = storage.join(run, KEPT)
+    return _read_yaml(path) if storage.exists(path) else {}
 
 
 def _written(raw: Mapping[str, Any]) -> str:

@@ -5,13 +5,15 @@ Descriptions are imported one by one, when they are asked for. An entry point na
 """
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
+from corpusmill.dataproc.entry_points import points_of
 from corpusmill.dataproc.errors import UserError, suggest
 from corpusmill.pipelines.description import StageDescription, load
 
 if TYPE_CHECKING:  # pydantic behind it takes longer than all descriptions together
+    from importlib.metadata import EntryPoint
+
     from corpusmill.pipelines.engine.stage import Stage
 
 STAGES = {
@@ -43,10 +45,9 @@ ENTRY_POINTS = "corpusmill.stages"
 
 
 @cache
-def foreign_stages() -> dict[str, EntryPoint]:
+def foreign_stages() -> dict[str, "EntryPoint"]:
     """Stages of other packages that are installed, by name."""
-    points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
-    return {point.name: point for point in points if point.name not in STAGES}
+    return {point.name: point for point in points_of(ENTRY_POINTS) if point.name not in STAGES}
 
 
 def stage_names() -> list[str]:
@@ -105,6 +106,6 @@ def makes(stage: str) -> str:
     return description.makes if description else "folder"
 
 
-def _not_a_stage(point: EntryPoint, what: str) -> UserError:
+def _not_a_stage(point: "EntryPoint", what: str) -> UserError:
     where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
     return UserError(what, where=where, hint="fix or uninstall the package that provides it")

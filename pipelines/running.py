@@ -43,7 +43,8 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     )
     finished: list[tuple[str, Finished]] = []
     keep_recipe(recipe)
-    with Session(make_executor=make, overwrite=options.overwrite) as session:
+    ahead = tuple(warmup for named in recipe.stages for warmup in named.stage.kernels)
+    with Session(make_executor=make, overwrite=options.overwrite, kernels_ahead=ahead) as session:
         try:
             for named in recipe.stages:
                 rates = require_description(named.stage.name).rates

@@ -100,7 +100,7 @@ def require_layout(config: ModelConfig, settings: TrainSettings, world_size: int
         return layout
     require(
         settings.parallel == "zero1",
-        f"parallel '{settings.parallel}' spreads weights over data ranks alone",
+        f"parallel '{settings.parallel}' shards weights over data ranks only",
         "use zero1 with expert or pipeline ranks",
     )
     _require_experts(config, settings, layout)
@@ -130,11 +130,11 @@ def _require_experts(config: ModelConfig, settings: TrainSettings, layout: Layou
 
     experts, groups, nodes = config.n_routed_experts, config.n_expert_groups, settings.expert_nodes
     if layout.expert == 1:
-        require(nodes == 1, f"expert_nodes is {nodes} with one expert rank", "leave it out")
+        require(nodes == 1, f"expert_nodes is {nodes}, but there is one expert rank", "leave it out")
         return
     require(
         config.n_moe_layers + config.mtp_depth > 0,
-        f"{layout.expert} expert ranks, and the model has no layer with experts",
+        f"{layout.expert} expert ranks, but the model has no layer with experts",
         "use data ranks",
     )
     require(

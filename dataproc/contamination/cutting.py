@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
 from corpusmill.dataproc.text.words import WORD
@@ -41,7 +41,7 @@ class Cut(NamedTuple):
     pieces_left: np.ndarray
 
 
-@kernel
+@kernel_part
 def _before(data, place, begin):
     """The first byte of the character that ends at `place` > `begin`."""
     place -= 1
@@ -50,7 +50,7 @@ def _before(data, place, begin):
     return place
 
 
-@kernel
+@kernel_part
 def _inside_word(data, place, begin, stop, classes):
     """Whether the characters before and after `place` are of one word."""
     if place <= begin or place >= stop:
@@ -98,7 +98,7 @@ def _merge(rows, starts, stops):
     return count
 
 
-@kernel
+@kernel_part
 def _is_blank(byte):
     return byte == 32 or 9 <= byte <= 13
 

@@ -26,7 +26,7 @@ from corpusmill.dataproc.contamination.key_filter import filter_bits, shift_to
 from corpusmill.dataproc.contamination.list_marks import without_list_marks
 from corpusmill.dataproc.contamination.word_places import characters_before, same_words, word_places
 from corpusmill.dataproc.kernels.buffers import text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.text.canonical import places_before, to_nfc
 from corpusmill.dataproc.text.unicode_tables import load_tables
 from corpusmill.dataproc.text.words import word_hashes
@@ -74,7 +74,7 @@ class Overlaps(NamedTuple):
     shares: np.ndarray
 
 
-@kernel
+@kernel_part
 def _look_up(key, length, keys, lengths, buckets, bucket_shift, row, word, count, rows, words, ngrams):
     """Writes every n-gram with this key and length; returns the new count, which may pass the room there is."""
     bucket = key >> bucket_shift
@@ -86,7 +86,7 @@ def _look_up(key, length, keys, lengths, buckets, bucket_shift, row, word, count
     return count
 
 
-@kernel
+@kernel_part
 def _roll(hashes, count, length, mask, known, shift, out):
     """Writes the first word of each run of `length` words whose key a filter may know; returns how many."""
     written = np.int64(0)

@@ -9,7 +9,7 @@ from corpusmill.dataproc.contamination.items import EvaluationSet
 
 def compile_kernels() -> None:
     """Runs every kernel once: a long item, a short one, and a document that holds both."""
-    words = [f"w{number}" for number in range(12)]
+    words = [f"w{number}" for number in range(11)] + ["e\u0301"]
     texts = pa.array([" ".join(words), " ".join(words[2:6])], pa.large_string())
     index = build_index([EvaluationSet("s", pa.array(["a", "b"]), texts)], ngram=5, minimum=3)
     index = index.without(crowded(index, 1))

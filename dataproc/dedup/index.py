@@ -43,7 +43,7 @@ from corpusmill.dataproc.dedup.index_segment import DIGESTS, KEYS, Segment
 from corpusmill.dataproc.dedup.minhash import MinHashSettings, similarity
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 
 EXACT, MINHASH = "exact", "minhash"
 BUCKET_MEMBERS = 8
@@ -92,7 +92,7 @@ def minhash_settings(settings: dict[str, Any]) -> MinHashSettings:
     )
 
 
-@kernel
+@kernel_part
 def _gallop(values, start, wanted):
     """The first place from `start` on whose value is not below the wanted one, in log2 of the distance."""
     low, high, step = start, start, 1
@@ -110,7 +110,7 @@ def _gallop(values, start, wanted):
     return low
 
 
-@kernel
+@kernel_part
 def _holds(rows, row):
     """Whether sorted rows hold one."""
     at = _gallop(rows, 0, row) if rows.shape[0] else 0
@@ -153,8 +153,8 @@ def _find_equal(high, low, rows, dead, base, query_high, query_low, addresses):
             place += 1
 
 
-def compile_kernels() -> None:
-    """Compiles the kernels, by a call of each with the types of a segment of fewer than 2^32 documents."""
+def call_kernels() -> None:
+    """For the warm-up: a call of each kernel with the types of a segment of fewer than 2^32 documents."""
     keys = read_only(np.zeros(1), np.uint64)
     rows, base = read_only(np.zeros(1), np.uint32), np.uint64(0)
     members, counts, last = np.zeros((1, BUCKET_MEMBERS), np.uint64), np.zeros(1, np.int64), np.zeros(1, np.uint64)

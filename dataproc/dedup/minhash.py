@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.dataproc.kernels.buffers import Texts, read_only, text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.canonical import other_texts
@@ -95,7 +95,7 @@ def permutation_parameters(settings: MinHashSettings) -> tuple[np.ndarray, np.nd
     return odd, generator.randint(0, 1 << 32, settings.permutations, dtype=np.uint32)
 
 
-@kernel
+@kernel_part
 def _character_hashes(data, start, stop, classes, lower, out):
     """Hashes the characters of the words of data[start:stop] into `out`, with one space from word to word; how many.
 
@@ -120,7 +120,7 @@ def _character_hashes(data, start, stop, classes, lower, out):
     return count
 
 
-@kernel
+@kernel_part
 def _roll(units, count, ngram):
     """Turns the first `count` hashes of words or characters into shingle hashes, in place; how many shingles there are.
 
@@ -165,7 +165,7 @@ def shingle_room(text_bytes: int, settings: MinHashSettings) -> int:
     return text_bytes if settings.shingle == "character" else (text_bytes + 1) // 2
 
 
-@kernel
+@kernel_part
 def _spread(value):
     """MurmurHash3's 32-bit finaliser on the upper half of a shingle hash, as datasketch applies it to its input."""
     spread = np.uint32(value >> np.uint64(32))
@@ -174,7 +174,7 @@ def _spread(value):
     return np.uint32(spread ^ (spread >> np.uint32(16)))
 
 
-@kernel
+@kernel_part
 def _permute(spread, count, factors, terms, signature):
     """Lowers each slot of a signature to the least value that its permutation gives to the first `count` hashes.
 

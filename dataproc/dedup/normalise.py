@@ -15,7 +15,7 @@ import numpy as np
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.canonical import to_nfc
 from corpusmill.dataproc.text.unicode_tables import PUNCTUATION, SPACE, load_tables
@@ -25,7 +25,7 @@ NORMALISATIONS = ("case", "space", "punctuation")
 _BLANK = np.uint8(0x20)
 
 
-@kernel
+@kernel_part
 def _write(code, out, position):
     """Writes a code point as UTF-8; returns the position after it."""
     if code < 0x80:

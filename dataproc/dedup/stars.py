@@ -39,7 +39,7 @@ from corpusmill.dataproc.dedup.routed import RoutedRows, RoutedWriter, Rows
 from corpusmill.dataproc.dedup.shuffle import MAX_PARTITIONS
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.randomness import random_bits
 from corpusmill.dataproc.storage import commit_file
 
@@ -97,7 +97,7 @@ class Bounds:
         return max(1, min(partitions, self.partition_nodes * partitions // max(rows, 1)))
 
 
-@kernel
+@kernel_part
 def _slot(node, entries, state):
     """The slot of a node, or the empty one where it would be.
 

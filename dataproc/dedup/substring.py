@@ -41,7 +41,7 @@ from corpusmill.dataproc.dedup.repeats import REPEATS
 from corpusmill.dataproc.dedup.spans import one_array
 from corpusmill.dataproc.dedup.windows import BASE, power_of_base
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.hashing import mix
 
 TABLE_LOAD = 0.75
@@ -53,7 +53,7 @@ AHEAD = 64
 """Windows that are hashed at once, so that their entries are fetched from memory side by side and not in turn."""
 
 
-@kernel
+@kernel_part
 def _hash_windows(data, first, count, length, value, power, hashes):
     """Hashes of windows from the one at `first` on, where the rolling hash is `value`; returns the next value of it."""
     for window in range(count):
@@ -64,7 +64,7 @@ def _hash_windows(data, first, count, length, value, power, hashes):
     return value
 
 
-@kernel
+@kernel_part
 def _hash_first(data, first, length):
     """The rolling hash of the window at `first`."""
     value = np.uint64(0)
@@ -95,7 +95,7 @@ def _fill(table, store, is_first, row_places, rows, length):
             place += count
 
 
-@kernel
+@kernel_part
 def _same(store, place, data, at, length):
     equal = True
     byte = 0

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.dedup.spans import gather_bytes
 from corpusmill.dataproc.kernels.buffers import text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.hashing import mix
 
 LEAST_LENGTH = 16
@@ -45,7 +45,7 @@ def power_of_base(exponent):
     return value
 
 
-@kernel
+@kernel_part
 def _runs_of_document(data, start, stop, length, short, power, ring, keys, starts, counts, row):
     """Writes the runs of one document from `row` on; returns the row after them, or -1 when there is no room."""
     mask = ring.shape[0] - 1

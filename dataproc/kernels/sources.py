@@ -2,8 +2,8 @@
 
 A compiled kernel holds the code of the functions that it calls and the constants of its module, wherever these were
 imported from; so it is stale when any of these files says something else. Which files those are follows from the
-import statements, those inside functions included. Comments, docstrings and layout do not count: sources are compared
-by their syntax trees.
+import statements, those inside functions included; those for type checkers alone do not count. Nor do comments,
+docstrings and layout: sources are compared by their syntax trees.
 
 Cost: a look at each file's size and time; a file that changed is parsed once (some milliseconds) and remembered in
 `sources.json` beside the compiled kernels. Does not import numba.
@@ -105,7 +105,7 @@ def _tree_digest(tree: ast.Module) -> str:
 def _imports(tree: ast.Module, path: Path) -> Iterator[str]:
     """Full names of modules that a file imports, or may: of `from a import b`, `a` and `a.b`."""
     package = _packages_of(path)
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -113,6 +113,19 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{name.name}" for name in node.names)
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below `if TYPE_CHECKING:`, which no compiled code is made of."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                for branch in node.orelse:
+                    yield branch
+                    yield from _executed(branch)
+            case _:
+                yield from _executed(node)
 
 
 @cache

@@ -43,22 +43,33 @@ class Provider:
         target: "module:Class"; the class has `COLUMNS`.
         rewrites: whether it is a `Rewriter`.
         needs: what a user must give before it can be had; empty for nothing.
+        warmup: module whose `compile_kernels()` calls its kernels; empty where it has none.
     """
 
     target: str
     rewrites: bool = False
     needs: str = ""
+    warmup: str = ""
+
+
+_CODE = "corpusmill.dataproc.measures.code_text.warmup"
+_LISTS = "corpusmill.dataproc.lists.warmup"
+_REWRITING = "corpusmill.dataproc.rewriting.warmup"
 
 
 PROVIDERS: dict[str, Provider] = {
-    "code": Provider("corpusmill.dataproc.measures.code_text.measure:CodeText"),
+    "code": Provider("corpusmill.dataproc.measures.code_text.measure:CodeText", warmup=_CODE),
     "madlad": Provider("corpusmill.dataproc.measures.madlad:MadladSentences"),
-    "url": Provider("corpusmill.dataproc.lists.urls:UrlMatches", needs="give lists of URLs (url_lists)"),
-    "words": Provider("corpusmill.dataproc.lists.words:ListedWords", needs="give a list of words (word_list)"),
-    "c4-lines": Provider("corpusmill.dataproc.rewriting.c4_lines:C4Lines", rewrites=True),
-    "refinedweb-lines": Provider("corpusmill.dataproc.rewriting.refinedweb_lines:RefinedWebLines", rewrites=True),
-    "citations": Provider("corpusmill.dataproc.rewriting.citations:Citations", rewrites=True),
-    "pii-mask": Provider("corpusmill.dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True),
+    "url": Provider("corpusmill.dataproc.lists.urls:UrlMatches", needs="give lists of URLs (url_lists)", warmup=_LISTS),
+    "words": Provider(
+        "corpusmill.dataproc.lists.words:ListedWords", needs="give a list of words (word_list)", warmup=_LISTS
+    ),
+    "c4-lines": Provider("corpusmill.dataproc.rewriting.c4_lines:C4Lines", rewrites=True, warmup=_REWRITING),
+    "refinedweb-lines": Provider(
+        "corpusmill.dataproc.rewriting.refinedweb_lines:RefinedWebLines", rewrites=True, warmup=_REWRITING
+    ),
+    "citations": Provider("corpusmill.dataproc.rewriting.citations:Citations", rewrites=True, warmup=_REWRITING),
+    "pii-mask": Provider("corpusmill.dataproc.rewriting.pii.rewriter:PersonalData", rewrites=True, warmup=_REWRITING),
 }
 """Every provider of columns by name, except the one pass and the language, which have no classes of their own."""
 
@@ -110,6 +121,14 @@ def needs_of(provider: str) -> str:
     if provider == LANGUAGE:
         return NEEDS_LANGUAGE
     return PROVIDERS[provider].needs if provider in PROVIDERS else ""
+
+
+def warmups_of(providers: Iterable[str]) -> list[str]:
+    """Warm-up modules of the kernels that providers call; another package's class names its own as `WARMUP`."""
+    ours = {ONE_PASS: "corpusmill.dataproc.measures.warmup", LANGUAGE: _LISTS}
+    ours |= {name: provider.warmup for name, provider in PROVIDERS.items()}
+    named = [ours[name] if name in ours else getattr(class_of(name), "WARMUP", "") for name in providers]
+    return [warmup for warmup in dict.fromkeys(named) if warmup]
 
 
 def is_provider(name: str) -> bool:

@@ -69,10 +69,10 @@ def check_names(keys: Sequence[Key], asked: Mixture) -> None:
     for depth, level in enumerate(asked.by):
         weights = asked.weights.get(level) or {}
         there = sorted({key[depth] for key in keys})
-        shown = ", ".join(there[:NAMES_SHOWN]) + (", …" if len(there) > NAMES_SHOWN else "")
+        shown = _listed(there)
         for name in weights:
             if name not in there and name != OTHERS:
-                raise UserError(f"no document has the {level} '{name}'", f"{level}_weights", f"there are {shown}")
+                raise UserError(f"no document has the {level} '{name}'", f"{level}_weights", f"known are {shown}")
         if weights and OTHERS not in weights:
             for name in there:
                 if name not in weights:
@@ -83,5 +83,10 @@ def check_names(keys: Sequence[Key], asked: Mixture) -> None:
     for where, given, known in (("caps", asked.caps, names), ("group_repeats", asked.group_repeats, leaves)):
         for name in given:
             if name not in known:
-                shown = ", ".join(sorted(known)[:NAMES_SHOWN])
-                raise UserError(f"unknown group '{name}'", where, f"there are {shown}")
+                raise UserError(f"unknown group '{name}'", where, f"known are {_listed(sorted(known))}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names; documents without one are the group ''."""
+    shown = ", ".join(name or "''" for name in names[:NAMES_SHOWN])
+    return shown + (", …" if len(names) > NAMES_SHOWN else "")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc.kernels.buffers import text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.quality.line_settings import LineSettings
 from corpusmill.dataproc.text.unicode_tables import MARK, UNSPACED, load_tables
@@ -64,7 +64,7 @@ def as_strings(offsets: np.ndarray, data: np.ndarray) -> pa.Array:
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, *buffers[1:])
 
 
-@kernel
+@kernel_part
 def _is_there(data, position, stop, word):
     if position + len(word) > stop:
         return False

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError, require_extra
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
 from corpusmill.dataproc.quality.model_file import Opened, open_model
 from corpusmill.dataproc.quality.trainer import NGRAM_STEP
@@ -164,7 +164,7 @@ def _hash_words(data, starts, stops, out):
         _, out[i] = hash_word(data, starts[i], stops[i])
 
 
-@kernel
+@kernel_part
 def _find(slots, key):
     """The row of `slots` with this key in its first column, or the free one where it would go."""
     mask = np.uint64(len(slots) - 1)
@@ -242,14 +242,14 @@ def _score(offsets, data, slots, values, bucket_sums, buckets, word_ngrams, end_
         out[row] = min(1.0, np.exp((sums[label] - most) / count) / total + FASTTEXT_OFFSET)
 
 
-@kernel
+@kernel_part
 def _word_end(data, position, stop):
     while position < stop and data[position] != 32:
         position += 1
     return position
 
 
-@kernel
+@kernel_part
 def _hash_to_end(data, position, stop):
     """(the long hash of the word that starts at `position`, where it ends), in one pass."""
     long = LONG_START

@@ -22,7 +22,7 @@ import numpy as np
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.quality.model_file import FastTextModel
 from corpusmill.dataproc.quality.words import WordNumbers
 from corpusmill.dataproc.randomness import random_key, random_uniform
@@ -83,7 +83,7 @@ def train(
     documents = np.bincount(labels, minlength=len(names))
     for name, count in zip(names, documents, strict=True):
         if count == 0:
-            raise UserError(f"no document of {name} to train on", hint="add documents, or hold back fewer")
+            raise UserError(f"no document of {name} to train on", hint="add documents, or hold out fewer")
     order, rows = _vocabulary(words, chosen.minimum_count)
     buckets = chosen.buckets if chosen.word_ngrams > 1 else 0
     weights = np.empty((len(order) + buckets, chosen.dimensions), np.float32)
@@ -146,7 +146,7 @@ def _fill_uniform(weights, key):
             weights[row, column] = np.float32((2.0 * drawn - 1.0) / width)
 
 
-@kernel
+@kernel_part
 def _document_rows(tokens, start, stop, rows, short_hashes, words, buckets, word_ngrams, out):
     """Writes the rows of a document's words and n-grams of words; returns how many."""
     count = 0

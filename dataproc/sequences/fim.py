@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.kernels.buffers import read_only, text_buffers
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.randomness import random_uniform
 from corpusmill.dataproc.sequences.fim_places import (
     NO_TOKENS,
@@ -236,7 +236,7 @@ def _piece_bounds(offsets: np.ndarray, splits: Splits) -> tuple[np.ndarray, np.n
     return bounds, np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
 
-@kernel
+@kernel_part
 def _copy(offsets, values, piece, out, position):
     """Copies a piece to `out` and returns where it ends. Loops over slices are the ones that LLVM makes vectors of."""
     source = values[offsets[piece] : offsets[piece + 1]]

@@ -86,9 +86,9 @@ def as_passing(url: str, error: Exception) -> Unreachable:
         where = "/".join(url.split("/")[:3])
         raise UserError("no such bucket", where=where, hint="check its name, or create it first") from error
     if kind == NO_RIGHT:
-        raise UserError("the store does not allow this", where=url, hint="check the credentials' rights") from error
+        raise UserError("the store denies access", where=url, hint="check the credentials' rights") from error
     if kind == NO_CREDENTIALS:
-        hint = "set them in the environment or the client's own file"
+        hint = "set them in the environment or the client's configuration file"
         raise UserError("no credentials found for this store", where=url, hint=hint) from error
     if kind == OTHER and isinstance(error, OSError) and (error.errno is not None or _is_of_files(error)):
         raise error
@@ -97,10 +97,10 @@ def as_passing(url: str, error: Exception) -> Unreachable:
         return Unreachable("the credentials have expired", where=url, hint="renew them, then run again to resume")
     if kind == TRANSIENT or isinstance(error, OSError):
         hint = "check the URL, the credentials and the network"
-        return Unreachable(f"this cannot be reached ({said})", where=url, hint=hint)
+        return Unreachable(f"the store cannot be reached ({said})", where=url, hint=hint)
     hint = "check the URL and the credentials"
     raise UserError(
-        f"the store's client refuses this ({type(error).__name__}: {said})", where=url, hint=hint
+        f"the store's client refused the request ({type(error).__name__}: {said})", where=url, hint=hint
     ) from error
 
 

@@ -152,7 +152,7 @@ class ObjectReader(io.RawIOBase):
         def ask() -> bytes:
             data = bytes(self._filesystem.cat_file(self._inner, start=start, end=end))
             if self._length is not None and len(data) != min(end, self._length) - start:
-                raise ConnectionError(f"{len(data):,} of {end - start:,} bytes came")
+                raise ConnectionError(f"{len(data):,} of {end - start:,} bytes were received")
             return data
 
         return attempt(self._url, ask, lambda: renew(self._filesystem))

@@ -23,7 +23,7 @@ Cost: about 1 GB/s a core for `word_hashes` on real text of which 10 % of the by
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.hashing import mix
 from corpusmill.dataproc.kernels.utf8 import decode
 from corpusmill.dataproc.text.unicode_tables import LETTER, MARK, NUMBER, UNSPACED
@@ -42,7 +42,7 @@ _IDENTIFIERS = np.where(np.arange(128) == ord("_"), np.uint64(ord("_")), _ASCII)
 """The same, with the underscore among the letters."""
 
 
-@kernel
+@kernel_part
 def _step(byte, ascii_words, code_hash, in_word, count, out):
     """(hash, in_word, count) after one more ASCII byte; writes where the next word goes, whether one ends or not."""
     lower = ascii_words[np.uint64(byte)]
@@ -53,7 +53,7 @@ def _step(byte, ascii_words, code_hash, in_word, count, out):
     return code_hash, is_word, count
 
 
-@kernel
+@kernel_part
 def _second_lane(data, position, ascii_words):
     """Where the second lane of the 2 * _LANE bytes at `position` begins, after a separator; 0 if there can be none."""
     high = np.uint8(0)
@@ -85,7 +85,7 @@ def identifier_word_hashes(data, start, stop, classes, lower, out):
     return _hash_words(data, start, stop, classes, lower, _IDENTIFIERS, out)
 
 
-@kernel
+@kernel_part
 def _hash_words(data, start, stop, classes, lower, ascii_words, out):
     count = np.int64(0)
     in_word = np.int64(0)

@@ -118,8 +118,10 @@ def _kernels() -> list[Check]:
     from corpusmill.pipelines import kernels
 
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
-    if kernels.is_compiled():
-        return [Check("kernel cache", f"compiled; {folder}", OK)]
+    warmups = kernels.warmups()
+    compiled = sum(map(kernels.is_compiled, warmups))
+    if compiled:
+        return [Check("kernel cache", f"{compiled} of {len(warmups)} parts compiled; {folder}", OK)]
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         return [Check("kernel cache", f"{there} cannot be written to; set CORPUSMILL_CACHE to another folder", BAD)]

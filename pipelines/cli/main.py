@@ -1,23 +1,20 @@
 """`corpusmill`: the list of commands, and the one place where errors become lines and exit codes.
 
-Commands are imported when they are called, so that `--help` answers at once. Exit codes: 0 done; 1 failed; 2 usage or
-a user's mistake; 3 finished, but more was quarantined than `--max-quarantine` allows.
+Commands are imported when they are called. So is Typer (`root.py`): importing it takes longer than `--help` may take,
+so the list of commands is printed without it (`listing.py`).
+
+Exit codes: 0 done; 1 failed; 2 usage or a user's mistake; 3 finished, but more was quarantined than `--max-quarantine`
+allows.
 """
 
 import atexit
 import os
 import sys
 from contextlib import suppress
-from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated, Any
-
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
+from typing import Any
 
 from corpusmill.dataproc.errors import UserError, is_caught, is_utf8
-from corpusmill.pipelines.cli.apps import command_app, group_app, words_to_complete
 from corpusmill.pipelines.description import StageDescription
 from corpusmill.pipelines.registry import descriptions
 
@@ -45,31 +42,31 @@ GROUPS = {
 FIRST = ("quickstart", "run")
 """Commands that are listed before the stages."""
 
+ABOUT = (
+    "Raw text to a trained model's first tokens.",
+    "Example: corpusmill quickstart --output /tmp/quickstart",
+)
+"""What the program does, and an example: the head of its help."""
 
-class LazyGroup(TyperGroup):
-    """Knows all commands by name and one line, and imports the module of the one that is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        stages = dict.fromkeys(_word(description) for description in descriptions() if _word(description))
-        return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
+def __getattr__(name: str) -> Any:
+    """`app`, the command line as Typer sees it, which takes a tenth of a second to import."""
+    if name == "app":
+        from corpusmill.pipelines.cli.root import app
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The whole line of each command, over several lines in a narrow terminal."""
-        rows = [(name, source[1]) for name in self.list_commands(ctx) if (source := _module_and_line(name))]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        return app
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
-    def get_command(self, ctx: Any, name: str) -> Any:
-        command_source = _module_and_line(name)
-        if command_source is None:
-            return None
-        module, line = command_source
-        if _only_listing(name):
-            command = get_command(_stub(line))
-        else:
-            command = get_command(import_module(module).app_for(name))
-        command.name = name
-        return command
+
+def command_names() -> list[str]:
+    """All commands, in the order of the list."""
+    stages = dict.fromkeys(_word(description) for description in descriptions() if _word(description))
+    return [*FIRST, *stages, *(name for name in COMMANDS if name not in FIRST)]
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """(command, what it does), in order."""
+    return [(name, source[1]) for name in command_names() if (source := module_and_line(name))]
 
 
 def _word(description: StageDescription) -> str:
@@ -77,7 +74,7 @@ def _word(description: StageDescription) -> str:
     return description.command[0] if description.command else ""
 
 
-def _module_and_line(name: str) -> tuple[str, str] | None:
+def module_and_line(name: str) -> tuple[str, str] | None:
     """The module with a command's `app_for`, and its line in the list; None for an unknown command."""
     if name in COMMANDS or name in GROUPS:
         module, line = (COMMANDS | GROUPS)[name]
@@ -88,52 +85,19 @@ def _module_and_line(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _stub(line: str) -> typer.Typer:
-    """A command that is only listed."""
-    return command_app(lambda: None, line)
-
-
-def _only_listing(name: str = "") -> bool:
-    """Whether the call is for the list of commands, which needs none of them: as help, or for a shell to complete.
-
-    A shell that completes what follows a command's name needs that command.
-    """
-    typed = words_to_complete()
-    if typed:
-        return name not in typed[1:]
-    return len(sys.argv) < 2 or sys.argv[1] in ("--help", "-h", "--version")
-
-
-app = group_app(
-    "Raw text to a trained model's first tokens.\n\nExample: corpusmill quickstart --output /tmp/quickstart",
-    LazyGroup,
-    completion=True,
-)
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        from corpusmill.pipelines.engine.manifest import our_version
-
-        print(f"corpusmill {our_version()}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
-    ] = False,
-) -> None:
-    """Holds the group's help."""
-
-
 def main() -> None:
     """The entry point: runs a command and turns what it raises into a line and an exit code."""
     if isinstance(sys.stdout, TextIOWrapper):  # text of any script, also where the terminal's encoding has not got it
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if not _only_listing():
+        if sys.argv[1:] in (["--help"], ["-h"]):
+            from corpusmill.pipelines.cli.listing import listing
+
+            print(listing(ABOUT, command_lines()))
+            return
+        from corpusmill.pipelines.cli.root import app, only_listing
+
+        if not only_listing():
             from corpusmill.dataproc.stopping import catch_sigterm
             from corpusmill.pipelines import kernels
             from corpusmill.pipelines.guarded_streams import guard_streams

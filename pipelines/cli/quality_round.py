@@ -108,7 +108,7 @@ def next_round(loop: Loop, options: RunOptions) -> int:
 
         review = loop.path(number - 1, REVIEW)
         if not read_review(storage.read_bytes(review), review):
-            raise UserError("nothing is accepted here", where=review, hint="write true before domains on the subject")
+            raise UserError("no domain is accepted here", where=review, hint="write true before domains on the subject")
     recipe = Recipe(
         name=f"round {number}", output=loop.path(number), seed=loop.seed, stages=tuple(_stages(loop, number))
     )

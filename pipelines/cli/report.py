@@ -31,11 +31,11 @@ def _report(
     from corpusmill.dataproc import storage
     from corpusmill.dataproc.errors import UserError
     from corpusmill.pipelines.inspect.places import folder_name, run_stages
-    from corpusmill.pipelines.recipe import kept_price
+    from corpusmill.pipelines.recipe import kept_name, kept_price
     from corpusmill.pipelines.report import write_report
 
     if output and storage.list_names(output):
         raise UserError("this is a folder", where=output, hint="give a file name, such as report.html")
     price = core_hour_price if core_hour_price is not None else kept_price(run)
-    path = write_report(run, folder_name(run), run_stages(run), output, price)
+    path = write_report(run, kept_name(run) or folder_name(run), run_stages(run), output, price)
     print(storage.absolute(path))

@@ -226,7 +226,7 @@ def _require_kernels() -> None:
     from corpusmill.pipelines.engine.progress import make_progress
     from corpusmill.pipelines.kernels import compile_if_needed
 
-    compile_if_needed(make_progress().say, ("full-text",))
+    compile_if_needed(make_progress().say, ["corpusmill.dataproc.search.warmup"])
 
 
 def _cells(hit: "Hit") -> list[str]:

@@ -69,7 +69,7 @@ class Scheduler:
         executor: where calls go.
         folder: the stage's output folder.
         phase: names the folder of markers.
-        kernels: families of compiled kernels that the tasks call.
+        kernels: warm-up modules of the compiled kernels that the tasks call.
         lease: this driver's token (`lease.py`).
         document_seconds: how long a document may take; 0 for no limit.
         apart: whether tasks call code whose time nobody bounds.

@@ -102,14 +102,14 @@ class Stage(ABC):
         resolve: turns a path as written in the settings into one that can be opened.
         over_documents: its documents are accounted for by their fates.
         say: prints a line for the user while it plans; nothing where nobody listens.
-        kernels: families of numba kernels (`pipelines.kernels`) that its tasks call; compiled before the first starts.
+        kernels: warm-up modules (`pipelines.kernels`) for what its tasks call; they run before the first task starts.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Settings: ClassVar[type[StageSettings]]
     over_documents: ClassVar[bool] = True
-    kernels: tuple[str, ...] = ("road",)
+    kernels: tuple[str, ...] = ()
 
     def __init__(self, settings: Any, *, seed: int = 0, resolve: Callable[[str], str] = str) -> None:
         self.settings = settings
@@ -199,22 +199,27 @@ class Stage(ABC):
 @dataclass(kw_only=True)
 class Session:
     """What the stages of one command share: the engine (started when a task needs it), progress and run options; and
-    what a worker may be expected to do of the present stage, to guess its time before anything is done."""
+    what a worker may be expected to do of the present stage, to guess its time before anything is done.
+
+    `kernels_ahead` are warm-up modules of stages to come, compiled with those of the first stage that works: side by
+    side, and in one go.
+    """
 
     make_executor: Callable[[], Executor]
     progress: Progress = field(default_factory=make_progress)
     overwrite: bool = False
+    kernels_ahead: tuple[str, ...] = ()
     expected_bytes_per_second: float = 0.0
     worker_requests: Counter[str] = field(default_factory=Counter)
     _requests_before: Counter[str] = field(default_factory=Counter)
     _executor: Executor | None = None
 
     def executor(self, *, kernels: tuple[str, ...]) -> Executor:
-        """The engine, started on first use; families of kernels that were never compiled are compiled first."""
+        """The engine, started on first use; kernels that were never compiled are compiled first."""
         if kernels:
             from corpusmill.pipelines.kernels import compile_if_needed
 
-            compile_if_needed(self.progress.say, kernels)
+            compile_if_needed(self.progress.say, (*kernels, *self.kernels_ahead))
         if self._executor is None:
             self._executor = self.make_executor()
         return self._executor

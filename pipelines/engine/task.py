@@ -35,8 +35,8 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, which families of
-    kernels it calls (a node that never ran them compiles them first), and the token of the driver that it is for.
+    """A task as it is sent to a worker: where its state is kept, how careful to be in this attempt, the warm-up
+    modules of kernels that it calls (a node that never ran them compiles them first), and the token of its driver.
 
     `document_seconds` is the longest that a document may take, 0 for no limit; `apart` says that it calls code whose
     time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too long.

@@ -134,9 +134,9 @@ def _check_shard(path: str, entry: Mapping[str, Any], source: str | None, covera
             (path, f"segments of other sources than its group's {source}: {strangers:,} ({example}, …)")
         )
     if tokens != entry.get("tokens", tokens):
-        coverage.lines.append((path, f"its segments have {tokens:,} tokens, and the manifest says {entry['tokens']:,}"))
+        coverage.lines.append((path, f"its segments have {tokens:,} tokens, but the manifest says {entry['tokens']:,}"))
     if group != entry.get("group", group):
-        coverage.lines.append((path, f"it is of group '{group}', and the manifest says '{entry['group']}'"))
+        coverage.lines.append((path, f"it is of group '{group}', but the manifest says '{entry['group']}'"))
     return segments
 
 
@@ -158,7 +158,7 @@ def _miscounted(counts: Mapping[str, int], coverage: _Coverage) -> Iterator[str]
     both = sum(count for kind, (count, _) in coverage.bad.items() if kind == BOTH_SIDES)
     documents = sum(coverage.documents) - both
     if documents > counts["kept"] or (documents < counts["kept"] and not coverage.empty):
-        yield f"{counts['kept']:,} documents were kept and {documents:,} are in the shards"
+        yield f"{counts['kept']:,} documents were kept, but {documents:,} are in the shards"
     held_back = counts.get("validation_documents", coverage.documents[1])
     if coverage.documents[1] != held_back and not both:
         yield f"{held_back:,} documents were held back and {coverage.documents[1]:,} are in {VALIDATION}/"

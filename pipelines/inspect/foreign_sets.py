@@ -56,7 +56,7 @@ def guess_format(path: str) -> str:
         return "huggingface"
     if not storage.exists(path):
         raise UserError("no such file or folder", where=path)
-    raise UserError("no token shards and no other format that is known", path, "name its --format")
+    raise UserError("neither token shards nor a known format", path, "name its --format")
 
 
 def open_foreign(
@@ -197,16 +197,16 @@ class ForeignSet:
         for column, is_integer in self._mask_columns().items():
             if not is_integer:
                 seen, hint = (
-                    f"the column {column} does not hold whole numbers, so it is not looked at",
+                    f"the column {column} does not hold whole numbers, so it is not checked",
                     "write it as int8",
                 )
                 yield Finding(
                     check="loss-mask", severity="note", seen=seen, expected="lists of 0 and 1, or ids", hint=hint
                 )
         if self.expected.special is None:
-            seen = "nothing says which ids begin, end and fill, so these are not looked at, nor is the text"
+            seen = "nothing says which ids begin documents, end them and pad, so neither these nor the text are checked"
         elif self.expected.round_trip is None:
-            seen = "without the tokenizer the text is not looked at"
+            seen = "without the tokenizer the text is not checked"
         else:
             return
         hint = "name the tokenizer by --tokenizer"

@@ -172,7 +172,7 @@ def _megatron(path: str) -> Description:
         with storage.open_input(f"{prefix}.idx") as file:
             head = file.read(34)
         if len(head) < 34 or head[:9] != _MEGATRON_MAGIC:
-            raise UserError("this is no index of Megatron's", where=f"{prefix}.idx")
+            raise UserError("this is not a Megatron index", where=f"{prefix}.idx")
         version, code, sequences, documents = struct.unpack("<QBQQ", head[9:])
         kind = _MEGATRON_TYPES.get(code, f"unknown ({code})")
         size = storage.size(f"{prefix}.bin")
@@ -222,11 +222,11 @@ def _safetensors(path: str) -> dict[str, Any]:
     with storage.open_input(path) as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
         if length > _MOST_HEADER:
-            raise UserError("this is no safetensors file: its header is too long", where=path)
+            raise UserError("this is not a safetensors file: its header is too long", where=path)
         try:
             header: dict[str, Any] = json.loads(file.read(length))
         except ValueError as error:
-            raise UserError(f"this is no safetensors file ({error})", where=path) from error
+            raise UserError(f"this is not a safetensors file ({error})", where=path) from error
     header.pop("__metadata__", None)
     return header
 

@@ -107,7 +107,7 @@ class ShardSet:
         """(bytes of each id, whether it is special), by the set's own table."""
         path = vocabulary_path(self._folder)
         if not storage.exists(path):
-            self._notes.append(_note("the set has no table of its vocabulary, so its text is not looked at"))
+            self._notes.append(_note("the set has no vocabulary table, so its text is not checked"))
             return None, np.zeros(0, bool)
         with storage.open_input(path) as file:
             table = pq.read_table(file)
@@ -153,7 +153,7 @@ class ShardSet:
                 check="headers",
                 severity="error",
                 seen=f"{len(shards):,} shards have another {name} in their header than {self._shards[0].name}",
-                expected="one header but for the group",
+                expected="headers that differ only in the group",
                 hint="these are shards of another set: take them out, or pack all of it together",
                 where=shards[:3],
             )

@@ -84,12 +84,12 @@ def _shares(counts: Mapping[str, int]) -> Lines:
 
 
 def _bars(lengths: Lengths) -> Lines:
-    """The histogram, a line a power of two, and the quantiles below."""
+    """The histogram, a line a power of two (`16,384+`, a single word, is never wrapped), and the quantiles below."""
     if not lengths.sampled:
         return []
     most = max(lengths.counts)
     rows: Lines = [
-        (f"from {edge:,}", f"{count:,}", f"{count / lengths.sampled:.1%}", "█" * -(-count * BAR // most))
+        (f"{edge:,}+", f"{count:,}", f"{count / lengths.sampled:.1%}", "█" * -(-count * BAR // most))
         for edge, count in zip(lengths.edges, lengths.counts, strict=False)
     ]
     spelled = ", ".join(f"{float(share):.0%} {value:,.0f}" for share, value in lengths.quantiles.items())

@@ -67,7 +67,7 @@ def recognise(path: str) -> Place:
         return Place(path=path, what="parquet files")
     if kind := kind_of(path, names):
         return Place(path=path, what=kind.what)
-    what, hint = "not made by corpusmill, nor anything else that inspect knows", "name a run or a stage's folder"
+    what, hint = "not made by corpusmill, and not a format that inspect knows", "name a run or a stage's folder"
     raise UserError(what, where=path, hint=hint)
 
 

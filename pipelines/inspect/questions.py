@@ -69,7 +69,7 @@ def start_of(place: Place, made: str) -> Place:
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        raise UserError(f"this run has no {made}", where=place.path, hint="name a folder that has, or another run")
+        raise UserError(f"this run has no {made}", where=place.path, hint="name a folder that has one, or another run")
     names = ", ".join(place.path for place in fitting)
     raise UserError(f"this run has several folders of {made}", where=place.path, hint=f"name one of {names}")
 
@@ -120,7 +120,7 @@ def sequences_holding(place: Place, shards: Shards, document: str, number: int) 
     numbers = list(islice(dict.fromkeys(row for row, _ in shards.places_of(document)), number))
     if not numbers:
         hint = "corpusmill inspect why RUN ID says what became of it"
-        raise UserError("no sequence holds this document", where=f"{shards.where}: {document}", hint=hint)
+        raise UserError("no sequence contains this document", where=f"{shards.where}: {document}", hint=hint)
     models = [folder for _, folder in place.stages if _makes(recognise(folder)) == "model"]
     models += [place.path] if _makes(place) == "model" else []
     reads = reads_of("", models[0], numbers) if len(models) == 1 else {}
@@ -135,7 +135,9 @@ def document_from(place: Place, links: Mapping[str, Link], raw: tuple[str, int])
             document = document_at(RawFiles(link), parts_of(link), *raw)
             if document is not None:
                 return document
-    raise UserError("no ingest on the way has read this file", where=raw[0], hint="name one that its manifest names")
+    raise UserError(
+        "no ingest stage of this run has read this file", where=raw[0], hint="name one that its manifest lists"
+    )
 
 
 def parts_of(link: Link) -> list[str]:

@@ -94,7 +94,7 @@ def document_at(raw_files: "RawFiles", parts: Sequence[str], path: str, offset: 
         return max(before)[1]
     document = _own_id(path, offset, raw_files.id_field)
     if document is None or not _stands(parts, document):
-        hint = "the place of a record is a byte of lines or of a web archive, or a row of a table"
+        hint = "the place of a record is a byte offset in lines or a web archive, or a row of a table"
         raise UserError(f"no document came from {offset:,} of this file", where=path, hint=hint)
     return document
 

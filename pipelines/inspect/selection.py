@@ -109,7 +109,7 @@ def plan_selection(place: Place, selection: Selection) -> SelectionPlan:
         UserError: a rule that is not in force, a column that nobody measured, or an expression that is none.
     """
     if sum(map(bool, (selection.rule, selection.only, selection.near))) > 1:
-        raise UserError("more than one rule was asked about", "--rule", "give one of --rule, --only and --near")
+        raise UserError("more than one rule was given", "--rule", "give one of --rule, --only and --near")
     folder, manifest, table = _home(place)
     by_rule = bool(selection.rule or selection.only)
     if by_rule and table not in ("", REJECTED):
@@ -260,7 +260,9 @@ def _near_rule(manifest: Mapping[str, Any], name: str, folder: str) -> "Rule":
     try:
         rules = {rule.name: rule for rule in rules_in_force(manifest)}
     except UserError as error:
-        raise UserError("only a filter's statistics say what is near a threshold", folder, error.what) from error
+        raise UserError(
+            "what is near a threshold is known only from a filter's statistics", folder, error.what
+        ) from error
     rule = rules[_full_name(name, list(rules))]
     if rule.expression:
         raise UserError(f"{rule.name} is an expression, which has no threshold", "--near", "use --where or --rule")

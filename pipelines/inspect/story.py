@@ -80,7 +80,7 @@ class Story:
 def tell_story(place: Place, document: str) -> Story:
     """The story of a document of a run. Raises UserError where no stage has seen it, or for what is no run."""
     if place.what != "run":
-        raise UserError("this is not a whole run", where=place.path, hint="name the output folder of a recipe")
+        raise UserError("this is not the folder of a run", where=place.path, hint="name the output folder of a recipe")
     story, ids, models = Story(document), [document], []
     for name, folder in place.stages:
         here = recognise(folder)
@@ -158,7 +158,7 @@ def _compare(story: Story, visit: Visit, here: Place) -> None:
     if len(texts) == len(wanted):
         visit.changes = differences(texts[visit.document], texts[visit.survivor.id])
     else:
-        story.missing.append(f"{visit.stage}: the texts of {visit.document} and its survivor are not both there")
+        story.missing.append(f"{visit.stage}: the texts of {visit.document} or its survivor is missing")
 
 
 def shorten_uses(story: Story, most: int) -> Story:

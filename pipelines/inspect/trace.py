@@ -124,7 +124,7 @@ def trace(place: Place, question: Question) -> Trace:
     things = (question.step, question.spike, question.sequence, question.position, question.document, question.raw)
     asked = [thing for thing in things if thing is not None]
     if len(asked) != 1:
-        what = "nothing to trace was given" if not asked else "more than one thing to trace was given"
+        what = "there is nothing to trace" if not asked else "only one thing can be traced at a time"
         raise UserError(what, where=place.path, hint=f"give one of {ASKED}")
     of_training = question.sequence is None and question.document is None and question.raw is None
     start = start_of(place, "model" if of_training else "shards")

@@ -50,7 +50,7 @@ def _byte_problem(done: Verified, path: str, entry: Mapping[str, Any]) -> str:
         return "not there"
     done.bytes += size
     if size != entry["bytes"]:
-        return f"{size:,} bytes, and the manifest says {entry['bytes']:,}"
+        return f"{size:,} bytes, but the manifest says {entry['bytes']:,}"
     if storage.digest_file(path) != entry["digest"]:
         return "not the bytes that were written (the digest differs)"
     return ""
@@ -70,4 +70,4 @@ def _content_problems(done: Verified, path: str, entry: Mapping[str, Any]) -> It
         return
     done.rows += rows
     if rows != entry.get("rows", rows):
-        yield f"{rows:,} rows, and the manifest says {entry['rows']:,}"
+        yield f"{rows:,} rows, but the manifest says {entry['rows']:,}"

@@ -132,14 +132,14 @@ def _broken_laws(manifest: Mapping[str, Any]) -> Iterator[str]:
     accounted = sum(counts.get(fate, 0) for fate in FATES)
     came_in = counts.get("documents_in", 0)
     if accounted != came_in:
-        yield f"{came_in:,} documents came in and {accounted:,} are accounted for"
+        yield f"{came_in:,} documents came in, but {accounted:,} are accounted for"
     if made == "shards":
         yield from _unequal_shards(manifest)
         return
     kept = sum(part["rows"] for part in manifest["parts"])
     expected = counts.get("kept", 0) + counts.get("copies", 0)
     if kept != expected:
-        yield f"{expected:,} documents and copies were kept and the parts have {kept:,} rows"
+        yield f"{expected:,} documents and copies were kept, but the parts have {kept:,} rows"
     for fate, table in SIDES.items():
         files = [file for file in manifest["files"] if table_of(file["path"]) == table]
         rows = sum(file.get("records", file.get("rows", 0)) for file in files)

@@ -16,13 +16,13 @@ def explain(place: Place, document: str) -> Reason:
     stage = place.manifest.get("stage")
     if place.what == "run" or stage is None:
         rows_of(place)  # says what to name instead
-        raise UserError("a single file has no record of this", where=place.path, hint="name the stage's folder")
+        raise UserError("a single file has no record of decisions", where=place.path, hint="name the stage's folder")
     description = description_of(stage)
     if description is None or description.makes not in ("dataset", "shards"):
         raise UserError(f"the stage {stage} does not decide about documents", where=place.path)
     reason = find_reason(place, document)
     if reason is None:
-        what, hint = "this stage never saw a document with this id", "look in the stage before it"
+        what, hint = "this stage has not seen a document with this id", "look in the stage before it"
         raise UserError(what, where=f"{place.path}: {document}", hint=hint)
     return reason
 

@@ -15,7 +15,8 @@ import pytest
 import zstandard
 
 from corpusmill.pipelines.cli.inspect import COMMANDS as INSPECT_COMMANDS
-from corpusmill.pipelines.cli.main import COMMANDS
+from corpusmill.pipelines.cli.listing import listing
+from corpusmill.pipelines.cli.main import ABOUT, COMMANDS, command_lines
 
 CLI = [sys.executable, "-m", "corpusmill"]
 
@@ -41,6 +42,23 @@ def test_the_list_of_commands_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 130])
+def test_the_list_of_commands_is_what_typer_prints(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code = "from corpusmill.pipelines.cli.main import app; app(prog_name='corpusmill')"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert listing(ABOUT, command_lines()) + "\n" == done.stdout
+
+
+def test_the_list_of_commands_needs_neither_typer_nor_metadata() -> None:
+    code = "import sys; sys.argv = ['corpusmill', '--help']\nimport corpusmill.pipelines.cli.main as m; m.main()\n"
+    code += (
+        "late = {'typer', 'rich', 'importlib.metadata', 'pathlib', 'shutil'} & set(sys.modules)\nassert not late, late"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_overview_needs_no_kernels(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_report_tells_what_was_planted_and_leaves_every_document_as_it_is(deco
     assert matches["both", *MATHS]["share"] == 1.0
     assert matches["half", *MATHS]["share"] == 13 / words and matches["half", *MATHS]["ngrams"] == 1
     assert explain(recognise(done.folder), "half").lines[1].startswith("  maths: maths.jsonl#0 (35% of it), bytes ")
-    assert explain(recognise(done.folder), "clean").lines[1:] == ["no evaluation item was found in it"]
+    assert explain(recognise(done.folder), "clean").lines[1:] == ["no evaluation item found"]
     assert DOCUMENTS["chinese"][matches["chinese", "history", "zh-0"]["start_character"]] == CHINESE[0]
 
 
@@ -232,7 +232,7 @@ def test_a_folder_is_a_set_without_what_else_lies_in_it(decontaminate: Decontami
     done = decontaminate(against={"b": str(folder)}, fields={}, ids={})
     assert {key[1:] for key in hits(done)} == {("b", "test.txt#0")}
     (folder / "test.txt").unlink()
-    with pytest.raises(UserError, match="no file here can be an evaluation set"):
+    with pytest.raises(UserError, match="no file here can be read as an evaluation set"):
         decontaminate("none", against={"b": str(folder)}, fields={}, ids={})
 
 

@@ -251,7 +251,7 @@ def test_lossless_removal_takes_only_what_its_survivor_holds(tmp_path: Path) -> 
     done = run("dedup", tmp_path / "lossless", datasets=[documents], keep_unless={"contained": 0.95})
     assert removed(done.folder).keys() == {"part"}
     assert removed(done.folder)["part"]["containment"] == 1.0
-    with pytest.raises(UserError, match="signatures do not tell what a document holds"):
+    with pytest.raises(UserError, match="signatures cannot tell what a document contains"):
         run("dedup", tmp_path / "no", datasets=[documents], keep_unless={"contained": 0.9}, verify="signatures")
 
 

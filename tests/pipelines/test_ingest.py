@@ -479,7 +479,7 @@ def test_ids_that_stand_twice_are_made_unique_whatever_the_number_of_workers(
     _repeated(tmp_path / "in")
     once = ingest([tmp_path / "in"], part_bytes=1 << 16)
     said = capsys.readouterr().err
-    assert "4 ids stand more than once, in 18 documents (among them 'd" in said and "<id>~~<number>" in said
+    assert "4 ids occur more than once, in 18 documents (among them 'd" in said and "<id>~~<number>" in said
     ids = [row["id"] for row in once.documents]
     assert len(set(ids)) == len(ids) == 19
     assert ids[:6] == ["d0", "d1", "d2", "d3", "d0~~2", "d1~~2"] and "d1~2" in ids
@@ -498,7 +498,7 @@ def test_ids_that_stand_twice_are_made_unique_whatever_the_number_of_workers(
 
 
 def test_ids_that_stand_twice_may_be_refused(ingest: Ingest, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"4 ids stand more than once.*; take an --id-field that is unique"):
+    with pytest.raises(UserError, match=r"4 ids occur more than once.*; use an --id-field with unique values"):
         ingest(_repeated(tmp_path), source="s", duplicate_ids="refuse")
 
 

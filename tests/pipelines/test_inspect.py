@@ -112,7 +112,7 @@ def test_the_overview_of_shards_has_policy_costs_and_groups(copied: Path, inspec
         (["show", "clean", "--tokens"], "documents have no tokens"),
         (["show", "shards", "--row", "2"], "no sequence 2; sequences are 0 to 1"),
         (["why", "", "nobody"], "no stage of this run has seen a document with this id"),
-        (["why", "clean", "nobody"], "this stage never saw a document with this id"),
+        (["why", "clean", "nobody"], "this stage has not seen a document with this id"),
         (["verify", "clean/_rejected"], "has no manifest; verify the folder above it"),
     ],
 )
@@ -259,7 +259,7 @@ def test_lost_files_strangers_and_broken_counts_are_named(copied: Path, inspect:
     assert code == 1
     assert "clean/_statistics/part-00000.parquet.side: not there" in out
     assert "clean/part-00099.parquet: not in the manifest" in out
-    assert f"unique: {GOOD + 2} documents came in and {GOOD + 1} are accounted for" in out
+    assert f"unique: {GOOD + 2} documents came in, but {GOOD + 1} are accounted for" in out
     assert "documents were duplicates and _duplicates/ has" in out
     assert "shards: its input unique was made again since" in out
 
@@ -525,8 +525,8 @@ def test_shards_are_held_against_their_group_their_tokens_and_each_other(tmp_pat
     manifest = state.read_json(str(folder / "_manifest.json"))
     manifest["parts"][0] |= {"tokens": 3, "group": "web:17-"}
     assert coverage_problems(str(folder), manifest) == [
-        (f"{folder}/shard-00000.arrow", "its segments have 2 tokens, and the manifest says 3"),
-        (f"{folder}/shard-00000.arrow", "it is of group 'web:0-16', and the manifest says 'web:17-'"),
+        (f"{folder}/shard-00000.arrow", "its segments have 2 tokens, but the manifest says 3"),
+        (f"{folder}/shard-00000.arrow", "it is of group 'web:0-16', but the manifest says 'web:17-'"),
         (f"{folder}/shard-00001.arrow", "segments of other sources than its group's web: 1 (d3, …)"),
     ]
 

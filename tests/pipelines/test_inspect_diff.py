@@ -176,7 +176,7 @@ def test_two_of_different_kinds_and_files_without_ids_are_a_users_mistake(tmp_pa
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match="no column id"):
         compare(paths[0], str(tmp_path / "other.parquet"))
-    with pytest.raises(UserError, match=r"a dataset cannot be compared with a run; name two of a kind"):
+    with pytest.raises(UserError, match=r"a dataset cannot be compared with a run; give two of the same kind"):
         compare(paths[0], str(tmp_path))
 
 

@@ -188,12 +188,12 @@ def test_damaged_files_of_others_are_one_line(tmp_path: Path, inspect: Command) 
     (tmp_path / "a.bin").write_bytes(b"")
     code, out, error = inspect(tmp_path)
     assert (code, out) == (2, "")
-    assert "this is no index of Megatron's" in error
+    assert "this is not a Megatron index" in error
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"\xff" * 20)
-    assert "this is no safetensors file" in inspect(folder)[2]
+    assert "this is not a safetensors file" in inspect(folder)[2]
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.md").write_text(prose(1))
-    assert "not made by corpusmill, nor anything else that inspect knows" in inspect(empty)[2]
+    assert "not made by corpusmill, and not a format that inspect knows" in inspect(empty)[2]

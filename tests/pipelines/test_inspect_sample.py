@@ -148,10 +148,10 @@ def test_controls_in_documents_do_not_reach_the_terminal(made: Path, inspect: Co
     ("path", "arguments", "line"),
     [
         ("clean", ["--rule", "word"], "no rule 'word' was in force; did you mean 'words'?"),
-        ("clean", ["--rule", "words", "--only", "words"], "more than one rule was asked about"),
+        ("clean", ["--rule", "words", "--only", "words"], "more than one rule was given"),
         ("clean", ["--where", "words > 1"], "unknown column 'words'"),
         ("clean", ["--where", "word_count"], "this expression is not a condition"),
-        ("unique", ["--near", "words"], "only a filter's statistics say what is near a threshold"),
+        ("unique", ["--near", "words"], "what is near a threshold is known only from a filter's statistics"),
         ("unique", ["--rule", "words"], "this stage rejects no documents by rules"),
         ("clean/_statistics", ["--rule", "words"], "there are no rejected documents in a table of statistics"),
         ("", ["--contains", "x"], "this is a whole run; name one of its stages"),

@@ -213,7 +213,7 @@ def test_a_shortfall_that_is_accepted_is_told(mix: Mix) -> None:
         ({"caps": {"code": 10}, "by": ["language"]}, "unknown group 'code'"),
         ({"tokenizer": "t"}, "this is for tokens"),
         ({"unit": "tokens", "tokenizer": "t", "bytes_per_token": {"en": 4}}, "counted by the tokenizer"),
-        ({"unit": "tokens", "bytes_per_token": {"en": 0}}, "0.0 bytes a token"),
+        ({"unit": "tokens", "bytes_per_token": {"en": 0}}, "0.0 bytes per token"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_written(mix: Mix, tmp_path: Path, settings: Any, match: str) -> None:

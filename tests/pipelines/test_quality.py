@@ -266,7 +266,7 @@ def test_keeping_gives_the_same_bytes_for_any_workers(run: Run, scored: str) -> 
         ({"threshold": 0.5, "thresholds": {"en": 0.1}}, "give --by and --threshold"),
         ({"threshold": 0.5, "column": "nothing"}, "no column nothing"),
         ({"top_share": 0.5, "column": "nothing"}, "no column nothing"),
-        ({"threshold": 0.5, "column": "language"}, "holds no numbers"),
+        ({"threshold": 0.5, "column": "language"}, "does not hold numbers"),
     ],
 )
 def test_what_cannot_be_kept_by_is_one_line(run: Run, scored: str, values: dict[str, Any], said: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.pipelines.recipe import load_recipe
+from corpusmill.pipelines.recipe import KEPT, kept_name, load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -95,3 +95,10 @@ def test_yaml_makes_no_objects(write, tmp_path: Path) -> None:
 def test_a_stage_is_named_like_a_folder_of_its_own(write, name: str) -> None:
     with pytest.raises(UserError, match="cannot be a stage's name"):
         load_recipe(write(GOOD.replace("documents:", f"{name}:", 1)))
+
+
+def test_a_run_is_called_as_its_recipe_calls_it(tmp_path: Path) -> None:
+    assert kept_name(str(tmp_path)) == ""
+    (tmp_path / KEPT).parent.mkdir()
+    (tmp_path / KEPT).write_text("name: books of 2026\noutput: elsewhere\nstages: {}\n")
+    assert kept_name(str(tmp_path)) == "books of 2026"

@@ -171,7 +171,7 @@ def test_samples_come_from_parts_far_apart_and_are_counted_with_no_more_than_the
 @pytest.mark.parametrize(
     ("rule", "value", "language", "said"),
     [
-        (Rule("a/words", "word_count", minimum=50), 12.0, "en", "word_count is 12; at least 50 was asked for"),
+        (Rule("a/words", "word_count", minimum=50), 12.0, "en", "word_count is 12; at least 50 is required"),
         (Rule("w", "n", minimum=2, maximum=9), 12.0, "en", "n is 12; 2 to 9 was asked for"),
         (Rule("w", "n", maximum=0.3), float("nan"), "en", "n was not measured; at most 0.3 was asked for"),
         (Rule("w", expression="a == 1"), 0.0, "en", "it did not hold that a == 1"),

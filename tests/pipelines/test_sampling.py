@@ -47,15 +47,14 @@ def test_what_comes_out_of_one_stage_is_the_sample_of_the_next(tmp_path: Path, m
     )
     clean = NamedStage(name="clean", folder=str(tmp_path / "clean"), stage=stage)
     recipe = Recipe(name="r", output=str(tmp_path), seed=0, stages=(documents, clean))
-    if not kernels.is_compiled():
-        kernels.compile_if_needed(print, ("road",))
+    kernels.compile_if_needed(print, stage.kernels)
     first, second = estimate(recipe, RunOptions(engine="local", workers=1))
     assert (first.by, second.by) == ("sample", "sample")
     assert second.bytes == pytest.approx(sum(p.stat().st_size for p in (tmp_path / "raw").iterdir()), rel=0.5)
     assert second.seconds > 0
     low, high = total_range([first, second])
     assert 0 < low < high
-    monkeypatch.setattr(kernels, "is_compiled", lambda family="road": False)
+    monkeypatch.setattr(kernels, "is_compiled", lambda warmup: False)
     assert estimate(recipe, RunOptions(engine="local", workers=1))[1].by == "rates", "nothing is compiled for a plan"
 
 

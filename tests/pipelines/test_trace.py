@@ -252,7 +252,7 @@ def test_a_missing_link_is_named_and_what_is_there_is_told(copied: Path, traced:
     shutil.rmtree(copied / "clean/_statistics")
     result = everything(traced, copied)
     assert result["missing"] == [
-        f"clean: no statistics of {len(result['documents'])} documents, so their rules are not known"
+        f"clean: no statistics for {len(result['documents'])} documents, so the rules they broke are unknown"
     ]
     shutil.rmtree(copied / "unique")
     result = everything(traced, copied)
@@ -310,9 +310,9 @@ def test_a_person_reads_the_same_and_no_document_drives_the_terminal(
         (
             "",
             [],
-            "nothing to trace was given; give one of --step, --spike, --sequence, --position, --document and --raw",
+            "there is nothing to trace; give one of --step, --spike, --sequence, --position, --document and --raw",
         ),
-        ("", ["--step", 1, "--sequence", 1], "more than one thing to trace was given"),
+        ("", ["--step", 1, "--sequence", 1], "only one thing can be traced at a time"),
         ("", ["--step", STEPS + 1], f"no step {STEPS + 1}; steps are 1 to {STEPS}"),
         ("", ["--sequence", 100000], "no sequence 100000; sequences are 0 to"),
         ("shards", ["--step", 1], "shards alone have no steps; name the run or the model, or use --sequence"),

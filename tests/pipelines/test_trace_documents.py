@@ -63,7 +63,7 @@ def test_a_document_is_traced_to_the_sequences_that_hold_it(made: Path, inspect:
     assert sequence["position"] in range(4)
     assert set(result["documents"]) == {"good-4"}
     assert traced(inspect, made / "shards", "--document", "good-4")["sequences"][0]["position"] is None
-    assert "no sequence holds this document" in inspect("trace", made, "--document", "good-9")[2]
+    assert "no sequence contains this document" in inspect("trace", made, "--document", "good-9")[2]
 
 
 def test_a_place_in_a_raw_file_is_traced_to_its_document(made: Path, inspect: Command) -> None:
@@ -75,7 +75,7 @@ def test_a_place_in_a_raw_file_is_traced_to_its_document(made: Path, inspect: Co
         assert set(traced(inspect, made, "--raw", raw, "--offset", offset)["documents"]) == {"good-4"}
     bad = sum(map(len, lines[:3]))
     assert f"no document came from {bad:,} of this file" in inspect("trace", made, "--raw", raw, "--offset", bad)[2]
-    assert "no ingest on the way has read this file" in inspect("trace", made, "--raw", "/etc/passwd")[2]
+    assert "no ingest stage of this run has read this file" in inspect("trace", made, "--raw", "/etc/passwd")[2]
 
 
 def test_documents_whose_ids_were_made_unique_are_found_again(equal: Path) -> None:

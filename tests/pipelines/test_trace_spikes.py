@@ -95,7 +95,7 @@ def test_a_spike_that_was_not_is_one_line(run: Path, trace: Command) -> None:
     code, out, error = trace(run, "--spike", 4)
     assert (code, out) == (2, "") and "spikes.jsonl: no spike 4; spikes are 1 to 3" in error
     code, out, error = trace(run, "--spike", 1, "--step", 1)
-    assert (code, out) == (2, "") and "more than one thing to trace was given" in error
+    assert (code, out) == (2, "") and "only one thing can be traced at a time" in error
     with (run / "model/spikes.jsonl").open("a") as file:
         file.write('{"step": 5}\n{"st')
     assert "no spike 5; spikes are 1 to 4" in trace(run, "--spike", 5)[2]

@@ -150,7 +150,7 @@ def test_under_torchrun_what_is_refused_ends_all_ranks(shards: Path, straight: P
     assert done.returncode == 1 and done.stderr.count("corpusmill: ") == 1, done.stderr
     assert "already made with other settings" in done.stderr
     done = train(shards, tmp_path / "run", launcher=torchrun(), ranks=3)
-    assert done.returncode == 1 and "3 ranks are asked for, and torchrun started 2" in done.stderr
+    assert done.returncode == 1 and "3 ranks were requested, but torchrun started 2" in done.stderr
     done = train(shards, tmp_path / "run", "--engine", "ray", launcher=torchrun())
     assert done.returncode == 1 and "torchrun and Ray cannot both start the ranks" in done.stderr
     assert not (tmp_path / "run").exists()

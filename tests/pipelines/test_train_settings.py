@@ -157,7 +157,7 @@ def test_threads_are_shared_out_among_ranks(shards: Path, monkeypatch: pytest.Mo
     assert threads() == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert threads() == 4, "the others are on another machine"
-    with pytest.raises(UserError, match="2 ranks are asked for, and torchrun started 4"):
+    with pytest.raises(UserError, match="2 ranks were requested, but torchrun started 4"):
         threads(ranks=2)
 
 

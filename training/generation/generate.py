@@ -96,7 +96,7 @@ def _check(model: Transformer, texts: Sequence[Text], wanted: Wanted) -> None:
         raise UserError("this model has no MTP module to draft with", hint="generate without drafts")
     for text in texts:
         if not len(text.prompt):
-            raise UserError("an empty prompt: there is nothing to go on from", hint="begin with a token, such as bos")
+            raise UserError("the prompt is empty", hint="begin with a token, such as bos")
         if min(text.prompt) < 0 or max(text.prompt) >= model.config.vocab_size:
             raise UserError(f"a prompt has ids that the model's {model.config.vocab_size:,} rows do not cover")
 

@@ -103,5 +103,5 @@ def _average(folder: Path) -> dict[str, Tensor]:
     else:
         tensors = {}
     if not tensors:
-        raise UserError("this run kept no moving average", where=str(folder), hint=hint)
+        raise UserError("this run has no moving average", where=str(folder), hint=hint)
     return tensors

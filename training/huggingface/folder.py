@@ -304,7 +304,7 @@ def export_run(
     if average:
         if not (run / AVERAGE_FILE).exists():
             hint = "train with average_decay, or export the trained weights"
-            raise UserError("this run kept no moving average", where=str(run), hint=hint)
+            raise UserError("this run has no moving average", where=str(run), hint=hint)
         weights = ChainMap(TensorFiles([run / AVERAGE_FILE]), weights)  # type: ignore[arg-type]  # only read
     export_model(weights, config, folder, dtype, more=more, beside=beside)
     return config

@@ -52,7 +52,7 @@ class Ranks:
     def laid_out(self, layout: Layout) -> "Ranks":
         """The same ranks on a mesh; all of them must call it, and one mesh is in use at a time."""
         if layout.world_size != self.world_size:
-            raise ValueError(f"{layout} is not of {self.world_size} ranks")
+            raise ValueError(f"{layout} does not fit {self.world_size} ranks")
         if not layout.only_data:
             shape = (layout.pipeline, layout.data, layout.node, layout.local)
             axes = ("pipeline", "data", "node", "local")

@@ -48,7 +48,7 @@ def length_of_run(
 ) -> Length:
     """The fewest steps that see so many tokens, the batch growing as `training/schedule.py` says."""
     if tokens < 1:
-        raise UserError("a run of no tokens", where="tokens", hint="give a positive number")
+        raise UserError("a run needs at least one token", where="tokens", hint="give a positive number")
     least = first_batch_sequences or work.batch_sequences
 
     def seen(steps: int) -> int:

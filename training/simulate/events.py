@@ -140,7 +140,7 @@ def run(programs: Sequence[Program], times: Sequence[StageTimes], send_seconds: 
                 at[rank] += 1
                 moved = True
     if any(at[rank] < len(program) for rank, program in enumerate(programs)):
-        raise ValueError("ranks of the pipeline wait for each other")
+        raise ValueError("the pipeline's ranks wait for each other for ever")
     return Timeline(tuple(map(tuple, timed)))
 
 

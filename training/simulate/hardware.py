@@ -144,4 +144,4 @@ def measured_products(rows: list[dict[str, Any]]) -> tuple[float, float]:
         return mean_rate(tuple(fp8)), mean_rate(tuple(bf16))
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         hint = "give the hopper.json that benchmarks/hopper.py wrote on a GPU"
-        raise UserError("these are no measured products", where="products", hint=hint) from error
+        raise UserError("this is not a file of measured products", where="products", hint=hint) from error

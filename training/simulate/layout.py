@@ -56,7 +56,7 @@ class Layout:
             require(
                 self.stage_ranks % getattr(self, name) == 0,
                 f"{name} {getattr(self, name)} does not divide the {self.stage_ranks} ranks of a stage",
-                "change gpus, pipeline or this",
+                f"change gpus, pipeline or {name}",
             )
         if self.pipeline > 1:
             schedule_named(self.schedule)
@@ -86,7 +86,7 @@ class Layout:
         a_chunk = self.pipelines * self.micro_batch
         if batch_sequences % a_chunk:
             raise UserError(
-                f"a batch of {batch_sequences:,} sequences is no multiple of {self.pipelines} pipelines "
+                f"a batch of {batch_sequences:,} sequences is not a multiple of {self.pipelines} pipelines "
                 f"x {self.micro_batch}",
                 where="layout",
                 hint="change batch_sequences, or the layout",
@@ -96,13 +96,13 @@ class Layout:
     def check(self, config: ModelConfig, sequence_length: int, batch_sequences: int) -> None:
         """Raises UserError for a model or a batch that the layout does not suit."""
         if config.n_routed_experts % self.expert:
-            what = f"{config.n_routed_experts} experts cannot be shared out to {self.expert} ranks"
+            what = f"{config.n_routed_experts} experts cannot be divided among {self.expert} ranks"
             raise UserError(what, where="layout", hint="choose a divisor")
         if self.stages > config.n_layers:
             what = f"{config.n_layers} layers are fewer than {self.stages} stages"
             raise UserError(what, where="layout", hint="give fewer pipeline ranks")
         if sequence_length % self.context:
-            what = f"sequences of {sequence_length} tokens cannot be cut in {self.context}"
+            what = f"sequences of {sequence_length} tokens cannot be cut into {self.context} parts"
             raise UserError(what, where="layout", hint="choose a divisor")
         self.plan.check(self.pipeline, self.micro_batches(batch_sequences))
 
@@ -139,7 +139,7 @@ def layout_values(text: str) -> dict[str, object]:
         name, equals, value = part.strip().partition("=")
         if not equals or name not in kinds:
             hint = f"give gpus=N and {', '.join(list(kinds)[1:])} as NAME=VALUE, or one of {', '.join(NAMED)}"
-            raise UserError(f"'{part.strip()}' says nothing of a layout", where="layout", hint=hint)
+            raise UserError(f"'{part.strip()}' is not a field of a layout", where="layout", hint=hint)
         values[name] = _value(name, value, kinds[name])
     if "gpus" not in values:
         raise UserError("the layout has no gpus", where="layout", hint="give gpus=N")

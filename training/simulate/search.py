@@ -55,7 +55,7 @@ def search(work: Workload, gpu: Gpu, given: Mapping[str, Any], most: int = 5) ->
         raise UserError(
             f"no layout of {given['gpus']} GPUs suits this model and a batch of {work.batch_sequences:,} sequences",
             where="layout",
-            hint="change gpus, batch_sequences, or what is given of the layout",
+            hint="change gpus, batch_sequences, or the fields given for the layout",
         )
     fit = [layout for layout in layouts if _fits(work, layout, gpu, limit)]
     if not fit:

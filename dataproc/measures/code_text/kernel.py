@@ -3,7 +3,7 @@
 Both walk a document once, byte by byte, and count characters by their first bytes. Invalid UTF-8 does no harm.
 """
 
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.measures.code_text.syntax import BLOCK_MARKS, LINE_MARKS
 
 _NEWLINE, _BACKSLASH, _QUOTE = ord("\n"), ord("\\"), ord("'")
@@ -26,7 +26,7 @@ def count_comments(data, offsets, rows, tables, out):
         out[document] = _comments(data, offsets[document], offsets[document + 1], rows[document], tables)
 
 
-@kernel
+@kernel_part
 def _comments(data, start, stop, row, tables):
     marks, sizes, quotes, begins = tables.marks[row], tables.sizes[row], tables.quotes[row], tables.begins[row]
     nested, apart, escapes, docstrings = tables.flags[row]
@@ -71,7 +71,7 @@ def _comments(data, start, stop, row, tables):
     return total
 
 
-@kernel
+@kernel_part
 def _is_here(data, position, stop, mark, size):
     if size == 0 or position + size > stop:
         return False
@@ -81,14 +81,14 @@ def _is_here(data, position, stop, mark, size):
     return place == size
 
 
-@kernel
+@kernel_part
 def _line_end(data, position, stop):
     while position < stop and data[position] != _NEWLINE:
         position += 1
     return position
 
 
-@kernel
+@kernel_part
 def _block_end(data, position, stop, marks, sizes, mark, nested):
     """Behind the end of the block that begins here; the document's end if it has none."""
     closing = mark + BLOCK_MARKS
@@ -108,7 +108,7 @@ def _block_end(data, position, stop, marks, sizes, mark, nested):
     return stop
 
 
-@kernel
+@kernel_part
 def _string_end(data, position, stop, within_line, escapes):
     quote = data[position]
     position += 1
@@ -122,7 +122,7 @@ def _string_end(data, position, stop, within_line, escapes):
     return stop
 
 
-@kernel
+@kernel_part
 def _triple_end(data, position, stop):
     quote = data[position]
     position += 3
@@ -138,7 +138,7 @@ def _triple_end(data, position, stop):
     return stop
 
 
-@kernel
+@kernel_part
 def _character_end(data, position, stop):
     """Behind a single character in quotes; behind the quote alone where it encloses none."""
     place = position + 1
@@ -153,7 +153,7 @@ def _character_end(data, position, stop):
     return place + 1 if place < stop and data[place] == _QUOTE else position + 1
 
 
-@kernel
+@kernel_part
 def _characters(data, start, stop):
     total = 0
     for position in range(start, stop):
@@ -171,7 +171,7 @@ def count_visible(data, offsets, rows, out):
         out[row] = _visible(data, offsets[row], offsets[row + 1])
 
 
-@kernel
+@kernel_part
 def _visible(data, start, stop):
     total = 0
     space = False  # white space since the last character seen
@@ -194,7 +194,7 @@ def _visible(data, start, stop):
     return total
 
 
-@kernel
+@kernel_part
 def _tag_end(data, position, stop):
     """Behind the tag, comment, script or style that begins here; `position` where a '<' is only a sign."""
     if position + 1 >= stop:
@@ -218,7 +218,7 @@ def _tag_end(data, position, stop):
     return end
 
 
-@kernel
+@kernel_part
 def _close(data, position, stop):
     """Behind the '>' of a tag, quoted values of attributes skipped."""
     quote = 0
@@ -235,7 +235,7 @@ def _close(data, position, stop):
     return stop
 
 
-@kernel
+@kernel_part
 def _element_end(data, position, stop, name):
     """Behind the closing tag of a script or style."""
     while position + 1 < stop:
@@ -245,7 +245,7 @@ def _element_end(data, position, stop, name):
     return stop
 
 
-@kernel
+@kernel_part
 def _names(data, position, stop, name):
     """Whether a tag's name, in any case, stands here."""
     if position + len(name) >= stop:
@@ -257,7 +257,7 @@ def _names(data, position, stop, name):
     return behind <= 32 or behind in (_GREATER, _SLASH)
 
 
-@kernel
+@kernel_part
 def _entity_end(data, position, stop):
     """Behind the entity that begins here, or behind its '&' where it is only a sign."""
     for place in range(position + 1, min(stop, position + LONGEST_ENTITY)):

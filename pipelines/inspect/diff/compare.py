@@ -71,10 +71,10 @@ def compare(
     kinds = [_KINDS.get(place.what, "manifest") for place in (one, other)]
     if kinds[0] != kinds[1] and "manifest" not in kinds:
         what = f"a {_named(one)} cannot be compared with a {_named(other)}"
-        raise UserError(what, where=second, hint="name two of a kind")
+        raise UserError(what, where=second, hint="give two of the same kind")
     if "manifest" in kinds:
         if not (described(one) and described(other)):
-            raise UserError("no manifest here to compare", where=second if described(one) else first)
+            raise UserError("there is no manifest to compare", where=second if described(one) else first)
         return Comparison(what="manifest", paths=paths, manifests=manifest_diff(described(one), described(other)))
     return _compared(kinds[0], one, other, examples, advance)
 

@@ -13,7 +13,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     for name, items in facts["sets"].items():
         rows.append((f"  {name}: items found", f"{items['found']:,} of {items['items']:,}"))
         if items["looked_for"] < items["items"]:
-            rows.append(("    not looked for", f"{items['items'] - items['looked_for']:,}"))
+            rows.append(("    too short to look for", f"{items['items'] - items['looked_for']:,}"))
     return rows
 
 

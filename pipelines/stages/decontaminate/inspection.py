@@ -8,12 +8,12 @@ from corpusmill.pipelines.inspect.inspection import SHOWN, Inspection, Side, led
 
 def _kept(side: Side, document: str) -> list[str]:
     hits = side.rows("hits", document)
-    lines = [_hit(row) for row in hits[:SHOWN]] or ["no evaluation item was found in it"]
+    lines = [_hit(row) for row in hits[:SHOWN]] or ["no evaluation item found"]
     return lines + ([f"  and {len(hits) - SHOWN:,} more"] if len(hits) > SHOWN else [])
 
 
 def _hit(row: Mapping[str, Any]) -> str:
-    where = f"bytes {row['start']:,} to {row['stop']:,} as it came in"
+    where = f"bytes {row['start']:,} to {row['stop']:,} of the input text"
     return f"  {row['set']}: {row['item']} ({row['share']:.0%} of it), {where}"
 
 

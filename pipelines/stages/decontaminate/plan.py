@@ -60,23 +60,26 @@ class DecontaminateSettings(StageSettings):
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     against: dict[str, str] = Field(description="evaluation sets: a name, and a file, glob, folder or dataset")
     fields: dict[str, str] = Field(
-        default={}, description="fields that make an item of a set, joined by +, as question+answer; text if left out"
+        default={},
+        description="fields that make an item of a set, joined by +, such as question+answer; text if left out",
     )
     ids: dict[str, str] = Field(default={}, description="the field with an item's id, by set; id if left out")
     ngram: int = Field(default=13, description="words of an n-gram", ge=2, le=255)
-    minimum: int = Field(default=8, description="items of fewer words are not looked for", ge=1, le=255)
-    share: float = Field(default=0.0, description="least share of an item's words; 0: one n-gram is enough", ge=0, le=1)
+    minimum: int = Field(default=8, description="ignore items with fewer words", ge=1, le=255)
+    share: float = Field(
+        default=0.0, description="share of an item's words that must match; 0: one n-gram is enough", ge=0, le=1
+    )
     shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
-        default={}, description="the same for sets by name, as gsm8k=0.5"
+        default={}, description="overrides of the share by set, such as gsm8k=0.5"
     )
     maximum_documents: int = Field(
         default=0,
-        description="n-grams in more documents than this are common and no sign of an item; 0: none are",
+        description="ignore n-grams in more documents than this, as common phrases; 0: no limit",
         ge=0,
     )
     maximum_items: int = Field(
         default=256,
-        description="n-grams shared by more items of a set than this are its template and are ignored",
+        description="ignore n-grams shared by more items of a set than this, as its template",
         ge=1,
     )
     allow: tuple[str, ...] = Field(default=(), description="files of text whose n-grams never count as a match")
@@ -84,8 +87,10 @@ class DecontaminateSettings(StageSettings):
         default="report", description="list items, remove documents that contain them, or cut the matches out"
     )
     margin: int = Field(default=200, description="cut: also cut this many characters on either side", ge=0)
-    least_piece: int = Field(default=200, description="cut: also drop pieces of fewer characters", ge=0)
-    maximum_pieces: int = Field(default=10, description="cut: reject a document that falls into more pieces", ge=1)
+    least_piece: int = Field(default=200, description="cut: drop pieces with fewer characters", ge=0)
+    maximum_pieces: int = Field(
+        default=10, description="cut: reject a document that would break into more pieces", ge=1
+    )
 
     @field_validator("against")
     @classmethod
@@ -103,14 +108,14 @@ class DecontaminateStage(PartsStage):
 
     name = "decontaminate"
     version = 2
-    kernels = ("contamination",)
+    kernels = ("corpusmill.dataproc.contamination.warmup",)
     Settings = DecontaminateSettings
     settings: DecontaminateSettings
 
     def check(self) -> None:
         settings = self.settings
         if settings.minimum > settings.ngram:
-            what = f"an item of {settings.minimum} words has n-grams of {settings.ngram}"
+            what = f"items of {settings.minimum} words are looked for, but n-grams have {settings.ngram}"
             raise UserError(what, "minimum", "give at most --ngram")
         for flag, named in (("fields", settings.fields), ("ids", settings.ids), ("shares", settings.shares)):
             for name in named:
@@ -228,5 +233,7 @@ def _set_files(path: str) -> list[str]:
         return files
     fitting = [name for name in files if name.endswith(ENDINGS)]
     if not fitting:
-        raise UserError("no file here can be an evaluation set", path, f"give files with {', '.join(ENDINGS)}")
+        raise UserError(
+            "no file here can be read as an evaluation set", path, f"use files ending in {', '.join(ENDINGS)}"
+        )
     return fitting

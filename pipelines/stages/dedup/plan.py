@@ -53,6 +53,7 @@ CORE_BYTES = 60
 """Memory of a pair when components are computed in core: 16, and 24 for each of its documents at most."""
 TASKS = "corpusmill.pipelines.stages.dedup.work"
 SIGN = f"{TASKS}.signing:sign_block"
+DEDUP = "corpusmill.dataproc.dedup"
 
 
 class DedupSettings(SignatureSettings):
@@ -65,11 +66,11 @@ class DedupSettings(SignatureSettings):
     )
     keep_unless: dict[Literal["contained"], Annotated[float, Field(gt=0, le=1)]] = Field(
         default={},
-        description="remove a document only if its survivor also holds this share of its shingles (contained=0.95)",
+        description="remove a document only if its survivor also contains this share of its shingles (contained=0.95)",
     )
     max_loss: float | None = Field(
         default=None,
-        description="end before anything is removed if a source would lose more than this share of its documents",
+        description="stop before anything is removed if a source would lose more than this share of its documents",
         gt=0,
         le=1,
     )
@@ -111,6 +112,13 @@ class DedupStage(Stage):
     def __init__(self, settings: Any, **more: Any) -> None:
         super().__init__(settings, **more)
         self._index: IndexView | None = None
+        self._on_disk = False
+
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the index and of clustering on disk only where there is one."""
+        kernels = f"{DEDUP}.warmup", f"{DEDUP}.warmup_index"
+        return kernels if self.settings.against or self.settings.normalise or self._on_disk else kernels[:1]
 
     def index(self) -> IndexView | None:
         """The index as it was when it was first looked at, whoever adds to it meanwhile."""
@@ -143,7 +151,7 @@ class DedupStage(Stage):
         if index := self.index():
             index.require_comparable(self.settings, self.seed)
         if self.settings.keep_unless and self.settings.verify != "exact":
-            raise UserError("signatures do not tell what a document holds", where="keep_unless", hint="verify exact")
+            raise UserError("signatures cannot tell what a document contains", where="keep_unless", hint="verify exact")
         parts, _ = self._parts()
         require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
@@ -277,6 +285,7 @@ class DedupStage(Stage):
             return int(blocks.run.map(phase, [task])[0]["clustered"])
         from corpusmill.pipelines.stages.dedup.stars import run_stars
 
+        self._on_disk = True
         names = [f"partition-{number:04d}.arrow" for number in range(len(written))]
         paths = [blocks.run.path(WORK, folder, name) for name in names]
         labelled = run_stars(

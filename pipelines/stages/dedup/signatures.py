@@ -16,7 +16,7 @@ class SignatureSettings(StageSettings):
     normalise: tuple[Literal["case", "space", "punctuation"], ...] = Field(
         default=(), description="what exact duplicates may differ in"
     )
-    threshold: float = Field(default=0.8, description="least Jaccard similarity of near duplicates", gt=0, lt=1)
+    threshold: float = Field(default=0.8, description="minimum Jaccard similarity of near duplicates", gt=0, lt=1)
     recall: float = Field(
         default=0.995, description="share of pairs at the threshold that must become candidates", gt=0, lt=1
     )

@@ -15,7 +15,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("held-back items", f"{counts['validation_items']:,}"),
     ]
     if counts["incomplete_documents"]:
-        rows.append(("documents that lack a piece", f"{counts['incomplete_documents']:,}"))
+        rows.append(("documents with missing pieces", f"{counts['incomplete_documents']:,}"))
     return rows
 
 
@@ -23,8 +23,8 @@ EXPORT = StageDescription(
     name="export",
     plan="corpusmill.pipelines.stages.export.plan:ExportStage",
     command=("export",),
-    line="Token shards as Megatron, Mosaic MDS, Hugging Face or flat files.",
-    help="Token shards as Megatron, Mosaic MDS, Hugging Face or flat files.",
+    line="Export token shards as Megatron, Mosaic MDS, Hugging Face or flat files.",
+    help="Export token shards as Megatron, Mosaic MDS, Hugging Face or flat files.",
     example="corpusmill export shards --to megatron --output for-megatron --unit document",
     positional=("shards",),
     output="FOLDER",

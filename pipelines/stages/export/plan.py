@@ -31,7 +31,7 @@ class ExportSettings(StageSettings):
     shards: str = Field(description="a folder of token shards")
     to: Literal["megatron", "mds", "huggingface", "flat"] = Field(description="the format to write")
     unit: Literal["sequence", "document"] = Field(
-        default="sequence", description="what an item is: a packed sequence, or a document put together again"
+        default="sequence", description="what an item is: a packed sequence, or a document reassembled from its pieces"
     )
 
 
@@ -40,7 +40,6 @@ class ExportStage(Stage):
 
     name = "export"
     over_documents = False
-    kernels = ()
     Settings = ExportSettings
     settings: ExportSettings
 

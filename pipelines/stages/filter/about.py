@@ -10,10 +10,9 @@ RULES_SHOWN = 10
 
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     rewritten = facts.get("documents_rewritten", {}).items()
-    not_asked = _not_asked(facts.get("documents_not_asked", {})).items()
     return [
         *document_rows(counts),
-        *((f"  not asked by {preset}, for language or script", f"up to {count:,}") for preset, count in not_asked),
+        *_exempt(facts.get("documents_not_asked", {})),
         *((f"  rewritten by {name}", f"{count:,}") for name, count in rewritten),
     ]
 
@@ -27,13 +26,15 @@ def _causes(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     return [("rules broken, by share of documents", ""), *rows[:RULES_SHOWN], *more] if rows else []
 
 
-def _not_asked(by_rule: Mapping[str, int]) -> dict[str, int]:
-    """The most documents that any one rule of each preset was not asked of."""
-    presets: dict[str, int] = {}
+def _exempt(by_rule: Mapping[str, int]) -> Rows:
+    """Documents that rules do not apply to, by their language or script; a row for a preset's rules of one number."""
+    groups: dict[tuple[str, int], list[str]] = {}
     for rule, count in by_rule.items():
-        preset = rule.split("/", 1)[0]
-        presets[preset] = max(presets.get(preset, 0), count)
-    return presets
+        groups.setdefault((rule.split("/", 1)[0], count), []).append(rule)
+    return [
+        (f"  exempt from {rules[0] if len(rules) == 1 else f'{len(rules)} rules of {preset}'}", f"{count:,}")
+        for (preset, count), rules in groups.items()
+    ]
 
 
 def _losses(manifest: Manifest) -> list[tuple[str, int]]:

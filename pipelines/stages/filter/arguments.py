@@ -30,7 +30,7 @@ class FilterWork(PartWork):
         document_columns: numbers that the documents bring.
         language_model: path, or "embedded"; None: languages are as the input has them.
         languages: those to keep; all if empty.
-        minimum_language_score: least score for a language to count.
+        minimum_language_score: minimum score for a language to count.
     """
 
     rules: "tuple[Rule, ...]"

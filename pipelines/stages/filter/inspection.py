@@ -30,7 +30,7 @@ def _passage(side: Side, rows: Mapping[str, Row]) -> Passage:
     try:
         rules = rules_in_force(side.manifest)
     except UserError as error:
-        return Passage(missing=[f"{side.name}: its rules are no longer known here ({error.what})"])
+        return Passage(missing=[f"{side.name}: its rules cannot be loaded here ({error.what})"])
     numbers = {part_number(row.path) for row in rows.values()}
     files = side.files("statistics")
     likely = [path for path in files if part_number(path) in numbers]
@@ -48,7 +48,7 @@ def _passage(side: Side, rows: Mapping[str, Row]) -> Passage:
             if row.values["kind"] != "code":
                 passed.append((name, Passed(side.name, "language", "language", row.values["language"] or "unknown")))
     lost = len(rows) - len(measured)
-    missing = [f"{side.name}: no statistics of {lost} documents, so their rules are not known"] if lost else []
+    missing = [f"{side.name}: no statistics for {lost} documents, so the rules they broke are unknown"] if lost else []
     return Passage(passed=passed, missing=missing)
 
 
@@ -63,7 +63,7 @@ def _judged(side: Side, document: str) -> Judgement:
     try:
         rules = rules_in_force(side.manifest)
     except UserError as error:
-        return Judgement(statistics=statistics, missing=[f"{side.name}: its rules are no longer known ({error.what})"])
+        return Judgement(statistics=statistics, missing=[f"{side.name}: its rules cannot be loaded ({error.what})"])
     asked = language_rule(side.manifest["settings"])
     batch = pa.RecordBatch.from_pylist(rows)
     judged = []

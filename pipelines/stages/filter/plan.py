@@ -43,12 +43,13 @@ GIVEN_FOR = {
 class CustomRule(StageSettings):
     """A rule of the user's own: over one statistic, or an expression over columns that must hold."""
 
-    name: str = Field(description="as it will stand in the ledger")
+    name: str = Field(description="its name in the ledger")
     statistic: str | None = Field(default=None, description="a column of the statistics")
     minimum: float | None = Field(default=None, description="broken below this")
     maximum: float | None = Field(default=None, description="broken above this")
     expression: str | None = Field(
-        default=None, description="keeps a document where it holds: word_count >= 50 and language == 'en'"
+        default=None,
+        description="an expression that is true of documents to keep: word_count >= 50 and language == 'en'",
     )
     kinds: tuple[str, ...] | None = Field(default=None, description="kinds it applies to; all if left out")
     languages: tuple[str, ...] | None = Field(default=None, description="languages it applies to; all if left out")
@@ -64,15 +65,17 @@ class FilterSettings(StageSettings):
     )
     measures: tuple[str, ...] = Field(
         default=(),
-        description="measures to make also where no rule looks at them: your own functions, as module:function",
+        description="extra measures that no rule uses: your own functions, as module:function",
     )
     rewrite: tuple[str, ...] = Field(
         default=(),
-        description="rules that rewrite kept documents, in this order, after those of the presets; or functions",
+        description="rewriters of kept documents, in order, after those of the presets; or your own functions",
     )
-    thresholds: dict[str, float] = Field(default={}, description="other thresholds for rules of the presets, by name")
+    thresholds: dict[str, float] = Field(
+        default={}, description="thresholds that override those of preset rules, by rule"
+    )
     keep_if: str | None = Field(
-        default=None, description="an expression that must hold, say \"word_count >= 50 or source == 'poems'\""
+        default=None, description="an expression that must be true, such as \"word_count >= 50 or source == 'poems'\""
     )
     custom_rules: tuple[CustomRule, ...] = Field(
         default=(), description="rules of your own", json_schema_extra={"recipe_only": True}
@@ -100,7 +103,7 @@ class FilterSettings(StageSettings):
         description=f"'{EMBEDDED}', or a fastText language model; fills `language` where the input gave none",
     )
     languages: tuple[str, ...] = Field(default=(), description="keep only these languages (does not apply to code)")
-    minimum_language_score: float = Field(default=0.65, description="least score for a language to count", ge=0, le=1)
+    minimum_language_score: float = Field(default=0.65, description="minimum score for a language to count", ge=0, le=1)
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
 
@@ -115,13 +118,12 @@ class FilterStage(PartsStage):
     @property
     def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
         """The one pass, and what the measures and rewriters in force call."""
-        from corpusmill.dataproc.measures.providers import rewriter_names
+        from corpusmill.dataproc.measures.functions import is_function
+        from corpusmill.dataproc.measures.providers import LANGUAGE, ONE_PASS, warmups_of
 
         work = self.work()
-        used = {provider.name for provider in [*work.measures, *work.rewriters]}
-        families: dict[str, Any] = {"code": used & {"code"}, "lists": used & {"url", "words"} or work.language_model}
-        families["rewriting"] = used & set(rewriter_names())
-        return ("road", *(family for family, called in families.items() if called))
+        used = [provider.name for provider in [*work.measures, *work.rewriters] if not is_function(provider.name)]
+        return tuple(warmups_of([ONE_PASS, *used, *([LANGUAGE] if work.language_model else [])]))
 
     def is_unbounded(self) -> bool:
         from corpusmill.dataproc.measures.functions import is_function

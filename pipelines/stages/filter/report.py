@@ -64,21 +64,21 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
 
 
 def fault_of(rule: Rule | None, line: RuleLine, example: Example, settings: Mapping[str, Any]) -> str:
-    """In words, what was wrong with a document: `word_count is 12; at least 50 was asked for`."""
+    """In words, what was wrong with a document: `word_count is 12; at least 50 is required`."""
     if line.name == LANGUAGE_RULE:
         return _language_fault(example, settings)
     if rule is None or rule.expression:
-        return f"it did not hold that {one_line(rule.expression, 200)}" if rule else f"it broke {line.name}"
+        return f"it does not satisfy {one_line(rule.expression, 200)}" if rule else f"it broke {line.name}"
     value = "was not measured" if example.value != example.value else f"is {example.value:,.6g}"
-    return f"{one_line(rule.statistic, 80)} {value}; {asked_of(rule)} was asked for"
+    return f"{one_line(rule.statistic, 80)} {value}; {asked_of(rule)} is required"
 
 
 def _language_fault(example: Example, settings: Mapping[str, Any]) -> str:
     asked = ", ".join(one_line(str(code), 20) for code in settings.get("languages") or ())
     if example.language is None:
-        sure = f"the likeliest one has a score of {example.value:.2f}; {example.threshold:g} was asked for"
+        sure = f"the most likely one scores {example.value:.2f}; {example.threshold:g} is required"
         return f"no language was certain enough: {sure}"
-    return f"its language is {example.language}, with a score of {example.value:.2f}; kept are {asked}"
+    return f"its language is {example.language}, with a score of {example.value:.2f}; only {asked} are kept"
 
 
 def _rewriters(stage: StageOutput) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ LANGUAGE_RULE = "language"
 
 
 def rules_in_force(manifest: Mapping[str, Any]) -> tuple[Rule, ...]:
-    """The rules of a filter's manifest. Raises UserError where it is no filter, or its rules are no longer known."""
+    """The rules of a filter's manifest. Raises UserError where it is no filter, or its rules cannot be loaded."""
     if manifest.get("stage") != "filter":
         raise UserError("not the folder of a filter")
     written = manifest["facts"].get("rules_in_force")

@@ -24,7 +24,7 @@ from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 from corpusmill.pipelines.stages.pack.linting import lint_facts
 
 HELD_BACK = "validation"
-ENDS = {"eos": "ends documents", "pad": "fills sequences up"}
+ENDS = {"eos": "ends documents", "pad": "pads sequences"}
 _ENDING = re.compile(r"\.(bin|idx|parquet|arrow)$")
 COUNTS = (
     "documents_in", "kept", "tokens", "sequences", "padding", "validation_documents", "validation_sequences",
@@ -36,20 +36,20 @@ class ImportSettings(StageSettings):
     """Settings of `corpusmill import`."""
 
     paths: tuple[str, ...] = Field(description="files, prefixes or folders of tokens", min_length=1)
-    format: Literal["megatron", "mds", "huggingface", "flat"] = Field(description="the format that they are in")
+    format: Literal["megatron", "mds", "huggingface", "flat"] = Field(description="their format")
     tokenizer: str = Field(description="the tokenizer folder that the ids come from")
-    source: str | None = Field(default=None, description="names the source; the last name of each path if left out")
+    source: str | None = Field(default=None, description="name of the source; the last part of each path if left out")
     column: str | None = Field(default=None, description="column of token ids; input_ids or tokens if left out")
     dtype: Literal["uint16", "uint32"] | None = Field(
         default=None, description="type of an id in a flat file that no .json beside it describes"
     )
-    append_eos: bool = Field(default=True, description="end documents that lack it with the end-of-sequence token")
-    sequence_length: int = Field(default=4096, description="tokens of a sequence", ge=16, le=1 << 20)
+    append_eos: bool = Field(default=True, description="append the end-of-sequence token to documents that lack it")
+    sequence_length: int = Field(default=4096, description="tokens per sequence", ge=16, le=1 << 20)
     packing: Literal["best-fit", "concat", "none"] = Field(default="best-fit", description="how sequences are filled")
     storage: Literal["plain", "packed", "zstd"] = Field(
-        default="plain", description="how shards hold tokens: 4 bytes each, 3 bytes, or compressed"
+        default="plain", description="how shards store tokens: 4 bytes each, 3 bytes, or compressed"
     )
-    shard_tokens: int = Field(default=1 << 23, description="tokens of a shard, padding included", ge=16)
+    shard_tokens: int = Field(default=1 << 23, description="tokens per shard, padding included", ge=16)
     task_bytes: ByteSize = Field(
         default=ByteSize(128 << 20), description="tokens that one task packs together, at 4 bytes each", ge=1 << 10
     )
@@ -59,6 +59,7 @@ class ImportStage(Stage):
     """Tokens of another format and their tokenizer to token shards."""
 
     name = "import"
+    kernels = ("corpusmill.dataproc.sequences.warmup", "corpusmill.dataproc.lint.warmup")
     Settings = ImportSettings
     settings: ImportSettings
 

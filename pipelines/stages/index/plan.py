@@ -39,6 +39,7 @@ from corpusmill.pipelines.stages.dedup.plan import SIGN
 from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
 TASKS = "corpusmill.pipelines.stages.index.work"
+KERNELS = ("corpusmill.dataproc.dedup.warmup", "corpusmill.dataproc.dedup.warmup_index")
 
 
 class SegmentSettings(SignatureSettings):
@@ -46,7 +47,7 @@ class SegmentSettings(SignatureSettings):
 
     dataset: str = Field(description="dataset of documents")
     method: tuple[Literal["exact", "minhash"], ...] = Field(
-        default=("exact", "minhash"), description="what can be looked for", min_length=1
+        default=("exact", "minhash"), description="what kinds of duplicates to index", min_length=1
     )
 
 
@@ -56,7 +57,7 @@ class QuerySettings(StageSettings):
     index: str = Field(description="the index")
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     threshold: float | None = Field(
-        default=None, description="least Jaccard similarity, the index's own or above it", gt=0, lt=1
+        default=None, description="minimum Jaccard similarity; not below the index's own", gt=0, lt=1
     )
 
 
@@ -88,6 +89,7 @@ class SegmentStage(Stage):
     """A dataset to a segment of an index. The stage's seed is that of the permutations."""
 
     name = "index"
+    kernels = KERNELS
     version = 3
     Settings = SegmentSettings
     settings: SegmentSettings
@@ -146,6 +148,7 @@ class QueryStage(Stage):
     """Which documents of datasets an index holds already: for each, the id that it matches and how similar it is."""
 
     name = "query"
+    kernels = KERNELS
     version = 3
     Settings = QuerySettings
     settings: QuerySettings

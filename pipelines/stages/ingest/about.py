@@ -17,7 +17,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     lost = [("not read to the end", f"{unread['pieces']:,} files or pieces of them")] if unread else []
     links = [("links, folders and special files left out", f"{facts['left_out']:,}")] if "left_out" in facts else []
     if repeated := facts.get("duplicate_ids"):
-        lost.append(("ids that stood more than once", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
+        lost.append(("repeated ids", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
     repositories = _repository_rows(facts.get("repositories", {}))
     records = facts.get("passed_over", {})
     none = [("records that are no pages", f"{sum(records.values()):,}")] if records else []
@@ -43,8 +43,8 @@ INGEST = StageDescription(
     plan="corpusmill.pipelines.stages.ingest.plan:IngestStage",
     command=("ingest",),
     line="Turn raw files into a dataset of documents.",
-    help="Raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
-    "repositories) to a dataset of documents.",
+    help="Turn raw files (JSON lines, JSON, CSV, Parquet, Arrow, Hugging Face datasets, web archives, HTML, text, code "
+    "repositories) into a dataset of documents.",
     example="corpusmill ingest 'crawl/*.jsonl.zst' notes/ --output documents --source crawl --kind web",
     positional=("inputs",),
     reads=(),

@@ -63,7 +63,6 @@ class IngestStage(Stage):
     name = "ingest"
     version = 3
     Settings = IngestSettings
-    kernels = ()
     settings: IngestSettings
     _listed: Sources | None = None
     _left_out: Sequence[str] = ()
@@ -135,8 +134,8 @@ class IngestStage(Stage):
         for written in self.settings.inputs:
             path = storage.absolute(self.resolve(written if isinstance(written, str) else written.path))
             if output.startswith(path.rstrip("/") + "/"):
-                what = f"the output lies in the input {path}, and would be read as text itself"
-                raise UserError(what, where=folder, hint="use an output outside of it")
+                what = f"the output is inside the input {path} and would itself be read as text"
+                raise UserError(what, where=folder, hint="choose an output outside it")
 
     def inputs(self) -> dict[str, Any]:
         """Identities of all files, which are listed anew: this is how a change is noticed."""

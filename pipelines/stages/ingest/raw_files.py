@@ -91,7 +91,7 @@ def find_raw_files(
         files = find_dataset_files(path, _configs(path), config, split, left_out)
         kept = find_names([name for _, name, _ in files], exclude)
         if not kept:
-            raise UserError("no data file of this dataset is left to read", path, "check exclude")
+            raise UserError("no data files of this dataset are left to read", path, "check exclude")
         return [RawFile(path=file, name=name, format=of_file) for file, name, of_file in files if name in kept]
     if config is not None or split is not None:
         what = "config and split are for Hugging Face datasets, and this is not one"

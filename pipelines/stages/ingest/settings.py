@@ -16,7 +16,7 @@ from corpusmill.pipelines.engine.stage import DOCUMENT_SECONDS, DocumentSeconds,
 
 def _known_format(name: str) -> str:
     if name not in (known := format_names(name)):
-        raise PydanticCustomError("format", f"no reader of this format; known are {', '.join(known)}")
+        raise PydanticCustomError("format", f"no reader for this format; known are {', '.join(known)}")
     return name
 
 
@@ -27,7 +27,7 @@ def _character(value: str) -> str:
     """One ASCII character, or a name that stands for one or for none."""
     character = NAMED_CHARACTERS.get(value, value)
     if character != "none" and (len(character) != 1 or not character.isascii() or character in "\r\n\0"):
-        raise PydanticCustomError("character", "not one ASCII character; tab, space and none are words for those")
+        raise PydanticCustomError("character", "must be one ASCII character, or the word tab, space or none")
     return character
 
 
@@ -50,7 +50,7 @@ class InputFields(StageSettings):
     )
     exclude: tuple[str, ...] = Field(default=(), description="patterns of file names to leave out")
     text_field: str = Field(
-        default="text", description="field or column that holds the text; dots lead into nested ones", min_length=1
+        default="text", description="field or column that holds the text; dots reach nested ones", min_length=1
     )
     id_field: str = Field(default="id", description="field or column that holds the id, where there is one")
     url_field: str = Field(default="url", description="field or column that holds the URL, where there is one")
@@ -58,17 +58,15 @@ class InputFields(StageSettings):
         default="language", description="field or column that holds the language, where there is one"
     )
     meta_fields: tuple[str, ...] | None = Field(
-        default=None, description="other fields or columns that meta keeps; all if left out"
+        default=None, description="other fields or columns to keep in meta; all if left out"
     )
     csv_delimiter: Character | None = Field(
-        default=None, description="what separates the fields of CSV; a comma, and a tab in .tsv, if left out"
+        default=None, description="separator of CSV fields; a comma, or a tab in .tsv, if left out"
     )
     csv_quote: Character | None = Field(
-        default=None, description='what fields of CSV are quoted by, or none; ", and none in .tsv, if left out'
+        default=None, description='quote character of CSV, or none; ", or none in .tsv, if left out'
     )
-    csv_escape: Character | None = Field(
-        default=None, description="what escapes the character behind it in CSV, or none; none if left out"
-    )
+    csv_escape: Character | None = Field(default=None, description="escape character of CSV, or none; none if left out")
     config: str | None = Field(
         default=None, description="configuration of a Hugging Face dataset; its default if left out"
     )
@@ -105,17 +103,18 @@ class IngestSettings(InputFields):
     inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
     duplicate_ids: Literal["unique", "refuse"] = Field(
         default="unique",
-        description="ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run",
+        description="repeated ids: rename all but the first to <id>~2, <id>~3, ..., or refuse to go on",
     )
-    unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form to bring texts to")
+    unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form for texts")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
     truncated: Literal["keep", "quarantine"] = Field(
-        default="keep", description="pages of archives that are cut off: keep, with truncated in meta, or quarantine"
+        default="keep",
+        description="truncated pages of archives: keep them, marked as truncated in meta, or quarantine them",
     )
     zstd_window: ByteSize = Field(
         default=ByteSize(WINDOW_BYTES),
-        description="the largest window that a zstd file may ask for; each worker may need so much memory for it",
+        description="largest window that a zstd file may require; a worker may need this much memory for it",
         ge=1 << 10,
         le=LARGEST_WINDOW_BYTES,
     )
@@ -126,16 +125,16 @@ class IngestSettings(InputFields):
         default="component", description="what a document is: files that need each other, a whole repository, or a file"
     )
     repository_document_bytes: ByteSize = Field(
-        default=ByteSize(1 << 20), description="a longer document of a repository is split between files", ge=1 << 10
+        default=ByteSize(1 << 20), description="split longer documents of a repository between files", ge=1 << 10
     )
     repository_file_bytes: ByteSize = Field(
-        default=ByteSize(1 << 20), description="a longer file of a repository is left out", ge=1 << 10
+        default=ByteSize(1 << 20), description="leave longer files of a repository out", ge=1 << 10
     )
     part_bytes: ByteSize = Field(
-        default=ByteSize(128 << 20), description="text of one part, and input of one task", ge=1 << 16
+        default=ByteSize(128 << 20), description="text per part, and input per task", ge=1 << 16
     )
     maximum_record_bytes: ByteSize = Field(
-        default=ByteSize(64 << 20), description="a longer record is quarantined", ge=1 << 10
+        default=ByteSize(64 << 20), description="quarantine longer records", ge=1 << 10
     )
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 

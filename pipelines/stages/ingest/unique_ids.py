@@ -2,7 +2,7 @@
 
     layout    the paths of all parts, in a file of intermediate work, since a task's arguments are kept for each of them
     hashes    parts that follow each other → the hash of each id, shuffled by ranges of hashes
-    ids       range of hashes → which ids stand more than once, and where; new ids, in a file of intermediate work
+    ids       range of hashes → which ids occur more than once, and where; new ids, in a file of intermediate work
     rename    part → the part again, with the new ids
 
 `dataproc/ids.py` has the rule. Up to 8 million ids need neither `layout` nor `hashes`. A dataset without such an id, as
@@ -91,9 +91,9 @@ def make_ids_unique(
     if not ids:
         return parts, {}
     named = ", ".join(f"'{name}'" for name in [name for result in results for name in result["named"]][:MOST_NAMED])
-    what = f"{ids:,} ids stand more than once, in {documents:,} documents (among them {named})"
+    what = f"{ids:,} ids occur more than once, in {documents:,} documents (among them {named})"
     if refuse:
-        hint = "take an --id-field that is unique, or pass --duplicate-ids unique"
+        hint = "use an --id-field with unique values, or pass --duplicate-ids unique"
         raise UserError(what, where=run.folder, hint=hint)
     tildes = 1 + max(result["tildes"] for result in results)
     run.say(f"{what}; each but the first is now called <id>{'~' * tildes}<number>")

@@ -37,7 +37,7 @@ MIXTURE = StageDescription(
     plan="corpusmill.pipelines.stages.mixture.plan:MixtureStage",
     command=("mixture",),
     line="Repeat, draw or drop documents until sources and languages have their weights.",
-    help="Repeat, draw or drop documents until sources, kinds and languages have the weights that are asked for.",
+    help="Repeat, draw or drop documents until sources, kinds and languages have the requested weights.",
     example="corpusmill mixture unique --output mixed --by source,language --source-weights web=0.7,code=0.3"
     " --total 10GB",
     uses=("tokenizer",),

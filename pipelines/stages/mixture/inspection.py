@@ -9,7 +9,7 @@ from corpusmill.pipelines.inspect.lookup import Row, look_up
 
 def _removal(side: Side, document: str) -> Reason | None:
     dropped = side.rows("dropped", document)
-    return Reason("dropped", ["the mixture holds no copy of it"]) if dropped else None
+    return Reason("dropped", ["the mixture contains no copy of it"]) if dropped else None
 
 
 def _copies(side: Side, document: str) -> list[str]:

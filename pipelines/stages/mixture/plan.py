@@ -45,28 +45,32 @@ class MixtureSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     by: tuple[Literal["source", "language", "kind"], ...] = Field(
-        default=("source",), description="what groups are made by, from the top: shares of the later within the earlier"
+        default=("source",),
+        description="columns to group by, outermost first; each column's shares are within the one before",
     )
     source_weights: dict[str, float] = Field(
-        default={}, description="shares by source, relative to each other; * is all that are not named"
+        default={}, description="relative shares by source; * stands for all others"
     )
-    language_weights: dict[str, float] = Field(default={}, description="the same by language; und is an unknown one")
-    kind_weights: dict[str, float] = Field(default={}, description="the same by kind")
+    language_weights: dict[str, float] = Field(default={}, description="relative shares by language; und is unknown")
+    kind_weights: dict[str, float] = Field(default={}, description="relative shares by kind")
     temperature: float = Field(
-        default=1.0, description="where there are no weights: 1 keeps natural shares, a larger one evens them out", gt=0
+        default=1.0, description="without weights: 1 keeps natural shares, larger values even them out", gt=0
     )
-    unit: Literal["bytes", "tokens"] = Field(default="bytes", description="what is weighed and limited")
-    total: ByteSize | None = Field(default=None, description="bytes or tokens in all; left out: what there is")
-    repeats: float = Field(default=4.0, description="most copies of a document", gt=0)
-    group_repeats: dict[str, float] = Field(default={}, description="the same for a group, as web/zh=2")
-    caps: dict[str, ByteSize] = Field(default={}, description="most bytes or tokens of a group or node, as web=10GB")
+    unit: Literal["bytes", "tokens"] = Field(default="bytes", description="unit of weights and limits")
+    total: ByteSize | None = Field(default=None, description="total bytes or tokens; everything there is if left out")
+    repeats: float = Field(default=4.0, description="maximum copies of a document", gt=0)
+    group_repeats: dict[str, float] = Field(default={}, description="maximum copies by group, such as web/zh=2")
+    caps: dict[str, ByteSize] = Field(
+        default={}, description="maximum bytes or tokens by group or node, such as web=10GB"
+    )
     short: Literal["refuse", "scale", "redistribute"] = Field(
         default="refuse",
-        description="if a limit is below what weights ask for: stop, take less of all, or more of the others",
+        description="if a limit is too low for the weights: stop, take less of everything, or more of the others",
     )
-    tokenizer: str | None = Field(default=None, description="tokens: count them by this tokenizer")
+    tokenizer: str | None = Field(default=None, description="count tokens with this tokenizer")
     bytes_per_token: dict[str, float] = Field(
-        default={}, description=f"tokens without a tokenizer: estimate, by language; * is the rest, {BYTES_PER_TOKEN:g}"
+        default={},
+        description=f"bytes per token by language, to estimate without a tokenizer; * is the rest, {BYTES_PER_TOKEN:g}",
     )
 
 
@@ -76,6 +80,11 @@ class MixtureStage(PartsStage):
     name = "mixture"
     Settings = MixtureSettings
     settings: MixtureSettings
+
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The tokenizer's, where it counts."""
+        return ("corpusmill.tokenizer.warmup",) if self.settings.tokenizer else ()
 
     def asked(self) -> Mixture:
         """The settings as a mixture. Raises UserError for what is wrong whatever the data are."""
@@ -96,12 +105,12 @@ class MixtureStage(PartsStage):
         self.asked()
         if settings.unit == "bytes" and (settings.tokenizer or settings.bytes_per_token):
             where = "tokenizer" if settings.tokenizer else "bytes_per_token"
-            raise UserError("this is for tokens, but bytes are weighed", where, "set unit to tokens, or leave it out")
+            raise UserError("this is for tokens, but the unit is bytes", where, "set unit to tokens, or leave it out")
         if settings.tokenizer and settings.bytes_per_token:
             raise UserError("tokens are counted by the tokenizer", "bytes_per_token", "leave one of the two out")
         for language, ratio in settings.bytes_per_token.items():
             if not ratio > 0:
-                raise UserError(f"{ratio} bytes a token of '{language}'", "bytes_per_token", "use a number above 0")
+                raise UserError(f"{ratio} bytes per token for '{language}'", "bytes_per_token", "use a number above 0")
 
     def check_inputs(self, folder: str) -> None:
         from corpusmill.dataproc.datasets import read_batches

@@ -40,13 +40,13 @@ class PackSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     tokenizer: str = Field(description="a tokenizer folder")
-    sequence_length: int = Field(default=4096, description="tokens of a sequence", ge=16, le=1 << 20)
+    sequence_length: int = Field(default=4096, description="tokens per sequence", ge=16, le=1 << 20)
     packing: Literal["best-fit", "concat", "none"] = Field(default="best-fit", description="how sequences are filled")
     bos: bool = Field(default=False, description="begin each document with the beginning-of-sequence token")
     eos: bool = Field(default=True, description="end each document with the end-of-sequence token")
     fim_rate: float = Field(default=0.1, description="share of documents rearranged to fill in the middle", ge=0, le=1)
     fim_rates: dict[str, float] = Field(
-        default={}, description="other shares for kinds, or for sources named as source:NAME"
+        default={}, description="overrides of the share by kind, or by source as source:NAME"
     )
     fim_mode: Literal["psm", "spm"] = Field(default="psm", description="prefix-suffix-middle or suffix-prefix-middle")
     fim_split: Literal["character", "line", "token"] = Field(
@@ -60,11 +60,11 @@ class PackSettings(StageSettings):
     )
     boundary_split: float = Field(
         default=0.1,
-        description="share of tokens joining punctuation and line breaks that are split; 0.1 is our choice",
+        description="share of tokens joining punctuation and line breaks to split; 0.1 is our choice",
         ge=0,
         le=1,
     )
-    validation_share: float = Field(default=0.0, description="share of documents held back for validation", ge=0, lt=1)
+    validation_share: float = Field(default=0.0, description="share of documents held out for validation", ge=0, lt=1)
     group_by: Literal["none", "source", "kind", "language"] = Field(
         default="none", description="pack these groups of documents separately, so that training can weight them"
     )
@@ -72,11 +72,11 @@ class PackSettings(StageSettings):
         default=(), description="pack documents of up to this many tokens separately from longer ones; ascending bounds"
     )
     storage: Literal["plain", "packed", "zstd"] = Field(
-        default="plain", description="how shards hold tokens: 4 bytes each, 3 bytes, or compressed"
+        default="plain", description="how shards store tokens: 4 bytes each, 3 bytes, or compressed"
     )
-    shard_tokens: int = Field(default=1 << 23, description="tokens of a shard, padding included", ge=16)
+    shard_tokens: int = Field(default=1 << 23, description="tokens per shard, padding included", ge=16)
     task_bytes: ByteSize = Field(
-        default=ByteSize(128 << 20), description="text that is packed together by one task", ge=1 << 16
+        default=ByteSize(128 << 20), description="text that one task packs together", ge=1 << 16
     )
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
@@ -100,6 +100,11 @@ class PackStage(PartsStage):
     """Documents and a tokenizer to token shards."""
 
     name = "pack"
+    kernels = (
+        "corpusmill.tokenizer.warmup",
+        "corpusmill.dataproc.sequences.warmup",
+        "corpusmill.dataproc.lint.warmup",
+    )
     version = 2
     Settings = PackSettings
     settings: PackSettings
@@ -114,7 +119,7 @@ class PackStage(PartsStage):
     def roles(self) -> dict[str, str]:
         """What special tokens the settings need, and what for."""
         settings = self.settings
-        roles = {"eos": "ends documents", "pad": "fills sequences up"}
+        roles = {"eos": "ends documents", "pad": "pads sequences"}
         if settings.bos:
             roles |= {"bos": "begins documents (bos)"}
         if settings.fim_rate > 0 or any(rate > 0 for rate in settings.fim_rates.values()):

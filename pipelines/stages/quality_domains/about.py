@@ -9,7 +9,7 @@ from corpusmill.pipelines.description import Rates, Rows, StageDescription
 def _domain_rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in counts.items()]
     if facts["overlap"] is not None:
-        rows.append(("collected before, too", f"{facts['overlap']:.1%}"))
+        rows.append(("already collected earlier", f"{facts['overlap']:.1%}"))
     return [*rows, ("new documents", f"{facts['new_documents']:,}")]
 
 

@@ -41,7 +41,7 @@ class CollectedSettings(StageSettings):
 class QualityDomainsSettings(CollectedSettings):
     """Settings of the stage `quality-domains`."""
 
-    before: str | None = Field(default=None, description="the same of the round before")
+    before: str | None = Field(default=None, description="the same for the round before")
     share: float = Field(default=0.1, description="propose domains of which a larger share was collected", ge=0, lt=1)
     pages: int = Field(default=10, description="propose domains with at least this many pages", ge=1)
     proposals: int = Field(default=1000, description="propose at most this many domains", ge=1)
@@ -53,7 +53,7 @@ class QualityDomainsSettings(CollectedSettings):
 class QualitySeedsSettings(CollectedSettings):
     """Settings of the stage `quality-seeds`."""
 
-    review: str = Field(description="the file of proposals that people edited")
+    review: str = Field(description="the edited file of proposals")
     reviews: tuple[str, ...] = Field(default=(), description="reviews of earlier rounds: their pages are seeds already")
 
 
@@ -61,7 +61,7 @@ def part_pairs(folder: str) -> list[PartPair]:
     """The parts of a folder of 'quality keep', each with the rejected documents beside it, and the rows of both."""
     manifest = state.require_manifest(folder)
     if manifest["stage"] != "quality-keep":
-        raise UserError("this is no output of 'quality keep'", where=folder)
+        raise UserError("this is not an output of 'quality keep'", where=folder)
     rejected = side_files(manifest, "rejected")
     rows_of = {entry["path"]: entry["rows"] for entry in [*manifest["parts"], *manifest["files"]]}
     return [
@@ -79,7 +79,7 @@ class QualityDomainsStage(Stage):
     """What a round collected to the domains that are worth a look."""
 
     name = "quality-domains"
-    kernels = ("lists",)
+    kernels = ("corpusmill.dataproc.lists.warmup",)
     Settings = QualityDomainsSettings
     over_documents = False
     settings: QualityDomainsSettings
@@ -198,7 +198,7 @@ class QualitySeedsStage(Stage):
     """Pages of accepted domains that the round before did not collect: positives of the next one."""
 
     name = "quality-seeds"
-    kernels = ("lists",)
+    kernels = ("corpusmill.dataproc.lists.warmup",)
     Settings = QualitySeedsSettings
     over_documents = False
     settings: QualitySeedsSettings
@@ -222,7 +222,9 @@ class QualitySeedsStage(Stage):
         new = accepted(self.settings.review)
         if not new:
             raise UserError(
-                "nothing is accepted here", where=self.resolve(self.settings.review), hint="write true before a domain"
+                "no domain is accepted here",
+                where=self.resolve(self.settings.review),
+                hint="write true before a domain",
             )
         old = tuple(row for review in self.settings.reviews for row in accepted(review))
         tasks = [

@@ -30,17 +30,17 @@ class QualityKeepSettings(StageSettings):
 
     datasets: tuple[str, ...] = Field(description="datasets of scored documents", min_length=1)
     column: str = Field(default="quality_score", description="the column of scores")
-    threshold: float | None = Field(default=None, description="keep documents that score this much or more")
-    thresholds: dict[str, float] = Field(default={}, description="other thresholds for groups, by --by")
+    threshold: float | None = Field(default=None, description="keep documents with this score or more")
+    thresholds: dict[str, float] = Field(default={}, description="overrides of the threshold by group (see --by)")
     top_share: float | None = Field(default=None, description="keep the best share of documents", gt=0, le=1)
     top_count: int | None = Field(default=None, description="keep this many of the best documents", ge=1)
     pareto: float | None = Field(
         default=None,
-        description="keep documents that score above 1 minus a draw of this Pareto exponent (GPT-3: 9, Curator: 3)",
+        description="keep documents that score above 1 minus a Pareto draw with this exponent (GPT-3: 9, Curator: 3)",
         gt=0,
     )
     by: Literal["language", "source", "kind"] | None = Field(
-        default=None, description="take each group by itself; all together if left out"
+        default=None, description="rank each group separately; all together if left out"
     )
 
 
@@ -48,7 +48,7 @@ class QualityKeepStage(PartsStage):
     """Scored documents to the good ones, the others, and why."""
 
     name = "quality-keep"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityKeepSettings
     settings: QualityKeepSettings
 
@@ -56,11 +56,11 @@ class QualityKeepStage(PartsStage):
         given = [name for name in WAYS if getattr(self.settings, name) is not None]
         if len(given) != 1:
             said = f"{' and '.join(given)} are given" if given else "no setting says what to keep"
-            hint = "give one of --threshold, --top-share, --top-count and --pareto"
+            hint = "give exactly one of --threshold, --top-share, --top-count and --pareto"
             raise UserError(said, where="quality keep", hint=hint)
         if self.settings.thresholds and (given != ["threshold"] or not self.settings.by):
             raise UserError(
-                "thresholds of groups need groups, and a threshold for all others",
+                "thresholds by group need groups, and a threshold for all others",
                 where="--thresholds",
                 hint="give --by and --threshold",
             )

@@ -33,16 +33,16 @@ class QualityScoreSettings(StageSettings):
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     model: str = Field(description="a folder of 'quality train', or a fastText classifier (.bin, .ftz)")
     label: str | None = Field(
-        default=None, description="whose probability is the score [default: the folder's; __label__hq of a file]"
+        default=None, description="label whose probability is the score [default: the folder's; __label__hq of a file]"
     )
     column: str = Field(default="quality_score", description="the column to add", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
-    calibrated: bool = Field(default=True, description="calibrated scores, where the folder has a calibration")
-    lowercase: bool | None = Field(default=None, description="of a file: letters to lower case")
+    calibrated: bool = Field(default=True, description="calibrate scores if the folder has a calibration")
+    lowercase: bool | None = Field(default=None, description="for a model file: lowercase the text")
     split_unspaced: bool | None = Field(
-        default=None, description="of a file: characters of scripts without spaces are words"
+        default=None, description="for a model file: treat each character of scripts without spaces as a word"
     )
     characters: int | None = Field(
-        default=None, description="of a file: read only so many characters from a document's beginning", ge=1
+        default=None, description="for a model file: read only this many characters from the start of a document", ge=1
     )
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
@@ -62,7 +62,7 @@ class QualityScoreStage(PartsStage):
     """Documents to the same documents with a score."""
 
     name = "quality-score"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityScoreSettings
     settings: QualityScoreSettings
 
@@ -83,7 +83,7 @@ class QualityScoreStage(PartsStage):
         ]
         if given and not _is_file(model):
             flag = f"--{given[0].replace('_', '-')}"
-            raise UserError("this model says itself how it reads a text", where=flag, hint=f"leave {flag} out")
+            raise UserError("this model already defines how text is read", where=flag, hint=f"leave {flag} out")
 
     def phases(self) -> list[PhasePlan]:
         return [self.phase_over_parts("score")]

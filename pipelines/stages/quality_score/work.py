@@ -28,7 +28,7 @@ def score_part(task: TaskContext[ScoreWork]) -> dict[str, Any]:
         schema = file.schema_arrow.remove_metadata()
     for name in [column, *([column + RAW] if model.calibration else [])]:
         if name in schema.names:
-            raise UserError(f"there is a column {name} already", path, "name another column with --column")
+            raise UserError(f"there is already a column {name}", path, "name another column with --column")
         schema = schema.append(pa.field(name, pa.float64(), nullable=False))
     counts, tenths = {"documents_in": 0, "kept": 0}, np.zeros(10, np.int64)
     with PartWriter(task.folder, task.id, schema, part_bytes=ONE_PART_A_FILE) as writer:

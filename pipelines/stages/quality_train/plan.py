@@ -43,32 +43,32 @@ class ClassifierSettings(StageSettings):
         default="dclm",
         description="dclm: 100 dimensions, words, 5 epochs; deepseek-math: 256, up to 3-grams of words, 3 epochs",
     )
-    learning_rate: float | None = Field(default=None, description="at the first document; it falls to 0", gt=0, le=10)
-    dimensions: int | None = Field(default=None, description="width of a row", ge=1, le=4096)
+    learning_rate: float | None = Field(default=None, description="at the first document; it decays to 0", gt=0, le=10)
+    dimensions: int | None = Field(default=None, description="dimensions of a vector", ge=1, le=4096)
     epochs: int | None = Field(default=None, description="passes over all documents", ge=1, le=1000)
     word_ngrams: int | None = Field(default=None, description="longest n-gram of words", ge=1, le=8)
-    minimum_count: int | None = Field(default=None, description="times that a word must occur to have a row", ge=1)
-    buckets: int | None = Field(default=None, description="rows that n-grams share", ge=1, le=1 << 30)
-    lowercase: bool = Field(default=False, description="letters to lower case")
+    minimum_count: int | None = Field(default=None, description="occurrences that a word needs to get a vector", ge=1)
+    buckets: int | None = Field(default=None, description="vectors that n-grams share, by hash", ge=1, le=1 << 30)
+    lowercase: bool = Field(default=False, description="lowercase the text")
     split_unspaced: bool = Field(
-        default=True, description="characters of scripts without spaces (Han, kana, Thai, …) are words"
+        default=True, description="treat each character of scripts without spaces (Han, kana, Thai, …) as a word"
     )
     characters: int = Field(
-        default=0, description="read only so many characters from a document's beginning; 0: all", ge=0
+        default=0, description="read only this many characters from the start of a document; 0: all", ge=0
     )
     positive_cap: int = Field(default=0, description="train on this many positive documents at most; 0: all", ge=0)
     negative_cap: int = Field(default=0, description="train on this many negative documents at most; 0: all", ge=0)
-    held_back: float = Field(default=0.1, description="share of documents that training does not see", gt=0, lt=1)
+    held_back: float = Field(default=0.1, description="share of documents held out from training", gt=0, lt=1)
     calibration: Literal["platt", "isotonic", "none"] = Field(
-        default="platt", description="how scores become probabilities, fitted on half of the held-back documents"
+        default="platt", description="how scores become probabilities, fitted on half of the held-out documents"
     )
 
 
 class QualityTrainSettings(ClassifierSettings):
     """Settings of `corpusmill quality train`."""
 
-    positive: tuple[str, ...] = Field(description="datasets of documents to get more of", min_length=1)
-    negative: tuple[str, ...] = Field(description="datasets of documents to get fewer of", min_length=1)
+    positive: tuple[str, ...] = Field(description="datasets of positive documents: more like these", min_length=1)
+    negative: tuple[str, ...] = Field(description="datasets of negative documents: fewer like these", min_length=1)
 
 
 ClassPart = tuple[PartReference, Label]
@@ -109,7 +109,7 @@ class QualityTrainStage(Stage):
     """Positive and negative documents to a classifier that says how good it is."""
 
     name = "quality-train"
-    kernels = ("quality",)
+    kernels = ("corpusmill.dataproc.quality.warmup",)
     Settings = QualityTrainSettings
     over_documents = False
     settings: QualityTrainSettings

@@ -28,14 +28,14 @@ class SearchSettings(StageSettings):
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     segment_bytes: ByteSize = Field(
         default=ByteSize(256 << 20),
-        description="text of a segment, half more at most; larger ones are searched faster, and take 5 times as much"
-        " memory to build",
+        description="text per segment, half more at most; larger segments are searched faster, and building one takes"
+        " 5 times as much memory",
         ge=1 << 10,
         le=1 << 30,
     )
     locate_every: Literal[8, 16, 32, 64, 128] = Field(
         default=32,
-        description="one text position of so many is kept; fewer make places quicker to find, and a larger index",
+        description="keep one text position in this many; smaller finds places faster and makes a larger index",
     )
 
 
@@ -43,7 +43,7 @@ class SearchStage(PartsStage):
     """Documents to a search index."""
 
     name = "search"
-    kernels = ("full-text",)
+    kernels = ("corpusmill.dataproc.search.warmup",)
     Settings = SearchSettings
     settings: SearchSettings
 

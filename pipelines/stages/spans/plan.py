@@ -53,10 +53,10 @@ class SpansSettings(StageSettings):
     datasets: tuple[str, ...] = Field(description="datasets of documents", min_length=1)
     unit: Literal["substring", "paragraph", "line"] = Field(default="substring", description="what is compared")
     length: int = Field(default=200, description="substring: minimum length of a repeat, in bytes", ge=16, le=4096)
-    unit_length: int = Field(default=40, description="paragraph, line: ignore those of fewer characters", ge=1)
-    limit: int = Field(default=1, description="paragraph, line: what is counted more often than this is repeated", ge=1)
+    unit_length: int = Field(default=40, description="paragraph, line: ignore units with fewer characters", ge=1)
+    limit: int = Field(default=1, description="paragraph, line: units counted more often than this are repeated", ge=1)
     count: Literal["documents", "times"] = Field(
-        default="documents", description="paragraph, line: count documents that have it, or every copy"
+        default="documents", description="paragraph, line: count documents with the unit, or every copy"
     )
     normalise: tuple[Literal["case", "space", "punctuation"], ...] = Field(
         default=(), description="paragraph, line: what copies may differ in"
@@ -78,7 +78,7 @@ class SpansStage(PartsStage):
 
     name = "spans"
     version = 2
-    kernels = ("road", "spans")
+    kernels = ("corpusmill.dataproc.dedup.warmup_spans",)
     Settings = SpansSettings
     settings: SpansSettings
 

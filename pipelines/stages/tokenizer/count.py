@@ -27,13 +27,13 @@ class CountSettings(StageSettings):
     """Settings of `corpusmill tokenizer count`."""
 
     datasets: tuple[str, ...] = Field(default=(), description="datasets of documents; optional with --extend")
-    extend: tuple[str, ...] = Field(default=(), description="tables of counts that are added to")
+    extend: tuple[str, ...] = Field(default=(), description="tables of counts to add to")
     pattern: str = Field(default="deepseek-v3", description="how text is cut into pretokens")
     group_by: Literal["none", "source", "language", "kind"] = Field(
         default="none", description="count these groups of documents separately, so that training can weight them"
     )
     most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
-    min_count: int = Field(default=1, description="drop pretokens that are seen less often, for good", ge=1)
+    min_count: int = Field(default=1, description="permanently drop pretokens seen less often", ge=1)
     memory: ByteSize = Field(
         default=ByteSize(512 << 20),
         description="memory of a worker's table, beyond which it spills to disk",
@@ -46,6 +46,7 @@ class CountStage(Stage):
     """Documents to a table of pretoken counts."""
 
     name = "count"
+    kernels = ("corpusmill.tokenizer.warmup",)
     Settings = CountSettings
     over_documents = False
     settings: CountSettings

@@ -140,13 +140,13 @@ class Counting:
         for table in self.tables:
             facts = table.table
             if facts["splits"] != list(self.pattern.splits):
-                what = f"this was counted by the pattern {facts['pattern']}, not {self.pattern.name}"
+                what = f"this was counted with the pattern {facts['pattern']}, not {self.pattern.name}"
                 raise UserError(what, where=table.folder, hint=f"use --pattern {facts['pattern']}, or count again")
             if facts["group_by"] != self.group_by and (merging or self.group_by != "none"):
                 what = f"this was counted by {facts['group_by']}, not by {self.group_by}"
                 raise UserError(what, where=table.folder, hint=f"use --group-by {facts['group_by']}, or count again")
             if merging and facts["min_count"] > 1:
-                what = f"pretokens of fewer than {facts['min_count']} were left out here, so sums would be wrong"
+                what = f"pretokens of fewer than {facts['min_count']} were dropped here, so sums would be wrong"
                 raise UserError(what, where=table.folder, hint="count again without --min-count")
             if seen & set(facts["datasets"]):
                 what = "this includes a dataset that has been counted already"

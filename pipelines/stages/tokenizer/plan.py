@@ -53,7 +53,7 @@ class TokenizerSettings(StageSettings):
     )
     vocab_size: int = Field(
         default=128_000,
-        description="ids in all, special tokens included (deepseek-v3: those behind the merges come on top)",
+        description="number of ids, special tokens included (deepseek-v3: those after the merges come on top)",
         ge=300,
         le=1 << 20,
     )
@@ -63,22 +63,26 @@ class TokenizerSettings(StageSettings):
         description="layout of the special tokens: a YAML or JSON file, deepseek-v3, compact (without placeholders), "
         "gpt2, llama3, chatml or qwen2.5",
     )
-    min_frequency: int = Field(default=0, description="do not merge pairs that are seen less often", ge=0)
-    max_token_length: int | None = Field(default=None, description="longest token made of a merge, in bytes", ge=2)
+    min_frequency: int = Field(default=0, description="do not merge pairs seen less often", ge=0)
+    max_token_length: int | None = Field(
+        default=None, description="longest token that a merge may make, in bytes", ge=2
+    )
     no_merge: tuple[Literal["digits", "punctuation", "whitespace"], ...] = Field(
         default=(), description="characters that are never part of a longer token; digits spells numbers digit by digit"
     )
     continue_from: str | None = Field(
         default=None,
-        description="a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids come behind "
+        description="a tokenizer folder to extend: its ids, pattern and special tokens stay, new ids follow "
         "all of them, and vocab_size counts all",
     )
-    checkpoint_merges: int = Field(default=5_000, description="merges between two checkpoints of learning", ge=1)
+    checkpoint_merges: int = Field(default=5_000, description="merges between checkpoints", ge=1)
     warm_pretokens: int = Field(
-        default=700_000, description="commonest pretokens whose ids are kept for a fast start; some 50 bytes each", ge=0
+        default=700_000,
+        description="most common pretokens whose ids are stored for a fast start; about 50 bytes each",
+        ge=0,
     )
     group_by: Literal["none", "source", "language", "kind"] = Field(
-        default="none", description="what weights and temperature are for"
+        default="none", description="groups that weights and temperature apply to"
     )
     weights: dict[str, float] = Field(default={}, description="weights of groups of documents; 1 if not named")
     temperature: float = Field(
@@ -87,11 +91,13 @@ class TokenizerSettings(StageSettings):
         gt=0,
         allow_inf_nan=False,
     )
-    balance_by: Literal["bytes", "pretokens"] = Field(default="bytes", description="what the size of a group is")
-    min_count: int = Field(default=1, description="pretokens that are seen less often are left out", ge=1)
+    balance_by: Literal["bytes", "pretokens"] = Field(
+        default="bytes", description="how the size of a group is measured"
+    )
+    min_count: int = Field(default=1, description="leave out pretokens seen less often", ge=1)
     most_groups: int = Field(default=256, description="fail if there are more groups than this", ge=1, le=1 << 16)
     memory: ByteSize = Field(
-        default=ByteSize(512 << 20), description="memory of a worker's table of counts, at most", ge=1 << 20
+        default=ByteSize(512 << 20), description="maximum memory of a worker's table of counts", ge=1 << 20
     )
     document_seconds: DocumentSeconds = DOCUMENT_SECONDS
 
@@ -100,6 +106,7 @@ class TokenizerStage(Stage):
     """Documents, or their counts, to a tokenizer folder."""
 
     name = "tokenizer"
+    kernels = ("corpusmill.tokenizer.warmup",)
     version = 2
     Settings = TokenizerSettings
     over_documents = False
@@ -130,7 +137,7 @@ class TokenizerStage(Stage):
         if settings.continue_from is None:
             read_layout(settings.special).model_size(settings.vocab_size)
         elif given := settings.model_fields_set & {"pattern", "special"}:
-            what = f"'{min(given)}' is the old tokenizer's when one is continued"
+            what = f"'{min(given)}' is fixed by the tokenizer that is continued"
             raise UserError(what, where="continue_from", hint=f"leave '{min(given)}' out")
         if not settings.datasets and not settings.counts:
             raise UserError("there is nothing to learn from", where="datasets", hint="give a dataset, or --counts")
@@ -147,7 +154,7 @@ class TokenizerStage(Stage):
     def check_inputs(self, folder: str) -> None:
         old, asked = self._continued(), self.settings.vocab_size
         if old is not None and asked <= old.special.vocab_size:
-            what = f"this tokenizer has {old.special.vocab_size:,} ids already, and {asked:,} are asked for"
+            what = f"this tokenizer has {old.special.vocab_size:,} ids already, but {asked:,} were requested"
             raise UserError(what, where=self.settings.continue_from or "", hint="ask for a larger vocab_size")
         counting = self._counting()
         counting.check(merging=not self._in_place(counting))

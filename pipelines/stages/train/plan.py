@@ -44,6 +44,7 @@ class TrainStage(Stage):
     """Shards to a trained model."""
 
     name = "train"
+    kernels = ("corpusmill.training.warmup",)
     version = 2
     Settings = TrainStageSettings
     over_documents = False
@@ -71,11 +72,13 @@ class TrainStage(Stage):
         for mark in ("constant", "decayed", "last"):
             names = f"{mark}_fraction", f"{mark}_tokens"
             if all(getattr(self.settings, name) is not None for name in names):
-                raise UserError(f"{' and '.join(names)} both say the same", where=names[1], hint="use one of them")
+                raise UserError(
+                    f"{' and '.join(names)} both set the same thing", where=names[1], hint="use one of them"
+                )
 
     def check_output(self, folder: str) -> None:
         if storage.is_url(folder) and self.ranks > 1:
-            what = "several ranks need a folder that all of them see, for their checkpoints; this is a store"
+            what = "several ranks need a shared folder for their checkpoints, not an object store"
             raise UserError(what, where=folder, hint="train into a local or shared folder, or on one rank")
 
     def needs(self) -> list[tuple[str, str]]:
@@ -124,7 +127,7 @@ class TrainStage(Stage):
 
         launched, wanted = launched_ranks(), self.settings.ranks
         if launched > 1 and wanted not in (1, launched):
-            what = f"{wanted} ranks are asked for, and torchrun started {launched}"
+            what = f"{wanted} ranks were requested, but torchrun started {launched}"
             raise UserError(what, where="ranks", hint="leave the setting out under torchrun")
         return max(launched, wanted)
 

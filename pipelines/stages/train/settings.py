@@ -17,7 +17,9 @@ from corpusmill.training.settings import DescribedSetting, TrainSettings, change
 class PhaseSettings(StageSettings):
     """A stretch of the run with a mixture of its own."""
 
-    tokens: int | None = Field(default=None, description="its length, padding included; the last may have none", ge=1)
+    tokens: int | None = Field(
+        default=None, description="length of the phase in tokens, padding included; the last may have none", ge=1
+    )
     mixture: dict[str, float] = Field(default={}, description="weights by group; the run's mixture if left out")
 
 
@@ -52,7 +54,7 @@ OWN: dict[str, tuple[str, Any, Any]] = {
         str | None,
         Field(
             default=None,
-            description="GPUs elsewhere that --dry-run prices the run on: GPU:LAYOUT, as train --simulate takes it",
+            description="GPUs on which --dry-run prices the run: GPU:LAYOUT, as in train --simulate",
             json_schema_extra={"recipe_only": True},
         ),
     ),

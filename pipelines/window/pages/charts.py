@@ -63,7 +63,7 @@ def chart(view: View) -> Response:
 
 def _section_of(place: Place) -> Mapping[str, Any]:
     if place.what != "model" or not place.manifest:
-        raise UserError("charts are drawn of a finished training run", where=place.path, hint="see its steps")
+        raise UserError("charts need a finished training run", where=place.path, hint="see its steps")
     metrics = storage.join(place.path, METRICS)
     size = storage.size(metrics) if storage.exists(metrics) else 0
     return _section(place.path, size)

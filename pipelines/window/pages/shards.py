@@ -39,6 +39,6 @@ def _length_bars(lengths: Any) -> list[tuple[str, int, float]]:
     """(label, segments, share of all) of each power of two."""
     edges = [*lengths.edges[1:], None]
     return [
-        (f"{low:,} to {high - 1:,}" if high else f"from {low:,}", count, count / max(lengths.sampled, 1))
+        (f"{low:,} to {high - 1:,}" if high else f"{low:,}+", count, count / max(lengths.sampled, 1))
         for low, high, count in zip(lengths.edges, edges, lengths.counts, strict=False)
     ]

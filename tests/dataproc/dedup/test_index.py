@@ -270,7 +270,7 @@ def test_rows_of_eight_bytes_find_the_same(folder, monkeypatch: pytest.MonkeyPat
 
 
 def test_kernels_are_compiled_for_what_they_are_called_with(folder):
-    index.compile_kernels()
+    index.call_kernels()
     kernels = index._collect_members, index._find_equal
     before = [len(kernel.signatures) for kernel in kernels]
     old = draw_signatures(1, 30)

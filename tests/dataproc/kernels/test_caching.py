@@ -98,6 +98,24 @@ def test_a_module_stands_for_all_that_it_imports(tmp_path: Path) -> None:
     assert not any(name.startswith("readers/") for name in names)
 
 
+def test_imports_for_type_checkers_do_not_count(tmp_path: Path) -> None:
+    folder = Path(kernels.__file__).parents[1] / "dataproc"
+    closure = Sources(tmp_path)._closure(folder / "kernels/hashing.py")
+    assert {path.name for path in closure} == {
+        "__init__.py",
+        "hashing.py",
+        "buffers.py",
+        "compiling.py",
+        "errors.py",
+        "urls.py",
+    }
+    (tmp_path / "a.py").write_text(
+        "if TYPE_CHECKING:\n    import corpusmill.dataproc.errors\nelse:\n    import corpusmill.dataproc.urls\n"
+    )
+    names = {path.name for path in Sources(tmp_path)._closure(tmp_path / "a.py")}
+    assert "urls.py" in names and "errors.py" not in names
+
+
 def test_digests_are_remembered_by_size_and_time(package: Path, tmp_path: Path) -> None:
     path = str(package / "caller.py")
     first = Sources(tmp_path / "memory").digest(path)
@@ -110,7 +128,7 @@ def test_digests_are_remembered_by_size_and_time(package: Path, tmp_path: Path) 
     assert Sources(tmp_path / "memory").digest(str(package / "called.py"))
 
 
-def test_a_familys_marker_follows_its_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_warm_ups_marker_follows_its_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    markers = {kernels._done_marker(family) for family in kernels.FAMILIES}
-    assert len(markers) == len(kernels.FAMILIES) and not any(marker.exists() for marker in markers)
+    markers = {kernels._done_marker(warmup) for warmup in kernels.warmups()}
+    assert len(markers) == len(kernels.warmups()) > 10 and not any(marker.exists() for marker in markers)

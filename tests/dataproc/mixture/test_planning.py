@@ -1,5 +1,6 @@
 """Plans of mixtures and draws of documents: laws, hand-reckoned plans, and what is refused."""
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.mixture.draws import EVERYTHING, copies_of, draw_threshold, group_rows
 from corpusmill.dataproc.mixture.planning import Group, Planned, plan_mixture
-from corpusmill.dataproc.mixture.settings import Mixture
+from corpusmill.dataproc.mixture.settings import Mixture, check_names
 from corpusmill.dataproc.randomness import random_keys
 
 WEB = [Group(("web", "en"), 60, 6000), Group(("web", "zh"), 20, 2000), Group(("code", "und"), 10, 1000)]
@@ -219,3 +220,9 @@ def test_documents_are_grouped_by_any_levels_and_an_unknown_language_has_a_name(
     assert keys == [("en", "b"), ("und", "a"), ("zh", "a")]
     assert rows.tolist() == [0, 1, 0, 2]
     assert group_rows(batch.slice(0, 0), ("kind",))[0] == []
+
+
+def test_documents_without_a_name_are_listed_as_an_empty_one() -> None:
+    asked = Mixture(by=("language",), weights={"language": {"fr": 1, "*": 1}})
+    with pytest.raises(UserError, match=re.escape("known are '', en")):
+        check_names([("",), ("en",)], asked)

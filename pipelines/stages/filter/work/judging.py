@@ -162,10 +162,10 @@ def _numbers(batch: pa.RecordBatch, score: np.ndarray, by: Judge) -> tuple[pa.Re
 def _document_column(batch: pa.RecordBatch, name: str) -> pa.Array:
     at = batch.schema.get_field_index(name)
     if at < 0:
-        raise UserError(f"the documents have no column '{name}'", "document_columns", "make it by an earlier stage")
+        raise UserError(f"the documents have no column '{name}'", "document_columns", "add it in an earlier stage")
     column = batch.column(at)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise UserError(f"the documents' column '{name}' holds no numbers, but {column.type}", "document_columns")
+        raise UserError(f"the documents' column '{name}' does not hold numbers, but {column.type}", "document_columns")
     return column
 
 

@@ -156,7 +156,7 @@ def file_starts(meta: pa.Array) -> pa.Array | None:
         if starts is None:
             continue
         if not isinstance(starts, list) or not all(type(start) is int for start in starts):
-            raise ValueError(f"{FILE_STARTS} is no list of whole numbers")
+            raise ValueError(f"{FILE_STARTS} is not a list of whole numbers")
         lists[row] = starts
     return pa.array(lists, pa.large_list(pa.int64()))
 

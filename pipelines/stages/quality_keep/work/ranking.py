@@ -68,7 +68,7 @@ def score_column(batch: pa.RecordBatch, name: str) -> np.ndarray:
     """A column of numbers as float64 of shape (N,). Raises UserError where a document has none."""
     column = batch.column(name)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise UserError(f"the column {name} holds no numbers", hint="name another column with --column")
+        raise UserError(f"the column {name} does not hold numbers", hint="name another column with --column")
     scores = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     bad = np.flatnonzero(np.isnan(scores))
     if len(bad):

@@ -91,4 +91,4 @@ def lead(task: TaskContext, train_rank: TrainRank) -> dict[str, Any]:
 
 
 def _lost(rank: int, error: TaskError) -> TaskError:
-    return TaskError(kind="bug", message=f"rank {rank} lost the others; run again to go on from here")
+    return TaskError(kind="bug", message=f"rank {rank} lost contact with the others; run again to resume")
