@@ -56,6 +56,9 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         raise MemoryError("cannot allocate")
     if fault == "stuck":
         watching.ready()
+    if fault == "says its process":
+        Path(task.arguments["scratch"], f"{task.id}.process").write_text(str(os.getpid()))
+        time.sleep(6)
     if fault == "slow":
         time.sleep(0.3)
     while fault == "waits" and not Path(task.arguments["scratch"], "go").exists():
