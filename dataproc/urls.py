@@ -14,7 +14,8 @@ from typing import Any
 MASK = "***"
 _DIGEST = re.compile(r"digest=[0-9a-f]{16}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*://[^\s\"<>]+")
-_PARAMETER = re.compile(r"(?<=[?&])(?!digest=)([\w.$%-]+)=(?!\*\*\*)[^&\s\"'<>]+")
+_PARAMETER = re.compile(r"(?<=[?&])(?!digest=|sample=|seed=)([\w.$%-]+)=(?!\*\*\*)[^&\s\"'<>]+")
+"""A parameter of a query without its URL; those of an input that names a sample of a crawl are no secrets."""
 _QUERY = re.compile(r"[?#]")
 _NAMED = re.compile(r"[\w.$%-]+=")
 _HTTP = re.compile(r"(?:^|::)https?://", re.IGNORECASE)

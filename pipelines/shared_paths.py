@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.commoncrawl import is_crawl
 from corpusmill.dataproc.errors import UserError
 
 _PACKAGES = re.compile(r"/runtime_resources/(?:working_dir|py_modules)_files/")
@@ -33,6 +34,8 @@ def require_lasting(path: str) -> None:
 
 def require_shared(path: str) -> str:
     """The path. Raises UserError for one that other nodes of a cluster would not find."""
+    if is_crawl(path):
+        return path
     if is_in_package(path):
         what = "this lies in Ray's copy of the job's working directory, which each node has of its own"
         raise UserError(what, where=path, hint=HINT)

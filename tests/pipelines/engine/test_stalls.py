@@ -111,7 +111,7 @@ def test_the_input_of_a_task_is_the_first_path_among_its_arguments() -> None:
 def _stop_the_worker_of(task: str, scratch: Path, stopped: list[int], over: threading.Event) -> None:
     """Stops (SIGSTOP) the process that works on a task, once it says which one it is; lets it go on when it is over."""
     path = scratch / f"{task}.process"
-    while not path.exists() and not over.wait(0.02):
+    while not (path.exists() and path.read_text()) and not over.wait(0.02):
         pass
     if path.exists():
         over.wait(2.0)  # Ray's workers tell what they are on once a second
