@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.dataproc import commoncrawl, http_files, http_polite, storage
@@ -42,9 +42,10 @@ def test_an_input_says_crawl_kind_and_sample() -> None:
 def test_what_is_not_understood_is_a_line(written: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_crawl(written)
-    assert said in str(caught.value) and written in str(caught.value)
+    assert said in str(caught.value) and str(caught.value).startswith(written.partition("?")[0])
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 1 << 32), st.randoms(use_true_random=False))
 def test_a_sample_is_of_the_seed_and_the_paths_alone(one: int, other: int, seed: int, order) -> None:
     small, large = sorted((one, other))
