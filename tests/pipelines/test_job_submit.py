@@ -60,22 +60,23 @@ RECIPE = """
 name: restarted
 output: unused
 stages:
-  documents: {{stage: ingest, inputs: ["{inputs}"], part_bytes: 64KiB, source: tests}}
-  clean: {{stage: filter, datasets: [documents], rules: [gopher-quality]}}
+  documents: {{stage: ingest, inputs: ["{folder}/0*.jsonl"], part_bytes: 64KiB}}
+  more: {{stage: ingest, inputs: ["{folder}/[1-7]*.jsonl"], part_bytes: 64KiB, source: more}}
 """
 
 
-def _raw(folder: Path) -> str:
+def _raw(folder: Path) -> Path:
+    """80 files of 66 kB, a task each."""
     folder.mkdir()
-    for number in range(24):
-        rows = [json.dumps({"text": f"Document {row} of file {number} is here to be read. " * 60}) for row in range(20)]
+    for number in range(80):
+        rows = [json.dumps({"text": f"Document {row} of file {number} is here to be read. " * 80}) for row in range(20)]
         (folder / f"{number:02d}.jsonl").write_text("\n".join(rows))
-    return f"{folder}/*.jsonl"
+    return folder
 
 
 def test_a_job_that_was_stopped_goes_on_when_it_is_submitted_again(dashboard: str, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(inputs=_raw(tmp_path / "raw")))
+    recipe.write_text(RECIPE.format(folder=_raw(tmp_path / "raw")))
     submit = ["submit", dashboard, "--no-wait", "--submission-id"]
 
     def line(output: Path) -> list[str]:
@@ -89,7 +90,7 @@ def test_a_job_that_was_stopped_goes_on_when_it_is_submitted_again(dashboard: st
         time.sleep(0.01)
     subprocess.run(_job("stop", dashboard, "stopped"), check=True, env=environment(), capture_output=True)
     done = len(markers(output, "documents"))
-    assert not (output / "clean/_manifest.json").exists(), "the job ended before it could be stopped"
+    assert not (output / "more/_manifest.json").exists(), "the job ended before it could be stopped"
     before = {path: path.stat().st_mtime_ns for path in (output / "documents/_state/read").glob("*.json")}
     again = subprocess.run(
         _job("submit", dashboard, "--submission-id", "again", *line(output)),
@@ -104,7 +105,7 @@ def test_a_job_that_was_stopped_goes_on_when_it_is_submitted_again(dashboard: st
 
 def test_a_relative_output_of_a_job_with_a_working_directory_is_refused(dashboard: str, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
-    (tmp_path / "work/recipe.yaml").write_text(RECIPE.format(inputs=_raw(tmp_path / "raw")))
+    (tmp_path / "work/recipe.yaml").write_text(RECIPE.format(folder=_raw(tmp_path / "raw")))
     line = [sys.executable, "-m", "corpusmill", "run", "recipe.yaml", "--output", "out"]
     submitted = subprocess.run(
         _job("submit", dashboard, "--working-dir", str(tmp_path / "work"), "--", *line),
