@@ -86,10 +86,7 @@ class EmptyStage(Stage):
     def run(self, run: StageRun) -> Summary:
         self.memory_before = psutil.Process().memory_info().rss
         function = "benchmarks.scheduler:do_nothing"
-        tasks = [
-            Task(id=f"part-{number:07d}", function=function, bytes=1)
-            for number in range(self.settings.tasks)
-        ]
+        tasks = [Task(id=f"part-{number:07d}", function=function, bytes=1) for number in range(self.settings.tasks)]
         results = run.map("read", tasks)
         self.memory_after = psutil.Process().memory_info().rss
         return Summary(counts={"tasks": len(results)})

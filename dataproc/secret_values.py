@@ -1,9 +1,9 @@
 """Values of secrets that this process was given by its environment, so that none of them reaches a line or a file.
 
 Clients of stores repeat what they were given in their errors, a recipe may have been filled in from variables, and a
-traceback shows arguments. So wherever text leaves (messages, logs, manifests, markers, kept recipes), the value of every
-variable whose name says that it is a secret is replaced, as it is and as a URL spells it; so is the password of any URL
-among the variables (a proxy's), and the key inside a connection string.
+traceback shows arguments. So wherever text leaves (messages, logs, manifests, markers, kept recipes), the value of
+every variable whose name says that it is a secret is replaced, as it is and as a URL spells it; so is the password of
+any URL among the variables (a proxy's), and the key inside a connection string.
 
 A value of fewer than `LEAST_CHARACTERS`, a plain word, a number, and the path of a file are no secrets: they would be
 found in every other line.

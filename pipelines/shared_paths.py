@@ -1,9 +1,9 @@
 """Paths that mean the same on every node: on a cluster, a relative one is another folder on each.
 
-`ray job submit --working-dir` copies the submitter's folder into a package cache on each node and runs the job in it. A
-relative output would be written into that copy, which Ray removes after the job, and a relative input would be looked
-for in the copies of other nodes. So on a cluster every path is written from the root, or is a URL, and none lies in that
-cache; an output in it is refused for the local engine, too.
+`ray job submit --working-dir` copies the submitter's folder into a package cache on each node and runs the job in it.
+A relative output would be written into that copy, which Ray removes after the job, and a relative input would be looked
+for in the copies of other nodes. So on a cluster every path is written from the root, or is a URL, and none lies in
+that cache; an output in it is refused for the local engine, too.
 
 Asked of each path as it is resolved, before the first stage begins; nothing is read.
 """

@@ -42,8 +42,8 @@ class Executor(Protocol):
         """What is known of the calls in flight, by ticket; for another thread."""
 
     def find_worker(self, ticket: int) -> str:
-        """Where a call in flight runs, "node:process", when its worker has not reported: this may take seconds. "" where
-        it is not known. For another thread."""
+        """Where a call in flight runs, "node:process", when its worker has not reported: this may take seconds; ""
+        where it is not known. For another thread."""
 
     def close(self) -> None:
         """Ends the workers; calls in flight are abandoned."""

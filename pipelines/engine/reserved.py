@@ -107,4 +107,6 @@ def _size(value: Any, place: str) -> int:
     try:
         return int(TypeAdapter(ByteSize).validate_python(value))
     except ValidationError as error:
-        raise UserError(f"{value!r} is not a size", where=place, hint="write a number and a unit, as in 8GiB") from error
+        raise UserError(
+            f"{value!r} is not a size", where=place, hint="write a number and a unit, as in 8GiB"
+        ) from error

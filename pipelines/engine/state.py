@@ -65,8 +65,8 @@ def deaths_path(folder: str, phase: str, task: str) -> str:
 
 
 def as_written(result: dict[str, Any]) -> dict[str, Any]:
-    """A task's result as it is read back from its marker. Its keys are shared by all results, of which a driver may hold
-    a million."""
+    """A task's result as it is read back from its marker. Its keys are shared by all results, of which a driver may
+    hold a million."""
     return json.loads(to_json(result), object_pairs_hook=_with_shared_keys)  # type: ignore[no-any-return]
 
 

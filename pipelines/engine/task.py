@@ -39,8 +39,8 @@ class Call:
     kernels it calls (a node that never ran them compiles them first), and the token of the driver that it is for.
 
     `document_seconds` is the longest that a document may take, 0 for no limit; `apart` says that it calls code whose
-    time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too long; `reserved` is what it
-    reserves of a cluster's node (`Reserved.as_values`).
+    time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too
+    long; `reserved` is what it reserves of a cluster's node (`Reserved.as_values`).
     """
 
     ticket: int

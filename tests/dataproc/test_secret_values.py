@@ -22,8 +22,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "hf_token", "GITHUB_PAT", "WANDB_API_KEY", "DB_PASSWORD",
-        "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "MY_PRIVATE_KEY",
+        "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "hf_token", "GITHUB_PAT", "WANDB_API_KEY",
+        "DB_PASSWORD", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN",
+        "MY_PRIVATE_KEY",
         "CLIENT_SECRET", "RAY_AUTH_TOKEN", "SSH_PASSPHRASE",
     ],
 )  # fmt: skip

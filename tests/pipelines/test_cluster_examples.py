@@ -170,7 +170,9 @@ stages:
   documents: {stage: ingest, inputs: ["${stdlib}/json/*.py"], kind: code, part_bytes: 64KiB}
 """
 SRUN = '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n'
-GETENT = '#!/bin/bash\n[[ "$1 $2" == "ahostsv4 localhost" ]] && echo 127.0.0.1 STREAM localhost\n'  # no network, no name
+GETENT = (
+    '#!/bin/bash\n[[ "$1 $2" == "ahostsv4 localhost" ]] && echo 127.0.0.1 STREAM localhost\n'  # no network, no name
+)
 SCONTROL = '#!/bin/bash\n[[ "$1 $2 $3" == "show hostnames node[1]" ]] && echo localhost\n'
 
 

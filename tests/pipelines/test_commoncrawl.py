@@ -44,7 +44,9 @@ def test_a_crawl_is_read_file_by_file_from_a_busy_server(server: CrawlServer, tm
     assert manifest["counts"] == {"documents_in": 15, "kept": 15, "quarantined": 0}
     assert len(manifest["inputs"][f"commoncrawl:{CRAWL}"]) == FILES
     assert len(markers(tmp_path / "out")) == FILES, "a task a file"
-    ids = [name for part in manifest["parts"] for name in pq.read_table(tmp_path / "out" / part["path"])["id"].to_pylist()]
+    ids = [
+        name for part in manifest["parts"] for name in pq.read_table(tmp_path / "out" / part["path"])["id"].to_pylist()
+    ]
     assert ids[0].startswith(f"cc/{CRAWL}/segments/1/warc/0.warc.gz#") and len(set(ids)) == 15
 
 
@@ -78,7 +80,7 @@ def test_metadata_is_refused_before_anything_is_asked_for(server: CrawlServer, t
 
 
 def test_the_text_of_a_crawl_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    block = "Ein Text, wie ihn Common Crawl entnommen hat.".encode()
+    block = b"Ein Text, wie ihn Common Crawl entnommen hat."
     text = gzip.compress(record("conversion", block, number=1, Content_Type="text/plain"))
     with crawl_served({"0.warc.wet.gz": text}, kind="wet") as server:
         monkeypatch.setenv(commoncrawl.VARIABLE, server.url)

@@ -61,14 +61,14 @@ name: restarted
 output: unused
 stages:
   documents: {{stage: ingest, inputs: ["{folder}/0*.jsonl"], part_bytes: 64KiB}}
-  more: {{stage: ingest, inputs: ["{folder}/[1-7]*.jsonl"], part_bytes: 64KiB, source: more}}
+  more: {{stage: ingest, inputs: ["{folder}/[1-3]*.jsonl"], part_bytes: 64KiB, source: more}}
 """
 
 
 def _raw(folder: Path) -> Path:
-    """80 files of 66 kB, a task each."""
+    """40 files of 66 kB, a task each."""
     folder.mkdir()
-    for number in range(80):
+    for number in range(40):
         rows = [json.dumps({"text": f"Document {row} of file {number} is here to be read. " * 80}) for row in range(20)]
         (folder / f"{number:02d}.jsonl").write_text("\n".join(rows))
     return folder

@@ -107,9 +107,7 @@ def test_tasks_get_the_nodes_that_they_are_meant_for(
     (tmp_path / "scratch").mkdir()
     settings = FaultySettings(scratch=str(tmp_path / "scratch"), tasks=6, faults=dict.fromkeys(range(6), "slow"))
     make = partial(make_executor, "ray", address=address, head_tasks=head_tasks)
-    with Session(
-        make_executor=make, progress=SilentProgress(), reserved={"faulty": reserved.as_values()}
-    ) as session:
+    with Session(make_executor=make, progress=SilentProgress(), reserved={"faulty": reserved.as_values()}) as session:
         run_stage(FaultyStage(settings), str(tmp_path / "out"), session)
         assert session.executor(kernels=()).slots == (8 if head_tasks else 4)
         assert nodes_of(tmp_path / "out", raylets) == expected

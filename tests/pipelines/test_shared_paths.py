@@ -63,7 +63,9 @@ def test_the_local_engine_does_not_write_there_either(package: Path, tmp_path: P
 
 def test_a_relative_input_is_refused(package: Path, tmp_path: Path, in_a_job: RunOptions) -> None:
     said = refusal(tmp_path, in_a_job, more=", other")
-    assert said.startswith("other: this lies in Ray's copy of the job's working directory, which each node has of its own")
+    assert said.startswith(
+        "other: this lies in Ray's copy of the job's working directory, which each node has of its own"
+    )
 
 
 def test_a_relative_raw_file_is_refused_before_a_worker_looks_for_it(
@@ -98,5 +100,5 @@ def test_a_recipe_says_what_its_stages_reserve(tmp_path: Path) -> None:
     assert clean.reserved.as_values() == {"memory": 4 << 30, "labels": {"zone": "a"}}
     assert "resources" not in clean.stage.settings.model_dump()
     path.write_text(text.replace("rules: [gopher-quality]", "rules: [], resources: {CPU: many}"))
-    with pytest.raises(UserError, match="clean.resources: CPU: 'many' is not an amount"):
+    with pytest.raises(UserError, match=r"clean.resources: CPU: 'many' is not an amount"):
         load_recipe(str(path))

@@ -102,7 +102,9 @@ Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
 class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
-    inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs, URLs, or commoncrawl:CRAWL", min_length=1)
+    inputs: tuple[Input | str, ...] = Field(
+        description="raw files: paths, folders, globs, URLs, or commoncrawl:CRAWL", min_length=1
+    )
     duplicate_ids: Literal["unique", "refuse"] = Field(
         default="unique",
         description="ids that stand more than once: all but the first become <id>~2, <id>~3, ...; or end the run",

@@ -60,7 +60,8 @@ def test_the_head_is_spared_where_there_are_others() -> None:
 def test_ray_is_asked_for_what_is_reserved() -> None:
     reserved = Reserved(cpus=2, memory=1 << 30, custom={"fast_disk": 1.0}, labels={"zone": "b"}).as_values()
     assert task_options(reserved, "h", waits=False) == {
-        "num_cpus": 2, "memory": 1 << 30, "resources": {"fast_disk": 1.0}, "label_selector": {NODE_ID: "!h", "zone": "b"}
+        "num_cpus": 2, "memory": 1 << 30, "resources": {"fast_disk": 1.0},
+        "label_selector": {NODE_ID: "!h", "zone": "b"},
     }  # fmt: skip
     assert task_options({}, "", waits=False) == {}
     assert task_options(reserved, "h", waits=True) == {"label_selector": {NODE_ID: "!h"}, "num_cpus": 0}

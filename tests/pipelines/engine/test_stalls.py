@@ -79,9 +79,7 @@ def test_short_tasks_may_pause_for_half_a_minute(said: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("worker", "lines"), [("node:1", 0), ("", 1)])
-def test_before_any_end_only_tasks_that_nobody_reports_from_are_named(
-    said: list[str], worker: str, lines: int
-) -> None:
+def test_before_any_end_only_tasks_that_nobody_reports_from_are_named(said: list[str], worker: str, lines: int) -> None:
     scheduler = Standing(worker)
     scheduler.task_seconds, scheduler.last_ended = deque(), None
     watch(scheduler, said).look(time.time() + 200)
