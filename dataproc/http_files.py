@@ -6,7 +6,8 @@ at once. Both end in one line. A server that knows no ranges is asked for the wh
 without a name, so that every reader can seek. A file that is another one between two requests, by its ETag, date or
 length, is refused: no reader would notice.
 
-How a request is made, with its redirects and proxies, is in `http_requests`. Memory: 1 MiB a file.
+How a request is made, with its redirects and proxies, is in `http_requests`. Some servers are asked politely
+(`http_polite`). Memory: 1 MiB a file.
 """
 
 import io
@@ -14,7 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO, TypeVar
@@ -22,7 +23,8 @@ from typing import Any, BinaryIO, TypeVar
 import urllib3
 import xxhash
 
-from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.errors import Unreachable, UserError
+from corpusmill.dataproc.http_polite import BLOCK, connection, drawn_pause, is_polite
 from corpusmill.dataproc.http_requests import request
 from corpusmill.dataproc.urls import is_masked, mask
 
@@ -52,6 +54,11 @@ def silence_seconds() -> float:
 def attempts() -> int:
     """How often a request is tried in a row: `CORPUSMILL_HTTP_ATTEMPTS`, 6 by default."""
     return max(1, int(_number("CORPUSMILL_HTTP_ATTEMPTS", 6)))
+
+
+def first_pause() -> float:
+    """Seconds before the second attempt, doubled before each further one: `CORPUSMILL_HTTP_PAUSE`, 0.5 by default."""
+    return _number("CORPUSMILL_HTTP_PAUSE", FIRST_PAUSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +95,15 @@ def describe_file(url: str) -> HttpInfo:
     """
 
     def ask() -> HttpInfo:
-        with closing(_get(url, 0, 0)) as response:
+        with _admission(url), closing(_get(url, 0, 0)) as response:
             return _info_of(response)
 
     return _retry(url, ask)
+
+
+def _admission(url: str) -> AbstractContextManager[None]:
+    """What a request waits for: a free connection of a server that is asked politely."""
+    return connection(url) if is_polite(url) else nullcontext()
 
 
 def exists(url: str) -> bool:
@@ -99,7 +111,7 @@ def exists(url: str) -> bool:
 
     def ask() -> bool:
         try:
-            with closing(_get(url, 0, 0)):
+            with _admission(url), closing(_get(url, 0, 0)):
                 return True
         except NoSuchFile:
             return False
@@ -134,6 +146,8 @@ def open_http(url: str) -> BinaryIO:
     info = describe_file(url)
     if not info.ranges:
         return _fetch_whole(url)
+    if is_polite(url):
+        return io.BufferedReader(_PoliteFile(url, info), CHUNK_BYTES)
     return io.BufferedReader(_RangedFile(url, info), CHUNK_BYTES)
 
 
@@ -147,19 +161,23 @@ class _Attempts:
     def wait(self, problem: _Transient, *, went_on: bool = False) -> None:
         """The pause after an attempt that failed; `went_on`: it brought enough to count as the first that did.
 
-        Raises UserError after the last attempt.
+        Raises UserError after the last attempt; Unreachable, which an engine tries again later, of a server that is
+        asked politely.
         """
         self._failed = 1 if went_on else self._failed + 1
         if self._failed >= attempts():
             times = "once" if self._failed == 1 else f"{self._failed} times in a row"
             hint = "check the URL and the network, or try again later"
-            raise UserError(f"{problem} ({times})", where=mask(self._url), hint=hint)
-        pause = FIRST_PAUSE * 2 ** (self._failed - 1)
+            kind = Unreachable if is_polite(self._url) else UserError
+            raise kind(f"{problem} ({times})", where=mask(self._url), hint=hint)
+        pause = first_pause() * 2 ** (self._failed - 1)
         if problem.pause is not None:
             if problem.pause > LONGEST_PAUSE:
                 what = f"{problem} and asks to wait {problem.pause:,.0f} s"
                 raise UserError(what, where=mask(self._url), hint="try again then")
             pause = problem.pause
+        elif is_polite(self._url):
+            pause = drawn_pause(pause)
         time.sleep(min(pause, LONGEST_PAUSE))
 
 
@@ -203,7 +221,7 @@ def _checked(response: Any, url: str) -> Any:
     retry_after = response.headers.get("Retry-After")
     response.close()
     said = f"the server answered {status}"
-    if status in TRANSIENT:
+    if status in TRANSIENT or (status == 403 and is_polite(url)):
         raise _Transient(said, _seconds(retry_after))
     where = mask(url)
     if status in (401, 403, 407):
@@ -262,7 +280,7 @@ def _fetch_whole(url: str) -> BinaryIO:
     def fetch() -> None:
         file.seek(0)
         file.truncate()
-        with closing(_get(url)) as response:
+        with _admission(url), closing(_get(url)) as response:
             while data := response.read(CHUNK_BYTES):
                 file.write(data)
 
@@ -361,3 +379,30 @@ class _RangedFile(io.RawIOBase):
     def close(self) -> None:
         self._drop()
         super().close()
+
+
+class _PoliteFile(_RangedFile):
+    """A file of a server that is asked politely: fetched by blocks, so that a connection is held only while bytes
+    come, and not while they are worked on."""
+
+    def __init__(self, url: str, info: HttpInfo) -> None:
+        super().__init__(url, info)
+        self._block, self._block_at = b"", 0
+
+    def _take(self, count: int) -> bytes:
+        inside = self._at - self._block_at
+        if not 0 <= inside < len(self._block):
+            self._fetch_block()
+            inside = 0
+        return self._block[inside : inside + count]
+
+    def _fetch_block(self) -> None:
+        wanted = min(BLOCK, self._size - self._at)
+        with connection(self._url), closing(_get(self._url, self._at, self._at + wanted - 1)) as response:
+            self._check_same(response)
+            block = bytearray()
+            while len(block) < wanted and (data := response.read(min(CHUNK_BYTES, wanted - len(block)))):
+                block += data
+        if not block:
+            raise _Transient("the connection was cut off")
+        self._block, self._block_at = bytes(block), self._at

@@ -10,10 +10,12 @@ whole URL is written instead: two URLs are told apart, and the same one is known
 import re
 from typing import Any
 
-MASK = "***"
+from corpusmill.dataproc.secret_values import MASK, mask_secrets, secret_pattern
+
 _DIGEST = re.compile(r"digest=[0-9a-f]{16}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*://[^\s\"<>]+")
-_PARAMETER = re.compile(r"(?<=[?&])(?!digest=)([\w.$%-]+)=(?!\*\*\*)[^&\s\"'<>]+")
+_PARAMETER = re.compile(r"(?<=[?&])(?!digest=|sample=|seed=)([\w.$%-]+)=(?!\*\*\*)[^&\s\"'<>]+")
+"""A parameter of a query without its URL; those of an input that names a sample of a crawl are no secrets."""
 _QUERY = re.compile(r"[?#]")
 _NAMED = re.compile(r"[\w.$%-]+=")
 _HTTP = re.compile(r"(?:^|::)https?://", re.IGNORECASE)
@@ -90,10 +92,11 @@ def _without_user(scheme: str, rest: str) -> tuple[str, bool]:
 
 
 def mask_text(text: str) -> str:
-    """A text, such as a line of an error, in which every URL, and every parameter of a query, is masked."""
+    """A text, such as a line of an error, in which every URL, every parameter of a query, and every secret of the
+    environment is masked."""
     if "://" in text:
         text = _URL.sub(_masked_match, text)
-    return _PARAMETER.sub(rf"\1={MASK}", text) if "?" in text or "&" in text else text
+    return mask_secrets(_PARAMETER.sub(rf"\1={MASK}", text) if "?" in text or "&" in text else text)
 
 
 def _masked_match(match: re.Match[str]) -> str:
@@ -103,11 +106,17 @@ def _masked_match(match: re.Match[str]) -> str:
 
 
 def mask_values(value: Any) -> Any:
-    """A JSON-able value in which every text that is a URL is masked, keys included."""
+    """A JSON-able value in which every text that is a URL, and every secret of the environment, is masked, keys
+    included."""
+    return _mask_values(value, secret_pattern())
+
+
+def _mask_values(value: Any, secrets: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
-        return mask(value)
+        masked = mask(value)
+        return secrets.sub(MASK, masked) if secrets else masked
     if isinstance(value, dict):
-        return {mask_values(key): mask_values(inner) for key, inner in value.items()}
+        return {_mask_values(key, secrets): _mask_values(inner, secrets) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [mask_values(inner) for inner in value]
+        return [_mask_values(inner, secrets) for inner in value]
     return value

@@ -1,6 +1,6 @@
 """The options that all commands which run stages share: how to run, as opposed to what to make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ class RunOptions:
         address: of a Ray cluster; None for its own.
         workers: processes; 0 for one on each core.
         memory_per_worker: bytes; 0 for an even share.
+        resources: what tasks reserve of a Ray cluster's nodes, as `engine.reserved.read_flags` takes it.
+        head_tasks: tasks may run on a Ray cluster's head node, too, where there are others.
         grace_seconds: after SIGTERM, for a checkpoint of a training run.
         overwrite: overwrite output that is already there.
         dry_run: print the plan and run nothing.
@@ -33,6 +35,8 @@ class RunOptions:
     address: str | None = None
     workers: int = 0
     memory_per_worker: int = 0
+    resources: Sequence[str] = ()
+    head_tasks: bool = False
     grace_seconds: float = USUAL_SECONDS
     overwrite: bool = False
     dry_run: bool = False

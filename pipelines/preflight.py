@@ -13,11 +13,12 @@ from pathlib import Path
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.pipelines.engine import state
-from corpusmill.pipelines.engine.executor import choose_engine
+from corpusmill.pipelines.engine.executor import choose_engine, cluster_address
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.recipe import NamedStage, Recipe
 from corpusmill.pipelines.registry import require_description
+from corpusmill.pipelines.shared_paths import require_lasting, require_shared, shared_only
 
 REPORT_MODULES = (("jinja2", "report"), ("matplotlib", "report"))
 
@@ -33,6 +34,7 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
     """
     if storage.is_url(recipe.output):
         storage.require_bucket(recipe.output)  # the first request: what stops it stops all others
+    _require_same_everywhere(recipe, options)
     waiting = [named for named in recipe.stages if options.overwrite or not _is_finished(named)]
     for named in waiting:
         named.stage.check()
@@ -49,6 +51,20 @@ def preflight(recipe: Recipe, options: RunOptions) -> list[str]:
     _require_writable(recipe.output)
     missing = _missing(REPORT_MODULES) if len(recipe.stages) > 1 else []
     return [f"there will be no report; to get one: {_install(missing)}"] if missing else []
+
+
+def _require_same_everywhere(recipe: Recipe, options: RunOptions) -> None:
+    """Raises UserError for paths that nodes would not have in common, or that a job loses; from here on, for those that
+    stages resolve as well."""
+    for named in recipe.stages:
+        require_lasting(named.folder)
+    if choose_engine(options.engine, options.address) != "ray" or not cluster_address(options.address):
+        return
+    for named in recipe.stages:
+        require_shared(named.folder)
+        named.stage.resolve = shared_only(named.stage.resolve)
+        for path in named_inputs(named.stage):
+            require_shared(path)
 
 
 def _is_finished(named: NamedStage) -> bool:

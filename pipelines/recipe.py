@@ -7,6 +7,7 @@
       documents:              # the folder below the output, and the name by which later stages take it as input
         stage: ingest         # the kind of stage; may be left out where the name says it
         inputs: [...]
+        resources: {memory: 8GiB}   # of a Ray cluster's node, for each task; may be left out
 
 A value that is the name of an earlier stage means that stage's folder; other relative paths are taken from where the
 command runs. `${stdlib}` and `${site-packages}` stand for the running Python's own library folders.
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.urls import mask_text
+from corpusmill.pipelines.engine.reserved import Reserved, read_reserved
 from corpusmill.pipelines.engine.stage import Stage
 from corpusmill.pipelines.quarantine import DEFAULT, QuarantineLimit, read_limit
 from corpusmill.pipelines.registry import recipe_stages, stage_type
@@ -30,6 +32,11 @@ from corpusmill.pipelines.yaml_text import dump_yaml, load_yaml
 
 KEPT = "report/recipe.yaml"
 """What a run's folder keeps its recipe as."""
+
+
+RESOURCES = "resources"
+OF_THE_RUN = ("stage", RESOURCES)
+"""Keys of a stage that are no settings of it: what it is, and what its tasks reserve of a cluster's nodes."""
 
 
 class RecipeFile(BaseModel):
@@ -52,11 +59,12 @@ class RecipeFile(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class NamedStage:
-    """A stage of a recipe and the folder it fills."""
+    """A stage of a recipe, the folder it fills, and what its tasks reserve of a cluster's nodes."""
 
     name: str
     folder: str
     stage: Stage
+    reserved: Reserved = field(default_factory=Reserved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +129,13 @@ def _build(
         hint = f"name one with 'stage:'; the stages are {', '.join(recipe_stages())}"
         raise UserError(f"no stage '{kind}'", where=f"{path}: stages.{name}", hint=hint)
     made_of = stage_type(kind)
-    settings = validate(made_of.Settings, {k: v for k, v in values.items() if k != "stage"}, f"{path}: {name}")
-    return NamedStage(name=name, folder=folder, stage=made_of(settings, seed=seed, resolve=path_resolver(known)))
+    settings = validate(made_of.Settings, {k: v for k, v in values.items() if k not in OF_THE_RUN}, f"{path}: {name}")
+    resources = values.get(RESOURCES, {})
+    if not isinstance(resources, dict):
+        raise UserError("this is not a mapping", where=f"{path}: {name}.{RESOURCES}", hint="as in {memory: 8GiB}")
+    reserved = read_reserved(resources, f"{path}: {name}.{RESOURCES}")
+    stage = made_of(settings, seed=seed, resolve=path_resolver(known))
+    return NamedStage(name=name, folder=folder, stage=stage, reserved=reserved)
 
 
 def path_resolver(known: Mapping[str, str]) -> Callable[[str], str]:

@@ -10,8 +10,9 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.side_tables import side_files, side_name
 from corpusmill.dataproc.stopping import set_grace
 from corpusmill.dataproc.stores.attempts import AGAIN
-from corpusmill.pipelines.engine.executor import make_executor
+from corpusmill.pipelines.engine.executor import choose_engine, make_executor
 from corpusmill.pipelines.engine.messages import in_json, tell
+from corpusmill.pipelines.engine.reserved import read_flags
 from corpusmill.pipelines.engine.stage import Finished, Session, run_stage
 from corpusmill.pipelines.options import RunOptions
 from corpusmill.pipelines.preflight import preflight
@@ -24,6 +25,7 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     """Runs (or with `dry_run` only plans) a recipe; prints the table; gives the exit code."""
     for named in recipe.stages:
         named.stage.say = _say
+    reserved = reserved_by_stage(recipe, options)
     for line in preflight(recipe, options):
         tell(f"corpusmill: {line}", level="warning")
     if options.dry_run:
@@ -40,11 +42,12 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
         workers=options.workers,
         address=options.address,
         memory_per_worker=options.memory_per_worker,
+        head_tasks=options.head_tasks,
     )
     finished: list[tuple[str, Finished]] = []
     keep_recipe(recipe)
     ahead = tuple(warmup for named in recipe.stages for warmup in named.stage.kernels)
-    with Session(make_executor=make, overwrite=options.overwrite, kernels_ahead=ahead) as session:
+    with Session(make_executor=make, overwrite=options.overwrite, kernels_ahead=ahead, reserved=reserved) as session:
         try:
             for named in recipe.stages:
                 rates = require_description(named.stage.name).rates
@@ -64,6 +67,18 @@ def run_recipe(recipe: Recipe, options: RunOptions) -> int:
     else:
         print_summary(recipe, finished, report, seconds)
     return code
+
+
+def reserved_by_stage(recipe: Recipe, options: RunOptions) -> dict[str, dict[str, Any]]:
+    """What tasks reserve of a cluster's nodes: as the recipe says, and as the command line says instead.
+
+    Raises UserError for flags that are not understood, and for the local engine, which reserves nothing.
+    """
+    if options.resources and choose_engine(options.engine, options.address) == "local":
+        hint = "leave it out, or use --engine ray; --workers and --memory-per-worker bound local work"
+        raise UserError("the local engine reserves no resources", where="--resources", hint=hint)
+    given = read_flags(options.resources, [named.name for named in recipe.stages])
+    return {named.name: given.get(named.name, named.reserved).as_values() for named in recipe.stages}
 
 
 def _tell_finished(name: str, done: Finished, session: Session) -> None:

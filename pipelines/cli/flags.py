@@ -29,6 +29,17 @@ GraceOption = Annotated[
 MemoryOption = Annotated[
     str, typer.Option(help="kill a local worker that exceeds this, e.g. 4GiB; 0 means an even share", metavar="SIZE")
 ]
+ResourcesOption = Annotated[
+    list[str],
+    typer.Option(
+        help="reserve for each task on Ray, e.g. GPU=1,memory=8GiB,label.zone=a; in recipes STAGE:NAME=VALUE,... "
+        "(repeatable)",
+        metavar="NAME=VALUE,...",
+    ),
+]
+HeadTasksOption = Annotated[
+    bool, typer.Option("--head-tasks", help="run tasks on Ray's head node, too, where there are other nodes")
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="overwrite output that is already there")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="print the plan and run nothing")]
 MaxQuarantineOption = Annotated[
@@ -57,6 +68,8 @@ RUN_OPTIONS: dict[str, tuple[Any, Any]] = {
     "address": (AddressOption, None),
     "workers": (WorkersOption, 0),
     "memory_per_worker": (MemoryOption, "0"),
+    "resources": (ResourcesOption, []),
+    "head_tasks": (HeadTasksOption, False),
     "grace_seconds": (GraceOption, USUAL_SECONDS),
     "overwrite": (OverwriteOption, False),
     "dry_run": (DryRunOption, False),

@@ -23,7 +23,9 @@ class Executor(Protocol):
         description: for people ("2 local processes").
     """
 
-    slots: int
+    @property
+    def slots(self) -> int: ...
+
     is_driver: bool
     description: str
 
@@ -39,6 +41,10 @@ class Executor(Protocol):
     def at_work(self) -> Mapping[int, AtWork]:
         """What is known of the calls in flight, by ticket; for another thread."""
 
+    def find_worker(self, ticket: int) -> str:
+        """Where a call in flight runs, "node:process", when its worker has not reported: this may take seconds; ""
+        where it is not known. For another thread."""
+
     def close(self) -> None:
         """Ends the workers; calls in flight are abandoned."""
 
@@ -52,8 +58,18 @@ def choose_engine(engine: str | None, address: str | None) -> str:
     return engine or ("ray" if address or os.environ.get("RAY_ADDRESS") else "local")
 
 
+def cluster_address(address: str | None) -> str:
+    """The Ray cluster that is attached to; "" for an embedded one."""
+    return address or os.environ.get("RAY_ADDRESS") or ""
+
+
 def make_executor(
-    engine: str | None, *, workers: int = 0, address: str | None = None, memory_per_worker: int = 0
+    engine: str | None,
+    *,
+    workers: int = 0,
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    head_tasks: bool = False,
 ) -> Executor:
     """The chosen executor, started.
 
@@ -62,12 +78,13 @@ def make_executor(
         workers: processes (local) or CPUs of an embedded Ray; 0 means one for each core.
         address: of a Ray cluster to attach to.
         memory_per_worker: bytes; a local worker that holds more is ended. 0 means an even share of the machine.
+        head_tasks: tasks may run on a Ray cluster's head node, too, where there are others.
     """
     count = workers or available_cores()
     if choose_engine(engine, address) == "ray":
         from corpusmill.pipelines.engine.ray import RayExecutor
 
-        return RayExecutor(address=address, workers=count)
+        return RayExecutor(address=address, workers=count, head_tasks=head_tasks)
     if count == 1:
         from corpusmill.pipelines.engine.local import InProcessExecutor
 

@@ -80,6 +80,10 @@ class InProcessExecutor:
     def at_work(self) -> Mapping[int, AtWork]:
         return {self._done[0]: AtWork(worker=f"{platform.node()}:{os.getpid()}"), **self._apart.at_work()}
 
+    def find_worker(self, ticket: int) -> str:
+        known = self.at_work()
+        return known[ticket].worker if ticket in known else ""
+
     def close(self) -> None:
         self._waiting.clear()
         self._apart.close()
@@ -189,6 +193,10 @@ class ProcessExecutor:
             )
             for worker, call in busy
         }
+
+    def find_worker(self, ticket: int) -> str:
+        known = self.at_work()
+        return known[ticket].worker if ticket in known else ""
 
     def close(self) -> None:
         for worker in self._workers:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from corpusmill.dataproc.errors import UserError, suggest
-from corpusmill.dataproc.urls import mask_text
+from corpusmill.dataproc.urls import mask_text, mask_values
 from corpusmill.pipelines.visible import one_line
 
 VARIABLE = "CORPUSMILL_LOG_FORMAT"
@@ -41,7 +41,7 @@ def tell(message: str, *, level: Level = "info", event: str = "message", **field
     message = one_line(mask_text(message))
     if in_json():
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"time": now, "level": level, "event": event, "message": message} | fields
+        line = {"time": now, "level": level, "event": event, "message": message} | mask_values(fields)
         print(json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
     else:
         print(message, file=sys.stderr, flush=True)  # noqa: T201

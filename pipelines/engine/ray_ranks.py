@@ -19,13 +19,15 @@ from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.engine.lease import ends_with_lease
 from corpusmill.pipelines.engine.ranks import new_reports, outcome, run_rank
+from corpusmill.pipelines.engine.ray_nodes import alive, labels_of, rank_resources
 from corpusmill.pipelines.engine.task import Call, call_from_values, call_to_values
 
 ENVIRONMENT = {"GOMP_SPINCOUNT": "0"}  # before torch is imported: see `pipelines/stages/train/work/training.py`
 
 
-def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
-    """Runs `function` on so many workers of Ray Train; returns what it returned on rank 0.
+def start_by_ray_train(call: Call, function: str, count: int, *, spared: str = "") -> dict[str, Any]:
+    """Runs `function` on so many workers of Ray Train, none of them on the node `spared`; returns what it returned on
+    rank 0.
 
     The task's argument `device` (auto, cpu, cuda) says where they compute, and `threads` how many CPUs each wants.
     Raises TaskFailed with the first cause, RankLost, or UserError where the cluster is too small.
@@ -38,18 +40,25 @@ def start_by_ray_train(call: Call, function: str, count: int) -> dict[str, Any]:
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
         raise require_extra(error.name or "ray.train", "ray") from error
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in alive(ray.nodes()) if node["NodeID"] != spared]
     device = choose_device(nodes, count, call.arguments.device)
     cpus = cpus_per_rank(nodes, count, call.arguments.threads) if device == "cpu" else 1
     reports = new_reports(call)
     call = replace(call, arguments=replace(call.arguments, device=device))
     order = {"call": call_to_values(call), "function": function, "reports": reports}
     on_gpu = device == "cuda"
+    labels = labels_of(call.reserved, spared)
+    scaling = ScalingConfig(
+        num_workers=count,
+        use_gpu=on_gpu,
+        resources_per_worker=rank_resources(call.reserved, cpus=cpus, on_gpu=on_gpu),
+        **({"label_selector": labels} if labels else {}),  # Ray 2.50 has no such argument
+    )
     trainer = TorchTrainer(
         _rank,
         train_loop_config=order,
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if on_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker={"CPU": cpus}),
+        scaling_config=scaling,
         run_config=RunConfig(
             name="ray-train",
             storage_path=storage.absolute(reports),

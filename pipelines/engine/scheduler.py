@@ -8,13 +8,14 @@
     a worker's death           another attempt in careful mode; a document named by two of three deaths is quarantined
                                by its id, and a task that dies MAX_DEATHS times on nothing in particular fails
 
-Memory: one `Task` and one small result for each task of the phase.
+Memory: one `Task` and one small result for each task of the phase: some 400 bytes beside its arguments
+(`benchmarks/scheduler.py`).
 """
 
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ from corpusmill.pipelines.engine import state
 from corpusmill.pipelines.engine.executor import Executor
 from corpusmill.pipelines.engine.heartbeat import Mark, reason_of
 from corpusmill.pipelines.engine.task import Call, Ended, Task, TaskError
+from corpusmill.pipelines.engine.task_input import input_of
 
 TRANSIENT_ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.5
@@ -76,6 +78,7 @@ class Scheduler:
         on_end: called with each task and its result as it is done.
         say: prints a line for the user: retries, deaths and their causes.
         notes: the names in the phase's folder, so that nothing is asked for that is not there.
+        reserved: what each task reserves of a cluster's node.
 
     Attributes:
         store_requests: requests of the tasks that ended, to object stores, by kind; those made `again` as well.
@@ -96,6 +99,7 @@ class Scheduler:
         on_end: Callable[[Task, dict[str, Any]], None],
         say: Callable[[str], None],
         notes: Collection[str] = (),
+        reserved: Mapping[str, Any] | None = None,
     ) -> None:
         self._noted = {name.removesuffix(".deaths") for name in notes if name.endswith(".deaths")}
         self.store_requests: Counter[str] = Counter()
@@ -108,6 +112,7 @@ class Scheduler:
         self._apart = apart
         self._on_end = on_end
         self._say = say
+        self._reserved = dict(reserved or {})
         self._queue: deque[Task] = deque()
         self._later: list[tuple[float, int, Task]] = []
         self._in_flight: dict[int, Task] = {}
@@ -126,13 +131,30 @@ class Scheduler:
         """
         known, tasks = self._executor.at_work(), []
         for ticket, task in dict(self._in_flight).items():
-            entry: dict[str, Any] = {"task": task.id, "attempt": self._attempts[task.id].made}
+            attempts = self._attempts.get(task.id)  # none of one that has just ended
+            entry: dict[str, Any] = {"task": task.id, "attempt": attempts.made if attempts else 1}
             entry["since"] = self._begun.get(ticket, time.time())
             if ticket in known:
                 seen = known[ticket]
                 entry |= {"worker": seen.worker, "document": seen.document, "document_since": seen.document_since}
             tasks.append(entry)
         return tasks
+
+    def longest_running(self, number: int) -> list[dict[str, Any]]:
+        """So many of the tasks in flight, those that were handed out first: id, since when, input, worker and document
+        ("" where they are not known). For another thread."""
+        in_flight = heapq.nsmallest(number, dict(self._in_flight).items())
+        seen = self._executor.at_work() if in_flight else {}
+        return [
+            {
+                "task": task.id,
+                "since": self._begun.get(ticket, time.time()),
+                "input": input_of(task.arguments),
+                "worker": seen[ticket].worker if ticket in seen else self._executor.find_worker(ticket),
+                "document": seen[ticket].document if ticket in seen else "",
+            }
+            for ticket, task in in_flight
+        ]
 
     def bytes_at_work(self) -> float:
         """Bytes of input that the tasks in flight have done, as far as their workers report it; for another thread.
@@ -147,8 +169,9 @@ class Scheduler:
     def run(self, tasks: Sequence[Task]) -> None:
         """Runs all tasks. Raises UserError or StageFailed for the first that cannot be done."""
         self._queue.extend(tasks)
-        for task in tasks:
-            self._attempts[task.id] = self._recall(task)
+        for task in tasks if self._noted else ():
+            if task.id in self._noted:
+                self._attempts[task.id] = self._recall(task)
         while self._in_flight or (not self._failure and (self._queue or self._later)):
             self._submit_what_fits()
             pause = POLL_SECONDS
@@ -177,7 +200,7 @@ class Scheduler:
             self._queue.append(heapq.heappop(self._later)[2])
         while self._queue and not self._failure and len(self._in_flight) < self._executor.slots:
             task = self._queue.popleft()
-            attempts = self._attempts[task.id]
+            attempts = self._attempts.setdefault(task.id, _Attempts())
             self._ticket += 1
             attempts.made += 1
             self._begun[self._ticket] = time.time()
@@ -201,6 +224,7 @@ class Scheduler:
                     document_seconds=self._document_seconds,
                     apart=self._apart and self._document_seconds > 0,
                     slow=tuple(attempts.slow),
+                    reserved=self._reserved,
                 )
             )
 
@@ -212,6 +236,7 @@ class Scheduler:
         if ended.result is not None:
             self._ended_bytes += task.bytes if ended.bytes_done else 0
             self._ended_reported += ended.bytes_done
+            del self._attempts[task.id]
             self._on_end(task, ended.result)
         elif ended.late is not None and self._is_new(attempts, ended.late):
             self._handle_late(task, attempts, ended.late)
@@ -304,8 +329,6 @@ class Scheduler:
 
     def _recall(self, task: Task) -> _Attempts:
         path = state.deaths_path(self._folder, self._phase, task.id)
-        if task.id not in self._noted:
-            return _Attempts()
         record = state.read_json(path)
         attempts = _Attempts(deaths=record["deaths"], slow=record.get("slow", []))
         if record.get("pending"):

@@ -5,6 +5,7 @@ then its marker; the manifest comes last, after the conservation law held. A sta
 done, and neither the engine nor any heavy library is started for it.
 """
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -27,6 +28,7 @@ from corpusmill.pipelines.engine.output_folder import checked_folder, clear_fold
 from corpusmill.pipelines.engine.progress import Advance, Progress, make_progress
 from corpusmill.pipelines.engine.record import Record
 from corpusmill.pipelines.engine.scheduler import Scheduler
+from corpusmill.pipelines.engine.stalls import StallWatch
 from corpusmill.pipelines.engine.task import Task
 
 
@@ -199,7 +201,8 @@ class Stage(ABC):
 @dataclass(kw_only=True)
 class Session:
     """What the stages of one command share: the engine (started when a task needs it), progress and run options; and
-    what a worker may be expected to do of the present stage, to guess its time before anything is done.
+    what a worker may be expected to do of the present stage, to guess its time before anything is done; and what tasks
+    reserve of a cluster's nodes, by the stage's name in the run (`Reserved.as_values`).
 
     `kernels_ahead` are warm-up modules of stages to come, compiled with those of the first stage that works: side by
     side, and in one go.
@@ -210,6 +213,7 @@ class Session:
     overwrite: bool = False
     kernels_ahead: tuple[str, ...] = ()
     expected_bytes_per_second: float = 0.0
+    reserved: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     worker_requests: Counter[str] = field(default_factory=Counter)
     _requests_before: Counter[str] = field(default_factory=Counter)
     _executor: Executor | None = None
@@ -274,8 +278,8 @@ class StageRun:
         missing = [task for task in tasks if f"{task.id}.json" not in notes]
         results = self._run(phase, tasks, missing, watch, notes) if missing else {}
         before = [task.id for task in tasks if task.id not in results]
-        for task, marker in zip(before, state.read_markers(self.folder, phase, before), strict=True):
-            results[task] = marker["result"]
+        for name, marker in zip(before, state.read_markers(self.folder, phase, before), strict=True):
+            results[name] = marker["result"]
         return [results[task.id] for task in tasks]
 
     def say(self, line: str) -> None:
@@ -314,6 +318,7 @@ class StageRun:
             on_end=on_end,
             say=self.say,
             notes=notes,
+            reserved=self.session.reserved.get(self.name),
         )
 
         def at_work() -> Advance:
@@ -336,9 +341,11 @@ class StageRun:
             scheduler=scheduler,
             bytes_at_work=lambda: at_work().bytes,
         )
+        watched = any(task.ranks for task in missing) or watch is not None
+        stalls = StallWatch(scheduler, phase, self.say)
         progress.start(self.name, phase, total, total - left, at_work)
         try:
-            with record:
+            with record, contextlib.nullcontext() if watched else stalls:
                 scheduler.run(missing)
         finally:
             progress.stop()

@@ -14,6 +14,7 @@ What is not (times, attempts, hosts, modification times of inputs) lives below `
 """
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,13 @@ def deaths_path(folder: str, phase: str, task: str) -> str:
 
 
 def as_written(result: dict[str, Any]) -> dict[str, Any]:
-    """A task's result as it is read back from its marker."""
-    return json.loads(to_json(result))  # type: ignore[no-any-return]
+    """A task's result as it is read back from its marker. Its keys are shared by all results, of which a driver may
+    hold a million."""
+    return json.loads(to_json(result), object_pairs_hook=_with_shared_keys)  # type: ignore[no-any-return]
+
+
+def _with_shared_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(key): value for key, value in pairs}
 
 
 def phase_files(folder: str, phase: str) -> set[str]:

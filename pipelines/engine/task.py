@@ -13,7 +13,7 @@ from typing import Any
 from corpusmill.pipelines.engine.heartbeat import Mark
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """One unit of work, of a second or more.
 
@@ -39,7 +39,8 @@ class Call:
     modules of kernels that it calls (a node that never ran them compiles them first), and the token of its driver.
 
     `document_seconds` is the longest that a document may take, 0 for no limit; `apart` says that it calls code whose
-    time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too long.
+    time nobody bounds, so that it must run in a process that can be ended; `slow` names batches that took too
+    long; `reserved` is what it reserves of a cluster's node (`Reserved.as_values`).
     """
 
     ticket: int
@@ -57,6 +58,7 @@ class Call:
     document_seconds: float = 0.0
     apart: bool = False
     slow: tuple[str, ...] = ()
+    reserved: Mapping[str, Any] = field(default_factory=dict)
 
 
 def call_to_values(call: Call) -> dict[str, Any]:

@@ -6,10 +6,11 @@ as it is but for what is declared: NUL, CR LF and byte order marks always, `unic
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.commoncrawl import is_crawl, parse_crawl
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.readers.normalisation import Normalisation
 from corpusmill.dataproc.readers.pieces import Piece
@@ -55,6 +56,14 @@ class _Group:
     def add(self, piece: Piece) -> None:
         self.pieces.append(piece)
         self.bytes += piece.bytes
+
+
+def _pieces_of(file: RawFile, size: int, target: int) -> Iterator[Piece]:
+    """A file as it is split; one of nominal size as it is, since splitting would ask for it."""
+    if file.nominal_bytes:
+        yield Piece(path=file.path, name=file.name, format=file.format, bytes=size)
+    else:
+        yield from split_file(file.path, file.name, file.format, size, target)
 
 
 class IngestStage(Stage):
@@ -111,12 +120,15 @@ class IngestStage(Stage):
     def check(self) -> None:
         if self.settings.mojibake:
             Normalisation(mojibake=True).check()
+        for written in self.settings.inputs:
+            if is_crawl(path := written if isinstance(written, str) else written.path):
+                parse_crawl(path)
 
     def needs(self) -> list[tuple[str, str]]:
         modules = [("ftfy", "mojibake")] if self.settings.mojibake else []
         for written in self.settings.inputs:
             path, format = (written, None) if isinstance(written, str) else (written.path, written.format)
-            format = format or self.settings.format
+            format = format or self.settings.format or ("warc" if is_crawl(path) else None)
             reader = reader_of(format) if format else reader_of_ending(path)
             modules += [need for need in (reader.needs if reader else ()) if need not in modules]
         return modules
@@ -132,8 +144,9 @@ class IngestStage(Stage):
     def check_inputs(self, folder: str) -> None:
         output = storage.absolute(folder) + "/"
         for written in self.settings.inputs:
-            path = storage.absolute(self.resolve(written if isinstance(written, str) else written.path))
-            if output.startswith(path.rstrip("/") + "/"):
+            resolved = self.resolve(written if isinstance(written, str) else written.path)
+            path = storage.absolute(resolved)
+            if not is_crawl(resolved) and output.startswith(path.rstrip("/") + "/"):
                 what = f"the output is inside the input {path} and would itself be read as text"
                 raise UserError(what, where=folder, hint="choose an output outside it")
 
@@ -167,8 +180,8 @@ class IngestStage(Stage):
                     open_groups.setdefault(file.format, _Group()).add(piece)
                     continue
                 size = int((identities.get(file.path) or file.identity())[0])
-                pieces = list(split_file(file.path, file.name, file.format, size, target))
-                if len(pieces) == 1 and is_indivisible(file.path, file.format, size, target):
+                pieces = list(_pieces_of(file, size, target))
+                if len(pieces) == 1 and not file.nominal_bytes and is_indivisible(file.path, file.format, size, target):
                     indivisible[file.path] = size
                 for piece in pieces:
                     group = open_groups.setdefault(piece.format, _Group())

@@ -1,8 +1,8 @@
 """Which raw files an input of ingest names, each with its name and format.
 
-Three ways: a path, folder, glob or URL gives files, each of the format that its ending says or that is declared; a
+Four ways: a path, folder, glob or URL gives files, each of the format that its ending says or that is declared; a
 folder of a Hugging Face dataset gives the data files of a split; a folder of repositories, or an archive of one, gives
-a "file" for each repository, which a worker reads as a whole.
+a "file" for each repository, which a worker reads as a whole; a crawl of Common Crawl gives the files of its list.
 """
 
 import os
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpusmill.dataproc import storage
+from corpusmill.dataproc.commoncrawl import KINDS, is_crawl, list_crawl, parse_crawl
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.finding import WILDCARD, find_files
 from corpusmill.dataproc.readers.huggingface import find_dataset_files, is_saved
@@ -33,6 +34,8 @@ class RawFile:
     path: str
     name: str
     format: str
+    nominal_bytes: int = 0
+    """Of a file that is never written anew and is not asked for its size; it is one task. 0 of any other."""
 
     def is_misnamed(self) -> bool:
         return self.format == MISNAMED
@@ -41,6 +44,8 @@ class RawFile:
         """What tells that it is the same as before: bytes, and when it was changed last (of an object its etag)."""
         if self.is_misnamed():
             return [0, 0]
+        if self.nominal_bytes:
+            return [self.nominal_bytes, "as published"]
         if self.format == "repository" and not storage.is_url(self.path) and os.path.isdir(self.path):  # noqa: PTH112
             return _identity_of_folder(self.path)
         return storage.identity(self.path)
@@ -82,6 +87,8 @@ def find_raw_files(
     Raises:
         UserError: nothing matches, or a setting goes with another format.
     """
+    if is_crawl(path):
+        return _find_crawl_files(path, format, exclude)
     if format == "repository":
         from corpusmill.dataproc.repositories.finding import find_repositories
 
@@ -100,6 +107,22 @@ def find_raw_files(
     named = find_files(path, exclude, left_out, listing.count if listing else None, misnamed)
     return [RawFile(path=file, name=name, format=format or recognise(file)) for file, name in named] + [
         RawFile(path=file, name=file, format=MISNAMED) for file in misnamed
+    ]
+
+
+def _find_crawl_files(path: str, format: str | None, exclude: Sequence[str]) -> list[RawFile]:
+    if format not in (None, "warc"):
+        raise UserError(f"files of Common Crawl are not of the format '{format}'", path, "leave the format out")
+    asked = parse_crawl(path)
+    files = list_crawl(asked)
+    kept = find_names([file.name for file in files], exclude)
+    if not kept:
+        raise UserError("no file of this crawl is left to read", path, "check exclude")
+    size = KINDS[asked.kind]
+    return [
+        RawFile(path=file.path, name=file.name, format="warc", nominal_bytes=size)
+        for file in files
+        if file.name in kept
     ]
 
 

@@ -78,7 +78,7 @@ class InputFields(StageSettings):
 class InputFiles(StageSettings):
     """The raw files of an input."""
 
-    path: str = Field(description="a file, folder, glob or URL")
+    path: str = Field(description="a file, folder, glob, URL, or a crawl as in commoncrawl:CC-MAIN-2024-22/wet")
     exclude: tuple[str, ...] = Field(default=(), description="patterns of names to leave out, besides the stage's")
 
 
@@ -100,7 +100,9 @@ Input: Any = create_model("Input", __base__=InputFiles, **_FIELDS)
 class IngestSettings(InputFields):
     """Settings of `corpusmill ingest`."""
 
-    inputs: tuple[Input | str, ...] = Field(description="raw files: paths, folders, globs or URLs", min_length=1)
+    inputs: tuple[Input | str, ...] = Field(
+        description="raw files: paths, folders, globs, URLs, or commoncrawl:CRAWL", min_length=1
+    )
     duplicate_ids: Literal["unique", "refuse"] = Field(
         default="unique",
         description="repeated ids: rename all but the first to <id>~2, <id>~3, ..., or refuse to go on",

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import PartWriter, write_table
 from corpusmill.dataproc.documents import SCHEMA
-from corpusmill.dataproc.errors import MissingLibrary, UserError
+from corpusmill.dataproc.errors import MissingLibrary, Unreachable, UserError
 from corpusmill.dataproc.finding import NOT_UTF8
 from corpusmill.dataproc.readers.batches import Report, Unread, counting_passed_over
 from corpusmill.dataproc.readers.counting import count_records
@@ -175,7 +175,7 @@ def _is_of_the_file(error: Exception, path: str) -> bool:
     """
     if isinstance(error, OSError):
         return error.errno in OF_THE_FILE or (error.errno is None and not storage.is_url(path))
-    return not isinstance(error, MemoryError | MissingLibrary)
+    return not isinstance(error, MemoryError | MissingLibrary | Unreachable)
 
 
 class _UnreadPieces:

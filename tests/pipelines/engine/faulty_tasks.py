@@ -40,6 +40,9 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         raise UserError("the text is upside down", where="book.txt", hint="turn it")
     if fault == "bug":
         raise ZeroDivisionError("a bug of ours")
+    if fault.startswith("tells a secret"):
+        kind = ConnectionError if "transiently" in fault else ValueError
+        raise kind(f"the client has {os.environ['AWS_SECRET_ACCESS_KEY']} for a key")
     if fault == "full":
         raise OSError(28, "No space left on device", "/somewhere/part")
     if fault == "interrupted once" and attempt == 1:
@@ -56,6 +59,9 @@ def copy_documents(task: TaskContext) -> dict[str, Any]:
         raise MemoryError("cannot allocate")
     if fault == "stuck":
         watching.ready()
+    if fault == "says its process":
+        Path(task.arguments["scratch"], f"{task.id}.process").write_text(str(os.getpid()))
+        time.sleep(6)
     if fault == "slow":
         time.sleep(0.3)
     while fault == "waits" and not Path(task.arguments["scratch"], "go").exists():
