@@ -183,9 +183,15 @@ class ForeignModel:
     tensors: TensorFiles
     pieces: Mapping[str, list[Piece]]
     """By our name, the pieces that a tensor is assembled from."""
+    left_behind: int = 0
+    """MTP modules that `config.json` names and the weights lack."""
+    mtp: "ForeignModel | None" = None
+    """The folder that MTP modules are taken from, where these weights lack them."""
 
     def read(self, name: str, dtype: str = "float32") -> Tensor:
         """One tensor of ours, in this type; a router's bias in FP32. Raises UserError for FP8 and for whole numbers."""
+        if self.mtp is not None and name.startswith("mtp."):
+            return self.mtp.read(name, dtype)
         pieces = self.pieces[name]
         kind = _type_of(pieces[0], _dtype(dtype))
         if pieces[0].expert is not None:
@@ -207,8 +213,13 @@ class ForeignModel:
         return tensor
 
 
-def open_model(folder: str | Path) -> ForeignModel:
+def open_model(folder: str | Path, mtp: str | Path | None = None) -> ForeignModel:
     """Opens a Hugging Face folder and checks it. MTP modules are taken if their weights are there.
+
+    Args:
+        folder: the model.
+        mtp: a folder with MTP modules for a model that lacks them: transformers and trainers on it do not read them
+            from what was exported, so what they save has none. Its other weights are not looked at.
 
     Raises:
         UserError: for a folder without a model, another type of model, dimensions that have no counterpart here,
@@ -222,7 +233,9 @@ def open_model(folder: str | Path) -> ForeignModel:
     prefixes = tuple(f"model.layers.{config.n_layers + depth}." for depth in range(config.mtp_depth))
     if not any(name.startswith(prefixes) for name in tensors):
         # transformers states one module in `config.json` and saves none.
-        config = replace(config, mtp_depth=0)
+        left_behind, config = config.mtp_depth, replace(config, mtp_depth=0)
+    else:
+        left_behind = 0
     expected = correspondence(config)
     present = {name for name in tensors if not name.endswith(_IGNORED)}
     copies = {piece.theirs for piece in expected if piece.copy}
@@ -237,7 +250,22 @@ def open_model(folder: str | Path) -> ForeignModel:
             pieces.setdefault(piece.ours, []).append(piece)
         elif not torch.equal(tensors[piece.theirs], tensors[own[piece.ours]]):
             raise UserError(f"'{piece.theirs}' is not the main model's, which this model shares", where=str(folder))
-    return ForeignModel(folder, config, values, tensors, pieces)
+    opened = ForeignModel(folder, config, values, tensors, pieces, left_behind)
+    return opened if mtp is None else _with_mtp(opened, open_model(mtp))
+
+
+def _with_mtp(model: ForeignModel, other: ForeignModel) -> ForeignModel:
+    """A model with the MTP modules of another of the same dimensions. Raises UserError where that makes no sense."""
+    where = str(other.folder)
+    if model.config.mtp_depth:
+        raise UserError("this model has MTP modules of its own", str(model.folder), "leave the others out")
+    if not other.config.mtp_depth:
+        raise UserError("there are no MTP modules here", where, "name the folder that was exported")
+    config = replace(model.config, mtp_depth=other.config.mtp_depth)
+    if config != other.config:
+        raise UserError("these MTP modules are of a model of other dimensions", where, "name the folder it came from")
+    pieces = {name: made_of for name, made_of in other.pieces.items() if name.startswith("mtp.")}
+    return replace(model, config=config, pieces={**model.pieces, **pieces}, left_behind=0, mtp=other)
 
 
 def import_model(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, dict[str, Tensor]]:
@@ -319,12 +347,14 @@ def read_run_config(run: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise UserError("not the folder of a training run", where=str(run), hint="name the output of train") from error
 
 
-def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -> ModelConfig:
+def import_run(
+    folder: str | Path, output: str | Path, dtype: str = "float32", mtp: str | Path | None = None
+) -> ForeignModel:
     """Writes a Hugging Face folder as one that looks like a finished run: `model.safetensors` and `config.json`.
 
-    One tensor is in memory at a time. Raises as `open_model`, and when `output` is not empty.
+    One tensor is in memory at a time. Gives what was opened. Raises as `open_model`, and when `output` is not empty.
     """
-    opened = open_model(folder)
+    opened = open_model(folder, mtp)
     kind = _dtype(dtype)
     planned = []
     for name, pieces in opened.pieces.items():
@@ -335,4 +365,4 @@ def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -
         write_tensors(made / MODEL_FILE, planned, lambda name: opened.read(name, dtype))
         described = {"model": as_dictionary(opened.config), "huggingface": more}
         (made / CONFIG_FILE).write_bytes(json_bytes(described))
-    return opened.config
+    return opened

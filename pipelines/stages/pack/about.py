@@ -38,7 +38,7 @@ def _conversations(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     tokens = sum(facts["tokens_by"].get("kind", {}).values())
     return [
         ("tokens learned", count_and_share(facts["learned"], tokens)),
-        ("left out, longer than a sequence", f"{counts["rejected"]:,}"),
+        ("left out, longer than a sequence", f"{counts['rejected']:,}"),
     ]
 
 
