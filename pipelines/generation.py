@@ -193,7 +193,10 @@ class TextGenerator:
             drafts,
         )
         named = [
-            (prompt if isinstance(prompt, str) else prompt[-1].text, generation.Text(self.prompt_ids(prompt), f"{number}/{sample}"))
+            (
+                prompt if isinstance(prompt, str) else prompt[-1].text,
+                generation.Text(self.prompt_ids(prompt), f"{number}/{sample}"),
+            )
             for number, prompt in enumerate(prompts)
             for sample in range(samples)
         ]

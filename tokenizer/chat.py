@@ -2,12 +2,13 @@
 
 A template is two things that say the same: a table for us, by which a turn's tokens follow from its kind and the kinds
 of its neighbours, and a Jinja text for `transformers`, TRL and inference engines. They differ in one point, and it is
-meant: here roles are ids that code puts in, so a message that spells `<｜User｜>` is a message of ordinary tokens, where
-whoever renders text first and tokenises it then reads a turn of the user's. For all other messages the ids are equal.
+meant: here roles are ids that code puts in, so a message that spells `<｜User｜>` is a message of ordinary tokens,
+where whoever renders text first and tokenises it then reads a turn of the user's. For all other messages the ids are
+equal.
 
 Families, by the special tokens that a tokenizer has:
 
-    deepseek   <bos>system <｜User｜>question <｜Assistant｜>answer <eos>; calls of tools and their results between marks
+    deepseek   <bos>system <｜User｜>question <｜Assistant｜>answer <eos>; calls of tools and results between marks
     chatml     <|im_start|>role LF content <|im_end|> LF
     llama3     <|begin_of_text|>, then <|start_header_id|>role<|end_header_id|> LF LF content <|eot_id|>
 

@@ -117,7 +117,9 @@ class ChatEncoder:
                 sides[side, 1, code] = len(values) - sides[side, 0, code]
         head_bytes = np.array([len(head.encode()) for head in heads], np.int64)
         before, after = ((side[0], side[1]) for side in sides)
-        return _Tables(pa.array(heads, pa.large_string()), head_bytes, learned, before, after, np.array(values, np.int32))
+        return _Tables(
+            pa.array(heads, pa.large_string()), head_bytes, learned, before, after, np.array(values, np.int32)
+        )
 
     def _placed(self, turns: Turns) -> pa.LargeListArray:
         tables, code = self._tables, _codes(turns)
@@ -141,7 +143,9 @@ class ChatEncoder:
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(turns.data[place])]
         said = pa.Array.from_buffers(pa.large_string(), len(turns.kind), buffers)
         if tables.head_bytes.any():
-            said = pc.binary_join_element_wise(tables.heads.take(pa.array(code)), said, pa.scalar("", pa.large_string()))
+            said = pc.binary_join_element_wise(
+                tables.heads.take(pa.array(code)), said, pa.scalar("", pa.large_string())
+            )
         tokens = self.tokenizer.encode(said)
         lengths = np.diff(tokens.offsets.to_numpy())
         ids = tokens.values.to_numpy()

@@ -1,9 +1,10 @@
 """A training run in memory: weights, loader and counters, advanced one step at a time.
 
 A step reads its whole share of the batch first (8 bytes a token), because losses are divided by the whole batch's
-counts of tokens that are learned, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So any batch can be
-made of any micro-batch on any number of ranks, and the numbers are the same but for the rounding of sums. Then come
-the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all ranks, and the moving average.
+counts of what is learned, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So
+any batch can be made of any micro-batch on any number of ranks, and the numbers are the same but for the rounding of
+sums. Then come the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all ranks, and the moving
+average.
 
 A run's whole state is tensors by name (weights, moments, router biases, average, torch's random state) and a few
 numbers (steps, tokens, the loader's one integer, what the watch for spikes remembers). Names don't depend on the number

@@ -140,7 +140,9 @@ def _words(content: Any, where: str) -> str:
     if content is None:
         return ""
     if isinstance(content, list):
-        texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
+        texts = [
+            part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content
+        ]
         if not all(isinstance(text, str) for text in texts):
             raise Refused(f"{where} has parts that are no text")
         content = "".join(texts)  # type: ignore[arg-type]  # all are str

@@ -9,9 +9,10 @@
     ␞4
 
 Each turn begins with a mark: ␞ (U+241E, the picture of the record separator), its number and its kind on a line of
-their own. A last mark with a number alone ends the conversation. So a conversation needs no column of its own, and no stage needs to know of
-it: filters measure what was said, duplicates are found by it, personal data are masked in it, and what `pack` reads is
-what they left. A message that contains ␞ itself is refused by the reader, so a mark is never a message's own.
+their own. A last mark with a number alone ends the conversation. So a conversation needs no column of its own, and no
+stage needs to know of it: filters measure what was said, duplicates are found by it, personal data are masked in it,
+and what `pack` reads is what they left. A message that contains ␞ itself is refused by the reader, so a mark is never a
+message's own.
 
 A stage that takes lines or stretches out of texts may take marks with them. Numbers have to rise by one, the first mark
 has to begin the text and the last to end it, so what lost a mark is found, and quarantined, instead of being read as

@@ -29,9 +29,7 @@ PROBED_BYTES = 1 << 12
 PROBED_RECORDS, SHOWN_NAMES = 100, 20
 
 
-def read_jsonl(
-    piece: Piece, fields: Fields, report: Report, text_of: TextOf | None = None
-) -> Iterator[pa.RecordBatch]:
+def read_jsonl(piece: Piece, fields: Fields, report: Report, text_of: TextOf | None = None) -> Iterator[pa.RecordBatch]:
     """Documents of a JSONL piece; what is not an object with a text is reported with its place."""
     builder, codec, parse = BatchBuilder(), codec_of(piece.path, fields.zstd_window), record_parser(fields, text_of)
     with storage.open_input(piece.path) as file:

@@ -53,7 +53,8 @@ def generate(
     ] = False,
     batch: Annotated[int, typer.Option(help="texts generated at a time", min=1, metavar="N")] = 16,
     chat: Annotated[
-        bool, typer.Option("--chat", help="answer as the assistant, by the chat template; without a prompt, line by line")
+        bool,
+        typer.Option("--chat", help="answer as the assistant, by the chat template; without a prompt, line by line"),
     ] = False,
     system: Annotated[str | None, typer.Option(help="with --chat: what the system says first", metavar="TEXT")] = None,
     average: Average = False,

@@ -216,9 +216,7 @@ def shard_set(shard: str) -> str:
     return set_folder(storage.absolute(shard).rsplit("/", 1)[0])
 
 
-def _pieces(
-    ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray, learned: np.ndarray | None
-) -> list[Piece]:
+def _pieces(ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray, learned: np.ndarray | None) -> list[Piece]:
     """The ids cut before and after every special token, and where the mask changes."""
     flags = special[ids]
     edges = flags[1:] | flags[:-1]

@@ -15,6 +15,8 @@ from corpusmill.pipelines.cli.main import app
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.verify import verify
 from corpusmill.pipelines.inspect.why import explain
+from corpusmill.pipelines.registry import stage_type
+from corpusmill.pipelines.settings import validate
 from corpusmill.tokenizer.encoder import Tokenizer
 from tests.pipelines.test_stage_inputs import run
 
@@ -58,7 +60,9 @@ def shard_rows(folder: Path):
         header, table = open_shard(path)
         assert header.learned and header.version == 3
         for batch in table.to_batches():
-            rows = zip(batch_tokens(header, batch), batch_learned(header, batch), batch["segments"].to_pylist(), strict=True)
+            rows = zip(
+                batch_tokens(header, batch), batch_learned(header, batch), batch["segments"].to_pylist(), strict=True
+            )
             yield from rows
 
 
@@ -66,7 +70,10 @@ def test_what_is_refused_is_in_quarantine_with_its_reason(made):
     rows = [row for path in (made / "documents/_quarantine").iterdir() for row in pq.read_table(path).to_pylist()]
     reasons = {row["id"].split("#")[0]: row["reason"] for row in rows}
     assert len(rows) == 2
-    assert sorted(row["reason"] for row in rows) == ["no answer by an assistant", "no list 'messages' or 'conversations'"]
+    assert sorted(row["reason"] for row in rows) == [
+        "no answer by an assistant",
+        "no list 'messages' or 'conversations'",
+    ]
     assert reasons
 
 
@@ -110,8 +117,8 @@ def test_a_conversation_longer_than_a_sequence_is_in_the_ledger(made):
 
 
 def test_packing_is_the_same_for_any_storage_and_verifies(made, tmp_path):
-    problems = [problem for problem in verify(recognise(str(made / "shards"))).problems]
-    assert problems == []
+    (verified,) = verify(recognise(str(made / "shards")))
+    assert verified.problems == []
     wanted = [(tokens.tolist(), learned.tolist()) for tokens, learned, _ in shard_rows(made / "shards")]
     for storage in ("packed", "zstd"):
         run("pack", tmp_path / storage, **packing(made, storage=storage))
@@ -121,8 +128,10 @@ def test_packing_is_the_same_for_any_storage_and_verifies(made, tmp_path):
 def test_text_is_no_conversation_and_conversations_are_no_text(made, tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "plain text"}))
     run("ingest", tmp_path / "text", inputs=[str(tmp_path / "a.jsonl")])
-    with pytest.raises(UserError, match="quarantine"):
-        run("pack", tmp_path / "shards", **packing(made, datasets=[str(tmp_path / "text")]))
+    run("pack", tmp_path / "plain", **packing(made, datasets=[str(tmp_path / "text")]))
+    (path,) = (tmp_path / "plain/_quarantine").iterdir()
+    (row,) = pq.read_table(path).to_pylist()
+    assert "not a conversation: it does not begin with a turn's mark" in row["reason"]
     with pytest.raises(UserError, match="fim_rate is for text"):
         run("pack", tmp_path / "shards", **packing(made, fim_rate=0.5))
     with pytest.raises(UserError, match="no format here carries that"):
@@ -153,11 +162,22 @@ def test_a_sequence_is_shown_with_what_is_learned(made, call):
     assert "learned" not in values["segments"][-1] or values["segments"][-1]["document"] is not None
 
 
+def test_fine_tuning_asks_for_weights_and_for_a_mask(made, tmp_path):
+    kind = stage_type("train")
+    with pytest.raises(UserError, match="starts from trained weights"):
+        kind(validate(kind.Settings, {"shards": str(made / "shards"), "recipe": "sft"}, "test")).check()
+    with pytest.raises(UserError, match="epochs both say how long"):
+        kind(validate(kind.Settings, {"shards": str(made / "shards"), "steps": 3, "epochs": 2}, "test")).check()
+    run("pack", tmp_path / "text", **packing(made) | {"chat": False, "validation_share": 0.0})
+    with pytest.raises(UserError, match="do not say what is learned"):
+        run("train", tmp_path / "out", shards=str(tmp_path / "text"), recipe="sft", start_from=str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_fine_tuning_and_answers(made, tmp_path, call):
     """From random weights, then sft: two epochs, the report's rates scaled, and answers by the template."""
     common = {"shards": str(made / "shards"), "preset": "tiny", "model": {"vocab_size": 512}, "threads": 1}
-    with pytest.raises(UserError, match="starts from trained weights"):
-        run("train", tmp_path / "sft", recipe="sft", **common)
     run("train", tmp_path / "base", steps=2, batch_sequences=4, **common)
     tuned = {"recipe": "sft", "start_from": str(tmp_path / "base"), "batch_sequences": 4, "evaluate_every": 10}
     run("train", tmp_path / "sft", **common, **tuned)
@@ -168,19 +188,26 @@ def test_fine_tuning_and_answers(made, tmp_path, call):
     assert lines[0]["learning_rate"] == pytest.approx(1e-3 / 44, rel=1e-2)
     assert lines[-1]["learning_rate"] == pytest.approx(1e-3 / 220, rel=5e-2)
     assert lines[-1]["validation_loss"] < lines[9]["validation_loss"] + 0.5
-    answer = json.loads(call("model", "generate", tmp_path / "sft", "--chat", "-p", "2 + 3 =", "--max-tokens", 4, "--json"))
+    answer = json.loads(
+        call("model", "generate", tmp_path / "sft", "--chat", "-p", "2 + 3 =", "--max-tokens", 4, "--json")
+    )
     assert answer["prompt"] == "2 + 3 =" and answer["ended"] in ("stop", "length")
-    said = call("model", "generate", tmp_path / "sft", "--chat", "--max-tokens", 3, "--json", said="1 + 1 =\n\n2 + 2 =\n/quit\nno\n")
+    said = call(
+        "model",
+        "generate",
+        tmp_path / "sft",
+        "--chat",
+        "--max-tokens",
+        3,
+        "--json",
+        said="1 + 1 =\n\n2 + 2 =\n/quit\nno\n",
+    )
     assert [json.loads(line)["number"] for line in said.splitlines()] == [0, 1]
     with pytest.raises(UserError, match="U\\+241E"):
         call("model", "generate", tmp_path / "sft", "--chat", "-p", "␞")
-    with pytest.raises(UserError, match="pack --chat"):
-        run("pack", tmp_path / "text", **packing(made) | {"chat": False, "validation_share": 0.0})
-        run("train", tmp_path / "other", **common | tuned | {"shards": str(tmp_path / "text")})
 
 
 def test_a_tokenizer_without_roles_is_refused(made, tmp_path):
     run("tokenizer", tmp_path / "gpt2", datasets=[str(made / "documents")], vocab_size=400, special="gpt2")
     with pytest.raises(UserError, match="no special tokens for the roles"):
         run("pack", tmp_path / "shards", **packing(made, tokenizer=str(tmp_path / "gpt2")))
-

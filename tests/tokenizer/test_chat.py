@@ -1,6 +1,7 @@
 """Chat templates: the same text and ids as transformers', the same mask, and roles that no message can spell."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -75,7 +76,7 @@ def conversations(draw, tools: bool):
 
 
 @pytest.mark.parametrize("layout", ["compact", "chatml", "llama3"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_text_ids_and_mask_are_those_of_transformers(pairs, layout, data):
     ours, theirs, _ = pairs[layout]
@@ -122,10 +123,8 @@ def test_a_layout_without_roles_or_calls_says_so(pairs, trained):
 
 def test_the_folder_has_the_template_twice(pairs):
     for encoder, _, folder in pairs.values():
-        with open(f"{folder}/tokenizer_config.json") as file:
-            assert json.load(file)["chat_template"] == encoder.template.jinja
-        with open(f"{folder}/{CHAT_TEMPLATE}") as file:
-            assert file.read() == encoder.template.jinja
+        config = json.loads((Path(folder) / "tokenizer_config.json").read_text())
+        assert config["chat_template"] == (Path(folder) / CHAT_TEMPLATE).read_text() == encoder.template.jinja
 
 
 def test_texts_that_are_no_conversations_are_refused_with_the_reason(pairs):

@@ -58,7 +58,9 @@ def write_shard(
             ]
             if learned:
                 masks = [mask_of(row, length) for row in rows[start : start + batch]]
-                columns.append(pa.array([np.packbits(mask, bitorder="little").tobytes() for mask in masks], schema.field(2).type))
+                columns.append(
+                    pa.array([np.packbits(mask, bitorder="little").tobytes() for mask in masks], schema.field(2).type)
+                )
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
@@ -96,7 +98,9 @@ def write_shard_set(
     """A folder of shards with patterned sequences, and a `_validation/` beside them."""
     rows = patterned_rows(sequences, length, seed)
     for number in range(shards):
-        write_shard(folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage, learned=learned)
+        write_shard(
+            folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage, learned=learned
+        )
     held_back = patterned_rows(9, length, seed + 1)
     write_shard(folder / "_validation" / "shard-00000.arrow", held_back, length, storage=storage, learned=learned)
     return folder

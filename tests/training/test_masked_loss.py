@@ -1,4 +1,4 @@
-"""Loss over what is learned: packed conversations as if each stood alone, in any micro-batch, and as others count it."""
+"""Loss over what is learned: packed conversations as if each stood alone, in any micro-batch, as others count it."""
 
 import json
 import pickle
@@ -61,16 +61,16 @@ def gradients(model: Transformer, passes, weight: float) -> dict[str, torch.Tens
 def test_packed_conversations_have_the_gradients_of_each_by_itself(shards, mtp_weight):
     batch = shards.read(np.arange(12))
     model = trained_like(foreign_config(mtp_depth=1))
-    packed = gradients(
-        model, [(batch.tokens, batch.valid, document_mask(batch.segments), batch.learned)], mtp_weight
-    )
+    packed = gradients(model, [(batch.tokens, batch.valid, document_mask(batch.segments), batch.learned)], mtp_weight)
     alone = []
     for number, lengths in enumerate(batch.segment_lengths):
         ends = np.cumsum(lengths)
         for begin, end in zip(ends - lengths, ends, strict=True):
             tokens = batch.tokens[number, begin:end][None]
             if end - begin > 2:
-                alone.append((tokens, torch.ones_like(tokens, dtype=torch.bool), None, batch.learned[number, begin:end][None]))
+                alone.append(
+                    (tokens, torch.ones_like(tokens, dtype=torch.bool), None, batch.learned[number, begin:end][None])
+                )
     by_themselves = gradients(model, alone, mtp_weight)
     largest = max(float(gradient.abs().max()) for gradient in packed.values())
     for name, gradient in packed.items():

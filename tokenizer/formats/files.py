@@ -128,15 +128,19 @@ def _config(special: SpecialTokens) -> dict[str, Any]:
     texts = {token.id: token.text for token in special.tokens}
     ends = {f"{role}_token": texts[special.roles[role]] for role in ("bos", "eos", "pad") if role in special.roles}
     template = template_of(special.ids)
-    return ends | ({"chat_template": template.jinja} if template else {}) | {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": None,
-        "add_bos_token": False,
-        "add_eos_token": False,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 131072,
-        "added_tokens_decoder": {str(number): token for number, token in _added(special).items()},
-    }
+    return (
+        ends
+        | ({"chat_template": template.jinja} if template else {})
+        | {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "unk_token": None,
+            "add_bos_token": False,
+            "add_eos_token": False,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 131072,
+            "added_tokens_decoder": {str(number): token for number, token in _added(special).items()},
+        }
+    )
 
 
 def write_tokenizer(

@@ -115,7 +115,8 @@ class Batch:
     @lazy
     def labels(self) -> torch.Tensor:
         """[B, T] int64: the tokens, and `NO_LABEL` for what is not learned (padding, and what a mask says) and for the
-        first token of each segment, which nothing before it belongs with. Not shifted: transformers compares the prediction at t with the label at t + 1."""
+        first token of each segment, which nothing before it belongs with. Not shifted: transformers compares the
+        prediction at t with the label at t + 1."""
         return self.tokens.masked_fill(~self.learned | (self.position_ids == 0), NO_LABEL)
 
     @lazy

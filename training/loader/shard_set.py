@@ -257,7 +257,7 @@ class ShardSet:
         return [lengths.copy() for _, lengths in self.token_rows(rows)]
 
     def learned(self, rows: np.ndarray) -> np.ndarray:
-        """For each row number which of its tokens the loss counts, bool [N, L]: the shards' mask, or all but padding."""
+        """For each row which of its tokens the loss counts, bool [N, L]: the shards' mask, or all but padding."""
         out = np.empty((len(rows), self.sequence_length), bool)
         for place, row in enumerate(rows.tolist()):
             with self._lock:

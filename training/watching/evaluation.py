@@ -179,7 +179,7 @@ def _sums_by_source(
 
 
 def unigram_counts(loader: ShardLoader, sequences: int, vocab_size: int) -> np.ndarray:
-    """How often each id occurs, where it is learned, in the first `sequences` of a loader's order (at most one epoch): int64 [V]."""
+    """How often each id is learned in the first `sequences` of a loader's order (at most one epoch): int64 [V]."""
     counts = np.zeros(vocab_size, np.int64)
     planned = loader.sequence_order.sequences
     count = min(sequences, len(loader.shards), len(loader.shards) if planned is None else planned)

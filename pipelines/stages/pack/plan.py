@@ -39,7 +39,6 @@ from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 from corpusmill.pipelines.stages.pack.linting import lint_facts
 from corpusmill.pipelines.stages.parts import PartsStage
 
-
 OF_TEXT = frozenset(
     ("bos", "eos", "fim_rate", "fim_rates", "fim_mode", "fim_split", "fim_minimum", "fim_maximum", "boundary_split")
 )
@@ -71,8 +70,8 @@ class PackSettings(StageSettings):
     )
     chat: bool = Field(
         default=False,
-        description="documents are conversations, as 'ingest --format chat' makes them: by the tokenizer's chat template, "
-        "with a mask of what is learned; longer ones than a sequence are left out",
+        description="documents are conversations, as 'ingest --format chat' makes them: by the tokenizer's chat "
+        "template, with a mask of what is learned; longer ones than a sequence are left out",
     )
     boundary_split: float = Field(
         default=0.1,

@@ -234,7 +234,9 @@ class TrainStage(Stage):
 
         length = self._sequence_length()
         settings = self._trainer_settings("shards", "output", length)
-        if self.settings.recipe == "sft" and not require_shards(self.resolve(self.settings.shards))["settings"].get("chat"):
+        if self.settings.recipe == "sft" and not require_shards(self.resolve(self.settings.shards))["settings"].get(
+            "chat"
+        ):
             what = "these shards do not say what is learned of conversations"
             raise UserError(what, where=self.settings.shards, hint="make them with 'corpusmill pack --chat'")
         if (plan := Plan.of(settings.mixture, settings.phases)) is not None:

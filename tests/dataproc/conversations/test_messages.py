@@ -96,7 +96,9 @@ def read(path):
 
 
 def test_files_of_lines_json_and_parquet_give_the_same_documents(tmp_path):
-    records = [{"id": f"c{n}", "messages": [ASK, {"role": "assistant", "content": f"{n}"}], "topic": "sums"} for n in (1, 2)]
+    records = [
+        {"id": f"c{n}", "messages": [ASK, {"role": "assistant", "content": f"{n}"}], "topic": "sums"} for n in (1, 2)
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [*records, {"messages": []}])) + "\n{broken\n")
     (tmp_path / "a.json").write_text(json.dumps(records))
     pq.write_table(pa.Table.from_pylist([*records, {"id": "c3", "messages": []}]), tmp_path / "a.parquet")

@@ -46,7 +46,9 @@ def exported(tmp_path_factory) -> Path:
     config = foreign_config(mtp_depth=1, vocab_size=made.special.model_rows)
     more = {f"{role}_token_id": made.special.roles[role] for role in ("bos", "eos", "pad")}
     beside = [folder / "tokenizer" / name for name in (TOKENIZER, CONFIG, CHAT_TEMPLATE)]
-    export_model(trained_like(config), config, folder / "out", more={**more, "max_position_embeddings": 64}, beside=beside)
+    export_model(
+        trained_like(config), config, folder / "out", more={**more, "max_position_embeddings": 64}, beside=beside
+    )
     return folder / "out"
 
 
