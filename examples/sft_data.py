@@ -28,12 +28,12 @@ def main(folder: Path) -> None:
             file.write(json.dumps({"id": f"page-{number}", "text": "\n".join(lines)}) + "\n")
     with (folder / "conversations.jsonl").open("w") as file:
         for number in range(CONVERSATIONS):
-            record = {"id": f"talk-{number}", "messages": messages(draw)}
+            talk = messages(draw)
             if number % 100 == 7:
-                del record["messages"][-1]  # nobody answers
+                del talk[-1]  # nobody answers
             if number % 100 == 57:
-                record["messages"][0]["role"] = "wizard"
-            file.write(json.dumps(record) + "\n")
+                talk[0]["role"] = "wizard"
+            file.write(json.dumps({"id": f"talk-{number}", "messages": talk}) + "\n")
     print(f"{folder}: {PAGES:,} pages, {CONVERSATIONS:,} conversations")
 
 

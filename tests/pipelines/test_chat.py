@@ -174,7 +174,6 @@ def test_fine_tuning_asks_for_weights_and_for_a_mask(made, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_fine_tuning_and_answers(made, tmp_path, call):
     """From random weights, then sft: two epochs, the report's rates scaled, and answers by the template."""
     common = {"shards": str(made / "shards"), "preset": "tiny", "model": {"vocab_size": 512}, "threads": 1}
