@@ -55,7 +55,8 @@ def _export(
     if not no_tokenizer:
         tokenizer = tokenizer or _tokenizer_of(run, values)
     files = _tokenizer_files(tokenizer, values) if tokenizer and not no_tokenizer else []
-    config = huggingface.export_run(run, output, dtype, files, average)
+    stops = _stop_ids(tokenizer) if files and tokenizer else []
+    config = huggingface.export_run(run, output, dtype, files, average, stops)
     _print_made(output, config)
 
 
@@ -124,6 +125,18 @@ def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
         raise UserError("the model was trained with another tokenizer", tokenizer, "use the tokenizer of its shards")
     beside = [Path(tokenizer) / name for name in (TOKENIZER, CONFIG, CHAT_TEMPLATE)]
     return [path for path in beside if path.exists()]
+
+
+def _stop_ids(tokenizer: str) -> list[int]:
+    """The ids that end a text, where those that end an answer are others than the end of a document."""
+    from corpusmill.tokenizer.chat import template_of
+    from corpusmill.tokenizer.formats.files import read_tokenizer
+
+    special = read_tokenizer(tokenizer).special
+    template = template_of(special.ids)
+    ends = [special.ids[text] for text in template.ends] if template else []
+    documents = [special.roles["eos"]] if "eos" in special.roles else []
+    return sorted({*documents, *ends}) if set(ends) - set(documents) else []
 
 
 def _print_made(output: str, config: Any) -> None:

@@ -6,6 +6,7 @@ import random
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -134,8 +135,19 @@ def test_text_is_no_conversation_and_conversations_are_no_text(made, tmp_path):
     assert "not a conversation: it does not begin with a turn's mark" in row["reason"]
     with pytest.raises(UserError, match="fim_rate is for text"):
         run("pack", tmp_path / "shards", **packing(made, fim_rate=0.5))
+    with pytest.raises(UserError, match="never cut"):
+        run("pack", tmp_path / "shards", **packing(made, packing="concat"))
     with pytest.raises(UserError, match="no format here carries that"):
         run("export", tmp_path / "out", shards=str(made / "shards"), to="flat")
+
+
+def test_a_mask_of_another_trainer_is_refused_and_not_lost(made, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    rows = [{"input_ids": [5, 6, 7], "assistant_masks": [0, 1, 1]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "theirs/a.parquet")
+    chosen = {"paths": [str(tmp_path / "theirs")], "format": "huggingface", "tokenizer": str(made / "tokenizer")}
+    with pytest.raises(UserError, match="the column assistant_masks says which tokens are learned"):
+        run("import", tmp_path / "shards", **chosen)
 
 
 @pytest.fixture

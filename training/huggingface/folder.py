@@ -1,6 +1,7 @@
 """Exports a model to a Hugging Face folder of the type DeepseekV3, and imports one from it.
 
     <folder>/config.json                        dimensions, as `training.huggingface.config` says
+    <folder>/generation_config.json             ids that end a text, where they are more than config.json has room for
     <folder>/model.safetensors                  weights, or
     <folder>/model-00001-of-00003.safetensors   … in several files of up to 5 GB, and
     <folder>/model.safetensors.index.json       which of them holds what
@@ -37,6 +38,7 @@ from corpusmill.training.huggingface.tensors import Piece, correspondence, pair_
 from corpusmill.training.model.config import ModelConfig, as_dictionary
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 FILE_BYTES = 5_000_000_000
 """Largest file of weights, unless a single tensor is larger."""
@@ -55,6 +57,7 @@ def export_model(
     more: Mapping[str, int | None] | None = None,
     beside: Sequence[Path] = (),
     file_bytes: int = FILE_BYTES,
+    stop_ids: Sequence[int] = (),
 ) -> None:
     """Writes a Hugging Face folder.
 
@@ -66,6 +69,7 @@ def export_model(
         more: fields of `NAMED_LATER` for `config.json`: special ids, longest sequence.
         beside: other files to put into the folder, such as a tokenizer's.
         file_bytes: largest file of weights.
+        stop_ids: ids that end a text, for `generation_config.json`; without any there is no such file.
 
     Raises:
         UserError: when the folder is not empty, the type is unknown, the state is of another model, or Hugging Face
@@ -86,6 +90,9 @@ def export_model(
         _write_weights(made, planned, read, file_bytes)
         for path in beside:
             shutil.copyfile(path, made / path.name)
+        if stop_ids:
+            special = {name: values[name] for name in ("bos_token_id", "pad_token_id") if values.get(name) is not None}
+            (made / GENERATION_FILE).write_bytes(json_bytes(special | {"eos_token_id": list(stop_ids)}))
         (made / CONFIG_FILE).write_bytes(json_bytes(values))
 
 
@@ -312,6 +319,7 @@ def export_run(
     dtype: str = "float32",
     beside: Sequence[Path] = (),
     average: bool = False,
+    stop_ids: Sequence[int] = (),
 ) -> ModelConfig:
     """Writes the final weights of a finished run, or of an imported model, as a Hugging Face folder.
 
@@ -334,7 +342,7 @@ def export_run(
             hint = "train with average_decay, or export the trained weights"
             raise UserError("this run kept no moving average", where=str(run), hint=hint)
         weights = ChainMap(TensorFiles([run / AVERAGE_FILE]), weights)  # type: ignore[arg-type]  # only read
-    export_model(weights, config, folder, dtype, more=more, beside=beside)
+    export_model(weights, config, folder, dtype, more=more, beside=beside, stop_ids=stop_ids)
     return config
 
 

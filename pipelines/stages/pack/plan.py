@@ -109,6 +109,8 @@ class PackSettings(StageSettings):
         given = sorted(name for name in OF_TEXT if getattr(self, name) != fields[name].default)
         if self.chat and given:
             raise ValueError(f"{given[0]} is for text, and these are conversations (chat): leave it out")
+        if self.chat and self.packing == "concat":
+            raise ValueError("concat cuts documents anywhere, and conversations (chat) are never cut: use best-fit")
         return self
 
     @field_validator("length_buckets")
