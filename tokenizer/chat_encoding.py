@@ -116,9 +116,9 @@ class ChatEncoder:
                 values += [number | LEARNED * mark for text, mark in pieces for number in self._ids(text)]
                 sides[side, 1, code] = len(values) - sides[side, 0, code]
         head_bytes = np.array([len(head.encode()) for head in heads], np.int64)
-        before, after = ((side[0], side[1]) for side in sides)
+        fronts, backs = ((side[0], side[1]) for side in sides)
         return _Tables(
-            pa.array(heads, pa.large_string()), head_bytes, learned, before, after, np.array(values, np.int32)
+            pa.array(heads, pa.large_string()), head_bytes, learned, fronts, backs, np.array(values, np.int32)
         )
 
     def _placed(self, turns: Turns) -> pa.LargeListArray:
