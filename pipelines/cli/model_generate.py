@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,7 +76,7 @@ def generate(
     """
     from corpusmill.pipelines.generation import TextGenerator, conversation
 
-    how = {
+    how: dict[str, Any] = {
         "most_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,
