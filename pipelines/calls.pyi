@@ -58,11 +58,11 @@ def ingest(
     repositories) into a dataset of documents.
 
     Args:
-        inputs: raw files: paths, folders, globs or URLs
+        inputs: raw files: paths, folders, globs, URLs, or commoncrawl:CRAWL
         source: name of the source, the first word of each new id
         kind: kind of text: web, book, docs, code, math, ...
-        format: format of the files: jsonl, json, csv, parquet, arrow, text, html, warc, repository, python-metadata,
-            huggingface; by each one's ending if left out
+        format: format of the files: jsonl, json, csv, parquet, arrow, text, html, warc, chat, repository, python-
+            metadata, huggingface; by each one's ending if left out
         exclude: patterns of file names to leave out
         text_field: field or column that holds the text; dots reach nested ones
         id_field: field or column that holds the id, where there is one
@@ -400,7 +400,7 @@ def mixture(
         caps: maximum bytes or tokens by group or node, such as web=10GB
         short: if a limit is too low for the weights: stop, take less of everything, or more of the others
         tokenizer: count tokens with this tokenizer
-        bytes_per_token: bytes per token by language, to estimate without a tokenizer; * is all others, 4
+        bytes_per_token: bytes per token by language, to estimate without a tokenizer; * is the rest, 4
     """
 
 def quality_train(
@@ -663,6 +663,7 @@ def pack(
     fim_split: Literal["character", "line", "token"] = ...,
     fim_minimum: int = ...,
     fim_maximum: int = ...,
+    chat: bool = ...,
     boundary_split: float = ...,
     validation_share: float = ...,
     group_by: Literal["none", "source", "kind", "language"] = ...,
@@ -693,6 +694,8 @@ def pack(
         fim_split: unit at which documents are cut for FIM
         fim_minimum: documents shorter than this, in characters, are not rearranged
         fim_maximum: documents longer than this, in characters, are not rearranged
+        chat: documents are conversations, as 'ingest --format chat' makes them: by the tokenizer's chat template, with
+            a mask of what is learned; longer ones than a sequence are left out
         boundary_split: share of tokens joining punctuation and line breaks to split; 0.1 is our choice
         validation_share: share of documents held out for validation
         group_by: pack these groups of documents separately, so that training can weight them
@@ -768,10 +771,12 @@ def train(
     *,
     output: Path,
     preset: Path = ...,
+    recipe: Literal["pretrain", "sft"] = ...,
     model: Mapping[Path, float] = ...,
     start_from: Path | None = ...,
     steps: int | None = ...,
     tokens: int | None = ...,
+    epochs: float | None = ...,
     batch_sequences: int | None = ...,
     micro_batch: int | None = ...,
     first_batch_sequences: int | None = ...,
@@ -837,10 +842,13 @@ def train(
     Args:
         shards: a folder of token shards
         preset: model shape; --describe NAME shows what it costs
+        recipe: sft: fine-tune start_from on conversations (pack --chat): two epochs, DeepSeek-V3's cosine scaled by the
+            preset, conversations hidden from each other; what is given goes before it
         model: other values for fields of the preset
         start_from: a finished run, imported model or checkpoint whose weights it starts from
         steps: optimiser steps
         tokens: length in tokens, padding included, instead of steps: the fewest steps that reach it
+        epochs: length in passes over the shards, instead of steps: the fewest steps that reach it
         batch_sequences: sequences in a step, over all ranks
         micro_batch: most sequences in one forward pass on a rank
         first_batch_sequences: sequences in the first step, from which the batch grows

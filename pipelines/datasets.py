@@ -144,6 +144,16 @@ def check_roles_needed(folder: str, resolve: Callable[[str], str], needed: Mappi
             )
 
 
+def check_chat_template(folder: str, resolve: Callable[[str], str]) -> None:
+    """Raises UserError for a tokenizer whose special tokens have no roles, so that it has no chat template."""
+    from corpusmill.tokenizer.chat import template_of
+    from corpusmill.tokenizer.formats.files import read_tokenizer
+
+    if template_of(read_tokenizer(resolve(folder)).special.ids) is None:
+        hint = "make one with --special compact, deepseek-v3, chatml or llama3"
+        raise UserError("the tokenizer has no special tokens for the roles of a conversation", folder, hint)
+
+
 def listed(results: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file entries that task results hold under a name, in the order of the tasks."""
     return [entry for result in results for entry in result.get(name, [])]

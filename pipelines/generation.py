@@ -5,6 +5,13 @@
     writer = TextGenerator("quickstart-output/model")
     writer.generate(["Once upon a time"], most_tokens=64, temperature=0.8, top_p=0.9, seed=1)[0].text
 
+A prompt may also be a conversation, the turns so far, to which the assistant's answer is written by the tokenizer's
+chat template; it ends where an answer ends.
+
+    from corpusmill.pipelines.generation import conversation
+
+    writer.generate([conversation("2 + 3 =", system="You add.")])[0].text
+
 The tokenizer is the one that the run's shards were made with, found by their manifests, unless another folder is named;
 its fingerprint must be that of the shards. Prompts begin as documents did when they were packed: with bos where `pack`
 put one. An empty prompt begins with what stands between documents. A text ends with eos or another stop id, which its
@@ -16,6 +23,7 @@ Cost: that of decoding (`training/generation/`); prompts are generated `batch` a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +31,22 @@ from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.inspect.places import tokenizer_of_run
 
 if TYPE_CHECKING:
+    from corpusmill.dataproc.conversations.turns import Turn
+    from corpusmill.tokenizer.chat_encoding import ChatEncoder
     from corpusmill.training.generation.generate import Text, Wanted
     from corpusmill.training.generation.weights import Trained
 
 BATCH = 16
+
+
+def conversation(*said: str, system: str | None = None) -> "list[Turn]":
+    """The turns of a conversation: what the user said, the answer to it, and so on. Raises UserError for U+241E."""
+    from corpusmill.dataproc.conversations.turns import ASSISTANT, MARK, SYSTEM, USER, Turn
+
+    if any(MARK in text for text in (*said, system or "")):
+        raise UserError(f"a message contains {MARK} (U+241E), which marks turns", hint="leave it out")
+    turns = [Turn(SYSTEM, system)] if system else []
+    return turns + [Turn(USER if number % 2 == 0 else ASSISTANT, text) for number, text in enumerate(said)]
 
 
 @dataclass(frozen=True)
@@ -113,20 +133,29 @@ class TextGenerator:
     def _begins_with_bos(self) -> bool:
         return bool((self.trained.shards.get("packing") or {}).get("bos"))
 
-    def prompt_ids(self, prompt: str) -> list[int]:
-        """The ids that a prompt begins with."""
+    @cached_property
+    def chat(self) -> "ChatEncoder":
+        """The tokenizer's chat template. Raises UserError where it has none."""
+        from corpusmill.tokenizer.chat_encoding import ChatEncoder
+
+        return ChatEncoder(self.tokenizer)
+
+    def prompt_ids(self, prompt: "str | Sequence[Turn]") -> list[int]:
+        """The ids that a text goes on from."""
+        if not isinstance(prompt, str):
+            return self.chat.prompt_ids(prompt)
         ids = [self.prefix] if self._begins_with_bos else []
         ids += self.tokenizer.encode(prompt)
         return ids or [self.prefix]
 
-    def generate(self, prompts: Sequence[str], **how: Any) -> list[Generated]:
+    def generate(self, prompts: "Sequence[str | Sequence[Turn]]", **how: Any) -> list[Generated]:
         """All texts in order, whole; arguments as of `stream`."""
         ended = {piece.number: piece.whole for piece in self.stream(prompts, **how) if piece.whole is not None}
         return [ended[number] for number in range(len(ended))]
 
     def stream(
         self,
-        prompts: Sequence[str],
+        prompts: "Sequence[str | Sequence[Turn]]",
         *,
         most_tokens: int = 256,
         temperature: float = 0.0,
@@ -140,7 +169,7 @@ class TextGenerator:
         """Text of all prompts as it comes; of a batch, texts come side by side.
 
         Args:
-            prompts: texts to go on from.
+            prompts: texts to go on from, or conversations to answer.
             most_tokens: at most so many new tokens each.
             temperature: 0: the likeliest token, always.
             top_p: draw from the likeliest tokens that together have this probability.
@@ -155,15 +184,19 @@ class TextGenerator:
         generation, sampling = _training("generate"), _training("sampling")
         if samples < 1 or most_tokens < 1 or batch < 1:
             raise UserError("samples, tokens and the batch must be 1 or more")
+        chats = any(not isinstance(prompt, str) for prompt in prompts)
         wanted = generation.Wanted(
             most_tokens,
             sampling.Sampling(temperature, top_p, seed),
-            self._stop_ids(stop),
+            self._stop_ids(stop) | (self.chat.ends if chats else frozenset()),
             self.tokenizer.vocab_size,
             drafts,
         )
         named = [
-            (prompt, generation.Text(self.prompt_ids(prompt), f"{number}/{sample}"))
+            (
+                prompt if isinstance(prompt, str) else prompt[-1].text,
+                generation.Text(self.prompt_ids(prompt), f"{number}/{sample}"),
+            )
             for number, prompt in enumerate(prompts)
             for sample in range(samples)
         ]

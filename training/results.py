@@ -38,7 +38,7 @@ def write_results(run: Run, validation: ShardSet | None, output: Path) -> dict[s
             tensors = CheckpointTensors(newest, prefix)
             planned = [Planned(tensor, tensors.dtypes[tensor], tensors.shapes[tensor]) for tensor in sorted(tensors)]
             write_into(file, planned, tensors.__getitem__)
-    described = {"model": as_dictionary(run.config), "shards": asdict(run.shards.header)}
+    described = {"model": as_dictionary(run.config), "shards": run.shards.header.to_values()}
     commit_bytes(str(output / "config.json"), json_bytes(described))
     summary = _summary(run, validation, output)
     commit_bytes(str(output / "summary.json"), json_bytes(summary))

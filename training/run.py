@@ -1,9 +1,10 @@
 """A training run in memory: weights, loader and counters, advanced one step at a time.
 
 A step reads its whole share of the batch first (8 bytes a token), because losses are divided by the whole batch's
-counts, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So any batch can be
-made of any micro-batch on any number of ranks, and the numbers are the same but for the rounding of sums. Then come
-the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all ranks, and the moving average.
+counts of what is learned, over all ranks; then each micro-batch runs forward and backward and adds to the gradients. So
+any batch can be made of any micro-batch on any number of ranks, and the numbers are the same but for the rounding of
+sums. Then come the one sum over ranks, clipping, AdamW, the routers' biases by the loads of all ranks, and the moving
+average.
 
 A run's whole state is tensors by name (weights, moments, router biases, average, torch's random state) and a few
 numbers (steps, tokens, the loader's one integer, what the watch for spikes remembers). Names don't depend on the number
@@ -178,7 +179,7 @@ class Run:
         identity = {key: value for key, value in asdict(self.settings).items() if key not in apart}
         identity["model"] = as_dictionary(self.config)
         identity["plan"] = self.settings.plan.to_values() if self.settings.plan else None
-        return {**identity, "sequences": len(self.shards), "shards": asdict(self.shards.header)}
+        return {**identity, "sequences": len(self.shards), "shards": self.shards.header.to_values()}
 
     def _tensors(self) -> dict[str, Tensor | Piece]:
         """All that a checkpoint holds of this rank, except torch's random state."""
@@ -315,7 +316,7 @@ class Run:
     def _accumulate(self, batches: list[Batch], now: Scheduled) -> dict[str, float]:
         """Forward and backward of this rank's micro-batches; the losses of the whole batch."""
         settings = self.settings
-        targets = max(1, self._over_ranks(sum(int(batch.valid[:, 1:].sum()) for batch in batches)))
+        targets = max(1, self._over_ranks(sum(int(batch.learned[:, 1:].sum()) for batch in batches)))
         divisors = Divisors(targets, now.batch_sequences, now.mtp_weight, settings.balance_alpha)
         self.model.train()
         passes = self.weights.passes(len(batches))
@@ -347,7 +348,8 @@ class Run:
             batch = batches[number] if number < len(batches) else empty_batch(self.length)
             mask = document_mask(batch.segments).to(device) if self.settings.document_mask else None
             with self.weights.accumulating(last=number == passes - 1):
-                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask)
+                learned = batch.learned.to(device)
+                pass_losses = losses(self.model, batch.tokens.to(device), batch.valid.to(device), mask, learned)
                 divisors.total(pass_losses).backward()
             sums += pass_losses.sums()
         return sums

@@ -370,11 +370,40 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Settings that suit a preset, where they differ from the defaults."""
 
+V3_PEAK = 2.2e-4
+"""Learning rate of V3's pre-training at its peak (section 4.2)."""
+SFT_PEAK, SFT_END, SFT_EPOCHS = 5e-6, 1e-6, 2.0
+"""Of its fine-tuning (section 5.1)."""
+AS_V3 = frozenset(("v3-671b", "v3-slice"))
+
+
+def sft_settings(preset: str) -> dict[str, Any]:
+    """Supervised fine-tuning as section 5.1 has it: a cosine from the peak to the end, conversations hidden from each
+    other.
+
+    The rates are V3's share of its pre-training's peak (1/44 and 1/220) of the preset's own. What the report does not
+    say stands as pre-training ended: MTP's weight, and routers' biases that no longer move.
+    """
+    defaults = {name: field.default for name, field in TrainSettings.__dataclass_fields__.items()}
+    usual = V3_PEAK if preset in AS_V3 else RECIPES.get(preset, {}).get("learning_rate", defaults["learning_rate"])
+    return {
+        "learning_rate": usual * SFT_PEAK / V3_PEAK,
+        "final_learning_rate": usual * SFT_END / V3_PEAK,
+        "warmup_steps": 0,
+        "constant_fraction": 0.0,
+        "mtp_weight": defaults["late_mtp_weight"],
+        "bias_speed": 0.0,
+        "document_mask": True,
+    }
+
+
 OF_PRECISION: dict[str, dict[str, Any]] = {"fp8": {"moments": "bfloat16"}}
 """Settings that belong to a precision."""
 
 
-def settings_for(preset: str, shards: str, output: str, **chosen: Any) -> TrainSettings:
-    """Settings for a preset: its recipe, what belongs to the precision, and over both what the caller chose."""
+def settings_for(preset: str, shards: str, output: str, *, sft: bool = False, **chosen: Any) -> TrainSettings:
+    """Settings for a preset: its recipe, what belongs to the precision and to fine-tuning, and over all of them what
+    the caller chose."""
     usual = RECIPES.get(preset, {}) | OF_PRECISION.get(chosen.get("precision", "float32"), {})
+    usual |= sft_settings(preset) if sft else {}
     return TrainSettings(shards=shards, output=output, preset=preset, **{**usual, **chosen})

@@ -25,7 +25,15 @@ import pyarrow.parquet as pq
 from corpusmill.dataproc.datasets import open_part
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.exchange.items import Items, flat_segments
-from corpusmill.dataproc.exchange.pieces import LENGTHS_COLUMN, TOKEN_COLUMNS, Piece, ReadOptions, Tokens, files_in
+from corpusmill.dataproc.exchange.pieces import (
+    LENGTHS_COLUMN,
+    MASK_COLUMNS,
+    TOKEN_COLUMNS,
+    Piece,
+    ReadOptions,
+    Tokens,
+    files_in,
+)
 from corpusmill.dataproc.sequences.shards import ShardHeader
 from corpusmill.dataproc.storage import commit_file, exists, is_url, join, list_names, open_input
 
@@ -186,6 +194,9 @@ def _token_column(schema: pa.Schema, options: ReadOptions, path: str) -> str:
     if column is None:
         what = f"no column {' or '.join(wanted)} among {', '.join(schema.names)}"
         raise UserError(what, where=path, hint="name the column of token ids with --column")
+    if options.refuse_masks and (masks := [name for name in MASK_COLUMNS if name in schema.names]):
+        what = f"the column {masks[0]} says which tokens are learned, and an import does not carry that"
+        raise UserError(what, path, "drop it to learn all tokens, or bring conversations in by 'ingest --format chat'")
     kind = schema.field(column).type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not lists or not pa.types.is_integer(kind.value_type):

@@ -32,15 +32,19 @@ class ReadOptions(NamedTuple):
         eos: id of the end token, at which a flat file is cut.
         column: of tokens, in formats with columns; "" takes the first of `TOKEN_COLUMNS` that is there.
         dtype: of a flat file that nothing describes ("uint16", "uint32"), else "".
+        refuse_masks: whether files that say which tokens are learned are an error.
     """
 
     eos: int
     column: str = ""
     dtype: str = ""
+    refuse_masks: bool = False
 
 
 TOKEN_COLUMNS = ("input_ids", "tokens")
 LENGTHS_COLUMN = "segment_lengths"
+MASK_COLUMNS = ("assistant_masks", "completion_mask", "loss_mask")
+"""Columns by which other trainers say which tokens are learned."""
 
 
 class Tokens(NamedTuple):

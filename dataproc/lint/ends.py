@@ -4,6 +4,8 @@ A segment that does not end in the end token goes on in another sequence, so it 
 cuts a document nowhere else. A shorter one is a document that lost its end, and can be told from one sequence alone.
 Over a whole set as many documents end as begin.
 
+Of conversations neither is asked: an answer ends with the token, and whether a conversation does is up to its template.
+
 Where a format does not say which stretch begins a document, a set is held to itself: as many begin tokens as end
 tokens, or none.
 """
@@ -39,7 +41,7 @@ class EndTokens:
         self._packed = False
 
     def add(self, block: Block, scanned: Scanned) -> None:
-        if self._eos is None or not len(block.begin):
+        if self._eos is None or not len(block.begin) or self._expected.conversations:
             return
         ends = scanned.last == self._eos
         self._ended += int(ends.sum())
@@ -69,7 +71,7 @@ class EndTokens:
 
     def findings(self, totals: Totals) -> Iterator[Finding]:
         expected = self._expected
-        if self._eos is None or not totals.segments:
+        if self._eos is None or not totals.segments or expected.conversations:
             return
         if expected.eos is False:
             if self._ended:
@@ -115,7 +117,7 @@ class BeginTokens:
         self._packed = False
 
     def add(self, block: Block, scanned: Scanned) -> None:
-        if self._bos is None or not len(block.begin):
+        if self._bos is None or not len(block.begin) or self._expected.conversations:
             return
         begins, has = block.start == 0, scanned.head == self._bos
         self._packed |= bool((block.start == UNKNOWN).any())
@@ -140,7 +142,7 @@ class BeginTokens:
 
     def findings(self, totals: Totals) -> Iterator[Finding]:
         expected = self._expected
-        if self._bos is None or not totals.segments:
+        if self._bos is None or not totals.segments or expected.conversations:
             return
         begun = f"of {self._begun:,} documents"
         if expected.bos and self._missing.count:

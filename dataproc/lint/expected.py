@@ -36,6 +36,7 @@ class Expected:
         spellings: large_binary (vocab_size,), the bytes of each id.
         bos, eos: whether documents begin and end with the token.
         loose_ends: documents may break off anywhere, as in a flat file of sequences.
+        conversations: documents are conversations: answers end with the end token, and roles are tokens inside.
         policy: how sequences were filled, "" if unknown.
         fim_rate: the largest share of documents to be rearranged; `fim_is_one_rate` if it is that of all.
         asked: shares that were asked for, by level (source, language, kind), by name.
@@ -55,6 +56,7 @@ class Expected:
     bos: bool | None = None
     eos: bool | None = None
     loose_ends: bool = False
+    conversations: bool = False
     policy: str = ""
     fim_rate: float | None = None
     fim_is_one_rate: bool = False

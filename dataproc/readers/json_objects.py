@@ -21,7 +21,7 @@ from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
 from corpusmill.dataproc.readers.members import Chunk, read_members
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.records import record_parser
+from corpusmill.dataproc.readers.records import TextOf, record_parser
 from corpusmill.dataproc.readers.signatures import BYTE_ORDER_MARK, foreign_format
 
 CHUNK_BYTES = 4 << 20
@@ -42,9 +42,9 @@ class Stretch:
     problem: str = ""
 
 
-def read_json(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+def read_json(piece: Piece, fields: Fields, report: Report, text_of: TextOf | None = None) -> Iterator[pa.RecordBatch]:
     """Documents of a JSON file; what is not an object with a text is reported with its byte offset."""
-    builder, parse, prefix = BatchBuilder(), record_parser(fields), f"{fields.source}/{piece.name}#"
+    builder, parse, prefix = BatchBuilder(), record_parser(fields, text_of), f"{fields.source}/{piece.name}#"
     with storage.open_input(piece.path) as file:
         codec = codec_of(piece.path, fields.zstd_window)
         if codec is None and (other := foreign_format(file.read(8))):

@@ -22,19 +22,19 @@ from corpusmill.dataproc.readers.batches import BatchBuilder, Report, Unread
 from corpusmill.dataproc.readers.json_objects import read_json
 from corpusmill.dataproc.readers.lines import is_blank, read_lines
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.records import Row, record_parser, top_level_keys
+from corpusmill.dataproc.readers.records import Row, TextOf, record_parser, top_level_keys
 from corpusmill.dataproc.readers.signatures import BYTE_ORDER_MARK, foreign_format
 
 PROBED_BYTES = 1 << 12
 PROBED_RECORDS, SHOWN_NAMES = 100, 20
 
 
-def read_jsonl(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.RecordBatch]:
+def read_jsonl(piece: Piece, fields: Fields, report: Report, text_of: TextOf | None = None) -> Iterator[pa.RecordBatch]:
     """Documents of a JSONL piece; what is not an object with a text is reported with its place."""
-    builder, codec, parse = BatchBuilder(), codec_of(piece.path, fields.zstd_window), record_parser(fields)
+    builder, codec, parse = BatchBuilder(), codec_of(piece.path, fields.zstd_window), record_parser(fields, text_of)
     with storage.open_input(piece.path) as file:
         if codec and _holds_array(piece, file, codec):
-            yield from read_json(piece, fields, report)
+            yield from read_json(piece, fields, report, text_of)
             return
         if codec is None and (other := foreign_format(file.read(8))):
             if not piece.start:

@@ -23,12 +23,16 @@ Parse = Callable[[bytes, str, int], Row | str]
 own; or what is wrong with it."""
 
 
-def record_parser(fields: Fields) -> Parse:
-    """A function that makes rows of JSON objects; what never changes is looked up once."""
-    text_field, meta_fields, source, kind = fields.text_field, fields.meta_fields, fields.source, fields.kind
-    columns = (fields.id_field, "source", "kind", fields.language_field, fields.url_field)
-    nested_text, nested = "." in text_field, any("." in field for field in columns)
-    no_text = f"no text in field '{text_field}'"
+RowOf = Callable[[dict[str, Any], str, int], Row | str]
+"""The same of an object that is parsed already, whose fields it takes out."""
+
+TextOf = Callable[[dict[str, Any]], str]
+"""Takes the fields that make up the text out of an object, and gives it. Raises ValueError, with the reason."""
+
+
+def record_parser(fields: Fields, text_of: TextOf | None = None) -> Parse:
+    """A function that makes rows of JSON objects; their text is the field of that name, or what `text_of` makes."""
+    row = row_maker(fields, text_of)
 
     def parse(data: bytes, prefix: str, number: int) -> Row | str:
         if data[0] not in FIRST_BYTES:  # orjson's exception takes longer than any record
@@ -39,7 +43,27 @@ def record_parser(fields: Fields) -> Parse:
             return f"not JSON: {error}"
         if type(value) is not dict:
             return f"a JSON {type(value).__name__}, not an object"
-        text = _take_text(value, text_field) if nested_text else value.pop(text_field, None)
+        return row(value, prefix, number)
+
+    return parse
+
+
+def row_maker(fields: Fields, text_of: TextOf | None = None) -> RowOf:
+    """What `record_parser` does with an object; what never changes is looked up once."""
+    text_field, meta_fields, source, kind = fields.text_field, fields.meta_fields, fields.source, fields.kind
+    columns = (fields.id_field, "source", "kind", fields.language_field, fields.url_field)
+    nested_text, nested = "." in text_field, any("." in field for field in columns)
+    no_text = f"no text in field '{text_field}'"
+
+    def row(value: dict[str, Any], prefix: str, number: int) -> Row | str:
+        text: Any
+        if text_of is not None:
+            try:
+                text = text_of(value)
+            except ValueError as error:
+                return str(error)
+        else:
+            text = _take_text(value, text_field) if nested_text else value.pop(text_field, None)
         if type(text) is not str:
             return no_text
         if nested:
@@ -57,7 +81,7 @@ def record_parser(fields: Fields) -> Parse:
         own, its_source, its_kind, language, url = words
         return own or f"{prefix}{number}", text, its_source or source, its_kind or kind, language, url, meta
 
-    return parse
+    return row
 
 
 def top_level_keys(data: bytes) -> list[str]:

@@ -107,6 +107,7 @@ _OURS = (
         marks=_MARKS,
         unbounded=True,
     ),
+    Reader(name="chat", target=f"{_HERE}.chat:read_chat"),
     Reader(name="repository", target=f"{_HERE}.repository:read_repositories"),
     Reader(
         name="python-metadata",

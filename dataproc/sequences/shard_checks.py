@@ -8,14 +8,15 @@ record batches, at about 100 million tokens/s. What can only be seen across shar
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, open_shard
+from corpusmill.dataproc.sequences.shards import ShardHeader, batch_learned, batch_tokens, open_shard
 
 
 def verify_shard(path: str, examples: int = 3) -> list[str]:
     """What is wrong with a shard's content: a line for each kind of problem, with its count and first places.
 
     Checked: ids below `vocab_size`; segments that are not empty, start at 0 or later and fit their sequence; padding
-    after the last segment and nowhere else; eos only at a segment's end; FIM markers once each and in their order in a
+    after the last segment and nowhere else; eos only at a segment's end, but for conversations, whose answers end with
+    it; nothing learned in padding or at the beginning of a segment; FIM markers once each and in their order in a
     rearranged document, never in a plain one (a document cut by its length has part of them). Raises UserError as
     `open_shard` does. Memory: a few times one record batch.
     """
@@ -28,7 +29,8 @@ def verify_shard(path: str, examples: int = 3) -> list[str]:
     row = 0
     for batch in table.to_batches():
         tokens = batch_tokens(header, batch)
-        for kind, rows in _batch_problems(header, tokens, batch.column("segments")):
+        learned = batch_learned(header, batch) if header.learned else None
+        for kind, rows in _batch_problems(header, tokens, batch.column("segments"), learned):
             problems.setdefault(kind, []).extend(str(row + int(r)) for r in rows)
         row += len(tokens)
     return [
@@ -37,7 +39,9 @@ def verify_shard(path: str, examples: int = 3) -> list[str]:
     ]
 
 
-def _batch_problems(header: ShardHeader, tokens: np.ndarray, segments: pa.ListArray) -> list[tuple[str, np.ndarray]]:
+def _batch_problems(
+    header: ShardHeader, tokens: np.ndarray, segments: pa.ListArray, learned: np.ndarray | None
+) -> list[tuple[str, np.ndarray]]:
     """(kind, rows of the batch) for every kind of problem that occurs."""
     special, length = header.special, header.sequence_length
     bounds = segments.offsets.to_numpy().astype(np.int64)
@@ -71,6 +75,9 @@ def _batch_problems(header: ShardHeader, tokens: np.ndarray, segments: pa.ListAr
     ends_within = np.cumsum(lengths) - np.repeat((np.cumsum(used) - used), np.diff(bounds))
     first_token = sequence * length + ends_within - lengths  # place in the flat batch
     last_token = first_token + lengths - 1
+    if learned is not None:
+        problems.append(("learned tokens in padding", np.flatnonzero((learned & ~inside).any(axis=1))))
+        problems.append(("learned tokens that nothing precedes", sequence[learned.reshape(-1)[first_token]]))
     everything = tokens.reshape(-1)
 
     def places(token: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +89,8 @@ def _batch_problems(header: ShardHeader, tokens: np.ndarray, segments: pa.ListAr
 
     eos_at, eos_in = places(special.eos)
     early = (eos_at != last_token[eos_in]) & ~((special.bos == special.eos) & (eos_at == first_token[eos_in]))
-    problems.append(("end tokens inside segments", sequence[eos_in[early]]))
+    if learned is None:
+        problems.append(("end tokens inside segments", sequence[eos_in[early]]))
 
     whole = (starts == 0) & (everything[last_token] == special.eos)
     unbalanced = np.zeros(len(lengths), bool)

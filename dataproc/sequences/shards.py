@@ -12,6 +12,9 @@ Tokens are stored in one of three ways (`STORAGES`), which differ in bytes and i
     packed   3 bytes a token, ids up to 2**24 - 1; a reader widens the sequences that it takes
     zstd     about 2 bytes a token of text; a reader decodes the record batch (4 MiB) that a sequence is in
 
+Shards of conversations have a third column, `learned`: a bit a token, the lowest of a byte first, that says whether the
+loss counts it as a target. They are version 3 of the format; those without it are version 2, in the same bytes as ever.
+
 What each costs in speed is in docs/performance.md. Segments take about 60 bytes each, less under zstd. Memory: the
 arrays of one shard when it is written; when it is read, what the pages in use take, and a table of a `zstd` shard as
 much as it is plain. This module imports no kernels: `training` reads shards, too.
@@ -28,7 +31,7 @@ import pyarrow as pa
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commit_file, exists, is_url, join, list_names, open_input, read_bytes, size
 
-VERSION = 2
+VERSION, WITH_LEARNED = 2, 3
 METADATA_KEY = b"corpusmill"
 STORAGES = ("plain", "packed", "zstd")
 PACKED_BYTES = 3
@@ -75,6 +78,7 @@ class ShardHeader:
         packing, fim: the settings of those steps, as plain JSON values.
         group: what all documents of this shard have in common ("code", "web:0-4096"), "" where they are mixed.
         storage: one of `STORAGES`.
+        learned: whether a column says which tokens the loss counts.
     """
 
     tokenizer: str
@@ -87,20 +91,33 @@ class ShardHeader:
     fim: dict[str, Any] = field(default_factory=dict)
     group: str = ""
     storage: str = "plain"
-    version: int = VERSION
+    learned: bool = False
+
+    @property
+    def version(self) -> int:
+        """Of the format: older readers refuse what they would read without its mask."""
+        return WITH_LEARNED if self.learned else VERSION
+
+    def to_values(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        values = asdict(self) | {"version": self.version}
+        return values if self.learned else {name: value for name, value in values.items() if name != "learned"}
 
     def to_json(self) -> str:
         """The same text for the same header: sorted keys, no white space."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(self.to_values(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "") -> "ShardHeader":
         """Reads and checks a header. Raises UserError for another version, missing or unknown fields, wrong types."""
         try:
             values = json.loads(text)
-            if values.get("version") != VERSION:
-                raise UserError(f"shard version {values.get('version')!r} is not {VERSION}", where, "pack again")
+            version = values.pop("version", None)
+            if version not in (VERSION, WITH_LEARNED):
+                raise UserError(f"shard version {version!r} is not {VERSION} or {WITH_LEARNED}", where, "pack again")
             header = cls(**{**values, "special": SpecialIds(**values["special"])})
+            if header.version != version or type(header.learned) is not bool:
+                raise TypeError(f"version {version} and learned {header.learned!r} do not go together")
             numbers = [header.sequence_length, header.vocab_size, header.model_rows, header.seed]
             numbers += [value for value in asdict(header.special).values() if value is not None]
             whole = all(type(number) is int for number in numbers) and header.sequence_length > 0
@@ -119,6 +136,8 @@ def shard_schema(header: ShardHeader) -> pa.Schema:
     plain = pa.list_(pa.field("item", pa.int32(), nullable=False), length)
     tokens = pa.binary(PACKED_BYTES * length) if header.storage == "packed" else plain
     columns = [pa.field("tokens", tokens, nullable=False), pa.field("segments", SEGMENT_TYPE, nullable=False)]
+    if header.learned:
+        columns.append(pa.field("learned", pa.binary(-(-length // 8)), nullable=False))
     return pa.schema(columns, metadata={METADATA_KEY: header.to_json().encode()})
 
 
@@ -144,12 +163,15 @@ def segment_column(
     return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), flat, type=SEGMENT_TYPE)
 
 
-def write_shard(path: str, header: ShardHeader, tokens: np.ndarray, segments: pa.ListArray) -> tuple[int, str]:
+def write_shard(
+    path: str, header: ShardHeader, tokens: np.ndarray, segments: pa.ListArray, learned: np.ndarray | None = None
+) -> tuple[int, str]:
     """Commits one shard, in record batches of `BATCH_TOKENS`. Returns (bytes, digest); equal content, equal bytes.
 
     Args:
         tokens: int32 of shape (S, L), C order.
         segments: one list a sequence, as from `segment_column`.
+        learned: bool of the tokens' shape, where the header says that there is such a mask.
 
     Raises UserError when an id does not fit the storage.
     """
@@ -158,6 +180,8 @@ def write_shard(path: str, header: ShardHeader, tokens: np.ndarray, segments: pa
         raise ValueError(
             f"tokens {tokens.shape} and {len(segments)} segment lists do not fit L={header.sequence_length}"
         )
+    if (learned is not None) != header.learned or (learned is not None and learned.shape != tokens.shape):
+        raise ValueError("the mask of learned tokens is not what the header says")
     schema = shard_schema(header)
     options = pa.ipc.IpcWriteOptions(compression="zstd" if header.storage == "zstd" else None)
     rows = rows_per_batch(length)
@@ -166,7 +190,8 @@ def write_shard(path: str, header: ShardHeader, tokens: np.ndarray, segments: pa
             column = _token_column(header, np.ascontiguousarray(tokens[first : first + rows], np.int32), schema)
             # `take` makes fresh buffers: those of a slice would carry their history into the file
             part = segments.take(pa.array(np.arange(first, first + len(column))))
-            writer.write_batch(pa.RecordBatch.from_arrays([column, part], schema=schema))
+            more = [] if learned is None else [_bits(learned[first : first + rows], schema.field("learned").type)]
+            writer.write_batch(pa.RecordBatch.from_arrays([column, part, *more], schema=schema))
     return file.bytes, file.digest
 
 
@@ -179,6 +204,25 @@ def _token_column(header: ShardHeader, tokens: np.ndarray, schema: pa.Schema) ->
         raise UserError(f"{header.vocab_size:,} ids do not fit 3 bytes", hint="use storage plain or zstd")
     narrow = np.ascontiguousarray(tokens.astype("<i4", copy=False).view(np.uint8).reshape(-1, 4)[:, :PACKED_BYTES])
     return pa.Array.from_buffers(kind, len(tokens), [None, pa.py_buffer(narrow)])
+
+
+def _bits(learned: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """The `learned` column of one record batch, from bool (rows, L)."""
+    return pa.Array.from_buffers(kind, len(learned), [None, pa.py_buffer(np.packbits(learned, 1, "little"))])
+
+
+def batch_learned(header: ShardHeader, batch: pa.RecordBatch, first: int = 0, rows: int | None = None) -> np.ndarray:
+    """Which tokens of `rows` rows of a record batch, from `first` on, the loss counts: bool (rows, L).
+
+    Raises ValueError where the shard has no such mask.
+    """
+    if not header.learned:
+        raise ValueError("this shard has no mask of learned tokens")
+    column, width = batch.column("learned"), -(-header.sequence_length // 8)
+    rows = len(column) - first if rows is None else rows
+    begin = (column.offset + first) * width
+    bits = np.frombuffer(column.buffers()[1], np.uint8)[begin : begin + rows * width].reshape(rows, width)
+    return np.unpackbits(bits, 1, header.sequence_length, "little").view(bool)
 
 
 def unpack_rows(packed: np.ndarray) -> np.ndarray:

@@ -45,22 +45,31 @@ def _heading(number: int, segment: Segment) -> str:
         return f"── padding, {segment.length} tokens"
     end = segment.start + segment.length
     fim = ", fill in the middle" if segment.fim else ""
+    if segment.pieces and segment.pieces[0].learned is not None:
+        fim += f", {sum(len(piece.ids) for piece in segment.pieces if piece.learned):,} learned"
     document, source = one_line(segment.document), one_line(segment.source)
     return f"── segment {number}: {document} ({source}), its tokens {segment.start} to {end}{fim}"
 
 
 def _plain(piece: Piece) -> Text:
-    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them, with or without colours."""
+    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them, with or without colours;
+    what a mask says is learned, between ▸ and ◂."""
     if piece.special:
-        return Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
-    return Text(visible(piece.text))
+        text = Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
+    else:
+        text = Text(visible(piece.text))
+    if piece.learned is None:
+        return text
+    return Text.assemble(("▸", "green"), text, ("◂", "green")) if piece.learned else Text.assemble(text, style="dim")
 
 
 def _tokens(piece: Piece) -> Text:
+    """A token a line, with its id; where there is a mask, learned ones are marked by ▸."""
     line = Text()
+    mark = {None: "", True: "▸ ", False: "  "}[piece.learned]
     for number, spelled in zip(piece.ids, piece.spelled, strict=True):
         shown = one_line(spelled.decode(errors="backslashreplace"))
-        line.append(f"{number:>8}  ", style="dim")
+        line.append(f"{number:>8}  ", style="dim").append(mark, style="green")
         line.append(
             f"⟦{shown}⟧\n" if piece.special else f"'{shown}'\n", style="bold magenta" if piece.special else "none"
         )

@@ -13,7 +13,7 @@ from corpusmill.pipelines.guarded_streams import Console
 from corpusmill.pipelines.inspect.documents import DocumentRow, draw_rows, rows_of
 from corpusmill.pipelines.inspect.places import recognise
 from corpusmill.pipelines.inspect.selection import Selected, Selection, draw, plan_selection
-from corpusmill.pipelines.inspect.sequences import PackedSequence, shards_of
+from corpusmill.pipelines.inspect.sequences import PackedSequence, Segment, shards_of
 from corpusmill.pipelines.summary import print_json
 from corpusmill.pipelines.terminal import output_console, print_sentence
 
@@ -131,6 +131,13 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | list | dict) else str(value)
 
 
+def _learned(segment: Segment) -> dict[str, list[bool]]:
+    """Of each id whether the loss counts it, where the shards say so."""
+    if not segment.pieces or segment.pieces[0].learned is None:
+        return {}
+    return {"learned": [bool(piece.learned) for piece in segment.pieces for _ in piece.ids]}
+
+
 def sequence_values(sequence: PackedSequence) -> dict[str, Any]:
     """A sequence as `--json` prints it; special tokens stand in the text as they are spelled."""
     segments = [
@@ -143,6 +150,7 @@ def sequence_values(sequence: PackedSequence) -> dict[str, Any]:
             "ids": [number for piece in segment.pieces for number in piece.ids],
             "text": "".join(piece.text for piece in segment.pieces),
         }
+        | _learned(segment)
         for segment in sequence.segments
     ]
     about = {"schema": SCHEMA, "number": sequence.number, "path": sequence.path, "row": sequence.row}

@@ -1,5 +1,6 @@
 """`corpusmill model generate|evaluate|export|import`: what is done with trained models."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +46,7 @@ def _export(
     """Write a model for transformers: config.json and safetensors, MTP modules as in DeepSeek's release.
 
     The tokenizer that the run's shards were made with comes along, as tokenizer.json and tokenizer_config.json, for
-    AutoTokenizer.
+    AutoTokenizer, and with roles also chat_template.jinja.
 
     Example: corpusmill model export quickstart-output/model --output exported --dtype bfloat16
     """
@@ -54,7 +55,8 @@ def _export(
     if not no_tokenizer:
         tokenizer = tokenizer or _tokenizer_of(run, values)
     files = _tokenizer_files(tokenizer, values) if tokenizer and not no_tokenizer else []
-    config = huggingface.export_run(run, output, dtype, files, average)
+    stops = _stop_ids(tokenizer) if files and tokenizer else []
+    config = huggingface.export_run(run, output, dtype, files, average, stops)
     _print_made(output, config)
 
 
@@ -62,6 +64,13 @@ def _import(
     folder: Annotated[str, typer.Argument(help="a Hugging Face folder of the type deepseek_v3", metavar="FOLDER")],
     output: Annotated[str, typer.Option(help="output folder, laid out like a finished run's", metavar="RUN")],
     dtype: Dtype = "float32",
+    mtp: Annotated[
+        str | None,
+        typer.Option(
+            help="a folder to take MTP modules from, such as the export that TRL trained: what it saves has none",
+            metavar="FOLDER",
+        ),
+    ] = None,
 ) -> None:
     """Make model.safetensors and config.json, as in a finished run, from a Hugging Face folder.
 
@@ -69,7 +78,13 @@ def _import(
 
     Example: corpusmill model import exported --output imported
     """
-    _print_made(output, _huggingface().import_run(folder, output, dtype))
+    opened = _huggingface().import_run(folder, output, dtype, mtp)
+    _print_made(output, opened.config)
+    if opened.left_behind:
+        print(
+            "without MTP modules: config.json names some and the weights have none; --mtp takes those of the export",
+            file=sys.stderr,
+        )
 
 
 def _tokenizer_of(run: str, values: dict[str, Any]) -> str | None:
@@ -101,13 +116,27 @@ def _huggingface() -> Any:
 def _tokenizer_files(tokenizer: str, run: dict[str, Any]) -> list[Path]:
     """The files that `transformers` reads a tokenizer from. Raises UserError for another tokenizer than the run's."""
     from corpusmill.dataproc.errors import UserError
+    from corpusmill.tokenizer.chat import CHAT_TEMPLATE
     from corpusmill.tokenizer.formats.files import CONFIG, TOKENIZER, read_tokenizer
 
     fingerprint = read_tokenizer(tokenizer).fingerprint
     wanted = run.get("shards", {}).get("tokenizer", fingerprint)
     if fingerprint != wanted:
         raise UserError("the model was trained with another tokenizer", tokenizer, "use the tokenizer of its shards")
-    return [Path(tokenizer) / name for name in (TOKENIZER, CONFIG)]
+    beside = [Path(tokenizer) / name for name in (TOKENIZER, CONFIG, CHAT_TEMPLATE)]
+    return [path for path in beside if path.exists()]
+
+
+def _stop_ids(tokenizer: str) -> list[int]:
+    """The ids that end a text, where those that end an answer are others than the end of a document."""
+    from corpusmill.tokenizer.chat import template_of
+    from corpusmill.tokenizer.formats.files import read_tokenizer
+
+    special = read_tokenizer(tokenizer).special
+    template = template_of(special.ids)
+    ends = [special.ids[text] for text in template.ends] if template else []
+    documents = [special.roles["eos"]] if "eos" in special.roles else []
+    return sorted({*documents, *ends}) if set(ends) - set(documents) else []
 
 
 def _print_made(output: str, config: Any) -> None:

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.pipelines.cli.model_chat import converse
 from corpusmill.pipelines.summary import SCHEMA, print_json
 from corpusmill.pipelines.terminal import output_console, print_sentence
 from corpusmill.pipelines.visible import one_line, visible
@@ -51,6 +52,11 @@ def generate(
         bool, typer.Option("--speculative", help="let the MTP module draft: the same text in fewer passes")
     ] = False,
     batch: Annotated[int, typer.Option(help="texts generated at a time", min=1, metavar="N")] = 16,
+    chat: Annotated[
+        bool,
+        typer.Option("--chat", help="answer as the assistant, by the chat template; without a prompt, line by line"),
+    ] = False,
+    system: Annotated[str | None, typer.Option(help="with --chat: what the system says first", metavar="TEXT")] = None,
     average: Average = False,
     tokenizer: Tokenizer = None,
     dtype: Dtype = "float32",
@@ -63,28 +69,37 @@ def generate(
     A single text is shown as it comes. The same prompts, settings and seed give the same texts, whatever the batch,
     with or without --speculative.
 
+    With --chat each prompt is a question of its own, and the answer ends where an answer ends. Without a prompt the
+    lines of standard input are a conversation, until it ends or a line says /quit; /new begins another.
+
     Example: corpusmill model generate quickstart-output/model --prompt "The function" --temperature 0.8 --top-p 0.95
     """
-    from corpusmill.pipelines.generation import TextGenerator
+    from corpusmill.pipelines.generation import TextGenerator, conversation
 
+    how: dict[str, Any] = {
+        "most_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+        "stop": [int(token) if token.isdecimal() else token for token in stop or ()],
+        "drafts": speculative,
+    }
+    if system is not None and not chat:
+        raise UserError("a system message is for conversations", where="--system", hint="give --chat as well")
+    if chat and prompt is None and prompts is None:
+        if samples > 1:
+            raise UserError("a conversation goes on from one answer", where="--samples", hint="leave it out")
+        writer = TextGenerator(run, tokenizer, average=average, dtype=dtype, device=device, threads=threads)
+        return converse(writer, system, how, as_json)
     texts = _prompts(prompt, prompts)
     writer = TextGenerator(run, tokenizer, average=average, dtype=dtype, device=device, threads=threads)
-    pieces = writer.stream(
-        texts,
-        most_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        samples=samples,
-        stop=[int(token) if token.isdecimal() else token for token in stop or ()],
-        drafts=speculative,
-        batch=batch,
-    )
+    asked = [conversation(text, system=system) for text in texts] if chat else texts
+    pieces = writer.stream(asked, samples=samples, batch=batch, **how)
     if as_json:
         for number, whole in _in_order(pieces):
             print_json({"schema": SCHEMA, "number": number, "sample": number % samples, **asdict(whole)}, indent=None)
     elif len(texts) * samples == 1:
-        _show_stream(texts[0], pieces)
+        _show_stream("" if chat else texts[0], pieces)
     else:
         for number, whole in _in_order(pieces):
             _show(number, number % samples if samples > 1 else None, whole)

@@ -76,7 +76,7 @@ def coverage_problems(folder: str, manifest: Mapping[str, Any]) -> list[tuple[st
     paths = [storage.join(folder, entry["path"]) for entry in entries]
     held_back = [is_held_back(entry["path"]) for entry in entries]
     settings = manifest["settings"]
-    ends = settings.get("eos", settings.get("append_eos", True))
+    ends = settings.get("eos", settings.get("append_eos", True)) and not settings.get("chat", False)
     coverage = _Coverage(ends=ends, empty=not ends and not settings.get("bos", False))
     total = 0
     for path, entry in zip(paths, entries, strict=True):

@@ -142,7 +142,7 @@ class ShardSet:
             yield block
 
     def settings(self) -> dict[str, Any]:
-        header = asdict(self.header)
+        header = self.header.to_values()
         kept = ("sequence_length", "vocab_size", "special", "packing", "fim")
         return {name: header[name] for name in kept}
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shard_folder import is_held_back, set_folder, vocabulary_path
-from corpusmill.dataproc.sequences.shards import ShardHeader, batch_tokens, open_reader, rows_per_batch
+from corpusmill.dataproc.sequences.shards import ShardHeader, batch_learned, batch_tokens, open_reader, rows_per_batch
 from corpusmill.pipelines.inspect.places import Place
 
 ORDER, METRICS = "plan.json", "metrics.jsonl"
@@ -27,11 +28,15 @@ ORDER, METRICS = "plan.json", "metrics.jsonl"
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of tokens that belong together: a special token by itself, or ordinary tokens between two of them."""
+    """A run of tokens that belong together: a special token by itself, or ordinary tokens between two of them.
+
+    `learned`: whether the loss counts them; None where the shards have no mask, and it counts all.
+    """
 
     special: bool
     ids: list[int]
     spelled: list[bytes]
+    learned: bool | None = None
 
     @property
     def text(self) -> str:
@@ -138,10 +143,12 @@ class Shards:
             raise UserError(
                 f"sequence {number} has ids outside the vocabulary", where=self.where, hint="verify the shards"
             )
+        learned = batch_learned(header, batch)[0] if header.learned else None
         segments, at = [], 0
         for segment in batch.column("segments")[0].as_py():
             ids = tokens[at : at + segment["length"]]
-            pieces = _pieces(ids, spelled, special)
+            mask = None if learned is None else learned[at : at + len(ids)]
+            pieces = _pieces(ids, spelled, special, mask)
             segments.append(
                 Segment(segment["document"], segment["source"], segment["start"], len(ids), segment["fim"], pieces)
             )
@@ -209,12 +216,20 @@ def shard_set(shard: str) -> str:
     return set_folder(storage.absolute(shard).rsplit("/", 1)[0])
 
 
-def _pieces(ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray) -> list[Piece]:
-    """The ids cut before and after every special token."""
+def _pieces(ids: np.ndarray, spelled: Sequence[bytes], special: np.ndarray, learned: np.ndarray | None) -> list[Piece]:
+    """The ids cut before and after every special token, and where the mask changes."""
     flags = special[ids]
-    cuts = np.flatnonzero(flags[1:] | flags[:-1]) + 1
+    edges = flags[1:] | flags[:-1]
+    if learned is not None:
+        edges = edges | (learned[1:] != learned[:-1])
+    cuts = [0, *(np.flatnonzero(edges) + 1).tolist(), len(ids)]
     return [
-        Piece(bool(special[part[0]]), part.tolist(), [spelled[number] for number in part])
-        for part in np.split(ids, cuts)
-        if len(part)
+        Piece(
+            bool(flags[begin]),
+            ids[begin:end].tolist(),
+            [spelled[number] for number in ids[begin:end]],
+            None if learned is None else bool(learned[begin]),
+        )
+        for begin, end in pairwise(cuts)
+        if end > begin
     ]

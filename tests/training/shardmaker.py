@@ -24,10 +24,12 @@ def write_shard(
     batch: int = 7,
     group: str = "",
     storage: str = "plain",
+    learned: bool = False,
 ) -> None:
-    """One shard of these sequences, padded to `length`."""
+    """One shard of these sequences, padded to `length`; with `learned`, the second half of each segment is."""
+    special = SpecialIds(eos=1, pad=PAD, bos=0)
     header = ShardHeader(
-        "test", length, SpecialIds(eos=1, pad=PAD, bos=0), vocab_size, vocab_size, seed=0, group=group, storage=storage
+        "test", length, special, vocab_size, vocab_size, seed=0, group=group, storage=storage, learned=learned
     )
     schema = shard_schema(header)
     tokens = [(flat := [token for part in row for token in part]) + [PAD] * (length - len(flat)) for row in rows]
@@ -54,7 +56,18 @@ def write_shard(
                 pa.array(tokens[start : start + batch], schema.field(0).type),
                 pa.array(segments[start : start + batch], schema.field(1).type),
             ]
+            if learned:
+                masks = [mask_of(row, length) for row in rows[start : start + batch]]
+                columns.append(
+                    pa.array([np.packbits(mask, bitorder="little").tobytes() for mask in masks], schema.field(2).type)
+                )
             writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def mask_of(row: list[list[int]], length: int) -> np.ndarray:
+    """bool (length,): the second half of each segment, but for its first two tokens."""
+    flags = [place >= max(2, len(part) // 2) for part in row for place in range(len(part))]
+    return np.array(flags + [False] * (length - len(flags)))
 
 
 def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) -> Rows:
@@ -74,15 +87,22 @@ def patterned_rows(count: int, length: int, seed: int, vocab_size: int = 256) ->
 
 
 def write_shard_set(
-    folder: Path, sequences: int = 40, length: int = 32, seed: int = 0, shards: int = 3, storage: str = "plain"
+    folder: Path,
+    sequences: int = 40,
+    length: int = 32,
+    seed: int = 0,
+    shards: int = 3,
+    storage: str = "plain",
+    learned: bool = False,
 ) -> Path:
     """A folder of shards with patterned sequences, and a `_validation/` beside them."""
     rows = patterned_rows(sequences, length, seed)
     for number in range(shards):
-        write_shard(folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage)
-    write_shard(
-        folder / "_validation" / "shard-00000.arrow", patterned_rows(9, length, seed + 1), length, storage=storage
-    )
+        write_shard(
+            folder / f"shard-{number:05d}.arrow", rows[number::shards], length, storage=storage, learned=learned
+        )
+    held_back = patterned_rows(9, length, seed + 1)
+    write_shard(folder / "_validation" / "shard-00000.arrow", held_back, length, storage=storage, learned=learned)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 - `tokenizer.json`: for Hugging Face `tokenizers`; our own source, too. Its xxh3 digest is the tokenizer's fingerprint.
 - `tokenizer_config.json`: what `transformers` wants beside it to load the folder offline.
+- `chat_template.jinja`: how conversations are written (`tokenizer/chat.py`), where special tokens have roles.
 - `tokenizer.tiktoken`, `tiktoken.json`: for tiktoken, where it would give the same ids (`tiktoken_files.py`).
 - `vocabulary.arrow`: a copy for loading in milliseconds (`vocabulary_file.py`).
 - `training.json`: layout of special tokens, embedding rows, versions, and whatever the trainer says of its settings,
@@ -23,6 +24,7 @@ import xxhash
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.storage import commit_bytes, exists, join, list_names, read_bytes, remove
 from corpusmill.tokenizer.blanks import blank_ids
+from corpusmill.tokenizer.chat import CHAT_TEMPLATE, template_of
 from corpusmill.tokenizer.formats.special_records import check_roles, layout_from_record, layout_record
 from corpusmill.tokenizer.formats.splits import same_by_rank
 from corpusmill.tokenizer.formats.tiktoken_files import ENCODING, RANKS, tiktoken_json, tiktoken_ranks
@@ -34,8 +36,8 @@ from corpusmill.tokenizer.vocabulary import Vocabulary, byte_characters
 
 FORMAT = 2
 TOKENIZER, CONFIG, TRAINING = "tokenizer.json", "tokenizer_config.json", "training.json"
-FILE_NAMES = (TOKENIZER, CONFIG, RANKS, ENCODING, ARROW, TRAINING)
-"""All that a folder may hold of ours; `tokenizer.tiktoken` and `tiktoken.json` are not always there."""
+FILE_NAMES = (TOKENIZER, CONFIG, CHAT_TEMPLATE, RANKS, ENCODING, ARROW, TRAINING)
+"""All that a folder may hold of ours; the template and what tiktoken reads are not always there."""
 MOST_IDS = 1 << 24
 """What a file may claim: the ids that token shards can hold in three bytes."""
 
@@ -125,15 +127,20 @@ def tokenizer_json(vocabulary: Vocabulary, special: SpecialTokens, pattern: Patt
 def _config(special: SpecialTokens) -> dict[str, Any]:
     texts = {token.id: token.text for token in special.tokens}
     ends = {f"{role}_token": texts[special.roles[role]] for role in ("bos", "eos", "pad") if role in special.roles}
-    return ends | {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": None,
-        "add_bos_token": False,
-        "add_eos_token": False,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 131072,
-        "added_tokens_decoder": {str(number): token for number, token in _added(special).items()},
-    }
+    template = template_of(special.ids)
+    return (
+        ends
+        | ({"chat_template": template.jinja} if template else {})
+        | {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "unk_token": None,
+            "add_bos_token": False,
+            "add_eos_token": False,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 131072,
+            "added_tokens_decoder": {str(number): token for number, token in _added(special).items()},
+        }
+    )
 
 
 def write_tokenizer(
@@ -195,9 +202,13 @@ def write_files(
     }
     commit_bytes(join(folder, TOKENIZER), main)
     commit_bytes(join(folder, CONFIG), _readable(_config(special)))
-    for name in (RANKS, ENCODING):
-        if not for_tiktoken and exists(join(folder, name)):
-            remove(join(folder, name))
+    template = template_of(special.ids)
+    for names, wanted in (((RANKS, ENCODING), for_tiktoken), ((CHAT_TEMPLATE,), template is not None)):
+        for name in names:
+            if not wanted and exists(join(folder, name)):
+                remove(join(folder, name))
+    if template is not None:
+        commit_bytes(join(folder, CHAT_TEMPLATE), template.jinja.encode())
     if for_tiktoken:
         commit_bytes(join(folder, RANKS), tiktoken_ranks(vocabulary))
         commit_bytes(join(folder, ENCODING), _compact(tiktoken_json(special, cut)) + b"\n")

@@ -1,6 +1,7 @@
 """Exports a model to a Hugging Face folder of the type DeepseekV3, and imports one from it.
 
     <folder>/config.json                        dimensions, as `training.huggingface.config` says
+    <folder>/generation_config.json             ids that end a text, where they are more than config.json has room for
     <folder>/model.safetensors                  weights, or
     <folder>/model-00001-of-00003.safetensors   … in several files of up to 5 GB, and
     <folder>/model.safetensors.index.json       which of them holds what
@@ -37,6 +38,7 @@ from corpusmill.training.huggingface.tensors import Piece, correspondence, pair_
 from corpusmill.training.model.config import ModelConfig, as_dictionary
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
 INDEX_FILE = "model.safetensors.index.json"
 FILE_BYTES = 5_000_000_000
 """Largest file of weights, unless a single tensor is larger."""
@@ -55,6 +57,7 @@ def export_model(
     more: Mapping[str, int | None] | None = None,
     beside: Sequence[Path] = (),
     file_bytes: int = FILE_BYTES,
+    stop_ids: Sequence[int] = (),
 ) -> None:
     """Writes a Hugging Face folder.
 
@@ -66,6 +69,7 @@ def export_model(
         more: fields of `NAMED_LATER` for `config.json`: special ids, longest sequence.
         beside: other files to put into the folder, such as a tokenizer's.
         file_bytes: largest file of weights.
+        stop_ids: ids that end a text, for `generation_config.json`; without any there is no such file.
 
     Raises:
         UserError: when the folder is not empty, the type is unknown, the state is of another model, or Hugging Face
@@ -86,6 +90,9 @@ def export_model(
         _write_weights(made, planned, read, file_bytes)
         for path in beside:
             shutil.copyfile(path, made / path.name)
+        if stop_ids:
+            special = {name: values[name] for name in ("bos_token_id", "pad_token_id") if values.get(name) is not None}
+            (made / GENERATION_FILE).write_bytes(json_bytes(special | {"eos_token_id": list(stop_ids)}))
         (made / CONFIG_FILE).write_bytes(json_bytes(values))
 
 
@@ -183,9 +190,15 @@ class ForeignModel:
     tensors: TensorFiles
     pieces: Mapping[str, list[Piece]]
     """By our name, the pieces that a tensor is assembled from."""
+    left_behind: int = 0
+    """MTP modules that `config.json` names and the weights lack."""
+    mtp: "ForeignModel | None" = None
+    """The folder that MTP modules are taken from, where these weights lack them."""
 
     def read(self, name: str, dtype: str = "float32") -> Tensor:
         """One tensor of ours, in this type; a router's bias in FP32. Raises UserError for FP8 and for whole numbers."""
+        if self.mtp is not None and name.startswith("mtp."):
+            return self.mtp.read(name, dtype)
         pieces = self.pieces[name]
         kind = _type_of(pieces[0], _dtype(dtype))
         if pieces[0].expert is not None:
@@ -207,8 +220,13 @@ class ForeignModel:
         return tensor
 
 
-def open_model(folder: str | Path) -> ForeignModel:
+def open_model(folder: str | Path, mtp: str | Path | None = None) -> ForeignModel:
     """Opens a Hugging Face folder and checks it. MTP modules are taken if their weights are there.
+
+    Args:
+        folder: the model.
+        mtp: a folder with MTP modules for a model that lacks them: transformers and trainers on it do not read them
+            from what was exported, so what they save has none. Its other weights are not looked at.
 
     Raises:
         UserError: for a folder without a model, another type of model, dimensions that have no counterpart here,
@@ -222,7 +240,9 @@ def open_model(folder: str | Path) -> ForeignModel:
     prefixes = tuple(f"model.layers.{config.n_layers + depth}." for depth in range(config.mtp_depth))
     if not any(name.startswith(prefixes) for name in tensors):
         # transformers states one module in `config.json` and saves none.
-        config = replace(config, mtp_depth=0)
+        left_behind, config = config.mtp_depth, replace(config, mtp_depth=0)
+    else:
+        left_behind = 0
     expected = correspondence(config)
     present = {name for name in tensors if not name.endswith(_IGNORED)}
     copies = {piece.theirs for piece in expected if piece.copy}
@@ -237,7 +257,22 @@ def open_model(folder: str | Path) -> ForeignModel:
             pieces.setdefault(piece.ours, []).append(piece)
         elif not torch.equal(tensors[piece.theirs], tensors[own[piece.ours]]):
             raise UserError(f"'{piece.theirs}' is not the main model's, which this model shares", where=str(folder))
-    return ForeignModel(folder, config, values, tensors, pieces)
+    opened = ForeignModel(folder, config, values, tensors, pieces, left_behind)
+    return opened if mtp is None else _with_mtp(opened, open_model(mtp))
+
+
+def _with_mtp(model: ForeignModel, other: ForeignModel) -> ForeignModel:
+    """A model with the MTP modules of another of the same dimensions. Raises UserError where that makes no sense."""
+    where = str(other.folder)
+    if model.config.mtp_depth:
+        raise UserError("this model has MTP modules of its own", str(model.folder), "leave the others out")
+    if not other.config.mtp_depth:
+        raise UserError("there are no MTP modules here", where, "name the folder that was exported")
+    config = replace(model.config, mtp_depth=other.config.mtp_depth)
+    if config != other.config:
+        raise UserError("these MTP modules are of a model of other dimensions", where, "name the folder it came from")
+    pieces = {name: made_of for name, made_of in other.pieces.items() if name.startswith("mtp.")}
+    return replace(model, config=config, pieces={**model.pieces, **pieces}, left_behind=0, mtp=other)
 
 
 def import_model(folder: str | Path, dtype: str = "float32") -> tuple[ModelConfig, dict[str, Tensor]]:
@@ -284,6 +319,7 @@ def export_run(
     dtype: str = "float32",
     beside: Sequence[Path] = (),
     average: bool = False,
+    stop_ids: Sequence[int] = (),
 ) -> ModelConfig:
     """Writes the final weights of a finished run, or of an imported model, as a Hugging Face folder.
 
@@ -306,7 +342,7 @@ def export_run(
             hint = "train with average_decay, or export the trained weights"
             raise UserError("this run has no moving average", where=str(run), hint=hint)
         weights = ChainMap(TensorFiles([run / AVERAGE_FILE]), weights)  # type: ignore[arg-type]  # only read
-    export_model(weights, config, folder, dtype, more=more, beside=beside)
+    export_model(weights, config, folder, dtype, more=more, beside=beside, stop_ids=stop_ids)
     return config
 
 
@@ -319,12 +355,14 @@ def read_run_config(run: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise UserError("not the folder of a training run", where=str(run), hint="name the output of train") from error
 
 
-def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -> ModelConfig:
+def import_run(
+    folder: str | Path, output: str | Path, dtype: str = "float32", mtp: str | Path | None = None
+) -> ForeignModel:
     """Writes a Hugging Face folder as one that looks like a finished run: `model.safetensors` and `config.json`.
 
-    One tensor is in memory at a time. Raises as `open_model`, and when `output` is not empty.
+    One tensor is in memory at a time. Gives what was opened. Raises as `open_model`, and when `output` is not empty.
     """
-    opened = open_model(folder)
+    opened = open_model(folder, mtp)
     kind = _dtype(dtype)
     planned = []
     for name, pieces in opened.pieces.items():
@@ -335,4 +373,4 @@ def import_run(folder: str | Path, output: str | Path, dtype: str = "float32") -
         write_tensors(made / MODEL_FILE, planned, lambda name: opened.read(name, dtype))
         described = {"model": as_dictionary(opened.config), "huggingface": more}
         (made / CONFIG_FILE).write_bytes(json_bytes(described))
-    return opened.config
+    return opened

@@ -29,6 +29,7 @@ class Batch:
         tokens: [B, T] int64 ids.
         rows: [B] int64, the sequences' numbers in the shard set, for tracing a step to its documents.
         lengths: gives for each sequence the lengths of its segments (int32); called once at most.
+        learned: gives which tokens the loss counts, bool [B, T]; called once at most. None: all that are not padding.
         sequences_consumed: sequences of the global order that all ranks have been handed once this batch is used, for
             resuming after it (`ShardLoader.state_after`); None for a batch that is of no loader's order.
     """
@@ -39,14 +40,16 @@ class Batch:
         rows: np.ndarray,
         lengths: Callable[[], list[np.ndarray]],
         sequences_consumed: int | None = None,
+        learned: Callable[[], np.ndarray] | None = None,
     ) -> None:
         self.tokens, self.rows, self.sequences_consumed = tokens, rows, sequences_consumed
-        self._lengths = lengths
+        self._lengths, self._learned = lengths, learned
 
     def __reduce__(self) -> tuple[Any, ...]:
         counts = [len(lengths) for lengths in self.segment_lengths]
         lengths = np.concatenate([np.empty(0, np.int32), *self.segment_lengths])
-        return _unpickled, (self.tokens, self.rows, counts, lengths, self.sequences_consumed)
+        learned = self.learned.cpu().numpy() if self.masked else None
+        return _unpickled, (self.tokens, self.rows, counts, lengths, self.sequences_consumed, learned)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """This batch with its tokens on a device, where all that follows from them will be, too."""
@@ -57,7 +60,13 @@ class Batch:
         return self._with(self.tokens.pin_memory())
 
     def _with(self, tokens: torch.Tensor) -> "Batch":
-        return Batch(tokens, self.rows, lambda: self.segment_lengths, self.sequences_consumed)
+        learned = (lambda: self.learned.cpu().numpy()) if self.masked else None
+        return Batch(tokens, self.rows, lambda: self.segment_lengths, self.sequences_consumed, learned)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the shards say which tokens are learned."""
+        return self._learned is not None
 
     def _placed(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.tokens.device)
@@ -99,10 +108,16 @@ class Batch:
         return self._placed(np.arange(self.tokens.shape[1]) < used[:, None])
 
     @lazy
+    def learned(self) -> torch.Tensor:
+        """[B, T] bool: tokens that the loss counts as targets. What the shards say, or all that are not padding."""
+        return self.valid if self._learned is None else self._placed(self._learned())
+
+    @lazy
     def labels(self) -> torch.Tensor:
-        """[B, T] int64: the tokens, and `NO_LABEL` for padding and for the first token of each segment, which nothing
-        before it belongs with. Not shifted: transformers compares the prediction at t with the label at t + 1."""
-        return self.tokens.masked_fill(~self.valid | (self.position_ids == 0), NO_LABEL)
+        """[B, T] int64: the tokens, and `NO_LABEL` for what is not learned (padding, and what a mask says) and for the
+        first token of each segment, which nothing before it belongs with. Not shifted: transformers compares the
+        prediction at t with the label at t + 1."""
+        return self.tokens.masked_fill(~self.learned | (self.position_ids == 0), NO_LABEL)
 
     @lazy
     def cu_seqlens(self) -> torch.Tensor:
@@ -113,10 +128,16 @@ class Batch:
 
     def examples(self) -> list[dict[str, list[int]]]:
         """A dictionary for each sequence, as TRL's packed datasets hold them: `input_ids` without padding, and
-        `seq_lengths` of the documents in them. As it is Python, for what takes no tensors."""
+        `seq_lengths` of the documents in them; with a mask also `assistant_masks`, 1 for what is learned. As it is
+        Python, for what takes no tensors."""
         lengths = [of_sequence.tolist() for of_sequence in self.segment_lengths]
-        rows = [ids[: sum(of_sequence)] for ids, of_sequence in zip(self.tokens.tolist(), lengths, strict=True)]
-        return [{"input_ids": ids, "seq_lengths": of_sequence} for ids, of_sequence in zip(rows, lengths, strict=True)]
+        columns = {"input_ids": self.tokens.tolist()}
+        if self.masked:
+            columns["assistant_masks"] = self.learned.int().tolist()
+        return [
+            {name: rows[number][: sum(of_sequence)] for name, rows in columns.items()} | {"seq_lengths": of_sequence}
+            for number, of_sequence in enumerate(lengths)
+        ]
 
     @property
     def document_mask(self) -> torch.Tensor:
@@ -134,13 +155,22 @@ def join_batches(batches: Sequence[Batch]) -> Batch:
         np.concatenate([batch.rows for batch in batches]),
         lambda: [lengths for batch in batches for lengths in batch.segment_lengths],
         max(consumed, default=None),
+        (lambda: torch.cat([batch.learned for batch in batches]).cpu().numpy())
+        if any(batch.masked for batch in batches)
+        else None,
     )
 
 
 def _unpickled(
-    tokens: torch.Tensor, rows: np.ndarray, counts: list[int], lengths: np.ndarray, consumed: int | None
+    tokens: torch.Tensor,
+    rows: np.ndarray,
+    counts: list[int],
+    lengths: np.ndarray,
+    consumed: int | None,
+    learned: np.ndarray | None,
 ) -> Batch:
-    return Batch(tokens, rows, partial(np.split, lengths, np.cumsum(counts[:-1], dtype=np.int64)), consumed)
+    of_rows = partial(np.split, lengths, np.cumsum(counts[:-1], dtype=np.int64))
+    return Batch(tokens, rows, of_rows, consumed, None if learned is None else lambda: learned)
 
 
 def empty_batch(length: int) -> Batch:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.training.loader.batch import NO_LABEL, Batch, join_batches
+from corpusmill.training.loader.batch import Batch, join_batches
 from corpusmill.training.model.attention import document_mask
 
 
@@ -33,8 +33,8 @@ from corpusmill.training.model.attention import document_mask
 class ModelInputs:
     """Makes of a `Batch` (or of several, one after the other) what a model of transformers takes.
 
-    Always `input_ids` and `labels`, int64 [B, T], and `use_cache`, False; labels are -100 for padding and for the first
-    token of each document, and the model shifts them. The rest on request, see above.
+    Always `input_ids` and `labels`, int64 [B, T], and `use_cache`, False; labels are -100 for padding, for the first
+    token of each document and for what a mask leaves out, and the model shifts them. The rest on request, see above.
 
     Attributes:
         flat: one row of all tokens but padding, [1, N].
@@ -84,7 +84,7 @@ class ModelInputs:
 
         tokens = batch.tokens[batch.valid][None]
         position_ids = row(np.arange(len(numbers)) - np.repeat(ends - lengths, lengths))
-        labels = tokens.masked_fill(position_ids == 0, NO_LABEL)
+        labels = batch.labels[batch.valid][None]
         inputs: dict[str, Any] = {"input_ids": tokens, "labels": labels, "use_cache": False}
         if self.position_ids:
             inputs["position_ids"] = position_ids

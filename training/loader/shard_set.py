@@ -13,7 +13,7 @@ The first kernel that a process calls costs it 0.3 s, once. Remote shards come t
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from corpusmill.dataproc.sequences.shards import (
     PACKED_BYTES,
     ShardEntry,
     ShardHeader,
+    batch_learned,
     open_reader,
     shard_entries,
     token_rows,
@@ -40,7 +41,7 @@ from corpusmill.training.order.layout import Layout
 
 OPEN_SHARDS = 1024
 DECODED_BYTES = 256 << 20
-_COMMON = ("sequence_length", "tokenizer", "model_rows", "storage")
+_COMMON = ("sequence_length", "tokenizer", "model_rows", "storage", "learned")
 
 
 class _Part:
@@ -74,6 +75,10 @@ class _Part:
         if self._header.storage == "packed":
             return unpack_rows(self.raw[row : row + 1])[0]
         return self.raw[row]
+
+    def learned(self, row: int) -> np.ndarray:
+        """bool [L]: which tokens the loss counts."""
+        return batch_learned(self._header, self._batch, row, 1)[0]
 
     def segment_lengths(self, row: int) -> np.ndarray:
         """int32, a view."""
@@ -251,6 +256,18 @@ class ShardSet:
         """For each row number its segments' lengths, int32."""
         return [lengths.copy() for _, lengths in self.token_rows(rows)]
 
+    def learned(self, rows: np.ndarray) -> np.ndarray:
+        """For each row which of its tokens the loss counts, bool [N, L]: the shards' mask, or all but padding."""
+        out = np.empty((len(rows), self.sequence_length), bool)
+        for place, row in enumerate(rows.tolist()):
+            with self._lock:
+                part, within = self._part(row)
+            if self.header.learned:
+                out[place] = part.learned(within)
+            else:
+                out[place] = np.arange(self.sequence_length) < part.segment_lengths(within).sum()
+        return out
+
     def segment_sources(self, rows: np.ndarray) -> list[list[str]]:
         """For each row number the sources of its segments."""
         return self._segment_names(rows, "source")
@@ -272,12 +289,15 @@ class ShardSet:
         tokens, out = _room(len(rows), self.sequence_length, pin)
         if self.header.storage != "zstd":
             self._gather(rows, out)
-            return Batch(tokens, rows, lambda: self.segment_lengths(rows))
+            return Batch(tokens, rows, lambda: self.segment_lengths(rows), learned=self._mask_of(rows))
         lengths = []
         for place, (ids, row_lengths) in enumerate(self.token_rows(rows)):
             out[place] = ids
             lengths.append(row_lengths.copy())  # a batch of sequences must not keep decoded record batches alive
-        return Batch(tokens, rows, lambda: lengths)
+        return Batch(tokens, rows, lambda: lengths, learned=self._mask_of(rows))
+
+    def _mask_of(self, rows: np.ndarray) -> Callable[[], np.ndarray] | None:
+        return (lambda: self.learned(rows)) if self.header.learned else None
 
     def _gather(self, rows: np.ndarray, out: np.ndarray) -> None:
         token_bytes = PACKED_BYTES if self.header.storage == "packed" else out.itemsize // 2

@@ -23,9 +23,10 @@ GPU_CHUNKING = "aspect_ratio:2"
 """How torch sizes its chunks, said by name: "auto" means this in torch 2.13, and twice as many rows in 2.14."""
 
 
-def targets_ahead(tokens: Tensor, valid: Tensor, distance: int) -> Tensor:
-    """The token `distance` further on for each position that has one: [B, T - distance], padding as IGNORED."""
-    return tokens[:, distance:].masked_fill(~valid[:, distance:], IGNORED)
+def targets_ahead(tokens: Tensor, learned: Tensor, distance: int) -> Tensor:
+    """The token `distance` further on for each position that has one: [B, T - distance], IGNORED where `learned` says
+    that the loss does not count it."""
+    return tokens[:, distance:].masked_fill(~learned[:, distance:], IGNORED)
 
 
 def cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
@@ -92,15 +93,20 @@ class Divisors:
         return sums.total(self.targets, self.sequences, self.mtp_weight, self.balance_alpha)
 
 
-def losses(model: Transformer, tokens: Tensor, valid: Tensor, mask: Tensor | None = None) -> Losses:
-    """All three sums for tokens [B, T]; see `Transformer.forward` for the arguments."""
-    return losses_of(model(tokens, valid, mask), model.head.weight, tokens, valid)
+def losses(
+    model: Transformer, tokens: Tensor, valid: Tensor, mask: Tensor | None = None, learned: Tensor | None = None
+) -> Losses:
+    """All three sums for tokens [B, T]; see `Transformer.forward` for the arguments.
+
+    `learned` [B, T]: the tokens that main and MTP loss count as targets; none: all that are valid.
+    """
+    return losses_of(model(tokens, valid, mask), model.head.weight, tokens, valid if learned is None else learned)
 
 
-def losses_of(out: Representations, head: Tensor, tokens: Tensor, valid: Tensor) -> Losses:
+def losses_of(out: Representations, head: Tensor, tokens: Tensor, learned: Tensor) -> Losses:
     """The same of a forward pass that was made."""
-    main = cross_entropy(out.main[:, :-1], head, targets_ahead(tokens, valid, 1))
+    main = cross_entropy(out.main[:, :-1], head, targets_ahead(tokens, learned, 1))
     mtp = main.new_zeros(())
     for depth, hidden in enumerate(out.mtp, 1):
-        mtp = mtp + cross_entropy(hidden[:, :-1], head, targets_ahead(tokens, valid, depth + 1))
+        mtp = mtp + cross_entropy(hidden[:, :-1], head, targets_ahead(tokens, learned, depth + 1))
     return Losses(main, mtp / max(1, len(out.mtp)), out.balance)

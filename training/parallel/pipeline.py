@@ -96,7 +96,8 @@ class _Stage(nn.Module):
             if embedded is None and model.config.mtp_depth:
                 embedded = model.embed(tokens)
             out = model.finish(x, embedded, balance, rope, valid, mask, mtp=True)
-            micro_batch = losses_of(out, model.head.weight, tokens, valid)
+            learned = feed.batches[int(number)].learned.to(feed.device)
+            micro_batch = losses_of(out, model.head.weight, tokens, learned)
         feed.sums += micro_batch.sums()
         return feed.divisors.total(micro_batch).unsqueeze(0)
 

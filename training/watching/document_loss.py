@@ -162,7 +162,7 @@ def segment_sums(
             batch = shards.read(part)
             tokens, valid = batch.tokens.to(device), batch.valid.to(device)
             mask = document_mask(batch.segments).to(device) if masked else None
-            targets = targets_ahead(tokens, valid, 1)
+            targets = targets_ahead(tokens, batch.learned.to(device), 1)
             hidden = model(tokens, valid, mask, mtp=False).main[:, :-1]
             nats = token_nats(hidden, model.head.weight, targets).cpu().numpy()
             wanted = targets.cpu().numpy()

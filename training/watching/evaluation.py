@@ -104,7 +104,7 @@ def batch_nats(
     hidden = model(tokens, valid, mask, mtp=False).main[:, :-1]
     if not len(hidden):
         return None
-    targets = targets_ahead(tokens, valid, 1)
+    targets = targets_ahead(tokens, batch.learned.to(device), 1)
     return token_nats(hidden, model.head.weight, targets).cpu().numpy(), targets.cpu().numpy()
 
 
@@ -179,12 +179,12 @@ def _sums_by_source(
 
 
 def unigram_counts(loader: ShardLoader, sequences: int, vocab_size: int) -> np.ndarray:
-    """How often each id occurs in the first `sequences` of a loader's order (at most one epoch): int64 [V]."""
+    """How often each id is learned in the first `sequences` of a loader's order (at most one epoch): int64 [V]."""
     counts = np.zeros(vocab_size, np.int64)
     planned = loader.sequence_order.sequences
     count = min(sequences, len(loader.shards), len(loader.shards) if planned is None else planned)
-    for ids, lengths in loader.shards.token_rows(loader.order(0, count)):
-        np.add.at(counts, ids[: lengths.sum()], 1)
+    for ids, learned in _with_mask(loader.shards, loader.order(0, count)):
+        np.add.at(counts, ids[learned], 1)
     return counts
 
 
@@ -192,8 +192,14 @@ def unigram_loss(counts: np.ndarray, shards: ShardSet, sequences: int) -> float:
     """Nats a token of the unigram model of `counts` plus one, over the tokens that `evaluate` predicts."""
     costs = -np.log((counts + 1) / (counts.sum() + len(counts)))
     nats, tokens = 0.0, 0
-    for ids, lengths in shards.token_rows(measured_rows(shards, sequences)):
-        predicted = ids[1 : lengths.sum()]
+    for ids, learned in _with_mask(shards, measured_rows(shards, sequences)):
+        predicted = ids[1:][learned[1:]]
         nats += float(costs[predicted].sum())
         tokens += len(predicted)
     return nats / max(tokens, 1)
+
+
+def _with_mask(shards: ShardSet, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each row its tokens and which of them are learned."""
+    for row, (ids, _) in zip(rows, shards.token_rows(rows), strict=True):
+        yield ids, shards.learned(np.array([row]))[0]

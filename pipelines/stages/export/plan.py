@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.sequences.shard_folder import held_back_folder
 from corpusmill.dataproc.sequences.shards import ShardEntry, shard_entries
 from corpusmill.dataproc.storage import exists
@@ -44,7 +45,11 @@ class ExportStage(Stage):
     settings: ExportSettings
 
     def check_inputs(self, folder: str) -> None:
-        require_shards(self.resolve(self.settings.shards))
+        manifest = require_shards(self.resolve(self.settings.shards))
+        if manifest["settings"].get("chat"):
+            what = "these shards say which tokens of conversations are learned, and no format here carries that"
+            hint = "train on them here, or give other trainers the conversations and the tokenizer's chat template"
+            raise UserError(what, self.settings.shards, hint)
 
     def inputs(self) -> dict[str, Any]:
         return folder_identities([self.settings.shards], self.resolve)

@@ -159,7 +159,8 @@ class ImportStage(Stage):
         from corpusmill.dataproc.exchange.pieces import ReadOptions
 
         module = format_named(self.settings.format)
-        options = ReadOptions(eos=-1, column=self.settings.column or "", dtype=self.settings.dtype or "")
+        column, dtype = self.settings.column or "", self.settings.dtype or ""
+        options = ReadOptions(eos=-1, column=column, dtype=dtype, refuse_masks=True)
         for held_back in (False, True):
             pieces: list[ImportPiece] = []
             for path in self.settings.paths:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from corpusmill.pipelines.description import Manifest, Rates, Rows, StageDescription
+from corpusmill.pipelines.description import Manifest, Rates, Rows, StageDescription, count_and_share
 
 
 def boundary_splits(counts: Mapping[str, int], facts: Mapping[str, Any]) -> str:
@@ -26,6 +26,22 @@ def lint_row(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(f"lint of {lint['sequences']:,} sequences", (", ".join(said) or "nothing found") + named)]
 
 
+def _losses(manifest: Manifest) -> list[tuple[str, int]]:
+    too_long = manifest["counts"].get("rejected", 0)
+    return [("conversations longer than a sequence", too_long)] if too_long else []
+
+
+def _conversations(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+    """What is said of conversations; nothing of a set of text."""
+    if "learned" not in facts:
+        return []
+    tokens = sum(facts["tokens_by"].get("kind", {}).values())
+    return [
+        ("tokens learned", count_and_share(facts["learned"], tokens)),
+        ("left out, longer than a sequence", f"{counts['rejected']:,}"),
+    ]
+
+
 def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     return [
         ("tokens", f"{counts['tokens']:,}"),
@@ -37,6 +53,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("documents with FIM", f"{counts['fim_documents']:,}"),
         ("tokens split at boundaries", boundary_splits(counts, facts)),
         ("documents held back", f"{counts['validation_documents']:,}"),
+        *_conversations(counts, facts),
         *lint_row(facts),
     ]
 
@@ -56,9 +73,11 @@ PACK = StageDescription(
     makes="shards",
     holds="token shards",
     uses=("tokenizer",),
-    side_folders=("validation",),
+    side_folders=("validation", "ledger"),
     rates=Rates(92.0, 1.0, 1.03, 740),
     sampled=True,
+    losses=_losses,
+    inspection="corpusmill.pipelines.inspect.inspection:REJECTING",
     rows=_rows,
     tiles=_tiles,
     report="corpusmill.pipelines.stages.pack.report:REPORT",

@@ -30,6 +30,7 @@ class ShardWork:
         fim: None where documents come as tokens.
         shard_sequences: sequences of a full shard.
         number: of the task, which its shards are named by.
+        chat: documents are conversations, and shards say which tokens are learned.
     """
 
     tokenizer: str
@@ -43,6 +44,7 @@ class ShardWork:
     storage: Literal["plain", "packed", "zstd"]
     shard_sequences: int
     number: int = 0
+    chat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

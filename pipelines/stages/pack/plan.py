@@ -2,7 +2,11 @@
 
 Two phases. A task of the first takes parts up to about `task_bytes` of text, which is the packing window, and writes
 the full shards that they give; a task of the second joins what was left of several tasks into one more. A document is
-held back, rearranged and split by draws of its own id. Memory: about 10 bytes for each byte of a task's text, and two
+held back, rearranged and split by draws of its own id.
+
+With `chat` documents are conversations: their tokens follow the tokenizer's chat template, shards say which of them are
+learned (answers), nothing is rearranged or split, and one that is longer than a sequence is left out, with a row in
+`_ledger/`, and never cut. Memory: about 10 bytes for each byte of a task's text, and two
 shards.
 """
 
@@ -10,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import ByteSize, Field, field_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from corpusmill.pipelines.datasets import (
     PartReference,
+    check_chat_template,
     check_roles_needed,
     has_known_pattern,
     listed,
@@ -33,6 +38,11 @@ from corpusmill.pipelines.stages.pack.arguments import FimSettings, PackWork
 from corpusmill.pipelines.stages.pack.gathering import gather_tasks
 from corpusmill.pipelines.stages.pack.linting import lint_facts
 from corpusmill.pipelines.stages.parts import PartsStage
+
+OF_TEXT = frozenset(
+    ("bos", "eos", "fim_rate", "fim_rates", "fim_mode", "fim_split", "fim_minimum", "fim_maximum", "boundary_split")
+)
+"""Settings that say nothing of conversations."""
 
 
 class PackSettings(StageSettings):
@@ -57,6 +67,11 @@ class PackSettings(StageSettings):
     )
     fim_maximum: int = Field(
         default=1 << 20, description="documents longer than this, in characters, are not rearranged", ge=1
+    )
+    chat: bool = Field(
+        default=False,
+        description="documents are conversations, as 'ingest --format chat' makes them: by the tokenizer's chat "
+        "template, with a mask of what is learned; longer ones than a sequence are left out",
     )
     boundary_split: float = Field(
         default=0.1,
@@ -88,6 +103,16 @@ class PackSettings(StageSettings):
                 raise ValueError(f"the share for {name} is {rate}: give 0 to 1")
         return rates
 
+    @model_validator(mode="after")
+    def _no_rearranging_of_conversations(self) -> "PackSettings":
+        fields = type(self).model_fields  # a flag that is not given has its default
+        given = sorted(name for name in OF_TEXT if getattr(self, name) != fields[name].default)
+        if self.chat and given:
+            raise ValueError(f"{given[0]} is for text, and these are conversations (chat): leave it out")
+        if self.chat and self.packing == "concat":
+            raise ValueError("concat cuts documents anywhere, and conversations (chat) are never cut: use best-fit")
+        return self
+
     @field_validator("length_buckets")
     @classmethod
     def _rising(cls, bounds: tuple[int, ...]) -> tuple[int, ...]:
@@ -112,6 +137,8 @@ class PackStage(PartsStage):
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
+        if self.settings.chat:
+            check_chat_template(self.settings.tokenizer, self.resolve)
 
     def is_unbounded(self) -> bool:
         return not has_known_pattern(self.settings.tokenizer, self.resolve)
@@ -120,6 +147,8 @@ class PackStage(PartsStage):
         """What special tokens the settings need, and what for."""
         settings = self.settings
         roles = {"eos": "ends documents", "pad": "pads sequences"}
+        if settings.chat:
+            return roles
         if settings.bos:
             roles |= {"bos": "begins documents (bos)"}
         if settings.fim_rate > 0 or any(rate > 0 for rate in settings.fim_rates.values()):
@@ -170,6 +199,7 @@ class PackStage(PartsStage):
             group_by=settings.group_by,
             length_buckets=settings.length_buckets,
             validation_share=settings.validation_share,
+            chat=settings.chat,
         )
 
     def phases(self) -> list[PhasePlan]:
@@ -207,11 +237,12 @@ class PackStage(PartsStage):
         apart = [entry for entry in entries if "/" in entry["path"]]
         parts = [*listed(results, "parts"), *(entry for entry in entries if "/" not in entry["path"])]
         return Summary(
-            counts=add_counts(results, COUNTS),
+            counts=add_counts(results, COUNTS) | (add_counts(results, ("rejected",)) if self.settings.chat else {}),
             parts=parts,
             files=[*listed([vocabulary, *results], "files"), *apart],
             facts=_facts(results, parts, self.settings.boundary_split)
             | {"tokenizer": vocabulary["fingerprint"]}
+            | (add_counts(results, ("learned",)) if self.settings.chat else {})
             | lint_facts(run, work, parts, encoded=True),
         )
 

@@ -4,6 +4,7 @@ Only what is given is handed to the trainer; the rest follows the preset (`train
 a run is carried out and not what it learns are not part of the plan: a run that was stopped may go on with others.
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -67,14 +68,23 @@ class TrainStage(Stage):
         settings = self._trainer_settings("shards", "output")
         config = preset(settings.preset, {"vocab_size": FEWEST_ROWS, **settings.model})
         require_layout(config, settings, self.ranks)
-        if self.settings.steps is not None and self.settings.tokens is not None:
-            raise UserError("steps and tokens both say how long the run is", where="tokens", hint="use one of them")
+        lengths = [name for name in ("steps", "tokens", "epochs") if getattr(self.settings, name) is not None]
+        if len(lengths) > 1:
+            what = f"{' and '.join(lengths)} both say how long the run is"
+            raise UserError(what, where=lengths[-1], hint="use one of them")
+        if self.settings.recipe == "sft":
+            self._check_sft()
         for mark in ("constant", "decayed", "last"):
             names = f"{mark}_fraction", f"{mark}_tokens"
             if all(getattr(self.settings, name) is not None for name in names):
                 raise UserError(
                     f"{' and '.join(names)} both set the same thing", where=names[1], hint="use one of them"
                 )
+
+    def _check_sft(self) -> None:
+        if self.settings.start_from is None:
+            hint = "name a finished run, an imported model or a checkpoint with start_from"
+            raise UserError("fine-tuning starts from trained weights", where="start_from", hint=hint)
 
     def check_output(self, folder: str) -> None:
         if storage.is_url(folder) and self.ranks > 1:
@@ -115,10 +125,29 @@ class TrainStage(Stage):
         if self.settings.start_from is not None:
             chosen["start_from"] = self.resolve(self.settings.start_from)
         preset(self.settings.preset, chosen["model"])
-        settings = settings_for(self.settings.preset, shards, output, **chosen)
-        if self.settings.tokens is not None and sequence_length is not None:
-            settings = replace(settings, steps=_steps_for(self.settings.tokens, settings, sequence_length))
+        sft = self.settings.recipe == "sft"
+        if sft:
+            del chosen["document_mask"]  # a flag that is not given cannot be told from one that says no
+        settings = settings_for(self.settings.preset, shards, output, sft=sft, **chosen)
+        if sequence_length is not None and (tokens := self._length_in_tokens(sequence_length)) is not None:
+            settings = replace(settings, steps=_steps_for(tokens, settings, sequence_length))
         return settings
+
+    def _length_in_tokens(self, sequence_length: int) -> int | None:
+        """How long the run is, in tokens; None where it is given in steps, or in passes over shards that are not yet
+        there, of which a dry run knows no number."""
+        from corpusmill.training.settings import SFT_EPOCHS
+
+        settings = self.settings
+        epochs = settings.epochs
+        if settings.recipe == "sft" and settings.steps is None and settings.tokens is None and epochs is None:
+            epochs = SFT_EPOCHS
+        if epochs is None:
+            return None if settings.tokens is None else int(settings.tokens)
+        manifest = state.read_manifest(self.resolve(settings.shards))
+        if manifest is None:
+            return None
+        return math.ceil(epochs * sum(part["rows"] for part in manifest["parts"])) * sequence_length
 
     @property
     def ranks(self) -> int:
@@ -208,6 +237,11 @@ class TrainStage(Stage):
 
         length = self._sequence_length()
         settings = self._trainer_settings("shards", "output", length)
+        if self.settings.recipe == "sft" and not require_shards(self.resolve(self.settings.shards))["settings"].get(
+            "chat"
+        ):
+            what = "these shards do not say what is learned of conversations"
+            raise UserError(what, where=self.settings.shards, hint="make them with 'corpusmill pack --chat'")
         if (plan := Plan.of(settings.mixture, settings.phases)) is not None:
             groups = Layout.of_entries(shard_entries(self.resolve(self.settings.shards))).sizes
             plan.check(groups, length, self.sequences(length))

@@ -1,12 +1,12 @@
 """The flags and recipe keys of `corpusmill train`, made from the trainer's own settings (`training/settings.py`).
 
 What is left out follows the preset, so nearly all defaults are None. Some keys are in recipes only, because they are
-rarely changed and `--help` has to stay readable. Four settings are the command's own: a length in tokens, the number
-of ranks, threads, of which 0 divides all cores among the ranks, and a layout that a dry run prices.
+rarely changed and `--help` has to stay readable. Six settings are the command's own: a length in tokens or in epochs, a
+recipe, the number of ranks, threads, of which 0 divides all cores among the ranks, and a layout that a dry run prices.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import Field, create_model
 
@@ -37,6 +37,25 @@ OWN: dict[str, tuple[str, Any, Any]] = {
             default=None,
             description="length in tokens, padding included, instead of steps: the fewest steps that reach it",
             ge=1,
+        ),
+    ),
+    "epochs": (
+        "steps",
+        float | None,
+        Field(
+            default=None,
+            description="length in passes over the shards, instead of steps: the fewest steps that reach it",
+            gt=0,
+            allow_inf_nan=False,
+        ),
+    ),
+    "recipe": (
+        "preset",
+        Literal["pretrain", "sft"],
+        Field(
+            default="pretrain",
+            description="sft: fine-tune start_from on conversations (pack --chat): two epochs, DeepSeek-V3's cosine "
+            "scaled by the preset, conversations hidden from each other; what is given goes before it",
         ),
     ),
     "ranks": (
@@ -107,5 +126,7 @@ stage reads few of them, and hands all on to `TrainSettings`, where mypy knows e
 FREE = (changeable_settings() | {"ranks", "simulate"}) - {"shards", "output"}
 """Settings that may change when a run is resumed."""
 
-NOT_THE_TRAINERS = {"shards", "preset", "threads", "tokens", "ranks", "start_from", "simulate"}
+NOT_THE_TRAINERS = {
+    "shards", "preset", "threads", "tokens", "epochs", "recipe", "ranks", "start_from", "simulate",
+}  # fmt: skip
 """Settings that reach the trainer in another way, or not at all."""

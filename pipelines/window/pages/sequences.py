@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from corpusmill.pipelines.inspect.sequences import PackedSequence, shards_of
+from corpusmill.pipelines.inspect.sequences import PackedSequence, Segment, shards_of
 from corpusmill.pipelines.visible import one_line, visible
 from corpusmill.pipelines.window.page import Table, Values, View, page
 from corpusmill.pipelines.window.ways import stage_trail
@@ -37,11 +37,25 @@ def sequences(view: View) -> Values:
         "segments": segments,
         "length": sum(segment["length"] for segment in segments),
         "document": document,
-        "trained": max(sum(segment["length"] for segment in segments if segment["document"] is not None) - 1, 0),
+        "trained": _trained(sequence),
+        "masked": sequence is not None and any(_is_masked(segment) for segment in sequence.segments),
         "rearranged": any(segment["fim"] for segment in segments),
         "story": f"{view.path.address}/document" if view.path.place.what == "run" else "",
         "table": Table(f"sequence-{number}", ("document", "source", "start", "length", "fim"), rows),
     }
+
+
+def _is_masked(segment: Segment) -> bool:
+    """Whether the shards say which of a segment's tokens are learned."""
+    return bool(segment.pieces) and segment.pieces[0].learned is not None
+
+
+def _trained(sequence: PackedSequence | None) -> int:
+    """How many tokens of a sequence are targets."""
+    segments = sequence.segments if sequence else []
+    if any(_is_masked(segment) for segment in segments):
+        return sum(len(piece.ids) for segment in segments for piece in segment.pieces if piece.learned)
+    return max(sum(segment.length for segment in segments if segment.document is not None) - 1, 0)
 
 
 def _segments(sequence: PackedSequence) -> list[dict[str, Any]]:
@@ -52,13 +66,14 @@ def _segments(sequence: PackedSequence) -> list[dict[str, Any]]:
         ordinary = 0
         for piece in segment.pieces:
             ordinary += not piece.special
+            mask = " masked" if piece.learned is False else ""
             hole = " hole" if segment.fim and ordinary == MIDDLE else ""
             for number, spelled in zip(piece.ids[: max(left, 0)], piece.spelled, strict=False):
                 if piece.special:
-                    tokens.append((one_line(spelled.decode(errors="backslashreplace")), number, "special"))
+                    tokens.append((one_line(spelled.decode(errors="backslashreplace")), number, f"special{mask}"))
                 else:
                     tokens.append(
-                        (visible(spelled.decode(errors="backslashreplace")), number, f"c{shade % SHADES}{hole}")
+                        (visible(spelled.decode(errors="backslashreplace")), number, f"c{shade % SHADES}{hole}{mask}")
                     )
                     shade += 1
             left -= len(piece.ids)

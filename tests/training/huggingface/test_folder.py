@@ -356,7 +356,7 @@ def test_a_finished_run_is_exported_and_comes_back(shard_folder, tmp_path):
     assert (values["eos_token_id"], values["pad_token_id"], values["bos_token_id"]) == (1, 2, 0)
     assert values["max_position_embeddings"] == 32
 
-    assert import_run(tmp_path / "out", tmp_path / "back") == config
+    assert import_run(tmp_path / "out", tmp_path / "back").config == config
     assert _equal(load_file(tmp_path / "back" / "model.safetensors"), trained)
     assert json.loads((tmp_path / "back" / "config.json").read_text())["model"] == as_dictionary(config)
     export_run(tmp_path / "back", tmp_path / "again")

@@ -23,6 +23,7 @@ from corpusmill.dataproc.sequences.fim import Splits, assemble, cut_tokens, draw
 from corpusmill.dataproc.sequences.shards import ShardHeader, SpecialIds
 from corpusmill.pipelines.stages.pack.arguments import PackWork, ShardWork
 from corpusmill.tokenizer.boundary import BoundaryTable, boundary_table, split_joined
+from corpusmill.tokenizer.chat_encoding import ChatEncoder
 from corpusmill.tokenizer.encoder import Tokenizer
 
 COLUMNS = ("id", "text", "source", "kind", "language", "meta")
@@ -95,6 +96,23 @@ def encode_documents(batch: pa.RecordBatch, work: PackWork) -> Encoded:
     table = table.append_column("fim", pa.array(splits.fim)).append_column("held_back", pa.array(held_back))
     text_bytes = int(pc.sum(pc.binary_length(text)).as_py() or 0)
     return Encoded(table=table, tokens=whole, boundary_splits=touched, text_bytes=text_bytes)
+
+
+@cache
+def load_chat_encoder(folder: str) -> ChatEncoder:
+    """The same tokenizer with its chat template."""
+    return ChatEncoder(load_encoder(folder).tokenizer)
+
+
+def encode_conversations(batch: pa.RecordBatch, work: PackWork) -> Encoded:
+    """Tokens of a batch of conversations, each with its mark of what is learned. Nothing else is done to them."""
+    text = batch.column("text")
+    tokens = load_chat_encoder(work.tokenizer).encode(text)
+    held_back = uniforms(random_keys(work.seed, "validation", batch.column("id"))) < work.validation_share
+    table = batch.select(["id", "source", "kind", "language"])
+    table = table.append_column("fim", pa.array(np.zeros(len(text), bool)))
+    table = table.append_column("held_back", pa.array(held_back))
+    return Encoded(table, tokens, boundary_splits=0, text_bytes=int(pc.sum(pc.binary_length(text)).as_py() or 0))
 
 
 Boundary = tuple[np.ndarray, float]
@@ -171,13 +189,15 @@ def shard_header(work: ShardWork, group: str = "", storage: str | None = None) -
         vocab_size=encoder.tokenizer.vocab_size,
         model_rows=encoder.tokenizer.model_rows,
         seed=work.seed,
-        packing={
-            "policy": work.packing,
-            "boundary_split": work.boundary_split,
-            "bos": work.bos,
-            "eos": work.eos,
-        },
+        packing=_packing(work),
         fim=asdict(work.fim) if work.fim else {},
         group=group,
         storage=storage or work.storage,
+        learned=work.chat,
     )
+
+
+def _packing(work: ShardWork) -> dict[str, Any]:
+    if work.chat:
+        return {"policy": work.packing, "chat": load_chat_encoder(work.tokenizer).template.name}
+    return {"policy": work.packing, "boundary_split": work.boundary_split, "bos": work.bos, "eos": work.eos}

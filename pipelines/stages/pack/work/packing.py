@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,16 +11,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.dataproc import watching
-from corpusmill.dataproc.datasets import read_batches
+from corpusmill.dataproc.datasets import read_batches, write_table
+from corpusmill.dataproc.documents import LEDGER_SCHEMA
 from corpusmill.dataproc.sequences.packing import Placement, pack, report
+from corpusmill.dataproc.side_tables import side_name
 from corpusmill.pipelines.engine.outputs import write_quarantine
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.pack.arguments import PackWork
-from corpusmill.pipelines.stages.pack.work.encoding import COLUMNS, encode_documents, load_encoder
+from corpusmill.pipelines.stages.pack.work.encoding import (
+    COLUMNS,
+    Encoded,
+    encode_conversations,
+    encode_documents,
+    load_encoder,
+)
 from corpusmill.pipelines.stages.pack.work.shard_writing import TokenisedDocuments, Written, write_group
+from corpusmill.tokenizer.chat_encoding import LEARNED
 
 UNKNOWN = "unknown"
 COSTS = ("cut", "cut_needlessly", "tokens_past_a_cut")
+TOO_LONG = "pack/too-long"
+"""The rule that a conversation breaks that is longer than a sequence."""
 
 
 def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
@@ -27,7 +39,7 @@ def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
     work = task.arguments
     load_encoder(work.tokenizer).tokenizer.encode("ready")
     watching.ready()
-    encode = partial(encode_documents, work=work)
+    encode = partial(encode_conversations if work.chat else encode_documents, work=work)
     encoded = [
         piece
         for path in work.paths
@@ -45,6 +57,13 @@ def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
         "tails": [],
         "files": write_quarantine(task),
     }
+    if work.chat:
+        encoded, ledger = _fitting(encoded, work.sequence_length)
+        learned = [int((batch.tokens.values.to_numpy() & LEARNED > 0).sum()) for batch in encoded]
+        result |= {"rejected": ledger.num_rows, "learned": sum(learned)}
+        result["kept"] -= ledger.num_rows
+        result["files"] += _write_ledger(task, ledger)
+    encoded = [batch for batch in encoded if batch.table.num_rows]
     if not encoded:
         return result
     documents = TokenisedDocuments.join([(batch.table, batch.tokens) for batch in encoded])
@@ -59,6 +78,30 @@ def pack_documents(task: TaskContext[PackWork]) -> dict[str, Any]:
             counts.update({f"concat_{name}": getattr(plain, name) for name in COSTS})
     result |= {"parts": written.parts, "tails": written.tails}
     return result | counts | {"tokens_by": _tokens_by(documents)}
+
+
+def _fitting(encoded: Sequence[Encoded], most: int) -> tuple[list[Encoded], pa.Table]:
+    """The conversations of at most so many tokens, and the ledger of the longer ones, which are left out.
+
+    A conversation is never cut: what would be left of it has lost the question, or the answer.
+    """
+    fitting, ledgers = [], [LEDGER_SCHEMA.empty_table()]
+    for batch in encoded:
+        lengths = pc.list_value_length(batch.tokens)
+        fits = pc.less_equal(lengths, most)
+        fitting.append(replace(batch, table=batch.table.filter(fits), tokens=batch.tokens.filter(fits)))
+        long = pc.invert(fits)
+        ids, values = batch.table.column("id").filter(long), lengths.filter(long).cast(pa.float64())
+        rule, threshold = pa.array([TOO_LONG] * len(ids), pa.string()), pa.array([float(most)] * len(ids))
+        ledgers.append(pa.table([ids, rule, values, threshold], schema=LEDGER_SCHEMA))
+    return fitting, pa.concat_tables(ledgers)
+
+
+def _write_ledger(task: TaskContext[PackWork], ledger: pa.Table) -> list[dict[str, Any]]:
+    if not ledger.num_rows:
+        return []
+    name = side_name("ledger", task.id)
+    return [{"path": name} | write_table(task.path(name), ledger.combine_chunks())]
 
 
 def _groups(documents: TokenisedDocuments, work: PackWork) -> Iterator[tuple[str, bool, np.ndarray]]:

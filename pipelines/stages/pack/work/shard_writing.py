@@ -18,6 +18,7 @@ from corpusmill.dataproc.sequences.packing import Placement, fill
 from corpusmill.dataproc.sequences.shard_folder import VALIDATION, VOCABULARY
 from corpusmill.dataproc.sequences.shards import (
     ShardHeader,
+    batch_learned,
     batch_tokens,
     open_shard,
     segment_column,
@@ -27,6 +28,7 @@ from corpusmill.dataproc.sequences.shards import (
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.pack.arguments import GatherWork, ShardWork
 from corpusmill.pipelines.stages.pack.work.encoding import load_encoder, shard_header
+from corpusmill.tokenizer.chat_encoding import LEARNED
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,10 @@ def _write(
         placement.length[chosen],
         documents.table["fim"].combine_chunks().take(rows).to_numpy(zero_copy_only=False),
     )
-    tokens = fill(placement, documents.tokens, header.special.pad, first, last)
-    size, digest = write_shard(path, header, tokens, segments)
+    tokens, learned = fill(placement, documents.tokens, header.special.pad, first, last), None
+    if header.learned:
+        learned, tokens = (tokens & LEARNED) > 0, tokens & (LEARNED - 1)
+    size, digest = write_shard(path, header, tokens, segments, learned)
     used = int(placement.length[chosen].sum(dtype=np.int64))
     entry = {"path": name, "rows": last - first, "bytes": size, "digest": digest}
     return entry | {"tokens": used, "group": header.group}
@@ -126,16 +130,19 @@ def gather_shard(task: TaskContext[GatherWork]) -> dict[str, Any]:
     """Joins rows of tails into one shard. Memory: the shard."""
     work = task.arguments
     header = shard_header(work.shard, work.group)
-    tokens, segments = [], []
+    tokens, segments, learned = [], [], []
     for piece in work.pieces:
         tail, table = open_shard(task.work_path("tails", piece.path))
         for batch in table.slice(piece.first, piece.last - piece.first).to_batches():
             tokens.append(batch_tokens(tail, batch))
             segments.append(batch.column("segments"))
+            if tail.learned:
+                learned.append(batch_learned(tail, batch))
     joined = pa.concat_arrays(segments)
     name = shard_name(work.shard.number)
     name = f"{VALIDATION}/{name}" if work.held_back else name
-    size, digest = write_shard(task.path(name), header, np.concatenate(tokens), joined)
+    mask = np.concatenate(learned) if header.learned else None
+    size, digest = write_shard(task.path(name), header, np.concatenate(tokens), joined, mask)
     entry = {"path": name, "rows": len(joined), "bytes": size, "digest": digest}
     used = int(pc.sum(joined.flatten().field("length")).as_py())
     return {"entry": entry | {"tokens": used, "group": header.group}}
