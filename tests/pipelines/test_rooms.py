@@ -108,6 +108,5 @@ def test_the_reports_waterfall_follows_documents_through_every_stage_that_loses_
         ("kept", "kept", 4),
     ]
     losing = {description.name for description in descriptions() if description.losses}
-    assert losing == {description.name for description in descriptions() if description.makes == "dataset"} - {
-        "quality-seeds"  # which picks pages out of what was rejected
-    }
+    makers = {description.name for description in descriptions() if description.makes == "dataset"}
+    assert losing == makers - {"quality-seeds"} | {"pack"}  # the one picks rejected pages; chats may be too long
