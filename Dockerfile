@@ -26,9 +26,9 @@ ENV NUMBA_CPU_FEATURES=
 ENV CORPUSMILL_CACHE=/home/mill/cache
 ENV RAY_USAGE_STATS_ENABLED=0
 
-# As the user that runs it: kernels of another user's are not trusted. KERNELS names families; all of them if empty.
+# As the user that runs it: kernels of another user's are not trusted. KERNELS names warm-up modules; all if empty.
 USER mill
 ARG KERNELS=
-RUN python -c "import sys; from corpusmill.pipelines import kernels; kernels.compile_if_needed(print, sys.argv[1:] or tuple(kernels.FAMILIES))" $KERNELS
+RUN python -c "import sys; from corpusmill.pipelines import kernels; kernels.compile_if_needed(print, sys.argv[1:] or None)" $KERNELS
 WORKDIR /data
 CMD ["corpusmill", "--help"]

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 class AtOnce:
     """An executor that ends each call at once, without doing anything."""
 
-    is_driver = False
+    is_driver = leaves_notes = False
     description = "nothing"
 
     def __init__(self, slots: int) -> None:

@@ -244,14 +244,18 @@ def _damaged(error: Exception, path: str) -> Exception:
 def read_batches(path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a part, a row group at a time or less. Raises UserError for a column that is not there, and for
     a damaged file."""
-    file = open_part(path)
-    with file:
-        missing = set(columns or ()) - set(file.schema_arrow.names)
-        if missing:
-            raise UserError(f"no column {', '.join(sorted(missing))}", where=path)
-        for group in range(file.num_row_groups):
-            try:
-                table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(error, path) from error
-            yield from table.to_batches()
+    with open_part(path) as file:
+        yield from batches_of_part(file, path, columns)
+
+
+def batches_of_part(file: pq.ParquetFile, path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The same, of a part that is open."""
+    missing = set(columns or ()) - set(file.schema_arrow.names)
+    if missing:
+        raise UserError(f"no column {', '.join(sorted(missing))}", where=path)
+    for group in range(file.num_row_groups):
+        try:
+            table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(error, path) from error
+        yield from table.to_batches()

@@ -207,6 +207,19 @@ def read_if_there(path: str) -> bytes | None:
         return None
 
 
+def read_range(url: str, start: int, count: int) -> bytes:
+    """So many bytes of a remote file, by one request. Raises ValueError where it is shorter."""
+    data = bytes(_ask(url, lambda filesystem, inner: filesystem.cat_file(inner, start=start, end=start + count)))
+    if len(data) != count:
+        raise ValueError("it is truncated")
+    return data
+
+
+def read_end(url: str, count: int) -> bytes:
+    """The last bytes of a remote file, by one request: so many, or all that it has."""
+    return bytes(_ask(url, lambda filesystem, inner: filesystem.cat_file(inner, start=-count)))
+
+
 def read_each(paths: Sequence[str]) -> list[bytes]:
     """Whole small files, in order; remote ones several at a time."""
     if len(paths) < 2 or not is_url(paths[0]) or paths[0].startswith("memory://"):
@@ -355,6 +368,12 @@ def digest_file(path: str, chunk: int = 1 << 22) -> str:
 def remove(path: str) -> None:
     """Removes a file or a whole folder; nothing happens when it is not there."""
     if is_url(path):
+        from corpusmill.dataproc.stores import clients, listing
+
+        filesystem, inner = file_system(path)
+        if clients.is_s3(filesystem):
+            listing.remove_tree(filesystem, inner, path)
+            return
         with suppress(FileNotFoundError):
             _ask(path, lambda filesystem, inner: filesystem.rm(inner, recursive=True))
         return

@@ -9,7 +9,9 @@ in the map phase, because the reduce task has to sort the union anyway. A file i
     P + 1 places    u64: where each batch begins, and where the last one ends
     32 bytes        bytes and checksum of the schema, P, the magic
 
-so a read of one batch takes 48 bytes besides it, whatever P is, and a schema that was read before is not read again.
+so a read of one batch takes 48 bytes besides it, whatever P is, and a schema that was read before is not read again. In
+an object store requests count for more than bytes: there one brings the end of a file, or all of a small one, and
+another the batch.
 (An Arrow file's footer grows with P and is read whole: of 25,000 files of 4,096 batches, 60 TB of text, they would be a
 sixth of the text.)
 
@@ -34,7 +36,7 @@ import xxhash
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.storage import commit_file, file_system, is_url, open_input, reached
+from corpusmill.dataproc.storage import commit_file, is_url, open_input
 
 ROW_SCHEMA = pa.schema([pa.field("key", pa.uint64(), nullable=False), pa.field("address", pa.uint64(), nullable=False)])
 """What a shuffled row is: a key, and the 64-bit address of the document that has it."""
@@ -43,6 +45,8 @@ MAX_PARTITIONS = 1 << 16
 MAGIC = b"CMSHUF01"
 _TRAILER = struct.Struct("<QQQ8s")
 READ_BYTES = _TRAILER.size + 16
+END_BYTES = _TRAILER.size + 8 * 4097
+"""What is read of the end of a file in a store at first: a small file whole, and all places of up to 4,096 batches."""
 """What is read of a file besides a batch, when its schema is known."""
 
 
@@ -177,7 +181,8 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
 
 
 def _ranges(path: str) -> Callable[[int, int], pa.Buffer]:
-    """Reads (first byte, bytes) of a file, from its end where the first is negative: of a map, or by a request each."""
+    """Reads (first byte, bytes) of a file, from its end where the first is negative: of a map; or of its last bytes,
+    which one request brings, and the rest by a request each."""
     if not is_url(path):
         open_input(path).close()
         mapped = pa.memory_map(path)
@@ -188,15 +193,27 @@ def _ranges(path: str) -> Callable[[int, int], pa.Buffer]:
             return mapped.read_buffer(count)
 
         return read
-    size = storage.size(path)
-    filesystem, inner = file_system(path)
+    end = storage.read_end(path, END_BYTES)
+    whole = len(end) < END_BYTES
+    size = len(end) if whole else _size_by(end, path)
 
     def fetch(first: int, count: int) -> pa.Buffer:
         start = _start(first, count, size)
-        with reached(path):
-            return pa.py_buffer(filesystem.cat_file(inner, start=start, end=start + count))
+        if start >= size - len(end):
+            return pa.py_buffer(end).slice(start - (size - len(end)), count)
+        return pa.py_buffer(storage.read_range(path, start, count))
 
     return fetch
+
+
+def _size_by(end: bytes, path: str) -> int:
+    """Bytes of a whole file, by its end: where the last batch ends, and what comes behind it."""
+    _, _, partitions, magic = _TRAILER.unpack(end[-_TRAILER.size :])
+    if magic != MAGIC:
+        raise ValueError("its end marker is missing")
+    behind = 8 * (partitions + 1) + _TRAILER.size
+    last = end[-_TRAILER.size - 8 : -_TRAILER.size]
+    return int(np.frombuffer(last, "<u8")[0]) + behind
 
 
 def _start(first: int, count: int, size: int) -> int:

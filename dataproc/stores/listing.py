@@ -12,6 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from corpusmill.dataproc.errors import Unreachable
 from corpusmill.dataproc.stores.attempts import attempt
 from corpusmill.dataproc.stores.clients import ROWS, is_s3, lister_of, renew
 
@@ -85,6 +86,38 @@ def _list_s3(filesystem: Any, inner: str, url: str, after: str = "", last: str =
                 return
             if name:  # else the mark of an empty folder that consoles make
                 yield Entry(name, size, mark)
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def remove_tree(filesystem: Any, inner: str, url: str) -> None:
+    """Removes an object of S3, and all below it: a listing, and one request for a thousand objects."""
+    bucket, _, key = inner.rstrip("/").partition("/")
+    keys: list[str] = []
+    for name in _keys_from(filesystem, bucket, key, url):
+        if name == key or name.startswith(f"{key}/"):
+            keys.append(name)
+        elif name > f"{key}/":
+            break
+    for first in range(0, len(keys), PAGE):
+        values = {"Objects": [{"Key": name} for name in keys[first : first + PAGE]], "Quiet": True}
+        request = partial(filesystem.call_s3, "delete_objects", Bucket=bucket, Delete=values)
+        answer = attempt(url, request, lambda: renew(filesystem))
+        for failed in answer.get("Errors", ()):
+            raise Unreachable(
+                f"an object was not removed ({failed.get('Code')})", where=f"s3://{bucket}/{failed['Key']}"
+            )
+
+
+def _keys_from(filesystem: Any, bucket: str, prefix: str, url: str) -> Iterator[str]:
+    """The keys that begin with a prefix, in their order."""
+    lister = lister_of(filesystem)
+    more: dict[str, str] = {}
+    while True:
+        values = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": PAGE, **more}
+        page = attempt(url, partial(lister.call_s3, "list_objects_v2", **values), lambda: renew(filesystem))
+        yield from (key for key, _, _ in page[ROWS])
         if not page.get("IsTruncated"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -19,6 +19,7 @@ class Executor(Protocol):
 
     Attributes:
         slots: how many calls may be in flight; the scheduler sends no more.
+        leaves_notes: workers note in the stage's folder how far they are (`task_notes.py`), since no memory is shared.
         is_driver: calls run inside the driver itself, so a call that kills its worker kills the driver.
         description: for people ("2 local processes").
     """
@@ -27,6 +28,7 @@ class Executor(Protocol):
     def slots(self) -> int: ...
 
     is_driver: bool
+    leaves_notes: bool
     description: str
 
     def submit(self, call: Call) -> None:

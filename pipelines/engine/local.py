@@ -50,6 +50,7 @@ class InProcessExecutor:
     goes to a process that can be ended."""
 
     slots = 1
+    leaves_notes = False
     description = "this process"
     is_driver = True
 
@@ -145,7 +146,7 @@ class ProcessExecutor:
 
     def __init__(self, *, workers: int, memory_per_worker: int = 0) -> None:
         self.slots = workers
-        self.is_driver = False
+        self.is_driver = self.leaves_notes = False
         self.description = f"{workers} local processes"
         self._memory_limit = memory_per_worker or int(psutil.virtual_memory().total * MEMORY_SHARE / workers)
         self._context = multiprocessing.get_context("spawn")

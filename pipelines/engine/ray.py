@@ -57,7 +57,7 @@ class RayExecutor:
             except ImportError as error:
                 raise require_extra("ray", "ray") from error
             self._ray = ray
-            self.is_driver = False
+            self.is_driver, self.leaves_notes = False, True
             self._ours = not ray.is_initialized()
             if self._ours:
                 self._start(target, workers)

@@ -61,6 +61,7 @@ class Record:
         total_bytes, done_bytes: of the phase, and of the tasks that had been done before.
         tasks, finished: the same, in tasks.
         scheduler: who knows what is in flight.
+        leaves_notes: workers leave notes in the folder, which are removed before and after.
         bytes_at_work: bytes of input that the tasks in flight have done.
     """
 
@@ -78,10 +79,12 @@ class Record:
         finished: int,
         scheduler: Scheduler,
         bytes_at_work: Callable[[], float],
+        leaves_notes: bool,
     ) -> None:
         self._folder, self._lease, self._path = folder, lease, storage.join(folder, state.STATE, RECORD)
         self._every = EVERY_SECONDS_REMOTE if storage.is_url(folder) else EVERY_SECONDS
         self._scheduler, self._bytes_at_work = scheduler, bytes_at_work
+        self._leaves_notes = leaves_notes
         self._about: dict[str, Any] = {
             "schema": SCHEMA, "stage": stage, "phase": phase, "engine": engine[0], "slots": engine[1],
             "driver": f"process {os.getpid()} on {platform.node()}", "every_seconds": self._every,
@@ -94,7 +97,7 @@ class Record:
         self._thread = threading.Thread(target=self._write_now_and_then, name="progress", daemon=True)
 
     def __enter__(self) -> "Record":
-        remove_notes(self._folder)
+        self._remove_notes()
         self._write(over=False)
         self._thread.start()
         return self
@@ -104,6 +107,10 @@ class Record:
         self._thread.join()
         if holds_lease(self._folder, self._lease):  # else another driver has taken over, and the notes are its own
             self._write(over=True)
+            self._remove_notes()
+
+    def _remove_notes(self) -> None:
+        if self._leaves_notes:
             remove_notes(self._folder)
 
     def ended(self, size: int, result: Mapping[str, Any]) -> None:
@@ -119,9 +126,8 @@ class Record:
         """What earlier drivers noted, as far as it agrees with the markers that are there."""
         phases = {}
         with contextlib.suppress(OSError, UserError, KeyError, TypeError):
-            if storage.exists(self._path):
-                written = state.read_json(self._path)["phases"]
-                phases = {name: _Done(**values) for name, values in written.items()}
+            if (written := state.read_json_if_there(self._path)) is not None:
+                phases = {name: _Done(**values) for name, values in written["phases"].items()}
         done = phases.setdefault(self._phase, _Done())
         if done.finished != finished:
             done.whole, done.finished = False, finished

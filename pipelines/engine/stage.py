@@ -340,6 +340,7 @@ class StageRun:
             finished=len(tasks) - len(missing),
             scheduler=scheduler,
             bytes_at_work=lambda: at_work().bytes,
+            leaves_notes=executor.leaves_notes,
         )
         watched = any(task.ranks for task in missing) or watch is not None
         stalls = StallWatch(scheduler, phase, self.say)

@@ -133,6 +133,9 @@ def test_the_dockerfile_has_known_steps_and_the_ray_of_the_job(job: dict[str, An
     assert ("ARG", f"RAY={job['spec']['rayClusterSpec']['rayVersion']}") in steps
 
 
+LISTS = "corpusmill.dataproc.lists.warmup"
+
+
 @pytest.mark.slow
 def test_the_steps_of_the_dockerfile_run_in_a_clean_folder(tmp_path: Path) -> None:
     context, clean = tmp_path / "context", tmp_path / "clean"
@@ -144,13 +147,14 @@ def test_the_steps_of_the_dockerfile_run_in_a_clean_folder(tmp_path: Path) -> No
     more = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1", "PYTHONPATH": sysconfig.get_paths()["purelib"]}
     script = [sys.executable, str(ROOT / "scripts/run_dockerfile.py"), str(ROOT / "Dockerfile"), str(clean)]
     base = str(Path(sys.executable).resolve())
-    options = ["--context", str(context), "--python", base, "--arg", "KERNELS=lists"]
+    options = ["--context", str(context), "--python", base, "--arg", f"KERNELS={LISTS}"]
     done = subprocess.run([*script, *options], env=environment() | more, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "compiled kernels in" in done.stdout
     question = (
         "import corpusmill; from corpusmill.pipelines import kernels; kernels.configure(); "
-        "print(corpusmill.__file__, kernels.is_compiled('lists'), kernels.is_compiled('spans'))"
+        "print(corpusmill.__file__, "
+        f"kernels.is_compiled({LISTS!r}), kernels.is_compiled('corpusmill.dataproc.dedup.warmup_spans'))"
     )
     inside = {"PATH": f"{clean}/opt/corpusmill/bin:/usr/bin:/bin", "PYTHONPATH": more["PYTHONPATH"]}
     inside |= {"CORPUSMILL_CACHE": f"{clean}/home/mill/cache", "HOME": f"{clean}/home"}

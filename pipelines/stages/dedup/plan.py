@@ -113,6 +113,7 @@ class DedupStage(Stage):
         super().__init__(settings, **more)
         self._index: IndexView | None = None
         self._on_disk = False
+        self._listed_parts: tuple[list[PartReference], int] | None = None
 
     @property
     def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -152,7 +153,7 @@ class DedupStage(Stage):
             index.require_comparable(self.settings, self.seed)
         if self.settings.keep_unless and self.settings.verify != "exact":
             raise UserError("signatures cannot tell what a document contains", where="keep_unless", hint="verify exact")
-        parts, _ = self._parts()
+        self._listed_parts = parts, _ = self._parts()
         require_distinct_ids(self.settings.datasets, self.resolve)
         if parts:
             with open_part(parts[0].path) as file:
@@ -170,8 +171,10 @@ class DedupStage(Stage):
 
     def _parts(self) -> tuple[list[PartReference], int]:
         """All parts, those of protected datasets last, and how many are not protected."""
-        parts = list_parts([*self.settings.datasets, *self.settings.protect], self.resolve)
-        return parts, len(list_parts(self.settings.datasets, self.resolve))
+        own = list_parts(self.settings.datasets, self.resolve)
+        if not self.settings.protect:
+            return own, len(own)
+        return list_parts([*self.settings.datasets, *self.settings.protect], self.resolve), len(own)
 
     def phases(self) -> list[PhasePlan]:
         parts, own = self._parts()
@@ -191,7 +194,7 @@ class DedupStage(Stage):
         ]
 
     def run(self, run: StageRun) -> Summary:
-        parts, own = self._parts()
+        parts, own = self._listed_parts or self._parts()
         bands, rows = self._banding()
         documents = sum(part.rows for part in parts)
         settings = self.settings

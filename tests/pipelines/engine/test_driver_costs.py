@@ -7,7 +7,7 @@ from benchmarks.scheduler import AtOnce, EmptySettings, EmptyStage
 from corpusmill.pipelines.engine.progress import SilentProgress
 from corpusmill.pipelines.engine.stage import Session, run_stage
 
-TASKS = 10_000
+TASKS = 1_500
 MOST_BYTES = 500
 
 

@@ -8,14 +8,14 @@ for each of them.
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import open_part, read_batches
+from corpusmill.dataproc.datasets import batches_of_part, open_part
 from corpusmill.dataproc.documents import split_address
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.blocks import LayoutWork
@@ -32,6 +32,12 @@ def write_layout(task: TaskContext[LayoutWork]) -> dict[str, Any]:
     return {"parts": table.num_rows}
 
 
+@lru_cache(maxsize=1)
+def _read_layout(path: str, driver: str) -> pa.Table:
+    """The layout as this driver's run has it: read once by a worker, and not by each of its tasks."""
+    return read_ipc(path)
+
+
 class Layout:
     """The layout, as a task of a later phase reads it.
 
@@ -43,7 +49,7 @@ class Layout:
     """
 
     def __init__(self, task: TaskContext) -> None:
-        table = read_ipc(task.work_path(LAYOUT))
+        table = _read_layout(task.work_path(LAYOUT), task.call.lease)
         self.path: list[str] = table["path"].to_pylist()
         self.rows = table["rows"].to_numpy()
         self.block = table["block"].to_numpy()
@@ -102,8 +108,8 @@ def batches_of(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a part, after a batch without any: a part that has no rows still tells its columns."""
     with open_part(path) as file:
         fields = [file.schema_arrow.field(name) for name in columns]
-    yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in fields], names=columns)
-    yield from read_batches(path, columns)
+        yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in fields], names=columns)
+        yield from batches_of_part(file, path, columns)
 
 
 class BlockRows:
