@@ -5,8 +5,7 @@
 
 `text.jsonl` has pages of sums of two numbers below 20, as a schoolbook has them. `conversations.jsonl` asks for such
 sums in words, in OpenAI's shape, some with a system message and some with a second question; two conversations in a
-hundred are broken, so that there is something to quarantine. All of their sums stand in the text: what fine-tuning
-teaches is to answer, not to add.
+hundred are broken, so that there is something to quarantine.
 """
 
 import json

@@ -51,7 +51,7 @@ def test_every_setting_of_the_trainer_is_offered_and_no_other() -> None:
     offered = TrainStageSettings.model_fields.keys()
     trainers = TrainSettings.__dataclass_fields__.keys()
     assert trainers - offered == {"output", "seed"}, "these come from --output and --seed"
-    assert offered - trainers == {"tokens", "ranks", "simulate"} <= NOT_THE_TRAINERS
+    assert offered - trainers == {"tokens", "epochs", "recipe", "ranks", "simulate"} <= NOT_THE_TRAINERS
 
 
 def test_what_may_change_is_what_the_trainer_lets_change() -> None:

@@ -26,12 +26,7 @@ def lint_row(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(f"lint of {lint['sequences']:,} sequences", (", ".join(said) or "nothing found") + named)]
 
 
-def _losses(manifest: Manifest) -> list[tuple[str, int]]:
-    too_long = manifest["counts"].get("rejected", 0)
-    return [("conversations longer than a sequence", too_long)] if too_long else []
-
-
-def _conversations(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
+def conversations(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
     """What is said of conversations; nothing of a set of text."""
     if "learned" not in facts:
         return []
@@ -53,7 +48,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         ("documents with FIM", f"{counts['fim_documents']:,}"),
         ("tokens split at boundaries", boundary_splits(counts, facts)),
         ("documents held back", f"{counts['validation_documents']:,}"),
-        *_conversations(counts, facts),
+        *conversations(counts, facts),
         *lint_row(facts),
     ]
 
@@ -76,7 +71,6 @@ PACK = StageDescription(
     side_folders=("validation", "ledger"),
     rates=Rates(92.0, 1.0, 1.03, 740),
     sampled=True,
-    losses=_losses,
     inspection="corpusmill.pipelines.inspect.inspection:REJECTING",
     rows=_rows,
     tiles=_tiles,

@@ -5,7 +5,7 @@ from typing import Any
 
 from corpusmill.pipelines.report.sections import StageReport
 from corpusmill.pipelines.report.stages import StageOutput
-from corpusmill.pipelines.stages.pack.about import boundary_splits
+from corpusmill.pipelines.stages.pack.about import boundary_splits, conversations
 from corpusmill.pipelines.visible import one_line
 
 VALUES_SHOWN = 40
@@ -27,6 +27,7 @@ def _values(stage: StageOutput, place: int) -> dict[str, Any]:
         ("rearranged to fill in the middle", f"{counts['fim_documents']:,} ({counts['fim_documents'] / kept:.1%})"),
         ("tokens split at boundaries", boundary_splits(counts, facts)),
         ("bytes per token", f"{facts['bytes_per_token']:.3f}"),
+        *conversations(counts, facts),
         ("held back", f"{counts['validation_documents']:,} documents, {counts['validation_sequences']:,} sequences"),
     ]
     return {"heading": "Tokens and packing", "facts": rows, "tables": _token_tables(facts["tokens_by"])}
