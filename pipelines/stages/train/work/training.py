@@ -54,7 +54,7 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
         output = settings.output
         if storage.is_url(output):
             output = folders.enter_context(mirrored(output))
-        start = _local_start(settings.start_from, folders)
+        start = local_start(settings.start_from, folders)
         here = replace(settings, output=output, start_from=start)
         summary = train(here, storage.join(output, STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
     if not ranks.leads:
@@ -63,7 +63,7 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     return {"summary": summary, "files": [file_entry(task, name) for name in (*OUTPUTS, *there)]}
 
 
-def _local_start(start: str | None, folders: ExitStack) -> str | None:
+def local_start(start: str | None, folders: ExitStack) -> str | None:
     """The folder of the weights to start from; those behind a URL are copied here first."""
     if start is None or not storage.is_url(start):
         return start
