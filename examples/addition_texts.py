@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-LARGEST = 29
+LARGEST = 19
 """Of either number."""
 TEXTS = 24_000
 SLIPS = (0, 1, 1, 1, 1, 10, 10, 10)
