@@ -27,7 +27,7 @@ HELD_BACK = 8
 
 def main(folder: Path) -> None:
     """Writes the files."""
-    random = Random(20260101)  # noqa: S311 - nothing secret
+    random = Random(20260101)
     sums = [(a, b) for a in range(LARGEST + 1) for b in range(LARGEST + 1)]
     random.shuffle(sums)
     cut = len(sums) // HELD_BACK

@@ -301,7 +301,8 @@ def changeable_settings(kind: Any = TrainSettings) -> frozenset[str]:
 
 def check_settings(settings: Any) -> None:
     """Raises UserError for a field out of its bounds, or that is not one of the words to choose from."""
-    for name, about in described_settings(type(settings)).items():
+    kind: Any = type(settings)
+    for name, about in described_settings(kind).items():
         _check(name, getattr(settings, name), about)
 
 

@@ -25,9 +25,11 @@ FURTHER = ("grpo", "reward")
 HELP = """
 
 With --describe PRESET it trains nothing: it prints what a model is made of, its FLOPs per token and its memory; see
-corpusmill train --describe tiny --help. corpusmill train grpo RUN trains a model by rewards for what it writes,
-corpusmill train reward RUN one that scores texts, by pairs; see their --help. With --simulate LAYOUT it prints what a run would take on GPUs that are not
-here, and which layout is the fastest; see corpusmill train --simulate 2048 --help."""
+corpusmill train --describe tiny --help. With --simulate LAYOUT it prints what a run would take on GPUs that are not
+here, and which layout is the fastest; see corpusmill train --simulate 2048 --help.
+
+corpusmill train grpo RUN trains a model by rewards for what it writes, corpusmill train reward RUN one that scores
+texts, by pairs; see their --help."""
 
 DESCRIPTION = """Parameters, FLOPs per token and memory per rank of a model in a given layout; trains nothing.
 

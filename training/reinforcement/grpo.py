@@ -71,17 +71,24 @@ def train_grpo(
     settings: GrpoSettings,
     task: Task,
     state_folder: str | Path,
-    device: torch.device,
+    device: str = "cpu",
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one; what `summary.json` holds.
+
+    Args:
+        settings: of the run.
+        task: what it is asked.
+        state_folder: where `timing.jsonl` goes.
+        device: where it computes, by torch's name.
+        on_step: called after each step with its metrics and times.
 
     Raises:
         UserError: for too few prompts, prompts that the model has no rows for, rewards that are not finite, and for
             sampling and training that do not agree.
     """
     with reproducible(settings.threads or torch.get_num_threads(), settings.seed):
-        loop = _Loop(settings, task, Path(state_folder), device)
+        loop = _Loop(settings, task, Path(state_folder), torch.device(device))
         try:
             while loop.learner.steps_done < settings.steps:
                 line = loop.advance()
@@ -261,7 +268,9 @@ class _Loop:
 
         Raises UserError where they are too far: what is trained would not be what wrote the completions.
         """
-        apart = torch.cat([(part.trained - part.drawn)[part.sequences.targets].abs() for part in parts])
+        apart = torch.cat(
+            [(part.trained - part.drawn)[part.sequences.targets].abs() for part in parts if part.trained is not None]
+        )
         mean, most = apart.mean().item(), apart.max().item()
         if not mean <= self.settings.most_difference:
             what = f"log-probabilities of sampled tokens differ by {mean:.3g} nats between sampling and training"
@@ -325,7 +334,7 @@ class _Part:
     reference: Tensor | None
     old: Tensor | None = None
     """As the training pass of the first update gives them, at the temperature of the draws."""
-    trained: Tensor = torch.empty(0)
+    trained: Tensor | None = None
     """The same at temperature 1."""
 
 
@@ -335,9 +344,7 @@ def _described(rollouts: Sequence[Rollout]) -> dict[str, Any]:
     groups: dict[int, list[float]] = {}
     for one in rollouts:
         groups.setdefault(one.number, []).append(one.reward)
-    rewards = {
-        f"reward_{name}": sum(one.rewards[name] for one in rollouts) / count for name in rollouts[0].rewards
-    }
+    rewards = {f"reward_{name}": sum(one.rewards[name] for one in rollouts) / count for name in rollouts[0].rewards}
     return {
         "reward": sum(one.reward for one in rollouts) / count,
         **(rewards if len(rewards) > 1 else {}),

@@ -127,4 +127,6 @@ class Learner:
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         here = {key: tensors[key].detach().cpu() for key in sorted(tensors)}
         with commit_file(str(self.output / name)) as file:
-            write_into(file, [Planned(key, value.dtype, tuple(value.shape)) for key, value in here.items()], here.__getitem__)
+            write_into(
+                file, [Planned(key, value.dtype, tuple(value.shape)) for key, value in here.items()], here.__getitem__
+            )

@@ -50,7 +50,9 @@ class Pair:
     rejected: Sequence[int]
 
 
-def scores(model: Transformer, head: Tensor, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]) -> Tensor:
+def scores(
+    model: Transformer, head: Tensor, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+) -> Tensor:
     """Scores [N] of N completions, each of at least one token; with gradient where it is asked for."""
     sequences = join(prompts, texts, head.device)
     normed = pass_over(model, sequences).normed
@@ -73,9 +75,7 @@ class RewardModel:
         self._head = head.to(device, torch.float32, copy=True)
 
     @torch.no_grad()
-    def score(
-        self, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], batch: int = 64
-    ) -> list[float]:
+    def score(self, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], batch: int = 64) -> list[float]:
         """Scores of N completions."""
         found: list[float] = []
         for start in range(0, len(texts), batch):
@@ -89,7 +89,7 @@ def train_reward_model(
     pairs: Sequence[Pair],
     fingerprint: Mapping[str, str],
     state_folder: str | Path,
-    device: torch.device,
+    device: str = "cpu",
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Trains to the end, from the last checkpoint where there is one; what `summary.json` holds."""
@@ -102,7 +102,7 @@ def train_reward_model(
             identity | {"pairs": dict(fingerprint)},
             weight_decay=settings.weight_decay,
             keep=settings.keep_checkpoints,
-            device=device,
+            device=torch.device(device),
             further={HEAD: lambda config: torch.zeros(config.dim)},
         )
         training, held_back = _divided(pairs, settings)
@@ -117,7 +117,7 @@ def train_reward_model(
             log.close()
             learner.checkpoints.wait()
         learner.write_results(REWARD_FILE)
-        summary = {"steps": learner.steps_done, "pairs": len(training), "held_back": len(held_back)}
+        summary: dict[str, Any] = {"steps": learner.steps_done, "pairs": len(training), "held_back": len(held_back)}
         summary |= _measured(learner, held_back or training[: settings.pairs_per_step], settings)
         commit_bytes(str(output / "summary.json"), json_bytes(summary))
         return summary

@@ -59,12 +59,14 @@ class GrpoSettings:
         Literal["token", "output"],
         Setting("of what old and new probabilities are compared; output is as the report prints it"),
     ] = "token"
-    scale_rewards: Annotated[
-        bool, Setting("divide rewards by their group's standard deviation", recipe_only=True)
-    ] = True
+    scale_rewards: Annotated[bool, Setting("divide rewards by their group's standard deviation", recipe_only=True)] = (
+        True
+    )
     updates: Annotated[int, Setting("updates by the same rollouts"), Ge(1)] = 1
     mtp_weight: Annotated[
-        float, Setting("weight of MTP's own loss on completions, which moves its modules alone", recipe_only=True), Ge(0)
+        float,
+        Setting("weight of MTP's own loss on completions, which moves its modules alone", recipe_only=True),
+        Ge(0),
     ] = 0.1
     balance_alpha: Annotated[float, Setting("factor of the sequence-wise balance loss", recipe_only=True), Ge(0)] = 0.0
     bias_speed: Annotated[float, Setting("step of the routers' biases after each step", recipe_only=True), Ge(0)] = 1e-3

@@ -123,9 +123,7 @@ def rule(reward: NamedReward, workers: int = 2) -> Reward:
 def weighted(reward: NamedReward, function: Reward) -> Reward:
     """A reward that is checked (as many finite numbers as completions, else UserError) and weighted."""
 
-    def checked(
-        prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]
-    ) -> Sequence[float]:
+    def checked(prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]) -> Sequence[float]:
         values = [float(value) for value in function(prompts, completions, answers)]
         named = f"{reward.name}:{reward.argument}".rstrip(":")
         if len(values) != len(completions):

@@ -31,7 +31,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.training.rewards import sandboxed
@@ -66,7 +65,7 @@ def program_of(completion: str) -> str:
 class Programs:
     """Runs programs with tests. Raises UserError where this machine cannot confine them."""
 
-    def __init__(self, bounds: Bounds = Bounds(), workers: int = 2) -> None:  # noqa: B008 - frozen
+    def __init__(self, bounds: Bounds = Bounds(), workers: int = 2) -> None:
         self.bounds, self.workers = bounds, workers
         machine = platform.machine()
         if sys.platform != "linux" or machine not in sandboxed.ARCHITECTURES:
@@ -79,7 +78,9 @@ class Programs:
     def rewards(self, completions: Sequence[str], tests: Sequence[str]) -> list[float]:
         """1 for each completion whose program passes its tests, several side by side."""
         with ThreadPoolExecutor(self.workers) as pool:
-            passed = pool.map(lambda pair: self.passes(program_of(pair[0]), pair[1]), zip(completions, tests, strict=True))
+            passed = pool.map(
+                lambda pair: self.passes(program_of(pair[0]), pair[1]), zip(completions, tests, strict=True)
+            )
             return [float(one) for one in passed]
 
     def passes(self, program: str, tests: str) -> bool:

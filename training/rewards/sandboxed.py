@@ -5,9 +5,9 @@ controlling terminal, and it imports nothing of ours. It reads from standard inp
 tests, each behind its length, and says that all ran by sending the last thing it reads, a secret word, to the
 descriptor that its argument names. Whatever else happens (an exception, an exit, a signal, silence) is a failure.
 
-What the filter (seccomp, by Linux) leaves are the calls of `_ALLOWED`: memory, clocks, reading, writing to what is open
-already. All others fail with EPERM, by the kernel: no sockets, no clone, fork or exec, no signals to others, no open for
-writing, no file made, renamed or removed, no other process looked into by ptrace.
+What the filter (seccomp, by Linux) leaves are the calls named below: memory, clocks, reading, writing to what is open
+already. All others fail with EPERM, by the kernel: no sockets, no clone, fork or exec, no signals to others, no open
+for writing, no file made, renamed or removed, no other process looked into by ptrace.
 """
 
 import ctypes
@@ -23,22 +23,21 @@ _FCNTL = (0, 1, 2, 3, 1030)
 """Commands of fcntl: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC."""
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_ALLOWED = {
-    "x86_64": {
-        "plain": "0 1 3 4 5 6 7 8 9 10 11 12 13 14 15 17 19 20 21 24 25 28 32 33 35 39 60 63 79 89 96 98 99 102 104 107 "
-        "108 110 131 158 186 201 202 204 217 218 228 229 230 231 262 267 269 271 273 292 318 324 332 334 439",
-        "open": (2, 1),
-        "openat": (257, 2),
-        "fcntl": (72, 1),
-    },
-    "aarch64": {
-        "plain": "17 23 24 48 56 57 61 62 63 64 65 66 67 73 78 79 80 93 94 96 98 99 101 113 114 115 123 124 132 134 135 "
-        "139 160 165 169 172 173 174 175 176 177 178 179 214 215 216 222 226 233 278 283 291 293 439",
-        "openat": (56, 2),
-        "fcntl": (25, 1),
-    },
+_PLAIN = {
+    "x86_64": (
+        "0 1 3 4 5 6 7 8 9 10 11 12 13 14 15 17 19 20 21 24 25 28 32 33 35 39 60 63 79 89 96 98 99 102 104 107 108 110 "
+        "131 158 186 201 202 204 217 218 228 229 230 231 262 267 269 271 273 292 318 324 332 334 439"
+    ),
+    "aarch64": (
+        "17 23 24 48 57 61 62 63 64 65 66 67 73 78 79 80 93 94 96 98 99 101 113 114 115 123 124 132 134 135 139 160 "
+        "165 169 172 173 174 175 176 177 178 179 214 215 216 222 226 233 278 283 291 293 439"
+    ),
 }
-"""Numbers of system calls by machine: those that are allowed, and for others the argument that decides."""
+"""Numbers of the system calls that are allowed whatever their arguments, by machine."""
+_OPEN = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}
+"""Those that open a file, and which argument has the flags."""
+_CONTROL = {"x86_64": (72, 1), "aarch64": (25, 1)}
+"""fcntl, and which argument has the command."""
 
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000
@@ -46,22 +45,16 @@ _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000
 
 def filter_program(machine: str) -> bytes:
     """The filter as the kernel takes it: instructions of 8 bytes."""
-    calls = _ALLOWED[machine]
     out = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, ARCHITECTURES[machine]), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    for name in ("open", "openat"):
-        if name in calls:
-            number, argument = calls[name]
-            place = 16 + 8 * argument
-            out += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, place), (_ANY_BIT, 0, 1, _READ_ONLY)]
-            out += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    number, argument = calls["fcntl"]
+    for number, argument in _OPEN[machine]:
+        out += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, 16 + 8 * argument), (_ANY_BIT, 0, 1, _READ_ONLY)]
+        out += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
+    number, argument = _CONTROL[machine]
     tests = [(_EQUAL, len(_FCNTL) - place, 0, command) for place, command in enumerate(_FCNTL)]
     out += [(_EQUAL, 0, 3 + len(tests), number), (_LOAD, 0, 0, 16 + 8 * argument), *tests]
     out += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    kept = {calls[name][0] for name in ("open", "openat", "fcntl") if name in calls}
-    for word in calls["plain"].split():
-        if int(word) not in kept:
-            out += [(_EQUAL, 0, 1, int(word)), (_RETURN, 0, 0, _ALLOW)]
+    for number in map(int, _PLAIN[machine].split()):
+        out += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
     out.append((_RETURN, 0, 0, _REFUSE))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in out)
 
@@ -102,8 +95,8 @@ def main() -> None:
     close_the_door(settings["machine"])
     os.write(result, b"+")
     space = {"__name__": "__main__", "__builtins__": __builtins__}
-    exec(compile(source.read(settings["program_bytes"]), "<program>", "exec"), space)  # noqa: S102 - what it is for
-    exec(compile(source.read(settings["tests_bytes"]), "<tests>", "exec"), space)  # noqa: S102
+    exec(compile(source.read(settings["program_bytes"]), "<program>", "exec"), space)
+    exec(compile(source.read(settings["tests_bytes"]), "<tests>", "exec"), space)
     os.write(result, source.read(settings["word_bytes"]))
     os._exit(0)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from corpusmill.training.reinforcement.settings import GrpoSettings
     from corpusmill.training.rewards.named import NamedReward
 
-TASKS = "corpusmill.pipelines.stages.grpo.work.training"
+TASKS = "corpusmill.pipelines.stages.grpo.work.starting"
 BASE_MEGABYTES = 1500
 
 

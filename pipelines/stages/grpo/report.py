@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 MOST_POINTS = 400
 SHOWN = 8
 CHARACTERS = 400
-HELD_BACK = {"held_back_reward": (SECOND, "held back"), "held_back_greedy_reward": (THIRD, "held back, likeliest tokens")}
+HELD_BACK = {
+    "held_back_reward": (SECOND, "held back"),
+    "held_back_greedy_reward": (THIRD, "held back, likeliest tokens"),
+}
 
 
 def grpo_section(stage: StageOutput, place: int) -> dict[str, Any]:
@@ -64,7 +67,9 @@ def reward_chart(name: str, lines: Sequence[dict[str, Any]]) -> str:
         axes.set_xlabel("step")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
-    return draw(name, plot, height=3.6, says=f"Reward from {rewards[0]:.3f} to {rewards[-1]:.3f} over {steps[-1]:.0f} steps")
+    return draw(
+        name, plot, height=3.6, says=f"Reward from {rewards[0]:.3f} to {rewards[-1]:.3f} over {steps[-1]:.0f} steps"
+    )
 
 
 def _points(lines: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Flags and recipe keys of stages that train on a model, made from the trainer's own settings."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 from pydantic import Field, create_model
 
@@ -19,9 +19,9 @@ def stage_settings(name: str, kind: Any, text: str) -> Any:
     for setting, about in described_settings(kind).items():
         if setting in NOT_OFFERED:
             continue
-        annotation = about.kind
+        annotation: Any = about.kind
         if get_origin(annotation) is Sequence:
-            annotation = tuple[get_args(annotation)[0], ...]
+            annotation = tuple[str, ...]
         annotation = annotation | None if about.optional else annotation
         field = kind.__dataclass_fields__[setting]
         required = field.default is field.default_factory  # both are the mark of a field without a default

@@ -64,7 +64,7 @@ def settings_of(run: Path, output: Path, **chosen) -> GrpoSettings:
 
 
 def train(run: Path, output: Path, reward=first_half, **chosen) -> dict:
-    return train_grpo(settings_of(run, output, **chosen), task_of(reward), output / "state", CPU)
+    return train_grpo(settings_of(run, output, **chosen), task_of(reward), output / "state")
 
 
 def metrics(output: Path) -> list[dict]:
@@ -107,7 +107,9 @@ def test_training_gives_the_tokens_the_probabilities_that_they_were_drawn_by(run
     assert [one.ids for one in alone] == [one.ids for one in both], "what is written beside it does not matter"
 
 
-def test_training_on_other_probabilities_than_those_drawn_by_is_an_error(run: Path, tmp_path: Path, monkeypatch) -> None:
+def test_training_on_other_probabilities_than_those_drawn_by_is_an_error(
+    run: Path, tmp_path: Path, monkeypatch
+) -> None:
     def drifted(*arguments, **named):
         rollouts = roll_out(*arguments, **named)
         for one in rollouts:
@@ -201,11 +203,13 @@ def test_a_run_resumes_with_the_same_settings_and_task_only(run: Path, tmp_path:
         train(run, tmp_path / "a", steps=1, beta=0.5)
     other = replace(task_of(), fingerprint={"prompts": "six"})
     with pytest.raises(UserError, match="another task"):
-        train_grpo(settings_of(run, tmp_path / "a", steps=1), other, tmp_path / "a" / "state", CPU)
+        train_grpo(settings_of(run, tmp_path / "a", steps=1), other, tmp_path / "a" / "state")
 
 
 def test_prompts_come_once_an_epoch_in_an_order_of_their_own(run: Path, tmp_path: Path) -> None:
-    epochs = [[number for step in range(e * 3, e * 3 + 3) for number in prompts_of_step(10, step, 3, 5)] for e in (0, 1)]
+    epochs = [
+        [number for step in range(e * 3, e * 3 + 3) for number in prompts_of_step(10, step, 3, 5)] for e in (0, 1)
+    ]
     assert all(len(set(epoch)) == 9 for epoch in epochs) and epochs[0] != epochs[1]
     assert prompts_of_step(10, 4, 3, 5) == epochs[1][3:6] and prompts_of_step(10, 4, 3, 6) != epochs[1][3:6]
     with pytest.raises(UserError, match="4 prompts are fewer than the 5 of a step"):

@@ -11,7 +11,7 @@ from corpusmill.dataproc.errors import UserError
 from corpusmill.training.generation.weights import open_trained
 from corpusmill.training.reinforcement.reward_model import Pair, RewardModel, train_reward_model
 from corpusmill.training.reinforcement.settings import RewardSettings
-from tests.training.reinforcement.test_grpo import CPU, EOS, write_run
+from tests.training.reinforcement.test_grpo import EOS, write_run
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def planted(count: int) -> list[Pair]:
 def train(run: Path, output: Path, pairs: list[Pair], **chosen) -> dict:
     usual = {"steps": 30, "pairs_per_step": 24, "learning_rate": 8e-3, "threads": 1, "checkpoint_every": 20}
     settings = RewardSettings(run=str(run), pairs=["x"], output=str(output), **{**usual, **chosen})
-    return train_reward_model(settings, pairs, {"pairs": "planted"}, output / "state", CPU)
+    return train_reward_model(settings, pairs, {"pairs": "planted"}, output / "state")
 
 
 def test_a_planted_preference_is_learned(run: Path, tmp_path: Path) -> None:

@@ -133,10 +133,10 @@ def test_nothing_of_a_program_is_left_behind(sandbox: Programs) -> None:
     def children() -> list[str]:
         return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
-    before, open_before = children(), len(os.listdir("/proc/self/fd"))
+    before, open_before = children(), len(list(Path("/proc/self/fd").iterdir()))
     for program in ("while True: pass", ADD):
         sandbox.passes(program, "assert add(1, 1) == 2")
-    assert children() == before and len(os.listdir("/proc/self/fd")) == open_before
+    assert children() == before and len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_a_program_is_the_same_every_time(sandbox: Programs) -> None:

@@ -62,9 +62,7 @@ def model_reward(folder: str, device: str) -> Reward:
     require_tokenizer(tokenizer, shards, model.trained.config.vocab_size, of_run)
     end = tokenizer.special.role("eos")
 
-    def score(
-        prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]
-    ) -> Sequence[float]:
+    def score(prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]) -> Sequence[float]:
         begun = [prompt_ids(tokenizer, shards, prompt) for prompt in prompts]
         return model.score(begun, [[*tokenizer.encode(text), end] for text in completions])
 

@@ -1,14 +1,10 @@
 """The worker's side of GRPO and of reward models: texts to ids, the trainer, and what it leaves as file entries."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.operating_system import available_cores
@@ -49,9 +45,8 @@ class _Texts:
 
 
 @contextmanager
-def _opened(settings: Any) -> Iterator[tuple[Any, _Texts, torch.device]]:
+def _opened(settings: Any) -> Iterator[tuple[Any, _Texts, str]]:
     """The settings with local folders and all threads, the model's tokenizer, and where it computes."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     with join_ranks(settings.device) as ranks, ExitStack() as folders:
         output, run = settings.output, local_start(settings.run, folders)
         assert run is not None
@@ -61,7 +56,7 @@ def _opened(settings: Any) -> Iterator[tuple[Any, _Texts, torch.device]]:
         tokenizer = Tokenizer.load(settings.tokenizer)
         require_tokenizer(tokenizer, shards, config.vocab_size, settings.tokenizer)
         here = replace(settings, run=run, output=output, threads=settings.threads or available_cores())
-        yield here, _Texts(tokenizer, shards), ranks.device
+        yield here, _Texts(tokenizer, shards), str(ranks.device)
 
 
 def train_grpo_task(task: TaskContext[GrpoWork]) -> dict[str, Any]:
@@ -80,7 +75,7 @@ def train_grpo_task(task: TaskContext[GrpoWork]) -> dict[str, Any]:
 
 
 def _task(
-    settings: GrpoSettings, texts: _Texts, rows: Any, held_back: Any, rewards: Any, models: Any, device: torch.device
+    settings: GrpoSettings, texts: _Texts, rows: Any, held_back: Any, rewards: Any, models: Any, device: str
 ) -> Task:
     """What the trainer is asked, from texts."""
     tokenizer = texts.tokenizer
@@ -93,7 +88,7 @@ def _task(
         prompts=prompts,
         held_back=measured,
         decode=lambda ids: tokenizer.decode(list(ids)),
-        reward=rewarding(rewards, models, answers, str(device), settings.threads),
+        reward=rewarding(rewards, models, answers, device, settings.threads),
         stop=frozenset({texts.end}),
         allowed=tokenizer.vocab_size,
         fingerprint={
