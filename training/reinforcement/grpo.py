@@ -279,19 +279,19 @@ class _Loop:
         return {"sampling_difference": mean, "sampling_difference_most": most}
 
     def _measure(self) -> dict[str, float]:
-        """Rewards on the prompts held back: of one draw each, and of the likeliest tokens."""
+        """Rewards on the prompts held back: of a group of draws each, and of the likeliest tokens."""
         if not self.task.held_back:
             return {}
         measured = {}
         prompts = dict(enumerate(self.task.held_back))
-        draws = {"": Sampling(self.settings.temperature, seed=self.settings.seed), "greedy_": GREEDY}
-        for prefix, sampling in draws.items():
+        draws = (("", Sampling(self.settings.temperature, seed=self.settings.seed), self.settings.group),)
+        for prefix, sampling, group in (*draws, ("greedy_", GREEDY, 1)):
             rollouts = roll_out(
                 self.learner.model,
                 prompts,
                 self._wanted(sampling),
                 name="grpo/held-back",
-                group=1,
+                group=group,
                 batch=self.settings.generation_batch,
             )
             self._reward(rollouts)
