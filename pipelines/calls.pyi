@@ -903,3 +903,129 @@ def train(
         tensorboard: also write metrics for TensorBoard
         peak_teraflops: peak of the device in 10^12 operations a second, for MFU
     """
+
+def reward(
+    run: Path,
+    *,
+    output: Path,
+    pairs: Names,
+    tokenizer: Path | None = ...,
+    steps: int = ...,
+    pairs_per_step: int = ...,
+    held_back_share: float = ...,
+    learning_rate: float = ...,
+    warmup_steps: int = ...,
+    bias_speed: float = ...,
+    weight_decay: float = ...,
+    clip: float = ...,
+    micro_batch: int = ...,
+    checkpoint_every: int = ...,
+    keep_checkpoints: int = ...,
+    threads: int = ...,
+    device: Literal["auto", "cpu", "cuda"] | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Train a reward model on preference pairs, for 'train grpo --rewards model:FOLDER'.
+
+    Args:
+        run: a finished run, imported model or checkpoint that it begins with
+        pairs: JSON lines or Parquet files of pairs: {"prompt": …, "chosen": …, "rejected": …}
+        tokenizer: its folder; if left out, that of the run's shards
+        steps: optimiser steps
+        pairs_per_step: pairs in a step
+        held_back_share: share of pairs that are only measured
+        learning_rate: learning rate after the warm-up
+        warmup_steps: steps of linear warm-up
+        bias_speed: step of the routers' biases after each step
+        weight_decay: AdamW's decay of matrices
+        clip: largest global gradient norm
+        micro_batch: most pairs in one forward and backward pass
+        checkpoint_every: steps between checkpoints
+        keep_checkpoints: how many of the newest checkpoints to keep
+        threads: CPU threads; 0: all cores
+        device: where to compute; auto is CUDA if there is a GPU
+    """
+
+def grpo(
+    run: Path,
+    *,
+    output: Path,
+    prompts: Names,
+    rewards: Names,
+    held_back: Names = ...,
+    tokenizer: Path | None = ...,
+    steps: int = ...,
+    prompts_per_step: int = ...,
+    group: int = ...,
+    max_tokens: int = ...,
+    temperature: float = ...,
+    learning_rate: float = ...,
+    warmup_steps: int = ...,
+    beta: float = ...,
+    clip_below: float = ...,
+    clip_above: float = ...,
+    ratio: Literal["token", "output"] | None = ...,
+    scale_rewards: bool = ...,
+    updates: int = ...,
+    mtp_weight: float = ...,
+    balance_alpha: float = ...,
+    bias_speed: float = ...,
+    weight_decay: float = ...,
+    clip: float = ...,
+    most_difference: float = ...,
+    micro_batch: int = ...,
+    generation_batch: int = ...,
+    checkpoint_every: int = ...,
+    keep_checkpoints: int = ...,
+    evaluate_every: int = ...,
+    threads: int = ...,
+    device: Literal["auto", "cpu", "cuda"] | None = ...,
+    seed: int = 0,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    memory_per_worker: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Train a model by rewards for what it writes itself (GRPO); resumes from its last checkpoint.
+
+    Args:
+        run: a finished run, imported model or checkpoint that is trained on
+        prompts: JSON lines or Parquet files of prompts: {"prompt": …, "answer": …}
+        rewards: [WEIGHT*]NAME[:ARGUMENT], summed: number, exact, brackets, regex:PATTERN, code, model:FOLDER or
+            module:function
+        held_back: further files of prompts, on which rewards are only measured
+        tokenizer: its folder; if left out, that of the run's shards
+        steps: optimiser steps, each with rollouts of its own
+        prompts_per_step: prompts in a step
+        group: completions for each prompt (G), among which rewards are compared
+        max_tokens: most tokens of a completion
+        temperature: of the draws, and of the probabilities that are trained
+        learning_rate: learning rate after the warm-up
+        warmup_steps: steps of linear warm-up
+        beta: weight of the KL divergence from the model at the start; 0: none
+        clip_below: how far below 1 a ratio counts (epsilon)
+        clip_above: how far above 1 a ratio counts
+        ratio: of what old and new probabilities are compared; output is as the report prints it
+        scale_rewards: divide rewards by their group's standard deviation
+        updates: updates by the same rollouts
+        mtp_weight: weight of MTP's own loss on completions, which moves its modules alone
+        balance_alpha: factor of the sequence-wise balance loss
+        bias_speed: step of the routers' biases after each step
+        weight_decay: AdamW's decay of matrices
+        clip: largest global gradient norm
+        most_difference: largest mean difference, in nats, of sampled tokens' log-probabilities between sampling and
+            training
+        micro_batch: most sequences in one forward and backward pass
+        generation_batch: completions that are written side by side
+        checkpoint_every: steps between checkpoints
+        keep_checkpoints: how many of the newest checkpoints to keep
+        evaluate_every: steps between measurements on held_back
+        threads: CPU threads; 0: all cores
+        device: where to compute; auto is CUDA if there is a GPU
+    """

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpusmill.dataproc.errors import UserError, require_extra
 from corpusmill.pipelines.inspect.places import tokenizer_of_run
+from corpusmill.pipelines.prompting import prefix_of, prompt_ids, require_tokenizer
 
 if TYPE_CHECKING:
     from corpusmill.dataproc.conversations.turns import Turn
@@ -110,28 +111,19 @@ class TextGenerator:
             weights.torch.set_num_threads(threads)
         self.trained: Trained = weights.open_trained(run, average=average, dtype=dtype, device=device)
         self.tokenizer: Tokenizer = Tokenizer.load(str(tokenizer or _tokenizer_of(Path(run))))
-        wanted = self.trained.shards.get("tokenizer", self.tokenizer.fingerprint)
-        if self.tokenizer.fingerprint != wanted:
-            what = "the model was trained with another tokenizer"
-            raise UserError(what, str(tokenizer), "use the tokenizer of its shards")
-        if self.tokenizer.vocab_size > self.trained.config.vocab_size:
-            what = f"the tokenizer has {self.tokenizer.vocab_size:,} ids, the model {self.trained.config.vocab_size:,}"
-            raise UserError(what, str(tokenizer), "use the tokenizer that the model was trained with")
+        where = str(tokenizer or run)
+        require_tokenizer(self.tokenizer, self.trained.shards, self.trained.config.vocab_size, where)
 
     @property
     def prefix(self) -> int:
         """What stands before a document in training: bos where `pack` put one, else the end of another document."""
-        return self.tokenizer.special.role("bos" if self._begins_with_bos else "eos")
+        return prefix_of(self.tokenizer, self.trained.shards)
 
     @property
     def length(self) -> int:
         """Tokens of the sequences that the model was trained on; of an imported model, what its `config.json` says."""
         known = self.trained.shards.get("sequence_length") or self.trained.extra.get("max_position_embeddings")
         return int(known or self.trained.config.original_seq_len)
-
-    @property
-    def _begins_with_bos(self) -> bool:
-        return bool((self.trained.shards.get("packing") or {}).get("bos"))
 
     @cached_property
     def chat(self) -> "ChatEncoder":
@@ -144,9 +136,7 @@ class TextGenerator:
         """The ids that a text goes on from."""
         if not isinstance(prompt, str):
             return self.chat.prompt_ids(prompt)
-        ids = [self.prefix] if self._begins_with_bos else []
-        ids += self.tokenizer.encode(prompt)
-        return ids or [self.prefix]
+        return prompt_ids(self.tokenizer, self.trained.shards, prompt)
 
     def generate(self, prompts: "Sequence[str | Sequence[Turn]]", **how: Any) -> list[Generated]:
         """All texts in order, whole; arguments as of `stream`."""

@@ -38,6 +38,8 @@ STAGES = {
     "export": "export.about:EXPORT",
     "import": "import_tokens.about:IMPORT",
     "train": "train.about:TRAIN",
+    "reward": "reward.about:REWARD",
+    "grpo": "grpo.about:GRPO",
 }
 """Where each stage describes itself, below `corpusmill.pipelines.stages`, in the order in which people meet them."""
 

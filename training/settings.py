@@ -214,8 +214,7 @@ class TrainSettings:
     seed: Annotated[int, Setting("of initial weights and of the order of sequences"), Ge(0)] = 0
 
     def __post_init__(self) -> None:
-        for name, about in described_settings().items():
-            _check(name, getattr(self, name), about)
+        check_settings(self)
 
         def require(law: bool, what: str, hint: str) -> None:
             if not law:
@@ -280,24 +279,31 @@ class DescribedSetting:
 
 
 @cache
-def described_settings() -> dict[str, DescribedSetting]:
-    """All settings by name, in order."""
-    hints = get_type_hints(TrainSettings, include_extras=True)
+def described_settings(kind: Any = TrainSettings) -> dict[str, DescribedSetting]:
+    """All settings by name, in order, of a dataclass whose fields are annotated with a `Setting`."""
+    hints = get_type_hints(kind, include_extras=True)
     described = {}
-    for name in TrainSettings.__dataclass_fields__:
+    for name in kind.__dataclass_fields__:
         annotation, *metadata = get_args(hints[name])
         (setting,) = (extra for extra in metadata if isinstance(extra, Setting))
         bounds = tuple(extra for extra in metadata if not isinstance(extra, Setting))
         kinds = [annotation]
         if get_origin(annotation) in (Union, UnionType):
-            kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+            kinds = [part for part in get_args(annotation) if part is not type(None)]
         described[name] = DescribedSetting(kinds[0], len(kinds) < len(get_args(annotation) or kinds), bounds, setting)
     return described
 
 
-def changeable_settings() -> frozenset[str]:
+def changeable_settings(kind: Any = TrainSettings) -> frozenset[str]:
     """Settings that may change when a stopped run is resumed."""
-    return frozenset(name for name, about in described_settings().items() if about.setting.may_change)
+    return frozenset(name for name, about in described_settings(kind).items() if about.setting.may_change)
+
+
+def check_settings(settings: Any) -> None:
+    """Raises UserError for a field out of its bounds, or that is not one of the words to choose from."""
+    kind: Any = type(settings)
+    for name, about in described_settings(kind).items():
+        _check(name, getattr(settings, name), about)
 
 
 def _check(name: str, value: Any, about: DescribedSetting) -> None:

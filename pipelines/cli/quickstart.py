@@ -41,4 +41,21 @@ def _quickstart(**values: Any) -> None:
     recipe = load_recipe(example_path("quickstart.yaml"), output=values["output"])
     # The text is the machine's and not the user's: a file of it that is not UTF-8 is no reason to fail.
     options = RunOptions.from_flags(values | {"allow_quarantine": True})
-    raise typer.Exit(run_recipe(recipe, options))
+    code = run_recipe(recipe, options)
+    if code == 0 and not options.dry_run and not options.json:
+        _print_next(recipe.output)
+    raise typer.Exit(code)
+
+
+def _print_next(output: str) -> None:
+    """What to type next, in lines that can be copied."""
+    from shlex import join
+
+    from corpusmill.pipelines.summary import short_path
+    from corpusmill.pipelines.terminal import output_console
+
+    model, shards = (short_path(f"{output.rstrip('/')}/{name}") for name in ("model", "shards"))
+    console = output_console()
+    console.print("Next, let the model write, and measure it:")
+    for command in (("generate", model, "--prompt", "def main"), ("evaluate", model, shards)):
+        console.print(f"  {join(('corpusmill', 'model', *command))}", soft_wrap=True, markup=False, highlight=False)

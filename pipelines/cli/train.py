@@ -1,4 +1,4 @@
-"""`corpusmill train SHARDS --output …`, `train --describe PRESET` and `train --simulate LAYOUT`.
+"""`corpusmill train SHARDS --output …`, `train grpo|reward RUN`, `train --describe PRESET`, `train --simulate LAYOUT`.
 
 The stage's own command is made from its settings like any other. With `--describe` or `--simulate` among the
 arguments another command answers, which takes a layout instead of shards and an output, and trains nothing. Under
@@ -19,12 +19,17 @@ from corpusmill.pipelines.cli.flags import options_of, read_assignments, with_op
 from corpusmill.pipelines.cli.stages import stage_command
 
 DESCRIBE, SIMULATE = "--describe", "--simulate"
+FURTHER = ("grpo", "reward")
+"""Stages that train on a model; each is a command behind `train`."""
 
 HELP = """
 
 With --describe PRESET it trains nothing: it prints what a model is made of, its FLOPs per token and its memory; see
 corpusmill train --describe tiny --help. With --simulate LAYOUT it prints what a run would take on GPUs that are not
-here, and which layout is the fastest; see corpusmill train --simulate 2048 --help."""
+here, and which layout is the fastest; see corpusmill train --simulate 2048 --help.
+
+corpusmill train grpo RUN trains a model by rewards for what it writes, corpusmill train reward RUN one that scores
+texts, by pairs; see their --help."""
 
 DESCRIPTION = """Parameters, FLOPs per token and memory per rank of a model in a given layout; trains nothing.
 
@@ -32,12 +37,16 @@ Example: corpusmill train --describe v2-lite-16b --sequence-length 4096 --ranks 
 
 
 class TrainOrDescribe(TyperCommand):
-    """The stage's command, or that of `--describe` or `--simulate` where one is among the arguments."""
+    """The stage's command, that of `--describe` or `--simulate` where one is among the arguments, or that of a stage
+    which trains on a model, where its name is the first argument (a folder of that name is written ./grpo)."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         def among(flag: str) -> bool:
             return any(argument == flag or argument.startswith(f"{flag}=") for argument in args)
 
+        if args and args[0] in FURTHER:
+            command = get_command(command_app(*stage_command(args[0])))
+            return command.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         if among(SIMULATE):
             from corpusmill.pipelines.cli import simulate
 

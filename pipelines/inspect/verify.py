@@ -68,7 +68,7 @@ def _verify_folder(name: str, folder: str, manifest: Mapping[str, Any]) -> Verif
         verify_entry(done, storage.join(folder, entry["path"]), entry)
     for path in _strangers(folder, manifest):
         done.problems.append((path, "not in the manifest"))
-    if makes(manifest["stage"]) == "model" and has_checkpoints(folder):
+    if has_checkpoints(folder):
         _verify_checkpoints(done)
     if makes(manifest["stage"]) == "shards" and not done.unread:
         done.problems += coverage_problems(folder, manifest)

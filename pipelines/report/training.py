@@ -1,5 +1,6 @@
 """What the report says about a training run: facts, curves, how experts share the load, what FP8 cuts off, speed."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from corpusmill.pipelines.report.training_charts import (
     source_chart,
     violation_map,
 )
-from corpusmill.pipelines.visible import one_line
+from corpusmill.pipelines.visible import excerpt, one_line
 
 MORE_SOURCES = 40
 SPIKES_SHOWN = 20
+SAMPLES_SHOWN, SAMPLE_CHARACTERS = 4, 600
 
 
 def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
     spikes, count = read_spikes(stage.folder)
     section: dict[str, Any] = {"heading": "Training", "fp8": None}
     section |= {"facts": _facts(stage, curves, count), "loss": None, "averaged": 1, "convention": None}
-    section |= {"small": [], "maps": [], "sources": None, "spikes": []}
+    section |= {"small": [], "maps": [], "sources": None, "spikes": [], "samples": _samples(stage)}
     if curves is None:
         return section
     charts = _Charts(place)
@@ -59,6 +61,15 @@ def training_section(stage: StageOutput, place: int) -> dict[str, Any]:
 
         section["convention"] = MFU_CONVENTION
     return section
+
+
+def _samples(stage: StageOutput) -> list[dict[str, str]]:
+    """Prompts and how the model went on; none of a run that wrote no samples."""
+    path = stage.path("samples.json")
+    if not any(entry["path"] == "samples.json" for entry in stage.manifest["files"]) or not storage.exists(path):
+        return []
+    shown = json.loads(storage.read_bytes(path))[:SAMPLES_SHOWN]
+    return [{name: excerpt(sample[name], SAMPLE_CHARACTERS) for name in ("prompt", "completion")} for sample in shown]
 
 
 class _Charts:

@@ -67,7 +67,7 @@ def open_trained(
     folder = Path(folder)
     if dtype not in DTYPES:
         raise UserError(f"'{dtype}' is not a number format for weights", hint=f"choose {' or '.join(DTYPES)}")
-    config, shards, extra = _described(folder)
+    config, shards, extra = describe_folder(folder)
     state = dict(start_weights(folder, config))
     if average:
         state = {**state, **_average(folder)}
@@ -79,7 +79,7 @@ def open_trained(
     return Trained(model.eval().requires_grad_(False), shards, extra)
 
 
-def _described(folder: Path) -> tuple[ModelConfig, Mapping[str, Any], Mapping[str, Any]]:
+def describe_folder(folder: Path) -> tuple[ModelConfig, Mapping[str, Any], Mapping[str, Any]]:
     """Dimensions, header of the shards, and what an imported model says of its tokens."""
     if (folder / STATE_FILE).is_file():
         run = read_state(folder)["run"]

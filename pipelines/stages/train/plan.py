@@ -53,7 +53,7 @@ class TrainStage(Stage):
     def inputs(self) -> dict[str, Any]:
         start = self.settings.start_from
         return folder_identities([self.settings.shards], self.resolve) | (
-            {start: _weights_identity(start, self.resolve)} if start is not None else {}
+            {start: weights_identity(start, self.resolve)} if start is not None else {}
         )
 
     def plan(self) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class TrainStage(Stage):
         )
 
 
-def _weights_identity(start: str, resolve: Callable[[str], str]) -> dict[str, Any]:
+def weights_identity(start: str, resolve: Callable[[str], str]) -> dict[str, Any]:
     """Of a stage's folder its manifest; of a checkpoint or of imported weights every file."""
     folder = resolve(start)
     if state.read_manifest(folder) is not None:

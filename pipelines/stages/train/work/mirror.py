@@ -22,6 +22,8 @@ from corpusmill.pipelines.engine.state import STATE
 
 CHECKPOINTS, LATEST = "checkpoints", "latest"
 LOGS = ("metrics.jsonl", "spikes.jsonl")
+TABLES = "rollouts"
+"""A folder of files by step, which are written once (`training/reinforcement/rollouts.py`)."""
 TIMING = "timing.jsonl"
 LOOK_SECONDS = 1.0
 CHUNK = 8 << 20
@@ -83,6 +85,8 @@ class _Mirror:
         self._url, self._local = url, local
         self._uploaded: dict[str, int] = {}
         """Files of checkpoints that are above, with what tells whether they were written anew."""
+        self._tables: dict[str, int] = {}
+        """The same of files by step."""
         self._over = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._look_now_and_then, name="mirror", daemon=True)
@@ -102,6 +106,7 @@ class _Mirror:
         if self._failure is None:
             self._upload_checkpoint()
         if error is None:
+            self._upload_tables()
             for path in sorted(self._local.iterdir()):
                 if path.is_file():
                     _copy(str(path), storage.join(self._url, path.name))
@@ -142,6 +147,7 @@ class _Mirror:
             if self._uploaded.get(name) != written:
                 _copy(str(self._local / CHECKPOINTS / name), storage.join(self._url, CHECKPOINTS, name))
                 self._uploaded[name] = written
+        self._upload_tables()
         for log in LOGS:
             if (self._local / log).exists():
                 _copy(str(self._local / log), storage.join(self._url, log))
@@ -151,6 +157,13 @@ class _Mirror:
         for name in sorted(set(self._uploaded) - set(files)):
             storage.remove_file(storage.join(self._url, CHECKPOINTS, name))
             del self._uploaded[name]
+
+    def _upload_tables(self) -> None:
+        for path in sorted((self._local / TABLES).glob("*.parquet")):
+            written = path.stat().st_mtime_ns
+            if self._tables.get(path.name) != written:
+                _copy(str(path), storage.join(self._url, TABLES, path.name))
+                self._tables[path.name] = written
 
     def _upload_timing(self) -> None:
         if (self._local / STATE / TIMING).exists():

@@ -5,6 +5,7 @@ were started by torchrun before anything else (`pipelines/stages/train/work/laun
 the same.
 """
 
+import json
 import os
 import tempfile
 from contextlib import ExitStack
@@ -28,7 +29,8 @@ from corpusmill.pipelines.stages.train.work.mirror import fetch_files, mirrored
 from corpusmill.training.settings import TrainSettings
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl", "plan.json")
-SOMETIMES = ("average.safetensors", "spikes.jsonl")
+SAMPLES = "samples.json"
+SOMETIMES = ("average.safetensors", "spikes.jsonl", SAMPLES)
 """Outputs that only some settings, or some runs, lead to."""
 
 
@@ -47,6 +49,7 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
     try:
         from corpusmill.training.parallel.ranks import join_ranks
         from corpusmill.training.trainer import train
+        from corpusmill.training.watching.samples import MOST_PARAMETERS
     except ImportError as error:
         raise require_extra(error.name or "torch", "train") from error
     settings = task.arguments
@@ -54,22 +57,43 @@ def train_rank(task: TaskContext[TrainSettings]) -> dict[str, Any]:
         output = settings.output
         if storage.is_url(output):
             output = folders.enter_context(mirrored(output))
-        start = _local_start(settings.start_from, folders)
+        start = local_start(settings.start_from, folders)
         here = replace(settings, output=output, start_from=start)
         summary = train(here, storage.join(output, STATE), token_bytes=_token_bytes(settings.shards), ranks=ranks)
+        if ranks.alone and summary["parameters"]["total"] <= MOST_PARAMETERS:
+            _write_samples(here)
     if not ranks.leads:
         return {}
     there = [name for name in SOMETIMES if storage.exists(task.path(name))]
     return {"summary": summary, "files": [file_entry(task, name) for name in (*OUTPUTS, *there)]}
 
 
-def _local_start(start: str | None, folders: ExitStack) -> str | None:
+def local_start(start: str | None, folders: ExitStack) -> str | None:
     """The folder of the weights to start from; those behind a URL are copied here first."""
     if start is None or not storage.is_url(start):
         return start
     local = folders.enter_context(tempfile.TemporaryDirectory(prefix="corpusmill-start-"))
     fetch_files(start, Path(local))
     return local
+
+
+def _write_samples(settings: TrainSettings) -> None:
+    """A few texts of the model, for the report: prompt and completion, in the bytes of their tokens."""
+    from corpusmill.training.watching.samples import write_samples
+
+    with storage.open_input(vocabulary_path(settings.shards)) as file:
+        table = pq.read_table(file)
+    spelled = pc.if_else(table["special"], b"", table["bytes"]).to_pylist()
+
+    def text(ids: list[int]) -> str:
+        return b"".join(spelled[token] for token in ids).decode("utf-8", "replace")
+
+    samples = [
+        {"prompt": text(sample.prompt), "completion": text(sample.ids), "log_probability": sample.log_probability}
+        for sample in write_samples(Path(settings.output), settings.shards, settings.seed)
+    ]
+    path = storage.join(settings.output, SAMPLES)
+    storage.commit_bytes(path, (json.dumps(samples, indent=1) + "\n").encode())
 
 
 def _token_bytes(shards: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The room of grpo: prompts and rewards to a model that is rewarded more."""

@@ -1,0 +1,1 @@
+"""What grpo's worker does."""

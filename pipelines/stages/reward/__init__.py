@@ -1,0 +1,1 @@
+"""The room of reward: preference pairs to a reward model."""
