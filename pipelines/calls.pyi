@@ -37,7 +37,8 @@ def ingest(
     duplicate_ids: Literal["unique", "refuse"] = ...,
     unicode_form: Literal["none", "NFC"] = ...,
     mojibake: bool = ...,
-    extractor: Literal["resiliparse", "trafilatura"] = ...,
+    extractor: Literal["resiliparse", "trafilatura", "corpusmill"] = ...,
+    comments: bool = ...,
     truncated: Literal["keep", "quarantine"] = ...,
     zstd_window: int | str = ...,
     repository_depth: int | None = ...,
@@ -78,6 +79,7 @@ def ingest(
         unicode_form: Unicode normal form to bring texts to
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
+        comments: keep readers' comments of pages (extractor corpusmill only)
         truncated: pages of archives that are cut off: keep, with truncated in meta, or quarantine
         zstd_window: the largest window that a zstd file may ask for; each worker may need so much memory for it
         repository_depth: depth of the repositories below a path; detected if left out

@@ -37,6 +37,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "rewriting": ("dataproc.rewriting.warmup",),
     "code": ("dataproc.measures.code_text.warmup",),
     "lists": ("dataproc.lists.warmup",),
+    "extraction": ("dataproc.extraction.warmup",),
     "full-text": ("dataproc.search.warmup",),
 }
 """Modules with a `compile_kernels()`, by what calls them; each is run in a child process of its own, two at a time.

@@ -6,6 +6,8 @@ letter, or the place where a capital follows a small letter. The automaton is Ah
 a step is one look-up. A match sets its category's bit; further bits of the same 64 say which elements enclose a text.
 """
 
+# ruff: noqa: SIM905 - tables of words are read as words
+
 import numpy as np
 
 _WORDS: dict[str, str] = {
@@ -15,8 +17,8 @@ _WORDS: dict[str, str] = {
     "FOOTER": "footer _foot_ bottom contentinfo colophon",
     "HEADER": "header masthead banner topbar _top_ _head_ branding logo",
     "SHARE": "share sharing social facebook twitter pinterest whatsapp addthis addtoany _follow",
-    "RELATED": "related recommend recirc read_more readmore _more_ trending popular outbrain taboola also_ similar"
-    " latest _next_ previous _prev_ most_read explore upnext up_next",
+    "RELATED": "related recommend recirc read_more readmore _more_ trending popular outbrain taboola also_"
+    " similar latest _next_ previous _prev_ most_read explore upnext up_next",
     "AD": "_ad_ _ads_ advert sponsor promo _dfp adslot commercial _adsense partner affiliate",
     "ARTICLE": "article _story",
     "CONTENT": "content _text_ _body",
@@ -38,8 +40,9 @@ _WORDS: dict[str, str] = {
     "CODE": "_code highlight syntax language_",
     "LEAD": "_lead intro summary excerpt abstract standfirst _dek_ _deck description",
     "QUOTE": "quote callout _fact inset",
-    "BODY": "articlebody storybody article_body story_body postcontent post_content entrycontent entry_content post_body"
-    " postbody articlecontent article_content articletext article_text story_content entry_body rich_text _prose_"
+    "BODY": "articlebody storybody article_body story_body postcontent post_content entrycontent entry_content"
+    " post_body postbody articlecontent article_content"
+    " articletext article_text story_content entry_body rich_text _prose_"
     " field_name_body mw_content body_copy bodycopy wysiwyg markdown",
     "NOTES": "footnote reference citation bibliograph infobox navbox edit_section editsection hatnote",
     "LINE_NUMBERS": "_gutter_ lineno line_number linenumber blob_num",

@@ -55,7 +55,7 @@ def _place(key):
 
 @kernel_step
 def named_reference(data, start, stop):
-    """(place of its characters, bytes read) of the name that begins at `start`, behind "&"; (-1, 0) if there is none."""
+    """(place of its characters, bytes read) of the name at `start`, behind "&"; (-1, 0) if there is none."""
     key = FNV_SEED
     found = np.int64(-1)
     size = np.int64(0)

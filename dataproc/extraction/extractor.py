@@ -10,12 +10,11 @@ quality are measured by `benchmarks/extraction.py`. Memory: `parsing` and `featu
 that is 350 MB beside the page, for a usual page under 1 MB.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from corpusmill.dataproc.extraction import blocks as b
 from corpusmill.dataproc.extraction.class_words import BIT
+from corpusmill.dataproc.extraction.content import Content
 from corpusmill.dataproc.extraction.metadata import read_metadata
 from corpusmill.dataproc.extraction.model import load_model, score
 from corpusmill.dataproc.extraction.pages import add_second, look_at
@@ -24,14 +23,6 @@ from corpusmill.dataproc.extraction.rendering import render
 LOWEST = 0.1
 """Where no block reaches the threshold, those are kept that reach half of the best score, if it is at least this."""
 COMMENT_WORDS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """The main content of a page, "" if it has none, and what the page says of itself."""
-
-    text: str
-    meta: dict[str, str] = field(default_factory=dict)
 
 
 def extract(html: str, *, comments: bool = False) -> Content:

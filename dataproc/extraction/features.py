@@ -11,6 +11,8 @@ Memory: `FEATURES` + `SECOND` numbers of 4 bytes a block. All sums over elements
 an element is a range of blocks: so the cost is linear in blocks, however they nest.
 """
 
+# ruff: noqa: SIM905 - tables of words are read as words
+
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 
@@ -279,9 +281,7 @@ def write_features(blocks, elements, bits, slots, numbers, cluster_sums, sums, n
         row[at + 20] = _log(cluster_sums[2, numbers[2, place], 2])
         row[at + 21] = heading >= 0 and blocks[heading, b.HASH] == block[b.HASH]
         row[at + 22] = numbers[1, place] == largest
-        row[at + 23] = _log(
-            sums[elements[element, b.LAST], _SUM_MARKS] - sums[elements[element, b.FIRST], _SUM_MARKS]
-        )
+        row[at + 23] = _log(sums[elements[element, b.LAST], _SUM_MARKS] - sums[elements[element, b.FIRST], _SUM_MARKS])
         at += 24
         for offset in range(-REACH, REACH + 1):
             if offset == 0:
@@ -312,7 +312,8 @@ def _mean(running, sums, first, last):
 def write_second(scores, blocks, elements, numbers, cluster_sums, sums, nearest, running, by_cluster, matrix, first):
     """Fills the columns of `matrix` from `first` on by what the first model says: `scores` float32 (N,).
 
-    The other arrays are as `write_features` left them; running float64 (N + 1,) and by_cluster float64 (2, N) are scratch.
+    The other arrays are as `write_features` left them; running float64 (N + 1,)
+    and by_cluster float64 (2, N) are scratch.
     """
     count = np.int64(len(blocks))
     running[0] = 0.0

@@ -51,5 +51,3 @@ def _label_short(split: Sequence[list[str]], labels: np.ndarray, line: str, *, f
                 labels[place] = f" {' '.join(joined)} " in line
         if labels[place]:
             edge = words[-_EDGE_WORDS:] if forward else words[:_EDGE_WORDS]
-            if len(words) < _EDGE_WORDS:
-                edge = (edge if forward else edge)[-_EDGE_WORDS:]

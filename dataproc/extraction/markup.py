@@ -5,6 +5,8 @@ whatever is left open in it. Attributes are places of their values in the page, 
 the first of several of one name counts.
 """
 
+# ruff: noqa: SIM110 - plain comparisons and loops are what numba compiles best
+
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 

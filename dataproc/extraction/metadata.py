@@ -5,6 +5,8 @@ For each of them the places are asked in a fixed order, and the first that answe
 or https, dates begin as ISO 8601 has them and are given as year, month and day, and nothing is longer than `LONGEST`.
 """
 
+# ruff: noqa: SIM905 - tables of words are read as words
+
 import html
 import re
 from collections.abc import Iterator

@@ -2,7 +2,8 @@
 
 The file is our own artefact: a line for each tree after the head, its nodes in order. A split is "feature:threshold"
 and goes on with the next node where the value is at most the threshold, else with the node whose number follows behind
-"/"; a leaf is "=value". Thresholds and values are decimal numbers that float32 reads back exactly. A score is the sum of the leaves by the logistic function.
+"/"; a leaf is "=value". Thresholds and values are decimal numbers that float32 reads back exactly. A score is the sum
+of the leaves by the logistic function.
 
 Cost: a comparison for each level of each tree, a block. The nodes of a tree lie together in its reading order.
 """
@@ -60,7 +61,7 @@ def score_rows(matrix, nodes, values, roots, scores):
         scores[row] = np.float32(1.0) / (np.float32(1.0) + np.exp(-total))
 
 
-def tree_line(tree: Any, names: Sequence[str]) -> str:
+def tree_line(tree: Any) -> str:
     """A tree of LightGBM's `dump_model` as a line of the file."""
     tokens: list[str] = []
 
@@ -111,7 +112,9 @@ def read_model(text: str, names: Sequence[str], where: str) -> Model:
     """The model of a file. Raises UserError for another format, or for one made for other features."""
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     if lines[0] != FORMAT:
-        raise UserError("this is no extraction model of this version", where, "train one with scripts/train_extractor.py")
+        raise UserError(
+            "this is no extraction model of this version", where, "train one with scripts/train_extractor.py"
+        )
     threshold, features = float(lines[1].split()[1]), tuple(lines[2].split()[1:])
     if features != tuple(names):
         raise UserError("the model was trained on other features", where, "train one with scripts/train_extractor.py")

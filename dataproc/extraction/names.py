@@ -5,6 +5,8 @@ standard knows have a number; all others share 64 numbers by their hash, so that
 matters of an element for text is a set of flags: whether it breaks text, has content, what its tags close.
 """
 
+# ruff: noqa: SIM905 - tables of words are read as words
+
 import numpy as np
 
 FNV_SEED = np.uint64(0xCBF29CE484222325)
@@ -13,8 +15,8 @@ FNV_STEP = np.uint64(0x100000001B3)
 BLOCK, VOID, RAW, FORMATTING, SPECIAL, SCOPE, CLOSES_P, GONE, LIST_BARRIER, HEADING, IGNORED, CELL, SECTION = (
     1 << bit for bit in range(13)
 )
-"""BLOCK breaks text; RAW holds text that is no markup and no content; FORMATTING nests by itself, and is not kept on the
-stack; SPECIAL, SCOPE and CLOSES_P are the standard's terms; GONE is content that no reader sees; LIST_BARRIER ends the
+"""BLOCK breaks text; RAW holds text that is no markup and no content; FORMATTING nests by itself, and is not kept on
+the stack; SPECIAL, SCOPE and CLOSES_P are the standard's terms; GONE is content that no reader sees; LIST_BARRIER ends the
 search for an open list item; IGNORED tags build the page and nothing else; SECTION parts of a table."""
 
 _FLAGS: dict[str, int] = {}
@@ -26,7 +28,9 @@ def _mark(flags: int, names: str) -> None:
 
 
 _mark(BLOCK | SPECIAL | CLOSES_P, "address article aside blockquote center details dir div dl fieldset figcaption")
-_mark(BLOCK | SPECIAL | CLOSES_P, "figure footer form header hgroup main menu nav ol p pre section summary ul listing xmp")
+_mark(
+    BLOCK | SPECIAL | CLOSES_P, "figure footer form header hgroup main menu nav ol p pre section summary ul listing xmp"
+)
 _mark(BLOCK | SPECIAL | CLOSES_P | HEADING, "h1 h2 h3 h4 h5 h6")
 _mark(BLOCK | CLOSES_P, "dialog search")
 _mark(BLOCK | SPECIAL | CLOSES_P, "li dd dt table")
@@ -43,7 +47,9 @@ _mark(FORMATTING, "a b big code em font i s small strike strong tt u nobr")
 _mark(GONE | SPECIAL, "template")
 _mark(GONE, "svg select datalist optgroup option audio video canvas object rp")
 _mark(IGNORED, "html head body frameset colgroup")
-_mark(0, "math annotation annotation-xml semantics span label time cite q sub sup mark abbr ruby rt kbd samp var picture")
+_mark(
+    0, "math annotation annotation-xml semantics span label time cite q sub sup mark abbr ruby rt kbd samp var picture"
+)
 _mark(0, "foreignobject ins del dfn bdi bdo data output progress meter map slot")
 for _name, _flags in _FLAGS.items():
     if _flags & SPECIAL and _name not in ("address", "div", "p", "li", "dd", "dt"):
@@ -63,8 +69,8 @@ ATTRIBUTES = (
 ).split()
 """Attributes that are looked at; a name's number is its place."""
 (
-    CLASS, ID, HREF, HIDDEN_ATTRIBUTE, STYLE, ROLE, TYPE, ALT, ALTTEXT, ENCODING, DISPLAY, ITEMPROP, REL, NAME, PROPERTY,
-    CONTENT, DATETIME, ARIA_HIDDEN, LANG, XML_LANG, DATA_TESTID, DATA_COMPONENT, DATA_MODULE, DATA_TEST_ID, ARIA_LABEL,
+    CLASS, ID, HREF, HIDDEN_ATTRIBUTE, STYLE, ROLE, TYPE, ALT, ALTTEXT, ENCODING, DISPLAY, ITEMPROP, REL, NAME,
+    PROPERTY, CONTENT, DATETIME, ARIA_HIDDEN, LANG, XML_LANG, DATA_TESTID, DATA_COMPONENT, DATA_MODULE, DATA_TEST_ID, ARIA_LABEL,
     START,
 ) = range(len(ATTRIBUTES))  # fmt: skip
 

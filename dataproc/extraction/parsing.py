@@ -13,6 +13,8 @@ Memory: the page's bytes and a quarter for text; 240 bytes a block and 40 an ele
 `MOST_BLOCKS` each: text beyond belongs to the last block.
 """
 
+# ruff: noqa: SIM102, SIM109, SIM110, SIM905 - plain comparisons and loops are what numba compiles best
+
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 
@@ -65,8 +67,8 @@ STATES = WRITING_STATES + 17
     TAG, BEFORE, SCOPE, SPECIAL, BARRIER, ELEMENT, MASK, OWN, PATH, CLASSES, BLOCK, ITEMS, ROW, CELL, PRE, DEPTH, LISTS,
     FOREIGN, QUOTES,
 ) = range(19)  # fmt: skip
-"""Columns of the stack. BEFORE is the place of the last open element of the same tag; SCOPE, SPECIAL, BARRIER, BLOCK and
-FOREIGN are places of the last open element of that kind, this one included, -1 where there is none."""
+"""Columns of the stack. BEFORE is the place of the last open element of the same tag; SCOPE, SPECIAL, BARRIER, BLOCK
+and FOREIGN are places of the last open element of that kind, this one included, -1 where there is none."""
 STACK_COLUMNS = 19
 
 TITLE, META, LINK, PAGE_LANGUAGE, DATA, TIME = range(6)
@@ -76,7 +78,9 @@ _P, _LI, _DD, _DT, _A, _BUTTON = (n.TAGS[name] for name in ("p", "li", "dd", "dt
 _TABLE, _TR, _PRE, _SCRIPT, _BR, _HR = (n.TAGS[name] for name in ("table", "tr", "pre", "script", "br", "hr"))
 _TITLE, _META, _LINK, _HTML, _B, _STRONG = (n.TAGS[name] for name in ("title", "meta", "link", "html", "b", "strong"))
 _SVG, _MATH, _ANNOTATION, _IMG, _OL, _UL = (n.TAGS[name] for name in ("svg", "math", "annotation", "img", "ol", "ul"))
-_OPTION, _TIME, _H1, _H6, _BLOCKQUOTE, _TD = (n.TAGS[name] for name in ("option", "time", "h1", "h6", "blockquote", "td"))
+_OPTION, _TIME, _H1, _H6, _BLOCKQUOTE, _TD = (
+    n.TAGS[name] for name in ("option", "time", "h1", "h6", "blockquote", "td")
+)
 _TH, _CAPTION, _SELECT, _BODY = (n.TAGS[name] for name in ("th", "caption", "select", "body"))
 _HIDDEN_HARD = c.LINE_NUMBERS | c.RENDERED
 
@@ -84,12 +88,13 @@ _ENCLOSING = np.zeros(n.TAG_NUMBERS, np.int64)
 for _name, _bit in c.ENCLOSING.items():
     if _name in n.TAGS:
         _ENCLOSING[n.TAGS[_name]] = _bit
-for _names, _bit in (
-    ("ul ol menu dir", "list"), ("h1 h2 h3 h4 h5 h6", "heading"), ("listing xmp", "pre"), ("fieldset label legend", "label"),
+for _names, _kind in (
+    ("ul ol menu dir", "list"), ("h1 h2 h3 h4 h5 h6", "heading"), ("listing xmp", "pre"),
+    ("fieldset label legend", "label"),
 ):  # fmt: skip
     for _name in _names.split():
         if _name in n.TAGS:
-            _ENCLOSING[n.TAGS[_name]] |= c.ENCLOSING[_bit]
+            _ENCLOSING[n.TAGS[_name]] |= c.ENCLOSING[_kind]
 
 WANTED_META = (
     "author article:author dc.creator dcterms.creator parsely-author sailthru.author byl citation_author og:title"
@@ -522,12 +527,18 @@ _NAMING = (n.CLASS, n.ID, n.ROLE, n.ITEMPROP, n.NAME, n.DATA_TESTID, n.DATA_COMP
 
 
 @kernel_step
+def _blank_waits(state):
+    """The bytes of white space that the next character will write before itself."""
+    return np.int64(state[PENDING] != NOTHING and state[WRITTEN] > state[BEGUN])
+
+
+@kernel_step
 def _formatting(data, tag, values, state):
     """Links and bold text, which are no elements here."""
     if tag == _A:
         _end_link(state)
         if values[n.HREF, 0] >= 0:
-            state[LINK_FROM] = state[WRITTEN]
+            state[LINK_FROM] = state[WRITTEN] + _blank_waits(state)
             state[LINKS] += 1
         if values[n.CLASS, 0] >= 0:
             state[INLINE] |= words_of(data, values[n.CLASS, 0], values[n.CLASS, 1])
@@ -535,7 +546,7 @@ def _formatting(data, tag, values, state):
             state[INLINE] |= words_of(data, values[n.REL, 0], values[n.REL, 1])
     elif tag == _B or tag == _STRONG:
         if state[BOLD_FROM] < 0:
-            state[BOLD_FROM] = state[WRITTEN]
+            state[BOLD_FROM] = state[WRITTEN] + _blank_waits(state)
 
 
 @kernel_step
@@ -664,7 +675,7 @@ def parse_page(data, showing, out, blocks, elements, marks, stack, last_open, va
 def parse(html: bytes, showing: bool = False) -> Parsed:
     """The blocks, elements and marks of a page in UTF-8."""
     data = np.frombuffer(html, np.uint8)
-    rows = int(min(np.count_nonzero(data == 0x3C) + 2, MOST_BLOCKS))
+    rows = min(int(np.count_nonzero(data == 0x3C)) + 2, MOST_BLOCKS)
     out = np.empty(len(data) + len(data) // 4 + 64, np.uint8)
     blocks = np.empty((rows, b.BLOCK_COLUMNS), np.int64)
     elements = np.empty((rows, b.ELEMENT_COLUMNS), np.int64)

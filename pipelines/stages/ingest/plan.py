@@ -63,11 +63,15 @@ class IngestStage(Stage):
     name = "ingest"
     version = 3
     Settings = IngestSettings
-    kernels = ()
     settings: IngestSettings
     _listed: Sources | None = None
     _left_out: Sequence[str] = ()
     _identities: Mapping[str, Any] = {}
+
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of our own extractor, if it is asked for."""
+        return ("extraction",) if self.settings.extractor == "corpusmill" else ()
 
     def _sources(self) -> Sources:
         """Each input with its files, as they were listed last. Raises UserError where ids would not be unique."""
@@ -110,6 +114,9 @@ class IngestStage(Stage):
         return sources
 
     def check(self) -> None:
+        if self.settings.comments and self.settings.extractor != "corpusmill":
+            what = f"the extractor {self.settings.extractor} cannot keep readers' comments"
+            raise UserError(what, where="comments", hint="use --extractor corpusmill, or leave it out")
         if self.settings.mojibake:
             Normalisation(mojibake=True).check()
 
