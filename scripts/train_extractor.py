@@ -4,8 +4,9 @@
 
 PAGES are folders with `ground-truth/*.json` beside `html/*.html.gz`, the layout of the public benchmark WCXB (its
 `dev` folder is what our model was trained on; none of it is in this repository). EVALUATION are sets that
-`benchmarks/extraction.py` reads; no site of theirs is trained on, so that figures on them are of unknown sites.
-A folder of `--teacher` holds pages (`*.html`, `*.html.gz`) that nobody labelled; what trafilatura takes for content counts.
+`benchmarks/extraction.py` reads; no site of theirs is trained on, so that figures on them are of unknown sites. A
+folder of `--teacher` holds pages (`*.html`, `*.html.gz`) that nobody labelled; what trafilatura takes for content
+counts.
 
 Two models, each of boosted trees. The first scores blocks by their own numbers; the second also sees the first one's
 scores, which for training come from models that have not seen the site (`FOLDS`), as they will be in use. Every page

@@ -16,8 +16,8 @@ BLOCK, VOID, RAW, FORMATTING, SPECIAL, SCOPE, CLOSES_P, GONE, LIST_BARRIER, HEAD
     1 << bit for bit in range(13)
 )
 """BLOCK breaks text; RAW holds text that is no markup and no content; FORMATTING nests by itself, and is not kept on
-the stack; SPECIAL, SCOPE and CLOSES_P are the standard's terms; GONE is content that no reader sees; LIST_BARRIER ends the
-search for an open list item; IGNORED tags build the page and nothing else; SECTION parts of a table."""
+the stack; SPECIAL, SCOPE and CLOSES_P are the standard's terms; GONE is content that no reader sees; LIST_BARRIER ends
+the search for an open list item; IGNORED tags build the page and nothing else; SECTION parts of a table."""
 
 _FLAGS: dict[str, int] = {}
 
@@ -70,8 +70,8 @@ ATTRIBUTES = (
 """Attributes that are looked at; a name's number is its place."""
 (
     CLASS, ID, HREF, HIDDEN_ATTRIBUTE, STYLE, ROLE, TYPE, ALT, ALTTEXT, ENCODING, DISPLAY, ITEMPROP, REL, NAME,
-    PROPERTY, CONTENT, DATETIME, ARIA_HIDDEN, LANG, XML_LANG, DATA_TESTID, DATA_COMPONENT, DATA_MODULE, DATA_TEST_ID, ARIA_LABEL,
-    START,
+    PROPERTY, CONTENT, DATETIME, ARIA_HIDDEN, LANG, XML_LANG, DATA_TESTID, DATA_COMPONENT, DATA_MODULE, DATA_TEST_ID,
+    ARIA_LABEL, START,
 ) = range(len(ATTRIBUTES))  # fmt: skip
 
 SLOTS = 1024
