@@ -37,7 +37,8 @@ def ingest(
     duplicate_ids: Literal["unique", "refuse"] = ...,
     unicode_form: Literal["none", "NFC"] = ...,
     mojibake: bool = ...,
-    extractor: Literal["resiliparse", "trafilatura"] = ...,
+    extractor: Literal["resiliparse", "trafilatura", "corpusmill"] = ...,
+    comments: bool = ...,
     truncated: Literal["keep", "quarantine"] = ...,
     zstd_window: int | str = ...,
     repository_depth: int | None = ...,
@@ -78,6 +79,7 @@ def ingest(
         unicode_form: Unicode normal form for texts
         mojibake: repair text decoded with the wrong charset, with ftfy
         extractor: what extracts the text from HTML
+        comments: keep readers' comments of pages (extractor corpusmill only)
         truncated: truncated pages of archives: keep them, marked as truncated in meta, or quarantine them
         zstd_window: largest window that a zstd file may require; a worker may need this much memory for it
         repository_depth: depth of the repositories below a path; detected if left out

@@ -16,7 +16,8 @@ class Fields:
     A name with dots is a path into nested objects or structs. `meta_fields` are the fields that `meta` keeps of those
     that became no column; None keeps all. `truncated` says what becomes of pages that are not all that was sent:
     "keep", with `truncated` in `meta`, or "quarantine". `csv_…` are single characters, or "none"; None is what the
-    file's ending says (`csv_files`). `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
+    file's ending says (`csv_files`). `comments` keeps readers' comments of web pages, by the extractor corpusmill.
+    `zstd_window` is the largest window, in bytes, that a zstd frame may ask for.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Fields:
     maximum_record_bytes: int = 64 << 20
     meta_fields: tuple[str, ...] | None = None
     extractor: str = "resiliparse"
+    comments: bool = False
     truncated: str = "keep"
     csv_delimiter: str | None = None
     csv_quote: str | None = None

@@ -14,7 +14,14 @@ import pyarrow as pa
 from corpusmill.dataproc import storage, watching
 from corpusmill.dataproc.decompression import BROKEN, GZIP_MAGIC, ZSTD_MAGIC
 from corpusmill.dataproc.readers.archives.codings import CODINGS, Broken
-from corpusmill.dataproc.readers.archives.pages import Page, Unreadable, check_extractor, decode_page, text_of_html
+from corpusmill.dataproc.readers.archives.pages import (
+    OWN_EXTRACTOR,
+    Page,
+    Unreadable,
+    check_extractor,
+    content_of_html,
+    decode_page,
+)
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
@@ -37,17 +44,18 @@ def read_html(pieces: Iterable[Piece], fields: Fields, report: Report) -> Iterat
             page = Page(content_type="text/html", body=body, charset=None, truncated=truncated)
             with watching.document(name):
                 html, charset, replaced = decode_page(page)
-                text = text_of_html(html, fields.extractor)
-                url = _canonical_url(html)
-            if not text.strip():
+                content = content_of_html(html, fields.extractor, comments=fields.comments)
+                own = fields.extractor == OWN_EXTRACTOR
+                url = content.meta.get("canonical_url") if own else _canonical_url(html)
+            if not content.text.strip():
                 raise Unreadable("no text in the page")
         except (Unreadable, watching.TooSlow) as error:
             report(name, piece.path, str(error), None)
             continue
         marks = {"replaced": replaced, "truncated": truncated}
-        meta = {"charset": charset} | {mark: value for mark, value in marks.items() if value}
+        meta = content.meta | {"charset": charset} | {mark: value for mark, value in marks.items() if value}
         written = orjson.dumps(meta).decode()
-        builder.add(id=name, text=text, source=fields.source, kind=fields.kind, url=url, meta=written)
+        builder.add(id=name, text=content.text, source=fields.source, kind=fields.kind, url=url, meta=written)
         if builder.full:
             yield builder.take()
     yield builder.take()

@@ -33,8 +33,8 @@ from corpusmill.dataproc.readers.archives.pages import (
     Page,
     Unreadable,
     check_extractor,
+    content_of_html,
     decode_page,
-    text_of_html,
 )
 from corpusmill.dataproc.readers.archives.records import ARC, WARC, RawRecord, read_records
 from corpusmill.dataproc.readers.archives.stream import first_bytes
@@ -85,11 +85,13 @@ def _document(record: RawRecord, fields: Fields) -> dict[str, Any] | None:
     if page.truncated and fields.truncated == "quarantine":
         raise Unreadable(f"the body is cut off: {page.truncated}")
     text, charset, replaced = decode_page(page)
+    said: dict[str, str] = {}
     if page.content_type in HTML_TYPES:
-        text = text_of_html(text, fields.extractor)
+        content = content_of_html(text, fields.extractor, comments=fields.comments)
+        text, said = content.text, content.meta
     if not text.strip():
         raise Unreadable("no text in the page" + (f" ({page.truncated})" if page.truncated else ""))
-    meta = {
+    meta = said | {
         "charset": charset,
         "content_type": page.content_type,
         "date": record.headers.get("warc-date"),

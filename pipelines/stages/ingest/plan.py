@@ -77,6 +77,11 @@ class IngestStage(Stage):
     _left_out: Sequence[str] = ()
     _identities: Mapping[str, Any] = {}
 
+    @property
+    def kernels(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of our own extractor, if it is asked for."""
+        return ("corpusmill.dataproc.extraction.warmup",) if self.settings.extractor == "corpusmill" else ()
+
     def _sources(self) -> Sources:
         """Each input with its files, as they were listed last. Raises UserError where ids would not be unique."""
         if self._listed is None:
@@ -118,6 +123,9 @@ class IngestStage(Stage):
         return sources
 
     def check(self) -> None:
+        if self.settings.comments and self.settings.extractor != "corpusmill":
+            what = f"the extractor {self.settings.extractor} cannot keep readers' comments"
+            raise UserError(what, where="comments", hint="use --extractor corpusmill, or leave it out")
         if self.settings.mojibake:
             Normalisation(mojibake=True).check()
         for written in self.settings.inputs:

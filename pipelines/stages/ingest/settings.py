@@ -33,7 +33,7 @@ def _character(value: str) -> str:
 
 Format = Annotated[str, AfterValidator(_known_format)]
 Character = Annotated[str, AfterValidator(_character)]
-Extractor = Literal["resiliparse", "trafilatura"]
+Extractor = Literal["resiliparse", "trafilatura", "corpusmill"]
 
 
 class InputFields(StageSettings):
@@ -110,6 +110,7 @@ class IngestSettings(InputFields):
     unicode_form: Literal["none", "NFC"] = Field(default="none", description="Unicode normal form for texts")
     mojibake: bool = Field(default=False, description="repair text decoded with the wrong charset, with ftfy")
     extractor: Extractor = Field(default="resiliparse", description="what extracts the text from HTML")
+    comments: bool = Field(default=False, description="keep readers' comments of pages (extractor corpusmill only)")
     truncated: Literal["keep", "quarantine"] = Field(
         default="keep",
         description="truncated pages of archives: keep them, marked as truncated in meta, or quarantine them",
@@ -155,6 +156,7 @@ class IngestSettings(InputFields):
             **self.of_input(files).model_dump(include={field.name for field in dataclasses.fields(Fields)}),
             maximum_record_bytes=int(self.maximum_record_bytes),
             extractor=self.extractor,
+            comments=self.comments,
             truncated=self.truncated,
             zstd_window=int(self.zstd_window),
         )

@@ -1,0 +1,85 @@
+"""What comes out of whole pages: content and its form, by pages of our own writing."""
+
+import random
+
+import pytest
+
+from corpusmill.dataproc.extraction.extractor import extract
+
+SENTENCES = (
+    "The river had been rising since the morning, and nobody in the town believed the forecast any more.",
+    "When the first cellars filled, the mayor ordered the schools closed, and the fire brigade brought sandbags.",
+    "By nightfall the water stood at four metres, which is the highest level since records began in 1899.",
+    "Most people stayed with friends on the hill; others slept in the sports hall, where the Red Cross served soup.",
+)
+MENU = "<nav><ul>" + "".join(f"<li><a href='/{n}'>Section {n}</a></li>" for n in range(12)) + "</ul></nav>"
+FOOTER = "<footer><p><a href=/i>Imprint</a> | <a href=/p>Privacy</a></p><p>© 2024 The Daily Example</p></footer>"
+COMMENTS = (
+    "<section id=comments class='comment-list'><h3>2 comments</h3>"
+    "<div class=comment><p>My grandmother remembered the flood of 1954, and she always said it would return.</p></div>"
+    "<div class=comment><p>Thanks to everybody who carried sandbags all night long!</p><a href=#>Reply</a></div>"
+    "</section>"
+)
+
+
+def article(body: str, *, comments: str = "") -> str:
+    return (
+        f"<html lang=en><head><title>Flood</title></head><body><header><a href=/>The Daily Example</a></header>{MENU}"
+        f"<main><article class=post><h1>The night of the flood</h1>{body}</article>{comments}</main>"
+        f"{FOOTER}</body></html>"
+    )
+
+
+def paragraphs(*sentences: str) -> str:
+    return "".join(f"<p>{sentence}</p>\n" for sentence in sentences)
+
+
+def test_an_article_comes_without_its_frame() -> None:
+    text = extract(article(paragraphs(*SENTENCES, *SENTENCES))).text
+    for sentence in SENTENCES:
+        assert text.count(sentence) == 2
+    for other in ("Section 3", "Privacy", "©"):
+        assert other not in text
+
+
+def test_comments_come_by_setting() -> None:
+    html = article(paragraphs(*SENTENCES, *SENTENCES), comments=COMMENTS)
+    assert "grandmother" not in extract(html).text
+    kept = extract(html, comments=True).text
+    assert "grandmother" in kept and "sandbags all night" in kept and "Reply" not in kept
+
+
+def test_forms_are_kept() -> None:
+    body = (
+        paragraphs(*SENTENCES)
+        + "<h2>What was measured on the way to the sea</h2>"
+        + "<ol><li>The level at the old bridge, every hour of the night.</li>"
+        + "<li>The rain on the hills, which had not stopped for three days.</li></ol>"
+        + paragraphs(*SENTENCES)
+        + "<pre>def level(hours):\n    return 4.1 - 0.2 * hours\n</pre>"
+        + paragraphs(*SENTENCES)
+    )
+    text = extract(article(body)).text
+    assert "1. The level at the old bridge, every hour of the night.\n2. The rain on the hills" in text
+    assert "\n\ndef level(hours):\n    return 4.1 - 0.2 * hours\n\n" in text
+
+
+def test_a_page_without_text_gives_none() -> None:
+    for html in ("", "<html></html>", "<script>1</script>", "<p> </p>"):
+        assert extract(html).text == ""
+
+
+def test_a_page_that_hides_all_until_a_script_shows_it_is_read() -> None:
+    html = article(paragraphs(*SENTENCES, *SENTENCES)).replace("<body>", "<body><div style='display:none'>")
+    assert SENTENCES[0] in extract(html).text
+
+
+def test_the_same_page_gives_the_same_text_whatever_came_before() -> None:
+    pages = [article(paragraphs(*random.Random(number).sample(SENTENCES, 4))) for number in range(6)]
+    first = [extract(page) for page in pages]
+    assert [extract(page) for page in reversed(pages)] == first[::-1]
+
+
+@pytest.mark.parametrize("text", ["שלום עולם וברכה", "السلام عليكم", "می‌خواهم"])
+def test_right_to_left_text_keeps_its_order_and_joiners(text: str) -> None:
+    assert text in extract(article(paragraphs(*[f"{text} {sentence}" for sentence in SENTENCES]))).text
