@@ -24,7 +24,8 @@ import pyarrow as pa
 from corpusmill.dataproc.contamination.index import build_index
 from corpusmill.dataproc.contamination.items import EvaluationSet
 from corpusmill.dataproc.contamination.matching import find_ngrams
-from corpusmill.dataproc.dedup.bands import band_keys, choose_bands, estimate_floor, key_rows
+from corpusmill.dataproc.dedup.banding import choose_bands, estimate_floor
+from corpusmill.dataproc.dedup.bands import band_keys, key_rows
 from corpusmill.dataproc.dedup.candidates import candidate_pairs
 from corpusmill.dataproc.dedup.minhash import signatures, similarity
 

@@ -91,7 +91,8 @@ def python_shingles(way: str) -> Callable[[str], list[str]]:
 
 
 def run_corpusmill(texts: list[str], way: str) -> Iterator[None]:
-    from corpusmill.dataproc.dedup.bands import band_keys, choose_bands
+    from corpusmill.dataproc.dedup.banding import choose_bands
+    from corpusmill.dataproc.dedup.bands import band_keys
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
 
     settings, banding = MinHashSettings(permutations=PERMUTATIONS, ngram=NGRAM), choose_bands(0.8, PERMUTATIONS)
@@ -186,7 +187,8 @@ def profile(table: pa.Table) -> None:
     import numba
     import numpy as np
 
-    from corpusmill.dataproc.dedup.bands import band_keys, choose_bands
+    from corpusmill.dataproc.dedup.banding import choose_bands
+    from corpusmill.dataproc.dedup.bands import band_keys
     from corpusmill.dataproc.dedup.jaccard import shingle_sets
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
     from corpusmill.dataproc.kernels.buffers import text_buffers

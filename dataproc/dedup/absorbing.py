@@ -13,8 +13,8 @@ Before a document stays, it is compared with up to `NEAR` that stay already and 
 bucket is a star and a chain, and its centre may have gone for a third document.
 
 Work: a document's neighbours are looked at once when it stays or goes, and `NEAR` times from their other neighbours: at
-most 2 E (1 + NEAR) comparisons for E pairs, by the shape of real graphs about E. Memory: 16 bytes a pair and 100 a
-document, beside what they are compared by.
+most 2 E (1 + NEAR) comparisons for E pairs, by the shape of real graphs about E. Memory: 32 bytes a pair and 100 a
+document, beside what they are compared by: these sets may lie in a mapped file, in any order (`Evidence`).
 """
 
 from typing import NamedTuple
@@ -25,6 +25,8 @@ from corpusmill.dataproc.kernels.buffers import read_only
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 
 NEAR = 4
+STRETCH = 1 << 22
+"""Keys that are looked at together."""
 NOBODY = np.int64(-1)
 
 
@@ -32,11 +34,13 @@ class Evidence(NamedTuple):
     """What documents are compared by: the sets of their shingles, or their signatures; the other has no rows.
 
     Attributes:
-        offsets, hashes: int64 of shape (N + 1,) and uint64, sets as from `jaccard.shingle_sets`.
+        starts, stops: int64 of shape (N,), where each document's set lies in `hashes`.
+        hashes: uint64, sets as from `jaccard.shingle_sets`, in any order.
         signatures: uint32 of shape (N, K).
     """
 
-    offsets: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
     hashes: np.ndarray
     signatures: np.ndarray
 
@@ -58,29 +62,57 @@ class Absorbed(NamedTuple):
 
 
 def by_shingles(offsets: np.ndarray, hashes: np.ndarray) -> Evidence:
-    """Documents by the sets of their shingles."""
-    return Evidence(offsets, hashes, np.zeros((0, 1), np.uint32))
+    """Documents by the sets of their shingles, which lie one after the other."""
+    return by_places(offsets[:-1], offsets[1:], hashes)
+
+
+def by_places(starts: np.ndarray, stops: np.ndarray, hashes: np.ndarray) -> Evidence:
+    """Documents by the sets of their shingles, wherever these lie."""
+    return Evidence(starts, stops, hashes, np.zeros((0, 1), np.uint32))
 
 
 def by_signatures(signatures: np.ndarray) -> Evidence:
     """Documents by estimates from their signatures."""
-    return Evidence(np.zeros(1, np.int64), np.zeros(0, np.uint64), signatures)
+    return Evidence(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64), signatures)
 
 
 def adjacency(left: np.ndarray, right: np.ndarray, documents: int) -> tuple[np.ndarray, np.ndarray]:
     """(starts, neighbours) of each document, both int64: those of d are neighbours[starts[d]:starts[d + 1]], rising.
 
+    A pair is sorted as one number, in place. Memory: 16 bytes a pair, beside the pairs.
+
     Args:
-        left, right: int64 of shape (E,), the two documents of each pair, in any order and as often as they come.
+        left, right: integers of shape (E,), the two documents of each pair, in any order and as often as they come.
+        documents: how many there are, below 2^32.
     """
-    ends = np.concatenate([left, right]), np.concatenate([right, left])
-    order = np.lexsort((ends[1], ends[0]))
-    one, other = ends[0][order], ends[1][order]
-    fresh = one != other
-    fresh[1:] &= (one[1:] != one[:-1]) | (other[1:] != other[:-1])
-    starts = np.zeros(documents + 1, np.int64)
-    np.cumsum(np.bincount(one[fresh], minlength=documents), out=starts[1:])
-    return starts, other[fresh]
+    pairs, many = len(left), np.uint64(documents)
+    keys = np.empty(2 * pairs, np.uint64)
+    for place, (one, other) in enumerate(((left, right), (right, left))):
+        half = keys[place * pairs : (place + 1) * pairs]
+        np.multiply(one, many, out=half, dtype=np.uint64, casting="unsafe")
+        np.add(half, other, out=half, dtype=np.uint64, casting="unsafe")
+    keys.sort()
+    keys = keys[: _close_up(keys, many)]
+    starts = np.searchsorted(keys, np.arange(documents + 1, dtype=np.uint64) * many).astype(np.int64)
+    if documents:
+        np.remainder(keys, many, out=keys)
+    return starts, keys.view(np.int64)
+
+
+def _close_up(keys: np.ndarray, documents: np.uint64) -> int:
+    """Moves the first of equal keys up, in place, and drops pairs of a document with itself; how many are left."""
+    written = 0
+    before = np.uint64(0xFFFFFFFFFFFFFFFF)
+    for start in range(0, len(keys), STRETCH):
+        stretch = keys[start : start + STRETCH]
+        fresh = stretch // documents != stretch % documents
+        fresh[1:] &= stretch[1:] != stretch[:-1]
+        fresh[0] &= stretch[0] != before
+        before = stretch[-1]
+        kept = stretch[fresh]
+        keys[written : written + len(kept)] = kept
+        written += len(kept)
+    return written
 
 
 def absorb(
@@ -112,7 +144,8 @@ def absorb(
     compared = _absorb(
         read_only(starts, np.int64),
         read_only(neighbours, np.int64),
-        read_only(evidence.offsets, np.int64),
+        read_only(evidence.starts, np.int64),
+        read_only(evidence.stops, np.int64),
         read_only(evidence.hashes, np.uint64),
         read_only(evidence.signatures, np.uint32),
         read_only(text, np.int64),
@@ -127,7 +160,7 @@ def absorb(
 
 
 @kernel_step
-def _compare(one, other, offsets, hashes, signatures, text):
+def _compare(one, other, first, stop, hashes, signatures, text):
     """(similarity of two documents, share of `one` that `other` holds)."""
     if text[one] >= 0 and text[one] == text[other]:
         return 1.0, 1.0
@@ -137,10 +170,10 @@ def _compare(one, other, offsets, hashes, signatures, text):
             a = signatures[one, slot]
             equal += (a == signatures[other, slot]) & (a != np.uint32(0xFFFFFFFF))
         return equal / signatures.shape[1], np.nan
-    if offsets.shape[0] < 2:
+    if not first.shape[0]:
         return 0.0, 0.0
-    a, a_end = offsets[one], offsets[one + 1]
-    b, b_end = offsets[other], offsets[other + 1]
+    a, a_end = first[one], stop[one]
+    b, b_end = first[other], stop[other]
     of_one, total = a_end - a, (a_end - a) + (b_end - b)
     common = np.int64(0)
     while a < a_end and b < b_end:
@@ -157,7 +190,8 @@ def _compare(one, other, offsets, hashes, signatures, text):
 def _absorb(
     starts,
     neighbours,
-    offsets,
+    set_starts,
+    set_stops,
     hashes,
     signatures,
     text,
@@ -188,7 +222,7 @@ def _absorb(
                     continue
                 seen[other] = document
                 compared += 1
-                alike, within = _compare(document, other, offsets, hashes, signatures, text)
+                alike, within = _compare(document, other, set_starts, set_stops, hashes, signatures, text)
                 if alike >= threshold and not within < contained:
                     stays = other
                     similarity[document], containment[document] = alike, within
@@ -210,7 +244,7 @@ def _absorb(
                     continue
                 seen[other] = stays
                 compared += 1
-                alike, within = _compare(other, stays, offsets, hashes, signatures, text)
+                alike, within = _compare(other, stays, set_starts, set_stops, hashes, signatures, text)
                 if alike >= threshold and not within < contained:
                     survivor[other] = stays
                     similarity[other], containment[other] = alike, within

@@ -28,7 +28,8 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.dedup.bands import Banding, band_keys, choose_bands, estimate_floor, key_rows
+from corpusmill.dataproc.dedup.banding import Banding, choose_bands, estimate_floor
+from corpusmill.dataproc.dedup.bands import band_keys, key_rows
 from corpusmill.dataproc.dedup.index_entries import Generation
 from corpusmill.dataproc.dedup.index_files import ROW_BITS, read_tombstone, require_generation
 from corpusmill.dataproc.dedup.index_matches import (

@@ -27,8 +27,9 @@ of one map task; a reduce task holds M * (bytes a row) / P. On disk 16 bytes a r
 """
 
 import struct
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -136,22 +137,43 @@ def rows_between(batch: pa.RecordBatch, column: str, first: int, stop: int) -> p
     return batch.slice(start, end - start)
 
 
-def write_partitions(path: str, batches: list[pa.RecordBatch]) -> tuple[int, str]:
-    """Commits a file of P batches, number k for partition k. Returns (bytes, digest); equal rows give equal bytes."""
-    schema = batches[0].schema.serialize()
-    places = np.empty(len(batches) + 1, "<u8")
-    place = schema.size
+def write_partitions(path: str, batches: Iterable[pa.RecordBatch]) -> tuple[int, str]:
+    """Commits a file of P batches, number k for partition k. Returns (bytes, digest); equal rows give equal bytes.
+
+    More rows than a task should hold may come in pieces, P batches after P batches, which `read_pieces` reads.
+    """
+    coming = iter(batches)
+    first = next(coming)
+    schema = first.schema.serialize()
+    places = [schema.size]
     with commit_file(path) as file:
         file.write(schema)
-        for number, batch in enumerate(batches):
-            places[number] = place
+        for batch in chain([first], coming):
             message = batch.serialize()
             file.write(message)
-            place += message.size
-        places[-1] = place
-        file.write(places.tobytes())
-        file.write(_TRAILER.pack(schema.size, xxhash.xxh3_64_intdigest(schema), len(batches), MAGIC))
+            places.append(places[-1] + message.size)
+        file.write(np.array(places, "<u8").tobytes())
+        file.write(_TRAILER.pack(schema.size, xxhash.xxh3_64_intdigest(schema), len(places) - 1, MAGIC))
     return file.bytes, file.digest
+
+
+def read_pieces(path: str, partition: int, partitions: int) -> list[pa.RecordBatch]:
+    """The batches of one of P partitions in a file that was written in pieces, in their order."""
+    first = read_partition(path, partition)
+    return [
+        first,
+        *(read_partition(path, number) for number in range(partition + partitions, batches_in(path), partitions)),
+    ]
+
+
+def batches_in(path: str) -> int:
+    """How many batches a file holds. Raises UserError for one that is not ours."""
+    with _sound(path, "its end"):
+        read = _ranges(path)
+        *_, count, magic = _TRAILER.unpack(read(-_TRAILER.size, _TRAILER.size))
+        if magic != MAGIC:
+            raise ValueError("its end marker is missing")
+        return int(count)
 
 
 def read_partition(path: str, partition: int) -> pa.RecordBatch:
@@ -159,7 +181,7 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
 
     Raises UserError when the file is missing, truncated or not one of ours.
     """
-    try:
+    with _sound(path, f"partition {partition}"):
         read = _ranges(path)
         schema_bytes, checksum, partitions, magic = _TRAILER.unpack(read(-_TRAILER.size, _TRAILER.size))
         if magic != MAGIC or not 0 <= partition < partitions:
@@ -172,9 +194,16 @@ def read_partition(path: str, partition: int) -> pa.RecordBatch:
                 raise ValueError("its schema is not as it was written")
             schema = _schemas[checksum] = pa.ipc.read_schema(described)
         return pa.ipc.read_record_batch(read(int(place[0]), int(place[1] - place[0])), schema)
+
+
+@contextmanager
+def _sound(path: str, what: str) -> Iterator[None]:
+    """Turns what reading a damaged file raises into a UserError."""
+    try:
+        yield
     except (pa.ArrowInvalid, OSError, ValueError, struct.error) as error:
         raise UserError(
-            f"incomplete or damaged shuffle file, or no partition {partition} ({error})",
+            f"incomplete or damaged shuffle file, or no {what} ({error})",
             where=path,
             hint="delete it and run the stage again",
         ) from error

@@ -5,8 +5,8 @@ imported from; so it is stale when any of these files says something else. Which
 import statements, those inside functions included; those for type checkers alone do not count. Nor do comments,
 docstrings and layout: sources are compared by their syntax trees.
 
-Cost: a look at each file's size and time; a file that changed is parsed once (some milliseconds) and remembered in
-`sources.json` beside the compiled kernels. Does not import numba.
+Cost: a look at each file's size and time, once a process; a file that changed is parsed once (some milliseconds) and
+remembered beside the compiled kernels, in a file for each working copy: every process reads it. Does not import numba.
 """
 
 import ast
@@ -21,7 +21,6 @@ from typing import NamedTuple
 import xxhash
 
 OURS = "corpusmill"
-MEMORY = "sources.json"
 
 
 class Source(NamedTuple):
@@ -37,24 +36,25 @@ class Sources:
     """Sources of modules, remembered in a folder; `digest` may be asked of any file of a package."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / MEMORY
-        self._known: dict[Path, Source] = {}
+        self._path = folder / memory_name()
+        self._known: dict[str, Source] = {}
         try:
             written = json.loads(self._path.read_bytes())
-            self._known = {Path(path): Source(*values) for path, values in written.items()}
-        except (OSError, ValueError, TypeError):  # missing or damaged: it is made again
+            self._known = {path: Source(*values) for path, values in written.items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged: it is made again
             pass
+        self._is_remembered = True
+        self._current: dict[Path, Source] = {}
         self._digests: dict[Path, str] = {}
 
     def digest(self, path: str) -> str:
         """Of a file and all that it imports of its own package and of ours."""
         start = Path(path).absolute()  # not resolved: links to our folders are what makes them one package
         if start not in self._digests:
-            known = len(self._known), dict(self._known)
             state = xxhash.xxh3_128()
             for member in sorted(self._closure(start)):
                 state.update(f"{self._read(member).digest}\n".encode())
-            if known != (len(self._known), self._known):
+            if not self._is_remembered:
                 self._remember()
             self._digests[start] = state.hexdigest()
         return self._digests[start]
@@ -70,26 +70,38 @@ class Sources:
         return seen
 
     def _read(self, path: Path) -> Source:
+        if path not in self._current:
+            self._current[path] = self._look(path)
+        return self._current[path]
+
+    def _look(self, path: Path) -> Source:
         status = path.stat()
-        known = self._known.get(path)
+        known = self._known.get(str(path))
         if known and (known.time, known.size) == (status.st_mtime_ns, status.st_size):
             return known
         tree = ast.parse(path.read_bytes())
         imports = sorted(set(_imports(tree, path)))
         source = Source(status.st_mtime_ns, status.st_size, _tree_digest(tree), imports)
-        self._known[path] = source
+        self._known[str(path)] = source
+        self._is_remembered = False
         return source
 
     def _remember(self) -> None:
-        content = json.dumps({str(path): list(source) for path, source in sorted(self._known.items())})
-        own = self._path.with_name(f".tmp-{os.getpid()}-{MEMORY}")
+        content = json.dumps({path: list(source) for path, source in sorted(self._known.items())})
+        own = self._path.with_name(f".tmp-{os.getpid()}-{self._path.name}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             own.write_text(content)
             own.replace(self._path)
+            self._is_remembered = True
         except OSError:  # a cache that cannot be written costs time, and nothing else
             with suppress(OSError):
                 own.unlink()
+
+
+def memory_name() -> str:
+    """The name of the file in which the sources of this working copy are remembered."""
+    return f"sources-{xxhash.xxh3_64_hexdigest(str(_root_of(Path(__file__).absolute())).encode())}.json"
 
 
 def _tree_digest(tree: ast.Module) -> str:

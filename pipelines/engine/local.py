@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.operating_system import die_with_parent
+from corpusmill.dataproc.operating_system import die_with_parent, held_bytes
 from corpusmill.dataproc.stopping import EXIT_CODE, catch_sigterm, grace_seconds
 from corpusmill.pipelines.engine.heartbeat import HEARTBEAT_BYTES, Heartbeat, Mark, reason_of
 from corpusmill.pipelines.engine.processes import describe_exit
@@ -114,9 +114,7 @@ class _Worker:
         return self.process.is_alive() and self.killed_for is None
 
     def resident_bytes(self) -> int:
-        with contextlib.suppress(psutil.Error):
-            return psutil.Process(self.process.pid).memory_info().rss
-        return 0
+        return held_bytes(self.process.pid or 0)
 
     def kill(self, cause: str) -> None:
         self.killed_for = cause
@@ -140,8 +138,8 @@ class _Worker:
 class ProcessExecutor:
     """Spawned worker processes, one call each at a time.
 
-    A worker whose resident memory passes `memory_per_worker` is killed by us, so that its death has a known cause
-    and the machine does not swap; 0 means an even share of 90 % of the machine's memory.
+    A worker whose resident memory, mapped files apart, passes `memory_per_worker` is killed by us, so that its death
+    has a known cause and the machine does not swap; 0 means an even share of 90 % of the machine's memory.
     """
 
     def __init__(self, *, workers: int, memory_per_worker: int = 0) -> None:

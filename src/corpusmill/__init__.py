@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from corpusmill.dataproc.dedup.bands import choose_bands
+    from corpusmill.dataproc.dedup.banding import choose_bands
     from corpusmill.dataproc.dedup.minhash import MinHashSettings, signatures
     from corpusmill.dataproc.errors import UserError
     from corpusmill.dataproc.measures.statistics import measure
@@ -48,7 +48,7 @@ _HOMES = {
     "ShardLoader": "training.loader.shard_loader",
     "Tokenizer": "tokenizer.encoder",
     "UserError": "dataproc.errors",
-    "choose_bands": "dataproc.dedup.bands",
+    "choose_bands": "dataproc.dedup.banding",
     "decide": "dataproc.rules",
     "measure": "dataproc.measures.statistics",
     "open_shard": "dataproc.sequences.shards",

@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.dedup.bands import band_keys, estimate_floor
+from corpusmill.dataproc.dedup.banding import estimate_floor
+from corpusmill.dataproc.dedup.bands import band_keys
 from corpusmill.dataproc.dedup.index import Index
 from corpusmill.dataproc.dedup.index_files import read_generation
 from corpusmill.dataproc.dedup.minhash import signatures, similarity

@@ -137,7 +137,7 @@ class DedupStage(Stage):
 
     def _banding(self) -> tuple[int, int]:
         """(bands, rows); zeros without MinHash."""
-        from corpusmill.dataproc.dedup.bands import choose_bands
+        from corpusmill.dataproc.dedup.banding import choose_bands
 
         if "minhash" not in self.settings.method:
             return 0, 0
@@ -216,7 +216,7 @@ class DedupStage(Stage):
             keep_unless=tuple(settings.keep_unless.items()),
         )
         if bands:
-            from corpusmill.dataproc.dedup.bands import Banding, curve_in_words
+            from corpusmill.dataproc.dedup.banding import Banding, curve_in_words
 
             curve = curve_in_words(Banding(bands, rows), self.settings.permutations, self.settings.threshold)
             run.say(curve)

@@ -1,5 +1,7 @@
 """Who stays, against the law that each removal is held to and a slow oracle of the order in which it is decided."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,7 +120,9 @@ def test_a_chain_keeps_several_and_work_stays_linear():
     done = absorb(
         order[neighbours],
         order[neighbours + 1],
-        by_shingles(evidence.offsets, documents[np.argsort(order)].reshape(-1).astype(np.uint64)),
+        by_shingles(
+            np.append(evidence.starts, evidence.stops[-1:]), documents[np.argsort(order)].reshape(-1).astype(np.uint64)
+        ),
         text=np.full(links, -1),
         protected=np.zeros(links, bool),
         threshold=0.8,
@@ -147,3 +151,14 @@ def test_neighbours_are_listed_once_and_nobody_is_its_own():
     starts, neighbours = adjacency(np.array([2, 0, 0, 1]), np.array([0, 2, 1, 1]), 4)
     assert starts.tolist() == [0, 2, 3, 4, 4]
     assert neighbours.tolist() == [1, 2, 0, 0]
+
+
+@given(EDGES, st.integers(1, 5))
+@settings(max_examples=200, deadline=None)
+def test_neighbours_are_those_of_the_pairs_whatever_the_stretch(edges, stretch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("corpusmill.dataproc.dedup.absorbing.STRETCH", stretch)
+        left, right = (np.array([edge[side] for edge in edges], np.uint32) for side in (0, 1))
+        starts, neighbours = adjacency(left, right, 14)
+    near = [sorted({b for a, b in edges + [(b, a) for a, b in edges] if a == node and a != b}) for node in range(14)]
+    assert [neighbours[a:b].tolist() for a, b in pairwise(starts)] == near

@@ -9,18 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.dataproc.dedup.bands import (
-    NO_KEY,
+from corpusmill.dataproc.dedup.banding import (
     Banding,
-    band_keys,
     choose_bands,
     curve_in_words,
     describe_curve,
     estimate_floor,
     false_candidate_rate,
-    key_rows,
     s_curve,
 )
+from corpusmill.dataproc.dedup.bands import NO_KEY, band_keys, key_rows
 from corpusmill.dataproc.dedup.candidates import candidate_pairs, unique_pairs
 from corpusmill.dataproc.errors import UserError
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup import index, index_files, index_segment
-from corpusmill.dataproc.dedup.bands import band_keys, estimate_floor, key_rows
+from corpusmill.dataproc.dedup.banding import estimate_floor
+from corpusmill.dataproc.dedup.bands import band_keys, key_rows
 from corpusmill.dataproc.dedup.candidates import candidate_pairs
 from corpusmill.dataproc.dedup.index import (
     BUCKET_MEMBERS,

@@ -13,6 +13,7 @@ from corpusmill.dataproc.dedup.shuffle import (
     partition_rows,
     partition_slices,
     read_partition,
+    read_pieces,
     row_batch,
     rows_between,
     slices_by_number,
@@ -134,3 +135,12 @@ def test_passes_go_through_a_partition_by_ranges_of_its_keys(values, partitions,
         assert sorted(addresses) == sorted(whole[partition].column("address").to_pylist())
         for (first, stop), piece in zip(ranges, slices, strict=True):
             assert all(first <= key < stop for key in piece.column("key").to_pylist())
+
+
+def test_rows_that_come_in_pieces_are_read_by_partition(tmp_path):
+    path = str(tmp_path / "f.arrow")
+    pieces = [[row_batch(*(np.array([10 * piece + part], np.uint64),) * 2) for part in range(3)] for piece in range(4)]
+    write_partitions(path, (batch for piece in pieces for batch in piece))
+    for part in range(3):
+        read = [batch["key"].to_pylist() for batch in read_pieces(path, part, 3)]
+        assert read == [[10 * piece + part] for piece in range(4)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from corpusmill.dataproc.kernels.sources import Sources
+from corpusmill.dataproc.kernels.sources import Sources, memory_name
 from corpusmill.pipelines import kernels
 from tests.pipelines.road import environment
 
@@ -121,10 +121,10 @@ def test_digests_are_remembered_by_size_and_time(package: Path, tmp_path: Path) 
     first = Sources(tmp_path / "memory").digest(path)
     again = Sources(tmp_path / "memory")
     assert again.digest(path) == first
-    assert again._known.keys() == {package / f"{name}.py" for name in ("__init__", "called", "caller")}
+    assert again._known.keys() == {str(package / f"{name}.py") for name in ("__init__", "called", "caller")}
     edit(package / "called.py", "value * FACTOR", "value - FACTOR")
     assert Sources(tmp_path / "memory").digest(path) != first
-    (tmp_path / "memory/sources.json").write_bytes(b"{ damaged")
+    (tmp_path / "memory" / memory_name()).write_bytes(b"{ damaged")
     assert Sources(tmp_path / "memory").digest(str(package / "called.py"))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.dedup.bands import estimate_floor
+from corpusmill.dataproc.dedup.banding import estimate_floor
 from corpusmill.dataproc.dedup.candidates import candidate_pairs
 from corpusmill.dataproc.dedup.exact import duplicate_pairs
 from corpusmill.dataproc.dedup.minhash import similarity

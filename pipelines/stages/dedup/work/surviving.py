@@ -5,20 +5,24 @@ that stays and that it is alike itself. Protected documents always stay. A docum
 goes for that one, and stays for nobody. Removals are written partitioned by block, so that each block finds its own.
 """
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.datasets import open_part
-from corpusmill.dataproc.dedup.absorbing import Absorbed, Evidence, absorb, by_shingles, by_signatures
+from corpusmill.dataproc.dedup.absorbing import Absorbed, Evidence, absorb, by_places, by_shingles, by_signatures
 from corpusmill.dataproc.dedup.jaccard import shingle_sets
+from corpusmill.dataproc.dedup.shingle_store import store_sets
 from corpusmill.dataproc.dedup.shuffle import (
     partition_slices,
     read_partition,
+    read_pieces,
     slices_by_number,
     spread,
     write_partitions,
@@ -47,50 +51,101 @@ HOST = r"^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#]*@)?(?P<host>[^/:?#]+)"
 HOSTS = 1000
 """Hosts that a task names, of those that lose most; a run names fewer."""
 EXAMPLES = 3
+SHINGLES = "shingles"
+PAIRS_LOOKED_UP = 1 << 22
+PIECE_BYTES = 256 << 20
+"""Members that a block's task holds before it writes them."""
 
 
 def member_block(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Writes of a block's clustered documents what a choice between them needs, partitioned by component.
 
-    Memory: a batch of documents, and of the clustered ones their preferences and the sets of their shingles.
+    Memory: a batch of documents, and three times `PIECE_BYTES` of the clustered ones, with the sets of their shingles.
     """
     arguments, layout = task.arguments, Layout(task)
     addresses, labels = Labels(task, layout).of_block(arguments.block)
     matches = named_matches(task, arguments.block)
     lone = np.setdiff1d(matches.addresses, addresses)  # clusters of their own
     order = np.argsort(np.concatenate([addresses, lone]))
-    labels = np.concatenate([labels, lone])[order]
-    addresses = np.concatenate([addresses, lone])[order]
-    tables = []
-    for part in layout.parts_of(arguments.block):
-        with open_part(layout.path[part]) as file:
-            present = file.schema_arrow.names
-        named = [name for name in named_columns(arguments.prefer) if name != "length"]
-        wanted = [name for name in named if name in present]
-        beside = Statistics(layout.path[part], [name for name in named if name.startswith(STATISTICS)])
-        columns = sorted({"id", "url", *COUNTED, *wanted})
-        first = 0
-        for batch in batches_of(layout.path[part], [*columns, "text"]):
-            low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
-            start, stop = np.searchsorted(addresses, np.array([low, high], np.uint64))
-            rows = (addresses[start:stop] - np.uint64(low)).astype(np.int64)
-            taken = batch.take(pa.array(rows))
-            table = pa.Table.from_batches([taken]).select(columns)
-            for name, values in _named(beside.of(taken.column("id"))):
-                table = table.append_column(name, values)
-            table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
-            table = table.append_column("address", pa.array(addresses[start:stop]))
-            table = table.append_column("label", pa.array(labels[start:stop]))
-            if compares_texts(arguments):
-                offsets, hashes = shingle_sets(taken.column("text"), minhash_settings(arguments))
-                sets = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
-                table = table.append_column("shingles", sets)
-            tables.append(_with_matches(table, matches))
-            first += batch.num_rows
-    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
-    batches = partition_slices(table, spread(table["label"].to_numpy()), arguments.chosen)
+    clustered = Clustered(
+        np.concatenate([addresses, lone])[order], np.concatenate([labels, lone])[order], matches, arguments
+    )
     name = f"{block_name(arguments.block)}.arrow"
-    return {"bytes": write_partitions(task.work_path("members", name), batches)[0]}
+    pieces = _pieces(clustered, layout)
+    written = write_partitions(
+        task.work_path("members", name),
+        (
+            batch
+            for piece in pieces
+            for batch in partition_slices(piece, spread(piece["label"].to_numpy()), arguments.chosen)
+        ),
+    )
+    return {"bytes": written[0]}
+
+
+class Clustered(NamedTuple):
+    """The clustered documents of a block by rising address, their components, and their matches in an index."""
+
+    addresses: np.ndarray
+    labels: np.ndarray
+    matches: NamedMatches
+    arguments: DedupWork
+
+
+def _pieces(clustered: Clustered, layout: Layout) -> Iterator[pa.Table]:
+    """The members of a block, some `PIECE_BYTES` at a time; at least one table, all of the same columns."""
+    parts = layout.parts_of(clustered.arguments.block)
+    empty = [next(_tables_of(clustered, layout, part)) for part in parts] if _preferred(clustered.arguments) else []
+    waiting = [pa.concat_tables(empty, promote_options="default")] if empty else []
+    schema = waiting[0].schema if waiting else None
+    for part in parts:
+        for table in _tables_of(clustered, layout, part):
+            waiting.append(table)
+            if sum(table.nbytes for table in waiting) >= PIECE_BYTES:
+                piece = _joined(waiting, schema)
+                schema, waiting = piece.schema, [piece.schema.empty_table()]
+                yield piece
+    if schema is None or len(waiting) > 1:
+        yield _joined(waiting, schema)
+
+
+def _joined(tables: list[pa.Table], schema: pa.Schema | None) -> pa.Table:
+    joined = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    return joined if schema is None else joined.select(schema.names).cast(schema)
+
+
+def _preferred(arguments: DedupWork) -> list[str]:
+    """Columns of the documents, or beside them, that preferences look at."""
+    return [name for name in named_columns(arguments.prefer) if name != "length"]
+
+
+def _tables_of(clustered: Clustered, layout: Layout, part: int) -> Iterator[pa.Table]:
+    """The members of a part, a table for each of its batches; the first has none."""
+    arguments = clustered.arguments
+    with open_part(layout.path[part]) as file:
+        present = file.schema_arrow.names
+    named = _preferred(arguments)
+    wanted = [name for name in named if name in present]
+    beside = Statistics(layout.path[part], [name for name in named if name.startswith(STATISTICS)])
+    columns = sorted({"id", "url", *COUNTED, *wanted})
+    first = 0
+    for batch in batches_of(layout.path[part], [*columns, "text"]):
+        low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
+        start, stop = np.searchsorted(clustered.addresses, np.array([low, high], np.uint64))
+        rows = (clustered.addresses[start:stop] - np.uint64(low)).astype(np.int64)
+        taken = batch.take(pa.array(rows))
+        table = pa.Table.from_batches([taken]).select(columns)
+        for name, values in _named(beside.of(taken.column("id"))):
+            table = table.append_column(name, values)
+        table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
+        table = table.append_column("address", pa.array(clustered.addresses[start:stop]))
+        table = table.append_column("label", pa.array(clustered.labels[start:stop]))
+        if compares_texts(arguments):
+            offsets, hashes = shingle_sets(taken.column("text"), minhash_settings(arguments))
+            sets = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
+            table = table.append_column(SHINGLES, sets)
+        yield _with_matches(table, clustered.matches)
+        first += batch.num_rows
 
 
 def _named(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
@@ -114,11 +169,12 @@ def _with_matches(table: pa.Table, matches: NamedMatches) -> pa.Table:
 def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     """Decides who of a partition's members stay, and writes the removals of each block.
 
-    Memory: the partition's members, with 8 bytes a shingle or their signatures, and its pairs. A component is in one
+    Memory: 250 bytes a member (as ids are long), 40 a pair, and 256 MiB of shingles: more of them are mapped from a
+    file (`shingle_store.py`). Signatures, if documents are compared by those, are held whole. A component is in one
     partition whole.
     """
     arguments, layout = task.arguments, Layout(task)
-    members = _members_by_preference(task, layout)
+    members, evidence = _members_by_preference(task, layout)
     addresses = members["address"].to_numpy()
     protected = layout.is_protected(addresses)
     contained = dict(arguments.keep_unless).get("contained", 0.0)
@@ -128,7 +184,7 @@ def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     absorbed = absorb(
         left,
         right,
-        _evidence(task, layout, members),
+        evidence,
         text=equal,
         protected=protected,
         threshold=arguments.threshold,
@@ -142,16 +198,30 @@ def choose_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     return {"compared": absorbed.compared, **_summary(members, absorbed.survivor, matched, removed)}
 
 
-def _members_by_preference(task: TaskContext[DedupWork], layout: Layout) -> pa.Table:
+def _members_by_preference(task: TaskContext[DedupWork], layout: Layout) -> tuple[pa.Table, Evidence]:
+    """A partition's members in their order of preference, and what they are compared by."""
+    arguments = task.arguments
     names = [task.work_path("members", f"{block_name(block)}.arrow") for block in range(layout.blocks)]
-    read = [pa.Table.from_batches([read_partition(name, task.arguments.partition)]) for name in names]
-    members = pa.concat_tables(read, promote_options="default").combine_chunks()
-    for name in named_columns(task.arguments.prefer):
+    read = [batch for name in names for batch in read_pieces(name, arguments.partition, arguments.chosen)]
+    narrow = [
+        pa.Table.from_batches([batch]).drop_columns([SHINGLES] * (SHINGLES in batch.schema.names)) for batch in read
+    ]
+    members = pa.concat_tables(narrow, promote_options="default").combine_chunks()
+    for name in named_columns(arguments.prefer):
         if name not in members.column_names:  # no document of the partition has it
             members = members.append_column(name, pa.nulls(len(members), pa.float64()))
     protected = layout.is_protected(members["address"].to_numpy())
-    order = preference_order(members, task.arguments.prefer, protected)
-    return members.take(pa.array(order)).combine_chunks()
+    order = preference_order(members, arguments.prefer, protected)
+    members = members.take(pa.array(order)).combine_chunks()
+    if compares_texts(arguments):
+        folder = task.work_path("members")
+        sets = store_sets(
+            (batch.column(SHINGLES) for batch in read), tempfile.gettempdir() if storage.is_url(folder) else folder
+        )
+        return members, by_places(sets.starts[order], sets.stops[order], sets.hashes)
+    if MINHASH in arguments.method:
+        return members, by_signatures(signature_rows(task, layout).take(members["address"].to_numpy()))
+    return members, by_shingles(np.zeros(1, np.int64), np.zeros(0, np.uint64))
 
 
 def _matched(members: pa.Table, threshold: float, contained: float) -> np.ndarray:
@@ -170,23 +240,19 @@ def _text_numbers(task: TaskContext[DedupWork], layout: Layout, addresses: np.nd
 
 
 def _pairs(task: TaskContext[DedupWork], addresses: np.ndarray, matched: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of a partition as rows of its members; none of a document that goes for one of the index."""
+    """The pairs of a partition as rows of its members, uint32; none of a document that goes for one of the index."""
     arguments = task.arguments
-    names = [task.work_path("routed", f"{partition_name(number)}.arrow") for number in range(arguments.pair_files)]
-    pairs = pa.Table.from_batches([read_partition(name, arguments.partition) for name in names])
-    order = np.argsort(addresses)
-    left, right = (order[np.searchsorted(addresses[order], pairs[end].to_numpy())] for end in ("left", "right"))
-    here = ~matched[left] & ~matched[right]
-    return left[here], right[here]
-
-
-def _evidence(task: TaskContext[DedupWork], layout: Layout, members: pa.Table) -> Evidence:
-    if compares_texts(task.arguments):
-        sets = members["shingles"].combine_chunks()
-        return by_shingles(sets.offsets.to_numpy(), sets.values.to_numpy())
-    if MINHASH in task.arguments.method:
-        return by_signatures(signature_rows(task, layout).take(members["address"].to_numpy()))
-    return by_shingles(np.zeros(1, np.int64), np.zeros(0, np.uint64))
+    order = np.argsort(addresses).astype(np.uint32)
+    rising = addresses[order]
+    ends = [np.zeros((2, 0), np.uint32)]
+    for number in range(arguments.pair_files):
+        pairs = read_partition(task.work_path("routed", f"{partition_name(number)}.arrow"), arguments.partition)
+        for start in range(0, pairs.num_rows, PAIRS_LOOKED_UP):
+            some = pairs.slice(start, PAIRS_LOOKED_UP)
+            both = np.stack([order[np.searchsorted(rising, some.column(end).to_numpy())] for end in ("left", "right")])
+            ends.append(both[:, ~matched[both].any(axis=0)])
+    left, right = np.concatenate(ends, axis=1)
+    return left, right
 
 
 def _removals(
