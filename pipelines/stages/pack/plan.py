@@ -10,7 +10,7 @@ learned (answers), nothing is rearranged or split, and one that is longer than a
 shards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ class PackSettings(StageSettings):
         ge=0,
         le=1,
     )
-    validation_share: float = Field(default=0.0, description="share of documents held out for validation", ge=0, lt=1)
+    validation_share: float = Field(default=0.0, description="share of documents held back for validation", ge=0, lt=1)
     group_by: Literal["none", "source", "kind", "language"] = Field(
         default="none", description="pack these groups of documents separately, so that training can weight them"
     )
@@ -136,6 +136,13 @@ class PackStage(PartsStage):
 
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
+        self._check_tokenizer()
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        if not made(self.resolve(self.settings.tokenizer)):
+            self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
         if self.settings.chat:
             check_chat_template(self.settings.tokenizer, self.resolve)
