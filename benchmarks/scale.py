@@ -2,10 +2,10 @@
 
     python benchmarks/scale.py [--terabytes 60] [--nodes 10] [--cores 64] [--gbit 25] [--node-price 3.23]
 
-Arithmetic over what was measured: the rates of each stage's description (`benchmarks/stage_rates.py`), its bytes on disk
-a byte of text, and the requests of an object as `dataproc/stores` makes them (reads by 4 MiB and one HEAD beyond the
-first block, writes by 8 MiB parts). Prices are arguments; the defaults are AWS list prices of us-east-1, taken as given
-here: $0.0004 for a thousand GETs, $0.005 for a thousand PUTs, a node of 64 vCPUs (m7i.16xlarge) $3.23 an hour.
+Arithmetic over what was measured: the rates of each stage's description (`benchmarks/stage_rates.py`), its bytes on
+disk a byte of text, and the requests of an object as `dataproc/stores` makes them (reads by 4 MiB and one HEAD beyond
+the first block, writes by 8 MiB parts). Prices are arguments; the defaults are AWS list prices of us-east-1, taken as
+given here: $0.0004 for a thousand GETs, $0.005 for a thousand PUTs, a node of 64 vCPUs (m7i.16xlarge) $3.23 an hour.
 """
 
 import argparse
@@ -97,8 +97,8 @@ def print_tables(terabytes: float, nodes: int, cores: int, gbit: float, node_pri
             f"| {moved.written / 1e12:.1f} | {core_hours:,.0f} | {compute:.2f} | {network:.2f} |"
         )
     print(
-        f"{nodes} nodes of {cores} cores and {gbit:g} Gbit/s: {hours:.1f} h at the least, ${hours * nodes * node_price:,.0f} "
-        f"for nodes at ${node_price}/h, ${dollars:,.0f} for requests"
+        f"{nodes} nodes of {cores} cores and {gbit:g} Gbit/s: {hours:.1f} h at the least, "
+        f"${hours * nodes * node_price:,.0f} for nodes at ${node_price}/h, ${dollars:,.0f} for requests"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from corpusmill.dataproc import storage
 from corpusmill.pipelines.cli.main import main
 from tests.pipelines.road import environment
 from tests.pipelines.small_run import add_shards, make_run
@@ -125,6 +126,17 @@ def test_the_window_shows_a_run_there(stored: str) -> None:
     with served([stored]) as window:
         page = window.enter()
     assert page.status == 200 and all(stage in page.text for stage in ("documents", "unique", "shards"))
+
+
+@pytest.mark.parametrize("folder", ["part-1", "gone"])
+def test_a_folder_is_removed_and_nothing_beside_it(folder: str, stored: str) -> None:
+    for name in ("part-1/a", "part-1/b/c", "part-1.x", "part-10/a", "part-1-x", "part-2/a"):
+        storage.commit_bytes(f"s3://lake/removal/{name}", b"x")
+    before = storage.counted_requests().get("LIST", 0)
+    storage.remove(f"s3://lake/removal/{folder}")
+    assert storage.counted_requests().get("LIST", 0) - before == 1
+    kept = {"part-1.x", "part-10", "part-1-x", "part-2"} | ({"part-1"} if folder == "gone" else set())
+    assert set(storage.list_names("s3://lake/removal")) == kept
 
 
 RECIPE = """
