@@ -100,10 +100,7 @@ def folder_identities(folders: Sequence[str], resolve: Callable[[str], str]) -> 
     """{folder as written: {"manifest": digest}}: the manifest holds the digest of every part."""
     identities = {}
     for folder in folders:
-        opened = resolve(folder)
-        state.require_manifest(opened)
-        digest = xxhash.xxh3_128_hexdigest(storage.read_bytes(storage.join(opened, state.MANIFEST)))
-        identities[folder] = {"manifest": digest}
+        identities[folder] = {"manifest": state.manifest_digest(resolve(folder))}
     return identities
 
 

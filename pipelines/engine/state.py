@@ -18,6 +18,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import xxhash
+
 from corpusmill.dataproc import storage
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.urls import mask_values
@@ -98,9 +100,12 @@ def read_markers(folder: str, phase: str, tasks: Sequence[str]) -> list[dict[str
 def read_manifest(folder: str) -> dict[str, Any] | None:
     """The manifest of a finished stage, or None. Raises UserError for one of a newer schema, or that is damaged."""
     path = storage.join(folder, MANIFEST)
-    manifest: Any = read_json_if_there(path)
-    if manifest is None:
-        return None
+    data = storage.read_if_there(path)
+    return None if data is None else _checked_manifest(data, path)
+
+
+def _checked_manifest(data: bytes, path: str) -> dict[str, Any]:
+    manifest: Any = _json_of(data, path)
     if isinstance(manifest, dict) and manifest.get("schema") != SCHEMA_VERSION:
         raise UserError(
             f"this manifest has schema {manifest.get('schema')!r}, and this corpusmill reads {SCHEMA_VERSION}",
@@ -110,6 +115,17 @@ def read_manifest(folder: str) -> dict[str, Any] | None:
     require_shape(manifest, path)
     checked: dict[str, Any] = manifest
     return checked
+
+
+def manifest_digest(folder: str) -> str:
+    """The digest of an input folder's manifest, which is read once. Raises UserError as `require_manifest` does."""
+    path = storage.join(folder, MANIFEST)
+    data = storage.read_if_there(path)
+    if data is None:
+        require_manifest(folder)
+    else:
+        _checked_manifest(data, path)
+    return xxhash.xxh3_128_hexdigest(data or b"")
 
 
 def require_manifest(folder: str) -> dict[str, Any]:

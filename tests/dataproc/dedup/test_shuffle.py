@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpusmill.dataproc import storage
 from corpusmill.dataproc.dedup.shuffle import (
     ROW_SCHEMA,
     key_ranges,
@@ -94,6 +95,30 @@ def test_reduce_task_reads_its_rows_of_all_files(tmp_path):
             assert batch.schema == ROW_SCHEMA
             seen += list(zip(batch["key"].to_pylist(), batch["address"].to_pylist(), strict=True))
     assert sorted(seen) == sorted(everything)
+
+
+@pytest.mark.parametrize("partitions", [1, 7, 4096, 5000])
+@pytest.mark.parametrize("rows", [0, 50, 20_000])
+def test_a_file_of_a_store_is_read_by_its_end_and_gives_the_same(partitions, rows, tmp_path):
+    keys = np.random.default_rng(rows).integers(0, 2**64, rows, dtype=np.uint64)
+    batches = [row_batch(*part) for part in partition_rows(keys, np.arange(rows, dtype=np.uint64), partitions)]
+    url, path = f"memory://shuffle-{partitions}-{rows}/f.arrow", str(tmp_path / "f.arrow")
+    assert write_partitions(url, batches) == write_partitions(path, batches)
+    for partition in {0, partitions // 2, partitions - 1}:
+        assert read_partition(url, partition).equals(read_partition(path, partition))
+    with pytest.raises(UserError, match="no such partition"):
+        read_partition(url, partitions)
+
+
+@pytest.mark.parametrize("left", [10, 33_000, 200_000])
+def test_a_truncated_file_of_a_store_is_named(left, tmp_path):
+    rows = np.arange(20_000, dtype=np.uint64)
+    write_partitions(str(tmp_path / "f.arrow"), [row_batch(rows, rows)])
+    storage.commit_bytes("memory://short/f.arrow", (tmp_path / "f.arrow").read_bytes()[:left])
+    with pytest.raises(UserError, match="incomplete or damaged shuffle file"):
+        read_partition("memory://short/f.arrow", 0)
+    with pytest.raises(UserError, match="incomplete or damaged shuffle file"):
+        read_partition("memory://short/gone.arrow", 0)
 
 
 def test_further_columns_travel_with_their_row(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, open_part, read_batches, side_writer
+from corpusmill.dataproc.datasets import ONE_PART_A_FILE, PartWriter, batches_of_part, open_part, side_writer
 from corpusmill.dataproc.dedup.shuffle import read_partition
 from corpusmill.dataproc.documents import address
 from corpusmill.pipelines.engine.outputs import write_quarantine
@@ -66,25 +66,25 @@ def _apply_part(
     removed = removals["address"].to_numpy()
     with open_part(path) as opened:
         schema = opened.schema_arrow.remove_metadata()
-    with (
-        PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
-        side_writer(task.folder, "duplicates", name, DUPLICATES_SCHEMA) as duplicates,
-    ):
-        first = 0
-        for batch in read_batches(path):
-            begin, end = address(part, np.array([first, first + batch.num_rows]))
-            start, stop = np.searchsorted(removed, np.array([begin, end]))
-            rows = (removed[start:stop] - begin).astype(np.int64)
-            named = removals.slice(start, stop - start).combine_chunks()
-            ids = batch.column("id").take(pa.array(rows))
-            columns = [named[column].combine_chunks() for column in DUPLICATES_SCHEMA.names[1:]]
-            duplicates.write(pa.RecordBatch.from_arrays([ids, *columns], schema=DUPLICATES_SCHEMA))
-            keep = np.ones(batch.num_rows, bool)
-            keep[rows] = False
-            keep[(left_out[(left_out >= begin) & (left_out < end)] - begin).astype(np.int64)] = False
-            kept = batch.filter(pa.array(keep))
-            writer.write(kept)
-            counts.update(documents_in=batch.num_rows, kept=kept.num_rows, duplicates=len(rows))
-            first += batch.num_rows
+        with (
+            PartWriter(task.folder, name, schema, part_bytes=ONE_PART_A_FILE) as writer,
+            side_writer(task.folder, "duplicates", name, DUPLICATES_SCHEMA) as duplicates,
+        ):
+            first = 0
+            for batch in batches_of_part(opened, path):
+                begin, end = address(part, np.array([first, first + batch.num_rows]))
+                start, stop = np.searchsorted(removed, np.array([begin, end]))
+                rows = (removed[start:stop] - begin).astype(np.int64)
+                named = removals.slice(start, stop - start).combine_chunks()
+                ids = batch.column("id").take(pa.array(rows))
+                columns = [named[column].combine_chunks() for column in DUPLICATES_SCHEMA.names[1:]]
+                duplicates.write(pa.RecordBatch.from_arrays([ids, *columns], schema=DUPLICATES_SCHEMA))
+                keep = np.ones(batch.num_rows, bool)
+                keep[rows] = False
+                keep[(left_out[(left_out >= begin) & (left_out < end)] - begin).astype(np.int64)] = False
+                kept = batch.filter(pa.array(keep))
+                writer.write(kept)
+                counts.update(documents_in=batch.num_rows, kept=kept.num_rows, duplicates=len(rows))
+                first += batch.num_rows
     parts.extend(writer.parts)
     files.extend(duplicates.parts)

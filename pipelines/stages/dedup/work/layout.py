@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from corpusmill.dataproc import storage
-from corpusmill.dataproc.datasets import batches_of_part, open_part
+from corpusmill.dataproc.datasets import batches_of_part
 from corpusmill.dataproc.documents import split_address
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.blocks import LayoutWork
@@ -104,12 +105,11 @@ def read_ipc(path: str) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(path)).read_all()
 
 
-def batches_of(path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a part, after a batch without any: a part that has no rows still tells its columns."""
-    with open_part(path) as file:
-        fields = [file.schema_arrow.field(name) for name in columns]
-        yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in fields], names=columns)
-        yield from batches_of_part(file, path, columns)
+def batches_of(file: pq.ParquetFile, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a part that is open, after a batch without any: a part that has no rows still tells its columns."""
+    fields = [file.schema_arrow.field(name) for name in columns]
+    yield pa.RecordBatch.from_arrays([pa.array([], field.type) for field in fields], names=columns)
+    yield from batches_of_part(file, path, columns)
 
 
 class BlockRows:

@@ -124,28 +124,28 @@ def _tables_of(clustered: Clustered, layout: Layout, part: int) -> Iterator[pa.T
     arguments = clustered.arguments
     with open_part(layout.path[part]) as file:
         present = file.schema_arrow.names
-    named = _preferred(arguments)
-    wanted = [name for name in named if name in present]
-    beside = Statistics(layout.path[part], [name for name in named if name.startswith(STATISTICS)])
-    columns = sorted({"id", "url", *COUNTED, *wanted})
-    first = 0
-    for batch in batches_of(layout.path[part], [*columns, "text"]):
-        low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
-        start, stop = np.searchsorted(clustered.addresses, np.array([low, high], np.uint64))
-        rows = (clustered.addresses[start:stop] - np.uint64(low)).astype(np.int64)
-        taken = batch.take(pa.array(rows))
-        table = pa.Table.from_batches([taken]).select(columns)
-        for name, values in _named(beside.of(taken.column("id"))):
-            table = table.append_column(name, values)
-        table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
-        table = table.append_column("address", pa.array(clustered.addresses[start:stop]))
-        table = table.append_column("label", pa.array(clustered.labels[start:stop]))
-        if compares_texts(arguments):
-            offsets, hashes = shingle_sets(taken.column("text"), minhash_settings(arguments))
-            sets = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
-            table = table.append_column(SHINGLES, sets)
-        yield _with_matches(table, clustered.matches)
-        first += batch.num_rows
+        named = _preferred(arguments)
+        wanted = [name for name in named if name in present]
+        beside = Statistics(layout.path[part], [name for name in named if name.startswith(STATISTICS)])
+        columns = sorted({"id", "url", *COUNTED, *wanted})
+        first = 0
+        for batch in batches_of(file, layout.path[part], [*columns, "text"]):
+            low, high = (int(value) for value in address(part, np.array([first, first + batch.num_rows])))
+            start, stop = np.searchsorted(clustered.addresses, np.array([low, high], np.uint64))
+            rows = (clustered.addresses[start:stop] - np.uint64(low)).astype(np.int64)
+            taken = batch.take(pa.array(rows))
+            table = pa.Table.from_batches([taken]).select(columns)
+            for name, values in _named(beside.of(taken.column("id"))):
+                table = table.append_column(name, values)
+            table = table.append_column("length", pc.utf8_length(taken.column("text")).cast(pa.int64()))
+            table = table.append_column("address", pa.array(clustered.addresses[start:stop]))
+            table = table.append_column("label", pa.array(clustered.labels[start:stop]))
+            if compares_texts(arguments):
+                offsets, hashes = shingle_sets(taken.column("text"), minhash_settings(arguments))
+                sets = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes))
+                table = table.append_column(SHINGLES, sets)
+            yield _with_matches(table, clustered.matches)
+            first += batch.num_rows
 
 
 def _named(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
