@@ -158,7 +158,8 @@ def _evaluate_shards(writer: "TextGenerator", folder: str, sequences: int) -> Me
         raise UserError("these shards are of another tokenizer", where=folder, hint="pack with the model's tokenizer")
     model, spelled = writer.trained.model, token_bytes(folder)
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for part in segment_sums(model, shards, measured_rows(shards, sequences), 8, spelled, masked=False):
+    hidden = shards.header.learned  # conversations are hidden from each other, as fine-tuning has them
+    for part in segment_sums(model, shards, measured_rows(shards, sequences), 8, spelled, masked=hidden):
         columns = (part.documents, part.sources, part.nats, part.tokens, part.bytes)
         for document, source, *numbers in zip(*columns, strict=True):
             kept = sums[document, source]

@@ -29,9 +29,7 @@ def print_sequence(console: Console, sequence: PackedSequence, tokens: bool, mos
     print_sentence(console, one_line(where), "bold")
     for number, segment in enumerate(sequence.segments):
         print_sentence(console, _heading(number, segment), "cyan")
-        line = Text()
-        for piece in segment.pieces:
-            line.append_text(_tokens(piece) if tokens else _plain(piece))
+        line = Text.assemble(*map(_tokens, segment.pieces)) if tokens else _text(segment)
         if most and len(line) > most:
             line = line[:most].append("…")
         if segment.pieces:
@@ -51,16 +49,22 @@ def _heading(number: int, segment: Segment) -> str:
     return f"── segment {number}: {document} ({source}), its tokens {segment.start} to {end}{fim}"
 
 
+def _text(segment: Segment) -> Text:
+    """A segment's text; what a mask says is learned stands between ▸ and ◂, with or without colours."""
+    line, inside = Text(), False
+    for piece in segment.pieces:
+        if bool(piece.learned) != inside:
+            inside = not inside
+            line.append("▸" if inside else "◂", style="green")
+        line.append_text(_plain(piece))
+    return line.append("◂", style="green") if inside else line
+
+
 def _plain(piece: Piece) -> Text:
-    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them, with or without colours;
-    what a mask says is learned, between ▸ and ◂."""
+    """Special tokens stand between ⟦ and ⟧, so that they differ from text that spells them."""
     if piece.special:
-        text = Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
-    else:
-        text = Text(visible(piece.text))
-    if piece.learned is None:
-        return text
-    return Text.assemble(("▸", "green"), text, ("◂", "green")) if piece.learned else Text.assemble(text, style="dim")
+        return Text(f"⟦{one_line(piece.text)}⟧", style="bold magenta")
+    return Text(visible(piece.text), style="dim" if piece.learned is False else "")
 
 
 def _tokens(piece: Piece) -> Text:

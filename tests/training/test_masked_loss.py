@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,22 +18,29 @@ from corpusmill.training.model.transformer import Transformer
 from corpusmill.training.settings import settings_for
 from corpusmill.training.trainer import train
 from corpusmill.training.watching.evaluation import evaluate
+from corpusmill.training.watching.metrics import read_metrics
 from tests.training.foreign_models import foreign_config, trained_like
 from tests.training.shardmaker import PAD, mask_of, patterned_rows, write_shard, write_shard_set
 from tests.training.test_trainer import settings_of
+from tests.training.two_processes import run_ranks
 
 LENGTH = 24
 
 
-@pytest.fixture(scope="module", params=["plain", "packed", "zstd"])
-def shards(request, tmp_path_factory) -> ShardSet:
-    folder = tmp_path_factory.mktemp("shards")
-    rows = patterned_rows(12, LENGTH, 0)
-    write_shard(folder / "shard-00000.arrow", rows, LENGTH, storage=request.param, learned=True)
+def shard_set(folder, storage: str = "plain") -> ShardSet:
+    write_shard(folder / "shard-00000.arrow", patterned_rows(12, LENGTH, 0), LENGTH, storage=storage, learned=True)
     return ShardSet(folder)
 
 
-def test_a_batch_has_the_mask_of_its_rows(shards):
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> ShardSet:
+    """12 sequences of two documents each, of which second halves are learned."""
+    return shard_set(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.mark.parametrize("storage", ["plain", "packed", "zstd"])
+def test_a_batch_has_the_mask_of_its_rows(tmp_path, storage):
+    shards = shard_set(tmp_path / "shards", storage)
     wanted = np.stack([mask_of(row, LENGTH) for row in patterned_rows(12, LENGTH, 0)])
     rows = np.array([9, 0, 7])
     batch = shards.read(rows)
@@ -109,6 +116,24 @@ def test_any_micro_batch_counts_the_same_tokens(tmp_path, micro_batch):
         for key in ("loss", "mtp_loss", "validation_loss"):
             if one.get(key) is not None:
                 assert one[key] == pytest.approx(other[key], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [{"parallel": "zero1"}, {"pipeline_ranks": 2, "pipeline_schedule": "1f1b"}])
+def test_two_ranks_count_the_same_tokens_as_one(tmp_path, layout):
+    folder = write_shard_set(tmp_path / "shards", learned=True)
+    how = {"steps": 4, "batch_sequences": 6, "micro_batch": 2, "document_mask": True, "model": {"n_layers": 4}}
+    one = settings_of(folder, tmp_path / "one", **how)
+    train(one, tmp_path / "one/_state")
+    two = settings_of(folder, tmp_path / "two", **how, **layout)
+    run_ranks(2, "tests.training.test_run:train_a_rank", asdict(two), timeout=120)
+    for single, double in zip(
+        *(read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two")), strict=True
+    ):
+        for key in ("loss", "mtp_loss", "gradient_norm"):
+            assert single[key] == pytest.approx(double[key], rel=1e-4)
+    measured = [read_metrics(tmp_path / name / "metrics.jsonl")[-1]["validation_loss"] for name in ("one", "two")]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-4)
 
 
 def test_evaluation_and_baseline_are_of_what_is_learned(tmp_path):
