@@ -2,8 +2,8 @@
 
     python benchmarks/grpo.py /tmp/grpo-addition --seeds 1 2 3
 
-Each seed draws its own weights, order of data and completions. Bar: under 20 % of sums right before, over 80 % after, on
-sums that no reward was given for, drawn at temperature 1. Writes `grpo.json` (what each run measured, and its CPU
+Each seed draws its own weights, order of data and completions. Bar: under 20 % of sums right before, over 80 % after,
+on sums that no reward was given for, drawn at temperature 1. Writes `grpo.json` (what each run measured, and its CPU
 seconds) and `grpo.svg` to the folder. Runs that are there already are read, not made again: a folder is resumed.
 """
 
