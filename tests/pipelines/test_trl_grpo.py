@@ -1,4 +1,4 @@
-"""TRL's GRPO trainer takes an exported folder as it is. Needs trl, accelerate and datasets, which nothing else needs."""
+"""TRL's GRPO trainer takes an exported folder as it is. Needs trl, accelerate, datasets: nothing else does."""
 
 import os
 from pathlib import Path
