@@ -2,9 +2,10 @@
 
     python benchmarks/grpo.py /tmp/grpo-addition --seeds 1 2 3
 
-Each seed draws its own weights, order of data and completions. Bar: under 20 % of sums right before, over 80 % after, on
-sums that no reward was given for, drawn at temperature 1. Writes `grpo.json` (what each run measured, and its CPU
-seconds) and `grpo.svg` to the folder. Runs that are there already are read, not made again: a folder is resumed.
+Each seed draws its own weights, order of data and completions. Bar: under 20 % of sums right before, over 80 % after,
+on sums that no reward was given for, drawn at temperature 1. Writes `grpo.json` (what each run measured, and its CPU
+seconds) and `grpo.svg` to the folder. What a seed measured is kept in `seed-N.json` and not measured again; a run that
+was broken off is resumed. Seeds may be run side by side, by several calls with the same folder.
 """
 
 import argparse
@@ -35,7 +36,9 @@ def main() -> None:
     parser.add_argument("--stage", default="rewarded", help="the GRPO stage of the recipe")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, EXAMPLES / "addition_texts.py", "addition-data"], cwd=arguments.output, check=True)
+    if not (arguments.output / "addition-data").exists():
+        texts = [sys.executable, EXAMPLES / "addition_texts.py", "addition-data"]
+        subprocess.run(texts, cwd=arguments.output, check=True)
     runs = [one_seed(arguments, seed) for seed in arguments.seeds]
     (arguments.output / "grpo.json").write_text(json.dumps(runs, indent=1) + "\n")
     draw(arguments.output / "grpo.svg", runs)
@@ -50,7 +53,10 @@ def main() -> None:
 
 
 def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Runs the recipe with a seed in a process of its own; what it measured."""
+    """Runs the recipe with a seed in a process of its own; what it measured, which is kept beside the run."""
+    kept = arguments.output / f"seed-{seed}.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
     folder = arguments.output / f"seed-{seed}"
     command = [sys.executable, "-m", "corpusmill", "run", arguments.recipe.resolve(), "--output", folder.resolve()]
     command += ["--set", f"seed={seed}", "--workers", "1"]
@@ -65,7 +71,7 @@ def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         for line in lines
         if "held_back_reward" in line
     ]
-    return {
+    measured = {
         "seed": seed,
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "held_back": held_back,
@@ -74,6 +80,8 @@ def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         "sampling_difference_most": max(line["sampling_difference_most"] for line in lines[1:]),
         "mtp_loss": [lines[1]["mtp_loss"], lines[-1]["mtp_loss"]],
     }
+    kept.write_text(json.dumps(measured) + "\n")
+    return measured
 
 
 def draw(path: Path, runs: list[dict[str, Any]]) -> None:

@@ -89,7 +89,7 @@ def test_mistakes_are_one_line_before_anything_is_trained(run: Path, files: Path
     (files / "list.jsonl").write_text('{"prompt": ["a"]}\n')
     (files / "bare.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
     (files / "broken.parquet").write_text("no")
-    for changed, why in (
+    cases = (
         ({"rewards": ["exakt"]}, "unknown reward 'exakt'"),
         ({"rewards": ["my_rewards:long"]}, "could not be loaded"),
         ({"rewards": ["model:judge"]}, "judge"),
@@ -102,7 +102,8 @@ def test_mistakes_are_one_line_before_anything_is_trained(run: Path, files: Path
         ({"run": str(files / "nowhere")}, "nowhere"),
         ({"group": 1}, "group"),
         ({"prompts_per_step": 3}, "2 prompts are fewer than the 3 of a step"),
-    ):
+    )
+    for number, (changed, why) in enumerate(cases):
         with pytest.raises(Exception, match=why) as raised:
-            call_stage("grpo", settings_of(run, files, **changed), files / f"no-{abs(hash(why))}")
+            call_stage("grpo", settings_of(run, files) | changed, files / f"no-{number}")
         assert isinstance(raised.value, UserError) or type(raised.value).__name__ == "StageFailed", raised.value

@@ -31,7 +31,12 @@ def test_the_quickstart_learns_and_accounts_for_every_document(tmp_path: Path) -
 
     problems = [problem for checked in verify(recognise(str(output))) for problem in checked.problems]
     assert problems == []
-    assert "<html" in (output / "report/index.html").read_text()[:200]
+    page = (output / "report/index.html").read_text()
+    assert "<html" in page[:200] and "What it writes" in page
+    samples = json.loads((output / "model" / "samples.json").read_text())
+    assert len(samples) == 4 and all(sample["prompt"] and sample["completion"] for sample in samples)
+    for line in ("corpusmill model generate", "corpusmill model evaluate"):
+        assert line in done.stdout
 
     again = corpusmill("quickstart", "--output", output)
     assert again.returncode == 0

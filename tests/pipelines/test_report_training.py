@@ -184,3 +184,43 @@ def test_a_heat_map_covers_each_cell_once_in_its_levels_colour():
     assert areas == {0.1: 2.0, 0.5: 2.0, 1.0: 7.0}
     for label in ("low", "middle", "high", ">a<"):
         assert label in chart
+
+
+def test_what_the_model_writes_is_text_and_nothing_else(tmp_path: Path):
+    model = make_model(tmp_path / "model", [step_line(step) for step in range(1, 4)])
+    assert "What it writes" not in page_of(tmp_path, model)
+    samples = [{"prompt": "def <b>", "completion": "\x1b[2J\u202e" + "x" * 900, "log_probability": -1.0}]
+    (model / "samples.json").write_text(json.dumps(samples))
+    counts = {"steps": 3, "tokens": 1000, "sequences": 80}
+    files = [{"path": "samples.json", "bytes": 1, "digest": ""}]
+    write_manifest(model, "train", inputs={}, settings={}, counts=counts, parts=[], files=files, facts=FACTS)
+    page = page_of(tmp_path, model)
+    assert "def &lt;b&gt;" in page and "␛[2J\\u202e" in page and "more characters)" in page
+
+
+def test_a_run_by_rewards_shows_curves_and_completions(tmp_path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "rewarded"
+    rewards = {"reward": 0.1, "kl_divergence": 0.01, "completion_tokens": 3.0, "gradient_norm": 1.0}
+    lines: list[dict[str, Any]] = [{"step": 0, "held_back_reward": 0.1, "held_back_greedy_reward": 0.0}]
+    lines += [{"step": step, **rewards, "reward": step / 900, "groups_without_signal": 0.5} for step in range(1, 901)]
+    lines[-1] |= {"held_back_reward": 0.9, "held_back_greedy_reward": 1.0}
+    write_lines(folder / "metrics.jsonl", lines)
+    (folder / "rollouts").mkdir()
+    names = [f"rollouts/step-{step:06d}.parquet" for step in (1, 450, 900)]
+    for name in names:
+        row = {"prompt": "1+1=", "completion": f"<i>{name[9:20]}", "answer": None, "reward": 0.5, "sample": 0}
+        pq.write_table(pa.Table.from_pylist([row, row | {"sample": 1}]), folder / name)
+    facts = {"steps": 900, "completions": 1800, "prompts": 7, "reward_first": 0.0, "reward_last": 1.0}
+    facts |= {"sampling_difference_most": 2e-5, "held_back_reward": 0.9, "held_back_reward_before": 0.1}
+    facts |= {"held_back_greedy_reward": 1.0, "held_back_greedy_reward_before": 0.0}
+    files = [{"path": name, "bytes": 1, "digest": ""} for name in names]
+    settings = {"rewards": ["exact"]}
+    counts = {"steps": 900, "completions": 1800, "prompts": 7}
+    write_manifest(folder, "grpo", inputs={}, settings=settings, counts=counts, parts=[], files=files, facts=facts)
+    page = page_of(tmp_path, folder)
+    assert charts_of(page)[0].startswith("Reward from 0.002 to 0.999 over")
+    assert page.count("&lt;i&gt;step-000001") == 1 and page.count("&lt;i&gt;step-000900") == 1
+    assert "step-000450" not in page and "2.0e-05 nats apart at most" in page

@@ -44,10 +44,11 @@ def write_samples(run: Path, shards: str, seed: int) -> list[Sample]:
         seed: of the draws.
     """
     cache = usual_cache(shards)
-    documents = held_back(shards, cache) or ShardSet(shards, cache)
+    apart = held_back(shards, cache)
+    documents = apart if apart is not None and len(apart) else ShardSet(shards, cache)
     rows = np.unique(np.arange(TEXTS) * len(documents) // TEXTS)
     tokens = documents.read(rows).tokens
-    lengths = [int(of_sequence[0]) for of_sequence in documents.segment_lengths(rows)]
+    lengths = [int(of_sequence[0]) if len(of_sequence) else 1 for of_sequence in documents.segment_lengths(rows)]
     trained = open_trained(run)
     special = trained.shards.get("special") or {}
     stop = frozenset({special["eos"]}) if "eos" in special else frozenset()
