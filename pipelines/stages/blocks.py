@@ -167,6 +167,6 @@ def passes_of(size: int, partitions: int) -> int:
     return max(1, -(-size // (partitions * PARTITION_BYTES)))
 
 
-def partitions_of(size: int) -> int:
+def partitions_of(size: int, most: int = MAX_PARTITIONS) -> int:
     """Partitions of about 64 MiB; a function of the input alone, so that it is the same anywhere."""
-    return min(MAX_PARTITIONS, 1 + size // PARTITION_BYTES)
+    return min(most, 1 + size // PARTITION_BYTES)

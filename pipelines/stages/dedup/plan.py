@@ -13,9 +13,10 @@
 A document goes only for one that stays and that it is itself alike, at the threshold or over (`absorbing.py`).
 
 Work is linear in the documents: a block is a 64th of them or a million, whichever is less, and a partition about
-64 MiB, of which there are 4,096 at most; larger ones are gone through in passes. So files grow with the corpus and the
-reads between two phases with blocks times partitions. Memory: a block's keys and signatures, 64 MiB of keys, the
-largest component with its shingles; for `cluster`, `cluster_bytes`.
+64 MiB, of which there are 1,024 at most; larger ones are gone through in passes. So files grow with the corpus and the
+reads between two phases with blocks times partitions. Memory: a block's keys and signatures, 64 MiB of keys, 1.5 GiB
+of a block's members at the most; of the largest component 250 bytes a member, 40 a pair and 256 MiB of shingles, of
+which more lie in a file; for `cluster`, `cluster_bytes`.
 """
 
 from collections import Counter
@@ -45,6 +46,8 @@ from corpusmill.pipelines.stages.dedup.signatures import SignatureSettings
 
 MEMBER_BYTES = 200
 SHINGLE_BYTES = 8 * 400
+PARTITIONS = 1024
+"""The most there are: a read of each block's file for each partition costs some hundred bytes besides its rows."""
 WARNED_LOSS = 0.5
 WARNED_DOCUMENTS = 100
 """Without `max_loss`, a source of so many documents that loses more than that share is worth a line."""
@@ -181,7 +184,7 @@ class DedupStage(Stage):
         blocks = block_numbers([part.rows for part in parts], own)
         total = sum(part.arrow_bytes for part in parts)
         rows = sum(part.rows for part in parts)
-        partitions = partitions_of(rows * (self._banding()[0] + 1) * KEY_BYTES)
+        partitions = partitions_of(rows * (self._banding()[0] + 1) * KEY_BYTES, PARTITIONS)
         return [
             PhasePlan(name="layout", tasks=1, bytes=0),
             PhasePlan(name="sign", tasks=len(set(blocks)), bytes=total),
@@ -189,7 +192,7 @@ class DedupStage(Stage):
             PhasePlan(name="cluster", tasks=1, bytes=rows * KEY_BYTES),
             PhasePlan(name="members", tasks=len(set(blocks)), bytes=total // 10),
             PhasePlan(name="route", tasks=partitions, bytes=rows * KEY_BYTES // 10),
-            PhasePlan(name="survivors", tasks=partitions_of(rows // 10 * MEMBER_BYTES), bytes=total // 10),
+            PhasePlan(name="survivors", tasks=partitions_of(rows // 10 * MEMBER_BYTES, PARTITIONS), bytes=total // 10),
             PhasePlan(name="apply", tasks=len(set(blocks[:own])), bytes=total),
         ]
 
@@ -199,6 +202,7 @@ class DedupStage(Stage):
         documents = sum(part.rows for part in parts)
         settings = self.settings
         key_bytes = documents * (bands + 1) * KEY_BYTES
+        partitions = partitions_of(key_bytes, PARTITIONS)
         work = DedupWork(
             method=settings.method,
             normalise=settings.normalise,
@@ -209,8 +213,8 @@ class DedupStage(Stage):
             seed=self.seed,
             bands=bands,
             rows=rows,
-            partitions=partitions_of(key_bytes),
-            passes=passes_of(key_bytes, partitions_of(key_bytes)),
+            partitions=partitions,
+            passes=passes_of(key_bytes, partitions),
             verify=settings.verify,
             prefer=settings.prefer,
             keep_unless=tuple(settings.keep_unless.items()),
@@ -228,7 +232,7 @@ class DedupStage(Stage):
         pairs = blocks.by_partition("pairs", f"{TASKS}.pairing:pair_partition", work, work.partitions, signed)
         clustered = self._cluster(blocks, "cluster", work, "pairs", pairs)
         member_bytes = MEMBER_BYTES + (SHINGLE_BYTES if bands and settings.verify == "exact" else 0)
-        chosen_in = partitions_of(clustered * member_bytes)
+        chosen_in = partitions_of(clustered * member_bytes, PARTITIONS)
         work = replace(work, labels="cluster", pair_files=len(pairs), chosen=chosen_in)
         members = blocks.by_block("members", f"{TASKS}.surviving:member_block", work)
         blocks.by_partition("route", f"{TASKS}.routing:route_pairs", work, work.partitions, pairs)

@@ -32,6 +32,7 @@ from corpusmill.pipelines.stages.blocks import (
     block_tasks,
     partition_tasks,
     partitions_of,
+    passes_of,
 )
 from corpusmill.pipelines.stages.dedup.against import MATCH_PARTITION, generation_identity, matching
 from corpusmill.pipelines.stages.dedup.arguments import MatchingWork
@@ -191,10 +192,11 @@ class QueryStage(Stage):
         parts = list_parts(self.settings.datasets, self.resolve)
         documents = sum(part.rows for part in parts)
         work = _signing(self.generation().settings, documents)
+        keys = _key_bytes(work.bands, documents)
+        work = replace(work, passes=passes_of(keys, work.partitions))
         BlockWork(run, parts, len(parts)).by_block("sign", SIGN, work)
         against = matching(self.resolve(self.settings.index), self.generation(), self.settings.threshold)
         work = replace(work, against=against)
-        keys = _key_bytes(work.bands, documents)
         run.map("matches", partition_tasks(MATCH_PARTITION, work, work.partitions, keys))
         gathered = run.map("gather", block_tasks(f"{TASKS}:gather_block", work, _block_sizes(parts)))
         counts = add_counts(gathered, ["documents_in", "quarantined", "matched"])

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.dedup.index import EXACT, MINHASH, Index, match_digests, match_keys
-from corpusmill.dataproc.dedup.index_matches import Matches, best_matches
+from corpusmill.dataproc.dedup.index_matches import Matches, best_matches, no_matches
 from corpusmill.dataproc.dedup.shuffle import read_partition, slices_by_number, write_partitions
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork, Matching, MatchingWork
 from corpusmill.pipelines.stages.dedup.work.layout import Layout, partition_name, signature_rows
-from corpusmill.pipelines.stages.dedup.work.pairing import partition_table
+from corpusmill.pipelines.stages.dedup.work.pairing import partition_table, passes
 
 
 class NamedMatches(NamedTuple):
@@ -39,23 +39,23 @@ def named_matches(task: TaskContext[DedupWork], block: int) -> NamedMatches:
 def match_partition(task: TaskContext[MatchingWork]) -> dict[str, Any]:
     """The best match in the index of every document that has one by this partition's keys.
 
-    Looks by those of the index's methods that the documents were signed for (`method`). Memory: 90 bytes a key.
+    Looks by those of the index's methods that the documents were signed for (`method`). Memory: 90 bytes a key of a
+    pass, and the best matches.
     """
     arguments, layout = task.arguments, Layout(task)
     against = matching_index(task)
     index = Index(against.index, against.generation)
-    methods = set(arguments.method) & set(index.settings["method"])
-    matches: list[Matches] = []
+    methods = set(arguments.method) & set(index.settings["method"]) if layout.blocks else set()
+    best = no_matches()
     if EXACT in methods:
-        table = partition_rows(task, layout, "digests", "high", "low")
-        digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
-        matches.append(match_digests(index, digests, table["address"].to_numpy()))
+        for table in passes(task, layout, "digests", "high"):
+            digests = np.stack([table["high"].to_numpy(), table["low"].to_numpy()], axis=1)
+            best = best_matches([best, match_digests(index, digests, table["address"].to_numpy())])
     if MINHASH in methods:
-        table = partition_rows(task, layout, "bands", "key")
         take = signature_rows(task, layout).take
-        keys, owners = table["key"].to_numpy(), table["address"].to_numpy()
-        matches.append(match_keys(index, keys, owners, take, against.threshold))
-    best = best_matches(matches)
+        for table in passes(task, layout, "bands", "key"):
+            keys, owners = table["key"].to_numpy(), table["address"].to_numpy()
+            best = best_matches([best, match_keys(index, keys, owners, take, against.threshold)])
     block, _ = layout.place(best.documents)
     batches = slices_by_number(pa.table(best._asdict()), block, layout.blocks)
     if batches:

@@ -14,6 +14,7 @@ from corpusmill.dataproc.dedup.shuffle import key_ranges, read_partition, rows_b
 from corpusmill.pipelines.engine.worker import TaskContext
 from corpusmill.pipelines.stages.dedup.arguments import DedupWork
 from corpusmill.pipelines.stages.dedup.work.layout import (
+    AnySigning,
     BlockRows,
     Layout,
     block_name,
@@ -60,7 +61,7 @@ def pair_partition(task: TaskContext[DedupWork]) -> dict[str, Any]:
     return {"candidates": candidates, "pairs": pairs.num_rows, "bytes": written}
 
 
-def passes(task: TaskContext[DedupWork], layout: Layout, folder: str, column: str) -> Iterator[pa.Table]:
+def passes(task: TaskContext[AnySigning], layout: Layout, folder: str, column: str) -> Iterator[pa.Table]:
     """A partition's rows from the files of all blocks, by ranges of its keys: rows with equal keys come together."""
     arguments = task.arguments
     paths = [task.work_path(folder, f"{block_name(block)}.arrow") for block in range(layout.blocks)]

@@ -53,7 +53,7 @@ HOSTS = 1000
 EXAMPLES = 3
 SHINGLES = "shingles"
 PAIRS_LOOKED_UP = 1 << 22
-PIECE_BYTES = 256 << 20
+PIECE_BYTES = 512 << 20
 """Members that a block's task holds before it writes them."""
 
 
