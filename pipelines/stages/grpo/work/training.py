@@ -71,8 +71,8 @@ def train_grpo_task(task: TaskContext[GrpoWork]) -> dict[str, Any]:
             asked = _task(settings, texts, rows, held_back, rewards, local, device)
             summary = train_grpo(settings, asked, storage.join(settings.output, STATE), device)
     names = [f"{FOLDER}/{name}" for name in sorted(storage.list_names(task.path(FOLDER)))]
-    rows = {"rows": work.settings.prompts_per_step * work.settings.group}
-    rollouts = [file_entry(task, name) | rows for name in names]
+    drawn = {"rows": work.settings.prompts_per_step * work.settings.group}
+    rollouts = [file_entry(task, name) | drawn for name in names]
     return {"summary": summary, "files": [*(file_entry(task, name) for name in OUTPUTS), *rollouts]}
 
 
