@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from corpusmill.pipelines.settings import validate
 from corpusmill.pipelines.stages import blocks as blocks_module
 from corpusmill.pipelines.stages.blocks import block_numbers
 from corpusmill.pipelines.stages.dedup import plan as stage
-from corpusmill.pipelines.stages.dedup.work import signing
+from corpusmill.pipelines.stages.dedup.work import signing, surviving
 from corpusmill.pipelines.stages.index.changes import add_dataset
 from tests.pipelines.test_stage_inputs import run
 
@@ -142,11 +143,23 @@ def test_partitions_that_are_gone_through_in_passes_give_the_same(
 ) -> None:
     whole = run("dedup", tmp_path / "whole", datasets=[documents])
     monkeypatch.setattr(blocks_module, "PARTITION_BYTES", 512)
-    monkeypatch.setattr(blocks_module, "MAX_PARTITIONS", 2)
+    monkeypatch.setattr(stage, "PARTITIONS", 2)
     assert blocks_module.passes_of(66 * 19 * 24, 2) > 5
     passed = run("dedup", tmp_path / "passes", datasets=[documents])
     assert ids(passed.folder) == ids(whole.folder) and removed(passed.folder) == removed(whole.folder)
     assert len(list(Path(passed.folder, "_state/pairs").glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("prefer", ["length:desc", "url:asc"])
+def test_members_in_pieces_and_shingles_in_a_file_give_the_same(
+    documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefer: str
+) -> None:
+    whole = run("dedup", tmp_path / "whole", datasets=[documents], prefer=[prefer])
+    monkeypatch.setattr(surviving, "PIECE_BYTES", 1)
+    monkeypatch.setattr(surviving, "store_sets", partial(surviving.store_sets, held_bytes=0))
+    pieces = run("dedup", tmp_path / "pieces", datasets=[documents], prefer=[prefer])
+    assert all(pieces.manifest[name] == whole.manifest[name] for name in ("facts", "parts", "files"))
+    assert whole.manifest["facts"]["duplicates_by_method"]["minhash"] > 10
 
 
 def test_the_order_of_rows_and_files_has_no_influence(tmp_path: Path, small_files: None) -> None:
@@ -373,7 +386,11 @@ def test_clusters_by_way_of_files_are_those_in_memory(
     assert in_memory.manifest["facts"] == by_files.manifest["facts"]
 
 
-def test_what_an_index_holds_goes_and_so_do_its_near_copies(tmp_path: Path, small_files: None) -> None:
+@pytest.mark.parametrize("partitions", [1024, 2])
+def test_what_an_index_holds_goes_and_so_do_its_near_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_files: None, partitions: int
+) -> None:
+    monkeypatch.setattr(stage, "PARTITIONS", partitions)
     old = [row for row in corpus() if row["id"] in ("c0-near", "c1-near", "lone-3")]
     indexed, own = dataset(tmp_path / "old", old, 2), dataset(tmp_path / "new", corpus())
     index = str(tmp_path / "index")
