@@ -73,12 +73,12 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     [
         ("inspect", "show", "{}/unique", "--json"),
         ("inspect", "sample", "{}/unique", "-n", "3", "--json"),
-        ("inspect", "why", "{}", "tests/raw.jsonl#0", "--json"),
+        ("inspect", "why", "{}", "near", "--json"),
         ("inspect", "why", "{}", "twin", "--json"),
         ("inspect", "verify", "{}/unique", "--json"),
         ("inspect", "verify", "{}/shards", "--json"),
         ("inspect", "show", "{}/shards", "--json"),
-        ("inspect", "sql", "select count(*) from 'unique'", "{}", "--json"),
+        ("inspect", "sql", "SELECT count(*) FROM clean.documents", "{}", "--json"),
     ],
 )
 def test_a_question_has_the_same_answer(arguments: tuple[str, ...], say: Say, local: str, stored: str) -> None:
@@ -143,7 +143,7 @@ RECIPE = """
 name: two drivers
 output: unused
 stages:
-  documents: {stage: ingest, inputs: ["${stdlib}/email/*.py", "${stdlib}/json/*.py"], kind: code, part_bytes: 64KiB}
+  documents: {stage: ingest, inputs: ["${stdlib}/email/*.py"], kind: code, part_bytes: 64KiB}
 """
 
 
