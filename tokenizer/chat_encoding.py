@@ -8,7 +8,8 @@ A token is learned when it holds a byte of an answer, or is put in as a learned 
 token that lies across the edge. Whether it is learned is carried in bit 30 of its id (`LEARNED`), ids being below 2^24,
 so that ids and mask are placed, cut and copied as one.
 
-Cost: that of tokenising, and some array operations over tokens. Memory: about 40 bytes a token of the batch.
+Cost: that of tokenising, and some array operations over tokens. Memory: the words once more, and about 40 bytes a token
+of the batch.
 """
 
 from collections.abc import Sequence
@@ -138,10 +139,7 @@ class ChatEncoder:
     def _words(self, turns: Turns, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(ids with their mark of what all turns say, heads included; how many of each turn)."""
         tables = self._tables
-        offsets = np.concatenate([[0], np.cumsum(turns.end - turns.begin)])
-        place = np.repeat(turns.begin - offsets[:-1], np.diff(offsets)) + np.arange(int(offsets[-1]))
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(turns.data[place])]
-        said = pa.Array.from_buffers(pa.large_string(), len(turns.kind), buffers)
+        said = _said(turns)
         if tables.head_bytes.any():
             said = pc.binary_join_element_wise(
                 tables.heads.take(pa.array(code)), said, pa.scalar("", pa.large_string())
@@ -155,6 +153,16 @@ class ChatEncoder:
         inside = end - before[turn] > tables.head_bytes[code][turn]
         marked = ids | (tables.learned[code][turn] * inside).astype(np.int32)
         return marked.astype(np.int32), lengths
+
+
+def _said(turns: Turns) -> pa.LargeStringArray:
+    """What each turn says: the stretches between marks, of which every other one is a head and is left out."""
+    edges = np.stack([turns.begin, turns.end], 1).reshape(-1)
+    if not len(edges):
+        return pa.array([], pa.large_string())
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(turns.data)]
+    stretches = pa.Array.from_buffers(pa.large_string(), len(edges) - 1, buffers)
+    return stretches.take(pa.array(np.arange(0, len(edges) - 1, 2)))
 
 
 def _codes(turns: Turns) -> np.ndarray:
