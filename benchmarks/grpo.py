@@ -87,7 +87,7 @@ def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def command_of(arguments: argparse.Namespace, folder: Path, seed: int) -> list[str | Path]:
-    """The whole recipe with a seed, or its GRPO alone on a model that is there; both leave their folders in `folder`."""
+    """The whole recipe with a seed, or its GRPO alone on a model that is there; both leave folders in `folder`."""
     if arguments.model is None:
         settings = [f"seed={seed}", *(f"{stage}.threads={arguments.threads}" for stage in ("model", arguments.stage))]
         settings += [f"{arguments.stage}.steps={arguments.steps}"] if arguments.steps else []
