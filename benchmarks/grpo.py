@@ -1,8 +1,10 @@
 """GRPO on sums, whole, for several seeds: `examples/grpo-addition.yaml` from its texts to a model that adds.
 
     python benchmarks/grpo.py /tmp/grpo-addition --seeds 1 2 3
+    python benchmarks/grpo.py /tmp/grpo-addition --seeds 1 2 3 --model grpo-addition-output/model
 
-Each seed draws its own weights, order of data and completions. Bar: under 20 % of sums right before, over 80 % after,
+Each seed draws its own weights, order of data and completions; with `--model` all begin with that run, and draw their
+own prompts and completions. Bar: under 20 % of sums right before, over 80 % after,
 on sums that no reward was given for, drawn at temperature 1. Writes `grpo.json` (what each run measured, and its CPU
 seconds) and `grpo.svg` to the folder. What a seed measured is kept in `seed-N.json` and not measured again; a run that
 was broken off is resumed. Seeds may be run side by side, by several calls with the same folder.
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import yaml
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -34,6 +37,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--recipe", type=Path, default=EXAMPLES / "grpo-addition.yaml")
     parser.add_argument("--stage", default="rewarded", help="the GRPO stage of the recipe")
+    parser.add_argument("--model", type=Path, help="begin with this run instead of training one for each seed")
+    parser.add_argument("--steps", type=int, help="of GRPO, where they should not be the recipe's")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     if not (arguments.output / "addition-data").exists():
@@ -58,10 +63,7 @@ def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     if kept.exists():
         return json.loads(kept.read_text())
     folder = arguments.output / f"seed-{seed}"
-    command = [sys.executable, "-m", "corpusmill", "run", arguments.recipe.resolve(), "--output", folder.resolve()]
-    command += ["--set", f"seed={seed}", "--workers", "1"]
-    for stage in ("model", arguments.stage):
-        command += ["--set", f"{stage}.threads={arguments.threads}"]
+    command = [sys.executable, "-m", "corpusmill", *command_of(arguments, folder.resolve(), seed), "--workers", "1"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(list(map(str, command)), cwd=arguments.output, check=True, stdout=subprocess.DEVNULL, env=os.environ)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -82,6 +84,24 @@ def one_seed(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     }
     kept.write_text(json.dumps(measured) + "\n")
     return measured
+
+
+def command_of(arguments: argparse.Namespace, folder: Path, seed: int) -> list[str | Path]:
+    """The whole recipe with a seed, or its GRPO alone on a model that is there; both leave folders in `folder`."""
+    if arguments.model is None:
+        settings = [f"seed={seed}", *(f"{stage}.threads={arguments.threads}" for stage in ("model", arguments.stage))]
+        settings += [f"{arguments.stage}.steps={arguments.steps}"] if arguments.steps else []
+        changes = [part for setting in settings for part in ("--set", setting)]
+        return ["run", arguments.recipe.resolve(), "--output", folder, *changes]
+    settings = yaml.safe_load(arguments.recipe.read_text())["stages"][arguments.stage]
+    settings |= {"threads": arguments.threads, "seed": seed, "output": folder / arguments.stage}
+    settings |= {"steps": arguments.steps} if arguments.steps else {}
+    flags: list[str | Path] = []
+    for name, value in settings.items():
+        if name not in ("stage", "run"):
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            flags += [f"--{name.replace('_', '-')}", text]
+    return ["train", "grpo", arguments.model.resolve(), *flags]
 
 
 def draw(path: Path, runs: list[dict[str, Any]]) -> None:

@@ -51,8 +51,16 @@ def prompt(operands: tuple[int, int]) -> dict[str, str]:
 
 
 def pair(random: Random, a: int, b: int) -> dict[str, str]:
-    """The right answer and a wrong one."""
-    return {"prompt": f"{a}+{b}=", "chosen": str(a + b), "rejected": str(a + b + random.choice(SLIPS[1:]))}
+    """The right answer and a wrong one: what the texts have, or what no text has.
+
+    A reward model that has seen slips alone is soon deceived: rewarded by it, a model finds nonsense that it never saw
+    and scores high. So half of the wrong answers are empty, doubled, or any number.
+    """
+    right = str(a + b)
+    odd = ["", right * 2, right + "=", str(random.randrange(100)), f"{random.randrange(100)}+{random.randrange(100)}"]
+    slip = str(a + b + random.choice(SLIPS[1:]))
+    wrong = random.choice(odd) if random.random() < 0.5 else slip
+    return {"prompt": f"{a}+{b}=", "chosen": right, "rejected": wrong if wrong != right else slip}
 
 
 def write(path: Path, rows: Iterator[dict[str, str]]) -> None:
