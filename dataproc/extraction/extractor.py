@@ -6,8 +6,8 @@ around them and of blocks built alike (`model`). Blocks above the threshold are 
 names so; they are kept only where that is asked for.
 
 The same page gives the same text on every machine of a kind: no clock, no random number, no order of threads. Cost and
-quality are measured by `benchmarks/extraction.py`. Memory: `parsing` and `features` state it; at the bound of blocks
-that is 350 MB beside the page, for a usual page under 1 MB.
+quality are measured by `benchmarks/extraction.py`. Memory: twice the page, and 1.6 KB a block, of which there are at
+most `MOST_BLOCKS` (210 MB); for a usual page under 1 MB.
 """
 
 import numpy as np

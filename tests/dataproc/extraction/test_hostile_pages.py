@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from corpusmill.dataproc.extraction import blocks as b
 from corpusmill.dataproc.extraction.extractor import extract
-from corpusmill.dataproc.extraction.parsing import DEEPEST, MOST_BLOCKS, parse
+from corpusmill.dataproc.extraction.parsing import parse
+from corpusmill.dataproc.extraction.states import DEEPEST, MOST_BLOCKS
 
 _MARKUP = """<p> </p> <div> </div> <a href=x> </a> <table> <tr> <td> </table> <ul> <li> </li> </ul> <pre> </pre> <b>
 <span> </span> <script> </script> <!-- --> <svg> </svg> <math> </math> <br> <h1> </h2> <title> &amp; &#x41; & < > "
