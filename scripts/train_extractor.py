@@ -10,7 +10,7 @@ counts.
 
 Two models, each of boosted trees. The first scores blocks by their own numbers; the second also sees the first one's
 scores, which for training come from models that have not seen the site (`FOLDS`), as they will be in use. Every page
-weighs about the same, and in it every word. Needs lightgbm, which nothing else does: install it where this runs.
+weighs about the same, and in it every word. Needs lightgbm, the extra `extraction`.
 The same pages give the same file. With the 1,497 pages of WCXB it takes 10 minutes of one core and 2 GB.
 """
 
