@@ -40,12 +40,18 @@ def extract(html: str, *, comments: bool = False) -> Content:
     if not keep.any() and (best := float(scores.max())) >= LOWEST:
         keep = scores >= best / 2
     if comments:
-        keep |= _are_comments(parsed.blocks)
+        keep |= _are_comments(parsed.blocks, keep)
     return Content(text=render(parsed.out, parsed.blocks, keep), meta=meta)
 
 
-def _are_comments(blocks: np.ndarray) -> np.ndarray:
-    """bool (N,): text of readers, not the links and buttons around it."""
+def _are_comments(blocks: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """bool (N,): text of readers, not the links and buttons around it.
+
+    Where most of the content lies in what is called comments, as in a page that says so of its body, only names close
+    to a block count.
+    """
     named = (blocks[:, b.MASK] & BIT["COMMENT"]) != 0
+    if 2 * np.count_nonzero(named & keep) > np.count_nonzero(keep):
+        named = (blocks[:, b.NEAR] & BIT["COMMENT"]) != 0
     mostly_text = 2 * blocks[:, b.LINK_BYTES] < blocks[:, b.END] - blocks[:, b.BEGIN]
     return named & mostly_text & (blocks[:, b.WORDS] >= COMMENT_WORDS)

@@ -134,9 +134,8 @@ def write_features(kinds, blocks, elements, bits, slots, numbers, cluster_sums, 
     """Fills `matrix` float32 (N, FEATURES).
 
     `kinds` float32 (3,): what kind of page it says it is, twice, and the block of its title or -1. Scratch: slots
-    int32 (2 ** bits,); numbers int32 (3, N):
-    clusters by path, by classes, by text; cluster_sums int64 (3, N, 4); sums int64 (N + 1, SUMS), which is left as the
-    second features need it; nearest int64 (N, 2).
+    int32 (2 ** bits,); numbers int32 (3, N): clusters by path, by classes, by text; cluster_sums int64 (3, N, 4); sums
+    int64 (N + 1, SUMS), which is left as the second features need it; nearest int64 (N, 2).
     """
     count = np.int64(len(blocks))
     if count == 0:
