@@ -2,7 +2,7 @@
 
     python benchmarks/hostile_pages.py [--mebibytes 64]
 
-Each page is one piece, repeated, inside tables and as many open elements as the parser's stack holds. For each it prints
+Each page is one piece, repeated, inside tables and as many open elements as the parser holds. For each it prints
 the seconds of the parser and of all of the extractor, best of two.
 """
 
