@@ -10,7 +10,7 @@ counts.
 
 Two models, each of boosted trees. The first scores blocks by their own numbers; the second also sees the first one's
 scores, which for training come from models that have not seen the site (`FOLDS`), as they will be in use. Every page
-weighs about the same, and in it every word. Needs lightgbm, which nothing else does: install it where this runs.
+weighs about the same, and in it every word. Needs lightgbm, the extra `extraction`.
 The same pages give the same file. With the 1,497 pages of WCXB it takes 10 minutes of one core and 2 GB.
 """
 
@@ -29,22 +29,27 @@ import numpy as np
 import pyarrow as pa
 
 from corpusmill.dataproc.extraction import blocks as b
-from corpusmill.dataproc.extraction.features import FEATURES, NAMES, SECOND_NAMES
+from corpusmill.dataproc.extraction.features import FEATURES, NAMES
 from corpusmill.dataproc.extraction.labels import SHINGLE, label_blocks
+from corpusmill.dataproc.extraction.metadata import read_metadata
 from corpusmill.dataproc.extraction.model import model_text, tree_line
 from corpusmill.dataproc.extraction.pages import Seen, add_second, look_at
+from corpusmill.dataproc.extraction.parsing import parse
+from corpusmill.dataproc.extraction.second import SECOND_NAMES
 from corpusmill.dataproc.lists.urls.suffixes import registered_domains
 from corpusmill.dataproc.readers.archives.pages import Page, Unreadable, decode_page
 from corpusmill.pipelines import kernels
 
 FOLDS = 3
-FIRST_TREES, SECOND_TREES = 60, 120
-MOST_ROWS = 600
+FIRST_TREES, SECOND_TREES = 60, 160
+MOST_ROWS = 500
 """Blocks that a page gives to training; of a page with more they are drawn by its name."""
+WEIGHTS = {"listing": 0.3, "collection": 0.3}
+"""Of kinds of pages whose truth is a list of links to other pages: on all other pages such lists are no content."""
 PARAMETERS = {
     "objective": "binary",
-    "learning_rate": 0.12,
-    "num_leaves": 24,
+    "learning_rate": 0.1,
+    "num_leaves": 31,
     "min_data_in_leaf": 60,
     "lambda_l2": 5,
     "feature_fraction": 0.4,
@@ -69,6 +74,7 @@ class Labelled:
     labels: np.ndarray
     texts: list[str]
     truth: str
+    weight: float = 1.0
     first: np.ndarray | None = None
 
     @property
@@ -86,7 +92,8 @@ class Labelled:
     def weights(self) -> np.ndarray:
         """Words of each block, as a share of the page's content."""
         words = self.seen.page.blocks[:, b.WORDS] + 3.0
-        return np.clip(words / (words[self.labels].sum() + 50) * 40, 0.02, 8).astype(np.float32)
+        shares = np.clip(words / (words[self.labels].sum() + 50) * 40, 0.02, 8)
+        return (self.weight * shares).astype(np.float32)
 
 
 def site_of(url: str) -> str:
@@ -120,7 +127,9 @@ def read_truth(folder: Path, never: set[str]) -> Iterator[Labelled]:
         if site in never:
             continue
         data = gzip.decompress((folder / "html" / f"{path.stem}.html.gz").read_bytes())
-        yield label(path.stem, site, decode(data), record["ground_truth"].get("main_content") or "")
+        page = label(path.stem, site, decode(data), record["ground_truth"].get("main_content") or "")
+        page.weight = WEIGHTS.get(record.get("_internal", {}).get("page_type", {}).get("primary"), 1.0)
+        yield page
 
 
 def read_teacher(folder: Path, never: set[str]) -> Iterator[Labelled]:
@@ -146,6 +155,9 @@ def sites_of(folder: Path) -> set[str]:
                 urls.append(record.get("url") or key)
     for path in (folder / "ground-truth").glob("*.json"):
         urls.append(json.loads(path.read_text()).get("url") or "")
+    for path in folder.glob("*/source.html"):
+        html = path.read_bytes()
+        urls.append(read_metadata(html, parse(html).marks).get("canonical_url", ""))
     return {site_of(url) for url in urls if url}
 
 
@@ -205,7 +217,7 @@ def main() -> None:
     parser.add_argument("--never", nargs="*", type=Path, default=[])
     parser.add_argument("--teacher", nargs="*", type=Path, default=[])
     parser.add_argument("--output", type=Path, default=Path("dataproc/extraction/model.txt"))
-    parser.add_argument("--threshold", type=float, default=0.4)
+    parser.add_argument("--threshold", type=float, default=0.6)
     parser.add_argument("--evaluate", action="store_true", help="also cross-validate the second model by site")
     options = parser.parse_args()
     kernels.configure()

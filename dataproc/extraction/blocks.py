@@ -19,7 +19,7 @@ from corpusmill.dataproc.kernels.compiling import kernel_step
 ) = range(30)  # fmt: skip
 """Columns of `blocks`. ITEM: 0, or -1 for the first block of an item of a list, or the number of a numbered one.
 LAST_KIND and FIRST_KIND say what the text ends and begins with: 1 the end of a sentence, 2 a comma, 3 a digit,
-4 a capital, 5 a colon, 0 what else."""
+4 a capital, 5 a colon, 6 an ellipsis, 0 what else."""
 BLOCK_COLUMNS = 30
 
 PARENT, FIRST, LAST, ELEMENT_TAG, OWN_MASK = range(5)
@@ -38,6 +38,18 @@ _KIND[[0x7C, 0x2F, 0x3E, 0x40, 0x23, 0x5F, 0x7B, 0x7D, 0x3D, 0x2B, 0x2A, 0x24]] 
 _KIND[0x80:] = _LETTER
 _ENDS = np.zeros(8, np.int64)
 _ENDS[[_STOP, _COMMA, _DIGIT, _CAPITAL, _COLON]] = (1, 2, 3, 4, 5)
+
+
+@kernel_step
+def _is_cut(out, begin, end):
+    """Whether a text ends with an ellipsis, of one character or of three dots, in brackets or not."""
+    if end - begin > 3 and out[end - 1] == 0x5D:
+        end -= 1
+    if end - begin < 3:
+        return False
+    if out[end - 1] == 0x2E:
+        return out[end - 2] == 0x2E and out[end - 3] == 0x2E
+    return out[end - 1] == 0xA6 and out[end - 2] == 0x80 and out[end - 3] == 0xE2
 
 
 @kernel_step
@@ -94,6 +106,6 @@ def measure(out, begin, end, block):
     block[CAPITALS] = capitals
     block[SHORT] = short
     block[SIGNS] = signs
-    block[LAST_KIND] = _ENDS[last]
+    block[LAST_KIND] = 6 if _is_cut(out, begin, end) else _ENDS[last]
     block[FIRST_KIND] = _ENDS[_KIND[out[begin]]]
     block[HASH] = np.int64(key >> np.uint64(2))

@@ -6,8 +6,6 @@ letter, or the place where a capital follows a small letter. The automaton is Ah
 a step is one look-up. A match sets its category's bit; further bits of the same 64 say which elements enclose a text.
 """
 
-# ruff: noqa: SIM905 - tables of words are read as words
-
 import numpy as np
 
 _WORDS: dict[str, str] = {

@@ -5,8 +5,6 @@ whatever is left open in it. Attributes are places of their values in the page, 
 the first of several of one name counts.
 """
 
-# ruff: noqa: SIM110 - plain comparisons and loops are what numba compiles best
-
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 
@@ -235,3 +233,8 @@ def hash_of(data, begin, end):
     for position in range(begin, end):
         key = (key ^ np.uint64(data[position])) * FNV_STEP
     return np.int64(key >> np.uint64(2))
+
+
+def byte_word(word: str) -> np.ndarray:
+    """A word as kernels compare it."""
+    return np.frombuffer(word.encode(), np.uint8)

@@ -5,8 +5,6 @@ For each of them the places are asked in a fixed order, and the first that answe
 or https, dates begin as ISO 8601 has them and are given as year, month and day, and nothing is longer than `LONGEST`.
 """
 
-# ruff: noqa: SIM905 - tables of words are read as words
-
 import html
 import re
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from corpusmill.dataproc.extraction.parsing import DATA, LINK, META, PAGE_LANGUAGE, TIME, TITLE
+from corpusmill.dataproc.extraction.marks import DATA, LINK, META, PAGE_LANGUAGE, TIME, TITLE
 
 LONGEST = 500
 _LONGEST_DATA = 1 << 18

@@ -125,7 +125,8 @@ def read_model(text: str, names: Sequence[str], where: str) -> Model:
 @cache
 def load_model() -> Model:
     """Our own model, read once a process."""
-    from corpusmill.dataproc.extraction.features import NAMES, SECOND_NAMES
+    from corpusmill.dataproc.extraction.features import NAMES
+    from corpusmill.dataproc.extraction.second import SECOND_NAMES
 
     return read_model(FILE.read_text(), NAMES + SECOND_NAMES, str(FILE))
 

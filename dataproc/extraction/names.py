@@ -5,8 +5,6 @@ standard knows have a number; all others share 64 numbers by their hash, so that
 matters of an element for text is a set of flags: whether it breaks text, has content, what its tags close.
 """
 
-# ruff: noqa: SIM905 - tables of words are read as words
-
 import numpy as np
 
 FNV_SEED = np.uint64(0xCBF29CE484222325)

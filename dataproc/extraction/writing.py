@@ -5,8 +5,6 @@ between two ideographs or kana is no blank (CSS Text 3, section 4.1.3). A no-bre
 order marks and control characters are dropped; joiners are kept, since Persian and the scripts of India need them.
 """
 
-# ruff: noqa: SIM102 - plain comparisons and loops are what numba compiles best
-
 # mypy: disable-error-code="assignment"
 # (numba unifies int and np.int64, which mypy holds apart)
 

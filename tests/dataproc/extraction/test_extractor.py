@@ -1,10 +1,17 @@
 """What comes out of whole pages: content and its form, by pages of our own writing."""
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
+from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.extraction.extractor import extract
+from corpusmill.dataproc.readers.archives.html import read_html
+from corpusmill.dataproc.readers.pieces import Fields, Piece
+from corpusmill.pipelines.stages.ingest.plan import IngestStage
+from corpusmill.pipelines.stages.ingest.settings import IngestSettings
 
 SENTENCES = (
     "The river had been rising since the morning, and nobody in the town believed the forecast any more.",
@@ -83,3 +90,39 @@ def test_the_same_page_gives_the_same_text_whatever_came_before() -> None:
 @pytest.mark.parametrize("text", ["שלום עולם וברכה", "السلام عليكم", "می‌خواهم"])
 def test_right_to_left_text_keeps_its_order_and_joiners(text: str) -> None:
     assert text in extract(article(paragraphs(*[f"{text} {sentence}" for sentence in SENTENCES]))).text
+
+
+def test_archives_and_pages_carry_what_a_page_says_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        article(paragraphs(*SENTENCES, *SENTENCES)).replace(
+            "</head>",
+            "<link rel=canonical href=https://example.org/flood><meta name=author content='A. B.'>"
+            "<meta property=article:published_time content=2024-03-05></head>",
+        )
+    )
+    piece = Piece(path=str(tmp_path / "page.html"), name="page.html", format="html", bytes=1)
+    reports: list[object] = []
+    fields = Fields(source="s", extractor="corpusmill")
+    batches = read_html([piece], fields, lambda *report: reports.append(report))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert not reports
+    assert rows[0]["url"] == "https://example.org/flood"
+    assert json.loads(rows[0]["meta"]) == {
+        "author": "A. B.",
+        "canonical_url": "https://example.org/flood",
+        "charset": "utf-8",
+        "html_lang": "en",
+        "published": "2024-03-05",
+        "title": "Flood",
+    }
+
+
+def test_the_stage_compiles_our_kernels_if_they_are_asked_for() -> None:
+    def stage(**settings: object) -> IngestStage:
+        return IngestStage(IngestSettings(inputs=("x",), source="s", **settings))  # type: ignore[arg-type]
+
+    assert stage().kernels == ()
+    assert stage(extractor="corpusmill").kernels == ("extraction",)
+    stage(extractor="corpusmill", comments=True).check()
+    with pytest.raises(UserError, match="cannot keep readers' comments"):
+        stage(comments=True).check()

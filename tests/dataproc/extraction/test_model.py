@@ -5,7 +5,8 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.extraction import model as m
-from corpusmill.dataproc.extraction.features import FEATURES, NAMES, SECOND, SECOND_NAMES
+from corpusmill.dataproc.extraction.features import FEATURES, NAMES
+from corpusmill.dataproc.extraction.second import SECOND, SECOND_NAMES
 
 TREE = {
     "tree_structure": {

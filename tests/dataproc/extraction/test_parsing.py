@@ -53,6 +53,8 @@ def test_text(html: str, expected: list[str]) -> None:
         ("<p>a seen word or five<div hidden=until-found>yes", ["a seen word or five", "yes"]),
         ("<p style='visibility:hidden'>no</p>yes", ["yes"]),
         ("<p>unclosed script <script>var x", ["unclosed script"]),
+        ("<div class=highlight><table><tr><td class=gutter>1<td><pre>x = 1</pre></table></div>", ["x = 1"]),
+        ("<div class='row no-gutter'>yes</div>", ["yes"]),
     ],
 )
 def test_what_no_reader_sees(html: str, expected: list[str]) -> None:

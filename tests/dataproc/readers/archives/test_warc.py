@@ -501,10 +501,10 @@ def test_a_record_across_members_belongs_to_the_range_where_it_begins(tmp_path):
         assert numbers([*first, *second]) == [1, 2, 3]
 
 
-def test_both_extractors_find_the_text(tmp_path):
+def test_all_extractors_find_the_text(tmp_path):
     paragraphs = "".join(f"<p>{SENTENCE}, and {word}.</p>" for word in ("one", "two", "three", "four"))
     html = f"<html><body><nav><a href='/'>Home</a></nav><article>{paragraphs}</article></body></html>"
-    for extractor in ("resiliparse", "trafilatura"):
+    for extractor in ("resiliparse", "trafilatura", "corpusmill"):
         rows, reports = read(tmp_path / "a.warc", response(1, html), extractor=extractor)
         assert not reports
         assert rows[0]["text"].count(SENTENCE) == 4
