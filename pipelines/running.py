@@ -161,4 +161,6 @@ def exit_code(finished: list[tuple[str, Finished]], limit: QuarantineLimit | Non
 
 
 def _in_words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items() if value)
+    named = {name: name.replace("_", " ") for name in counts}
+    named |= {name: words.replace("documents", "document", 1) for name, words in named.items() if counts[name] == 1}
+    return ", ".join(f"{value:,} {named[name]}" for name, value in counts.items() if value)

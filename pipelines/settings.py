@@ -20,7 +20,7 @@ def validate(model: type[BaseModel], values: Mapping[str, Any], where: str = "",
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # misspelt, it is missing as well
         keys, around = _located(model, first["loc"])
         place = f"--{keys.replace('_', '-')}" if flags else ".".join(part for part in (where, keys) if part)
         what, hint = first["msg"], ""

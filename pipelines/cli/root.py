@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from corpusmill.dataproc.errors import suggest
 from corpusmill.pipelines.cli.apps import command_app, group_app, words_to_complete
 from corpusmill.pipelines.cli.main import ABOUT, command_lines, command_names, module_and_line
 
@@ -22,6 +23,12 @@ class LazyGroup(TyperGroup):
         """The whole line of each command, over several lines in a narrow terminal."""
         with formatter.section("Commands"):
             formatter.write_dl(command_lines())
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of these arguments; an unknown one ends with the name that is nearest to it."""
+        if args and not args[0].startswith("-") and module_and_line(args[0]) is None:
+            ctx.fail(f"No such command '{args[0]}'; {suggest(args[0], command_names())}")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, name: str) -> Any:
         command_source = module_and_line(name)

@@ -35,6 +35,13 @@ def run(folder: Path, output: str = "", **stages: dict[str, object]) -> int:
             {"stage": "pack", "datasets": ["documents"], "tokenizer": "no/tokenizer"},
             "no/tokenizer: no such folder; the stage 'last' needs it",
         ),
+        (
+            {"stage": "pack", "datasets": ["documents"], "tokenizer": __file__},
+            "this tokenizer was not made by corpusmill; import it first: corpusmill tokenizer import",
+        ),
+        ({"stage": "mixture", "datasets": ["documents"], "tokenizer": __file__, "unit": "tokens"}, "import it first"),
+        ({"stage": "tokenizer", "datasets": ["documents"], "continue_from": __file__}, "import it first"),
+        ({"stage": "quality-score", "datasets": ["documents"], "model": str(Path(__file__).parent)}, "_manifest.json"),
         ({"stage": "filter", "datasets": ["documents", "typo"]}, "typo: no such folder; the stage 'last' needs it"),
         ({"stage": "filter", "datasets": ["documents"], "language_model": "no/model.bin"}, "no/model.bin"),
         ({"stage": "ingest", "inputs": ["no/files/*.jsonl"]}, "no/files"),

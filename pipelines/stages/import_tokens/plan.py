@@ -9,7 +9,7 @@ Memory: about 20 bytes a token of a task, 0.8 GB at the default `task_bytes`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -70,6 +70,10 @@ class ImportStage(Stage):
     def check_inputs(self, folder: str) -> None:
         check_roles_needed(self.settings.tokenizer, self.resolve, ENDS)
         self._tasks(self.work())
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        if not made(self.resolve(self.settings.tokenizer)):
+            check_roles_needed(self.settings.tokenizer, self.resolve, ENDS)
 
     def phases(self) -> list[PhasePlan]:
         tasks = self._tasks(self.work())

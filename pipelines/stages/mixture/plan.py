@@ -22,7 +22,7 @@ Memory: 40 bytes a document of a part; a 4,096th of that for all documents in `d
 documents to be repeated are read once for each copy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field
@@ -111,6 +111,11 @@ class MixtureStage(PartsStage):
         for language, ratio in settings.bytes_per_token.items():
             if not ratio > 0:
                 raise UserError(f"{ratio} bytes per token for '{language}'", "bytes_per_token", "use a number above 0")
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        tokenizer = self.settings.tokenizer
+        if tokenizer and not made(self.resolve(tokenizer)):
+            tokenizer_identity(tokenizer, self.resolve)
 
     def check_inputs(self, folder: str) -> None:
         from corpusmill.dataproc.datasets import read_batches

@@ -10,7 +10,7 @@ learned (answers), nothing is rearranged or split, and one that is longer than a
 shards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -136,6 +136,13 @@ class PackStage(PartsStage):
 
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
+        self._check_tokenizer()
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        if not made(self.resolve(self.settings.tokenizer)):
+            self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
         check_roles_needed(self.settings.tokenizer, self.resolve, self.roles())
         if self.settings.chat:
             check_chat_template(self.settings.tokenizer, self.resolve)

@@ -5,6 +5,7 @@ One task a part, and parts keep their numbers. The model is opened once a worker
 worker: a row group and its lines, and the model's folded rows (`dataproc.quality.scorer`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,13 @@ class QualityScoreStage(PartsStage):
 
     def check_inputs(self, folder: str) -> None:
         super().check_inputs(folder)
+        self._check_model()
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        if not made(self.resolve(self.settings.model)):
+            self._check_model()
+
+    def _check_model(self) -> None:
         model = self.resolve(self.settings.model)
         if not _is_file(model) and (maker := state.require_manifest(model)["stage"]) != "quality-train":
             raise UserError(f"'{maker}' made this folder", model, "give one of 'quality train', or a .bin or .ftz file")

@@ -9,7 +9,7 @@ while counting; the unique pretokens of the corpus while learning.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -150,6 +150,11 @@ class TokenizerStage(Stage):
 
         old = self._continued()
         return old is not None and old.pattern.name not in PATTERNS
+
+    def require_files(self, made: Callable[[str], bool]) -> None:
+        old = self.settings.continue_from
+        if old and not made(self.resolve(old)):
+            tokenizer_identity(old, self.resolve)
 
     def check_inputs(self, folder: str) -> None:
         old, asked = self._continued(), self.settings.vocab_size
