@@ -431,7 +431,7 @@ def quality_train(
     memory_per_worker: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Train a fastText classifier on positive and negative documents; measure it on held-out ones.
+    """Train a fastText classifier on positive and negative documents; measure it on held-back ones.
 
     Args:
         positive: datasets of positive documents: more like these
@@ -448,8 +448,8 @@ def quality_train(
         characters: read only this many characters from the start of a document; 0: all
         positive_cap: train on this many positive documents at most; 0: all
         negative_cap: train on this many negative documents at most; 0: all
-        held_back: share of documents held out from training
-        calibration: how scores become probabilities, fitted on half of the held-out documents
+        held_back: share of documents held back from training
+        calibration: how scores become probabilities, fitted on half of the held-back documents
     """
 
 def quality_score(
@@ -699,7 +699,7 @@ def pack(
         chat: documents are conversations, as 'ingest --format chat' makes them: by the tokenizer's chat template, with
             a mask of what is learned; longer ones than a sequence are left out
         boundary_split: share of tokens joining punctuation and line breaks to split; 0.1 is our choice
-        validation_share: share of documents held out for validation
+        validation_share: share of documents held back for validation
         group_by: pack these groups of documents separately, so that training can weight them
         length_buckets: pack documents of up to this many tokens separately from longer ones; ascending bounds
         storage: how shards store tokens: 4 bytes each, 3 bytes, or compressed

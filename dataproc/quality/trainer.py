@@ -83,7 +83,7 @@ def train(
     documents = np.bincount(labels, minlength=len(names))
     for name, count in zip(names, documents, strict=True):
         if count == 0:
-            raise UserError(f"no document of {name} to train on", hint="add documents, or hold out fewer")
+            raise UserError(f"no document of {name} to train on", hint="add documents, or hold back fewer")
     order, rows = _vocabulary(words, chosen.minimum_count)
     buckets = chosen.buckets if chosen.word_ngrams > 1 else 0
     weights = np.empty((len(order) + buckets, chosen.dimensions), np.float32)

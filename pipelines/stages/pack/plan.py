@@ -79,7 +79,7 @@ class PackSettings(StageSettings):
         ge=0,
         le=1,
     )
-    validation_share: float = Field(default=0.0, description="share of documents held out for validation", ge=0, lt=1)
+    validation_share: float = Field(default=0.0, description="share of documents held back for validation", ge=0, lt=1)
     group_by: Literal["none", "source", "kind", "language"] = Field(
         default="none", description="pack these groups of documents separately, so that training can weight them"
     )

@@ -58,9 +58,9 @@ class ClassifierSettings(StageSettings):
     )
     positive_cap: int = Field(default=0, description="train on this many positive documents at most; 0: all", ge=0)
     negative_cap: int = Field(default=0, description="train on this many negative documents at most; 0: all", ge=0)
-    held_back: float = Field(default=0.1, description="share of documents held out from training", gt=0, lt=1)
+    held_back: float = Field(default=0.1, description="share of documents held back from training", gt=0, lt=1)
     calibration: Literal["platt", "isotonic", "none"] = Field(
-        default="platt", description="how scores become probabilities, fitted on half of the held-out documents"
+        default="platt", description="how scores become probabilities, fitted on half of the held-back documents"
     )
 
 

@@ -95,7 +95,7 @@ def train_model(task: TaskContext[TrainWork]) -> dict[str, Any]:
                 ends.append(stops + tokens)
                 tokens += len(numbers)
         if not tokens:
-            raise UserError("no documents are left to train on", hint="add documents, or hold out fewer")
+            raise UserError("no documents are left to train on", hint="add documents, or hold back fewer")
         model = train(
             np.memmap(path, np.int32, "r"),
             np.concatenate(ends),
