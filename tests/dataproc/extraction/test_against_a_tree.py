@@ -13,7 +13,9 @@ from tests.dataproc.extraction.pages import texts_of
 _ELEMENTS = "p div span b i a ul ol li dl dt dd h1 h2 h3 blockquote section article main pre em button code".split()  # noqa: SIM905
 _PIECES = st.one_of(
     st.sampled_from([f"<{name}>" for name in _ELEMENTS] + [f"</{name}>" for name in _ELEMENTS]),
-    st.sampled_from(["<br>", "<hr>", "<!-- no -->", "<!x>", "<script>n</script>", "<style>n</style>", "<x-y>", "</x-y>"]),
+    st.sampled_from(
+        ["<br>", "<hr>", "<!-- no -->", "<!x>", "<script>n</script>", "<style>n</style>", "<x-y>", "</x-y>"]
+    ),
     st.sampled_from(["&amp;", "&lt", "&notin;", "&#65;", "&x;", "<", ">", "a<b", "</ z>", "<p a='>'>", '<p b=">" c>']),
     st.sampled_from(["one ", "two", " three", "é", "文"]),
 )
