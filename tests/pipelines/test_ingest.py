@@ -247,7 +247,7 @@ def test_a_file_given_twice_is_refused(ingest: Ingest, tmp_path: Path) -> None:
 def test_an_output_inside_an_input_is_refused(ingest: Ingest, tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/a.jsonl").write_bytes(documents("a"))
-    with pytest.raises(UserError, match="the output lies in the input"):
+    with pytest.raises(UserError, match="the output is inside the input"):
         ingest([tmp_path / "raw"], name="raw/out")
     assert not (tmp_path / "raw/out").exists()
     assert ingest([tmp_path / "raw"], name="raw-out").texts == ["a"]
