@@ -967,6 +967,7 @@ def grpo(
     max_tokens: int = ...,
     temperature: float = ...,
     learning_rate: float = ...,
+    final_learning_rate: float | None = ...,
     warmup_steps: int = ...,
     beta: float = ...,
     clip_below: float = ...,
@@ -1009,6 +1010,7 @@ def grpo(
         max_tokens: most tokens of a completion
         temperature: of the draws, and of the probabilities that are trained
         learning_rate: learning rate after the warm-up
+        final_learning_rate: learning rate of the last step, to which it falls linearly; if left out, it stays
         warmup_steps: steps of linear warm-up
         beta: weight of the KL divergence from the model at the start; 0: none
         clip_below: how far below 1 a ratio counts (epsilon)

@@ -188,7 +188,7 @@ class _Loop:
     def _learn(self, rollouts: Sequence[Rollout], step: int) -> dict[str, Any]:
         """All updates by a step's completions."""
         settings = self.settings
-        rate = settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
+        rate = learning_rate(settings, step)
         parts = self._micro_batches(rollouts)
         outputs, tokens = len(rollouts), sum(len(one.ids) for one in rollouts)
         sums: dict[str, float] = {}
@@ -321,6 +321,17 @@ class _Loop:
             summary[f"{name}_before"], summary[name] = lines[0].get(name), lines[-1].get(name)
         commit_bytes(str(self.output / "summary.json"), json_bytes(summary))
         return summary
+
+
+def learning_rate(settings: GrpoSettings, step: int) -> float:
+    """Of a step, from 1: a linear rise, then level or linearly down to the last step's."""
+    peak, final = settings.learning_rate, settings.final_learning_rate
+    if step <= settings.warmup_steps:
+        return peak * step / settings.warmup_steps
+    if final is None or settings.steps == settings.warmup_steps + 1:
+        return peak
+    fallen = (step - settings.warmup_steps - 1) / (settings.steps - settings.warmup_steps - 1)
+    return peak + (final - peak) * fallen
 
 
 @dataclass

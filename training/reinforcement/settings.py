@@ -51,6 +51,11 @@ class GrpoSettings:
         1.0
     )
     learning_rate: Annotated[float, Setting("learning rate after the warm-up"), Gt(0)] = 1e-3
+    final_learning_rate: Annotated[
+        float | None,
+        Setting("learning rate of the last step, to which it falls linearly; if left out, it stays"),
+        Ge(0),
+    ] = None
     warmup_steps: Annotated[int, Setting("steps of linear warm-up"), Ge(0)] = 5
     beta: Annotated[float, Setting("weight of the KL divergence from the model at the start; 0: none"), Ge(0)] = 0.04
     clip_below: Annotated[float, Setting("how far below 1 a ratio counts (epsilon)"), Gt(0), Le(1)] = 0.2

@@ -18,7 +18,7 @@ from corpusmill.training.generation.generate import Wanted
 from corpusmill.training.generation.sampling import Sampling
 from corpusmill.training.model.config import as_dictionary
 from corpusmill.training.reinforcement import grpo
-from corpusmill.training.reinforcement.grpo import Prompt, Task, train_grpo
+from corpusmill.training.reinforcement.grpo import Prompt, Task, learning_rate, train_grpo
 from corpusmill.training.reinforcement.rollouts import prompts_of_step, roll_out
 from corpusmill.training.reinforcement.sequences import join, log_probabilities, pass_over
 from corpusmill.training.reinforcement.settings import GrpoSettings
@@ -204,6 +204,13 @@ def test_a_run_resumes_with_the_same_settings_and_task_only(run: Path, tmp_path:
     other = replace(task_of(), fingerprint={"prompts": "six"})
     with pytest.raises(UserError, match="another task"):
         train_grpo(settings_of(run, tmp_path / "a", steps=1), other, tmp_path / "a" / "state")
+
+
+def test_the_learning_rate_rises_and_falls_to_its_last_value(run: Path, tmp_path: Path) -> None:
+    settings = settings_of(run, tmp_path, steps=6, warmup_steps=2, learning_rate=0.4)
+    assert [learning_rate(settings, step) for step in range(1, 7)] == pytest.approx([0.2, 0.4, 0.4, 0.4, 0.4, 0.4])
+    falling = replace(settings, final_learning_rate=0.1)
+    assert [learning_rate(falling, step) for step in range(1, 7)] == pytest.approx([0.2, 0.4, 0.4, 0.3, 0.2, 0.1])
 
 
 def test_prompts_come_once_an_epoch_in_an_order_of_their_own(run: Path, tmp_path: Path) -> None:
