@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 def look_at(html: bytes) -> Seen:
     """A page in UTF-8, with its first features."""
     page = parse(html)
-    if not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
+    if page.hiding and not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
         page = parse(html, showing=True)
     count = len(page.blocks)
     bits = table_bits(count)
