@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--never", nargs="*", type=Path, default=[])
     parser.add_argument("--teacher", nargs="*", type=Path, default=[])
     parser.add_argument("--output", type=Path, default=Path("dataproc/extraction/model.txt"))
-    parser.add_argument("--threshold", type=float, default=0.6)
+    parser.add_argument("--thresholds", nargs=2, type=float, default=(0.45, 0.7), help="of pages, of articles")
     parser.add_argument("--evaluate", action="store_true", help="also cross-validate the second model by site")
     options = parser.parse_args()
     kernels.configure()
@@ -233,7 +233,7 @@ def main() -> None:
     names = NAMES + SECOND_NAMES
     lines = [[tree_line(tree) for tree in model.dump_model()["tree_info"]] for model in (first, second)]
     note = f"trained by scripts/train_extractor.py on {len(pages)} pages of {len({page.site for page in pages})} sites"
-    options.output.write_text(model_text(*lines, options.threshold, names, note))
+    options.output.write_text(model_text(lines[0], lines[1], tuple(options.thresholds), names, note))
     print(f"{options.output}: {options.output.stat().st_size:,} bytes")
 
 

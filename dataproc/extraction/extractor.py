@@ -2,7 +2,8 @@
 
 The page is read once (`parsing`), each block of its text becomes a row of numbers (`features`), a first forest of small
 trees scores the rows, and a second one scores them again with the first scores of their neighbours, of the elements
-around them and of blocks built alike (`model`). Blocks above the threshold are kept. Comments are blocks that the page
+around them and of blocks built alike (`model`). Blocks above a threshold are kept: a higher one in a page that calls
+itself an article, where lists of other articles are no content. Comments are blocks that the page
 names so; they are kept only where that is asked for.
 
 The same page gives the same text on every machine of a kind: no clock, no random number, no order of threads. Cost and
@@ -36,7 +37,7 @@ def extract(html: str, *, comments: bool = False) -> Content:
         return Content(text="", meta=meta)
     add_second(seen, score(seen.matrix, model.first))
     scores = score(seen.matrix, model.second)
-    keep = scores > model.threshold
+    keep = scores > (model.article_threshold if seen.is_article else model.threshold)
     if not keep.any() and (best := float(scores.max())) >= LOWEST:
         keep = scores >= best / 2
     if comments:

@@ -35,11 +35,12 @@ class Forest(NamedTuple):
 
 
 class Model(NamedTuple):
-    """The forests of both passes, the threshold of what is kept, and what the file says of itself."""
+    """The forests of both passes, the thresholds of pages and of those that call themselves articles, the features."""
 
     first: Forest
     second: Forest
     threshold: float
+    article_threshold: float
     features: tuple[str, ...]
 
 
@@ -102,9 +103,11 @@ def read_forest(lines: Iterable[str]) -> Forest:
     return Forest(np.array(nodes, np.int32).reshape(-1, 2), np.array(values, np.float32), np.array(roots, np.int32))
 
 
-def model_text(first: Sequence[str], second: Sequence[str], threshold: float, names: Sequence[str], note: str) -> str:
+def model_text(
+    first: Sequence[str], second: Sequence[str], thresholds: tuple[float, float], names: Sequence[str], note: str
+) -> str:
     """The file of a model."""
-    head = [FORMAT, f"# {note}", f"threshold {threshold}", f"features {' '.join(names)}"]
+    head = [FORMAT, f"# {note}", f"thresholds {thresholds[0]} {thresholds[1]}", f"features {' '.join(names)}"]
     return "\n".join([*head, f"first {len(first)}", *first, f"second {len(second)}", *second, ""])
 
 
@@ -115,11 +118,14 @@ def read_model(text: str, names: Sequence[str], where: str) -> Model:
         raise UserError(
             "this is no extraction model of this version", where, "train one with scripts/train_extractor.py"
         )
-    threshold, features = float(lines[1].split()[1]), tuple(lines[2].split()[1:])
+    threshold, article_threshold = map(float, lines[1].split()[1:])
+    features = tuple(lines[2].split()[1:])
     if features != tuple(names):
         raise UserError("the model was trained on other features", where, "train one with scripts/train_extractor.py")
     count = int(lines[3].split()[1])
-    return Model(read_forest(lines[4 : 4 + count]), read_forest(lines[5 + count :]), threshold, features)
+    return Model(
+        read_forest(lines[4 : 4 + count]), read_forest(lines[5 + count :]), threshold, article_threshold, features
+    )
 
 
 @cache

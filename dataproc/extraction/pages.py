@@ -19,7 +19,9 @@ SEEN_WORDS = 5
 
 
 class Seen(NamedTuple):
-    """A page and its numbers: `matrix` float32 (blocks, FEATURES + SECOND); the other arrays are scratch."""
+    """A page and its numbers: `matrix` float32 (blocks, FEATURES + SECOND); the other arrays are scratch.
+
+    `is_article`: whether the page calls itself one, by `og:type` or JSON-LD."""
 
     page: Parsed
     matrix: np.ndarray
@@ -27,15 +29,17 @@ class Seen(NamedTuple):
     cluster_sums: np.ndarray
     sums: np.ndarray
     nearest: np.ndarray
+    is_article: bool
 
 
 def look_at(html: bytes) -> Seen:
     """A page in UTF-8, with its first features."""
     page = parse(html)
-    if not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
+    if page.hiding and not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
         page = parse(html, showing=True)
     count = len(page.blocks)
     bits = table_bits(count)
+    kinds = _kinds(html, page)
     seen = Seen(
         page,
         np.empty((count, FEATURES + SECOND), np.float32),
@@ -43,10 +47,11 @@ def look_at(html: bytes) -> Seen:
         np.empty((3, count, 4), np.int64),
         np.empty((count + 1, SUMS), np.int64),
         np.empty((count, 2), np.int64),
+        bool(kinds[0] == _SAID[0][1] or kinds[1] == _DATA[0][1]),
     )
     slots = np.empty(1 << bits, np.int32)
     write_features(
-        _kinds(html, page),
+        kinds,
         page.blocks,
         page.elements,
         bits,

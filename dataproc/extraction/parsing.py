@@ -63,6 +63,7 @@ from corpusmill.dataproc.extraction.states import (
     DEEPEST,
     ELEMENTS,
     FOREIGN,
+    HIDING,
     INLINE,
     LINK_FROM,
     LINKS,
@@ -112,12 +113,13 @@ _LATEX, _UNTIL = map(byte_word, ("latex", "until-found"))
 
 
 class Parsed(NamedTuple):
-    """Blocks, elements and marks of a page, and the text `out` that blocks are places in."""
+    """Blocks, elements and marks of a page, the text `out` that blocks are places in, and whether it hides anything."""
 
     out: np.ndarray
     blocks: np.ndarray
     elements: np.ndarray
     marks: np.ndarray
+    hiding: bool
 
 
 @kernel_step
@@ -309,4 +311,4 @@ def parse(html: bytes, showing: bool = False) -> Parsed:
     values = np.empty((len(n.ATTRIBUTES), 2), np.int64)
     state = np.empty(STATES, np.int64)
     parse_page(data, int(showing), out, blocks, elements, marks, stack, last_open, values, state)
-    return Parsed(out, blocks[: state[BLOCKS]], elements[: state[ELEMENTS]], marks[: state[MARKS]])
+    return Parsed(out, blocks[: state[BLOCKS]], elements[: state[ELEMENTS]], marks[: state[MARKS]], bool(state[HIDING]))

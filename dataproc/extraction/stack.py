@@ -28,6 +28,7 @@ from corpusmill.dataproc.extraction.states import (
     ELEMENT,
     ELEMENTS,
     FOREIGN,
+    HIDING,
     INLINE,
     ITEM_WAITS,
     ITEMS,
@@ -153,6 +154,8 @@ def look_at_top(stack, state):
     """Whether text is written, and as it stands, follows from the element at the top."""
     mask = stack[state[TOP], MASK]
     state[SKIPPING] = np.int64(mask & c.GONE_BIT != 0 or (mask & c.HIDDEN_BIT != 0 and state[SHOWING] == 0))
+    if mask & c.HIDDEN_BIT:
+        state[HIDING] = 1
     state[PREFORMATTED] = np.int64(mask & c.PRE_BIT != 0)
 
 

@@ -122,7 +122,7 @@ def test_the_stage_compiles_our_kernels_if_they_are_asked_for() -> None:
         return IngestStage(IngestSettings(inputs=("x",), source="s", **settings))  # type: ignore[arg-type]
 
     assert stage().kernels == ()
-    assert stage(extractor="corpusmill").kernels == ("extraction",)
+    assert len(stage(extractor="corpusmill").kernels) == 1
     stage(extractor="corpusmill", comments=True).check()
     with pytest.raises(UserError, match="cannot keep readers' comments"):
         stage(comments=True).check()

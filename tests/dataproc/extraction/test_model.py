@@ -38,12 +38,17 @@ def test_a_tree_scores_as_its_nodes_say() -> None:
 
 
 def test_a_file_is_read_as_it_was_written() -> None:
-    text = m.model_text([m.tree_line(TREE)], [m.tree_line(TREE)] * 2, 0.4, ["a", "b"], "made here")
+    text = m.model_text([m.tree_line(TREE)], [m.tree_line(TREE)] * 2, (0.4, 0.7), ["a", "b"], "made here")
     model = m.read_model(text, ["a", "b"], "here")
-    assert (len(model.first.roots), len(model.second.roots), model.threshold) == (1, 2, 0.4)
+    assert (len(model.first.roots), len(model.second.roots), model.threshold, model.article_threshold) == (
+        1,
+        2,
+        0.4,
+        0.7,
+    )
 
 
-@pytest.mark.parametrize("text", ["another format\n", m.model_text([], [], 0.4, ["b", "a"], "")])
+@pytest.mark.parametrize("text", ["another format\n", m.model_text([], [], (0.4, 0.7), ["b", "a"], "")])
 def test_another_model_is_refused(text: str) -> None:
     with pytest.raises(UserError):
         m.read_model(text, ["a", "b"], "here")
