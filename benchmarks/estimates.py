@@ -5,10 +5,14 @@
 CORPUS is a folder with `*.jsonl.zst` files, and pages in `html/*.tar.zst`; what is missing there is left out. The short
 documents are lines of its texts and the code is Python's own library. Each kind is planned and run as a user would, one
 after the other, so that both meet the same machine. A stage that is planned in the middle of the range is at 1.0.
+
+Where others work on the machine, it may give the run another share of a core than it gave the plan a minute before. So
+a column has the real time as it would be at the plan's share: seconds of CPU over seconds, of both.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import sysconfig
@@ -128,20 +132,32 @@ def measure(name: str, settings: dict[str, Any], folder: Path, workers: int) -> 
     recipe.write_text(yaml.safe_dump({"name": "e", "output": str(output), "stages": stages}, sort_keys=False))
     command = [sys.executable, "-m", "corpusmill", "run", str(recipe), "--json", "--workers", str(workers)]
     allowed = ["--allow-quarantine", "--overwrite"]
-    started = time.monotonic()
-    plan = json.loads(subprocess.run([*command, *allowed, "--dry-run"], check=True, capture_output=True).stdout)
-    planned = time.monotonic() - started
-    done = json.loads(subprocess.run([*command, *allowed], check=True, capture_output=True).stdout)
+    plan, planned, share_then = timed([*command, *allowed, "--dry-run"])
+    done, _, share_now = timed([*command, *allowed])
+    scale = share_now / share_then
     shown = []
     for stage, real in zip(plan["stages"], done["stages"], strict=True):
-        shown.append(row(f"{name}: {stage['name']} ({stage['estimated_by']})", stage["seconds"], real["seconds"]))
-    return [*shown, row(f"{name}: the whole run (planned in {planned:.1f} s)", plan["seconds"], done["seconds"])]
+        shown.append(
+            row(f"{name}: {stage['name']} ({stage['estimated_by']})", stage["seconds"], real["seconds"], scale)
+        )
+    whole = f"{name}: the whole run (planned in {planned:.1f} s)"
+    return [*shown, row(whole, plan["seconds"], done["seconds"], scale)]
 
 
-def row(name: str, range_of: list[float], real: float) -> str:
-    """A line of the table."""
+def timed(command: list[str]) -> tuple[Any, float, float]:
+    """(what a command prints, its seconds, its CPU seconds over these)."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    printed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return printed, seconds, (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / seconds
+
+
+def row(name: str, range_of: list[float], real: float, scale: float) -> str:
+    """A line of the table; `scale` is by how much the run's share of a core was larger than the plan's."""
     low, high = range_of
-    return f"| {name} | {low:.1f} to {high:.1f} s | {real:.1f} s | {(low * high) ** 0.5 / max(real, 1e-3):.2f} |"
+    alike = real * scale
+    ratio = (low * high) ** 0.5 / max(alike, 1e-3)
+    return f"| {name} | {low:.1f} to {high:.1f} s | {real:.1f} s | {alike:.1f} s | {ratio:.2f} |"
 
 
 def main() -> None:
@@ -151,7 +167,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", default="", help="words that a kind's name begins with, separated by commas")
     arguments = parser.parse_args()
-    print("| what (by) | planned | real | middle of the plan / real |\n|---|---|---|---|")
+    print("| what (by) | planned | real | at the plan's share | middle of the plan / that |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, settings in kinds(arguments.corpus, Path(folder), arguments.megabytes * 10**6):
             if not arguments.only or name.lower().startswith(tuple(arguments.only.lower().split(","))):

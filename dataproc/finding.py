@@ -188,6 +188,9 @@ def _matches(steps: Sequence[str], pattern: Sequence[str]) -> bool:
         below = next((at for at, step in enumerate(steps) if step.startswith(".")), len(steps))
         if len(pattern) == 1:
             return 0 < len(steps) == below
+        if "**" not in pattern[1:]:  # then there is one place where the rest can begin
+            at = len(steps) - len(pattern) + 1
+            return 0 <= at <= below and _matches(steps[at:], pattern[1:])
         return any(_matches(steps[at:], pattern[1:]) for at in range(min(below, len(steps) - 1) + 1))
     if not steps or (steps[0].startswith(".") and not pattern[0].startswith(".")):
         return False

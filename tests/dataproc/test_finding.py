@@ -1,13 +1,16 @@
 """Which files a path, folder, glob or URL names."""
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corpusmill.dataproc.errors import UserError
-from corpusmill.dataproc.finding import find_files
+from corpusmill.dataproc.finding import _matches, find_files
 
 
 @pytest.fixture
@@ -89,3 +92,24 @@ def test_urls() -> None:
 def test_file_urls_name_files_as_paths_do(tree: Path) -> None:
     assert names(f"file://{tree}/*.txt") == ["b.txt"]
     assert find_files(f"file://{tree}/b.txt") == [(f"file://{tree}/b.txt", "b.txt")]
+
+
+def _slowly(steps: list[str], pattern: list[str]) -> bool:
+    """`**` is any number of folders that are not hidden, tried one after the other; at the end it is all below."""
+    if not pattern or not steps:
+        return not pattern and not steps
+    hidden = steps[0].startswith(".")
+    if pattern == ["**"]:
+        return not any(step.startswith(".") for step in steps)
+    if pattern[0] == "**":
+        return _slowly(steps, pattern[1:]) or (not hidden and _slowly(steps[1:], pattern))
+    shown = not hidden or pattern[0].startswith(".")
+    return shown and fnmatchcase(steps[0], pattern[0]) and _slowly(steps[1:], pattern[1:])
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", ".a", "ab"]), max_size=6),
+    st.lists(st.sampled_from(["**", "*", "a", "b*", ".a", "[ab]"]), max_size=5),
+)
+def test_two_stars_stand_for_any_number_of_folders(steps: list[str], pattern: list[str]) -> None:
+    assert _matches(steps, pattern) == _slowly(steps, pattern)
