@@ -52,8 +52,8 @@ def test_a_run_is_rewarded_and_its_rollouts_are_tables(run: Path, files: Path) -
     assert {row["answer"] for row in rows} == {"and", "7"}
     for row in rows:
         assert row["text"] == row["prompt"] + row["completion"]
-        assert row["reward_short"] == pytest.approx(-0.1 * len(row["completion"]))
-        assert row["reward"] == pytest.approx(row["reward_exact"] + row["reward_short"] + row["reward_regex"])
+        assert row["reward_short"] == -len(row["completion"])
+        assert row["reward"] == pytest.approx(row["reward_exact"] + 0.1 * row["reward_short"] + row["reward_regex"])
     assert {entry["path"] for entry in manifest["files"]} >= {"rollouts/step-000001.parquet", "model.safetensors"}
     assert recognise(str(output)).what == "policy" and recognise(str(output / "rollouts")).what == "parquet files"
     (verified,) = verify(recognise(str(output)))

@@ -23,7 +23,7 @@ micro-batch's activations.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ from corpusmill.training.settings import changeable_settings
 from corpusmill.training.watching.metrics import METRICS_FILE, MetricsLog, last_lines
 
 Rewarding = Callable[[Sequence[str], Sequence[str], Sequence[str | None]], Mapping[str, Sequence[float]]]
-"""From prompts, completions and answers, N each, to rewards by name, N each; a completion's reward is their sum."""
+"""From prompts, completions and answers, N each, to rewards by name, N each; a completion's reward is their weighted
+sum."""
 
 _NOT_COMPARED = changeable_settings(GrpoSettings)
 
@@ -65,6 +66,8 @@ class Task:
     """The tokenizer's ids; the model may have more rows."""
     fingerprint: Mapping[str, str]
     """Of prompts and rewards: a run resumes with the same ones only."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Of rewards by name, where they are not 1; one of weight 0 is only measured."""
 
 
 def train_grpo(
@@ -183,7 +186,7 @@ class _Loop:
             for one, value in zip(rollouts, values, strict=True):
                 one.rewards[name] = float(value)
         for one in rollouts:
-            one.reward = sum(one.rewards.values())
+            one.reward = sum(self.task.weights.get(name, 1.0) * value for name, value in one.rewards.items())
 
     def _learn(self, rollouts: Sequence[Rollout], step: int) -> dict[str, Any]:
         """All updates by a step's completions."""

@@ -120,10 +120,10 @@ def rule(reward: NamedReward, workers: int = 2) -> Reward:
     ]
 
 
-def weighted(reward: NamedReward, function: Reward) -> Reward:
-    """A reward that is checked (as many finite numbers as completions, else UserError) and weighted."""
+def checked(reward: NamedReward, function: Reward) -> Reward:
+    """A reward that raises UserError where it does not give a finite number for each completion. Without its weight."""
 
-    def checked(prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]) -> Sequence[float]:
+    def call(prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]) -> Sequence[float]:
         values = [float(value) for value in function(prompts, completions, answers)]
         named = f"{reward.name}:{reward.argument}".rstrip(":")
         if len(values) != len(completions):
@@ -131,6 +131,6 @@ def weighted(reward: NamedReward, function: Reward) -> Reward:
             raise UserError(what, named, "return one number for each, in order")
         if not all(map(isfinite, values)):
             raise UserError("this reward is not a finite number for each completion", named, "return finite numbers")
-        return [reward.weight * value for value in values]
+        return values
 
-    return checked
+    return call

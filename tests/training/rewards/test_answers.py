@@ -18,7 +18,7 @@ from corpusmill.training.rewards.answers import (
     quoted,
     same,
 )
-from corpusmill.training.rewards.named import labels, needs_answers, read_reward, rule, weighted
+from corpusmill.training.rewards.named import checked, labels, needs_answers, read_reward, rule
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_rewards_are_read_by_their_names() -> None:
             read_reward(written)
 
 
-def test_rules_are_weighted_and_what_is_no_number_is_an_error() -> None:
-    two = weighted(read_reward("2*exact"), rule(read_reward("exact")))
-    assert two(["a"] * 2, ["1", "2"], ["1", "1"]) == [2.0, 0.0]
+def test_what_is_no_number_is_an_error() -> None:
+    two = checked(read_reward("2*exact"), rule(read_reward("exact")))
+    assert two(["a"] * 2, ["1", "2"], ["1", "1"]) == [1.0, 0.0]
     for given_, why in (([1.0], "gave 1 values for 2"), ([1.0, float("nan")], "not a finite number")):
         with pytest.raises(UserError, match=why):
-            weighted(read_reward("my.module:f"), lambda *_, values=given_: values)(["a"] * 2, ["b"] * 2, [None] * 2)
+            checked(read_reward("my.module:f"), lambda *_, values=given_: values)(["a"] * 2, ["b"] * 2, [None] * 2)

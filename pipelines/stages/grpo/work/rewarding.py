@@ -9,7 +9,7 @@ from corpusmill.pipelines.prompting import prompt_ids, require_tokenizer
 from corpusmill.tokenizer.encoder import Tokenizer
 from corpusmill.training.reinforcement.grpo import Rewarding
 from corpusmill.training.reinforcement.reward_model import RewardModel
-from corpusmill.training.rewards.named import MODEL, NamedReward, Reward, labels, needs_answers, rule, weighted
+from corpusmill.training.rewards.named import MODEL, NamedReward, Reward, checked, labels, needs_answers, rule
 
 
 def rewarding(
@@ -31,7 +31,7 @@ def rewarding(
     for label, reward in zip(labels(written), written, strict=True):
         if needs_answers(reward) and missing is not None:
             raise UserError(f"prompt {missing} has no answer, which the reward '{reward.name}' compares with")
-        functions[label] = weighted(reward, _function(reward, models, device, workers))
+        functions[label] = checked(reward, _function(reward, models, device, workers))
 
     def all_rewards(
         prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str | None]

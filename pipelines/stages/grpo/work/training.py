@@ -24,7 +24,7 @@ from corpusmill.training.reinforcement.grpo import Prompt, Task, train_grpo
 from corpusmill.training.reinforcement.reward_model import REWARD_FILE, Pair, train_reward_model
 from corpusmill.training.reinforcement.rollouts import FOLDER
 from corpusmill.training.reinforcement.settings import GrpoSettings, RewardSettings
-from corpusmill.training.rewards.named import read_reward
+from corpusmill.training.rewards.named import labels, read_reward
 
 OUTPUTS = ("model.safetensors", "config.json", "summary.json", "metrics.jsonl")
 
@@ -99,6 +99,7 @@ def _task(
             "rewards": identity_of(rewards),
             "tokenizer": tokenizer.fingerprint,
         },
+        weights=dict(zip(labels(rewards), (one.weight for one in rewards), strict=True)),
     )
 
 
