@@ -35,10 +35,10 @@ def test_any_bytes_are_read(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("piece", PIECES.values(), ids=PIECES.keys())
-def test_a_hostile_megabyte_takes_no_longer_than_its_share_of_two_seconds(piece: str) -> None:
-    """64 MiB in under 2 s of CPU, and as much again for noise."""
-    data = page_of(piece, 1 << 20).encode()
-    assert seconds_of(lambda: parse(data)) < 2 * 2 / 64
+def test_a_hostile_page_takes_no_longer_than_its_share_of_two_seconds(piece: str) -> None:
+    """64 MiB in under 2 s of CPU, and as much again for noise; of 8, since the first blocks cost the most."""
+    data = page_of(piece, 8 << 20).encode()
+    assert seconds_of(lambda: parse(data)) < 2 * 2 * 8 / 64
 
 
 def test_text_beyond_the_last_block_belongs_to_it() -> None:
