@@ -29,6 +29,8 @@ BASE_MEGABYTES = 1500
 class LearningStage(Stage):
     """What grpo and reward have in common: they train on a model with its tokenizer."""
 
+    kernels = ("corpusmill.tokenizer.warmup", "corpusmill.training.warmup")
+
     over_documents = False
     free: frozenset[str]
 

@@ -14,7 +14,7 @@ import pytest
 from corpusmill.dataproc.kernels.sources import Sources, _files_of
 from corpusmill.dataproc.measures.providers import PROVIDERS, warmups_of
 from corpusmill.pipelines import kernels
-from corpusmill.pipelines.registry import STAGES, require_description, stage_type
+from corpusmill.pipelines.registry import STAGES, stage_type
 from corpusmill.pipelines.settings import validate
 from tests.pipelines.road import environment
 
@@ -32,6 +32,7 @@ ON_FIRST_USE = {
 """Modules whose kernels no stage calls with its default settings."""
 
 MOST = {
+    "ingest": {"inputs": ["d"], "extractor": "corpusmill"},
     "filter": {"datasets": ["d"], "language_model": "embedded"},
     "dedup": {"datasets": ["d"], "against": "index"},
     "mixture": {"datasets": ["d"], "tokenizer": "t", "source_weights": {"*": 1}},
@@ -101,10 +102,11 @@ def with_kernels(sources: Sources, *starts: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_names_the_warm_ups_of_all_that_its_work_reaches(name: str, sources: Sources) -> None:
-    room = path_of(require_description(name).plan.partition(":")[0]).parent
-    work = [*room.glob("work.py"), *room.glob("work/**/*.py")]
-    assert work
     kind = stage_type(name)
+    homes = [base.__module__ for base in kind.__mro__ if base.__module__.startswith("corpusmill.pipelines.stages.")]
+    rooms = {path_of(home).parent for home in homes}  # of its bases as well, whose tasks it may run
+    work = [path for room in rooms for path in [*room.glob("work.py"), *room.glob("work/**/*.py")]]
+    assert work
     named = kind(validate(kind.Settings, MOST[name])).kernels if name in MOST else kind.kernels
     reached = with_kernels(sources, *work) - ON_FIRST_USE
     if name in NOT_CALLED:
