@@ -8,7 +8,7 @@ MAGIC = {
     b"\xfd7zXZ\x00": "xz",
     b"PK\x03\x04": "a ZIP archive",
     b"%PDF-": "a PDF",
-    b"\x89PNG": "a PNG image",
+    b"\x89PNG\r\n\x1a\n": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!\x1a": "a RAR archive",

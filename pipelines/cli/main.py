@@ -94,7 +94,7 @@ def main() -> None:
             from corpusmill.pipelines.cli.listing import listing
 
             print(listing(ABOUT, command_lines()))
-            return
+            raise SystemExit(0)  # as Typer ends
         from corpusmill.pipelines.cli.root import app, only_listing
 
         if not only_listing():
