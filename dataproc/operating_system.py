@@ -7,6 +7,7 @@ Windows lacks `fcntl`, and locks of output folders with it.
 
 import ctypes
 import os
+import platform
 import resource
 import signal
 import sys
@@ -42,6 +43,16 @@ def die_with_parent(parent: int) -> None:
 def loopback_interface() -> str | None:
     """The network interface of 127.0.0.1 where its name is known."""
     return {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+
+
+def linux_machine() -> str:
+    """The architecture where this is Linux (`x86_64`, `aarch64`, ...), else "": what a filter of system calls is for."""
+    return platform.machine() if sys.platform == "linux" else ""
+
+
+def has_ray_clusters() -> bool:
+    """Whether Ray makes clusters of several machines of this system unless its environment says so."""
+    return sys.platform not in ("win32", "darwin")
 
 
 def made_by_amd() -> bool:

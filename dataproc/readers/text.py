@@ -9,7 +9,7 @@ from corpusmill.dataproc.language import language_of_path
 from corpusmill.dataproc.readers.batches import BatchBuilder, Report
 from corpusmill.dataproc.readers.compressions import unread_compression
 from corpusmill.dataproc.readers.pieces import Fields, Piece
-from corpusmill.dataproc.readers.signatures import BINARY_IN_UTF8, foreign_format
+from corpusmill.dataproc.readers.signatures import BINARY_IN_UTF8, binary_format
 from corpusmill.dataproc.urls import without_query
 
 
@@ -36,14 +36,14 @@ def read_text(piece: Piece, fields: Fields, report: Report) -> str | None:
     if len(data) > fields.maximum_record_bytes:
         report(name, piece.path, f"longer than {fields.maximum_record_bytes} bytes", None)
         return None
-    other = foreign_format(data[:8])
+    other = binary_format(data[:8])
     if other in BINARY_IN_UTF8:
         report(name, piece.path, f"the file is {other}, not text", None)
         return None
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        reason = unread_compression(data[:16]) or (f"the file is {other}, not text in UTF-8" if other else "")
+        reason = unread_compression(data[:16]) or (f"the file is {other}, not text" if other else "")
         shown = None if reason else data.decode("utf-8", "replace")
         report(name, f"{piece.path}, byte {error.start}", reason or "not UTF-8", shown)
         return None

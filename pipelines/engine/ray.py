@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from corpusmill.dataproc.errors import UserError, require_extra
+from corpusmill.dataproc.operating_system import has_ray_clusters
 from corpusmill.pipelines.engine.executor import cluster_address
 from corpusmill.pipelines.engine.heartbeat import HEARTBEAT_BYTES, NOTHING, Heartbeat, Mark
 from corpusmill.pipelines.engine.lease import ends_with_lease
@@ -233,7 +234,7 @@ def _on_loopback() -> Iterator[None]:
         else:
             os.environ[ON_LOOPBACK] = before
         if imported := sys.modules.get(RAY_CONSTANTS):
-            is_cluster = before != "0" if before else sys.platform not in ("win32", "darwin")
+            is_cluster = before != "0" if before else has_ray_clusters()
             imported.ENABLE_RAY_CLUSTER = is_cluster  # type: ignore[attr-defined]
 
 

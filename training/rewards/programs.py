@@ -21,7 +21,6 @@ Cost: a new interpreter for each program, some 20 ms, as many side by side as `w
 
 import json
 import os
-import platform
 import secrets
 import select
 import subprocess
@@ -33,6 +32,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from corpusmill.dataproc.errors import UserError
+from corpusmill.dataproc.operating_system import linux_machine
 from corpusmill.training.rewards import sandboxed
 
 _FENCE = "```"
@@ -67,9 +67,9 @@ class Programs:
 
     def __init__(self, bounds: Bounds = Bounds(), workers: int = 2) -> None:
         self.bounds, self.workers = bounds, workers
-        machine = platform.machine()
-        if sys.platform != "linux" or machine not in sandboxed.ARCHITECTURES:
-            what = f"programs are confined by Linux alone, on x86-64 and ARM; this is {sys.platform} on {machine}"
+        self.machine = linux_machine()
+        if self.machine not in sandboxed.ARCHITECTURES:
+            what = "programs are confined by Linux alone, on x86-64 and ARM, and this is another system"
             raise UserError(what, hint="use another reward")
         if not self.passes("", ""):
             what = "this machine cannot confine programs: its kernel takes no filter of system calls (seccomp)"
@@ -90,7 +90,7 @@ class Programs:
         settings = {
             "seconds": self.bounds.seconds,
             "memory_bytes": self.bounds.memory_bytes,
-            "machine": platform.machine(),
+            "machine": self.machine,
             "program_bytes": len(parts[0]),
             "tests_bytes": len(parts[1]),
             "word_bytes": len(word),

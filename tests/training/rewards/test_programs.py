@@ -148,7 +148,7 @@ def test_a_program_is_the_same_every_time(sandbox: Programs) -> None:
 
 def test_a_machine_that_cannot_confine_runs_nothing(monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(programs.platform, "machine", lambda: "riscv64")
+        patch.setattr(programs, "linux_machine", lambda: "riscv64")
         with pytest.raises(UserError, match="confined by Linux alone"):
             Programs()
     monkeypatch.setattr(programs, "_run", lambda given, seconds: b"")
