@@ -46,7 +46,7 @@ def loopback_interface() -> str | None:
 
 
 def linux_machine() -> str:
-    """The architecture where this is Linux (`x86_64`, `aarch64`, ...), else "": what a filter of system calls is for."""
+    """The architecture where this is Linux (`x86_64`, `aarch64`), else "": what a filter of system calls is for."""
     return platform.machine() if sys.platform == "linux" else ""
 
 

@@ -28,7 +28,7 @@ from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.quality.lines import LineSettings, as_strings, to_lines
 from corpusmill.dataproc.quality.model_file import Opened, open_model
 from corpusmill.dataproc.quality.trainer import NGRAM_STEP
-from corpusmill.dataproc.quality.words import LONG_START, hash_word, long_end, long_step
+from corpusmill.dataproc.quality.words import LONG_START, hash_whole_word, hash_word, long_end, long_step
 
 LARGEST_FOLD = 64
 """Labels up to which the product of the matrices is taken: beyond, it is no smaller than the model."""
@@ -97,7 +97,7 @@ class KernelScorer:
         # A word's hash and what it adds lie together, so that a word costs one look into memory
         self._slots = np.zeros((slots, 1 + -(-classes // 2)), np.uint64)
         _fill_slots(self._slots, self._slots.view(np.float32), hashes, folded[:words])
-        self._end = hash_word(np.frombuffer(b"</s>", np.uint8), 0, 4)
+        self._end = hash_whole_word(np.frombuffer(b"</s>", np.uint8))
 
     def score(self, texts: pa.Array) -> np.ndarray:
         """float64 of shape (N,) in [0, 1]."""

@@ -10,7 +10,7 @@ object (41 more).
 
 import numpy as np
 
-from corpusmill.dataproc.kernels.compiling import kernel
+from corpusmill.dataproc.kernels.compiling import kernel, kernel_part
 from corpusmill.dataproc.kernels.hashing import mix
 
 _FNV32_START, _FNV32_STEP = 2166136261, 16777619
@@ -34,7 +34,7 @@ def long_end(long):
     return mixed if mixed != np.uint64(0) else np.uint64(1)
 
 
-@kernel
+@kernel_part
 def hash_word(data, start, stop):
     """(fastText's hash as an int32, 64 bits that tell words apart, as uint64 and never 0) of the bytes start..stop."""
     short, long = np.uint64(_FNV32_START), LONG_START
@@ -44,6 +44,12 @@ def hash_word(data, start, stop):
         short = ((short ^ signed) * np.uint64(_FNV32_STEP)) & np.uint64(0xFFFFFFFF)
         long = long_step(long, byte)
     return np.int32(np.uint32(short)), long_end(long)
+
+
+@kernel
+def hash_whole_word(word):
+    """`hash_word` of all bytes of an array."""
+    return hash_word(word, 0, len(word))
 
 
 @kernel
@@ -128,7 +134,7 @@ class WordNumbers:
 
     def __init__(self) -> None:
         end = np.frombuffer(b"</s>", np.uint8)
-        short, long = hash_word(end, 0, len(end))
+        short, long = hash_whole_word(end)
         self._known = 1
         self._spelled: list[bytes] = [end.tobytes()]
         self._counts = np.zeros(_FIRST_SLOTS, np.int64)

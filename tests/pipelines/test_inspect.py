@@ -484,7 +484,7 @@ def _cut_off(packed: PlainSet) -> None:
     [
         (_shifted, "documents with segments that overlap: 1 (b in shard-00000.arrow row 0)"),
         (_twice, "documents some of whose tokens occur twice: 1 (a in shard-00000.arrow row 1)"),
-        (_missing, "3 documents were kept and 2 are in the shards"),
+        (_missing, "3 documents were kept, but 2 are in the shards"),
         (_on_both_sides, f"{coverage.BOTH_SIDES}: 1 (b in shard-00000.arrow row 0)"),
         (_cut_off, "documents without their end: 1 (a in shard-00000.arrow row 1)"),
     ],

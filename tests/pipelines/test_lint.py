@@ -194,7 +194,7 @@ def test_shares_that_are_asked_for_are_written_one_way() -> None:
 def test_what_is_no_set_of_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         lint(str(tmp_path / "nothing"), LintOptions())
-    with pytest.raises(UserError, match="no token shards"):
+    with pytest.raises(UserError, match="neither token shards"):
         lint(str(tmp_path), LintOptions())
 
 

@@ -175,7 +175,7 @@ def test_a_bare_model_file_scores_under_a_label_and_a_column_of_its_own(run: Run
 def test_scoring_twice_under_one_name_and_settings_that_the_model_has_are_one_line(
     run: Run, classifier: str, scored: str, folder: Path
 ) -> None:
-    with pytest.raises(Exception, match="column quality_score already"):
+    with pytest.raises(Exception, match="already a column quality_score"):
         run("score", "twice", datasets=[scored], model=classifier)
     with pytest.raises(UserError, match="leave --lowercase out"):
         run("score", "settings", datasets=[str(folder / "crawl")], model=classifier, lowercase=True)

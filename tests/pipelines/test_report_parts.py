@@ -172,11 +172,11 @@ def test_samples_come_from_parts_far_apart_and_are_counted_with_no_more_than_the
     ("rule", "value", "language", "said"),
     [
         (Rule("a/words", "word_count", minimum=50), 12.0, "en", "word_count is 12; at least 50 is required"),
-        (Rule("w", "n", minimum=2, maximum=9), 12.0, "en", "n is 12; 2 to 9 was asked for"),
-        (Rule("w", "n", maximum=0.3), float("nan"), "en", "n was not measured; at most 0.3 was asked for"),
-        (Rule("w", expression="a == 1"), 0.0, "en", "it did not hold that a == 1"),
-        (None, 0.9, "ar", "its language is ar, with a score of 0.90; kept are en, de"),
-        (None, 0.4, None, "no language was certain enough: the likeliest one has a score of 0.40; 0.65 was asked for"),
+        (Rule("w", "n", minimum=2, maximum=9), 12.0, "en", "n is 12; 2 to 9 is required"),
+        (Rule("w", "n", maximum=0.3), float("nan"), "en", "n was not measured; at most 0.3 is required"),
+        (Rule("w", expression="a == 1"), 0.0, "en", "it does not satisfy a == 1"),
+        (None, 0.9, "ar", "its language is ar, with a score of 0.90; only en, de are kept"),
+        (None, 0.4, None, "no language was certain enough: the most likely one scores 0.40; 0.65 is required"),
     ],
 )
 def test_a_fault_is_said_in_words(rule: Rule | None, value: float, language: str | None, said: str) -> None:

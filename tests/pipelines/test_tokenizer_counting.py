@@ -218,16 +218,16 @@ def test_mistakes_end_in_a_line_before_any_work(made: Path, tmp_path: Path) -> N
     run("count", tmp_path / "language", datasets=[two], group_by="language")
     plain, gpt2, rare, language = (str(tmp_path / name) for name in ("plain", "gpt2", "rare", "language"))
     for kind, values, match in (
-        ("count", {"datasets": [two], "extend": [gpt2]}, "counted by the pattern gpt2, not deepseek-v3"),
+        ("count", {"datasets": [two], "extend": [gpt2]}, "counted with the pattern gpt2, not deepseek-v3"),
         ("count", {"datasets": [one], "extend": [plain]}, "a dataset that has been counted already"),
-        ("count", {"datasets": [one], "extend": [rare]}, "fewer than 2 were left out"),
+        ("count", {"datasets": [one], "extend": [rare]}, "fewer than 2 were dropped"),
         ("count", {"datasets": [one], "extend": [language]}, "counted by language, not by none"),
         ("count", {"extend": [one]}, "no counts in this folder"),
         ("count", {"datasets": [plain]}, "holds counts of pretokens, not documents"),
         ("count", {"datasets": [one], "group_by": "language", "most_groups": 2}, "more than 2 groups"),
         ("count", {}, "nothing to count"),
         ("tokenizer", {}, "nothing to learn from"),
-        ("tokenizer", {"counts": [plain, gpt2]}, "counted by the pattern gpt2"),
+        ("tokenizer", {"counts": [plain, gpt2]}, "counted with the pattern gpt2"),
         ("tokenizer", {"counts": [plain], "group_by": "language"}, "counted by none, not by language"),
         ("tokenizer", {"counts": [language], "temperature": 2}, "for groups of documents"),
         ("tokenizer", {"counts": [language], "group_by": "language", "weights": {"fr": 1}}, "unknown group 'fr'"),

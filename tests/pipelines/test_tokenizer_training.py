@@ -130,7 +130,7 @@ def test_what_is_continued_keeps_its_pattern(trained: Path, documents: str, tmp_
     gpt2, larger = str(tmp_path / "gpt2"), tmp_path / "larger"
     run("tokenizer", larger, datasets=[documents], continue_from=gpt2, vocab_size=700)
     assert read_tokenizer(str(larger)).pattern.name == "gpt2"
-    with pytest.raises(UserError, match="counted by the pattern deepseek-v3"):
+    with pytest.raises(UserError, match="counted with the pattern deepseek-v3"):
         run("tokenizer", tmp_path / "x", counts=[str(trained)], continue_from=gpt2, vocab_size=700)
     with pytest.raises(UserError, match="leave 'pattern' out"):
         run("tokenizer", tmp_path / "x", datasets=[documents], continue_from=gpt2, pattern="gpt2", vocab_size=700)

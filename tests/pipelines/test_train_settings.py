@@ -116,7 +116,7 @@ def test_a_setting_has_a_flag_unless_it_is_for_recipes_only() -> None:
 def test_a_setting_declared_in_the_dataclass_is_checked_and_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one new line in the dataclass brings about, without any other."""
     new = DescribedSetting(float, False, (Gt(0), Le(2)), Setting("a new one", may_change=True))
-    monkeypatch.setattr("corpusmill.training.settings.described_settings", lambda: {"new_one": new})
+    monkeypatch.setattr("corpusmill.training.settings.described_settings", lambda *_: {"new_one": new})
     assert changeable_settings() == {"new_one"}
     with pytest.raises(UserError, match="new_one is 3") as refused:
         _check("new_one", 3, new)

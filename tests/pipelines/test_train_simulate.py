@@ -67,7 +67,11 @@ def test_measured_products_and_a_picture(capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.mark.parametrize(
     ("layout", "says"),
-    [("tpu:8", "unknown GPU"), ("gpus=8,width=2", "says nothing"), ("gpus=7,pipeline=2", "no layout of 7 GPUs")],
+    [
+        ("tpu:8", "unknown GPU"),
+        ("gpus=8,width=2", "is not a field of a layout"),
+        ("gpus=7,pipeline=2", "no layout of 7 GPUs"),
+    ],
 )
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], layout: str, says: str):
     with pytest.raises(UserError, match=says):

@@ -44,7 +44,7 @@ def test_schedules_in_a_v_have_two_stages_a_rank():
         ({"expert_ranks": 3}, 3, "16 experts cannot be divided among 3 expert ranks"),
         ({"expert_ranks": 4, "expert_nodes": 3}, 4, "4 expert ranks cannot be divided among 3 nodes"),
         ({"expert_ranks": 8, "expert_nodes": 8}, 8, "4 expert groups cannot be divided among 8 nodes"),
-        ({"expert_nodes": 2, "pipeline_ranks": 2}, 2, "expert_nodes is 2 with one expert rank"),
+        ({"expert_nodes": 2, "pipeline_ranks": 2}, 2, "expert_nodes is 2, but there is one expert rank"),
         ({"pipeline_ranks": 5, "batch_sequences": 99}, 5, "8 layers are fewer than the 10 stages"),
         ({"pipeline_ranks": 2, "micro_batch": 16}, 2, "is 2 micro-batches of 16, and 4 stages need as many"),
         ({"pipeline_ranks": 2, "first_batch_sequences": 2, "batch_ramp_tokens": 9}, 2, "a batch of 2 sequences"),

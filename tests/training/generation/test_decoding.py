@@ -110,7 +110,7 @@ def test_texts_end_at_stop_ids_each_by_itself_and_ids_without_a_token_are_never_
 
 
 def test_mistakes_are_named(model: Transformer) -> None:
-    with pytest.raises(UserError, match="empty prompt"):
+    with pytest.raises(UserError, match="the prompt is empty"):
         generate(model, [[]], Wanted(2))
     with pytest.raises(UserError, match="do not cover"):
         generate(model, [[model.config.vocab_size]], Wanted(2))

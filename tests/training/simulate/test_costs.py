@@ -220,7 +220,7 @@ def test_measured_products_take_the_tables_place():
         ("gpus=8,pipeline=2,schedule=gpipe", "gpipe"),
         ("gpus=eight", "eight"),
         ("pipeline=2", "no gpus"),
-        ("ranks=2", "says nothing"),
+        ("ranks=2", "is not a field of a layout"),
         ("gpus=8,recompute=all", "recompute"),
         ("gpus=8,precision=fp4", "precision"),
         ("gpus=0", "gpus is 0"),
@@ -234,7 +234,7 @@ def test_layouts_that_cannot_be_are_refused(text: str, says: str):
 def test_batches_and_models_that_a_layout_does_not_suit_are_refused():
     for layout, batch, says in (
         (V3_REPORT, 3072, "too few"),
-        (V3_REPORT, 1000, "no multiple"),
+        (V3_REPORT, 1000, "not a multiple"),
         (Layout(gpus=128, pipeline=128), 15_360, "fewer than 128 stages"),
         (Layout(gpus=96, expert=96), 15_360, "256 experts"),
         (Layout(gpus=3, context=3), 15_360, "cannot be cut"),
