@@ -37,7 +37,7 @@ def first(view: View) -> Values | Response:
     named = list(view.paths)
     if len(named) == 1:
         return redirect(named[0].address)
-    return {"title": "What is open", "named": [(path, path.place.what) for path in named]}
+    return {"title": "Open folders", "named": [(path, path.place.what) for path in named]}
 
 
 @page("overview.html")
