@@ -4,7 +4,7 @@
     commoncrawl:CC-MAIN-2024-22/wet                 their text as Common Crawl extracted it: 90,000 of a tenth of that
     commoncrawl:CC-MAIN-2024-22?sample=100&seed=1   a hundred files, the same whoever draws them
 
-A crawl's list is one small file (`crawl-data/CC-MAIN-2024-22/warc.paths.gz`), so planning takes one request, and no
+A crawl's list is one small file (`crawl-data/CC-MAIN-2024-22/warc.paths.gz`), so planning takes a few requests, and no
 file is asked for its size: what was published does not change, and sizes count as nominal ones. Each file is one task,
 so a run that goes on does so inside the list. A sample takes the files of the smallest keys of (seed, purpose, path):
 a larger sample of the same seed holds the smaller one.
@@ -17,6 +17,7 @@ import gzip
 import io
 import os
 import re
+import zlib
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -33,6 +34,7 @@ MOST_LISTED_BYTES = 64 << 20
 EXAMPLE = "as in commoncrawl:CC-MAIN-2024-22/wet?sample=100&seed=1"
 
 _CRAWL = re.compile(r"CC-MAIN-\d{4}(?:-\d{2,4})?(?:-\d{2})?")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _PATH = re.compile(r"crawl-data/(?!.*(?:^|/)\.\.?(?:/|$))[\w.+=@/-]+")
 
 
@@ -76,17 +78,20 @@ def parse_crawl(written: str) -> CrawlInput:
     if kind not in KINDS:
         raise UserError(f"crawls have no files '{kind}'", where=written, hint=f"use /wet; {suggest(kind, list(KINDS))}")
     numbers = {"sample": 0, "seed": 0}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in numbers or not value.isdecimal() or (name == "sample" and int(value) == 0):
-            raise UserError(f"'{name}={value}' is not understood", where=written, hint=EXAMPLE)
+    given = parse_qsl(query, keep_blank_values=True)
+    for name, value in given:
+        if name not in numbers or not _NUMBER.fullmatch(value) or (name == "sample" and int(value) == 0):
+            raise UserError(f"'{name}={value[:40]}' is not understood", where=written[:80], hint=EXAMPLE)
         numbers[name] = int(value)
+    if len({name for name, _ in given}) < len(given):
+        raise UserError("a setting is given twice", where=written, hint=EXAMPLE)
     if numbers["seed"] and not numbers["sample"]:
         raise UserError("a seed is for a sample", where=written, hint=EXAMPLE)
     return CrawlInput(crawl=crawl, kind=kind, **numbers)
 
 
 def list_crawl(asked: CrawlInput) -> list[CrawlFile]:
-    """The files, in the order of the crawl's list. Raises UserError where there is no such crawl."""
+    """The files, in the order of the crawl's list. Raises UserError for a crawl that does not exist."""
     base = base_address()
     paths = _read_list(storage.join(base, "crawl-data", asked.crawl, f"{asked.kind}.paths.gz"), asked)
     if asked.sample:
@@ -115,13 +120,13 @@ def _read_list(url: str, asked: CrawlInput) -> list[str]:
         with gzip.open(io.BytesIO(data)) as file:
             text = file.read(MOST_LISTED_BYTES + 1)
         lines = text.decode("ascii").split()
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"this is no list of paths ({error})", where=url) from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"this is not a list of paths ({error})", where=url) from error
     if len(text) > MOST_LISTED_BYTES:
         raise UserError(f"a list of more than {MOST_LISTED_BYTES >> 20} MiB", where=url)
     for line in lines:
         if not _PATH.fullmatch(line):
-            raise UserError(f"{line[:200]!r} is no path of a crawl", where=url)
+            raise UserError(f"{line[:200]!r} is not a path of a crawl", where=url)
     if not lines or len(set(lines)) != len(lines):
         raise UserError("a list that is empty, or names a path twice", where=url)
     return lines

@@ -28,7 +28,7 @@ class UserError(Exception):
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
         line = f"{line}; {self.hint}" if self.hint else line
-        return mask_text(" ".join(line.split()))
+        return " ".join(mask_text(line).split())
 
 
 class Unreachable(UserError):

@@ -30,7 +30,7 @@ def find_files(
     exclude: Sequence[str] = (),
     left_out: list[str] | None = None,
     count: Callable[[int], None] | None = None,
-    misnamed: list[str] | None = None,
+    misnamed: list[tuple[str, str]] | None = None,
 ) -> list[tuple[str, str]]:
     """Sorted (path, name) of the files of a path, folder, glob or URL; names are relative to the pattern's fixed root.
 
@@ -38,19 +38,23 @@ def find_files(
     when nothing matches, and for a name that is not UTF-8, which no dataset could hold.
 
     Args:
-        left_out: gets the links that are not followed, the folders that may not be listed, and what is no file: pipes,
-            sockets and devices.
+        left_out: gets the links that are not followed, the folders that may not be listed, and pipes, sockets and
+            devices.
         count: is called with the number of files so far, for each thousand of them.
-        misnamed: gets the paths that are not UTF-8, their bytes spelled out, instead of the error.
+        misnamed: gets (path, name) where they are not UTF-8, their bytes spelled out, instead of the error.
     """
     if _is_http_file(pattern):
         return _http_file(pattern, exclude)
     root, passed = fixed_root(pattern), list[str]()
     paths = _list_urls(pattern) if storage.is_url(pattern) else _list_local(pattern, root, passed, count)
     if misnamed is not None:
-        bad = [path for path in paths if not _is_utf8(path)]
-        misnamed += [_spelled(path) for path in sorted(bad)]
-        paths = [path for path in paths if _is_utf8(path)] if bad else paths
+        bad = {path: _spelled(_name_below(root, path)) for path in paths if not _is_utf8(path)}
+        misnamed += [
+            (_spelled(path), name)
+            for path, name in sorted(bad.items())
+            if not any(fnmatch(name, excluded) for excluded in exclude)
+        ]
+        paths = [path for path in paths if path not in bad]
     _check_names(paths)
     if storage.is_url(pattern) and not WILDCARD.search(pattern) and pattern not in paths:
         root = pattern.rstrip("/") + "/"  # it is a folder, as the listing shows
@@ -59,7 +63,7 @@ def find_files(
     if left_out is not None:
         left_out += passed
     if not matches and not misnamed:
-        also = f", and {len(passed):,} paths are left out ({passed[0]})" if passed else ""
+        also = f"; left out: {passed[0]}, as a link, pipe or device" if passed else ""
         raise UserError(f"no file matches{also}", where=pattern, hint="check the path (and exclude)")
     return matches
 

@@ -165,16 +165,16 @@ class _Attempts:
         asked politely.
         """
         self._failed = 1 if went_on else self._failed + 1
+        kind = Unreachable if is_polite(self._url) else UserError
         if self._failed >= attempts():
             times = "once" if self._failed == 1 else f"{self._failed} times in a row"
             hint = "check the URL and the network, or try again later"
-            kind = Unreachable if is_polite(self._url) else UserError
             raise kind(f"{problem} ({times})", where=mask(self._url), hint=hint)
         pause = first_pause() * 2 ** (self._failed - 1)
         if problem.pause is not None:
             if problem.pause > LONGEST_PAUSE:
                 what = f"{problem} and asks to wait {problem.pause:,.0f} s"
-                raise UserError(what, where=mask(self._url), hint="try again then")
+                raise kind(what, where=mask(self._url), hint="try again then")
             pause = problem.pause
         elif is_polite(self._url):
             pause = drawn_pause(pause)
@@ -224,6 +224,8 @@ def _checked(response: Any, url: str) -> Any:
     if status in TRANSIENT or (status == 403 and is_polite(url)):
         raise _Transient(said, _seconds(retry_after))
     where = mask(url)
+    if is_polite(url) and status not in (404, 410):  # a public server that refuses says something of itself
+        raise Unreachable(said, where, "try again later")
     if status in (401, 403, 407):
         raise UserError(f"{said}: access denied", where, "check the credentials; a signed URL may have expired")
     if status in (404, 410):
@@ -401,8 +403,12 @@ class _PoliteFile(_RangedFile):
         with connection(self._url), closing(_get(self._url, self._at, self._at + wanted - 1)) as response:
             self._check_same(response)
             block = bytearray()
-            while len(block) < wanted and (data := response.read(min(CHUNK_BYTES, wanted - len(block)))):
-                block += data
+            try:
+                while len(block) < wanted and (data := response.read(min(CHUNK_BYTES, wanted - len(block)))):
+                    block += data
+            except urllib3.exceptions.HTTPError:
+                if not block:
+                    raise
         if not block:
             raise _Transient("the connection was cut off")
         self._block, self._block_at = bytes(block), self._at

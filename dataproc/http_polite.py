@@ -1,10 +1,11 @@
 """Reading from a public server politely: few connections at a time, and pauses when it says that it is busy.
 
 Common Crawl's server is everybody's. It answers 503, and 403 to an address that went on asking, so here a 403 passes,
-too. Files of it are fetched in blocks, and a machine has at most `CORPUSMILL_HTTP_CONNECTIONS` (4) of them under way
-with one server, whatever the number of workers: a block takes a tenth of a second to come and half a second to work
-through, so four connections feed some twenty cores. The connections are counted by locks of files, which the kernel
-lets go of when a process dies. Pauses are drawn, so that workers that were refused together do not come back together.
+too. Files of it are fetched in blocks, and a user of a machine has at most `CORPUSMILL_HTTP_CONNECTIONS` (4) of them
+under way with one server, whatever the number of workers: a block takes a tenth of a second to come and half a second
+to work through, so four connections feed some twenty cores. The connections are counted by locks of files, which the
+kernel lets go of when a process dies. Pauses are drawn, so that workers that were refused together do not come back
+together.
 
 Memory: a block for each file that is open.
 """
@@ -16,7 +17,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,7 +79,8 @@ def _take(folder: Path, host: str) -> int:
 def _folder() -> Path:
     """This user's folder of locks. Raises UserError where somebody else's stands in its place."""
     folder = Path(tempfile.gettempdir()) / f"corpusmill-connections-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise UserError("this is not a folder of your own", where=str(folder), hint="remove it, or set TMPDIR")

@@ -15,7 +15,7 @@ from corpusmill.dataproc.secret_values import MASK, mask_secrets, secret_pattern
 _DIGEST = re.compile(r"digest=[0-9a-f]{16}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:::[A-Za-z][A-Za-z0-9+.-]*)*://[^\s\"<>]+")
 _PARAMETER = re.compile(r"(?<=[?&])(?!digest=|sample=|seed=)([\w.$%-]+)=(?!\*\*\*)[^&\s\"'<>]+")
-"""A parameter of a query without its URL; those of an input that names a sample of a crawl are no secrets."""
+"""A parameter of a query without its URL; those of an input that names a sample of a crawl are not secrets."""
 _QUERY = re.compile(r"[?#]")
 _NAMED = re.compile(r"[\w.$%-]+=")
 _HTTP = re.compile(r"(?:^|::)https?://", re.IGNORECASE)
@@ -66,10 +66,13 @@ def mask(url: str) -> str:
         return url
     elif has_query(url):
         rest = rest.rstrip("?#")
-    import hashlib  # only where a URL is masked: it loads OpenSSL
+    return f"{scheme}://{rest}?{''.join(f'{name}={MASK}&' for name in names)}digest={_digest(url)}"
 
-    digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{scheme}://{rest}?{''.join(f'{name}={MASK}&' for name in names)}digest={digest}"
+
+def _digest(text: str) -> str:
+    import hashlib  # only where something is masked: it loads OpenSSL
+
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _has_secret_query(url: str, rest: str) -> bool:
@@ -107,14 +110,16 @@ def _masked_match(match: re.Match[str]) -> str:
 
 def mask_values(value: Any) -> Any:
     """A JSON-able value in which every text that is a URL, and every secret of the environment, is masked, keys
-    included."""
+    included. A text with a secret gets a digest of all of it, as a URL does, so that two of them stay two."""
     return _mask_values(value, secret_pattern())
 
 
 def _mask_values(value: Any, secrets: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         masked = mask(value)
-        return secrets.sub(MASK, masked) if secrets else masked
+        if secrets is None or not secrets.search(masked):
+            return masked
+        return f"{secrets.sub(MASK, masked)}#{_digest(value)}"
     if isinstance(value, dict):
         return {_mask_values(key, secrets): _mask_values(inner, secrets) for key, inner in value.items()}
     if isinstance(value, list | tuple):

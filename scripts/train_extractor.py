@@ -45,7 +45,7 @@ FIRST_TREES, SECOND_TREES = 60, 160
 MOST_ROWS = 500
 """Blocks that a page gives to training; of a page with more they are drawn by its name."""
 WEIGHTS = {"listing": 0.3, "collection": 0.3}
-"""Of kinds of pages whose truth is a list of links to other pages: on all other pages such lists are no content."""
+"""Of kinds of pages whose truth is a list of links to other pages: on all other pages such lists are not content."""
 PARAMETERS = {
     "objective": "binary",
     "learning_rate": 0.1,

@@ -72,7 +72,7 @@ class ChatEncoder:
         Returns:
             large_list<int32> (N,); `values & (LEARNED - 1)` are ids, `values & LEARNED` says whether they are learned.
 
-        Raises ValueError, with the reason, when one of the texts is no conversation, or has a turn that the template
+        Raises ValueError, with the reason, when one of the texts is not a conversation, or has a turn that the template
         has no form for.
         """
         turns = find_turns(texts)

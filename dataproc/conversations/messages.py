@@ -7,7 +7,7 @@ What is taken: roles system and developer, user, assistant, tool (and function),
 that is a text, or a list of parts that are all texts; an assistant's `tool_calls` beside or instead of content;
 ShareGPT's `function_call`, and its `system` beside the conversation.
 
-What is refused, with the reason: roles nobody knows; parts that are no text, such as images; messages without words; a
+What is refused, with the reason: roles nobody knows; parts that are not text, such as images; messages without words; a
 conversation without an answer to learn from, or in which the assistant speaks first; a system message after the first;
 results of tools without a call, or not in the order of the calls; a weight of 0 on an answer; and declared `tools`,
 because no template of ours shows them to a model, and calls of tools that it was not shown teach it to make them up.
@@ -56,7 +56,7 @@ _ANSWERS = (ASSISTANT, CALL, ARGUMENTS)
 
 
 class Refused(ValueError):
-    """Why a record is no conversation that can be taken, in words."""
+    """Why a record cannot be taken as a conversation, in words."""
 
 
 def turns_of_record(record: dict[str, Any]) -> list[Turn]:
@@ -79,7 +79,7 @@ def _of_messages(messages: list[Any]) -> list[Turn]:
     for number, message in enumerate(messages, 1):
         where = f"message {number}"
         if not isinstance(message, dict):
-            raise Refused(f"{where} is no object")
+            raise Refused(f"{where} is not an object")
         role = message.get("role")
         if not isinstance(role, str) or role not in ROLES:
             raise Refused(f"{where} has the role {_shown(role)}")
@@ -87,7 +87,7 @@ def _of_messages(messages: list[Any]) -> list[Turn]:
         calls = message.get("tool_calls") or message.get("function_call")
         words = _words(message.get("content"), where)
         if calls and kind != ASSISTANT:
-            raise Refused(f"{where} calls tools, but is no assistant's")
+            raise Refused(f"{where} calls tools, but is not an assistant's")
         if kind == ASSISTANT and message.get("weight") == 0:
             raise Refused(f"{where} has the weight 0; all answers are learned here")
         if not words and not calls and kind != TOOL:
@@ -110,7 +110,7 @@ def _of_sharegpt(messages: list[Any], system: Any) -> list[Turn]:
     for number, message in enumerate(messages, 1):
         where = f"message {number}"
         if not isinstance(message, dict):
-            raise Refused(f"{where} is no object")
+            raise Refused(f"{where} is not an object")
         speaker = message.get("from")
         if not isinstance(speaker, str) or speaker not in FROM:
             raise Refused(f"{where} is from {_shown(speaker)}")
@@ -136,7 +136,7 @@ def _of_sharegpt(messages: list[Any], system: Any) -> list[Turn]:
 
 
 def _words(content: Any, where: str) -> str:
-    """The text of a message's content; "" for null. Raises `Refused` for what is no text."""
+    """The text of a message's content; "" for null. Raises `Refused` for what is not text."""
     if content is None:
         return ""
     if isinstance(content, list):
@@ -144,7 +144,7 @@ def _words(content: Any, where: str) -> str:
             part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content
         ]
         if not all(isinstance(text, str) for text in texts):
-            raise Refused(f"{where} has parts that are no text")
+            raise Refused(f"{where} has parts that are not text")
         content = "".join(texts)  # type: ignore[arg-type]  # all are str
     if not isinstance(content, str):
         raise Refused(f"{where} holds a {type(content).__name__} and no text")

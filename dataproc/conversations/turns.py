@@ -84,7 +84,7 @@ def text_of(turns: Sequence[Turn]) -> str:
 
 
 def turns_of(text: str) -> list[Turn]:
-    """The turns of one document. Raises ValueError, with the reason, for a text that is no conversation."""
+    """The turns of one document. Raises ValueError, with the reason, for a text that is not a conversation."""
     found = find_turns(pa.array([text], pa.large_string()))
     if found.problem[0]:
         raise ValueError(PROBLEMS[found.problem[0]])

@@ -46,9 +46,9 @@ MAX_PARTITIONS = 1 << 16
 MAGIC = b"CMSHUF01"
 _TRAILER = struct.Struct("<QQQ8s")
 READ_BYTES = _TRAILER.size + 16
+"""What is read of a file besides a batch, when its schema is known."""
 END_BYTES = _TRAILER.size + 8 * 4097
 """What is read of the end of a file in a store at first: a small file whole, and all places of up to 4,096 batches."""
-"""What is read of a file besides a batch, when its schema is known."""
 
 
 def partition_order(keys: np.ndarray, partitions: int) -> tuple[np.ndarray, np.ndarray]:

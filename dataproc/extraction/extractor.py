@@ -3,8 +3,8 @@
 The page is read once (`parsing`), each block of its text becomes a row of numbers (`features`), a first forest of small
 trees scores the rows, and a second one scores them again with the first scores of their neighbours, of the elements
 around them and of blocks built alike (`model`). Blocks above a threshold are kept: a higher one in a page that calls
-itself an article, where lists of other articles are no content. Comments are blocks that the page
-names so; they are kept only where that is asked for.
+itself an article, where lists of other articles are not content. Comments are blocks that the page calls comments; they
+are kept only on request.
 
 The same page gives the same text on every machine of a kind: no clock, no random number, no order of threads. Cost and
 quality are measured by `benchmarks/extraction.py`. Memory: twice the page, and 1.6 KB a block, of which there are at

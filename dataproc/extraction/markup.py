@@ -1,4 +1,4 @@
-"""Markup read byte by byte: names, attributes, comments, and elements whose content is no markup.
+"""Markup read byte by byte: names, attributes, comments, and elements whose content is not markup.
 
 Each function begins at a position and gives one behind it that is larger, and none looks back, so a page is read once,
 whatever is left open in it. Attributes are places of their values in the page, by the numbers of `names.ATTRIBUTES`;

@@ -13,7 +13,7 @@ FNV_STEP = np.uint64(0x100000001B3)
 BLOCK, VOID, RAW, FORMATTING, SPECIAL, SCOPE, CLOSES_P, GONE, LIST_BARRIER, HEADING, IGNORED, CELL, SECTION = (
     1 << bit for bit in range(13)
 )
-"""BLOCK breaks text; RAW holds text that is no markup and no content; FORMATTING nests by itself, and is not kept on
+"""BLOCK breaks text; RAW holds text that is neither markup nor content; FORMATTING nests by itself, and is not kept on
 the stack; SPECIAL, SCOPE and CLOSES_P are the standard's terms; GONE is content that no reader sees; LIST_BARRIER ends
 the search for an open list item; IGNORED tags build the page and nothing else; SECTION parts of a table."""
 

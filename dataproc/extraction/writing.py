@@ -150,7 +150,7 @@ def _write_space(data, position, stop, out, state):
 
 @kernel_step
 def write_text(data, start, stop, out, state):
-    """Writes the text data[start:stop], in which there is no markup."""
+    """Writes the text data[start:stop], which holds no markup."""
     if state[SKIPPING]:
         return
     position = start

@@ -59,7 +59,7 @@ def batches_of(characters: int) -> Iterator[None]:
 
 @contextmanager
 def counting_passed_over() -> Iterator[Counter[str]]:
-    """What readers pass over meanwhile, by kind: records that by their format are no documents."""
+    """Counts, by kind, the records that readers pass over because their format makes them no documents."""
     counts = Counter[str]()
     token = _passed_over.set(counts)
     try:
@@ -69,7 +69,7 @@ def counting_passed_over() -> Iterator[Counter[str]]:
 
 
 def pass_over(kind: str) -> None:
-    """Counts a record that by its format is no document; `kind` is one of a few names, and nothing that a file says."""
+    """Counts a record that its format makes no document; `kind` is one of a few names, and nothing that a file says."""
     if (counts := _passed_over.get()) is not None:
         counts[kind] += 1
 

@@ -33,6 +33,6 @@ def foreign_format(head: bytes) -> str:
 
 
 def binary_format(head: bytes) -> str:
-    """What a file is by its first bytes that is no text in any character set; "" where they say nothing."""
+    """What a file is by its first bytes that is not text in any character set; "" where they say nothing."""
     name = foreign_format(head)
     return "" if name.startswith("UTF-") else name

@@ -22,6 +22,7 @@ from corpusmill.dataproc.stores.faults import (
     TRANSIENT,
     kind_of_fault,
 )
+from corpusmill.dataproc.urls import mask_text
 
 ATTEMPTS = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
@@ -92,7 +93,7 @@ def as_passing(url: str, error: Exception) -> Unreachable:
         raise UserError("no credentials found for this store", where=url, hint=hint) from error
     if kind == OTHER and isinstance(error, OSError) and (error.errno is not None or _is_of_files(error)):
         raise error
-    said = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
+    said = " ".join(mask_text(str(error)).split())[:REASON_CHARACTERS] or type(error).__name__
     if kind == EXPIRED:
         return Unreachable("the credentials have expired", where=url, hint="renew them, then run again to resume")
     if kind == TRANSIENT or isinstance(error, OSError):

@@ -84,7 +84,7 @@ class Guard:
         if self._rows.full:
             self._rows.count(document, place, records)
             return
-        short = mask_text(" ".join(reason.split()))[:REASON_CHARACTERS]
+        short = " ".join(mask_text(reason).split())[:REASON_CHARACTERS]
         excerpt = text[:TEXT_CHARACTERS] if text is not None and self._text_left > 0 else None
         self._text_left -= len(excerpt or "")
         self._rows.add({"id": document, "place": place, "reason": short, "text": excerpt, "records": records})

@@ -12,17 +12,20 @@ def input_of(arguments: Any) -> str:
     return f"{paths[0]}{more}" if paths else ""
 
 
-def _paths(value: Any) -> Iterator[str]:
-    """Strings that look like paths or URLs, in the order of the fields."""
+def _paths(value: Any, name: str = "") -> Iterator[str]:
+    """URLs, absolute paths, and what stands in a field of paths, in the order of the fields.
+
+    Other texts may have a slash, too: names of rules, media types.
+    """
     if isinstance(value, str):
-        if "/" in value and not any(character.isspace() for character in value):
+        if "://" in value or value.startswith("/") or (name in ("path", "paths") and value):
             yield value
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _paths(getattr(value, field.name))
+            yield from _paths(getattr(value, field.name), field.name)
     elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _paths(inner)
+        for inner_name, inner in value.items():
+            yield from _paths(inner, str(inner_name))
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _paths(inner)
+            yield from _paths(inner, name)

@@ -88,10 +88,10 @@ def test_a_crawl_that_is_not_there_is_a_line(server: CrawlServer) -> None:
 @pytest.mark.parametrize(
     ("listed", "said"),
     [
-        (lambda: b"no gzip", "this is no list of paths"),
-        (partial(gzip.compress, b"crawl-data/../../etc/passwd\n"), "is no path of a crawl"),
-        (partial(gzip.compress, b"http://elsewhere.example/x.warc.gz\n"), "is no path of a crawl"),
-        (partial(gzip.compress, "crawl-data/ä.warc.gz\n".encode()), "this is no list of paths"),
+        (lambda: b"no gzip", "this is not a list of paths"),
+        (partial(gzip.compress, b"crawl-data/../../etc/passwd\n"), "is not a path of a crawl"),
+        (partial(gzip.compress, b"http://elsewhere.example/x.warc.gz\n"), "is not a path of a crawl"),
+        (partial(gzip.compress, "crawl-data/ä.warc.gz\n".encode()), "this is not a list of paths"),
         (partial(gzip.compress, b""), "a list that is empty"),
         (partial(gzip.compress, b"crawl-data/a\ncrawl-data/a\n"), "names a path twice"),
         (partial(gzip.compress, b"\n" * (65 << 20)), "a list of more than 64 MiB"),

@@ -1,5 +1,6 @@
-"""Secrets of the environment reach no text; words that are no secrets stay."""
+"""Secrets of the environment reach no text; words that are not secrets stay."""
 
+import json
 import os
 
 import pytest
@@ -25,7 +26,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "hf_token", "GITHUB_PAT", "WANDB_API_KEY",
         "DB_PASSWORD", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN",
         "MY_PRIVATE_KEY",
-        "CLIENT_SECRET", "RAY_AUTH_TOKEN", "SSH_PASSPHRASE",
+        "CLIENT_SECRET", "RAY_AUTH_TOKEN", "SSH_PASSPHRASE", "DB_PASS", "AZURE_STORAGE_SAS_TOKEN",
     ],
 )  # fmt: skip
 def test_the_value_of_a_secret_is_masked_as_it_is_and_as_a_url_spells_it(
@@ -47,6 +48,8 @@ def test_the_value_of_a_secret_is_masked_as_it_is_and_as_a_url_spells_it(
         ("HTTPS_PROXY", "http://me:pa55-phrase@proxy:3128", "pa55-phrase"),
         ("SOME_URL", "postgresql://me:Pa55%2Fword@db/x", "Pa55%2Fword"),
         ("SOME_URL", "postgresql://me:Pa55%2Fword@db/x", "Pa55/word"),
+        ("FSSPEC_S3", '{"key": "AKIA", "secret": "wJalr+XUtnFEMI"}', "wJalr+XUtnFEMI"),
+        ("AWS_SECRET_ACCESS_KEY", "/alrXUtnFEMI+K7MDENG", "/alrXUtnFEMI+K7MDENG"),
         ("STORAGE", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc123DEF456==;x=y", "abc123DEF456=="),
     ],
 )
@@ -68,6 +71,9 @@ def test_secrets_inside_of_values_are_masked(
         ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("GOOGLE_APPLICATION_CREDENTIALS", "/home/mill/key.json"),
         ("PATH", "/usr/bin:/bin"),
+        ("EOS_TOKEN", "<|endoftext|>"),
+        ("TOKENIZER", "o200k_base"),
+        ("MY_SECRET", "/etc/hosts"),
         ("HOME", "/home/Mill-9000"),
     ],
 )
@@ -78,6 +84,25 @@ def test_words_paths_and_identifiers_stay(name: str, value: str, monkeypatch: py
 
 @given(st.text(), st.text(), st.text(st.characters(categories=["Lu", "Nd", "Po"]), min_size=8))
 def test_no_secret_survives_in_any_text(before: str, after: str, secret: str) -> None:
-    os.environ["X_TOKEN"] = value = "k" + secret.replace("\0", "").strip() + "-Z"
-    assert value not in mask_secrets(f"{before}{value}{after}")
-    del os.environ["X_TOKEN"]
+    os.environ["X_TOKEN"] = value = secret.replace("\0", "").strip() + "-Z"
+    try:
+        for spelled in (value, repr(value), json.dumps(value)):
+            assert value not in mask_secrets(f"{before}{spelled}{after}")
+            assert spelled[1:-1] not in mask_secrets(f"{before}{spelled}{after}")
+    finally:
+        del os.environ["X_TOKEN"]
+
+
+def test_a_secret_of_several_lines_is_masked_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END KEY-----"
+    monkeypatch.setenv("GCP_PRIVATE_KEY", key)
+    assert str(UserError(f"refused {key}")) == "refused ***"
+    assert "MIIE" not in mask_text(" ".join(key.split()))
+
+
+def test_masked_values_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "alpha-v11")
+    monkeypatch.setenv("B_TOKEN", "beta-v222")
+    masked = mask_values({"alpha-v11": 1, "beta-v222": 2})
+    assert sorted(masked.values()) == [1, 2] and "alpha" not in str(masked) and "beta" not in str(masked)
+    assert mask_values("alpha-v11") != mask_values("beta-v222")

@@ -95,7 +95,7 @@ def test_mistakes_are_one_line_before_anything_is_trained(run: Path, files: Path
         ({"rewards": ["model:judge"]}, "judge"),
         ({"prompts": [str(files / "bad.jsonl")]}, "line 2: there is no 'prompt'"),
         ({"prompts": [str(files / "broken.jsonl")]}, "line 1: not a line of JSON"),
-        ({"prompts": [str(files / "list.jsonl")]}, "'prompt' is no text"),
+        ({"prompts": [str(files / "list.jsonl")]}, "'prompt' is not text"),
         ({"prompts": [str(files / "bare.jsonl")]}, "has no answer"),
         ({"prompts": [str(files / "broken.parquet")]}, "not a Parquet file"),
         ({"prompts": [str(files / "none.jsonl")]}, "none.jsonl"),

@@ -25,6 +25,7 @@ import orjson
 import pyarrow as pa
 
 from corpusmill.dataproc import storage, watching
+from corpusmill.dataproc.decompression import codec_of
 from corpusmill.dataproc.readers.archives.codings import Body, Broken, TooLong, decode_body
 from corpusmill.dataproc.readers.archives.http import Response, looks_like_html, media_type, parse_response
 from corpusmill.dataproc.readers.archives.pages import (
@@ -52,7 +53,11 @@ def read_warc(piece: Piece, fields: Fields, report: Report) -> Iterator[pa.Recor
     check_extractor(fields.extractor)
     builder = BatchBuilder()
     with storage.open_input(piece.path) as file:
-        if reason := unread_compression(file.read(16)):
+        head = file.read(16)
+        reason = unread_compression(head)
+        if not head and codec_of(piece.path):
+            reason = "the file is empty, which no compressed archive is"
+        if reason:
             report(f"{fields.source}/{piece.name}#0", piece.path, Unread(reason), None)
             return
         format = ARC if first_bytes(file, len(ARC_BEGIN)).startswith(ARC_BEGIN) else WARC

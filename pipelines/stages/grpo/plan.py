@@ -4,6 +4,7 @@ What decides the numbers is in the plan by content: weights, files of prompts, a
 function of the user's own. Settings that say how a run is carried out are not.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from corpusmill.pipelines.stages.grpo.settings import FREE_OF_GRPO, GrpoStageSet
 from corpusmill.pipelines.stages.train.plan import weights_identity
 
 if TYPE_CHECKING:
-    from corpusmill.training.reinforcement.settings import GrpoSettings
     from corpusmill.training.rewards.named import NamedReward
 
 TASKS = "corpusmill.pipelines.stages.grpo.work.starting"
@@ -40,9 +40,9 @@ class LearningStage(Stage):
             found |= tokenizer_identity(self.settings.tokenizer, self.resolve)
         return found | {path: {"file": storage.identity(self.resolve(path))} for path in self.files()}
 
+    @abstractmethod
     def files(self) -> Sequence[str]:
         """Files that it reads, as written."""
-        raise NotImplementedError
 
     def plan(self) -> dict[str, Any]:
         """Without what a run that goes on may change."""
@@ -75,15 +75,14 @@ class LearningStage(Stage):
         """Not known: it depends on how long completions become."""
         return Costs(bytes=0, seconds=0.0, megabytes=BASE_MEGABYTES, disk=0)
 
-    def chosen(self, folder: str) -> dict[str, Any]:
-        """The trainer's settings, with folders and files as they can be opened."""
+    def trainer_values(self, run: str, tokenizer: str, folder: str) -> dict[str, Any]:
+        """The trainer's settings by name."""
         values = {name: getattr(self.settings, name) for name in type(self.settings).model_fields}
-        return values | {
-            "run": self.resolve(self.settings.run),
-            "tokenizer": self.tokenizer(),
-            "output": folder,
-            "seed": self.seed,
-        }
+        return values | {"run": run, "tokenizer": tokenizer, "output": folder, "seed": self.seed}
+
+    def chosen(self, folder: str) -> dict[str, Any]:
+        """The same, with folders as they can be opened."""
+        return self.trainer_values(self.resolve(self.settings.run), self.tokenizer(), folder)
 
 
 class GrpoStage(LearningStage):
@@ -100,8 +99,10 @@ class GrpoStage(LearningStage):
         return [read_reward(written) for written in self.settings.rewards]
 
     def check(self) -> None:
+        from corpusmill.training.reinforcement.settings import GrpoSettings
+
         self.rewards()
-        self._trainer_settings("run", "tokenizer", "output")
+        GrpoSettings(**self.trainer_values("run", "tokenizer", "output"))
 
     def files(self) -> Sequence[str]:
         return [*self.settings.prompts, *self.settings.held_back]
@@ -115,13 +116,6 @@ class GrpoStage(LearningStage):
                 name = f"{reward.name}:{reward.argument}"
                 found[name] = {"source": source_digest(name)}
         return found
-
-    def _trainer_settings(self, run: str, tokenizer: str, folder: str) -> "GrpoSettings":
-        from corpusmill.training.reinforcement.settings import GrpoSettings
-
-        values = {name: getattr(self.settings, name) for name in type(self.settings).model_fields}
-        values |= {"run": run, "tokenizer": tokenizer, "output": folder, "seed": self.seed}
-        return GrpoSettings(**values)
 
     def run(self, run: StageRun) -> Summary:
         from corpusmill.pipelines.stages.grpo.arguments import GrpoWork

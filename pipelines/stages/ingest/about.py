@@ -20,7 +20,7 @@ def _rows(counts: Mapping[str, int], facts: Mapping[str, Any]) -> Rows:
         lost.append(("repeated ids", f"{repeated['ids']:,}, {repeated['renamed']:,} renamed"))
     repositories = _repository_rows(facts.get("repositories", {}))
     records = facts.get("passed_over", {})
-    none = [("records that are no pages", f"{sum(records.values()):,}")] if records else []
+    none = [("records other than pages", f"{sum(records.values()):,}")] if records else []
     kinds = [(f"  {kind}", f"{count:,}") for kind, count in records.items()]
     return [*document_rows(counts), *lost, *links, *marked, *normalised, *whole, *none, *kinds, *repositories]
 

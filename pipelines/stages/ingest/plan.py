@@ -108,7 +108,7 @@ class IngestStage(Stage):
                 left_out=left_out,
                 listing=listing,
             )
-            for file in files:
+            for file in (file for file in files if not file.is_misnamed()):  # a spelled name may be another file's
                 path = storage.absolute(file.path)
                 if path in taken:
                     raise UserError("this file is in two inputs", where=file.path, hint="give it once, or use exclude")

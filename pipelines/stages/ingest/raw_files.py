@@ -103,10 +103,10 @@ def find_raw_files(
     if config is not None or split is not None:
         what = "config and split are for Hugging Face datasets, and this is not one"
         raise UserError(what, path, "leave them out, or say format: huggingface")
-    misnamed: list[str] = []
+    misnamed: list[tuple[str, str]] = []
     named = find_files(path, exclude, left_out, listing.count if listing else None, misnamed)
     return [RawFile(path=file, name=name, format=format or recognise(file)) for file, name in named] + [
-        RawFile(path=file, name=file, format=MISNAMED) for file in misnamed
+        RawFile(path=file, name=name, format=MISNAMED) for file, name in misnamed
     ]
 
 

@@ -16,6 +16,11 @@ class RewardStage(LearningStage):
     Settings = RewardStageSettings
     free = FREE_OF_REWARD
 
+    def check(self) -> None:
+        from corpusmill.training.reinforcement.settings import RewardSettings
+
+        RewardSettings(**self.trainer_values("run", "tokenizer", "output"))
+
     def files(self) -> Sequence[str]:
         return list(self.settings.pairs)
 

@@ -103,6 +103,7 @@ def test_the_input_of_a_task_is_the_first_path_among_its_arguments() -> None:
     work = Work("text/plain or so", (Piece("/raw/a.jsonl", 1), Piece("s3://b/c", 2), Piece("/raw/a.jsonl", 3)))
     assert input_of(work) == "/raw/a.jsonl and 1 more"
     assert input_of({"x": [1, None, "/a/b"]}) == "/a/b"
+    assert input_of({"path": "o1/part-00000.parquet", "rules": ["gopher-quality/words"]}) == "o1/part-00000.parquet"
     assert input_of(None) == ""
 
 

@@ -71,7 +71,7 @@ def _text(value: Any, place: str, name: str) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = repr(value)
     if value is not None and not isinstance(value, str):
-        raise UserError(f"'{name}' is no text", place, "write a string")
+        raise UserError(f"'{name}' is not text", place, "write a string")
     if value is not None and not is_utf8(value):
         raise UserError(f"'{name}' holds half a surrogate pair", place, "correct it")
     return value
