@@ -234,7 +234,6 @@ def measure(name: str, extract: Callable[[str], str | None], pages: list[TruePag
     seconds = []
     failed: set[str] = set()
     texts: list[str] = []
-    extract("<html><body><p>loads what is loaded at first use</p></body></html>")
     for _ in range(rounds):
         texts = []
         started = time.process_time()
@@ -260,6 +259,8 @@ def measure(name: str, extract: Callable[[str], str | None], pages: list[TruePag
 
 
 def table(results: list[dict[str, object]]) -> Iterator[str]:
+    if not results:
+        return
     columns = ("f1", "precision", "recall", "word_f1", "snippet_f1")
     yield f"{'extractor':30}" + "".join(f"{column:>12}" for column in (*columns, "failed", "MB/CPU s"))
     for result in results:
@@ -278,17 +279,20 @@ def table(results: list[dict[str, object]]) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", type=Path)
-    parser.add_argument("--extractor", action="append", help="only this one (again for more)")
+    parser.add_argument("--extractor", action="append", choices=list(peers()), help="only this one (again for more)")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where to write all figures")
     arguments = parser.parse_args()
     kernels.configure()
     pages = list(pages_of(arguments.pages))
+    if not pages:
+        parser.error(f"{arguments.pages} has none of the layouts above")
     makers = peers()
     results = []
     for name in arguments.extractor or makers:
         try:
             extract = makers[name]()
+            extract("<html><body><p>loads what is loaded at first use</p></body></html>")
         except ImportError as error:
             print(f"{name}: not installed ({error})")
             continue

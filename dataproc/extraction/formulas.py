@@ -6,13 +6,13 @@
 import numpy as np
 
 from corpusmill.dataproc.extraction import names as n
-from corpusmill.dataproc.extraction.markup import behind_bogus, byte_word, end_of_raw, stands
+from corpusmill.dataproc.extraction.markup import byte_word, stands
 from corpusmill.dataproc.extraction.states import (
     MATH_FROM,
+    MATH_WAITS,
 )
 from corpusmill.dataproc.extraction.writing import (
     BEGUN,
-    BLANK,
     NOTHING,
     PENDING,
     SKIPPING,
@@ -53,14 +53,19 @@ def is_display(data, values):
 
 
 @kernel_step
-def annotation(data, position, key, values, out, state):
-    """An annotation of a formula: where it is TeX, it takes the place of the formula's own text."""
+def annotation(data, position, values, out, state):
+    """An annotation of a formula, up to the next end tag, gives the position there.
+
+    TeX takes the place of the formula's own text; other annotations are left out.
+    """
     stop = np.int64(len(data))
-    end = end_of_raw(data, position, stop, key, False)
-    if stands(data, values[n.ENCODING, 0], values[n.ENCODING, 1], _X_TEX) and state[MATH_FROM] >= state[BEGUN]:
-        state[WRITTEN] = state[MATH_FROM]
-        if state[WRITTEN] > state[BEGUN] and out[state[WRITTEN] - 1] > 0x20:
-            state[PENDING] = BLANK if state[PENDING] else NOTHING
-        write_formula(data, position, end, np.int64(0), out, state)
-    state[MATH_FROM] = -1
-    return behind_bogus(data, end, stop)
+    end = position
+    while end < stop and not (data[end] == 0x3C and end + 1 < stop and data[end + 1] == 0x2F):
+        end += 1
+    if values[n.ENCODING, 0] >= 0 and stands(data, values[n.ENCODING, 0], values[n.ENCODING, 1], _X_TEX):
+        if state[MATH_FROM] >= state[BEGUN]:
+            state[WRITTEN] = state[MATH_FROM]
+            state[PENDING] = state[MATH_WAITS]
+            write_formula(data, position, end, np.int64(0), out, state)
+        state[MATH_FROM] = -1
+    return end

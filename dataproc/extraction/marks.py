@@ -74,5 +74,5 @@ def head_element(data, tag, values, marks, state):
             if values[place, 0] >= 0:
                 mark(marks, state, PAGE_LANGUAGE, values[place, 0], values[place, 1], np.int64(0), np.int64(0))
                 return
-    elif tag == _TIME and values[n.DATETIME, 0] >= 0:
+    elif tag == _TIME and values[n.DATETIME, 0] >= 0 and state[MARKS] < len(marks) // 2:  # room for what comes after
         mark(marks, state, TIME, values[n.DATETIME, 0], values[n.DATETIME, 1], np.int64(0), np.int64(0))

@@ -227,6 +227,17 @@ def words_of(data, begin, end):
 
 
 @kernel_step
+def number_of(data, begin, end):
+    """The whole number that data[begin:end] begins with, of up to nine digits; 0 where there is none."""
+    number = np.int64(0)
+    position = begin
+    while position < min(end, begin + 9) and 0x30 <= data[position] <= 0x39:
+        number = number * 10 + np.int64(data[position]) - 0x30
+        position += 1
+    return number
+
+
+@kernel_step
 def hash_of(data, begin, end):
     """A hash of data[begin:end], of 62 bits, so that it is a plain int64."""
     key = FNV_SEED

@@ -2,7 +2,8 @@
 
 For each of them the places are asked in a fixed order, and the first that answers counts: what is made for machines
 (`meta`, JSON-LD) before what is made for people (`title`, `time`). Nothing is checked but the form: addresses are http
-or https, dates begin as ISO 8601 has them and are given as year, month and day, and nothing is longer than `LONGEST`.
+or https and no longer than `LONGEST_ADDRESS`, dates begin as ISO 8601 has them and are given as year, month and day,
+and all else is cut after `LONGEST` characters.
 """
 
 import html
@@ -16,6 +17,8 @@ import orjson
 from corpusmill.dataproc.extraction.marks import DATA, LINK, META, PAGE_LANGUAGE, TIME, TITLE
 
 LONGEST = 500
+LONGEST_ADDRESS = 2048
+"""A longer address is left out: cut, it would be another."""
 _LONGEST_DATA = 1 << 18
 _DATE = re.compile(r"\s*((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 _SPACE = re.compile(r"\s+")
@@ -39,14 +42,15 @@ def read_metadata(page: bytes, marks: np.ndarray) -> dict[str, str]:
     data: list[bytes] = []
     for kind, begin, end, begin2, end2 in marks.tolist():
         if kind == META:
-            said.setdefault(page[begin:end].decode("utf-8", "replace").lower(), _text(page[begin2:end2]))
+            name = page[begin:end].decode("utf-8", "replace").lower()
+            said.setdefault(name, (_address if name == "og:url" else _text)(page[begin2:end2]))
         elif kind == DATA:
             data.append(page[begin:end])
         else:
-            places.setdefault(kind, []).append(_text(page[begin:end]))
+            places.setdefault(kind, []).append((_address if kind == LINK else _text)(page[begin:end]))
     things = list(_things(data)) if data and not _has_all(said) else []
     found = {
-        "title": _first([said.get(key) for key in _TITLES] + [thing.get("headline") for thing in things])
+        "title": _first([said.get(key) for key in _TITLES] + [_unescaped(thing.get("headline")) for thing in things])
         or _first(places.get(TITLE, [])),
         "author": _first([said.get(key) for key in _AUTHORS if not _is_address(said.get(key))] + _names(things)),
         "published": _first(
@@ -55,7 +59,7 @@ def read_metadata(page: bytes, marks: np.ndarray) -> dict[str, str]:
             + [thing.get("datePublished") for thing in things]
             + places.get(TIME, [])[:1]
         ),
-        "canonical_url": _first(url for url in [*places.get(LINK, []), said.get("og:url")] if _is_address(url)),
+        "canonical_url": next((url for url in [*places.get(LINK, []), said.get("og:url", "")] if _is_address(url)), ""),
         "html_lang": _first(lang for lang in places.get(PAGE_LANGUAGE, []) if _LANGUAGE.fullmatch(lang)),
     }
     return {key: value for key, value in found.items() if value}
@@ -63,11 +67,25 @@ def read_metadata(page: bytes, marks: np.ndarray) -> dict[str, str]:
 
 def _has_all(said: dict[str, str]) -> bool:
     """Whether nothing is missing for which JSON-LD would be asked."""
-    return all(any(said.get(key) for key in keys) for keys in (_TITLES, _AUTHORS, _DATES))
+    return (
+        any(said.get(key) for key in _TITLES)
+        and any(said.get(key) and not _is_address(said[key]) for key in _AUTHORS)
+        and any(_date(said.get(key)) for key in _DATES)
+    )
 
 
 def _text(value: bytes) -> str:
     return _SPACE.sub(" ", html.unescape(value[: 4 * LONGEST].decode("utf-8", "replace"))).strip()[:LONGEST]
+
+
+def _address(value: bytes) -> str:
+    """An address as it stands; "" for one that is too long."""
+    text = html.unescape(value.decode("utf-8", "replace")).strip()
+    return text if len(text) <= LONGEST_ADDRESS else ""
+
+
+def _unescaped(value: object) -> str:
+    return html.unescape(value) if isinstance(value, str) else ""
 
 
 def _first(values: Any) -> str:
@@ -111,5 +129,5 @@ def _names(things: list[dict[str, Any]]) -> list[str]:
             author.get("name") if isinstance(author, dict) else author
             for author in (authors if isinstance(authors, list) else [authors])
         ]
-        found.append(", ".join(name for name in names if isinstance(name, str) and not _is_address(name)))
+        found.append(", ".join(_unescaped(name) for name in names if isinstance(name, str) and not _is_address(name)))
     return found

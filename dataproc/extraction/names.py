@@ -43,11 +43,9 @@ _mark(VOID, "br img image input wbr area base basefont bgsound col embed frame k
 _mark(RAW, "script style textarea title iframe noembed noframes noscript")
 _mark(FORMATTING, "a b big code em font i s small strike strong tt u nobr")
 _mark(GONE | SPECIAL, "template")
-_mark(GONE, "svg select datalist optgroup option audio video canvas object rp")
+_mark(GONE, "annotation-xml svg select datalist optgroup option audio video canvas object rp")
 _mark(IGNORED, "html head body frameset colgroup")
-_mark(
-    0, "math annotation annotation-xml semantics span label time cite q sub sup mark abbr ruby rt kbd samp var picture"
-)
+_mark(0, "math annotation semantics span label time cite q sub sup mark abbr ruby rt kbd samp var picture")
 _mark(0, "foreignobject ins del dfn bdi bdo data output progress meter map slot")
 for _name, _flags in _FLAGS.items():
     if _flags & SPECIAL and _name not in ("address", "div", "p", "li", "dd", "dt"):
@@ -63,13 +61,13 @@ FLAGS = np.array([_FLAGS[name] for name in NAMES] + [0] * 64, np.int64)
 
 ATTRIBUTES = (
     "class id href hidden style role type alt alttext encoding display itemprop rel name property content datetime"
-    " aria-hidden lang xml:lang data-testid data-component data-module data-test-id aria-label start"
+    " aria-hidden lang xml:lang data-testid data-component data-module data-test-id start"
 ).split()
 """Attributes that are looked at; a name's number is its place."""
 (
     CLASS, ID, HREF, HIDDEN_ATTRIBUTE, STYLE, ROLE, TYPE, ALT, ALTTEXT, ENCODING, DISPLAY, ITEMPROP, REL, NAME,
     PROPERTY, CONTENT, DATETIME, ARIA_HIDDEN, LANG, XML_LANG, DATA_TESTID, DATA_COMPONENT, DATA_MODULE, DATA_TEST_ID,
-    ARIA_LABEL, START,
+    START,
 ) = range(len(ATTRIBUTES))  # fmt: skip
 
 SLOTS = 1024

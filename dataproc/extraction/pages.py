@@ -32,10 +32,10 @@ class Seen(NamedTuple):
     is_article: bool
 
 
-def look_at(html: bytes) -> Seen:
-    """A page in UTF-8, with its first features."""
-    page = parse(html)
-    if page.hiding and not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
+def look_at(html: bytes, *, showing: bool = False) -> Seen:
+    """A page in UTF-8, with its first features; `showing`: with what it hides."""
+    page = parse(html, showing)
+    if page.hiding and not showing and not (page.blocks[:, WORDS] >= SEEN_WORDS).any():
         page = parse(html, showing=True)
     count = len(page.blocks)
     bits = table_bits(count)

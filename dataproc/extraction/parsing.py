@@ -41,6 +41,7 @@ from corpusmill.dataproc.extraction.markup import (
     byte_word,
     end_of_raw,
     hash_of,
+    number_of,
     read_attributes,
     read_name,
     stands,
@@ -65,11 +66,13 @@ from corpusmill.dataproc.extraction.states import (
     FOREIGN,
     HIDING,
     INLINE,
+    ITEMS,
     LINK_FROM,
     LINKS,
     MARKS,
     MASK,
     MATH_FROM,
+    MATH_WAITS,
     MOST_BLOCKS,
     PRE,
     SCOPE,
@@ -89,7 +92,7 @@ from corpusmill.dataproc.extraction.writing import (
 )
 from corpusmill.dataproc.kernels.compiling import kernel, kernel_step
 
-_A, _B, _STRONG, _SCRIPT, _BR, _IMG = (n.TAGS[name] for name in ("a", "b", "strong", "script", "br", "img"))
+_A, _B, _STRONG, _SCRIPT, _BR, _IMG, _OL = (n.TAGS[name] for name in ("a", "b", "strong", "script", "br", "img", "ol"))
 _TITLE, _META, _LINK, _HTML, _TIME = (n.TAGS[name] for name in ("title", "meta", "link", "html", "time"))
 _SVG, _MATH, _ANNOTATION, _BLOCKQUOTE, _BODY = (
     n.TAGS[name] for name in ("svg", "math", "annotation", "blockquote", "body")
@@ -124,7 +127,7 @@ class Parsed(NamedTuple):
 
 @kernel_step
 def _raw_element(data, tag, key, position, values, out, marks, state, stack):
-    """An element whose content is no markup, which begins at `position`; gives the position behind its end tag."""
+    """An element whose content is not markup, which begins at `position`; gives the position behind its end tag."""
     stop = np.int64(len(data))
     end = end_of_raw(data, position, stop, key, tag == _SCRIPT)
     if tag == _TITLE:
@@ -180,7 +183,7 @@ def _blank_waits(state):
 
 @kernel_step
 def _formatting(data, tag, values, state):
-    """Links and bold text, which are no elements here."""
+    """Links and bold text, which are not elements here."""
     if tag == _A:
         end_link(state)
         if values[n.HREF, 0] >= 0:
@@ -211,8 +214,8 @@ def _start_tag(data, position, key, values, out, blocks, elements, marks, stack,
             closed = False
         elif closed:
             return position
-        elif tag == _ANNOTATION and values[n.ENCODING, 0] >= 0 and state[MATH_FROM] >= 0:
-            return annotation(data, position, key, values, out, state)
+        elif tag == _ANNOTATION:
+            return annotation(data, position, values, out, state)
     if flags & n.RAW and (stack[state[TOP], FOREIGN] < 0 or tag == _SCRIPT):
         return _raw_element(data, tag, key, position, values, out, marks, state, stack)
     if tag == _META or tag == _LINK or tag == _HTML or tag == _TIME:
@@ -234,13 +237,17 @@ def _start_tag(data, position, key, values, out, blocks, elements, marks, stack,
         return position
     own, classes = _own_mask(data, tag, stack[state[TOP], MASK], values)
     if tag == _MATH and not closed:
+        state[MATH_FROM] = -1
         if values[n.ALTTEXT, 0] >= 0 and not stack[state[TOP], MASK] & c.GONE_BIT:
             write_formula(data, values[n.ALTTEXT, 0], values[n.ALTTEXT, 1], is_display(data, values), out, state)
             own |= c.GONE_BIT
         else:
             state[MATH_FROM] = state[WRITTEN]
+            state[MATH_WAITS] = state[PENDING]
     if tag == _BLOCKQUOTE or not (closed and foreign >= 0):
         push(tag, own, classes, out, blocks, elements, stack, last_open, state)
+    if tag == _OL and values[n.START, 0] >= 0 and stack[state[TOP], TAG] == _OL:
+        stack[state[TOP], ITEMS] = max(number_of(data, values[n.START, 0], values[n.START, 1]) - 1, 0)
     return position
 
 

@@ -16,6 +16,8 @@ from corpusmill.dataproc.kernels.compiling import kernel_in_place, kernel_step
 _DEEPEST_INDENT = 8
 MARK_BYTES = 2 * _DEEPEST_INDENT + 24
 """What a block may have before and behind it."""
+_MOST_BARS = 8
+"""For cells between two that hold text; more empty ones are not counted."""
 _LONG_CELL = 400
 """A longer cell is no cell of data."""
 
@@ -50,12 +52,14 @@ def _is_data_row(blocks, keep, first, count):
 
 @kernel_step
 def _separator(last, block, data_row, text, at):
-    """What stands between two blocks that are kept: a line break, two, or a bar between cells."""
+    """What stands between two blocks that are kept: a line break, two, or a bar for each cell from one to the next."""
     if data_row and last[b.ROW] == block[b.ROW]:
+        for _ in range(min(block[b.CELL_NUMBER] - last[b.CELL_NUMBER], _MOST_BARS)):
+            text[at] = 0x20
+            text[at + 1] = 0x7C
+            at += 2
         text[at] = 0x20
-        text[at + 1] = 0x7C
-        text[at + 2] = 0x20
-        return at + 3
+        return at + 1
     text[at] = 0x0A
     near = block[b.PRE_ELEMENT] >= 0 and last[b.PRE_ELEMENT] == block[b.PRE_ELEMENT]
     near |= block[b.ITEM] != 0 and last[b.LIST_DEPTH] > 0

@@ -37,6 +37,7 @@ from corpusmill.dataproc.extraction.states import (
     LINKS,
     LISTS,
     MASK,
+    MATH_FROM,
     OWN,
     PATH,
     PRE,
@@ -143,6 +144,7 @@ def end_block(out, blocks, stack, state):
     state[LINKS] = np.int64(state[LINK_FROM] >= 0)
     state[BOLD] = 0
     state[INLINE] = 0
+    state[MATH_FROM] = -1
     if state[LINK_FROM] >= 0:
         state[LINK_FROM] = state[WRITTEN]
     if state[BOLD_FROM] >= 0:
@@ -176,6 +178,8 @@ def close(place, out, blocks, elements, stack, last_open, state):
         top -= 1
     state[TOP] = top
     state[BEYOND] = 0
+    if stack[top + 1, FOREIGN] >= place:
+        state[MATH_FROM] = -1
     look_at_top(stack, state)
 
 

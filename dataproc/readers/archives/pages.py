@@ -17,11 +17,12 @@ import codecs
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from corpusmill.dataproc import watching
 from corpusmill.dataproc.errors import UserError, is_caught, require_extra
 from corpusmill.dataproc.extraction.content import Content
-from corpusmill.dataproc.readers.archives.markup_shape import refusal
+from corpusmill.dataproc.readers.archives.markup_shape import refusal, too_many_tags
 from corpusmill.dataproc.readers.charsets.decoders import REPLACED, REPLACEMENT, decode, encoding_of, malformed
 from corpusmill.dataproc.readers.charsets.detection import detect_encoding, is_utf8
 from corpusmill.dataproc.readers.charsets.prescan import declared_encoding
@@ -33,6 +34,7 @@ REPLACED_SHARE = 0.001
 """With more replaced characters than this for each byte, a page is reported instead of mended."""
 
 
+T = TypeVar("T")
 _ASCII = bytes(range(128))
 
 
@@ -142,8 +144,13 @@ def text_of_html(html: str, extractor: str) -> str:
     """The main content of a page as plain text, "" if it has none. Raises Unreadable."""
     if reason := refusal(html):
         raise Unreadable(reason)
+    return _taken_out(lambda: EXTRACTORS[extractor](html))
+
+
+def _taken_out(extract: Callable[[], T]) -> T:
+    """What an extractor gives. Raises Unreadable for what it raises."""
     try:
-        return EXTRACTORS[extractor](html)
+        return extract()
     except BaseException as error:
         if not is_caught(error):
             raise
@@ -153,13 +160,15 @@ def text_of_html(html: str, extractor: str) -> str:
 def content_of_html(html: str, extractor: str, *, comments: bool = False) -> Content:
     """The main content of a page and, by our own extractor, what the page says of itself. Raises Unreadable.
 
-    Our own extractor is linear in a page's bytes however they nest, so it refuses none.
+    Our own extractor is linear in a page's bytes however they nest, so it refuses only what has too many tags.
     """
     if extractor != OWN_EXTRACTOR:
         return Content(text=text_of_html(html, extractor))
     from corpusmill.dataproc.extraction.extractor import extract
 
-    return extract(html, comments=comments)
+    if reason := too_many_tags(html):
+        raise Unreadable(reason)
+    return _taken_out(lambda: extract(html, comments=comments))
 
 
 def _by_resiliparse(html: str) -> str:

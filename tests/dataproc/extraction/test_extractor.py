@@ -8,7 +8,10 @@ import pytest
 
 from corpusmill.dataproc.errors import UserError
 from corpusmill.dataproc.extraction.extractor import extract
+from corpusmill.dataproc.extraction.states import MOST_BLOCKS
 from corpusmill.dataproc.readers.archives.html import read_html
+from corpusmill.dataproc.readers.archives.markup_shape import MOST_TAGS
+from corpusmill.dataproc.readers.archives.pages import Unreadable, content_of_html
 from corpusmill.dataproc.readers.pieces import Fields, Piece
 from corpusmill.pipelines.stages.ingest.plan import IngestStage
 from corpusmill.pipelines.stages.ingest.settings import IngestSettings
@@ -126,3 +129,24 @@ def test_the_stage_compiles_our_kernels_if_they_are_asked_for() -> None:
     stage(extractor="corpusmill", comments=True).check()
     with pytest.raises(UserError, match="cannot keep readers' comments"):
         stage(comments=True).check()
+
+
+def test_what_scripts_reveal_is_content_where_all_else_is_a_notice() -> None:
+    notice = "<div class=cookie-bar><p>We use cookies to improve this site.</p><button>OK</button></div>"
+    page = f"<html><body>{notice}<div id=app style='display:none'><article>{paragraphs(*SENTENCES * 3)}</article></div>"
+    assert SENTENCES[1] in extract(page).text
+
+
+def test_a_page_of_more_blocks_than_are_kept_loses_no_end() -> None:
+    rows = "".join(f"<tr><td>name {n}<td>{n}<td>{n * n}" for n in range(MOST_BLOCKS // 3 + 2000))
+    page = article(f"{paragraphs(*SENTENCES)}<table>{rows}</table>{paragraphs('The end of it all.')}")
+    text = extract(page).text
+    assert f"name {MOST_BLOCKS // 3 + 1999}" in text and "The end of it all." in text
+
+
+def test_a_page_of_too_many_tags_is_refused_and_a_failure_is_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unreadable, match="more than 6,000,000 tags"):
+        content_of_html("<p>x" * (MOST_TAGS + 1), "corpusmill")
+    monkeypatch.setattr("corpusmill.dataproc.extraction.extractor.look_at", lambda page: [][0])
+    with pytest.raises(Unreadable, match="no text could be taken out: IndexError"):
+        content_of_html("<p>x", "corpusmill")

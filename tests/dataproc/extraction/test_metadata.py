@@ -61,3 +61,21 @@ def test_what_has_not_the_form_is_left_out(html: str) -> None:
 
 def test_nothing_is_longer_than_the_bound() -> None:
     assert len(said(f"<title>{'x' * 9999}</title>")["title"]) == LONGEST
+
+
+def test_json_ld_is_asked_for_what_other_places_say_in_no_form_of_use() -> None:
+    html = """<meta property="og:title" content=T><meta property="article:author" content="https://example.org/joe">
+    <meta property="article:published_time" content="May 1, 2020">
+    <script type="application/ld+json">{"author": "Joe &amp; Co", "datePublished": "2020-05-01"}</script>"""
+    assert said(html) == {"title": "T", "author": "Joe & Co", "published": "2020-05-01"}
+
+
+def test_a_long_address_is_whole_or_left_out() -> None:
+    for length, known in ((1500, True), (3000, False)):
+        url = "https://example.org/" + "a" * length
+        assert said(f"<link rel=canonical href='{url}'>").get("canonical_url") == (url if known else None)
+
+
+def test_many_times_leave_room_for_what_follows() -> None:
+    html = "<time datetime=2020-01-01></time>" * 300 + '<script type="application/ld+json">{"author": "N"}</script>'
+    assert said(html) == {"author": "N", "published": "2020-01-01"}

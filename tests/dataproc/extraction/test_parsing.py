@@ -6,6 +6,8 @@ from corpusmill.dataproc.extraction import blocks as b
 from corpusmill.dataproc.extraction.parsing import parse
 from tests.dataproc.extraction.pages import blocks_of, texts_of
 
+TEX = "<annotation encoding='application/x-tex'>"
+
 
 @pytest.mark.parametrize(
     ("html", "expected"),
@@ -119,6 +121,16 @@ def test_preformatted_text_is_kept_as_it_is() -> None:
             "$\\frac{1}{x}$ is",
         ),
         ("<math><mi>x</mi><mo>+</mo><mn>1</mn></math>", "x+1"),
+        (f"let <span><math><semantics><mi>g</mi>{TEX}g^2</annotation></semantics></math></span> be", "let $g^2$ be"),
+        (
+            "a <math><mi>f</mi></math> and then <math alttext='g'><semantics><mi>g</mi>"
+            f"{TEX}g</annotation></semantics></math> b",
+            "a f and then $g$ b",
+        ),
+        (f"a <math><semantics><mi>g</mi>{TEX}g^2</math> b <i>c</i>", "a $g^2$ b c"),
+        (f"<math><semantics><mi>x</mi><annotation encoding=StarMath>n</annotation>{TEX}t</annotation></math>", "$t$"),
+        (f"<math><semantics><mi>x</mi>{TEX}t</annotation><annotation encoding=StarMath>n</annotation></math>", "$t$"),
+        ("<math><semantics><mi>x</mi><annotation-xml><ci>x</ci></annotation-xml></semantics></math>", "x"),
         ('<script type="math/tex">x_1</script> and', "$x_1$ and"),
         ('<script type="math/tex; mode=display">x</script>', "$$x$$"),
         (
