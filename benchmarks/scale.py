@@ -15,7 +15,8 @@ from math import ceil
 from corpusmill.dataproc.stores.reading import BLOCK
 from corpusmill.dataproc.stores.writing import PART
 from corpusmill.pipelines.registry import require_description
-from corpusmill.pipelines.stages.blocks import MAX_PARTITIONS, PARTITION_BYTES
+from corpusmill.pipelines.stages.blocks import PARTITION_BYTES
+from corpusmill.pipelines.stages.dedup.plan import PARTITIONS
 
 PART_BYTES = 128 << 20
 DOCUMENT_BYTES = 2400
@@ -53,7 +54,7 @@ def traffic_of(text: float) -> dict[str, Traffic]:
     part = PART_BYTES * STORED
     documents = text / DOCUMENT_BYTES
     blocks = max(1.0, documents / (1 << 20))
-    partitions = min(MAX_PARTITIONS, 1 + documents * KEY_BYTES // PARTITION_BYTES)
+    partitions = min(PARTITIONS, 1 + documents * KEY_BYTES // PARTITION_BYTES)
     shard = 8 * (1 << 20) * 4.1
     shards = text * 1.03 / shard
     in_blocks = documents * WORK_BYTES

@@ -21,6 +21,13 @@ from corpusmill.dataproc.errors import UserError
 
 LABEL = "label."
 NUMBERED = ("CPU", "GPU")
+NONE = ("memory", 0)
+_LABEL_NAME = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?/)?[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?", re.ASCII
+)
+_LABEL_VALUE = r"[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?"
+_LABEL_WANTED = re.compile(rf"!?(?:{_LABEL_VALUE}|in\({_LABEL_VALUE}(?: *, *{_LABEL_VALUE})*\))", re.ASCII)
+"""What Ray takes as a label's name and as what is asked of it."""
 _COMMA = re.compile(r",(?![^(]*\))")
 
 
@@ -43,7 +50,11 @@ class Reserved:
 
     def as_values(self) -> dict[str, Any]:
         """As a call has it: values that JSON keeps; nothing for what was left out."""
-        return {name: value for name, value in vars(self).items() if value not in (None, 0, {})}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and value != {} and (name, value) != NONE
+        }
 
 
 def read_reserved(values: Mapping[str, Any], where: str) -> Reserved:
@@ -53,10 +64,18 @@ def read_reserved(values: Mapping[str, Any], where: str) -> Reserved:
     memory = 0
     for name, value in values.items():
         place = f"{where}: {name}"
+        if not isinstance(name, str):
+            raise UserError("the name of a resource is not text", where=place, hint="as in CPU: 4")
+        if name not in NUMBERED and name.upper() in NUMBERED:
+            raise UserError(f"Ray calls this resource {name.upper()}", where=place, hint=f"write {name.upper()}")
         if name.startswith(LABEL):
-            if not isinstance(value, str) or not value.strip() or name == LABEL:
+            label = name.removeprefix(LABEL)
+            if not isinstance(value, str) or not value.strip() or not label:
                 raise UserError("a label has a name and a text", where=place, hint=f"as in {LABEL}zone: us-east-1a")
-            labels[name.removeprefix(LABEL)] = value.strip()
+            if not _LABEL_NAME.fullmatch(label) or not _LABEL_WANTED.fullmatch(value.strip()):
+                hint = f"as in {LABEL}zone: us-east-1a, {LABEL}zone: '!us-east-1a', or {LABEL}zone: in(a, b)"
+                raise UserError("Ray does not take a label of this form", where=place, hint=hint)
+            labels[label] = value.strip()
         elif name == "memory":
             memory = _size(value, place)
         else:
@@ -80,7 +99,10 @@ def read_flags(texts: Sequence[str], stages: Sequence[str]) -> dict[str, Reserve
             raise UserError(f"no stage '{head}' in '{text}'", where="--resources", hint=hint)
         if head in given:
             raise UserError(f"'{head}' is given twice", where="--resources", hint="separate its values by commas")
-        values = dict(_assignment(part) for part in _COMMA.split(rest) if part.strip())
+        assignments = [_assignment(part) for part in _COMMA.split(rest) if part.strip()]
+        values = dict(assignments)
+        if len(values) < len(assignments):
+            raise UserError(f"'{text}' gives a resource twice", where="--resources", hint="give it once")
         given[head] = read_reserved(values, "--resources")
     return given
 

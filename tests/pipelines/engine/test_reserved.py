@@ -35,12 +35,23 @@ def test_one_stage_needs_no_name() -> None:
         (["a:memory=lots"], "'lots' is not a size"),
         (["a:label.=x"], "a label has a name and a text"),
         (["a:CPU=1", "a:GPU=1"], "'a' is given twice"),
+        (["a:CPU=1,CPU=2"], "gives a resource twice"),
+        (["a:cpu=4"], "Ray calls this resource CPU; write CPU"),
+        (["a:label.zo ne=b"], "does not take a label of this form"),
+        (["a:label.zone=in(a"], "does not take a label of this form"),
+        (["a:label.zone=a b!!"], "does not take a label of this form"),
     ],
 )
 def test_what_is_not_understood_is_refused_in_a_line(texts: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
         read_flags(texts, ["a", "b"])
     assert said in str(caught.value)
+
+
+def test_a_recipe_may_hold_any_yaml_and_zero_is_an_amount() -> None:
+    with pytest.raises(UserError, match="the name of a resource is not text"):
+        read_reserved({1: 2}, "resources")  # type: ignore[dict-item]
+    assert read_reserved({"CPU": 0, "GPU": 0}, "resources").as_values() == {"cpus": 0, "gpus": 0}
 
 
 def node(name: str, *, head: bool = False, alive: bool = True, cpus: int = 8) -> dict[str, Any]:
